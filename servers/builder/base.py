@@ -1,0 +1,45 @@
+"""What a build is given and gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class BuildSettings:
+    """Where builds get what they need. Many machines reach no hub, or sit behind a proxy with its own CA."""
+
+    docker_host: str = ""
+    python_image: str = "python:3.12-slim"
+    node_image: str = "node:22-slim"
+    pip_index_url: str = ""
+    npm_registry: str = ""
+    ca_bundle: Path | None = None
+    proxies: Mapping[str, str] = field(default_factory=dict)  # HTTP_PROXY, HTTPS_PROXY, NO_PROXY
+    timeout: float = 1800.0
+
+
+@dataclass(frozen=True)
+class ImageBuild:
+    """One image for one platform. `tag` is engine-local; `dockerfile` is an absolute path."""
+
+    context: Path
+    dockerfile: Path
+    platform: str
+    tag: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    no_cache: bool = False
+
+
+@dataclass(frozen=True)
+class BuiltImage:
+    """`image_id` is the engine's `sha256:…`; `entrypoint` and `command` come from the image config."""
+
+    platform: str
+    tag: str
+    image_id: str
+    size: int
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()

@@ -1,0 +1,41 @@
+"""What every long step obeys: when to give up, and whether someone asked to stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from servers.errors import Cancelled, TimedOut
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Leash:
+    """A deadline (`time.monotonic()` seconds) and a cheap, thread-safe question whether to stop now."""
+
+    deadline: float
+    cancelled: Callable[[], bool] = field(default=_never, repr=False)
+    what: str = "deployment"
+
+    @classmethod
+    def of(cls, seconds: float, cancelled: Callable[[], bool] = _never, what: str = "deployment") -> Leash:
+        return cls(time.monotonic() + seconds, cancelled, what)
+
+    def within(self, seconds: float, what: str) -> Leash:
+        """The same leash, at most `seconds` long, named for the error that its end raises."""
+        end = time.monotonic() + seconds
+        return self if end >= self.deadline else replace(self, deadline=end, what=what)
+
+    def remaining(self) -> float:
+        return max(0.0, self.deadline - time.monotonic())
+
+    def check(self) -> None:
+        """Raises `Cancelled` or `TimedOut`."""
+        if self.cancelled():
+            raise Cancelled("Cancelled on request.")
+        if not self.remaining():
+            raise TimedOut(f"The {self.what} took longer than it may.")

@@ -1,0 +1,103 @@
+"""Runs a command as a process group of its own, so that a deadline or a cancel ends all of it."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from servers.leash import Leash
+
+LineSink = Callable[[str], None]
+POLL_SECONDS = 0.2
+GRACE_SECONDS = 5.0
+MAX_LINE_BYTES = 16_384
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    leash: Leash,
+    on_line: LineSink,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> int:
+    """Runs `argv`, hands each line of stdout and stderr to `on_line`, returns the exit code.
+
+    Raises `Cancelled` or `TimedOut` when the leash ends, after the whole group is gone, and
+    `FileNotFoundError` when the program is not there.
+    """
+    process = subprocess.Popen(
+        argv,
+        cwd=cwd,
+        env=dict(env) if env is not None else None,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        _pump(process, leash, on_line)
+        return process.wait()
+    finally:
+        end_group(process)
+
+
+def end_group(process: subprocess.Popen[bytes], grace: float = GRACE_SECONDS) -> None:
+    """Ends the group that `process` leads: SIGTERM, then SIGKILL after `grace` seconds."""
+    if process.poll() is None:
+        _signal_group(process.pid, signal.SIGTERM)
+        try:
+            process.wait(grace)
+        except subprocess.TimeoutExpired:
+            pass
+    _signal_group(process.pid, signal.SIGKILL)
+    process.wait()
+    if process.stdout:
+        process.stdout.close()
+
+
+def _signal_group(pid: int, number: signal.Signals) -> None:
+    try:
+        os.killpg(pid, number)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def _pump(process: subprocess.Popen[bytes], leash: Leash, on_line: LineSink) -> None:
+    assert process.stdout
+    os.set_blocking(process.stdout.fileno(), False)
+    pending = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while True:
+            leash.check()
+            # A grandchild may keep the pipe open after the command itself is done.
+            if not selector.select(POLL_SECONDS):
+                if process.poll() is not None:
+                    break
+                continue
+            chunk = process.stdout.read(65_536)
+            if not chunk:
+                break
+            pending = _emit_lines(pending + chunk, on_line)
+    if pending:
+        on_line(_text(pending))
+
+
+def _emit_lines(data: bytes, on_line: LineSink) -> bytes:
+    *lines, rest = data.split(b"\n")
+    for line in lines:
+        on_line(_text(line))
+    if len(rest) > MAX_LINE_BYTES:
+        on_line(_text(rest))
+        return b""
+    return rest
+
+
+def _text(line: bytes) -> str:
+    # A carriage return redraws a line on a terminal: what stands last is what one would have seen.
+    return line.decode("utf-8", "replace").rstrip("\r").rsplit("\r", 1)[-1].replace("\x00", "")

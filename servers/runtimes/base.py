@@ -1,0 +1,136 @@
+"""The interface behind which servers run. A new runtime is one new module that implements `Runtime`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from servers.leash import Leash
+from servers.process_group import LineSink
+
+Transport = Literal["stdio", "streamable-http"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """cpu in cores (0.5 = half a core), memory in MiB, pids a count. 0 means no limit."""
+
+    cpu: float = 1.0
+    memory_mb: int = 512
+    pids: int = 128
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """Everything a runtime needs to start one deployment of one server. Frozen: made once, by the deployer.
+
+    `image` is a reference by digest, or an engine-local image id where no registry is set; "" for processes.
+    `command` is what starts the server; () for an image's own command. `directory` (processes only) holds the
+    prepared environment. `port` and `path` say where a streamable-http server listens; a stdio server is
+    served by the bridge.
+    """
+
+    server_id: int
+    slug: str
+    deployment_id: int
+    number: int
+    transport: Transport
+    port: int = 8000
+    path: str = "/mcp"
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    limits: Limits = Limits()
+    image: str = ""
+    platform: str = ""
+    command: tuple[str, ...] = ()
+    directory: Path | None = None
+
+
+@dataclass(frozen=True)
+class Handle:
+    """State of a run that can be saved (`data` is JSON) and taken up again by another process of the platform.
+
+    `endpoint` is the URL of the MCP endpoint, reachable from the gateway: `http://127.0.0.1:49153/mcp`.
+    """
+
+    runtime: str
+    endpoint: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """`alive` False: it has exited (`exit_code`, `reason` fit for a screen) or is gone (`exit_code` None)."""
+
+    alive: bool
+    exit_code: int | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class OutputLine:
+    """One line that a server wrote; `at` is aware (UTC)."""
+
+    at: datetime
+    stream: Literal["stdout", "stderr"]
+    text: str
+
+
+@dataclass(frozen=True)
+class Stats:
+    """`cpu` in cores used since the last look, memory in bytes."""
+
+    cpu: float
+    memory_bytes: int
+    pids: int
+
+
+@dataclass(frozen=True)
+class Capability:
+    """Whether a part of the machine can be used: `detail` says what was found, `advice` what to do if not."""
+
+    name: str
+    found: bool
+    detail: str
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Stray:
+    """A run found on the runtime: compared with the rows, it may be garbage."""
+
+    server_id: int
+    deployment_id: int
+    handle: Handle
+
+
+class Runtime(Protocol):
+    """Thread-safe. Foreign errors (docker, OS) leave as `RuntimeFault`."""
+
+    name: str
+    needs_image: bool  # False: runs a prepared directory
+    outlives_platform: bool  # False: stopped when the platform stops
+
+    def start(self, spec: RunSpec, *, leash: Leash, log: LineSink) -> Handle:
+        """Starts a new run beside any other. What a failed start made is removed again."""
+        ...
+
+    def stop(self, handle: Handle, *, grace: float) -> None:
+        """SIGTERM, after `grace` seconds SIGKILL, then removes what the run left. Idempotent."""
+        ...
+
+    def poll(self, handle: Handle) -> RunStatus: ...
+
+    def output(self, handle: Handle, cursor: str) -> tuple[Sequence[OutputLine], str]:
+        """Lines written since `cursor` ("" = from the start) and the cursor for the next call. Never blocks."""
+        ...
+
+    def stats(self, handle: Handle) -> Stats | None: ...
+
+    def strays(self) -> Sequence[Stray]:
+        """Every run of this platform that the runtime knows, by its own labels or directories."""
+        ...
+
+    def capability(self) -> Capability: ...
