@@ -1,0 +1,34 @@
+"""Emulation of linux/arm64, registered with the kernel where it is not yet."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from pathlib import Path
+
+from .requirement import BenchError, program
+
+_MOUNT = Path("/proc/sys/fs/binfmt_misc")
+_ENTRY = _MOUNT / "qemu-aarch64"
+
+
+def enable_arm64() -> None:
+    """Mount binfmt_misc and register qemu-aarch64; raises BenchError where the kernel or root is lacking."""
+    if platform.machine() == "aarch64" or _registered():
+        return
+    program("qemu-aarch64-static")
+    if not (_MOUNT / "register").exists():
+        subprocess.run(["modprobe", "binfmt_misc"], check=False, capture_output=True)
+        subprocess.run(["mount", "-t", "binfmt_misc", "binfmt_misc", str(_MOUNT)], check=False, capture_output=True)
+    subprocess.run([program("update-binfmts"), "--enable", "qemu-aarch64"], check=False, capture_output=True)
+    if not _registered():
+        raise BenchError("linux/arm64 can't be emulated: qemu-aarch64 could not be registered (it takes root)")
+
+
+def _registered() -> bool:
+    """Registered with F, so that the interpreter need not be inside an image."""
+    if not _ENTRY.exists():
+        return False
+    flags = next(line for line in _ENTRY.read_text().splitlines() if line.startswith("flags:"))
+    return "F" in flags.partition(":")[2]
+

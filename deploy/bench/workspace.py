@@ -1,0 +1,223 @@
+"""The directory of one run of the bench, and the clearing away of runs that were killed."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from .requirement import BenchError, program
+
+PREFIX = "mcphost-bench-"
+LOCK = "owner.lock"
+UNDO = "undo.json"
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+class Workspace:
+    """A private directory whose lock lasts as long as its owner lives.
+
+    Daemons started in it carry its path in their arguments, which is how `dispose` knows them again.
+    """
+
+    def __init__(self) -> None:
+        sweep()
+        self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
+        self.path.chmod(0o711)  # PostgreSQL runs as another user inside
+        self._lock = _hold_lock(self.path)
+        self._daemons: list[Daemon] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def directory(self, name: str) -> Path:
+        """A new directory below the workspace, `name-1`, `name-2`, …"""
+        number = 1 + sum(1 for _ in self.path.glob(f"{name}-*"))
+        made = self.path / f"{name}-{number}"
+        made.mkdir()
+        return made
+
+    def start(
+        self,
+        argv: Sequence[str],
+        *,
+        log: Path,
+        ready: Callable[[], bool],
+        seconds: float = 30,
+        stop_signal: signal.Signals = signal.SIGTERM,
+    ) -> Daemon:
+        """Start a daemon, wait until `ready()`; raises BenchError with its last lines if it ends first."""
+        daemon = Daemon(argv, log, stop_signal)
+        self._daemons.append(daemon)
+        daemon.wait_until(ready, seconds)
+        return daemon
+
+    def undo_later(self, command: Sequence[str]) -> None:
+        """Keep on disk a command that takes back a change to the machine, for close or a later sweep."""
+        path = self.path / UNDO
+        commands = json.loads(path.read_text()) if path.exists() else []
+        path.write_text(json.dumps([*commands, list(command)]))
+
+    def close(self) -> None:
+        for daemon in reversed(self._daemons):
+            daemon.stop()
+        dispose(self.path)
+        self._lock.close()
+
+
+class Daemon:
+    """A process of the bench: its own session, its log in a file; it ends with its owner."""
+
+    def __init__(self, argv: Sequence[str], log: Path, stop_signal: signal.Signals) -> None:
+        self.argv, self.log, self._stop_signal = list(argv), log, stop_signal
+        parent_death = ["--pdeathsig", stop_signal.name.removeprefix("SIG")]
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [program("setpriv"), *parent_death, "--", *argv],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not ready():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise BenchError(f"{self.argv[0]} did not start:\n{_tail(self.log)}")
+            time.sleep(0.05)
+
+    def stop(self, seconds: float = 30) -> None:
+        if self._process.poll() is None:
+            self._process.send_signal(self._stop_signal)
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def sweep() -> None:
+    """Dispose of the workspaces of this user whose owner no longer lives."""
+    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        lock = path / LOCK
+        if not lock.exists() or lock.stat().st_uid != os.geteuid():
+            continue
+        with lock.open("rb") as held:
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue
+            dispose(path)
+
+
+def dispose(path: Path) -> None:
+    """End every process of a workspace, take back its changes to the machine, remove it."""
+    _kill(path.name)
+    _unmount_below(path)
+    _undo(path)
+    _remove_cgroups(path.name)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _hold_lock(directory: Path) -> IO[bytes]:
+    """The lock appears under its name only once it is held: a sweep at the same moment finds no free lock."""
+    unnamed = directory / f"{LOCK}.new"
+    lock = unnamed.open("wb")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    unnamed.rename(directory / LOCK)
+    return lock
+
+
+def _kill(token: str) -> None:
+    for _ in range(50):  # children may appear while their parents end
+        pids = {*_pids_naming(token), *_pids_in_cgroups(token)} - {os.getpid()}
+        if not pids:
+            return
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        time.sleep(0.05)
+
+
+def _pids_naming(token: str) -> set[int]:
+    """Processes with the workspace's (random) name in their arguments, like dockerd, containerd and shims."""
+    found = set()
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if token.encode() in entry.read_bytes():
+                found.add(int(entry.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def _pids_in_cgroups(token: str) -> set[int]:
+    """What containers left running: they sit in the cgroup that the engine was given."""
+    pids: set[int] = set()
+    for group in _cgroups(token):
+        for tasks in group.rglob("cgroup.procs"):
+            try:
+                pids.update(int(line) for line in tasks.read_text().split())
+            except OSError:
+                continue
+    return pids
+
+
+def _cgroups(token: str) -> list[Path]:
+    return [*CGROUPS.glob(token), *CGROUPS.glob(f"*/{token}")]
+
+
+def _remove_cgroups(token: str) -> None:
+    for group in _cgroups(token):
+        for directory, _, _ in os.walk(group, topdown=False):
+            try:
+                Path(directory).rmdir()
+            except OSError:
+                continue
+
+
+def _unmount_below(path: Path) -> None:
+    points = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    for point in sorted((p for p in points if p.startswith(f"{path}/")), reverse=True):
+        subprocess.run(["umount", "-l", point], check=False, capture_output=True)
+
+
+def _undo(path: Path) -> None:
+    record = path / UNDO
+    if record.exists():
+        for command in reversed(json.loads(record.read_text())):
+            subprocess.run(command, check=False, capture_output=True)
+
+
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-15:])

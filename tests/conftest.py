@@ -1,0 +1,138 @@
+"""Real parts for the tests, started privately by deploy/bench on first use and gone when the session ends.
+
+A part that is missing fails the test that needs it, naming the package to install; nothing is skipped.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import docker
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from deploy.bench import base_images as images
+from deploy.bench import databases, registry
+from deploy.bench.engine import Engine, start_engine
+from deploy.bench.fault_proxy import FaultProxy
+from deploy.bench.registry import Registry
+from deploy.bench.requirement import program
+from deploy.bench.workspace import Workspace
+
+
+@pytest.fixture(autouse=True)
+def _no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that is not marked `real` reaches nothing but this machine's loopback."""
+    if request.node.get_closest_marker("real"):
+        return
+    for name in ("connect", "connect_ex"):
+        monkeypatch.setattr(socket.socket, name, _loopback_only(getattr(socket.socket, name)))
+
+
+def _loopback_only(connect: Callable[[socket.socket, Any], Any]) -> Callable[[socket.socket, Any], Any]:
+    def guarded(self: socket.socket, address: Any) -> Any:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_loopback(address[0]):
+            pytest.fail(f"a fast test tried to reach {address[0]}:{address[1]}; mark it `real` if it must")
+        return connect(self, address)
+
+    return guarded
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@pytest.fixture(scope="session")
+def bench() -> Iterator[Workspace]:
+    """The workspace of this session: whatever is started in it is gone afterwards."""
+    with Workspace() as workspace:
+        yield workspace
+
+
+@pytest.fixture(scope="session")
+def docker_host(bench: Workspace) -> str:
+    """DOCKER_HOST of a private Docker Engine."""
+    return start_engine(bench).host
+
+
+@pytest.fixture
+def own_engine() -> Iterator[Engine]:
+    """An engine for one test that stops or breaks it: `own_engine.daemon.stop()`."""
+    with Workspace() as workspace:
+        yield start_engine(workspace)
+
+
+@pytest.fixture(scope="session")
+def registry_plain(bench: Workspace) -> Registry:
+    return registry.start_plain(bench)
+
+
+@pytest.fixture(scope="session")
+def registry_basic(bench: Workspace) -> Registry:
+    return registry.start_basic(bench)
+
+
+@pytest.fixture(scope="session")
+def _registry_token(bench: Workspace) -> Registry:
+    return registry.start_token(bench)
+
+
+@pytest.fixture
+def registry_token(_registry_token: Registry) -> Iterator[Registry]:
+    """A registry with token authentication, healthy at the start of each test; see `Registry.control`."""
+    _registry_token.control({})
+    yield _registry_token
+    _registry_token.control({})
+
+
+@pytest.fixture
+def fault_proxy(registry_plain: Registry) -> Iterator[FaultProxy]:
+    """A proxy in front of `registry_plain` that breaks what it is told to: `fault_proxy.set([rules])`."""
+    proxy = FaultProxy(registry_plain.host)
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture(scope="session")
+def base_images(bench: Workspace) -> dict[str, str]:
+    """References for FROM, for linux/amd64 and linux/arm64: "python", "node", "busybox"."""
+    return images.serve(bench)
+
+
+@pytest.fixture(scope="session")
+def busybox_image(docker_host: str, base_images: dict[str, str]) -> Callable[[str], str]:
+    """`busybox_image(platform)`: the local tag of a 2 MB image of that platform in the private engine."""
+    client = docker.DockerClient(base_url=docker_host)
+
+    def pulled(platform: str) -> str:
+        tag = f"mcphost.local/busybox:{platform.rpartition('/')[2]}"
+        client.images.pull(base_images["busybox"], platform=platform).tag(tag)
+        return tag
+
+    return pulled
+
+
+@pytest.fixture(scope="session")
+def postgres_url(bench: Workspace) -> str:
+    return databases.start_postgres(bench)
+
+
+@pytest.fixture(scope="session")
+def redis_url(bench: Workspace) -> str:
+    return databases.start_redis(bench)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The distribution's Chromium under Playwright (its own download is not needed)."""
+    options = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program("chromium"), args=options)
+        yield chromium
+        chromium.close()
