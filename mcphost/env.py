@@ -1,0 +1,175 @@
+"""Readers of the environment. Each names the variable, the value and what is accepted when a value is bad.
+
+Values come from the process environment, then from `.env`; `NAME_FILE` names a file that holds the value.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+
+T = TypeVar("T")
+PLATFORMS = {
+    "linux/amd64", "linux/arm64", "linux/arm/v6", "linux/arm/v7", "linux/386",
+    "linux/ppc64le", "linux/riscv64", "linux/s390x",
+}  # fmt: skip
+
+
+class BadSetting(Exception):
+    """One line fit for a terminal: which variable, which value, what is accepted."""
+
+
+@dataclass(frozen=True)
+class Declared:
+    name: str
+    default: str
+    secret: bool = False
+
+
+class Environment:
+    """Reads settings and remembers which were declared, so that a test can hold the README against them."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self.values = values
+        self.declared: dict[str, Declared] = {}
+
+    @classmethod
+    def load(cls, base: Path) -> Environment:
+        """The process environment over the file that ENV_FILE names, `.env` in `base` by default."""
+        stored = {k: v for k, v in dotenv_values(dotenv_path(base)).items() if v is not None}
+        return cls({**stored, **os.environ})
+
+    def text(self, name: str, default: str = "", *, secret: bool = False) -> str:
+        self.declared[name] = Declared(name, default, secret)
+        return self._raw(name) or default
+
+    def boolean(self, name: str, default: bool) -> bool:
+        words = {
+            "true": True,
+            "1": True,
+            "yes": True,
+            "on": True,
+            "false": False,
+            "0": False,
+            "no": False,
+            "off": False,
+        }
+        return self._parsed(name, str(default).lower(), lambda v: words[v.lower()], "true or false")
+
+    def integer(self, name: str, default: int, low: int, high: int) -> int:
+        return self._parsed(
+            name, str(default), lambda v: _within(int(v), low, high), f"a whole number from {low} to {high}"
+        )
+
+    def number(self, name: str, default: float, low: float, high: float) -> float:
+        return self._parsed(
+            name, f"{default:g}", lambda v: _within(float(v), low, high), f"a number from {low:g} to {high:g}"
+        )
+
+    def choice(self, name: str, default: str, options: Iterable[str]) -> str:
+        allowed = list(options)
+        return self._parsed(
+            name, default, lambda v: allowed[allowed.index(v.lower())], "one of " + ", ".join(allowed)
+        )
+
+    def names(self, name: str, default: str = "") -> list[str]:
+        return self._parsed(name, default, _split, "a comma-separated list")
+
+    def platforms(self, name: str, default: str) -> list[str]:
+        return self._parsed(
+            name, default, _platforms, "a comma-separated list of " + ", ".join(sorted(PLATFORMS))
+        )
+
+    def path(self, name: str, default: str = "") -> Path | None:
+        return self._parsed(name, default, lambda v: Path(v).expanduser().absolute() if v else None, "a path")
+
+    def readable_file(self, name: str) -> Path | None:
+        return self._parsed(
+            name, "", lambda v: _readable(v) if v else None, "a file that this process can read"
+        )
+
+    def url(self, name: str, default: str, schemes: Iterable[str]) -> str:
+        allowed = tuple(schemes)
+        return self._parsed(
+            name,
+            default,
+            lambda v: _url(v, allowed) if v else "",
+            "a URL that starts with " + ", ".join(f"{s}://" for s in allowed),
+            secret=True,
+        )
+
+    def pattern(self, name: str, default: str, regex: str, accepted: str) -> str:
+        return self._parsed(name, default, lambda v: _matching(v, regex) if v else "", accepted)
+
+    def _raw(self, name: str) -> str:
+        value = self.values.get(name, "").strip()
+        file = self.values.get(f"{name}_FILE", "").strip()
+        if value and file:
+            raise BadSetting(f"{name} and {name}_FILE are both set: keep one.")
+        return _file_content(f"{name}_FILE", file) if file else value
+
+    def _parsed(
+        self, name: str, default: str, parse: Callable[[str], T], accepted: str, *, secret: bool = False
+    ) -> T:
+        value = self.text(name, default, secret=secret)
+        try:
+            return parse(value)
+        except (ValueError, KeyError, OSError):
+            shown = "(not shown)" if secret else value
+            raise BadSetting(f"{name}={shown}: not accepted; it must be {accepted}.") from None
+
+
+def dotenv_path(base: Path) -> Path:
+    return Path(os.environ.get("ENV_FILE") or base / ".env")
+
+
+def _file_content(name: str, file: str) -> str:
+    try:
+        return Path(file).expanduser().read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        raise BadSetting(
+            f"{name}={file}: cannot be read ({reason}); it must be a readable text file."
+        ) from None
+
+
+def _within(value: T, low: float, high: float) -> T:
+    if not low <= value <= high:  # type: ignore[operator]
+        raise ValueError
+    return value
+
+
+def _split(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _platforms(value: str) -> list[str]:
+    names = list(dict.fromkeys(_split(value)))
+    if not names or set(names) - PLATFORMS:
+        raise ValueError
+    return names
+
+
+def _readable(value: str) -> Path:
+    path = Path(value).expanduser().absolute()
+    with path.open("rb"):
+        return path
+
+
+def _url(value: str, schemes: tuple[str, ...]) -> str:
+    if urlsplit(value).scheme not in schemes:
+        raise ValueError
+    return value
+
+
+def _matching(value: str, regex: str) -> str:
+    if not re.fullmatch(regex, value):
+        raise ValueError
+    return value

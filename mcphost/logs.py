@@ -1,0 +1,80 @@
+"""Log lines for people (`key=value`) and for aggregators (JSON), the same fields in both."""
+
+from __future__ import annotations
+
+import logging
+import logging.config
+from typing import Any
+
+import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+ALWAYS = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.ExtraAdder(),
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+
+
+def _target(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    record = event.get("_record")
+    event["target"] = record.name if record else event.pop("logger", "mcphost")
+    event["message"] = event.pop("event", "")
+    return event
+
+
+def _key_value(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    when, level = event.pop("timestamp"), event.pop("level", "info")
+    head = f'{when} {level:<7} target="{event.pop("target")}" {event.pop("message")}'
+    trace = event.pop("exception", "")
+    fields = "".join(f" {key}={_shown(value)}" for key, value in event.items())
+    return head + fields + (f"\n{trace}" if trace else "")
+
+
+def _shown(value: Any) -> str:
+    text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return f'"{text}"' if not text or any(c in text for c in ' "=\n') else text
+
+
+def configure(log_format: str, level: str) -> None:
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *ALWAYS,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    last = structlog.processors.JSONRenderer() if log_format == "json" else _key_value
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {
+                "default": {
+                    "()": structlog.stdlib.ProcessorFormatter,
+                    "foreign_pre_chain": ALWAYS,
+                    "processors": [
+                        _target,
+                        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                        structlog.processors.format_exc_info,
+                        last,
+                    ],
+                }
+            },
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "default"}},
+            "root": {"handlers": ["stderr"], "level": level.upper()},
+            "loggers": {
+                "uvicorn.error": {"level": "WARNING"},
+                "uvicorn.access": {"level": "WARNING"},
+                "axes": {"level": "WARNING"},
+                "urllib3": {"level": "WARNING"},
+                "docker": {"level": "WARNING"},
+                "asyncio": {"level": "WARNING"},
+                "pika": {"level": "CRITICAL"},
+            },
+        }
+    )

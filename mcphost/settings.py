@@ -1,0 +1,241 @@
+"""Every setting, read from the environment here and nowhere else. README.md has the table."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+
+from mcphost import logs
+from mcphost.env import BadSetting, Environment
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = Environment.load(BASE_DIR)
+
+# --- Where it listens, and under which names it answers
+BIND_ADDRESS = env.text("BIND_ADDRESS", "0.0.0.0")
+BIND_PORT = env.integer("BIND_PORT", 3000, 1, 65535)
+PUBLIC_URL = env.url("PUBLIC_URL", "", ["http", "https"]).rstrip("/")
+ALLOWED_HOSTS = [*env.names("ALLOWED_HOSTS"), "localhost", "127.0.0.1", "[::1]", socket.gethostname().lower()]
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []
+BEHIND_PROXY = env.boolean("BEHIND_PROXY", False)
+DEBUG = env.boolean("DEBUG", False)
+ALLOW_MIGRATION_FAILURE = env.boolean("ALLOW_MIGRATION_FAILURE", False)
+
+# --- Keys. `manage.py up` writes them to .env where there are none.
+SECRET_KEY = env.text("SECRET_KEY", "", secret=True)
+SECRET_ENCRYPTION_KEYS = env.text("SECRET_ENCRYPTION_KEYS", "", secret=True).split(",")
+
+# --- Data
+DATA_DIR = env.path("DATA_DIR", str(BASE_DIR / "var")) or BASE_DIR / "var"
+DATABASE_URL = env.url("DATABASE_URL", "", ["sqlite", "postgres", "postgresql"])
+BROKER_URL = env.url("BROKER_URL", "", ["redis", "rediss", "amqp", "amqps"])
+REDIS_URL = env.url("REDIS_URL", BROKER_URL if BROKER_URL.startswith("redis") else "", ["redis", "rediss"])
+
+# --- Registry
+REGISTRY = env.pattern(
+    "REGISTRY", "", r"[a-zA-Z0-9.\[\]:-]+(/[a-z0-9._/-]+)?", "host[:port][/prefix], with no scheme"
+)
+REGISTRY_AUTH_DOCKERCONFIG = env.path("REGISTRY_AUTH_DOCKERCONFIG")
+REGISTRY_ARCH_TARGETS = env.platforms("REGISTRY_ARCH_TARGETS", "linux/amd64")
+REGISTRY_PUSH_RETRIES = env.integer("REGISTRY_PUSH_RETRIES", 3, 1, 20)
+REGISTRY_PUSH_TIMEOUT = env.integer("REGISTRY_PUSH_TIMEOUT", 1800, 10, 86_400)
+REGISTRY_INSECURE = env.names("REGISTRY_INSECURE")
+REGISTRY_CA_BUNDLE = env.readable_file("REGISTRY_CA_BUNDLE")
+
+# --- Runtimes
+CONTAINER_RUNTIME = env.choice("CONTAINER_RUNTIME", "auto", ["auto", "process", "docker", "kubernetes"])
+DOCKER_HOST = env.url("DOCKER_HOST", "", ["unix", "tcp", "http", "https", "npipe"])
+DOCKER_NETWORK = env.text("DOCKER_NETWORK", "")
+K8S_NAMESPACE = env.text("K8S_NAMESPACE", "default")
+K8S_SERVICE_ACCOUNT = env.text("K8S_SERVICE_ACCOUNT", "")
+K8S_REGISTRY_SECRET_NAME = env.text("K8S_REGISTRY_SECRET_NAME", "")
+
+# --- Deployments
+DEPLOYMENTS_PARALLEL = env.integer("DEPLOYMENTS_PARALLEL", 2, 1, 64)
+BUILDS_PARALLEL = env.integer("BUILDS_PARALLEL", 2, 1, 64)
+BUILD_TIMEOUT = env.integer("BUILD_TIMEOUT", 1800, 5, 86_400)
+HEALTH_TIMEOUT = env.integer("HEALTH_TIMEOUT", 90, 1, 3600)
+DEPLOY_TIMEOUT = env.integer("DEPLOY_TIMEOUT", 7200, 10, 172_800)
+DRAIN_SECONDS = env.number("DRAIN_SECONDS", 5, 0, 3600)
+STOP_GRACE_SECONDS = env.number("STOP_GRACE_SECONDS", 5, 0, 600)
+KEEP_DEPLOYMENTS = env.integer("KEEP_DEPLOYMENTS", 5, 1, 1000)
+HEARTBEAT_SECONDS = env.number("HEARTBEAT_SECONDS", 3, 0.2, 60)
+ABANDONED_AFTER_SECONDS = env.number("ABANDONED_AFTER_SECONDS", 20, 1, 3600)
+RECONCILE_SECONDS = env.number("RECONCILE_SECONDS", 1, 0.1, 60)
+
+# --- Sources and builds
+GIT_PROTOCOLS = env.names("GIT_PROTOCOLS", "https,ssh")
+UPLOAD_MAX_BYTES = env.integer("UPLOAD_MAX_BYTES", 100 * 1024**2, 1024, 10 * 1024**3)
+BASE_IMAGE_PYTHON = env.text("BASE_IMAGE_PYTHON", "python:3.12-slim")
+BASE_IMAGE_NODE = env.text("BASE_IMAGE_NODE", "node:22-slim")
+BUILD_PIP_INDEX_URL = env.url("BUILD_PIP_INDEX_URL", "", ["http", "https"])
+BUILD_NPM_REGISTRY = env.url("BUILD_NPM_REGISTRY", "", ["http", "https"])
+BUILD_CA_BUNDLE = env.readable_file("BUILD_CA_BUNDLE")
+
+# --- What is kept, and how it is logged
+METRICS_RETENTION_DAYS = env.integer("METRICS_RETENTION_DAYS", 90, 1, 3650)
+LOG_RETENTION_DAYS = env.integer("LOG_RETENTION_DAYS", 30, 1, 3650)
+STREAM_RETENTION_HOURS = env.integer("STREAM_RETENTION_HOURS", 24, 1, 720)
+LOG_FORMAT = env.choice("LOG_FORMAT", "keyvalue", ["keyvalue", "json"])
+LOG_LEVEL = env.choice("LOG_LEVEL", "info", ["debug", "info", "warning", "error"])
+
+if not SECRET_KEY:
+    raise BadSetting("SECRET_KEY is not set: run `make run` once, or set it to 50 random characters.")
+if SECRET_ENCRYPTION_KEYS == [""]:
+    raise BadSetting("SECRET_ENCRYPTION_KEYS is not set: run `make run` once, or set it to a Fernet key.")
+
+# --- Django
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "channels",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_eventstream",
+    "axes",
+    "servers",
+    "metrics",
+    "gateway",
+]
+MIDDLEWARE = [
+    "mcphost.hosts.UnknownHostMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+ROOT_URLCONF = "mcphost.urls"
+ASGI_APPLICATION = "mcphost.asgi.application"
+WSGI_APPLICATION = "mcphost.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+
+def _database() -> dict[str, Any]:
+    config = dict(dj_database_url.parse(DATABASE_URL or f"sqlite:///{DATA_DIR / 'mcphost.sqlite3'}"))
+    if config["ENGINE"].endswith("sqlite3"):
+        config["OPTIONS"] = {
+            # A transaction that begins as a reader and then writes cannot wait for the lock: it fails.
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
+        }
+        # Worker threads need a file: a memory database is one connection's own.
+        config["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
+    else:
+        config["CONN_MAX_AGE"] = 60
+        config["CONN_HEALTH_CHECKS"] = True
+    return config
+
+
+DATABASES = {"default": _database()}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = DATA_DIR / "static"
+WHITENOISE_USE_FINDERS = True
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
+
+# --- Security
+_https = PUBLIC_URL.startswith("https://")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
+SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "mcphost_session", "mcphost_csrf"
+SECURE_HSTS_SECONDS = 31_536_000 if _https else 0
+SECURE_SSL_REDIRECT = _https and BEHIND_PROXY
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY else None
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+# unfold's Alpine.js evaluates expressions, so scripts need 'unsafe-eval'; nothing comes from another origin.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        "script-src": ["'self'", "'unsafe-eval'"],
+        "style-src": ["'self'", "'unsafe-inline'"],
+        "img-src": ["'self'", "data:"],
+        "frame-ancestors": ["'none'"],
+        "base-uri": ["'self'"],
+        "form-action": ["'self'"],
+        "object-src": ["'none'"],
+    }
+}
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = 0.25  # hours
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_ENABLE_ACCESS_FAILURE_LOG = False
+AXES_VERBOSE = False
+SILENCED_SYSTEM_CHECKS = (
+    [] if _https else ["security.W004", "security.W008", "security.W012", "security.W016"]
+)
+
+# --- REST
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "servers.api.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "servers.api.problems.handler",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "MCP Host",
+    "DESCRIPTION": "Takes a Model Context Protocol server from its source to a URL.",
+    "VERSION": "0.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+
+# --- Live feed
+EVENTSTREAM_STORAGE_CLASS = "servers.streams.storage.EventStorage"
+EVENTSTREAM_CHANNELMANAGER_CLASS = "servers.streams.access.ChannelManager"
+
+LOGGING_CONFIG = None
+logs.configure(LOG_FORMAT, LOG_LEVEL)

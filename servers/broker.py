@@ -1,0 +1,53 @@
+"""The broker that carries ids: Redis or RabbitMQ where BROKER_URL names one, else inside this process."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import dramatiq
+from django.conf import settings
+from django.db import close_old_connections
+from dramatiq.brokers.stub import StubBroker
+from dramatiq.middleware import AgeLimit, Callbacks, Middleware, ShutdownNotifications, TimeLimit
+
+logger = logging.getLogger(__name__)
+
+
+class Connections(Middleware):
+    """A worker thread gives its database connection a look before and after each message."""
+
+    def before_process_message(self, broker: Any, message: Any) -> None:
+        close_old_connections()
+
+    def after_process_message(self, broker: Any, message: Any, **_: Any) -> None:
+        close_old_connections()
+
+
+def install() -> None:
+    """Makes the broker that the settings ask for the one that actors register with."""
+    dramatiq.set_broker(_broker())
+
+
+def send(actor: Any, *arguments: int) -> None:
+    try:
+        actor.send(*arguments)
+    except Exception:  # noqa: BLE001  (any broker's own errors: the row stands, the reconciler sends again)
+        logger.warning("broker does not answer; the reconciler will send the message again", exc_info=True)
+
+
+def _broker() -> dramatiq.Broker:
+    middleware = [AgeLimit(), TimeLimit(), ShutdownNotifications(), Callbacks(), Connections()]
+    url = settings.BROKER_URL
+    if url.startswith("redis"):
+        from dramatiq.brokers.redis import RedisBroker
+
+        # The defaults redeliver what a killed worker held after 15 minutes; these after seconds.
+        return RedisBroker(
+            url=url, middleware=middleware, heartbeat_timeout=30_000, maintenance_chance=1_000_000
+        )
+    if url.startswith("amqp"):
+        from dramatiq.brokers.rabbitmq import RabbitmqBroker
+
+        return RabbitmqBroker(url=url, middleware=middleware)
+    return StubBroker(middleware=middleware)

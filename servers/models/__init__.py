@@ -1,0 +1,21 @@
+"""Rows of what is hosted, and querysets named for use."""
+
+from servers.models.deployment import Deployment, DeploymentQuerySet, Step
+from servers.models.log import LogLine
+from servers.models.server import Secret, Server, ServerQuerySet
+from servers.models.stream import StreamEvent, StreamPosition
+from servers.models.token import Token, TokenQuerySet
+
+__all__ = [
+    "Deployment",
+    "DeploymentQuerySet",
+    "LogLine",
+    "Secret",
+    "Server",
+    "ServerQuerySet",
+    "Step",
+    "StreamEvent",
+    "StreamPosition",
+    "Token",
+    "TokenQuerySet",
+]

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from servers import states
+from servers.models.server import Server
+from servers.states import DeploymentStatus, Mode, StepKind, StepStatus, Trigger
+
+
+class DeploymentQuerySet(models.QuerySet["Deployment"]):
+    def open(self) -> DeploymentQuerySet:
+        """Queued or running: work that is not over."""
+        return self.filter(status__in=states.OPEN)
+
+    def claimable(self) -> DeploymentQuerySet:
+        """Queued, and no deployment of the same server is running."""
+        running = Deployment.objects.filter(server=models.OuterRef("server"), status=DeploymentStatus.RUNNING)
+        return self.filter(~models.Exists(running), status=DeploymentStatus.QUEUED)
+
+    def abandoned(self, since: timedelta) -> DeploymentQuerySet:
+        """Running, but its worker's heartbeat stopped."""
+        return self.filter(status=DeploymentStatus.RUNNING, heartbeat_at__lt=timezone.now() - since)
+
+    def with_run(self) -> DeploymentQuerySet:
+        """Something runs, or ran last, for these deployments."""
+        return self.filter(run__isnull=False)
+
+    def move(self, pk: int, to: DeploymentStatus, **changes: Any) -> bool:
+        """A guarded status move: False when the row is not in a status that allows it."""
+        allowed = states.DEPLOYMENT_MOVES[to]
+        return bool(self.filter(pk=pk, status__in=allowed).update(status=to, **changes))
+
+
+class Deployment(models.Model):
+    """One walk from source to URL: the durable job and its record.
+
+    `images` maps platform to `{reference, digest, size, media_type}`; `image` is what the runtime starts:
+    a reference by digest, or an engine-local id. `run` is the saved `Handle` while something runs for it,
+    `endpoint` the URL that the gateway sends calls to while it serves. `recipe` and `directory` are what a
+    prepared environment needs to start again. `discovery` holds tools, prompts and resources as listed.
+    """
+
+    server = models.ForeignKey(Server, models.CASCADE, related_name="deployments")
+    number = models.PositiveIntegerField()
+    trigger = models.CharField(max_length=12, choices=[(t.value, t.value.capitalize()) for t in Trigger])
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    mode = models.CharField(max_length=12, choices=[(m.value, m.value) for m in Mode], default=Mode.LATEST)
+    based_on = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="+")
+    status = models.CharField(
+        max_length=12,
+        choices=[(s.value, states.look(s).label) for s in DeploymentStatus],
+        default=DeploymentStatus.QUEUED,
+    )
+    cancel_requested = models.BooleanField(default=False)
+    error_kind = models.CharField(max_length=12, blank=True, default="")
+    error = models.TextField(blank=True, default="")
+    runtime = models.CharField(max_length=12, blank=True, default="")
+    platforms = models.JSONField(default=list)
+    revision = models.CharField(max_length=200, blank=True, default="")
+    summary = models.CharField(max_length=300, blank=True, default="")
+    images = models.JSONField(default=dict)
+    image = models.CharField(max_length=500, blank=True, default="")
+    digest = models.CharField(max_length=71, blank=True, default="")
+    command = models.JSONField(default=list)
+    directory = models.CharField(max_length=500, blank=True, default="")
+    run = models.JSONField(null=True, blank=True)
+    output_cursor = models.CharField(max_length=200, blank=True, default="")
+    endpoint = models.CharField(max_length=300, blank=True, default="")
+    facts = models.JSONField(default=dict)
+    discovery = models.JSONField(default=dict)
+    worker = models.CharField(max_length=100, blank=True, default="")
+    claims = models.PositiveIntegerField(default=0, help_text="How many workers have taken it up.")
+    enqueued_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    heartbeat_at = models.DateTimeField(null=True, blank=True)
+
+    objects: ClassVar[models.Manager[Deployment]] = DeploymentQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["server", "number"], name="deployment_number_once"),
+            models.UniqueConstraint(
+                fields=["server"], condition=Q(status="running"), name="one_running_deployment_per_server"
+            ),
+            models.UniqueConstraint(
+                fields=["server"], condition=Q(status="queued"), name="one_queued_deployment_per_server"
+            ),
+        ]
+        indexes = [models.Index(fields=["status", "heartbeat_at"]), models.Index(fields=["-created_at"])]
+
+    def __str__(self) -> str:
+        return f"{self.server.slug} #{self.number}"
+
+    @property
+    def is_final(self) -> bool:
+        return self.status in states.FINAL
+
+    @property
+    def ended_or_now(self) -> datetime:
+        return self.finished_at or timezone.now()
+
+    @property
+    def duration(self) -> timedelta | None:
+        return self.ended_or_now - self.started_at if self.started_at else None
+
+    @property
+    def can_start_again(self) -> bool:
+        """It was built and its image or environment is still there."""
+        return bool(self.image or self.directory)
+
+    @property
+    def short_revision(self) -> str:
+        return self.revision.removeprefix("sha256:")[:12]
+
+
+class Step(models.Model):
+    """One step of a deployment; `platform` is "" for what is done once."""
+
+    deployment = models.ForeignKey(Deployment, models.CASCADE, related_name="steps")
+    kind = models.CharField(max_length=12, choices=[(k.value, k.value.capitalize()) for k in StepKind])
+    platform = models.CharField(max_length=32, blank=True, default="")
+    status = models.CharField(
+        max_length=12,
+        choices=[(s.value, states.look(s).label) for s in StepStatus],
+        default=StepStatus.RUNNING,
+    )
+    started_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    error_kind = models.CharField(max_length=12, blank=True, default="")
+    error = models.TextField(blank=True, default="")
+    details = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["deployment", "kind", "platform"], name="step_once")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.platform}".strip()
+
+    @property
+    def duration(self) -> timedelta:
+        return (self.finished_at or timezone.now()) - self.started_at

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from servers import secretbox, states
+from servers.states import ServerStatus
+
+if TYPE_CHECKING:
+    from servers.models.deployment import Deployment
+
+SLUG = RegexValidator(
+    r"^[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?\Z",
+    "Use 1 to 48 lower-case letters, digits and hyphens, with a letter or digit at each end.",
+)
+ENVIRONMENT_NAME = RegexValidator(
+    r"^[A-Za-z_][A-Za-z0-9_]{0,127}\Z", "Use letters, digits and underscores, not starting with a digit."
+)
+
+
+class SourceKind(models.TextChoices):
+    GIT = "git", "Git repository"
+    UPLOAD = "upload", "Uploaded archive"
+    IMAGE = "image", "Existing image"
+    PACKAGE = "package", "Package"
+
+
+class Transport(models.TextChoices):
+    STDIO = "stdio", "stdio (served by the bridge)"
+    HTTP = "streamable-http", "Streamable HTTP"
+
+
+class DesiredState(models.TextChoices):
+    RUNNING = "running", "Running"
+    STOPPED = "stopped", "Stopped"
+    DELETED = "deleted", "Deleted"
+
+
+class RuntimeChoice(models.TextChoices):
+    DEFAULT = "", "The platform's default"
+    PROCESS = "process", "Local process"
+    DOCKER = "docker", "Docker"
+
+
+class ServerQuerySet(models.QuerySet["Server"]):
+    def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> ServerQuerySet:
+        """A server is seen by its owner and by staff."""
+        if not user.is_authenticated:
+            return self.none()
+        return self if getattr(user, "is_staff", False) else self.filter(owner_id=user.pk)
+
+    def with_current(self) -> ServerQuerySet:
+        return self.select_related("owner", "current_deployment")
+
+    def should_run(self) -> ServerQuerySet:
+        return self.filter(desired_state=DesiredState.RUNNING, current_deployment__isnull=False)
+
+    def should_not_run(self) -> ServerQuerySet:
+        return self.filter(desired_state__in=[DesiredState.STOPPED, DesiredState.DELETED])
+
+    def move(self, pk: int, to: ServerStatus, **changes: Any) -> bool:
+        """A guarded status move: False when the row is not in a status that allows it."""
+        allowed = states.may_become(to)
+        changes = {"status_at": timezone.now(), **changes}
+        return bool(self.filter(pk=pk, status__in=allowed).update(status=to, **changes))
+
+
+class Server(models.Model):
+    """One MCP server: where it comes from, how it runs, what is wanted and what is.
+
+    `source` holds what its kind needs: git `{url, ref, subdirectory}`, upload `{archive, filename}`,
+    image `{reference}`, package `{ecosystem, name, version, command, arguments}`.
+    `status` says where the newest work on it stands, `error_kind` and `error` why that failed;
+    `current_deployment` is what serves, or served last: a failed redeploy leaves it as it is.
+    """
+
+    name = models.CharField(max_length=100)
+    slug = models.CharField(
+        max_length=48, unique=True, validators=[SLUG], help_text="Part of the URL: /mcp/<slug>"
+    )
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="servers")
+    source_kind = models.CharField(max_length=10, choices=SourceKind.choices)
+    source = models.JSONField(default=dict)
+    transport = models.CharField(max_length=16, choices=Transport.choices, default=Transport.STDIO)
+    port = models.PositiveIntegerField(
+        default=8000, validators=[MinValueValidator(1), MaxValueValidator(65535)]
+    )
+    path = models.CharField(
+        max_length=200, default="/mcp", validators=[RegexValidator(r"^/[!-~]*\Z", "Start with a slash.")]
+    )
+    command = models.JSONField(
+        default=list, blank=True, help_text="List of words that start the server; empty: recognised."
+    )
+    environment = models.JSONField(default=dict, blank=True)
+    cpu = models.FloatField(
+        default=1.0, validators=[MinValueValidator(0.05), MaxValueValidator(64)], help_text="Cores"
+    )
+    memory_mb = models.PositiveIntegerField(
+        default=512, validators=[MinValueValidator(32), MaxValueValidator(262_144)], help_text="MiB"
+    )
+    pids = models.PositiveIntegerField(
+        default=128, validators=[MinValueValidator(8), MaxValueValidator(32_768)]
+    )
+    runtime = models.CharField(max_length=12, choices=RuntimeChoice.choices, blank=True, default="")
+    desired_state = models.CharField(max_length=8, choices=DesiredState.choices, default=DesiredState.RUNNING)
+    status = models.CharField(
+        max_length=12,
+        choices=[(s.value, states.look(s).label) for s in ServerStatus],
+        default=ServerStatus.PENDING,
+    )
+    status_at = models.DateTimeField(default=timezone.now)
+    error_kind = models.CharField(max_length=12, blank=True, default="")
+    error = models.TextField(blank=True, default="")
+    current_deployment = models.ForeignKey(
+        "servers.Deployment", models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    restarts = models.PositiveIntegerField(default=0, help_text="Restarts in a row; 0 once it has stayed up.")
+    restart_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects: ClassVar[models.Manager[Server]] = ServerQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        ordering = ["name", "id"]
+        indexes = [models.Index(fields=["owner", "name"]), models.Index(fields=["status"])]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(status__in=[s.value for s in ServerStatus]), name="server_status_known"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def serving(self) -> Deployment | None:
+        """The deployment that answers calls now, or None."""
+        current = self.current_deployment
+        return current if current is not None and current.endpoint else None
+
+    def is_visible_to(self, user: AbstractBaseUser | AnonymousUser) -> bool:
+        return bool(user.is_authenticated and (getattr(user, "is_staff", False) or user.pk == self.owner_id))
+
+
+class SecretPurpose(models.TextChoices):
+    ENVIRONMENT = "environment", "Environment variable of the server"
+    SOURCE = "source", "Credential for the source"
+
+
+class Secret(models.Model):
+    """A value that can be set and replaced, never read back through a door."""
+
+    server = models.ForeignKey(Server, models.CASCADE, related_name="secrets")
+    purpose = models.CharField(
+        max_length=12, choices=SecretPurpose.choices, default=SecretPurpose.ENVIRONMENT
+    )
+    name = models.CharField(max_length=128, validators=[ENVIRONMENT_NAME])
+    sealed = models.BinaryField()
+    updated_at = models.DateTimeField(auto_now=True)
+    updated_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["server", "purpose", "name"], name="secret_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def seal(self, value: str) -> None:
+        self.sealed = secretbox.seal(value)
+
+    def reveal(self) -> str:
+        """The value; raises `secretbox.Unreadable` when no key of ours opens it."""
+        return secretbox.open_sealed(bytes(self.sealed))

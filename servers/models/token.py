@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import ClassVar
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from servers.models.server import Server
+
+PREFIX = "mcph_"
+
+
+def digest_of(value: str) -> str:
+    """SHA-256 suffices: a token has 256 random bits, so there is nothing to stretch."""
+    return hashlib.sha256(value.encode()).hexdigest()
+
+
+class Scope(models.TextChoices):
+    MCP = "mcp", "Call servers through the gateway"
+    API = "api", "Use the REST API as its owner"
+
+
+class TokenQuerySet(models.QuerySet["Token"]):
+    def valid(self) -> TokenQuerySet:
+        now = timezone.now()
+        alive = Q(expires_at__isnull=True) | Q(expires_at__gt=now)
+        return self.filter(alive, revoked_at__isnull=True, owner__is_active=True)
+
+    def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> TokenQuerySet:
+        if not user.is_authenticated:
+            return self.none()
+        return self if getattr(user, "is_staff", False) else self.filter(owner_id=user.pk)
+
+    def matching(self, value: str, scope: str) -> TokenQuerySet:
+        return self.valid().filter(digest=digest_of(value), scope=scope)
+
+
+class Token(models.Model):
+    """A bearer token. Only its digest is kept: the value is shown once, when it is made.
+
+    An `mcp` token with a `server` opens that one; without, every server that its owner can see.
+    """
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="tokens")
+    server = models.ForeignKey(Server, models.CASCADE, null=True, blank=True, related_name="tokens")
+    scope = models.CharField(max_length=4, choices=Scope.choices, default=Scope.MCP)
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(max_length=12, editable=False)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects: ClassVar[models.Manager[Token]] = TokenQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+    def set_new_value(self) -> str:
+        """Gives the token a fresh random value and returns it: the only time that it is known."""
+        value = PREFIX + secrets.token_urlsafe(32)
+        self.prefix, self.digest = value[:12], digest_of(value)
+        return value

@@ -1,0 +1,202 @@
+"""Intent: what a person, a script or the reconciler wants done. One transaction each; work starts on commit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from servers import events, tasks
+from servers.errors import Conflict, Invalid
+from servers.models import Deployment, Secret, Server, Token
+from servers.models.server import DesiredState, SecretPurpose, Transport
+from servers.models.token import Scope
+from servers.states import DeploymentStatus, Mode, ServerStatus, Trigger
+
+
+@transaction.atomic
+def create_server(*, by: User, fields: Mapping[str, Any], secrets: Mapping[str, str] | None = None) -> Server:
+    """Makes a server of validated `fields`; it is deployed by `deploy`. Raises `ValidationError`."""
+    server = Server(owner=by, **fields)
+    server.full_clean(exclude=["current_deployment"])
+    server.save()
+    for name, value in (secrets or {}).items():
+        set_secret(server=server, name=name, value=value, by=by)
+    events.status_changed(server.pk)
+    return server
+
+
+@transaction.atomic
+def update_server(*, server: Server, fields: Mapping[str, Any]) -> Server:
+    """Changes the description; what runs stays as it is until the next deployment."""
+    for name, value in fields.items():
+        setattr(server, name, value)
+    server.full_clean(exclude=["current_deployment"])
+    server.save(update_fields=[*fields, "updated_at"])
+    events.status_changed(server.pk)
+    return server
+
+
+@transaction.atomic
+def deploy(
+    *,
+    server: Server,
+    by: User | None,
+    trigger: Trigger,
+    mode: Mode = Mode.LATEST,
+    based_on: Deployment | None = None,
+) -> Deployment:
+    """Queues a deployment. A queued one is superseded; behind a running one it waits.
+
+    `based_on` gives the revision to `rebuild` and the image to start for `same-digest`; the current
+    deployment by default. Raises `Conflict`.
+    """
+    locked = _locked(server)
+    if locked.desired_state == DesiredState.DELETED:
+        raise Conflict(f"{locked.name} is being deleted.")
+    base = _base(locked, mode, based_on)
+    now = timezone.now()
+    queued = locked.deployments.filter(status=DeploymentStatus.QUEUED)
+    queued.update(status=DeploymentStatus.SUPERSEDED, finished_at=now)
+    deployment = Deployment.objects.create(
+        server=locked,
+        number=(locked.deployments.aggregate(last=Max("number"))["last"] or 0) + 1,
+        trigger=trigger,
+        requested_by=by,
+        mode=mode,
+        based_on=base,
+        enqueued_at=now,
+    )
+    Server.objects.filter(pk=locked.pk).update(desired_state=DesiredState.RUNNING)
+    if not locked.deployments.filter(status=DeploymentStatus.RUNNING).exists():
+        Server.objects.move(locked.pk, ServerStatus.PENDING)
+    events.status_changed(locked.pk)
+    transaction.on_commit(lambda: tasks.enqueue(deployment.pk))
+    return deployment
+
+
+def _base(server: Server, mode: Mode, based_on: Deployment | None) -> Deployment | None:
+    base = based_on or server.current_deployment
+    if mode == Mode.SAME_DIGEST and not (base and base.can_start_again):
+        raise Conflict(
+            f"{server.name} has no built deployment to start again.", hint="Redeploy it with mode latest."
+        )
+    return base
+
+
+def roll_back(*, server: Server, to: Deployment, by: User | None) -> Deployment:
+    """Starts what an earlier successful deployment built. Raises `Conflict`."""
+    if to.server_id != server.pk or to.status != DeploymentStatus.SUCCEEDED:
+        raise Conflict(f"#{to.number} is no successful deployment of {server.name}.")
+    return deploy(server=server, by=by, trigger=Trigger.ROLLBACK, mode=Mode.SAME_DIGEST, based_on=to)
+
+
+@transaction.atomic
+def cancel(*, deployment: Deployment) -> Deployment:
+    """Ends a queued deployment now, asks a running one to stop. Raises `Conflict` when it is over."""
+    now = timezone.now()
+    if Deployment.objects.filter(pk=deployment.pk, status=DeploymentStatus.QUEUED).update(
+        status=DeploymentStatus.CANCELLED,
+        finished_at=now,
+        error_kind="cancelled",
+        error="Cancelled on request.",
+    ):
+        tasks.settle_on_commit(deployment.server_id)
+    elif not Deployment.objects.open().filter(pk=deployment.pk).update(cancel_requested=True):
+        raise Conflict(f"{deployment} is over: there is nothing to cancel.")
+    events.status_changed(deployment.server_id)
+    deployment.refresh_from_db()
+    return deployment
+
+
+@transaction.atomic
+def stop(*, server: Server) -> None:
+    """Wants the server stopped: an open deployment is cancelled, what runs is ended."""
+    locked = _locked(server)
+    Server.objects.filter(pk=locked.pk).update(
+        desired_state=DesiredState.STOPPED, restarts=0, restart_at=None
+    )
+    _cancel_open(locked)
+    Server.objects.move(locked.pk, ServerStatus.STOPPING)
+    events.status_changed(locked.pk)
+    tasks.settle_on_commit(locked.pk)
+
+
+def start(*, server: Server, by: User | None, trigger: Trigger) -> Deployment:
+    """Starts what was built last, or deploys where nothing was built. Raises `Conflict` when it serves already."""
+    server = Server.objects.with_current().get(pk=server.pk)
+    if server.serving and server.desired_state == DesiredState.RUNNING:
+        raise Conflict(f"{server.name} is running already.", hint="To replace what runs, redeploy it.")
+    built = server.current_deployment is not None and server.current_deployment.can_start_again
+    mode = Mode.SAME_DIGEST if built else Mode.LATEST
+    return deploy(server=server, by=by, trigger=trigger, mode=mode)
+
+
+@transaction.atomic
+def delete(*, server: Server) -> None:
+    """Wants the server gone: runs, images and directories first, the row last."""
+    locked = _locked(server)
+    Server.objects.filter(pk=locked.pk).update(desired_state=DesiredState.DELETED)
+    _cancel_open(locked)
+    Server.objects.move(locked.pk, ServerStatus.DELETING)
+    events.status_changed(locked.pk)
+    tasks.settle_on_commit(locked.pk)
+
+
+def set_secret(
+    *, server: Server, name: str, value: str, by: User | None, purpose: str = SecretPurpose.ENVIRONMENT
+) -> Secret:
+    """Sets or replaces a secret; a running server sees it with its next deployment. Raises `ValidationError`."""
+    if not value:
+        raise Invalid("A secret needs a value.", field="value")
+    secret = Secret.objects.filter(server=server, purpose=purpose, name=name).first()
+    secret = secret or Secret(server=server, purpose=purpose, name=name)
+    secret.seal(value)
+    secret.updated_by = by
+    secret.full_clean(exclude=["sealed"])
+    secret.save()
+    return secret
+
+
+def issue_token(
+    *,
+    owner: User,
+    name: str,
+    server: Server | None = None,
+    scope: str = Scope.MCP,
+    expires_at: datetime | None = None,
+) -> tuple[Token, str]:
+    """Makes a token; the value is returned this once."""
+    if server is not None and not server.is_visible_to(owner):
+        raise Invalid("There is no such server.", field="server")
+    token = Token(owner=owner, server=server, name=name, scope=scope, expires_at=expires_at)
+    value = token.set_new_value()
+    token.full_clean()
+    token.save()
+    return token, value
+
+
+def revoke_token(*, token: Token) -> None:
+    Token.objects.filter(pk=token.pk, revoked_at__isnull=True).update(revoked_at=timezone.now())
+
+
+def _locked(server: Server) -> Server:
+    return Server.objects.select_for_update().get(pk=server.pk)
+
+
+def _cancel_open(server: Server) -> None:
+    open_ones = server.deployments.filter(status__in=[DeploymentStatus.QUEUED, DeploymentStatus.RUNNING])
+    open_ones.filter(status=DeploymentStatus.QUEUED).update(
+        status=DeploymentStatus.CANCELLED, finished_at=timezone.now()
+    )
+    open_ones.filter(status=DeploymentStatus.RUNNING).update(cancel_requested=True)
+
+
+def default_transport(source_kind: str) -> str:
+    """Images usually listen; packages and repositories usually speak stdio."""
+    return Transport.HTTP if source_kind == "image" else Transport.STDIO

@@ -1,0 +1,148 @@
+"""Statuses: label, colour, allowed moves. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a status is shown; `tone` is one of the page's colour names."""
+
+    label: str
+    tone: str
+
+
+class ServerStatus(StrEnum):
+    PENDING = "pending"
+    CLONING = "cloning"
+    BUILDING = "building"
+    PUSHING = "pushing"
+    PUBLISHING = "publishing"
+    STARTING = "starting"
+    RUNNING = "running"
+    DEGRADED = "degraded"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    ERROR = "error"
+    DELETING = "deleting"
+
+
+class DeploymentStatus(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+
+
+class StepStatus(StrEnum):
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class StepKind(StrEnum):
+    CLONE = "clone"
+    BUILD = "build"
+    PUSH = "push"
+    PUBLISH = "publish"
+    START = "start"
+    HEALTH = "health"
+    DISCOVER = "discover"
+
+
+class Mode(StrEnum):
+    """How a deployment gets its image: `latest` fetches the source's head, `rebuild` the same revision,
+    `no-cache` the same without any build cache, `same-digest` neither builds nor pushes."""
+
+    LATEST = "latest"
+    REBUILD = "rebuild"
+    NO_CACHE = "no-cache"
+    SAME_DIGEST = "same-digest"
+
+
+class Trigger(StrEnum):
+    ADMIN = "admin"
+    API = "api"
+    COMMAND = "command"
+    WEBHOOK = "webhook"
+    ROLLBACK = "rollback"
+    RECONCILER = "reconciler"
+
+
+S, D = ServerStatus, DeploymentStatus
+
+LOOKS: dict[str, Look] = {
+    S.PENDING: Look("Pending", "grey"),
+    S.CLONING: Look("Cloning", "blue"),
+    S.BUILDING: Look("Building", "blue"),
+    S.PUSHING: Look("Pushing", "blue"),
+    S.PUBLISHING: Look("Publishing", "blue"),
+    S.STARTING: Look("Starting", "blue"),
+    S.RUNNING: Look("Running", "green"),
+    S.DEGRADED: Look("Degraded", "amber"),
+    S.STOPPING: Look("Stopping", "grey"),
+    S.STOPPED: Look("Stopped", "grey"),
+    S.ERROR: Look("Error", "red"),
+    S.DELETING: Look("Deleting", "grey"),
+    D.QUEUED: Look("Queued", "grey"),
+    D.SUCCEEDED: Look("Succeeded", "green"),
+    D.FAILED: Look("Failed", "red"),
+    D.CANCELLED: Look("Cancelled", "grey"),
+    D.SUPERSEDED: Look("Superseded", "grey"),
+}
+
+DEPLOYING = frozenset({S.CLONING, S.BUILDING, S.PUSHING, S.PUBLISHING, S.STARTING})
+FINAL = frozenset({D.SUCCEEDED, D.FAILED, D.CANCELLED, D.SUPERSEDED})
+OPEN = frozenset({D.QUEUED, D.RUNNING})
+
+_SETTLED = frozenset({S.RUNNING, S.DEGRADED, S.STOPPED, S.ERROR})
+_ANY_BUT_DELETING = frozenset(S) - {S.DELETING}
+
+# Where a server may come from. A deployment walks forward, but skips what it has no need of.
+SERVER_MOVES: dict[ServerStatus, frozenset[ServerStatus]] = {
+    S.PENDING: _SETTLED | {S.PENDING, S.STOPPING},
+    S.CLONING: _SETTLED | {S.PENDING, S.CLONING},
+    S.BUILDING: _SETTLED | {S.PENDING, S.CLONING, S.BUILDING},
+    S.PUSHING: {S.PENDING, S.CLONING, S.BUILDING, S.PUSHING},
+    S.PUBLISHING: {S.PENDING, S.PUSHING, S.PUBLISHING},
+    S.STARTING: _SETTLED | {S.PENDING, S.CLONING, S.BUILDING, S.PUSHING, S.PUBLISHING, S.STARTING},
+    S.RUNNING: DEPLOYING | {S.PENDING, S.DEGRADED, S.RUNNING, S.ERROR},
+    S.DEGRADED: {S.RUNNING, S.STARTING, S.DEGRADED},
+    S.STOPPING: _ANY_BUT_DELETING,
+    S.STOPPED: DEPLOYING | {S.STOPPING, S.PENDING, S.ERROR},
+    S.ERROR: _ANY_BUT_DELETING,
+    S.DELETING: frozenset(S),
+}
+
+DEPLOYMENT_MOVES: dict[DeploymentStatus, frozenset[DeploymentStatus]] = {
+    D.QUEUED: frozenset({D.RUNNING}),  # its worker was lost: another takes it up
+    D.RUNNING: frozenset({D.QUEUED}),
+    D.SUCCEEDED: frozenset({D.RUNNING}),
+    D.FAILED: OPEN,
+    D.CANCELLED: OPEN,
+    D.SUPERSEDED: frozenset({D.QUEUED}),
+}
+
+STATUS_OF_STEP: dict[StepKind, ServerStatus] = {
+    StepKind.CLONE: S.CLONING,
+    StepKind.BUILD: S.BUILDING,
+    StepKind.PUSH: S.PUSHING,
+    StepKind.PUBLISH: S.PUBLISHING,
+    StepKind.START: S.STARTING,
+    StepKind.HEALTH: S.STARTING,
+    StepKind.DISCOVER: S.STARTING,
+}
+
+
+def may_become(status: ServerStatus) -> frozenset[ServerStatus]:
+    """The statuses from which a server may move to `status`."""
+    return SERVER_MOVES[status]
+
+
+def look(status: str) -> Look:
+    return LOOKS.get(status, Look(status.replace("-", " ").capitalize(), "blue"))

@@ -1,0 +1,39 @@
+"""Dramatiq actors: an id in, one call out. The rows are the jobs; a message only says that there is one."""
+
+from __future__ import annotations
+
+import dramatiq
+from django.conf import settings
+from django.db import transaction
+
+from servers import broker
+
+broker.install()
+
+from servers import deployer, reconciler  # noqa: E402  (actors register with the broker that is installed)
+
+DEPLOY_LIMIT_MS = (settings.DEPLOY_TIMEOUT + 60) * 1000
+
+
+@dramatiq.actor(max_retries=0, time_limit=DEPLOY_LIMIT_MS, queue_name="deployments")
+def deploy(deployment_id: int) -> None:
+    deployer.run(deployment_id)
+
+
+@dramatiq.actor(max_retries=0, time_limit=600_000, queue_name="servers")
+def settle(server_id: int) -> None:
+    reconciler.settle(server_id)
+
+
+@dramatiq.actor(max_retries=0, time_limit=600_000, queue_name="servers")
+def trim() -> None:
+    reconciler.trim()
+
+
+def enqueue(deployment_id: int) -> None:
+    """Sends the message. A broker that is away loses nothing: the reconciler finds the row and sends again."""
+    broker.send(deploy, deployment_id)
+
+
+def settle_on_commit(server_id: int) -> None:
+    transaction.on_commit(lambda: broker.send(settle, server_id))
