@@ -9,16 +9,23 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class BuildSettings:
-    """Where builds get what they need. Many machines reach no hub, or sit behind a proxy with its own CA."""
+    """Where builds get what they need. Many machines reach no hub, or sit behind a proxy with its own CA.
+
+    Index and proxy URLs may hold credentials: they reach builds as secrets or through the environment only.
+    `docker_config` is a directory with a `config.json` for pulls of base images; `cache` one where installs
+    of the process runtime share what they download.
+    """
 
     docker_host: str = ""
     python_image: str = "python:3.12-slim"
     node_image: str = "node:22-slim"
-    pip_index_url: str = ""
-    npm_registry: str = ""
+    pip_index_url: str = field(default="", repr=False)
+    npm_registry: str = field(default="", repr=False)
     ca_bundle: Path | None = None
-    proxies: Mapping[str, str] = field(default_factory=dict)  # HTTP_PROXY, HTTPS_PROXY, NO_PROXY
+    proxies: Mapping[str, str] = field(default_factory=dict, repr=False)  # HTTP_PROXY, HTTPS_PROXY, NO_PROXY
     timeout: float = 1800.0
+    docker_config: Path | None = None
+    cache: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,14 @@ from servers.process_group import LineSink
 class BuildContext:
     """A directory to build from.
 
-    `revision` identifies the content: a commit id, `sha256:<hex>` of an archive, `name==version`.
+    `revision` identifies the content: a commit id, `sha256:<hex>` of an archive, `name==version`. `command`
+    is what the source itself knows to start the server (a package's entry point); () where it doesn't.
     """
 
     path: Path
     revision: str
     summary: str = ""
+    command: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,9 @@ class Recipe:
     """What was recognised in a build context, and how the server in it starts.
 
     kind `dockerfile`: the context brings its own Dockerfile (`dockerfile`, relative to the context).
-    kind `python`: `install` is `requirements` | `project`; kind `node`: `install` is `lock` | `package`.
+    kind `python`: `install` is "" (no dependencies) | `requirements` (the `files` list them) | `project` (the
+    context itself is a package); kind `node`: `install` is `lock` | `package`, and `build` tells that
+    `npm run build` makes what the command starts.
     `command` starts the server, run in the context directory with the environment's bin directory first on
     PATH; () where the Dockerfile's own command does.
     """
@@ -57,4 +61,6 @@ class Recipe:
     install: Literal["", "requirements", "project", "lock", "package"] = ""
     command: tuple[str, ...] = ()
     dockerfile: str = ""
-    files: tuple[str, ...] = field(default=())  # dependency manifests, copied first so that layers cache
+    # Dependency manifests, copied first so that layers cache; () where an install needs the whole context.
+    files: tuple[str, ...] = field(default=())
+    build: bool = False

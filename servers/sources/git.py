@@ -1,0 +1,225 @@
+"""A git repository at a branch, tag or commit: fetched shallow, with its submodules, without its history."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+from servers.builder import tooling
+from servers.builder.base import BuildSettings
+from servers.errors import SourceError
+from servers.leash import Leash
+from servers.process_group import LineSink
+from servers.sources import git_errors
+from servers.sources.base import BuildContext
+
+COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?", re.IGNORECASE)
+ABBREVIATED = re.compile(r"[0-9a-f]{7,39}", re.IGNORECASE)
+SCP_LIKE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*@(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*):(?!/)\S+")
+# What `git check-ref-format` forbids, and what would read as an option or as a refspec of its own.
+BAD_REF = re.compile(r"^[-+]|\.\.|@\{|[\x00-\x20\x7f~^:?*\[\\]|\.lock$|/$|^/")
+SHOWN = re.compile(r"(Receiving objects|Resolving deltas): 100%|^Submodule path")
+
+# A credential helper as a line of shell: git asks it only when a server of that origin wants a login, and the
+# token stays in the environment of git and of the helper.
+HELPER = '!f() { echo "username=$MCPHOST_GIT_USER"; echo "password=$MCPHOST_GIT_TOKEN"; }; f'
+CONFIG = {
+    "core.hooksPath": os.devnull,
+    "core.fsmonitor": "false",
+    "credential.interactive": "false",
+    "gc.auto": "0",
+    "advice.detachedHead": "false",
+    "init.defaultBranch": "main",
+    "submodule.fetchJobs": "2",
+}
+
+
+@dataclass(frozen=True)
+class GitSource:
+    """`ref` is a branch, tag or commit ("" = the remote's default branch).
+
+    `token` is a password, or `user:password`. `protocols` holds for submodules too.
+    """
+
+    url: str
+    ref: str = ""
+    subdirectory: str = ""
+    token: str = field(default="", repr=False)
+    protocols: tuple[str, ...] = ("https", "ssh")
+    settings: BuildSettings = field(default_factory=BuildSettings, repr=False)
+
+    def fetch(self, into: Path, *, leash: Leash, log: LineSink) -> BuildContext:
+        """Raises `SourceError`, `Cancelled`, `TimedOut`. `revision` is the full commit id."""
+        self.check()
+        with tempfile.TemporaryDirectory(prefix="mcphost-git-") as home:
+            repository = _Repository(self, into, Path(home), leash, log)
+            revision, summary = repository.check_out()
+        path = self._context(into)
+        log(f"Checked out {revision[:12]} {summary}".rstrip())
+        return BuildContext(path, revision, summary)
+
+    def check(self) -> None:
+        """Raises `SourceError` for a URL, ref or subdirectory that is never given to git."""
+        protocol = protocol_of(self.url)
+        if protocol not in self.protocols:
+            raise SourceError(
+                f"A repository URL starts with one of {', '.join(self.protocols)}; this one does not.",
+                hint="For example https://host/owner/repository.git.",
+            )
+        if BAD_REF.search(self.ref):
+            raise SourceError(f"“{self.ref}” is not the name of a branch, tag or commit.")
+        if self.subdirectory and not _is_plain(self.subdirectory):
+            raise SourceError(f"The subdirectory “{self.subdirectory}” does not lie inside the repository.")
+
+    def _context(self, into: Path) -> Path:
+        wanted = into / self.subdirectory
+        if not wanted.is_dir():
+            raise SourceError(f"The repository has no directory “{self.subdirectory}”.")
+        if not wanted.resolve().is_relative_to(into.resolve()):
+            raise SourceError(f"The subdirectory “{self.subdirectory}” leads out of the repository.")
+        return wanted.resolve()
+
+
+def protocol_of(url: str) -> str:
+    """The protocol that git would use for `url`; "" for what is refused whatever the protocol.
+
+    Raises `SourceError` where the URL holds a password: it would end in logs and in the database in clear.
+    """
+    if url.startswith("-") or re.search(r"[\x00-\x20\x7f]", url):
+        return ""
+    if SCP_LIKE.fullmatch(url):
+        return "ssh"
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    if parts.password is not None or (parts.username and parts.scheme != "ssh"):
+        raise SourceError(
+            "The repository URL holds a user name or password.",
+            hint="Give the token in its own field instead.",
+        )
+    is_local = parts.scheme == "file"
+    names_host = bool(parts.hostname) and not (parts.hostname or "").startswith("-")
+    return parts.scheme if is_local or names_host else ""
+
+
+def _is_plain(path: str) -> bool:
+    pure = PurePosixPath(path)
+    return not pure.is_absolute() and ".." not in pure.parts and "\x00" not in path
+
+
+class _Repository:
+    """One fetch: git's commands in their order, and what they need to see."""
+
+    def __init__(self, source: GitSource, into: Path, home: Path, leash: Leash, log: LineSink) -> None:
+        self.source, self.into, self.leash, self.log = source, into, leash, log
+        self.env = self._environment(home)
+
+    def check_out(self) -> tuple[str, str]:
+        """Leaves the working tree alone in `into`. Returns (commit id, subject)."""
+        self._start()
+        self._git("checkout", "--quiet", "--force", "--detach", self._commit())
+        if (self.into / ".gitmodules").is_file():
+            self._fetch_submodules()
+        revision, summary = self._data("log", "-1", "--format=%H%n%s")[:2]
+        self._drop_history()
+        return revision, summary
+
+    def _start(self) -> None:
+        self.into.mkdir(parents=True, exist_ok=True)
+        self.log(f"Fetching {self.source.url}" + (f" at {self.source.ref}" if self.source.ref else ""))
+        self._git("init", "--quiet", "--template=")
+        self._git("remote", "add", "origin", self.source.url)
+
+    def _commit(self) -> str:
+        """Fetches the ref; returns what to check out."""
+        ref = self.source.ref or "HEAD"
+        outcome = self._try("fetch", "--progress", "--no-tags", "--depth=1", "origin", ref)
+        if not outcome.code:
+            return "FETCH_HEAD"
+        if not (COMMIT.fullmatch(ref) or ABBREVIATED.fullmatch(ref)):
+            raise git_errors.translate(outcome, self.source.url, ref)
+        return self._commit_from_history(ref, outcome)
+
+    def _commit_from_history(self, commit: str, refusal: tooling.Outcome) -> str:
+        # Servers may refuse a commit that no branch or tag points at, and all refuse an abbreviated one.
+        if not git_errors.is_unknown_ref(refusal):
+            raise git_errors.translate(refusal, self.source.url, commit)
+        self.log("The server does not give a single commit; fetching the history")
+        self._git("fetch", "--progress", "--tags", "origin", "+refs/heads/*:refs/remotes/origin/*")
+        outcome = self._try("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
+        if outcome.code:
+            raise git_errors.unknown_ref(self.source.url, commit)
+        return outcome.lines[-1]
+
+    def _fetch_submodules(self) -> None:
+        self.log("Fetching submodules")
+        update = ("submodule", "update", "--init", "--recursive", "--force")
+        outcome = self._try(*update, "--depth=1")
+        if outcome.code and git_errors.is_unknown_ref(outcome):
+            outcome = self._try(*update, "--no-recommend-shallow")
+        if outcome.code:
+            raise git_errors.translate(outcome, self.source.url, self.source.ref, of_submodule=True)
+
+    def _drop_history(self) -> None:
+        shutil.rmtree(self.into / ".git")
+        for file in self.into.rglob(".git"):  # a submodule's names the directory that is gone
+            if file.is_file():
+                file.unlink()
+
+    def _git(self, *arguments: str) -> None:
+        outcome = self._try(*arguments)
+        if outcome.code:
+            raise git_errors.translate(outcome, self.source.url, self.source.ref)
+
+    def _data(self, *arguments: str) -> Sequence[str]:
+        outcome = self._try(*arguments)
+        if outcome.code:
+            raise git_errors.translate(outcome, self.source.url, self.source.ref)
+        return (*outcome.lines, "", "")
+
+    def _try(self, *arguments: str) -> tooling.Outcome:
+        try:
+            return tooling.run(
+                ("git", *arguments), env=self.env, leash=self.leash, log=self._show, cwd=self.into
+            )
+        except FileNotFoundError:
+            raise SourceError("git is not installed on this machine.", hint="Install git.") from None
+
+    def _show(self, line: str) -> None:
+        if SHOWN.search(line):
+            self.log(line.strip())
+
+    def _environment(self, home: Path) -> dict[str, str]:
+        env = tooling.environment(self.source.settings, home)
+        env |= {
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CEILING_DIRECTORIES": str(self.into.parent),
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_ALLOW_PROTOCOL": ":".join(self.source.protocols),
+            "GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oConnectTimeout=20",
+            "LC_ALL": "C",
+        }
+        if agent := os.environ.get("SSH_AUTH_SOCK"):
+            env["SSH_AUTH_SOCK"] = agent
+        return env | self._config()
+
+    def _config(self) -> dict[str, str]:
+        """Configuration through the environment: nothing of it stays in the repository or shows in argv."""
+        config, secrets = dict(CONFIG), {}
+        if self.source.token and protocol_of(self.source.url) != "ssh":
+            parts = urlsplit(self.source.url)
+            config[f"credential.{parts.scheme}://{parts.netloc}.helper"] = HELPER
+            user, _, password = self.source.token.rpartition(":")
+            secrets = {"MCPHOST_GIT_USER": user or "x-access-token", "MCPHOST_GIT_TOKEN": password}
+        env = {"GIT_CONFIG_COUNT": str(len(config))}
+        for number, (name, value) in enumerate(config.items()):
+            env |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
+        return env | secrets

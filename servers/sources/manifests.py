@@ -1,0 +1,86 @@
+"""Reads dependency manifests of a build context: what they say, never more than the context holds."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from servers.errors import SourceError
+
+MAX_BYTES = 2 << 20
+INCLUDE = re.compile(r"^(?:-r|--requirement|-c|--constraint)(?:\s+|=)?(?P<file>\S+)")
+LOCAL = re.compile(r"^(?:-e|--editable|\.|/|file:)|@\s*file:")
+
+
+def has(context: Path, name: str) -> bool:
+    """Whether `name` is a file of the context: a symlink that leads out of it is not."""
+    path = context / name
+    return path.is_file() and path.resolve().is_relative_to(context.resolve())
+
+
+def read(context: Path, name: str) -> str:
+    path = context / name
+    if path.stat().st_size > MAX_BYTES:
+        raise SourceError(f"{name} is too large to be read.")
+    return path.read_text("utf-8", "replace")
+
+
+def pyproject(context: Path) -> dict[str, Any]:
+    """The tables of pyproject.toml; {} where there is none. Raises `SourceError`."""
+    if not has(context, "pyproject.toml"):
+        return {}
+    try:
+        return tomllib.loads(read(context, "pyproject.toml"))
+    except tomllib.TOMLDecodeError as error:
+        raise SourceError(f"pyproject.toml cannot be read: {error}.") from None
+
+
+def table(data: dict[str, Any], name: str) -> dict[str, Any]:
+    """The table or object `name`, {} where it is missing or something else."""
+    found = data.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def package_json(context: Path) -> dict[str, Any]:
+    """package.json; {} where there is none. Raises `SourceError`."""
+    if not has(context, "package.json"):
+        return {}
+    try:
+        found = json.loads(read(context, "package.json"))
+    except ValueError as error:
+        raise SourceError(f"package.json cannot be read: {error}.") from None
+    if not isinstance(found, dict):
+        raise SourceError("package.json does not hold an object.")
+    return found
+
+
+def requirement_lines(text: str) -> list[str]:
+    """The lines of a requirements file that say something."""
+    stripped = (re.sub(r"(^|\s)#.*", "", line).strip() for line in text.splitlines())
+    return [line for line in stripped if line]
+
+
+def requirement_files(context: Path, name: str = "requirements.txt") -> tuple[str, ...]:
+    """`name` and the files that it includes; () where it needs more of the context than those."""
+    found: list[str] = []
+    waiting = [name]
+    while waiting:
+        current = waiting.pop()
+        if current in found:
+            continue
+        if not has(context, current):
+            raise SourceError(f"{name} includes {current}, which is not there.")
+        found.append(current)
+        lines = requirement_lines(read(context, current))
+        if any(LOCAL.search(line) for line in lines):
+            return ()
+        included = (INCLUDE.match(line) for line in lines)
+        waiting += [_beside(current, match["file"]) for match in included if match]
+    return tuple(found)
+
+
+def _beside(file: str, other: str) -> str:
+    return (Path(file).parent / other).as_posix()

@@ -1,0 +1,227 @@
+"""A published package (PyPI or npm) as a build context that depends on it, and on nothing else."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import re
+import shlex
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from email.parser import HeaderParser
+from pathlib import Path
+from typing import Any, Literal
+
+import uv
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from servers.builder import tooling
+from servers.builder.base import BuildSettings
+from servers.errors import SourceError
+from servers.leash import Leash
+from servers.process_group import LineSink
+from servers.sources.base import BuildContext
+from servers.sources.git_errors import no_space
+from servers.sources.recognise import bins_of, choose_script
+
+PYPI_NAME = re.compile(r"[A-Z0-9](?:[A-Z0-9._-]*[A-Z0-9])?", re.IGNORECASE)
+NPM_NAME = re.compile(r"(?:@[a-z0-9~-][a-z0-9._~-]*/)?[a-z0-9~][a-z0-9._~-]*")
+NPM_VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+-]*")
+MISSING = re.compile(
+    r"was not found in the package registry|E404|ETARGET|no matching version|no version of|not found"
+)
+NETWORK = re.compile(
+    r"ENOTFOUND|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN|ECONNRESET|dns error|connect error|error sending request"
+    r"|failed to fetch|timed out|network connectivity|certificate",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class PackageSource:
+    """`version` "" means the newest, which is resolved now and pinned. `command` is split as a shell would.
+
+    `arguments` follow the command, given or found.
+    """
+
+    ecosystem: Literal["pypi", "npm"]
+    name: str
+    version: str = ""
+    command: str = ""
+    arguments: tuple[str, ...] = ()
+    settings: BuildSettings = field(default_factory=BuildSettings, repr=False)
+
+    def fetch(self, into: Path, *, leash: Leash, log: LineSink) -> BuildContext:
+        """Raises `SourceError`, `Cancelled`, `TimedOut`. `revision` is `name==version`."""
+        self.check()
+        into.mkdir(parents=True, exist_ok=True)
+        log(f"Looking up {self.ecosystem}:{self.name} {self.version or '(newest version)'}")
+        found = self._look_up(leash)
+        (into / found.manifest).write_text(found.content, "utf-8")
+        revision = f"{self.name}=={found.version}"
+        log(f"Found {revision}")
+        return BuildContext(into, revision, found.summary, self._command(found))
+
+    def check(self) -> None:
+        """Raises `SourceError` for a name or version that the ecosystem's rules do not allow."""
+        named = PYPI_NAME if self.ecosystem == "pypi" else NPM_NAME
+        if not named.fullmatch(self.name) or len(self.name) > 214:
+            raise SourceError(f"“{self.name}” is not the name of a package on {self.ecosystem}.")
+        if self.version and not self._is_version():
+            raise SourceError(f"“{self.version}” is not a version that {self.ecosystem} knows.")
+
+    def _is_version(self) -> bool:
+        if self.ecosystem == "npm":
+            return bool(NPM_VERSION.fullmatch(self.version))
+        try:
+            Version(self.version)
+        except InvalidVersion:
+            return False
+        return True
+
+    def _look_up(self, leash: Leash) -> _Found:
+        with tempfile.TemporaryDirectory(prefix="mcphost-package-") as work:
+            ask = _ask_pypi if self.ecosystem == "pypi" else _ask_npm
+            try:
+                return ask(self, Path(work), leash)
+            except OSError as error:
+                raise SourceError(f"The package could not be looked up: {error.strerror}.") from error
+
+    def _command(self, found: _Found) -> tuple[str, ...]:
+        if self.command:
+            return (*shlex.split(self.command), *self.arguments)
+        if not found.scripts and found.module:
+            return ("python", "-m", found.module, *self.arguments)
+        if not found.scripts:
+            raise SourceError(f"The package {self.name} brings no command that could be started.")
+        return (choose_script(found.scripts, self.name, f"the package {self.name}"), *self.arguments)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What an index knows of a package, and the manifest that depends on it."""
+
+    version: str
+    manifest: str
+    content: str
+    summary: str = ""
+    scripts: tuple[str, ...] = ()
+    module: str = ""
+
+
+def _ask_pypi(source: PackageSource, work: Path, leash: Leash) -> _Found:
+    """Installs the package alone, without its dependencies: the index itself does not tell its commands."""
+    wanted = f"{source.name}=={source.version}" if source.version else source.name
+    target = work / "package"
+    _run(
+        source,
+        (
+            uv.find_uv_bin(),
+            "pip",
+            "install",
+            "--no-config",
+            "--no-deps",
+            "--quiet",
+            "--target",
+            str(target),
+            wanted,
+        ),
+        work,
+        leash,
+    )
+    metadata = _dist_info(target, source.name)
+    headers = HeaderParser().parsestr((metadata / "METADATA").read_text("utf-8", "replace"), headersonly=True)
+    version = str(headers["Version"])
+    module = re.sub(r"[.-]", "_", source.name).lower()
+    return _Found(
+        version,
+        "requirements.txt",
+        f"{source.name}=={version}\n",
+        str(headers["Summary"] or ""),
+        _console_scripts(metadata / "entry_points.txt"),
+        module if (target / module / "__main__.py").is_file() else "",
+    )
+
+
+def _dist_info(target: Path, name: str) -> Path:
+    for path in target.glob("*.dist-info"):
+        if canonicalize_name(path.name.partition("-")[0]) == canonicalize_name(name):
+            return path
+    raise SourceError(f"The package {name} was installed without metadata.")
+
+
+def _console_scripts(entry_points: Path) -> tuple[str, ...]:
+    if not entry_points.is_file():
+        return ()
+    parser = configparser.ConfigParser(delimiters=("=",), interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read_string(entry_points.read_text("utf-8", "replace"))
+    return tuple(parser["console_scripts"]) if parser.has_section("console_scripts") else ()
+
+
+def _ask_npm(source: PackageSource, work: Path, leash: Leash) -> _Found:
+    npm = shutil.which("npm")
+    if not npm:
+        raise SourceError(
+            "npm is not installed on this machine.",
+            hint="Install Node.js with npm to host packages from npm.",
+        )
+    wanted = f"{source.name}@{source.version or 'latest'}"
+    answer = _run(
+        source, (npm, "view", "--json", wanted, "name", "version", "description", "bin"), work, leash
+    )
+    package = _npm_answer(answer, wanted)
+    version = str(package["version"])
+    manifest = {"private": True, "dependencies": {source.name: version}}
+    return _Found(
+        version,
+        "package.json",
+        json.dumps(manifest, indent=2) + "\n",
+        str(package.get("description", "")),
+        tuple(bins_of(package)),
+    )
+
+
+def _npm_answer(answer: str, wanted: str) -> dict[str, Any]:
+    # What npm warns of comes before the JSON.
+    start = min((at for at in (answer.find("\n{"), answer.find("\n[")) if at >= 0), default=-1)
+    try:
+        found = json.loads(("\n" + answer)[start + 1 :] if start >= 0 else answer)
+    except ValueError:
+        found = None
+    newest = found[-1] if isinstance(found, list) and found else found
+    if not isinstance(newest, dict) or "version" not in newest:
+        raise SourceError(f"npm knows no package {wanted}.")
+    return newest
+
+
+def _run(source: PackageSource, argv: tuple[str, ...], work: Path, leash: Leash) -> str:
+    env = tooling.environment(source.settings, work)
+    outcome = tooling.run(argv, env=env, leash=leash, log=tooling.no_log, cwd=work, keep=10_000)
+    if not outcome.code:
+        return outcome.text
+    raise _translate(source, outcome)
+
+
+def _translate(source: PackageSource, outcome: tooling.Outcome) -> SourceError:
+    details = {"lines": list(outcome.lines[-10:])}
+    if outcome.out_of_space:
+        return no_space("looking up the package")
+    if MISSING.search(outcome.text) and not NETWORK.search(outcome.text):
+        wanted = " ".join(filter(None, (source.name, source.version)))
+        return SourceError(
+            f"{source.ecosystem} has no package {wanted} that this machine can install.",
+            hint="Check the name and the version.",
+            details=details,
+        )
+    if NETWORK.search(outcome.text):
+        return SourceError(
+            f"The package index ({source.ecosystem}) cannot be reached.",
+            hint="Check the network, the proxy, the index URL and the CA bundle for builds.",
+            permanent=False,
+            details=details,
+        )
+    last = next((line for line in reversed(outcome.lines) if line.strip()), "")
+    return SourceError(f"The package {source.name} could not be looked up: {last}", details=details)
