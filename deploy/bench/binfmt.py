@@ -19,10 +19,14 @@ def enable_arm64() -> None:
     program("qemu-aarch64-static")
     if not (_MOUNT / "register").exists():
         subprocess.run(["modprobe", "binfmt_misc"], check=False, capture_output=True)
-        subprocess.run(["mount", "-t", "binfmt_misc", "binfmt_misc", str(_MOUNT)], check=False, capture_output=True)
+        subprocess.run(
+            ["mount", "-t", "binfmt_misc", "binfmt_misc", str(_MOUNT)], check=False, capture_output=True
+        )
     subprocess.run([program("update-binfmts"), "--enable", "qemu-aarch64"], check=False, capture_output=True)
     if not _registered():
-        raise BenchError("linux/arm64 can't be emulated: qemu-aarch64 could not be registered (it takes root)")
+        raise BenchError(
+            "linux/arm64 can't be emulated: qemu-aarch64 could not be registered (it takes root)"
+        )
 
 
 def _registered() -> bool:
@@ -31,4 +35,3 @@ def _registered() -> bool:
         return False
     flags = next(line for line in _ENTRY.read_text().splitlines() if line.startswith("flags:"))
     return "F" in flags.partition(":")[2]
-
