@@ -1,0 +1,160 @@
+"""What a server's description must look like, for every door alike. Raises Django's `ValidationError`."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+
+from servers.errors import SourceError
+from servers.models.server import ENVIRONMENT_NAME, SourceKind
+from servers.sources import image
+from servers.sources.git import GitSource
+from servers.sources.package import PackageSource
+
+LONGEST_VALUE = 32_768
+MOST_VARIABLES = 200
+MOST_WORDS = 100
+# The name under which the token of a git source is kept among a server's secrets (purpose `source`).
+GIT_TOKEN = "TOKEN"  # noqa: S105  (a name)
+
+
+def clean_source(kind: str, source: Mapping[str, Any]) -> dict[str, Any]:
+    """The source with exactly the keys of its kind (see `Server.source`). Errors name those keys.
+
+    An upload is taken as it is: `archive` is the platform's own name for a file that it has received.
+    """
+    return _CLEANERS[SourceKind(kind)](source)
+
+
+def clean_environment(values: Mapping[str, Any]) -> dict[str, str]:
+    """Names and values as strings. Errors are a list: one sentence for each variable at fault."""
+    if len(values) > MOST_VARIABLES:
+        raise ValidationError(f"At most {MOST_VARIABLES} variables.")
+    problems = [problem for name, value in values.items() for problem in _variable_problems(name, value)]
+    if problems:
+        raise ValidationError(problems)
+    return {name: str(value) for name, value in values.items()}
+
+
+def parse_environment(text: str) -> dict[str, str]:
+    """`NAME=value` lines; empty lines and lines that start with # are left out."""
+    values: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        name, equals, value = line.partition("=")
+        if not equals:
+            # The line itself is not repeated: it may hold a password that was pasted in the wrong place.
+            raise ValidationError(f"Line {number} has no “=”: write NAME=value.")
+        if name.strip() in values:
+            raise ValidationError(f"Line {number} sets {name.strip()} a second time.")
+        values[name.strip()] = value
+    return clean_environment(values)
+
+
+def parse_words(text: str) -> list[str]:
+    """A command line, split as a shell would; nothing is expanded."""
+    try:
+        return clean_words(shlex.split(text))
+    except ValueError:
+        raise ValidationError("A quotation mark is not closed.") from None
+
+
+def clean_words(words: Sequence[Any]) -> list[str]:
+    if len(words) > MOST_WORDS:
+        raise ValidationError(f"At most {MOST_WORDS} words.")
+    if not all(isinstance(word, str) and "\0" not in word for word in words):
+        raise ValidationError("Every word must be text without NUL characters.")
+    return list(words)
+
+
+def _variable_problems(name: str, value: object) -> list[str]:
+    try:
+        ENVIRONMENT_NAME(name)
+    except ValidationError as error:
+        return [f"“{name[:40]}” cannot name a variable. {error.message}"]
+    if not isinstance(value, str):
+        return [f"{name} must be text."]
+    if "\0" in value or len(value) > LONGEST_VALUE:
+        return [f"{name} must be at most {LONGEST_VALUE} characters, without NUL."]
+    return []
+
+
+def _text(source: Mapping[str, Any], key: str, *, required: str = "", longest: int = 500) -> str:
+    value = source.get(key) or ""
+    if not isinstance(value, str) or "\0" in value or len(value) > longest:
+        raise ValidationError({key: f"Must be text of at most {longest} characters."})
+    if required and not value.strip():
+        raise ValidationError({key: required})
+    return value.strip()
+
+
+def _checked(key: str, check: Callable[[], object]) -> None:
+    try:
+        check()
+    except SourceError as error:
+        raise ValidationError({key: str(error)}) from None
+
+
+def _git(source: Mapping[str, Any]) -> dict[str, Any]:
+    url = _text(source, "url", required="A git source needs a URL.")
+    ref, subdirectory = _text(source, "ref", longest=200), _text(source, "subdirectory")
+    protocols = tuple(settings.GIT_PROTOCOLS)
+    _checked("url", GitSource(url, protocols=protocols).check)
+    if "://" in url and urlsplit(url).password:
+        raise ValidationError(
+            {"url": "The URL holds a password: give it as the token, which is kept sealed."}
+        )
+    _checked("ref", GitSource(url, ref, protocols=protocols).check)
+    _checked("subdirectory", GitSource(url, ref, subdirectory, protocols=protocols).check)
+    return {"url": url, "ref": ref, "subdirectory": subdirectory}
+
+
+def _upload(source: Mapping[str, Any]) -> dict[str, Any]:
+    archive = _text(source, "archive", required="An upload source needs an archive.")
+    if archive != Path(archive).name or archive.startswith("."):
+        raise ValidationError({"archive": "This is no uploaded archive."})
+    return {"archive": archive, "filename": _text(source, "filename", longest=200)}
+
+
+def _image(source: Mapping[str, Any]) -> dict[str, Any]:
+    reference = _text(source, "reference", required="An image source needs a reference.")
+    _checked("reference", lambda: image.parse(reference))
+    return {"reference": reference}
+
+
+def _package(source: Mapping[str, Any]) -> dict[str, Any]:
+    ecosystem = _text(source, "ecosystem", required="Choose pypi or npm.")
+    if ecosystem not in ("pypi", "npm"):
+        raise ValidationError({"ecosystem": "Choose pypi or npm."})
+    name = _text(source, "name", required="A package source needs a name.", longest=214)
+    version = _text(source, "version", longest=100)
+    command = _text(source, "command")
+    _checked("name", PackageSource(ecosystem, name).check)  # type: ignore[arg-type]
+    _checked("version", PackageSource(ecosystem, name, version).check)  # type: ignore[arg-type]
+    _keyed("command", lambda: parse_words(command))
+    arguments = _keyed("arguments", lambda: clean_words(source.get("arguments") or []))
+    return {
+        "ecosystem": ecosystem, "name": name, "version": version, "command": command, "arguments": arguments,
+    }  # fmt: skip
+
+
+def _keyed(key: str, check: Callable[[], list[str]]) -> list[str]:
+    try:
+        return check()
+    except ValidationError as error:
+        raise ValidationError({key: error.messages}) from None
+
+
+_CLEANERS: dict[SourceKind, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+    SourceKind.GIT: _git,
+    SourceKind.UPLOAD: _upload,
+    SourceKind.IMAGE: _image,
+    SourceKind.PACKAGE: _package,
+}
