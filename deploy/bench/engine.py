@@ -18,6 +18,8 @@ from .workspace import CGROUPS, Daemon, Workspace
 
 # Each engine owns one /20: its first /24 for the default bridge, its second half for user networks.
 _POOLS = list(IPv4Network("172.16.0.0/12").subnets(new_prefix=20))[::-1]
+# Bridges of user networks outlive an engine that was killed.
+_DELETE_LINKS = '"$0" -br -4 addr show to "$1" | cut -d" " -f1 | xargs -r -n1 "$0" link del'
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def _make_bridge(workspace: Workspace) -> tuple[str, IPv4Network]:
         if subprocess.run([ip, "link", "add", bridge, "type", "bridge"], capture_output=True).returncode:
             continue
         workspace.undo_later([ip, "link", "del", bridge])
+        workspace.undo_later(["sh", "-c", _DELETE_LINKS, ip, str(pool)])
         subprocess.run([ip, "addr", "add", f"{pool[1]}/24", "dev", bridge], check=True)
         subprocess.run([ip, "link", "set", bridge, "up"], check=True)
         return bridge, pool

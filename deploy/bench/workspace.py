@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -11,7 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -74,6 +75,7 @@ class Workspace:
         path.write_text(json.dumps([*commands, list(command)]))
 
     def close(self) -> None:
+        _kill(_pids_in_cgroups(self.path.name))  # an engine gives each container 10 s to end by itself
         for daemon in reversed(self._daemons):
             daemon.stop()
         dispose(self.path)
@@ -140,7 +142,7 @@ def sweep() -> None:
 
 def dispose(path: Path) -> None:
     """End every process of a workspace, take back its changes to the machine, remove it."""
-    _kill(path.name)
+    _kill_all(path.name)
     _unmount_below(path)
     _undo(path)
     _remove_cgroups(path.name)
@@ -156,17 +158,19 @@ def _hold_lock(directory: Path) -> IO[bytes]:
     return lock
 
 
-def _kill(token: str) -> None:
+def _kill_all(token: str) -> None:
     for _ in range(50):  # children may appear while their parents end
         pids = {*_pids_naming(token), *_pids_in_cgroups(token)} - {os.getpid()}
         if not pids:
             return
-        for pid in pids:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        _kill(pids)
         time.sleep(0.05)
+
+
+def _kill(pids: Iterable[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _pids_naming(token: str) -> set[int]:
