@@ -1,0 +1,234 @@
+"""Routes requests: which protocol revision, which session, which server process."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+import uuid
+from dataclasses import dataclass
+from typing import Dict, List, Optional, Sequence, Set
+
+from bridge import era, jsonrpc
+from bridge.backoff import Backoff
+from bridge.http1 import Connection, HttpError, Request
+from bridge.jsonrpc import Message
+from bridge.log import log
+from bridge.session import Session
+from bridge.shared import SharedServer
+
+HEALTH_PATH = "/.bridge/healthz"
+EVICTABLE_SECONDS = 60.0  # without a connection, before a full house may ask a session to leave
+LOOPBACK = re.compile(r"^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Settings:
+    command: Sequence[str]
+    host: str = "127.0.0.1"
+    port: int = 8000
+    unix: Optional[str] = None
+    path: str = "/mcp"
+    max_sessions: int = 32
+    idle_timeout: float = 900.0
+    max_body: int = 4 << 20
+
+    @property
+    def guards_host(self) -> bool:
+        """Bound to loopback, the only strangers are web pages (DNS rebinding)."""
+        return self.unix is None and bool(LOOPBACK.match(f"[{self.host}]" if ":" in self.host else self.host))
+
+
+class App:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._shared = SharedServer(settings.command)
+        self._sessions: Dict[str, Session] = {}
+        self._backoff = Backoff()
+        self._connections: Set[Connection] = set()
+
+    # Life.
+
+    async def serve(self, connection: Connection) -> None:
+        self._connections.add(connection)
+        try:
+            while await self._exchange(connection):
+                pass
+        except ConnectionError:
+            pass  # it left while it was written to
+        finally:
+            self._connections.discard(connection)
+            if connection.on_gone:
+                connection.on_gone()
+            connection.writer.close()
+
+    async def sweep(self) -> None:
+        """Ends what nobody used for the idle timeout."""
+        limit = self._settings.idle_timeout
+        while True:
+            await asyncio.sleep(min(15.0, max(0.1, limit / 4)))
+            for session in list(self._sessions.values()):
+                if session.idle_seconds > limit:
+                    session.end()
+            if self._shared.running and self._shared.idle_seconds > limit:
+                self._shared.end()
+
+    async def close(self) -> None:
+        """Ends every server. SIGTERM follows the closing of stdin at once."""
+        ends = [session.end(close_seconds=0.2) for session in list(self._sessions.values())]
+        shared = self._shared.end(close_seconds=0.2)
+        await asyncio.gather(*ends, *([shared] if shared else []))
+        for connection in list(self._connections):
+            connection.writer.close()
+
+    async def _exchange(self, connection: Connection) -> bool:
+        """One request and its answer; whether another may follow."""
+        try:
+            request = await connection.read_request(self._settings.max_body)
+            if not request:
+                return False
+            await self._route(connection, request)
+        except HttpError as error:
+            if error.fatal:
+                connection.request.keep_alive = False
+            await connection.respond(error.status, error.body, error.headers)
+        return connection.request.keep_alive and not connection.lost
+
+    # Routing.
+
+    async def _route(self, connection: Connection, request: Request) -> None:
+        if self._settings.guards_host:
+            check_host(request)
+        if request.path == HEALTH_PATH:
+            await self._health(connection, request)
+        elif request.path.rstrip("/") != self._settings.path.rstrip("/"):
+            raise HttpError(404, "There is nothing at this path")
+        elif request.method == "POST":
+            await self._post(connection, request)
+        elif request.method in ("GET", "DELETE") and not era.header_is_modern(request):
+            await self._session_stream_or_end(connection, request)
+        else:
+            raise _method_not_allowed(request)
+
+    async def _health(self, connection: Connection, request: Request) -> None:
+        if request.method != "GET":
+            raise HttpError(405, "Method not allowed", headers=(("Allow", "GET"),))
+        state = {"status": "ok", "sessions": len(self._sessions), "shared": self._shared.running}
+        await connection.respond(200, jsonrpc.encode(state))
+
+    async def _post(self, connection: Connection, request: Request) -> None:
+        check_media_types(request)
+        message = parse_body(request.body)
+        modern = era.is_modern(request, message)
+        if jsonrpc.is_request(message):
+            await (self._modern_call if modern else self._session_call)(connection, request, message)
+            return
+        if not modern:
+            await self._session(request).tell(request, message)
+        elif jsonrpc.is_response(message):
+            raise HttpError(400, "This revision of the protocol has no responses from the client")
+        # In the newer revision a notification has nothing to act on: closing the response is the cancel.
+        await connection.respond(202)
+
+    async def _modern_call(self, connection: Connection, request: Request, message: Message) -> None:
+        era.check_envelope(request, message)
+        await self._shared.call(connection, message)
+
+    async def _session_call(self, connection: Connection, request: Request, message: Message) -> None:
+        if message["method"] == "initialize" and request.header("mcp-session-id") is None:
+            await self._initialize(connection, request, message)
+        else:
+            await self._session(request).call(connection, request, message)
+
+    async def _initialize(self, connection: Connection, request: Request, message: Message) -> None:
+        self._make_room()
+        session = Session(uuid.uuid4().hex, self._session_ended)
+        self._sessions[session.id] = session
+        try:
+            await session.start(self._settings.command)
+        except OSError as error:
+            del self._sessions[session.id]
+            raise HttpError(502, f"server cannot start: {error.strerror}", code=jsonrpc.SERVER_GONE) from None
+        await session.call(connection, request, message)
+        if not session.answered and session.id in self._sessions:
+            session.end()
+
+    def _session_ended(self, session: Session) -> None:
+        if self._sessions.pop(session.id, None) and not session.answered:
+            self._backoff.failed()
+        elif session.answered:
+            self._backoff.succeeded()
+
+    def _make_room(self) -> None:
+        if self._backoff.remaining:
+            raise _try_later("server keeps failing", self._backoff.remaining)
+        if len(self._sessions) < self._settings.max_sessions:
+            return
+        longest = max(self._sessions.values(), key=lambda session: session.idle_seconds)
+        if longest.idle_seconds < EVICTABLE_SECONDS:
+            raise _try_later("too many sessions", EVICTABLE_SECONDS - longest.idle_seconds)
+        log("too many sessions: the one that was idle longest is ended")
+        longest.end()
+
+    async def _session_stream_or_end(self, connection: Connection, request: Request) -> None:
+        session = self._session(request)
+        if request.method == "DELETE":
+            session.end()
+            await connection.respond(204)
+            return
+        if not accepts(request, "text/event-stream"):
+            raise HttpError(406, "The client must accept text/event-stream")
+        await session.listen(connection, request.header("last-event-id"))
+
+    def _session(self, request: Request) -> Session:
+        session_id = request.header("mcp-session-id")
+        if session_id is None:
+            raise HttpError(400, "The Mcp-Session-Id header is missing")
+        session = self._sessions.get(session_id)
+        if session is None:
+            raise HttpError(404, "Session not found")
+        return session
+
+
+def check_host(request: Request) -> None:
+    host = request.header("host")
+    if (host and not LOOPBACK.match(host)) or request.header("origin") is not None:
+        raise HttpError(403, "This Host or Origin may not speak to a local server")
+
+
+def check_media_types(request: Request) -> None:
+    content_type = (request.header("content-type") or "").partition(";")[0].strip().lower()
+    if content_type != "application/json":
+        raise HttpError(415, "Content-Type must be application/json")
+    if not (accepts(request, "application/json") and accepts(request, "text/event-stream")):
+        raise HttpError(406, "The client must accept application/json and text/event-stream")
+
+
+def accepts(request: Request, media_type: str) -> bool:
+    accept = request.header("accept")
+    if accept is None:
+        return True
+    ranges: List[str] = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
+    return bool({media_type, media_type.partition("/")[0] + "/*", "*/*"}.intersection(ranges))
+
+
+def parse_body(body: bytes) -> Message:
+    try:
+        message = jsonrpc.decode(body)
+    except ValueError:
+        raise HttpError(400, "The body is not JSON", code=jsonrpc.PARSE_ERROR) from None
+    if isinstance(message, dict) and message.get("jsonrpc") == "2.0":
+        kinds = (jsonrpc.is_request, jsonrpc.is_notification, jsonrpc.is_response)
+        if any(is_kind(message) for is_kind in kinds):
+            return message
+    raise HttpError(400, "The body must be one JSON-RPC message")
+
+
+def _method_not_allowed(request: Request) -> HttpError:
+    allowed = "POST" if era.header_is_modern(request) else "GET, POST, DELETE"
+    return HttpError(405, "Method not allowed", headers=(("Allow", allowed),))
+
+
+def _try_later(why: str, seconds: float) -> HttpError:
+    wait = str(math.ceil(seconds))
+    return HttpError(503, why, code=jsonrpc.SERVER_GONE, headers=(("Retry-After", wait),))

@@ -1,0 +1,172 @@
+"""One server process: lines in, lines out, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Callable, Dict, List, Optional, Sequence, cast
+
+from bridge.log import log, quote
+
+LAUNCHER = str(Path(__file__).resolve().parent / "launch.py")
+MAX_LINE_BYTES = 64 << 20
+EOF_SECONDS = 0.5  # for what an exited server has left in its pipe; a grandchild may hold it open
+CLOSE_SECONDS = 2.0  # to leave by itself once its stdin is closed
+TERM_SECONDS = 3.0  # to leave on SIGTERM
+
+Line = Callable[[bytes], None]
+
+
+class Child(asyncio.SubprocessProtocol):
+    """A server in a process group of its own.
+
+    `on_line` gets each line of stdout, `on_exit` is called once, when the process is gone and its last line
+    was delivered. stderr is the bridge's own.
+    """
+
+    def __init__(self, on_line: Line, on_exit: Callable[[Child], None]) -> None:
+        self._on_line = on_line
+        self._on_exit = on_exit
+        self._partial: List[bytes] = []
+        self._partial_bytes = 0
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self.gone = asyncio.Event()
+        self._stdout_open = True
+        self._exited = False
+        self._ending: Optional[asyncio.Task[None]] = None
+
+    @classmethod
+    async def start(cls, command: Sequence[str], on_line: Line, on_exit: Callable[[Child], None]) -> Child:
+        """Raises `OSError` if no process can be made. A command that cannot start exits with 126 or 127."""
+        child = cls(on_line, on_exit)
+        await asyncio.get_running_loop().subprocess_exec(
+            lambda: child,
+            *(sys.executable, "-I", "-S", LAUNCHER, str(os.getpid())),
+            *command,
+            stderr=None,
+            env=_environment(),
+            start_new_session=True,
+        )
+        return child
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.SubprocessTransport", transport)
+        self._stdin = cast("asyncio.WriteTransport", self._transport.get_pipe_transport(0))
+        self._stdout = cast("asyncio.ReadTransport", self._transport.get_pipe_transport(1))
+        self.pid = self._transport.get_pid()
+
+    @property
+    def how_it_ended(self) -> str:
+        code = self._transport.get_returncode()
+        if code is None:
+            return "server was ended"
+        if code < 0:
+            return f"server was ended by signal {-code}"
+        return f"server exited with code {code}"
+
+    def write(self, line: bytes) -> None:
+        if not self._exited and not self._stdin.is_closing():
+            self._stdin.write(line + b"\n")
+
+    async def send(self, line: bytes) -> None:
+        """Writes one message; returns when the server has taken enough of what waits for it."""
+        self.write(line)
+        await self._writable.wait()
+
+    def pause(self) -> None:
+        if not self._stdout.is_closing():
+            self._stdout.pause_reading()
+
+    def resume(self) -> None:
+        if not self._stdout.is_closing():
+            self._stdout.resume_reading()
+
+    def end(self, close_seconds: float = CLOSE_SECONDS) -> asyncio.Task[None]:
+        """Ends the process: stdin closed, then SIGTERM, then SIGKILL for the whole group."""
+        if not self._ending:
+            self._ending = asyncio.get_running_loop().create_task(self._end(close_seconds))
+        return self._ending
+
+    async def _end(self, close_seconds: float) -> None:
+        self._stdin.close()
+        if not await self._gone_within(close_seconds):
+            self._signal(signal.SIGTERM)
+            if not await self._gone_within(TERM_SECONDS):
+                self._signal(signal.SIGKILL)
+                await self.gone.wait()
+
+    async def _gone_within(self, seconds: float) -> bool:
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self.gone.wait(), seconds)
+        return self.gone.is_set()
+
+    def _signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
+    # What the event loop reports.
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        first, *rest = data.split(b"\n")
+        self._keep(first)
+        for chunk in rest:
+            self._emit()
+            self._keep(chunk)
+
+    def _keep(self, chunk: bytes) -> None:
+        if chunk and self._partial_bytes <= MAX_LINE_BYTES:
+            self._partial.append(chunk)
+        self._partial_bytes += len(chunk)
+
+    def _emit(self) -> None:
+        line, size = b"".join(self._partial).strip(), self._partial_bytes
+        self._partial, self._partial_bytes = [], 0
+        if size > MAX_LINE_BYTES:
+            log(f"a line of {size} bytes on the server's stdout was dropped")
+        elif line:
+            self._on_line(line)
+
+    def pipe_connection_lost(self, fd: int, exc: Optional[Exception]) -> None:
+        if fd == 0:
+            self._writable.set()
+        else:
+            self._stdout_open = False
+            self._finish_if_over()
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    def process_exited(self) -> None:
+        self._exited = True
+        self._writable.set()
+        self._signal(signal.SIGKILL)  # whatever it left behind in its group
+        self._finish_if_over()
+        asyncio.get_running_loop().call_later(EOF_SECONDS, self._finish)
+
+    def _finish_if_over(self) -> None:
+        if self._exited and not self._stdout_open:
+            self._finish()
+
+    def _finish(self) -> None:
+        if self.gone.is_set():
+            return
+        self._emit()
+        self.gone.set()
+        self._transport.close()
+        self._on_exit(self)
+
+
+def _environment() -> Dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}
+
+
+def not_a_message(line: bytes) -> None:
+    log(f"stdout of the server is not JSON-RPC: {quote(line)}")

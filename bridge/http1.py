@@ -1,0 +1,226 @@
+"""As much of HTTP/1.1 as MCP needs: keep-alive, sized and chunked bodies, server-sent events, limits."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import Callable, Coroutine, Dict, FrozenSet, Iterator, List, Optional, Set, Tuple
+
+from bridge import jsonrpc
+
+HEAD_BYTES = 64 << 10
+HEAD_SECONDS = 75.0  # between two requests of a kept connection as well
+BODY_SECONDS = 60.0
+SSE_HEADERS = (
+    ("Content-Type", "text/event-stream"),
+    ("Cache-Control", "no-cache, no-transform"),
+    ("X-Accel-Buffering", "no"),
+)
+
+Headers = Tuple[Tuple[str, str], ...]
+
+
+class HttpError(Exception):
+    """Answered as a JSON-RPC error without id."""
+
+    def __init__(
+        self,
+        status: int,
+        text: str,
+        *,
+        code: int = jsonrpc.INVALID_REQUEST,
+        headers: Headers = (),
+        request_id: Optional[jsonrpc.RequestId] = None,
+        fatal: bool = False,
+    ) -> None:
+        super().__init__(text)
+        self.status = status
+        self.headers = headers
+        self.body = jsonrpc.error(code, text, request_id)
+        self.fatal = fatal  # what follows on this connection cannot be told apart
+
+
+class Request:
+    def __init__(self, method: str, target: str, version: str, headers: List[Tuple[str, str]]) -> None:
+        self.method = method
+        self.path = target.partition("?")[0]
+        self.headers: Dict[str, str] = {}
+        repeated: Set[str] = set()
+        for name, value in headers:
+            if name in self.headers:
+                repeated.add(name)
+            self.headers.setdefault(name, value)
+        self.repeated: FrozenSet[str] = frozenset(repeated)
+        self.body = b""
+        self.chunks_allowed = version == "HTTP/1.1"
+        self.keep_alive = self._wants_keep_alive(version)
+
+    def header(self, name: str) -> Optional[str]:
+        return self.headers.get(name)
+
+    def _wants_keep_alive(self, version: str) -> bool:
+        connection = self.headers.get("connection", "").lower()
+        return "close" not in connection if version == "HTTP/1.1" else "keep-alive" in connection
+
+
+class Connection(asyncio.StreamReaderProtocol):
+    """One client's connection. A client that closes its side is gone: its requests are not half wanted."""
+
+    def __init__(self, serve: Callable[[Connection], Coroutine[None, None, None]]) -> None:
+        self.reader = asyncio.StreamReader(limit=HEAD_BYTES)
+        super().__init__(self.reader, self._opened)
+        self._serve = serve
+        self._chunked = False
+        self.on_gone: Optional[Callable[[], None]] = None
+        self.request = Request("", "", "HTTP/1.1", [("connection", "close")])  # until one was read
+
+    def _opened(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writer = writer
+        self.task = asyncio.get_running_loop().create_task(self._serve(self))
+
+    def eof_received(self) -> bool:
+        super().eof_received()
+        return False
+
+    def connection_lost(self, exc: Optional[Exception]) -> None:
+        super().connection_lost(exc)
+        if self.on_gone:
+            self.on_gone()
+
+    @property
+    def lost(self) -> bool:
+        return self.writer.is_closing()
+
+    def abort(self) -> None:
+        self.writer.transport.abort()
+
+    async def respond(self, status: int, body: bytes = b"", headers: Headers = ()) -> None:
+        sized = (*headers, ("Content-Length", str(len(body))))
+        if body:
+            sized = (("Content-Type", "application/json"), *sized)
+        self._head(status, sized)
+        self.writer.write(body)
+        await self.writer.drain()
+
+    def start_events(self, headers: Headers = ()) -> None:
+        self._chunked = self.request.chunks_allowed
+        framing: Headers = (("Transfer-Encoding", "chunked"),) if self._chunked else ()
+        if not self._chunked:
+            self.request.keep_alive = False
+        self._head(200, (*SSE_HEADERS, *framing, *headers))
+
+    async def send_event(self, data: bytes, event_id: Optional[str] = None) -> None:
+        label = f"id: {event_id}\n".encode() if event_id else b""
+        await self._chunk(b"event: message\n" + label + b"data: " + data.replace(b"\r", b" ") + b"\n\n")
+
+    async def send_comment(self) -> None:
+        await self._chunk(b": keep-alive\n\n")
+
+    async def end_events(self) -> None:
+        if self._chunked:
+            self.writer.write(b"0\r\n\r\n")
+        await self.writer.drain()
+
+    async def _chunk(self, data: bytes) -> None:
+        self.writer.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        await self.writer.drain()
+
+    def _head(self, status: int, headers: Headers) -> None:
+        lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
+        lines += [f"{name}: {value}" for name, value in headers]
+        if not self.request.keep_alive:
+            lines.append("Connection: close")
+        self.writer.write("\r\n".join([*lines, "\r\n"]).encode("latin-1"))
+
+    async def read_request(self, max_body: int) -> Optional[Request]:
+        """The next request, or None if the client left. Raises `HttpError` (fatal) for what is not HTTP."""
+        try:
+            with self._closing_after(HEAD_SECONDS):
+                request = parse_head(await self.reader.readuntil(b"\r\n\r\n"))
+            self.request = request
+            with self._closing_after(BODY_SECONDS):
+                request.body = await self._read_body(request, max_body)
+        except asyncio.LimitOverrunError:
+            raise _fatal(431, "Headers too large") from None
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return None
+        return request
+
+    @contextmanager
+    def _closing_after(self, seconds: float) -> Iterator[None]:
+        timer = asyncio.get_running_loop().call_later(seconds, self.writer.close)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    async def _read_body(self, request: Request, max_body: int) -> bytes:
+        chunked, length = body_framing(request)
+        if length > max_body:
+            raise _fatal(413, f"The body is larger than {max_body} bytes")
+        if (chunked or length) and request.headers.get("expect", "").lower() == "100-continue":
+            self.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return await self._read_chunks(max_body) if chunked else await self.reader.readexactly(length)
+
+    async def _read_chunks(self, max_body: int) -> bytes:
+        chunks: List[bytes] = []
+        total = 0
+        while True:
+            size = _chunk_size(await self.reader.readuntil(b"\r\n"))
+            total += size
+            if total > max_body:
+                raise _fatal(413, f"The body is larger than {max_body} bytes")
+            if not size:
+                break
+            chunks.append(await self.reader.readexactly(size))
+            if await self.reader.readexactly(2) != b"\r\n":
+                raise _fatal(400, "Malformed chunk")
+        while await self.reader.readuntil(b"\r\n") != b"\r\n":
+            pass  # trailers
+        return b"".join(chunks)
+
+
+def _fatal(status: int, text: str) -> HttpError:
+    return HttpError(status, text, fatal=True)
+
+
+def parse_head(head: bytes) -> Request:
+    first, *lines = head[:-4].decode("latin-1").split("\r\n")
+    try:
+        method, target, version = first.split(" ")
+    except ValueError:
+        raise _fatal(400, "Malformed request line") from None
+    if version not in ("HTTP/1.1", "HTTP/1.0"):
+        raise _fatal(505, "Only HTTP/1.1 and HTTP/1.0 are spoken here")
+    return Request(method, target, version, [_header(line) for line in lines])
+
+
+def _header(line: str) -> Tuple[str, str]:
+    name, colon, value = line.partition(":")
+    if not colon or not name or name != name.strip() or " " in name:
+        raise _fatal(400, "Malformed header")
+    return name.lower(), value.strip(" \t")
+
+
+def body_framing(request: Request) -> Tuple[bool, int]:
+    """(chunked, length). Refuses what two readers could frame in two ways (RFC 9112 section 6.3)."""
+    encoding, length = request.header("transfer-encoding"), request.header("content-length")
+    if request.repeated & {"transfer-encoding", "content-length"} or (encoding and length):
+        raise _fatal(400, "Ambiguous body framing")
+    if encoding:
+        if encoding.lower() != "chunked":
+            raise _fatal(501, "Only chunked transfer encoding is known")
+        return True, 0
+    if length is None:
+        return False, 0
+    if not (length.isascii() and length.isdigit()) or len(length) > 18:
+        raise _fatal(400, "Malformed Content-Length")
+    return False, int(length)
+
+
+def _chunk_size(line: bytes) -> int:
+    digits = line.split(b";", 1)[0].strip()
+    if not digits or len(digits) > 8 or digits.strip(b"0123456789abcdefABCDEF"):
+        raise _fatal(400, "Malformed chunk size")
+    return int(digits, 16)

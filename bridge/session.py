@@ -1,0 +1,212 @@
+"""A session of the revisions up to 2025-11-25: one client, one server process, nothing rewritten."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from typing import Callable, Dict, List, Optional, Sequence, Union
+
+from bridge import era, jsonrpc, relay
+from bridge.child import Child, not_a_message
+from bridge.http1 import Connection, Headers, HttpError, Request
+from bridge.jsonrpc import Key, Message, RequestId
+from bridge.streams import ReplayLog, Stream
+
+PATIENCE_SECONDS = 30.0  # with a client that takes nothing, while the server waits
+COMMIT_SECONDS = 1.0
+CANCEL_SECONDS = 2.0  # for the server to answer a cancelled request itself
+STANDING = 0  # number of the GET stream
+
+
+class Call:
+    """A request that the server has not answered."""
+
+    def __init__(self, message: Message, stream: Stream) -> None:
+        self.id: RequestId = message["id"]
+        self.stream = stream
+        self.token = jsonrpc.progress_token(message)
+
+
+class Session:
+    def __init__(self, session_id: str, on_end: Callable[[Session], None]) -> None:
+        self.id = session_id
+        self.headers: Headers = (("Mcp-Session-Id", session_id),)
+        self.version = ""
+        self.answered = False  # anything at all
+        self.last_used = time.monotonic()
+        self._on_end = on_end
+        self._log = ReplayLog()
+        self._standing = Stream(STANDING, self._log)
+        self._standing.commit()
+        self._calls: Dict[Key, Call] = {}
+        self._streams: Dict[int, Stream] = {STANDING: self._standing}
+        self._opened = STANDING
+        self._relief: Optional[asyncio.Task[None]] = None
+
+    async def start(self, command: Sequence[str]) -> None:
+        self.child = await Child.start(command, self._from_server, self._server_gone)
+
+    @property
+    def connected(self) -> bool:
+        return bool(self._calls) or self._standing.client is not None
+
+    @property
+    def idle_seconds(self) -> float:
+        return 0.0 if self.connected else time.monotonic() - self.last_used
+
+    def end(self, **how: float) -> asyncio.Task[None]:
+        """Forgets the session at once and ends its server; returns the task of the latter."""
+        self._on_end(self)
+        self._fail_calls("session ended")
+        self._standing.end()
+        return self.child.end(**how)
+
+    # From the client.
+
+    async def call(self, connection: Connection, request: Request, message: Message) -> None:
+        opening = message["method"] == "initialize"
+        call = self._open_call(message)
+        call.stream.attach(connection)
+        connection.on_gone = lambda: self._client_left(call.stream, connection)
+        await self.child.send(jsonrpc.one_line(request.body, message))
+        await relay.answer(
+            connection,
+            call.stream,
+            headers=self.headers,
+            commit_seconds=relay.KEEP_ALIVE_SECONDS if opening else COMMIT_SECONDS,
+            prime=self._primes(message),
+        )
+        self._client_left(call.stream, connection)
+
+    async def tell(self, request: Request, message: Message) -> None:
+        """Passes on a notification, or the client's response to a request of the server."""
+        self.last_used = time.monotonic()
+        await self.child.send(jsonrpc.one_line(request.body, message))
+        if message.get("method") == "notifications/cancelled":
+            self._expect_no_answer(jsonrpc.params(message).get("requestId"))
+
+    async def listen(self, connection: Connection, last_event_id: Optional[str]) -> None:
+        """The GET stream, or what remains of the stream that `last_event_id` belongs to."""
+        number, after = parse_event_id(last_event_id)
+        if number is None and self._standing.client:
+            raise HttpError(409, "This session has an open stream already")
+        stream = self._streams.get(number or STANDING) or self._finished(number or STANDING)
+        if stream.client:
+            stream.cut()
+        stream.attach(connection, after)
+        connection.on_gone = lambda: self._client_left(stream, connection)
+        await relay.events(connection, stream, headers=self.headers)
+        self._client_left(stream, connection)
+
+    def _primes(self, message: Message) -> bool:
+        asked = jsonrpc.params(message).get("protocolVersion")
+        return (asked if message["method"] == "initialize" else self.version) in era.PRIMED_VERSIONS
+
+    def _open_call(self, message: Message) -> Call:
+        key = jsonrpc.key(message["id"])
+        if key in self._calls:
+            raise HttpError(400, "This id is in use by a request that is not answered yet")
+        self._opened += 1
+        call = self._calls[key] = Call(message, Stream(self._opened, self._log))
+        self._streams[self._opened] = call.stream
+        return call
+
+    def _finished(self, number: int) -> Stream:
+        """A stream whose response was sent: all that is left is in the log."""
+        stream = Stream(number, self._log)
+        stream.commit()
+        stream.end()
+        return stream
+
+    def _client_left(self, stream: Stream, connection: Connection) -> None:
+        connection.on_gone = None
+        stream.detach(connection)
+        self.last_used = time.monotonic()
+
+    def _expect_no_answer(self, request_id: Optional[RequestId]) -> None:
+        call = self._calls.get(jsonrpc.key(request_id))
+        if call:
+            asyncio.get_running_loop().call_later(CANCEL_SECONDS, self._answer_cancelled, call)
+
+    def _answer_cancelled(self, call: Call) -> None:
+        if self._calls.get(jsonrpc.key(call.id)) is call:
+            self._close_call(call)
+            call.stream.push(
+                jsonrpc.error(jsonrpc.REQUEST_CANCELLED, "Request cancelled", call.id), final=True
+            )
+
+    # From the server.
+
+    def _from_server(self, line: bytes) -> None:
+        message = jsonrpc.parse_line(line)
+        if message is None:
+            not_a_message(line)
+            return
+        if jsonrpc.is_response(message):
+            self._deliver_response(line, message)
+            return
+        stream = self._stream_for(message)
+        stream.push(line)
+        self._relieve(stream)
+
+    def _deliver_response(self, line: bytes, message: Message) -> None:
+        call = self._calls.get(jsonrpc.key(message.get("id")))
+        if not call:
+            return  # cancelled, or never asked
+        self._note_version(message)
+        self._close_call(call)
+        call.stream.push(line, final=True)
+        self._relieve(call.stream)
+
+    def _note_version(self, message: Message) -> None:
+        if not self.answered and isinstance(message.get("result"), dict):
+            self.answered = True
+            self.version = str(message["result"].get("protocolVersion", ""))
+
+    def _stream_for(self, message: Message) -> Stream:
+        """stdio does not say what a message belongs to: its token does, or there is but one candidate."""
+        token = jsonrpc.params(message).get("progressToken")
+        calls = list(self._calls.values())
+        if message["method"] == "notifications/progress" and jsonrpc.is_id(token):
+            calls = [call for call in calls if call.token == token] or calls
+        if len(calls) == 1 or (calls and not self._standing.client and jsonrpc.is_request(message)):
+            return calls[-1].stream
+        return self._standing
+
+    def _close_call(self, call: Call) -> None:
+        self._calls.pop(jsonrpc.key(call.id), None)
+        self._streams.pop(call.stream.number, None)
+        self.last_used = time.monotonic()
+
+    def _relieve(self, stream: Stream) -> None:
+        """Pauses the server while a client is behind."""
+        if stream.full and not self._relief:
+            self.child.pause()
+            self._relief = asyncio.get_running_loop().create_task(self._await_room(stream))
+
+    async def _await_room(self, stream: Stream) -> None:
+        if not await stream.room(PATIENCE_SECONDS):
+            stream.cut()
+        self._relief = None
+        self.child.resume()
+
+    def _server_gone(self, child: Child) -> None:
+        self._on_end(self)
+        self._fail_calls(child.how_it_ended)
+        self._standing.end()
+
+    def _fail_calls(self, why: str) -> None:
+        status = 200 if self.answered else 502
+        calls: List[Call] = list(self._calls.values())
+        for call in calls:
+            self._close_call(call)
+            call.stream.push(jsonrpc.error(jsonrpc.SERVER_GONE, why, call.id), final=True, status=status)
+
+
+def parse_event_id(value: Optional[str]) -> Union["tuple[int, int]", "tuple[None, None]"]:
+    """(stream, number); nothing for an id that this bridge did not make."""
+    stream, _, number = (value or "").partition("-")
+    with suppress(ValueError):
+        return int(stream), int(number)
+    return None, None

@@ -1,0 +1,238 @@
+"""The one server process of revision 2026-07-28; ids and progress tokens are made unique for it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from typing import Any, Dict, Optional, Sequence
+
+from bridge import era, jsonrpc, relay
+from bridge.backoff import Backoff
+from bridge.child import Child, not_a_message
+from bridge.http1 import Connection, HttpError
+from bridge.jsonrpc import Message, RequestId
+from bridge.log import log, quote
+from bridge.streams import Stream
+
+PATIENCE_SECONDS = 2.0  # with a slow client: the others wait with the server
+LISTEN = "subscriptions/listen"
+
+
+class Call:
+    """A request under the id that the server knows it by."""
+
+    def __init__(self, number: int, message: Message) -> None:
+        self.number = number
+        self.id: RequestId = message["id"]
+        self.method: str = message["method"]
+        self.token = jsonrpc.progress_token(message)
+        self.stream = Stream()
+
+
+class SharedServer:
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = command
+        self._child: Optional[Child] = None
+        self._starting = asyncio.Lock()
+        self._backoff = Backoff()
+        self._calls: Dict[int, Call] = {}
+        self._count = 0
+        self._answered = False  # with a result, by the process that runs now
+        self._refused_discover: Optional[Dict[str, Any]] = None
+        self._last_used = time.monotonic()
+        self._relief: Optional[asyncio.Task[None]] = None
+
+    @property
+    def running(self) -> bool:
+        return self._child is not None
+
+    @property
+    def idle_seconds(self) -> float:
+        return 0.0 if self._calls else time.monotonic() - self._last_used
+
+    def end(self, **how: float) -> Optional[asyncio.Task[None]]:
+        child, self._child = self._child, None
+        self._fail_calls("server was ended")
+        return child.end(**how) if child else None
+
+    # From clients.
+
+    async def call(self, connection: Connection, message: Message) -> None:
+        if message["method"] == "initialize":
+            raise self._not_found(message)
+        if message["method"] == "server/discover" and self._refused_discover:
+            await connection.respond(404, _reply(message["id"], self._refused_discover))
+            return
+        child = await self._running_child(message)
+        call = self._open_call(message)
+        call.stream.attach(connection)
+        connection.on_gone = lambda: self._client_left(call, connection)
+        await child.send(jsonrpc.encode(renamed(message, call)))
+        await relay.answer(connection, call.stream)
+        self._client_left(call, connection)
+
+    async def _running_child(self, message: Message) -> Child:
+        async with self._starting:
+            if not self._child:
+                self._refuse_while_backing_off(message)
+                self._answered = False
+                self._child = await Child.start(self._command, self._from_server, self._server_gone)
+            return self._child
+
+    def _refuse_while_backing_off(self, message: Message) -> None:
+        wait = math.ceil(self._backoff.remaining)
+        if wait:
+            raise HttpError(
+                503,
+                f"server keeps failing; next start in {wait} s",
+                code=jsonrpc.SERVER_GONE,
+                headers=(("Retry-After", str(wait)),),
+                request_id=message["id"],
+            )
+
+    def _not_found(self, message: Message) -> HttpError:
+        text = "This revision of the protocol has no initialize"
+        return HttpError(404, text, code=jsonrpc.METHOD_NOT_FOUND, request_id=message["id"])
+
+    def _open_call(self, message: Message) -> Call:
+        self._count += 1
+        call = self._calls[self._count] = Call(self._count, message)
+        return call
+
+    def _client_left(self, call: Call, connection: Connection) -> None:
+        """Closing the response is how a client cancels (2026-07-28, Streamable HTTP, "Cancellation")."""
+        connection.on_gone = None
+        call.stream.detach(connection)
+        if self._close_call(call) and self._child:
+            self._child.write(jsonrpc.cancelled(call.number, "The client closed the response"))
+
+    def _close_call(self, call: Call) -> bool:
+        """True if the call was open."""
+        self._last_used = time.monotonic()
+        return self._calls.pop(call.number, None) is not None
+
+    # From the server.
+
+    def _from_server(self, line: bytes) -> None:
+        message = jsonrpc.parse_line(line)
+        if message is None:
+            not_a_message(line)
+        elif jsonrpc.is_response(message):
+            self._deliver_response(message)
+        elif jsonrpc.is_request(message):
+            self._refuse_request(message)
+        else:
+            self._deliver_notification(message)
+
+    def _deliver_response(self, message: Message) -> None:
+        call = self._call(message.get("id"))
+        if not call:
+            return  # its client left
+        self._close_call(call)
+        error = message.get("error")
+        self._learn(call, error)
+        code = error.get("code") if isinstance(error, dict) else None
+        call.stream.push(_restored(message, call), final=True, status=era.HTTP_STATUS.get(code, 200))
+        self._relieve(call.stream)
+
+    def _learn(self, call: Call, error: Any) -> None:
+        if not error:
+            self._answered = True
+            self._backoff.succeeded()
+        elif call.method == "server/discover" and not self._answered and not self._calls:
+            self._dismiss(error)
+
+    def _dismiss(self, error: Dict[str, Any]) -> None:
+        """A server that speaks only the older revisions needs no process that waits for the newer one."""
+        if error.get("code") == jsonrpc.METHOD_NOT_FOUND:
+            self._refused_discover = error
+        self.end()
+
+    def _refuse_request(self, message: Message) -> None:
+        if self._child:
+            text = "This revision of the protocol has no requests from the server"
+            self._child.write(jsonrpc.error(jsonrpc.METHOD_NOT_FOUND, text, message["id"]))
+
+    def _deliver_notification(self, message: Message) -> None:
+        call = self._call_for(message)
+        if not call:
+            log(f"{quote(message['method'].encode())} belongs to no request: dropped")
+        elif message["method"] == "notifications/cancelled":
+            self._close_call(call)
+            call.stream.end()
+        else:
+            call.stream.push(_restored(message, call))
+            self._relieve(call.stream)
+
+    def _call_for(self, message: Message) -> Optional[Call]:
+        """By subscription, token or id; else the only call there is: a guess must not reach a stranger."""
+        params = jsonrpc.params(message)
+        named = jsonrpc.meta(message).get(era.SUBSCRIPTION_KEY)
+        if message["method"] == "notifications/progress":
+            named = params.get("progressToken")
+        elif message["method"] == "notifications/cancelled":
+            named = params.get("requestId")
+        if named is not None:
+            return self._call(named)
+        calls = [call for call in self._calls.values() if call.method != LISTEN]
+        return calls[0] if len(calls) == 1 else None
+
+    def _call(self, number: Any) -> Optional[Call]:
+        return self._calls.get(number) if isinstance(number, int) else None
+
+    def _relieve(self, stream: Stream) -> None:
+        """Pauses the server while a client is behind."""
+        if stream.full and not self._relief and self._child:
+            self._child.pause()
+            self._relief = asyncio.get_running_loop().create_task(self._await_room(stream, self._child))
+
+    async def _await_room(self, stream: Stream, child: Child) -> None:
+        if not await stream.room(PATIENCE_SECONDS):
+            stream.cut()
+        self._relief = None
+        child.resume()
+
+    def _server_gone(self, child: Child) -> None:
+        if self._child is not child:
+            return  # ended on purpose
+        self._child = None
+        self._backoff.failed()
+        log(f"the shared {child.how_it_ended}")
+        self._fail_calls(child.how_it_ended)
+
+    def _fail_calls(self, why: str) -> None:
+        for call in list(self._calls.values()):
+            self._close_call(call)
+            call.stream.push(jsonrpc.error(jsonrpc.SERVER_GONE, why, call.id), final=True, status=502)
+
+
+def renamed(message: Message, call: Call) -> Message:
+    """The message as the server gets it."""
+    renamed = {**message, "id": call.number}
+    if call.token is not None:
+        meta = {**jsonrpc.meta(message), "progressToken": call.number}
+        renamed["params"] = {**jsonrpc.params(message), "_meta": meta}
+    return renamed
+
+
+def _restored(message: Message, call: Call) -> bytes:
+    """The message as its client gets it. Changes the message."""
+    if "id" in message:
+        message["id"] = call.id
+    for part in (message.get("params"), message.get("result")):
+        if isinstance(part, dict):
+            _restore_part(part, call)
+    return jsonrpc.encode(message)
+
+
+def _restore_part(part: Dict[str, Any], call: Call) -> None:
+    if part.get("progressToken") == call.number:
+        part["progressToken"] = call.token
+    meta = part.get("_meta")
+    if isinstance(meta, dict) and meta.get(era.SUBSCRIPTION_KEY) == call.number:
+        meta[era.SUBSCRIPTION_KEY] = call.id
+
+
+def _reply(request_id: RequestId, error: Dict[str, Any]) -> bytes:
+    return jsonrpc.encode({"jsonrpc": "2.0", "id": request_id, "error": error})

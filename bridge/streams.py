@@ -1,0 +1,177 @@
+"""Messages on their way from a server to one client, and what is kept for a client that comes back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Deque, List, NamedTuple, Optional, Protocol, Tuple
+
+HIGH_WATER = 1 << 20  # bytes that may wait for a client before its server is paused
+REPLAY_EVENTS = 1000
+REPLAY_BYTES = 4 << 20
+
+
+class Event(NamedTuple):
+    number: int  # within its stream, from 1
+    data: bytes
+    final: bool = False  # the response: nothing follows
+    status: int = 200  # of HTTP, if this is all that the answer holds
+
+
+class Client(Protocol):
+    def abort(self) -> None: ...
+
+
+class _Signal:
+    """Wakes one waiter."""
+
+    def __init__(self) -> None:
+        self._waiter: Optional[asyncio.Future[None]] = None
+
+    def set(self) -> None:
+        if self._waiter:
+            _resolve(self._waiter)
+
+    async def wait(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        waiter = self._waiter = loop.create_future()
+        timer = loop.call_later(seconds, _resolve, waiter)
+        try:
+            await waiter
+        finally:
+            timer.cancel()
+
+
+def _resolve(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+class ReplayLog:
+    """The last events of a session, over all of its streams; the oldest fall out."""
+
+    def __init__(self) -> None:
+        self._events: Deque[Tuple[int, Event]] = deque()
+        self._bytes = 0
+
+    def add(self, stream: int, event: Event) -> None:
+        self._events.append((stream, event))
+        self._bytes += len(event.data)
+        while self._bytes > REPLAY_BYTES or len(self._events) > REPLAY_EVENTS:
+            self._bytes -= len(self._events.popleft()[1].data)
+
+    def after(self, stream: int, number: int) -> List[Event]:
+        return [event for owner, event in self._events if owner == stream and event.number > number]
+
+
+class Stream:
+    """One response, or a session's standing stream. At most one client is attached at a time.
+
+    With a log, events are kept from `commit` on (that is when a client learns event ids), so that a client
+    which was cut off can attach again after the last event it saw.
+    """
+
+    def __init__(self, number: int = 0, log: Optional[ReplayLog] = None) -> None:
+        self.number = number
+        self.ended = False
+        self.client: Optional[Client] = None
+        self._log = log
+        self._committed = False
+        self._waiting: Deque[Event] = deque()
+        self._waiting_bytes = 0
+        self._pushed = 0
+        self._taken = 0
+        self._arrival = _Signal()
+        self._space = _Signal()
+
+    @property
+    def full(self) -> bool:
+        return self.client is not None and self._waiting_bytes >= HIGH_WATER
+
+    @property
+    def resumable(self) -> bool:
+        return self._committed and self._log is not None
+
+    @property
+    def position(self) -> int:
+        """The number of the last event that a client was handed."""
+        return self._taken
+
+    def attach(self, client: Client, after: Optional[int] = None) -> None:
+        """Hands the stream to `client`: from what nobody took yet, or from after the event of that number."""
+        self.client = client
+        if self._log and self._committed:
+            start = self._taken if after is None else after
+            self._refill(self._log.after(self.number, start))
+        self._arrival.set()  # whoever held it finds that it is theirs no longer
+
+    def detach(self, client: Client) -> None:
+        if self.client is client:
+            self.client = None
+            self._refill([])
+            self._arrival.set()
+
+    def cut(self) -> None:
+        """Drops a client that does not take what it is sent."""
+        if self.client:
+            client = self.client
+            self.detach(client)
+            client.abort()
+
+    def commit(self) -> None:
+        """From now on the client knows event ids."""
+        if self._log and not self._committed:
+            for event in self._waiting:
+                self._log.add(self.number, event)
+        self._committed = True
+
+    def push(self, data: bytes, *, final: bool = False, status: int = 200) -> None:
+        if self.ended:
+            return
+        self._pushed += 1
+        self.ended = final
+        event = Event(self._pushed, data, final, status)
+        if self._log and self._committed:
+            self._log.add(self.number, event)
+        if self.client:
+            self._waiting.append(event)
+            self._waiting_bytes += len(data)
+        self._arrival.set()
+
+    def end(self) -> None:
+        """Ends the stream without a response."""
+        self.ended = True
+        self._arrival.set()
+
+    async def next(self, client: Client, seconds: float) -> Optional[Event]:
+        """The next event for `client`; None after that time, at the end, or if the stream is not its own."""
+        if self.client is client and not self._waiting and not self.ended:
+            await self._arrival.wait(seconds)
+        if self.client is not client or not self._waiting:
+            return None
+        return self._take()
+
+    def put_back(self, event: Event) -> None:
+        """Returns an event that was taken and not written."""
+        self._waiting.appendleft(event)
+        self._waiting_bytes += len(event.data)
+        self._taken = event.number - 1
+
+    async def room(self, seconds: float) -> bool:
+        """Waits until the client has taken enough. False if it did not in that time."""
+        if self.full:
+            await self._space.wait(seconds)
+        return not self.full
+
+    def _take(self) -> Event:
+        event = self._waiting.popleft()
+        self._waiting_bytes -= len(event.data)
+        self._taken = event.number
+        if not self.full:
+            self._space.set()
+        return event
+
+    def _refill(self, events: List[Event]) -> None:
+        self._waiting = deque(events)
+        self._waiting_bytes = sum(len(event.data) for event in events)
+        self._space.set()
