@@ -1,0 +1,45 @@
+"""Becomes a hosted server: `python -I -S launcher.py <limits as JSON> -- <command…>`. Standard library only.
+
+Limits are set here and not in a `preexec_fn`, which is unsafe in a process with threads. The launcher then
+replaces itself, so that it costs no process; the environment arrives and leaves through execve, never argv.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+from collections.abc import Mapping, Sequence
+
+
+def main(arguments: Sequence[str]) -> int:
+    limits, separator, *command = arguments
+    if separator != "--" or not command:
+        return _refuse("no command was given", 127)
+    os.umask(0o077)
+    set_limits(json.loads(limits))
+    try:
+        os.execve(command[0], command, os.environ)  # noqa: S606
+    except FileNotFoundError:
+        return _refuse(f"{command[0]} was not found", 127)
+    except OSError as error:
+        return _refuse(f"{command[0]} cannot be executed: {error.strerror}", 126)
+
+
+def set_limits(limits: Mapping[str, int]) -> None:
+    """`limits` maps names of the resource module (RLIMIT_NOFILE) to values; no hard limit is ever raised."""
+    for name, wanted in limits.items():
+        number = getattr(resource, name)
+        _, hard = resource.getrlimit(number)
+        value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(number, (value, value))
+
+
+def _refuse(why: str, code: int) -> int:
+    print(f"The server could not be started: {why}.", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,111 @@
+"""What a server writes, kept in files that outlive the platform, and read from them piece by piece.
+
+The server appends to a file that it holds open, so the file can be neither renamed nor cut without a line
+getting lost in between. What was read is given back to the disk as a hole at the file's front instead:
+offsets never change, and a position stays good as a cursor.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+CHUNK_BYTES = 1 << 20
+MAX_LINE_BYTES = 16_384
+KEEP_BYTES = 4 << 20  # read output is given back once a file occupies this much
+BACKLOG_BYTES = 64 << 20  # more unread output than this is dropped but for its end
+_PUNCH_KEEPING_SIZE = 0x01 | 0x02  # FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
+_BLOCK = 4096
+
+
+@dataclass(frozen=True)
+class Piece:
+    lines: list[str]
+    offset: int
+
+
+@contextmanager
+def appending(out: Path, err: Path) -> Iterator[tuple[int, int]]:
+    """Makes the files, readable by this user only, and lends the descriptors that the server appends to."""
+    with ExitStack() as opened:
+        yield _create(out, opened), _create(err, opened)
+
+
+def _create(path: Path, opened: ExitStack) -> int:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    opened.callback(os.close, descriptor)
+    return descriptor
+
+
+def read(path: Path, offset: int, *, ended: bool) -> Piece:
+    """Lines from `offset` on, at most CHUNK_BYTES; a last line without its end only when all has `ended`."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return Piece([], offset)
+    try:
+        return _read(descriptor, offset, ended)
+    finally:
+        os.close(descriptor)
+
+
+def _read(descriptor: int, offset: int, ended: bool) -> Piece:
+    state = os.fstat(descriptor)
+    start, notes = _bounded(descriptor, offset, state.st_size)
+    if state.st_blocks * 512 > KEEP_BYTES:
+        _give_back(descriptor, start)
+    data = os.pread(descriptor, CHUNK_BYTES, start)
+    whole = data if ended and start + len(data) >= state.st_size else _complete(data)
+    return Piece(notes + _lines(whole), start + len(whole))
+
+
+def _bounded(descriptor: int, offset: int, size: int) -> tuple[int, list[str]]:
+    """Where to read: behind what was given back, and not too far behind the end."""
+    start = _first_data(descriptor, offset, size)
+    if size - start <= BACKLOG_BYTES:
+        return start, []
+    return size - KEEP_BYTES, [
+        f"[{size - KEEP_BYTES - start} bytes of output were dropped: too much at once]"
+    ]
+
+
+def _first_data(descriptor: int, offset: int, size: int) -> int:
+    try:
+        return os.lseek(descriptor, min(offset, size), os.SEEK_DATA)
+    except OSError:  # nothing but a hole, or nothing at all, up to the end
+        return min(offset, size)
+
+
+def _complete(data: bytes) -> bytes:
+    """Without a last line that is still being written, unless it is too long to wait for."""
+    end = data.rfind(b"\n") + 1
+    return data if len(data) - end > MAX_LINE_BYTES else data[:end]
+
+
+def _lines(data: bytes) -> list[str]:
+    lines = data.split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    return [clean(line[at : at + MAX_LINE_BYTES]) for line in lines for at in _starts(line)]
+
+
+def _starts(line: bytes) -> range:
+    return range(0, max(len(line), 1), MAX_LINE_BYTES)
+
+
+def clean(line: bytes) -> str:
+    """The line as a database takes it and a terminal would show it: what a CR redrew is left out."""
+    return line.decode("utf-8", "replace").rstrip("\r\n").rsplit("\r", 1)[-1].replace("\x00", "")
+
+
+def _give_back(descriptor: int, end: int) -> None:
+    """Frees the blocks before `end`. A file system that can't keeps them: nothing is lost, only space."""
+    length = end - end % _BLOCK
+    fallocate = getattr(ctypes.CDLL(None), "fallocate", None)  # Linux has it
+    if length and fallocate:
+        fallocate(descriptor, _PUNCH_KEEPING_SIZE, ctypes.c_int64(0), ctypes.c_int64(length))
