@@ -1,0 +1,1 @@
+"""Where images go: a library without Django, models or settings; it reports through callbacks."""

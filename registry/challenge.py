@@ -1,0 +1,87 @@
+"""Reads `WWW-Authenticate` (RFC 9110, 11.6.1) and decides whether a token server may see a credential."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from registry.errors import RegistryError
+from registry.reference import hostname, is_loopback
+
+_WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_PART = re.compile(
+    rf'\s*(?:,\s*)*(?P<word>{_WORD})(?:\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>{_WORD})))?'
+)
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """`scheme` is `basic` or `bearer`; the rest is Bearer's (distribution spec, token authentication)."""
+
+    scheme: str
+    realm: str = ""
+    service: str = ""
+    scopes: tuple[str, ...] = ()
+    error: str = ""
+
+
+def read_challenge(header: str) -> Challenge | None:
+    """The challenge to answer, Bearer before Basic; None if there is neither."""
+    found = {challenge.scheme: challenge for challenge in _challenges(header)}
+    return found.get("bearer") or found.get("basic")
+
+
+def _challenges(header: str) -> Iterator[Challenge]:
+    scheme, parameters = "", {}
+    for part in _PART.finditer(header):
+        value = part["quoted"] if part["quoted"] is not None else part["plain"]
+        if value is not None:
+            parameters[part["word"].lower()] = re.sub(r"\\(.)", r"\1", value)
+            continue
+        if scheme:
+            yield _challenge(scheme, parameters)
+        scheme, parameters = part["word"].lower(), {}
+    if scheme:
+        yield _challenge(scheme, parameters)
+
+
+def _challenge(scheme: str, parameters: dict[str, str]) -> Challenge:
+    return Challenge(
+        scheme,
+        parameters.get("realm", ""),
+        parameters.get("service", ""),
+        tuple(parameters.get("scope", "").split()),
+        parameters.get("error", ""),
+    )
+
+
+def check_realm(realm: str, host: str, *, plain: bool) -> None:
+    """Raises `RegistryError` unless the token server at `realm` may be told who we are.
+
+    https, always; http only where the registry itself is spoken to over http (`plain`), and only its own
+    machine, so that neither a tampered answer nor a hostile registry sends a password in the clear or to a
+    service of this machine.
+    """
+    url = urlsplit(realm)
+    own = (url.hostname or "") == hostname(host) or (is_loopback(url.netloc) and is_loopback(host))
+    if url.username or not url.hostname:
+        raise _refused(host, "names no usable address")
+    if url.scheme != "https" and not (url.scheme == "http" and plain and own):
+        raise _refused(host, f"is not https: {url.scheme}://{url.hostname}")
+
+
+def _refused(host: str, why: str) -> RegistryError:
+    return RegistryError(f"The token server that {host} asks us to use {why}; no credential was sent.")
+
+
+def merge_scopes(*groups: Iterable[str]) -> tuple[str, ...]:
+    """One scope per resource with all actions asked for, `push` first, in the order of first mention."""
+    actions: dict[str, set[str]] = {}
+    for scope in (scope for group in groups for scope in group):
+        resource, _, wanted = scope.rpartition(":")
+        actions.setdefault(resource, set()).update(wanted.split(","))
+    return tuple(
+        f"{resource}:{','.join(sorted(wanted, reverse=True))}" for resource, wanted in actions.items()
+    )

@@ -1,0 +1,356 @@
+"""The HTTP API of a registry (OCI distribution spec 1.1): small requests; layers are the engine's to send."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+from registry.challenge import Challenge, check_realm, merge_scopes, read_challenge
+from registry.credentials import Credential, CredentialStore
+from registry.errors import CredentialError, RegistryError, from_response
+from registry.reference import HUB_API_HOST, Reference, is_hub, is_loopback, normalise_platform
+from registry.tokens import Answer, TokenCache
+from registry.transport import Transport
+
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+INDEX_TYPES = frozenset({DOCKER_LIST, OCI_INDEX})
+ACCEPT = ", ".join((OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST))
+MAX_CONFIG = 16 << 20
+MAX_TAGS = 100_000
+PAGE = 1_000
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """`digest`, `media_type` and `size` in bytes of a manifest at the registry."""
+
+    digest: str
+    media_type: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Manifest(Descriptor):
+    """A manifest, its bytes checked against its digest."""
+
+    body: bytes = field(repr=False)
+    content: Mapping[str, Any] = field(repr=False)
+
+
+class RegistryClient:
+    """Talks to one registry. Thread-safe; cheap to make, but tokens and connections are kept, so keep it.
+
+    https, but http for a loopback host or where `insecure` says so; a registry there that wants TLS is then
+    spoken to over TLS. `ca_bundle` is a PEM file trusted instead of the system's; `timeout` seconds between
+    bytes. All methods raise `RegistryError`; none retries what is transient: callers do, on their terms.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        *,
+        credentials: CredentialStore,
+        insecure: bool = False,
+        ca_bundle: Path | None = None,
+        timeout: float = 30.0,
+    ) -> None:
+        self.host = host
+        self.credentials = credentials
+        self._plain = insecure or is_loopback(host)
+        self._transport = Transport(ca_bundle=ca_bundle, timeout=timeout)
+        self._tokens = TokenCache()
+        self._lock = threading.Lock()
+        self._challenge: Challenge | None = None
+        self._pushing: set[str] = set()
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def ping(self) -> None:
+        """Asks whether the registry is there and accepts the credential that we have."""
+        self._ask("GET", "/v2/", doing=f"Asking {self.host}")
+
+    def will_push(self, repository: str) -> None:
+        """Lets reads of `repository` ask for push rights at once, so that one token serves all requests."""
+        with self._lock:
+            self._pushing.add(repository)
+
+    def head_manifest(self, ref: Reference) -> Descriptor:
+        """What the registry holds under the reference's digest or tag."""
+        answer = self._manifest_request("HEAD", ref, f"Looking for {ref}", headers={"Accept": ACCEPT})
+        digest = answer.headers.get("Docker-Content-Digest", ref.digest)
+        length = answer.headers.get("Content-Length", "")
+        if not digest or not length.isdigit():
+            return self.get_manifest(ref)  # the spec lets both headers be absent
+        return Descriptor(digest, _media_type(answer), int(length))
+
+    def get_manifest(self, ref: Reference) -> Manifest:
+        """The manifest, its digest computed from what was read."""
+        doing = f"Reading {ref}"
+        answer = self._manifest_request("GET", ref, doing, headers={"Accept": ACCEPT})
+        digest = digest_of(answer.body)
+        if ref.digest.startswith("sha256:") and digest != ref.digest:
+            raise RegistryError(f"{doing}: the registry sent other content, with digest {digest}.")
+        content = _json_object(answer.body, doing)
+        return Manifest(
+            digest,
+            str(content.get("mediaType") or _media_type(answer)),
+            len(answer.body),
+            answer.body,
+            content,
+        )
+
+    def put_manifest(self, ref: Reference, body: bytes, media_type: str) -> str:
+        """Puts a manifest under the reference's tag or digest; its digest, which the registry confirmed."""
+        self.will_push(ref.repository)
+        doing = f"Publishing {ref}"
+        answer = self._manifest_request("PUT", ref, doing, headers={"Content-Type": media_type}, body=body)
+        digest = digest_of(body)
+        if answer.headers.get("Docker-Content-Digest", digest) != digest:
+            raise RegistryError(f"{doing}: the registry stored other content than was sent.")
+        return digest
+
+    def delete_manifest(self, ref: Reference) -> None:
+        """Removes a manifest by digest, or a tag where the registry knows how to (405 if not)."""
+        scopes = (f"repository:{ref.repository}:delete",)
+        self._ask("DELETE", _manifest_path(ref), doing=f"Deleting {ref}", scopes=scopes)
+
+    def get_blob(self, ref: Reference, digest: str, *, cap: int = MAX_CONFIG) -> bytes:
+        """A small blob, such as an image config, checked against its digest."""
+        doing = f"Reading the blob {digest} of {ref.endpoint}"
+        answer = self._ask(
+            "GET",
+            f"/v2/{ref.repository}/blobs/{digest}",
+            doing=doing,
+            scopes=self._scopes(ref.repository),
+            follow=True,
+            cap=cap,
+        )
+        if digest.startswith("sha256:") and digest_of(answer.body) != digest:
+            raise RegistryError(f"{doing}: the registry sent other content.")
+        return answer.body
+
+    def tags(self, ref: Reference) -> list[str]:
+        """All tags of the repository, page after page."""
+        doing, tags, last = f"Listing the tags of {ref.endpoint}", list[str](), ""
+        while len(tags) < MAX_TAGS:
+            query = f"?n={PAGE}" + (f"&last={last}" if last else "")
+            path = f"/v2/{ref.repository}/tags/list{query}"
+            answer = self._ask("GET", path, doing=doing, scopes=self._scopes(ref.repository))
+            page = [str(tag) for tag in _json_object(answer.body, doing).get("tags") or []]
+            tags += page
+            if not page or 'rel="next"' not in answer.headers.get("Link", "") or page[-1] == last:
+                break
+            last = page[-1]
+        return tags
+
+    def resolve(self, ref: Reference) -> tuple[str, str, tuple[str, ...]]:
+        """Digest, media type and platforms (`os/arch[/variant]`, sorted as stored) behind a tag or digest."""
+        manifest = self.get_manifest(ref)
+        return manifest.digest, manifest.media_type, tuple(self._platforms(ref, manifest))
+
+    def _platforms(self, ref: Reference, manifest: Manifest) -> Iterator[str]:
+        if manifest.media_type not in INDEX_TYPES:
+            yield self.platform_of(ref, manifest)
+            return
+        for entry in manifest.content.get("manifests") or []:
+            platform = read_platform(entry.get("platform") or {})
+            if platform != "unknown/unknown":  # attestations
+                yield platform
+
+    def platform_of(self, ref: Reference, manifest: Manifest) -> str:
+        """The platform that the config of an image names, normalised."""
+        doing = f"Reading the config of {ref}"
+        digest = (manifest.content.get("config") or {}).get("digest")
+        if not isinstance(digest, str):
+            raise RegistryError(f"{doing}: {manifest.media_type} is not an image.")
+        return read_platform(_json_object(self.get_blob(ref, digest), doing))
+
+    def accepts(self, credential: Credential, ref: Reference) -> None:
+        """Asks the registry whether `credential` may push to `ref`; raises what it answers if not."""
+        challenge = self._known_challenge()
+        authorization = self._authorization(challenge, credential, merge_scopes(ref.scopes))
+        if challenge is not None and challenge.scheme == "basic":
+            answer = self._transport.send(
+                "GET", self._url("/v2/"), doing=f"Asking {self.host}", authorization=authorization
+            )
+            self._raise_unless_good(answer, f"Asking {self.host}")
+
+    def renew(self, rejected: Credential, ref: Reference) -> Credential:
+        """A newer credential than `rejected`, which the registry accepts; shared with all who ask meanwhile.
+
+        Raises `CredentialError` when none can be had, or the one that comes is rejected too: a refresh that
+        changed nothing is a failure and not a loop. A registry that is merely busy rejects nothing.
+        """
+
+        def verify(renewed: Credential) -> None:
+            try:
+                self.accepts(renewed, ref)
+            except RegistryError as fault:
+                if fault.auth_expired:
+                    which = (
+                        "The same credential came back" if renewed == rejected else "A new credential came"
+                    )
+                    raise CredentialError(f"{which}, and it is rejected: {fault.message}") from fault
+                if fault.permanent:
+                    raise
+
+        return self.credentials.refresh(self.host, rejected, verify)
+
+    def _known_challenge(self) -> Challenge | None:
+        if self._challenge is None:
+            doing = f"Asking {self.host}"
+            answer = self._switch_scheme(self._transport.send("GET", self._url("/v2/"), doing=doing))
+            if answer is None:
+                answer = self._transport.send("GET", self._url("/v2/"), doing=doing)
+            self._learn(answer)
+        return self._challenge
+
+    def _manifest_request(
+        self,
+        method: str,
+        ref: Reference,
+        doing: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+    ) -> Answer:
+        scopes = self._scopes(ref.repository)
+        return self._ask(method, _manifest_path(ref), doing=doing, scopes=scopes, headers=headers, body=body)
+
+    def _scopes(self, repository: str) -> tuple[str, ...]:
+        actions = "push,pull" if repository in self._pushing else "pull"
+        return (f"repository:{repository}:{actions}",)
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        doing: str,
+        scopes: tuple[str, ...] = (),
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        follow: bool = False,
+        cap: int = 4 << 20,
+    ) -> Answer:
+        """Sends with what is known of the registry; on 401 once more with what its challenge asks for."""
+        credential = self.credentials.for_host(self.host)
+
+        def send(authorization: str) -> Answer:
+            return self._transport.send(
+                method,
+                self._url(path),
+                doing=doing,
+                authorization=authorization,
+                headers=headers,
+                body=body,
+                follow=follow,
+                cap=cap,
+            )
+
+        used = self._authorization(self._challenge, credential, scopes)
+        answer = send(used)
+        if self._switch_scheme(answer) is None:
+            answer = send(used)
+        if answer.status == 401:
+            challenge = self._learn(answer)
+            wanted = merge_scopes(scopes, challenge.scopes if challenge else ())
+            renewed = self._authorization(challenge, credential, wanted, rejected=used)
+            if renewed and renewed != used:
+                answer = send(renewed)
+        self._raise_unless_good(answer, doing)
+        return answer
+
+    def _url(self, path: str) -> str:
+        host = HUB_API_HOST if is_hub(self.host) else self.host
+        return f"{'http' if self._plain else 'https'}://{host}{path}"
+
+    def _switch_scheme(self, answer: Answer) -> Answer | None:
+        """None if a registry on loopback turned out to want TLS, which it then gets from now on."""
+        if self._plain and answer.status == 400 and b"HTTPS server" in answer.body:
+            self._plain = False
+            return None
+        return answer
+
+    def _learn(self, answer: Answer) -> Challenge | None:
+        if answer.status == 401:
+            self._challenge = read_challenge(answer.headers.get("WWW-Authenticate", ""))
+        return self._challenge
+
+    def _authorization(
+        self,
+        challenge: Challenge | None,
+        credential: Credential,
+        scopes: tuple[str, ...],
+        rejected: str = "",
+    ) -> str:
+        """The Authorization header for a request, "" where none is asked for or none can be given."""
+        if challenge is None:
+            return ""
+        if challenge.scheme == "basic":
+            return credential.basic
+        if credential.registry_token:
+            return f"Bearer {credential.registry_token}"
+        check_realm(challenge.realm, self.host, plain=self._plain)
+        stale = rejected.removeprefix("Bearer ")
+        return "Bearer " + self._tokens.get(challenge, credential, scopes, self._fetch, rejected=stale)
+
+    def _fetch(
+        self,
+        url: str,
+        *,
+        authorization: str = "",
+        query: list[tuple[str, str]] | None = None,
+        form: list[tuple[str, str]] | None = None,
+    ) -> Answer:
+        doing = f"Asking the token server at {urlsplit(url).netloc}"
+        method = "POST" if form is not None else "GET"
+        return self._transport.send(
+            method, url, doing=doing, authorization=authorization, params=query, body=form, cap=1 << 20
+        )
+
+    def _raise_unless_good(self, answer: Answer, doing: str) -> None:
+        if not 200 <= answer.status < 300:
+            _fail(answer, doing)
+
+
+def _fail(answer: Answer, doing: str) -> NoReturn:
+    raise from_response(answer.status, answer.headers, answer.body, doing)
+
+
+def _manifest_path(ref: Reference) -> str:
+    return f"/v2/{ref.repository}/manifests/{ref.wanted}"
+
+
+def _media_type(answer: Answer) -> str:
+    return answer.headers.get("Content-Type", "").partition(";")[0].strip()
+
+
+def _json_object(body: bytes, doing: str) -> dict[str, Any]:
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise RegistryError(f"{doing}: the registry answered something that is not a JSON object.")
+    return content
+
+
+def read_platform(fields: Mapping[str, Any]) -> str:
+    """`os/arch[/variant]` of an image config or of an index entry's `platform`, normalised."""
+    os, architecture = str(fields.get("os") or "unknown"), str(fields.get("architecture") or "unknown")
+    return normalise_platform("/".join(filter(None, (os, architecture, str(fields.get("variant") or "")))))
+
+
+def digest_of(body: bytes) -> str:
+    return "sha256:" + hashlib.sha256(body).hexdigest()

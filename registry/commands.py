@@ -1,0 +1,109 @@
+"""Runs the programs that give credentials: never longer than allowed, and nothing they write is logged."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from registry.dockerconfig import HUB_KEY
+from registry.errors import CredentialError
+from registry.reference import is_hub
+
+MAX_OUTPUT = 1 << 20
+_HELPER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_IDENTITY_USER = "<token>"
+
+
+class Refresher(Protocol):
+    """Makes the registry's credentials new, for example by writing the Docker config again."""
+
+    def refresh(self, host: str) -> None:
+        """Raises `CredentialError` if it failed. Called outside of locks, one at a time per host."""
+        ...
+
+
+@dataclass(frozen=True)
+class CommandRefresher:
+    """Runs `argv` with `REGISTRY_HOST` in its environment; exit code 0 means that the credentials are new."""
+
+    argv: Sequence[str]
+    timeout: float = 60.0
+
+    def refresh(self, host: str) -> None:
+        what = f"The refresh command {self.argv[0]}"
+        code, _ = _run(self.argv, b"", self.timeout, what, {"REGISTRY_HOST": host})
+        if code:
+            raise CredentialError(f"{what} failed with exit code {code}.")
+
+
+def ask_helper(name: str, host: str, timeout: float) -> Mapping[str, str] | None:
+    """Asks `docker-credential-<name> get`; the fields of a credential, None if the helper holds none.
+
+    Raises `CredentialError`. https://github.com/docker/docker-credential-helpers is the protocol.
+    """
+    if not _HELPER_NAME.fullmatch(name):
+        raise CredentialError(
+            "The Docker config names a credential helper with characters that none may have."
+        )
+    what = f"The credential helper docker-credential-{name}"
+    server = HUB_KEY if is_hub(host) else host
+    code, output = _run([f"docker-credential-{name}", "get"], server.encode(), timeout, what)
+    if code and b"credentials not found" in output:
+        return None
+    if code:
+        raise CredentialError(f"{what} failed with exit code {code} for {host}.")
+    return _read_answer(output, what)
+
+
+def _read_answer(output: bytes, what: str) -> Mapping[str, str]:
+    try:
+        answer: Any = json.loads(output)
+        username, secret = answer["Username"], answer["Secret"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        username = secret = None
+    if not isinstance(username, str) or not isinstance(secret, str):
+        raise CredentialError(f"{what} answered something that is not a credential.")
+    if username == _IDENTITY_USER:
+        return {"identitytoken": secret}
+    return {"username": username, "password": secret}
+
+
+def _run(
+    argv: Sequence[str], given: bytes, timeout: float, what: str, extra: Mapping[str, str] | None = None
+) -> tuple[int, bytes]:
+    program = shutil.which(argv[0])
+    if program is None:
+        raise CredentialError(f"{what} is not on PATH.")
+    process = subprocess.Popen(
+        [program, *argv[1:]],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **(extra or {})},
+        start_new_session=True,
+    )
+    try:
+        output, _ = process.communicate(given, timeout)
+    except subprocess.TimeoutExpired:
+        raise CredentialError(f"{what} did not answer within {timeout:g} s.") from None
+    finally:
+        _end(process)
+    return process.returncode, output[:MAX_OUTPUT]
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends what is left of the process group: a helper may have started an agent of its own."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe:
+            pipe.close()

@@ -1,0 +1,218 @@
+"""Who we are to a registry: read anew when the file changes, renewed once for all who ask meanwhile."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from registry.commands import Refresher, ask_helper
+from registry.dockerconfig import DockerConfig
+from registry.errors import CredentialError
+
+HELPER_TIMEOUT = 20.0
+HELPER_CACHE_SECONDS = 3600.0
+
+
+@dataclass(frozen=True)
+class Credential:
+    """What a registry is told. All fields empty means anonymous.
+
+    `source` says where it came from, for people. `written_at` (Unix seconds) is the age of a file, None if
+    unknown. `generation` counts the refreshes of its host: two credentials may be equal, one having been
+    obtained later.
+    """
+
+    username: str = ""
+    password: str = field(default="", repr=False)
+    identity_token: str = field(default="", repr=False)
+    registry_token: str = field(default="", repr=False)
+    source: str = field(default="anonymous", compare=False)
+    written_at: float | None = field(default=None, compare=False)
+    generation: int = field(default=0, compare=False)
+
+    @property
+    def anonymous(self) -> bool:
+        return not (self.username or self.identity_token or self.registry_token)
+
+    @property
+    def basic(self) -> str:
+        """The value of a Basic Authorization header, "" without a user."""
+        if not self.username:
+            return ""
+        return "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+
+    @property
+    def expires_at(self) -> float | None:
+        """Unix seconds at which the first JWT among the secrets expires, None if none tells."""
+        told = [_jwt_expiry(text) for text in (self.registry_token, self.identity_token, self.password)]
+        return min((at for at in told if at is not None), default=None)
+
+    def engine_auth(self, host: str) -> dict[str, str]:
+        """The Docker Engine's AuthConfig, which the engine takes as `X-Registry-Auth`."""
+        fields = {
+            "username": self.username,
+            "password": self.password,
+            "identitytoken": self.identity_token,
+            "registrytoken": self.registry_token,
+        }
+        filled = {name: value for name, value in fields.items() if value}
+        return {**filled, "serveraddress": host} if filled else {}
+
+
+ANONYMOUS = Credential()
+Verify = Callable[[Credential], None]
+
+
+def _jwt_expiry(token: str) -> float | None:
+    """`exp` of a JWT, read without trusting it; None if `token` is something else."""
+    parts = token.split(".")
+    if len(parts) != 3:
+        return None
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        return float(claims["exp"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+@dataclass(frozen=True)
+class _Helped:
+    fields: Mapping[str, str] | None = field(repr=False)
+    asked_at: float
+
+
+class CredentialStore:
+    """Credentials by registry host. Thread-safe; make one per process, so that refreshes are shared.
+
+    Without a `config_path` everybody is anonymous. `refresher` may be None: a refresh then reads the file
+    again and asks the helper again.
+    """
+
+    def __init__(
+        self,
+        config_path: Path | None,
+        refresher: Refresher | None = None,
+        *,
+        helper_timeout: float = HELPER_TIMEOUT,
+    ) -> None:
+        self._path = config_path
+        self._refresher = refresher
+        self._helper_timeout = helper_timeout
+        self._lock = threading.Lock()
+        self._config: tuple[tuple[int, ...], DockerConfig] | None = None
+        self._helped: dict[tuple[str, str], _Helped] = {}
+        self._generations: dict[str, int] = {}
+        self._refreshing: dict[str, Future[Credential]] = {}
+
+    def for_host(self, host: str) -> Credential:
+        """The credential for `host[:port]`, `ANONYMOUS` if there is none. Raises `CredentialError`."""
+        with self._lock:
+            generation = self._generations.get(host, 0)
+        if self._path is None:
+            return replace(ANONYMOUS, generation=generation)
+        config, written_at = self._read(self._path)
+        return replace(self._look_up(config, host, written_at), generation=generation)
+
+    def refresh(self, host: str, rejected: Credential, verify: Verify) -> Credential:
+        """A credential newer than `rejected`, which `verify` accepted; one refresh for all who ask meanwhile.
+
+        `verify` asks the registry and raises `RegistryError` when it rejects the credential: one that is
+        equal to the rejected one may still be good when only a token made from it had expired.
+        Raises what the refresher, the lookup or `verify` raised, to each of those who waited.
+        """
+        with self._lock:
+            if self._generations.get(host, 0) > rejected.generation:
+                running = None
+            else:
+                running = self._refreshing.get(host)
+                mine = running is None
+                if running is None:
+                    running = self._refreshing[host] = Future()
+        if running is None:
+            return self.for_host(host)
+        if mine:
+            self._run_refresh(host, rejected, verify, running)
+        return running.result()
+
+    def _run_refresh(
+        self, host: str, rejected: Credential, verify: Verify, future: Future[Credential]
+    ) -> None:
+        try:
+            credential = replace(self._renew(host), generation=rejected.generation + 1)
+            verify(credential)
+        except BaseException as fault:  # noqa: BLE001 raised again in each who waits
+            self._settle(host)
+            future.set_exception(fault)
+        else:
+            self._settle(host, credential.generation)
+            future.set_result(credential)
+
+    def _settle(self, host: str, generation: int | None = None) -> None:
+        with self._lock:
+            del self._refreshing[host]
+            if generation is not None:
+                self._generations[host] = generation
+
+    def _renew(self, host: str) -> Credential:
+        if self._refresher is not None:
+            self._refresher.refresh(host)
+        with self._lock:
+            self._config = None
+            self._helped = {key: value for key, value in self._helped.items() if key[1] != host}
+        credential = self.for_host(host)
+        if credential.anonymous:
+            raise CredentialError(f"No credentials for {host} are configured.")
+        return credential
+
+    def _read(self, path: Path) -> tuple[DockerConfig, float]:
+        """The config, parsed again when the file is another one or was written since."""
+        try:
+            stat = path.stat()
+        except OSError as fault:
+            raise CredentialError(f"{path} cannot be read: {fault.strerror}.") from None
+        version = (stat.st_mtime_ns, stat.st_size, stat.st_ino, stat.st_dev)
+        with self._lock:
+            if self._config is None or self._config[0] != version:
+                self._config = (version, DockerConfig.read(path))
+                self._helped.clear()
+            return self._config[1], stat.st_mtime
+
+    def _look_up(self, config: DockerConfig, host: str, written_at: float) -> Credential:
+        helper = config.helper_for(host)
+        if helper:
+            fields = self._ask(helper, host)
+            if fields is not None:
+                return _credential(fields, source=f"docker-credential-{helper}")
+        entry = config.entry_for(host)
+        if entry is None:
+            return ANONYMOUS
+        return _credential(entry, source=config.path.name, written_at=written_at)
+
+    def _ask(self, helper: str, host: str) -> Mapping[str, str] | None:
+        key = (helper, host)
+        with self._lock:
+            known = self._helped.get(key)
+        if known is not None and time.monotonic() - known.asked_at < HELPER_CACHE_SECONDS:
+            return known.fields
+        # Not under the lock: a slow helper of one registry must not hold up the others.
+        fields = ask_helper(helper, host, self._helper_timeout)
+        with self._lock:
+            self._helped[key] = _Helped(fields, time.monotonic())
+        return fields
+
+
+def _credential(fields: Mapping[str, str], *, source: str, written_at: float | None = None) -> Credential:
+    return Credential(
+        username=fields.get("username", ""),
+        password=fields.get("password", ""),
+        identity_token=fields.get("identitytoken", ""),
+        registry_token=fields.get("registrytoken", ""),
+        source=source,
+        written_at=written_at,
+    )

@@ -1,0 +1,207 @@
+"""The Docker Engine as a sender of images: tags, and pushes whose progress can be watched and stopped.
+
+Foreign errors (docker, requests) leave as `RegistryError`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import queue
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import requests
+import urllib3
+from docker import APIClient
+from docker.errors import APIError, DockerException
+
+from registry.errors import RegistryError, from_engine, unreachable
+from registry.events import Line, Progress
+from registry.reference import Reference
+from registry.retry import TICK
+
+CALL_TIMEOUT = 30
+_BACKLOG = 256  # messages read ahead; the engine waits while it is full
+_DIGEST_LINE = re.compile(r": digest: (sha256:[0-9a-f]{64}) size: \d+$")
+_RETRYING = re.compile(r"Retrying in (\d+) seconds?")
+_FAULTS = (requests.RequestException, urllib3.exceptions.HTTPError, DockerException, OSError)
+
+Message = Mapping[str, Any]
+
+
+class Engine:
+    """One engine at `url` (`unix://…`, `tcp://…`). Not thread-safe: one for each push."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            self._api = APIClient(base_url=url, timeout=CALL_TIMEOUT)
+        except _FAULTS as fault:
+            raise _engine_gone(fault) from fault
+
+    def close(self) -> None:
+        self._api.close()
+
+    def tag(self, image: str, target: Reference) -> None:
+        """Raises `RegistryError` of kind `tag` if the engine refuses."""
+        try:
+            self._api.tag(image, target.endpoint, tag=target.tag, force=True)
+        except APIError as fault:
+            raise RegistryError(_explanation(fault), kind="tag") from fault
+        except _FAULTS as fault:
+            raise _engine_gone(fault) from fault
+
+    @contextlib.contextmanager
+    def push(self, target: Reference, auth: dict[str, str], silence: float) -> Iterator[PushStream]:
+        """Starts a push; leaving the context ends it, wherever it is. `silence`: seconds between messages."""
+        self._api.timeout = math.ceil(silence)
+        stream = PushStream(self._api, target, auth)
+        try:
+            yield stream
+        finally:
+            stream.stop()
+
+
+class PushStream:
+    """The messages of one push, read in a thread so that a silent engine holds up nobody."""
+
+    def __init__(self, api: APIClient, target: Reference, auth: dict[str, str]) -> None:
+        self._api = api
+        self._messages: queue.Queue[Message | BaseException | None] = queue.Queue(_BACKLOG)
+        self._stopped = threading.Event()
+        self._response: requests.Response | None = None
+        self._api.hooks["response"] = [self._keep]
+        self._thread = threading.Thread(
+            target=self._read, args=(target, auth), name=f"push {target}", daemon=True
+        )
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[Message | None]:
+        """Messages as they come, None at each tick without one. Raises `RegistryError` if the engine goes."""
+        while True:
+            try:
+                item = self._messages.get(timeout=TICK)
+            except queue.Empty:
+                yield None
+                continue
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                raise _sorted(item) from item
+            yield item
+
+    def stop(self) -> None:
+        """Closes the connection, upon which the engine gives the push up."""
+        self._stopped.set()
+        response = self._response
+        if response is not None and self._thread.is_alive():
+            with contextlib.suppress(OSError, ValueError, RuntimeError):  # it may be closing at this moment
+                response.raw.shutdown()
+        self._thread.join(timeout=1.0)
+
+    def _keep(self, response: requests.Response, *args: object, **kwargs: object) -> None:
+        self._response = response
+
+    def _read(self, target: Reference, auth: dict[str, str]) -> None:
+        try:
+            for message in self._api.push(
+                target.endpoint, tag=target.tag, stream=True, decode=True, auth_config=auth
+            ):
+                self._put(message)
+                if self._stopped.is_set():
+                    break
+            self._put(None)
+        except Exception as fault:  # noqa: BLE001 raised again where the messages are read
+            self._put(fault)
+        finally:
+            if self._response is not None:
+                self._response.close()
+
+    def _put(self, item: Message | BaseException | None) -> None:
+        while not self._stopped.is_set():
+            try:
+                self._messages.put(item, timeout=TICK)
+            except queue.Full:
+                continue
+            return
+
+
+class PushLog:
+    """Makes sense of the messages: digest or error, progress over all layers, the engine's own retries.
+
+    Both image stores are understood: the classic one sends `aux`, the containerd one only a status line.
+    """
+
+    def __init__(self, line: Line, progress: Progress | None) -> None:
+        self.digest = ""
+        self._line = line
+        self._progress = progress
+        self._layers: dict[str, tuple[str, int, int]] = {}
+        self._waits: dict[str, int] = {}
+        self._changed_at = time.monotonic()
+
+    @property
+    def unchanged_for(self) -> float:
+        return time.monotonic() - self._changed_at
+
+    def take(self, message: Message) -> None:
+        """Raises `RegistryError` when the message is the engine's error."""
+        if "errorDetail" in message or "error" in message:
+            raise from_engine(_error_text(message))
+        aux = message.get("aux")
+        if isinstance(aux, dict) and aux.get("Digest"):
+            self.digest = str(aux["Digest"])
+        status, layer = str(message.get("status", "")), str(message.get("id", ""))
+        if found := _DIGEST_LINE.search(status):
+            self.digest = found[1]
+        if layer:
+            self._take_layer(layer, status, message.get("progressDetail") or {})
+
+    def _take_layer(self, layer: str, status: str, detail: Mapping[str, Any]) -> None:
+        if waiting := _RETRYING.fullmatch(status):
+            self._tell_wait(layer, status, int(waiting[1]))
+            status = waiting.re.pattern
+        _, current, total = self._layers.get(layer, ("", 0, 0))
+        total = int(detail.get("total", total))
+        # The engine counts tar headers in `current` but not in `total`.
+        now = (status, min(int(detail.get("current", current)), total), total)
+        if now == self._layers.get(layer):
+            return
+        self._layers[layer] = now
+        self._changed_at = time.monotonic()
+        if self._progress:
+            self._progress(
+                sum(at[1] for at in self._layers.values()), sum(at[2] for at in self._layers.values())
+            )
+
+    def _tell_wait(self, layer: str, status: str, seconds: int) -> None:
+        """One line for each countdown, not one for each of its seconds."""
+        if seconds >= self._waits.get(layer, 0):
+            self._line(f"{layer}: {status}")
+        self._waits[layer] = seconds
+        self._changed_at = time.monotonic()
+
+
+def _error_text(message: Message) -> str:
+    detail = message.get("errorDetail")
+    text = detail.get("message") if isinstance(detail, dict) else ""
+    return str(text or message.get("error") or "The engine gave no reason.")
+
+
+def _sorted(fault: BaseException) -> RegistryError:
+    if isinstance(fault, APIError):
+        return from_engine(_explanation(fault))
+    if isinstance(fault, _FAULTS):
+        return _engine_gone(fault)
+    return RegistryError(f"The Docker Engine's answer could not be read: {fault}")
+
+
+def _engine_gone(fault: BaseException) -> RegistryError:
+    return unreachable("The Docker Engine does not answer", fault)
+
+
+def _explanation(fault: APIError) -> str:
+    return str(fault.explanation or fault)

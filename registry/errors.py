@@ -1,0 +1,262 @@
+"""What goes wrong with a registry, sorted: the tag, the wire, the registry or the credential; may it pass?
+
+Four sources speak: HTTP status and the distribution spec's JSON error codes, the engine's push stream (text
+only, and it differs between the classic and the containerd image store), exceptions of `requests` and
+`docker`, and our own checks. What no rule knows is `remote`, permanent, and shown whole.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal
+
+ErrorKind = Literal["tag", "push", "remote", "auth_expired"]
+
+MAX_MESSAGE = 4_000
+MAX_RETRY_AFTER = 300.0
+TRANSIENT_STATUS = frozenset({408, 429, 499, 500, 502, 503, 504, 522})
+TRANSIENT_CODES = frozenset({"TOOMANYREQUESTS", "UNKNOWN", "UNAVAILABLE", "BLOB_UPLOAD_INVALID"})
+
+
+class RegistryError(Exception):
+    """A failure with a redacted message fit for a screen.
+
+    `kind` is the contract's `error_kind`; `permanent` tells that the same request again cannot help;
+    `retry_after` is what the registry asked for, in seconds, capped; `status` its HTTP status if known.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: ErrorKind = "remote",
+        permanent: bool = True,
+        retry_after: float | None = None,
+        status: int | None = None,
+    ) -> None:
+        self.message = redact(message)
+        self.kind: ErrorKind = kind
+        self.permanent = permanent
+        self.retry_after = retry_after
+        self.status = status
+        super().__init__(self.message)
+
+    @property
+    def auth_expired(self) -> bool:
+        return self.kind == "auth_expired"
+
+    @property
+    def not_found(self) -> bool:
+        return self.status == 404
+
+
+class CredentialError(RegistryError):
+    """A credential cannot be had: unreadable file, failing helper, failing refresher."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, kind="auth_expired", permanent=True)
+
+
+def failed_refresh(fault: RegistryError, failure: RegistryError) -> RegistryError:
+    """Both errors in one: what was rejected, and why there is nothing better."""
+    text = f"{fault.message}\nThe credentials could not be refreshed: {failure.message}"
+    return RegistryError(text, kind="auth_expired")
+
+
+@dataclass(frozen=True)
+class _Rule:
+    pattern: re.Pattern[str]
+    kind: ErrorKind
+    permanent: bool
+
+
+def _rule(kind: ErrorKind, permanent: bool, *phrases: str) -> _Rule:
+    return _Rule(re.compile("|".join(phrases), re.IGNORECASE), kind, permanent)
+
+
+# First match wins. Addresses are cut out before: a repository called "unauthorized" says nothing.
+_RULES = (
+    _rule(
+        "tag",
+        True,
+        r"does not exist locally with the tag",
+        r"\btag does not exist",
+        r"invalid reference format",
+        r"no such image",
+    ),
+    _rule("remote", True, r"no space left", r"quota", r"insufficient storage"),
+    _rule("push", True, r"x509:", r"certificate", r"server gave HTTP response to HTTPS client"),
+    _rule(
+        "auth_expired",
+        False,
+        r"(token|credentials?|password|session|signature) (has|have|is|are) expired",
+        r"expired[_ ]token",
+        r"invalid[_ ]token",
+        r"\bunauthorized\b",
+        r"no basic auth credentials",
+        r"authentication (is )?required",
+        r"incorrect username or password",
+        r"\b401\b",
+    ),
+    _rule(
+        "remote",
+        True,
+        r"\bdenied\b",
+        r"insufficient_scope",
+        r"\bname (unknown|invalid)",
+        r"manifest (invalid|unverified)",
+        r"request entity too large",
+        r"\b(400|403|404|405|413|415|507)\b",
+    ),
+    _rule(
+        "remote",
+        False,
+        r"toomanyrequests",
+        r"\b(408|429|499|500|502|503|504|522)\b",
+        r"^(unknown|unavailable|blob upload (invalid|unknown)):",
+        r"\bblob unknown",  # pushed again, the layer is sent again
+    ),
+    _rule(
+        "push",
+        False,
+        r"\bEOF\b",
+        r"connection (reset|refused|aborted|closed)",
+        r"broken pipe",
+        r"closed network connection",
+        r"\btime(d[ -]?)?out\b",
+        r"deadline exceeded",
+        r"request canceled",
+        r"no such host",
+        r"no route to host",
+        r"server misbehaving",
+        r"network is unreachable",
+        r"temporary failure in name resolution",
+    ),
+)
+
+_NOISE = re.compile(
+    r"https?://[^\s\"]+"  # request addresses
+    r"|\S*sha256:[0-9a-f]+\S*"  # digests, refs of containerd
+    r"|\S+(?:\.\S+|:\d+)/\S+"  # host/repository
+    r"|[\w.\[\]:]+:\d+->[\w.\[\]:]+:\d+"  # sockets
+    r"|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?"
+)
+
+
+def from_engine(text: str) -> RegistryError:
+    """Sorts what a Docker engine said, in the push stream or as an API error."""
+    bare = _NOISE.sub("", text)
+    for rule in _RULES:
+        if rule.pattern.search(bare):
+            return RegistryError(text, kind=rule.kind, permanent=rule.permanent)
+    return RegistryError(text)
+
+
+def from_response(status: int, headers: Mapping[str, str], body: bytes, doing: str) -> RegistryError:
+    """Sorts an HTTP answer of a registry or its token server. `doing` names the request, without secrets."""
+    codes, said = _read_errors(body)
+    message = f"{doing}: HTTP {status}" + (f" {said}" if said else "")
+    if status == 401 and 'error="insufficient_scope"' in headers.get("WWW-Authenticate", ""):
+        status, codes, message = 403, codes - {"UNAUTHORIZED"}, f"{message} (denied: insufficient scope)"
+    kind, permanent = _sort_status(status, codes, said)
+    retry_after = None if permanent else read_retry_after(headers.get("Retry-After", ""))
+    return RegistryError(message, kind=kind, permanent=permanent, retry_after=retry_after, status=status)
+
+
+def _sort_status(status: int, codes: frozenset[str], said: str) -> tuple[ErrorKind, bool]:
+    if re.search(r"no space left|quota", said, re.IGNORECASE) or status in {413, 507}:
+        return "remote", True
+    expired = re.search(r"\bexpired\b", said, re.IGNORECASE)
+    if status == 401 or "UNAUTHORIZED" in codes or (status == 403 and expired):
+        return "auth_expired", False
+    if status in TRANSIENT_STATUS or (codes and codes <= TRANSIENT_CODES):
+        return "remote", False
+    return "remote", True
+
+
+def _read_errors(body: bytes) -> tuple[frozenset[str], str]:
+    """Codes and text of a distribution-spec error body; any other body is its own text."""
+    try:
+        parsed = json.loads(body)
+        errors = parsed["errors"]
+        codes = frozenset(str(error["code"]).upper() for error in errors)
+        return codes, "; ".join(_say(error) for error in errors)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return frozenset(), body[:500].decode("utf-8", "replace").strip()
+
+
+def _say(error: Mapping[str, Any]) -> str:
+    return ": ".join(str(error[key]) for key in ("code", "message") if error.get(key))
+
+
+def read_retry_after(value: str) -> float | None:
+    """Seconds of a Retry-After header (a number or an HTTP date), from 0 up to `MAX_RETRY_AFTER`."""
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = _seconds_until(value)
+    if seconds != seconds:  # NaN: no readable header
+        return None
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER)
+
+
+def _seconds_until(date: str) -> float:
+    try:
+        at = parsedate_to_datetime(date)
+    except (ValueError, TypeError):
+        return float("nan")
+    return (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+
+
+def unreachable(doing: str, fault: BaseException) -> RegistryError:
+    """Sorts an exception of the transport: a certificate stays wrong, everything else may pass."""
+    text = str(fault)
+    certificate = "CERTIFICATE_VERIFY_FAILED" in text or "certificate verify failed" in text
+    return RegistryError(f"{doing}: {_plain_cause(fault)}", kind="push", permanent=certificate)
+
+
+def _plain_cause(fault: BaseException) -> str:
+    """The innermost reason, since urllib3 wraps it three times with addresses of objects."""
+    for cause in _causes(fault):
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+    text = re.sub(r"<[^<>]* object at 0x[0-9a-f]+>:? ?", "", str(fault))
+    return text or type(fault).__name__
+
+
+def _causes(fault: BaseException) -> Iterable[BaseException]:
+    seen: list[BaseException] = []
+    todo: list[object] = [fault]
+    while todo:
+        cause = todo.pop()
+        if isinstance(cause, BaseException) and cause not in seen:
+            seen.append(cause)
+            todo += [cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args]
+    return reversed(seen)
+
+
+_SECRETS = (
+    (re.compile(r"(?<=://)[^/\s:@]+:[^/\s@]+@"), ""),
+    (re.compile(r"\beyJ[\w-]+\.[\w-]*(?:\.[\w-]*)?"), "[redacted]"),
+    (re.compile(r"\b(Basic|Bearer) +[\w.~+/=-]{6,}", re.IGNORECASE), r"\1 [redacted]"),
+    (
+        re.compile(
+            r"((?:password|passwd|secret|token|signature|credential|authorization|_state)[\"']?\s*[=:]\s*[\"']?)"
+            r"(?!\[redacted\])[\w.~+/=%-]{8,}",
+            re.IGNORECASE,
+        ),
+        r"\1[redacted]",
+    ),
+)
+
+
+def redact(text: str) -> str:
+    """Takes out what looks like a secret: URL passwords, JWTs, Authorization values, signed query strings."""
+    for pattern, instead in _SECRETS:
+        text = pattern.sub(instead, text)
+    return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"

@@ -1,0 +1,186 @@
+"""Publishes one index over the images of several platforms: children first, the tag last, all verified."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from registry.client import (
+    DOCKER_LIST,
+    DOCKER_MANIFEST,
+    INDEX_TYPES,
+    OCI_INDEX,
+    Manifest,
+    RegistryClient,
+    digest_of,
+    read_platform,
+)
+from registry.credentials import Credential
+from registry.errors import RegistryError, failed_refresh
+from registry.events import Control, Line, RegistryEvent, Report, Stopwatch, Unleashed
+from registry.push import Pushed
+from registry.reference import Reference, normalise_platform
+from registry.retry import Deadline, PushPolicy
+
+ANNOTATION_REVISION = "org.opencontainers.image.revision"
+ANNOTATION_SOURCE = "org.opencontainers.image.source"
+ANNOTATION_CREATED = "org.opencontainers.image.created"
+
+T = TypeVar("T")
+
+
+def publish(
+    *,
+    client: RegistryClient,
+    target: Reference,
+    children: Sequence[Pushed],
+    annotations: Mapping[str, str],
+    report: Report,
+    line: Line,
+    policy: PushPolicy | None = None,
+    control: Control | None = None,
+) -> str:
+    """Publishes an index of `children` under the tag of `target`; its digest.
+
+    Each child is read back and checked before; a child that is missing, or is built for another platform than
+    it says, ends the publishing with nothing written. The same children make the same bytes, so that what is
+    already published is not written again. Transient errors are retried within the policy, a rejected
+    credential is refreshed once. Raises `RegistryError`, or what `control.check` raises.
+    """
+    if not children:
+        raise ValueError("An index needs at least one child.")
+    watch = Stopwatch()
+    publisher = _Publisher(client, target, policy or PushPolicy(), control or Unleashed(), line)
+    body, media_type = publisher.do(lambda: _compose(client, target, children, annotations))
+    digest = publisher.do(lambda: _put(client, target, body, media_type))
+    report(
+        RegistryEvent(
+            "manifest_published",
+            {
+                "registry_endpoint": target.endpoint,
+                "tag": target.tag,
+                "digest": digest,
+                "architectures": [child.platform for child in children],
+                "duration_ms": watch.ms(),
+            },
+        )
+    )
+    line(f"Manifest published with digest {digest}")
+    return digest
+
+
+def _compose(
+    client: RegistryClient, target: Reference, children: Sequence[Pushed], annotations: Mapping[str, str]
+) -> tuple[bytes, str]:
+    client.will_push(target.repository)
+    with ThreadPoolExecutor(max_workers=min(4, len(children))) as pool:
+        entries = list(pool.map(lambda child: _entry(client, target, child), children))
+    return build_index(entries, annotations)
+
+
+def build_index(entries: Sequence[Mapping[str, Any]], annotations: Mapping[str, str]) -> tuple[bytes, str]:
+    """Bytes and media type: a Docker list if every child is Docker's, else an OCI index with annotations."""
+    docker = all(entry["mediaType"] == DOCKER_MANIFEST for entry in entries)
+    media_type = DOCKER_LIST if docker else OCI_INDEX
+    index: dict[str, Any] = {"schemaVersion": 2, "mediaType": media_type, "manifests": list(entries)}
+    if annotations and not docker:  # Docker's list has no place for them
+        index["annotations"] = dict(sorted(annotations.items()))
+    return json.dumps(index, indent=2).encode(), media_type
+
+
+def _entry(client: RegistryClient, target: Reference, child: Pushed) -> dict[str, Any]:
+    """The index entry of one child, from what the registry holds and not from what we believe."""
+    ref = target.with_digest(child.digest)
+    manifest = _image_of(client, ref, child, client.get_manifest(ref))
+    platform = client.platform_of(target.with_digest(manifest.digest), manifest)
+    if platform != normalise_platform(child.platform):
+        raise RegistryError(f"The image pushed for {child.platform} is built for {platform}: {ref}")
+    return {
+        "mediaType": manifest.media_type,
+        "digest": manifest.digest,
+        "size": manifest.size,
+        "platform": _platform_fields(platform),
+    }
+
+
+def _image_of(client: RegistryClient, ref: Reference, child: Pushed, manifest: Manifest) -> Manifest:
+    """The image itself where the engine pushed an index around it (containerd store, attestations)."""
+    if manifest.media_type not in INDEX_TYPES:
+        return manifest
+    wanted = normalise_platform(child.platform)
+    for entry in manifest.content.get("manifests") or []:
+        if read_platform(entry.get("platform") or {}) == wanted:
+            return client.get_manifest(ref.with_digest(str(entry.get("digest"))))
+    raise RegistryError(f"The index pushed for {child.platform} holds no image for it: {ref}")
+
+
+def _platform_fields(platform: str) -> dict[str, str]:
+    return dict(zip(("os", "architecture", "variant"), platform.split("/"), strict=False))
+
+
+def _put(client: RegistryClient, target: Reference, body: bytes, media_type: str) -> str:
+    digest = digest_of(body)
+    if _held(client, target) == digest:
+        return digest
+    client.put_manifest(target, body, media_type)
+    # Whoever publishes the same tag meanwhile is complete as well and may win; ours must still be there.
+    if digest not in {_held(client, target), _held(client, target.with_digest(digest))}:
+        raise RegistryError(f"{target} does not hold {digest} after it was published.", permanent=False)
+    return digest
+
+
+def _held(client: RegistryClient, ref: Reference) -> str:
+    try:
+        return client.head_manifest(ref).digest
+    except RegistryError as fault:
+        if fault.not_found:
+            return ""
+        raise
+
+
+class _Publisher:
+    """Retries one step of a publishing and renews the credential once."""
+
+    def __init__(
+        self, client: RegistryClient, target: Reference, policy: PushPolicy, control: Control, line: Line
+    ) -> None:
+        self._client = client
+        self._target = target
+        self._policy = policy
+        self._line = line
+        self._deadline = Deadline(policy, control)
+        self._refreshed = False
+
+    def do(self, act: Callable[[], T]) -> T:
+        attempt = 1
+        while True:
+            used = self._deadline.hold(lambda: self._client.credentials.for_host(self._target.host))
+            try:
+                return self._deadline.hold(act)
+            except RegistryError as fault:
+                if fault.auth_expired and not self._refreshed:
+                    self._refresh(used, fault)
+                    continue
+                if fault.permanent or fault.auth_expired or attempt >= self._policy.attempts:
+                    raise
+                self._back_off(attempt, fault)
+                attempt += 1
+
+    def _refresh(self, used: Credential, fault: RegistryError) -> None:
+        self._refreshed = True
+        self._line(f"Publishing the manifest failed: {fault.message}")
+        try:
+            self._deadline.hold(
+                lambda: self._client.renew(used, self._target),
+            )
+        except RegistryError as failure:
+            raise failed_refresh(fault, failure) from failure
+        self._line("Registry credentials refreshed; retrying publish")
+
+    def _back_off(self, attempt: int, fault: RegistryError) -> None:
+        seconds = self._policy.delay(attempt, fault.retry_after)
+        self._line(f"Publishing the manifest failed: {fault.message}")
+        self._line(f"Retrying the publish in {seconds:.1f} s")
+        self._deadline.wait(seconds)

@@ -1,0 +1,192 @@
+"""Pushes one image of one platform, through whatever may come in the way, and tells each step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from registry.client import RegistryClient
+from registry.credentials import ANONYMOUS, Credential
+from registry.engine import Engine, PushLog
+from registry.errors import RegistryError, failed_refresh, redact
+from registry.events import Control, Line, Progress, RegistryEvent, Report, Stopwatch
+from registry.reference import Reference
+from registry.retry import Deadline, PushPolicy
+
+__all__ = ["PushPolicy", "Pushed", "push_image"]
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """An image at the registry: its manifest's digest, size in bytes and media type."""
+
+    platform: str
+    digest: str
+    size: int
+    media_type: str
+
+
+def push_image(
+    *,
+    engine_url: str,
+    image: str,
+    target: Reference,
+    platform: str,
+    client: RegistryClient,
+    policy: PushPolicy,
+    report: Report,
+    line: Line,
+    control: Control,
+    progress: Progress | None = None,
+) -> Pushed:
+    """Tags the engine's `image` as `target` and pushes it; returns what the registry confirmed to hold.
+
+    Reports the contract's events from `tag_started` to `push_succeeded` or `push_failed`. Transient errors
+    are retried within the policy. A rejected credential is refreshed: once free of charge, then each time
+    at the cost of an attempt. Raises `RegistryError`, or what `control.check` raises, both after
+    `push_failed` was reported. `progress` is called with bytes sent and bytes known of, over all layers.
+    """
+    deadline = Deadline(policy, control)
+    push = _Push(engine_url, image, target, platform, client, policy, report, line, deadline, progress)
+    return push.run()
+
+
+@dataclass
+class _Push:
+    engine_url: str
+    image: str
+    target: Reference
+    platform: str
+    client: RegistryClient
+    policy: PushPolicy
+    report: Report
+    line: Line
+    deadline: Deadline
+    progress: Progress | None
+    attempt: int = 0
+    refreshed: bool = False
+    credential: Credential = ANONYMOUS
+
+    def run(self) -> Pushed:
+        watch = Stopwatch()
+        try:
+            self._tag()
+            self.attempt = 1
+            self._emit("push_started")
+            pushed = self._push()
+        except Exception as fault:
+            self._emit("push_failed", **_describe(fault), duration_ms=watch.ms())
+            raise
+        self._emit("push_succeeded", digest=pushed.digest, duration_ms=watch.ms())
+        self.line(f"Image pushed to registry with digest {pushed.digest}")
+        return pushed
+
+    def _emit(self, event: str, **details: object) -> None:
+        common: dict[str, Any] = {
+            "attempt": self.attempt,
+            "retry_limit": self.policy.attempts,
+            "registry_endpoint": self.target.endpoint,
+            "platform": self.platform,
+        }
+        self.report(RegistryEvent(event, {**common, **details}))
+
+    def _tag(self) -> None:
+        watch = Stopwatch()
+        facts = {
+            "registry_endpoint": self.target.endpoint,
+            "tag": self.target.tag,
+            "platform": self.platform,
+        }
+        self.report(RegistryEvent("tag_started", dict(facts)))
+        self.deadline.hold(self._tag_on_engine)
+        self.report(RegistryEvent("tag_succeeded", {**facts, "duration_ms": watch.ms()}))
+
+    def _tag_on_engine(self) -> None:
+        engine = Engine(self.engine_url)
+        try:
+            engine.tag(self.image, self.target)
+        finally:
+            engine.close()
+
+    def _push(self) -> Pushed:
+        while True:
+            self.line(
+                f"Registry push attempt {self.attempt}/{self.policy.attempts} "
+                f"for {self.target.endpoint} ({self.platform})"
+            )
+            try:
+                return self._confirm(self._send())
+            except RegistryError as fault:
+                self._recover(fault)
+
+    def _send(self) -> str:
+        """Lets the engine send what the registry lacks; the digest that it tells."""
+        self.credential = self.deadline.hold(lambda: self.client.credentials.for_host(self.target.host))
+        engine = self.deadline.hold(lambda: Engine(self.engine_url))
+        log = PushLog(self.line, self.progress)
+        auth = self.credential.engine_auth(self.target.host)
+        try:
+            with engine.push(self.target, auth, self.policy.stall) as stream:
+                for message in stream:
+                    self.deadline.check()
+                    if message is not None:
+                        log.take(message)
+                    if log.unchanged_for > self.policy.stall:
+                        raise RegistryError(
+                            f"The push made no progress for {self.policy.stall:g} s.",
+                            kind="push",
+                            permanent=False,
+                        )
+        finally:
+            engine.close()
+        return log.digest
+
+    def _confirm(self, digest: str) -> Pushed:
+        """The engine's word is checked: what the registry holds under the tag is what was pushed."""
+        found = self.deadline.hold(lambda: self.client.head_manifest(self.target))
+        if digest and found.digest != digest:
+            raise RegistryError(
+                f"The engine pushed {digest}, but {self.target} is {found.digest} at the registry.",
+                permanent=False,
+            )
+        return Pushed(self.platform, found.digest, found.size, found.media_type)
+
+    def _recover(self, fault: RegistryError) -> None:
+        """Prepares another attempt, or raises: `fault`, or both errors where a refresh failed."""
+        free = fault.auth_expired and not self.refreshed
+        if not free and self.attempt >= self.policy.attempts:
+            raise fault
+        if fault.auth_expired:
+            self._refresh(fault)
+            self._emit("push_retry", reason="auth_refresh", **_describe(fault))
+        elif fault.permanent:
+            raise fault
+        else:
+            self._back_off(fault)
+        self.attempt += 0 if free else 1
+
+    def _back_off(self, fault: RegistryError) -> None:
+        seconds = self.policy.delay(self.attempt, fault.retry_after)
+        self._emit("push_retry", reason="retryable_error", **_describe(fault), delay_ms=round(seconds * 1000))
+        self.line(f"Registry push failed: {fault.message}")
+        self.line(f"Retrying the push in {seconds:.1f} s")
+        self.deadline.wait(seconds)
+
+    def _refresh(self, fault: RegistryError) -> None:
+        watch, self.refreshed = Stopwatch(), True
+        self.line(f"Registry push failed: {fault.message}")
+        self._emit("auth_refresh_started")
+        try:
+            self.deadline.hold(lambda: self.client.renew(self.credential, self.target))
+        except RegistryError as failure:
+            self._emit("auth_refresh_failed", error=failure.message, duration_ms=watch.ms())
+            raise failed_refresh(fault, failure) from failure
+        self._emit("auth_refresh_succeeded", duration_ms=watch.ms())
+        self.line("Registry credentials refreshed; retrying push")
+
+
+def _describe(fault: Exception) -> Mapping[str, Any]:
+    """The contract's keys of an error; one that the caller's control raised brings its own `kind`."""
+    kind = getattr(fault, "kind", "internal")
+    return {"error": redact(str(fault)), "error_kind": kind, "auth_expired": kind == "auth_expired"}
