@@ -35,6 +35,14 @@ ALLOWED_PREFIXES = ("PIP_", "UV_", "NPM_CONFIG_")
 DENIED_PREFIXES = ("UV_PUBLISH_",)
 NO_SPACE = re.compile(r"no space left on device|ENOSPC|disk quota exceeded", re.IGNORECASE)
 KEPT_LINES = 40
+QUIET = {
+    "LC_ALL": "C.UTF-8",
+    "npm_config_update_notifier": "false",
+    "npm_config_fund": "false",
+    "npm_config_audit": "false",
+    "npm_config_progress": "false",
+    "UV_NO_PROGRESS": "1",
+}
 
 _USERINFO = re.compile(r"(://)[^/@\s]+@")
 
@@ -58,7 +66,7 @@ class Outcome:
 def environment(settings: BuildSettings, home: Path) -> dict[str, str]:
     """The environment of a tool: an allow-list of the platform's own, a private HOME, and the settings."""
     kept = {name: value for name, value in os.environ.items() if _allowed(name.upper())}
-    return kept | {"HOME": str(home), "LC_ALL": "C.UTF-8"} | _from_settings(settings)
+    return kept | QUIET | {"HOME": str(home)} | _from_settings(settings)
 
 
 def run(

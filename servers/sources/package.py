@@ -185,10 +185,10 @@ def _ask_npm(source: PackageSource, work: Path, leash: Leash) -> _Found:
 
 
 def _npm_answer(answer: str, wanted: str) -> dict[str, Any]:
-    # What npm warns of comes before the JSON.
-    start = min((at for at in (answer.find("\n{"), answer.find("\n[")) if at >= 0), default=-1)
+    # What npm warns of stands before and after the JSON, on lines of its own.
+    start = re.search(r"^[{\[]", answer, re.MULTILINE)
     try:
-        found = json.loads(("\n" + answer)[start + 1 :] if start >= 0 else answer)
+        found = json.JSONDecoder().raw_decode(answer, start.start())[0] if start else None
     except ValueError:
         found = None
     newest = found[-1] if isinstance(found, list) and found else found

@@ -53,7 +53,7 @@ def _not_recognised(path: Path) -> SourceError:
     if manifests.has(path, "Dockerfile"):
         return SourceError(
             "This source has only a Dockerfile, which the process runtime cannot run.",
-            hint="Use the docker or kubernetes runtime, or add pyproject.toml, requirements.txt or package.json.",
+            hint="Use the docker or kubernetes runtime, or add pyproject.toml or package.json.",
         )
     return SourceError(
         "Nothing that can be started was found in the source.",

@@ -1,0 +1,86 @@
+"""Why a build failed, as an error that says what to do."""
+
+from __future__ import annotations
+
+import re
+
+from servers.builder import tooling
+from servers.builder.context import no_space
+from servers.builder.progress import Progress, Vertex
+from servers.errors import BuildError
+
+SHOWN_LINES = 12
+AWAY = re.compile(
+    r"cannot connect to the docker daemon|error during connect|is the docker daemon running"
+    r"|connection refused|transport is closing|closing transport|error reading from server"
+    r"|unexpected EOF|no such file or directory.*docker\.sock|broken pipe|rpc error: code = Unavailable",
+    re.IGNORECASE,
+)
+EMULATION = re.compile(r"exec format error|exec user process caused|no such file.*binfmt", re.IGNORECASE)
+BASE = re.compile(r"load metadata for (?P<image>\S+)")
+CODE = re.compile(r"exit code: (?P<code>\d+)")
+PARSE = re.compile(
+    r"dockerfile parse error.*|failed to (?:parse|process|read) dockerfile.*|unknown instruction.*", re.I
+)
+LAYERS_OF_BLAME = re.compile(
+    r"^(?:error: )?failed to solve(?: with frontend \S+)?: |failed to create LLB definition: ", re.I
+)
+
+
+def engine_away() -> BuildError:
+    return BuildError(
+        "The Docker Engine does not answer.",
+        hint="Start it (systemctl start docker), or check DOCKER_HOST; then try again.",
+        permanent=False,
+    )
+
+
+def translate(progress: Progress, code: int, platform: str) -> BuildError:
+    """The error to raise for a CLI that ended with `code` after `progress`."""
+    vertex = progress.failed
+    said = [*(vertex.lines if vertex else ()), vertex.error if vertex else "", *progress.tail]
+    text = "\n".join(said)
+    if tooling.NO_SPACE.search(text):
+        return no_space()
+    if vertex and vertex.step and not AWAY.search(vertex.error):
+        return _of_step(vertex, platform)
+    if AWAY.search(text):
+        return engine_away()
+    if vertex and (base := BASE.search(vertex.name)):
+        return _of_base_image(base["image"], vertex)
+    return _of_cli(progress, code)
+
+
+def _of_step(vertex: Vertex, platform: str) -> BuildError:
+    details = {"step": vertex.name, "lines": list(vertex.lines), "platform": platform}
+    if EMULATION.search("\n".join((*vertex.lines, vertex.error))):
+        return BuildError(
+            f"The build for {platform} ran a program of another architecture.",
+            hint="Install qemu-user-static and binfmt-support, or check that FROM names an image for it.",
+            details=details,
+        )
+    found = CODE.search(vertex.error)
+    why = f"ended with exit code {found['code']}" if found else f"failed: {_bare(vertex.error)}"
+    lines = "\n".join(list(vertex.lines)[-SHOWN_LINES:])
+    return BuildError(f"The step {vertex.name} {why}." + (f"\n{lines}" if lines else ""), details=details)
+
+
+def _of_base_image(image: str, vertex: Vertex) -> BuildError:
+    return BuildError(
+        f"The base image {image} cannot be pulled: {_bare(vertex.error)}.",
+        hint="Check its name, the engine's network and its login; base images of templates are settings.",
+        details={"image": image},
+    )
+
+
+def _of_cli(progress: Progress, code: int) -> BuildError:
+    lines = [_bare(line) for line in progress.tail if not line.startswith(("---", ">"))]
+    parse = next((match[0] for line in lines if (match := PARSE.search(line))), "")
+    if parse:
+        return BuildError(f"The Dockerfile cannot be read: {parse}.", details={"lines": lines})
+    last = lines[-1] if lines else f"exit code {code}"
+    return BuildError(f"The build failed: {last}.", details={"lines": lines})
+
+
+def _bare(line: str) -> str:
+    return LAYERS_OF_BLAME.sub("", line).rstrip(".")
