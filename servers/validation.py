@@ -21,7 +21,7 @@ LONGEST_VALUE = 32_768
 MOST_VARIABLES = 200
 MOST_WORDS = 100
 # The name under which the token of a git source is kept among a server's secrets (purpose `source`).
-GIT_TOKEN = "TOKEN"  # noqa: S105  (a name)
+GIT_TOKEN = "GIT_TOKEN"  # noqa: S105  (a name)
 
 
 def clean_source(kind: str, source: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,7 +120,8 @@ def _upload(source: Mapping[str, Any]) -> dict[str, Any]:
     archive = _text(source, "archive", required="An upload source needs an archive.")
     if archive != Path(archive).name or archive.startswith("."):
         raise ValidationError({"archive": "This is no uploaded archive."})
-    return {"archive": archive, "filename": _text(source, "filename", longest=200)}
+    known = {key: source[key] for key in ("sha256", "size") if key in source}
+    return {"archive": archive, "filename": _text(source, "filename", longest=200), **known}
 
 
 def _image(source: Mapping[str, Any]) -> dict[str, Any]:
