@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -49,7 +50,7 @@ def directory(tmp_path: Path) -> Path:
     return prepared(tmp_path / "runs" / "deployment")
 
 
-def start(runtime: ProcessRuntime, directory: Path, /, program: str = "", **changes: object) -> Handle:
+def start(runtime: ProcessRuntime, directory: Path, /, program: str = "", **changes: Any) -> Handle:
     if program:
         (directory / "app" / "server.py").write_text(program)
     return runtime.start(spec(**{"directory": directory, **changes}), leash=leash(), log=lambda line: None)
@@ -323,7 +324,7 @@ def test_stats_cover_the_whole_run(runtime: ProcessRuntime, directory: Path) -> 
     assert stats
     assert stats.pids == 2
     assert stats.memory_bytes > 8 << 20
-    assert 0 <= stats.cpu < os.cpu_count() * 2
+    assert 0 <= stats.cpu < 64
     runtime.stop(handle, grace=5)
     assert runtime.stats(handle) is None
 
@@ -348,7 +349,7 @@ def test_a_server_that_listens_elsewhere_is_told_so(runtime: ProcessRuntime, dir
     "changes", [{"command": ()}, {"directory": None}, {"directory": Path("/nonexistent")}]
 )
 def test_a_spec_that_cannot_run_is_refused(
-    runtime: ProcessRuntime, directory: Path, changes: dict[str, object]
+    runtime: ProcessRuntime, directory: Path, changes: dict[str, Any]
 ) -> None:
     with pytest.raises(RuntimeFault) as caught:
         start(runtime, directory, **changes)

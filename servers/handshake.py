@@ -1,0 +1,241 @@
+"""Whether an endpoint speaks MCP, which eras of it, and what it offers.
+
+The modern era (2026-07-28) knows no session: `server/discover`, with the version and capabilities in each
+request's `_meta`. The legacy era (up to 2025-11-25) opens with `initialize` and may keep a session.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from servers.errors import RuntimeFault, TimedOut
+from servers.leash import Leash
+from servers.mcp_client import NEWEST_LEGACY, NEWEST_MODERN, McpEndpoint, NotServing, RpcError
+from servers.runtimes.base import RunStatus
+
+Era = Literal["modern", "legacy", "both"]
+Json = dict[str, Any]
+
+REQUEST_SECONDS = 10.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
+MAX_PAGES = 100
+MAX_ITEMS = 2_000
+MAX_BYTES = 8 << 20
+
+UNSUPPORTED_VERSION = -32022
+METHOD_NOT_FOUND = -32601
+SERVER_INFO = "io.modelcontextprotocol/serverInfo"
+
+
+@dataclass(frozen=True)
+class ServerFacts:
+    """What a server says of itself; `protocol_versions` newest first."""
+
+    era: Era
+    protocol_versions: tuple[str, ...]
+    name: str = ""
+    version: str = ""
+    capabilities: Json = field(default_factory=dict)
+    instructions: str = ""
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """What a server offers, as it describes it; `truncated` names the lists that were cut at a bound."""
+
+    tools: list[Json] = field(default_factory=list)
+    prompts: list[Json] = field(default_factory=list)
+    resources: list[Json] = field(default_factory=list)
+    resource_templates: list[Json] = field(default_factory=list)
+    truncated: tuple[str, ...] = ()
+
+
+def probe(endpoint: str, *, leash: Leash, timeout: float = REQUEST_SECONDS) -> ServerFacts:
+    """Shakes hands in both eras. Raises `NotServing`, a `RuntimeFault`, where neither is answered.
+
+    `timeout` seconds for each request. A session that was opened is closed again.
+    """
+    with McpEndpoint(endpoint, leash=leash, timeout=timeout) as server:
+        modern = _modern(server)
+        try:
+            legacy = _legacy(server)
+        except NotServing:
+            if not modern:
+                raise
+            legacy = None
+    return _combined(modern, legacy)
+
+
+def wait_healthy(endpoint: str, *, leash: Leash, alive: Callable[[], RunStatus]) -> ServerFacts:
+    """Asks until the endpoint answers. Raises `RuntimeFault` at once when the run has exited, and when the
+    leash ends with what was seen last; `Cancelled`.
+    """
+    pause, seen = FIRST_PAUSE, "it was not asked yet"
+    while True:
+        _check(leash, seen)
+        status = alive()
+        if not status.alive:
+            raise RuntimeFault(
+                f"The server has exited before it answered. {status.reason}".strip(),
+                hint="See the last lines that it wrote.",
+                details={"exit_code": status.exit_code},
+            )
+        try:
+            return probe(endpoint, leash=leash)
+        except NotServing as fault:
+            seen = f"{fault.message} {fault.hint} {status.reason}".strip()
+        except TimedOut:
+            continue  # the leash has ended: the check says what was seen before
+        time.sleep(min(pause, leash.remaining()))
+        pause = min(pause * 2, LONGEST_PAUSE)
+
+
+def discover(endpoint: str, facts: ServerFacts, *, leash: Leash) -> Discovery:
+    """Asks for what `facts.capabilities` announce, page by page up to the bounds above.
+
+    Raises `RuntimeFault` when the server answers one of its own capabilities with an error.
+    """
+    with McpEndpoint(endpoint, leash=leash, timeout=REQUEST_SECONDS) as server, _opened(server, facts):
+        lists = _Lists(server, facts.capabilities)
+        return Discovery(
+            tools=lists.ask("tools", "tools/list", "tools"),
+            prompts=lists.ask("prompts", "prompts/list", "prompts"),
+            resources=lists.ask("resources", "resources/list", "resources"),
+            resource_templates=lists.ask("resources", "resources/templates/list", "resourceTemplates"),
+            truncated=tuple(lists.truncated),
+        )
+
+
+class _Lists:
+    """The lists of one server, which share the bounds."""
+
+    def __init__(self, server: McpEndpoint, capabilities: Json) -> None:
+        self._server = server
+        self._capabilities = capabilities
+        self._bytes_left = MAX_BYTES
+        self.truncated: list[str] = []
+
+    def ask(self, capability: str, method: str, key: str) -> list[Json]:
+        if capability not in self._capabilities:
+            return []
+        items: list[Json] = []
+        try:
+            for page in self._pages(method):
+                items += [item for item in page.get(key) or () if isinstance(item, dict)]
+                if len(items) > MAX_ITEMS:
+                    self.truncated.append(method)
+                    break
+        except RpcError as error:
+            if error.code != METHOD_NOT_FOUND:
+                raise RuntimeFault(
+                    f"The server answered {method} with an error: {error.message}",
+                    hint="See what it wrote at that moment.",
+                ) from error
+        return items[:MAX_ITEMS]
+
+    def _pages(self, method: str) -> Iterator[Json]:
+        cursor: str | None = None
+        for _ in range(MAX_PAGES):
+            page = self._server.request(method, {"cursor": cursor} if cursor else {}, self._bytes_left)
+            self._bytes_left -= self._server.last_size
+            yield page
+            following = page.get("nextCursor")
+            if not isinstance(following, str) or following == cursor:
+                return
+            if self._bytes_left <= 0:
+                break
+            cursor = following
+        self.truncated.append(method)
+
+
+def _check(leash: Leash, seen: str) -> None:
+    try:
+        leash.check()
+    except TimedOut as error:
+        raise RuntimeFault(
+            f"The server did not answer MCP in time; seen last: {seen}",
+            hint="Give it more time to start if it is slow, and see what it wrote.",
+        ) from error
+
+
+def _modern(server: McpEndpoint) -> ServerFacts | None:
+    """None is no verdict on the server: whatever does not answer this is asked in the legacy way."""
+    server.use(NEWEST_MODERN)
+    try:
+        answer = server.request("server/discover", {})
+    except (RpcError, NotServing):
+        return None
+    versions = _strings(answer.get("supportedVersions"))
+    if NEWEST_MODERN not in versions:
+        return None
+    meta = answer.get("_meta")
+    info = meta.get(SERVER_INFO) if isinstance(meta, dict) else None
+    return _facts("modern", versions, info, answer)
+
+
+def _legacy(server: McpEndpoint) -> ServerFacts | None:
+    try:
+        answer = server.initialize()
+    except RpcError as error:
+        if error.code in (UNSUPPORTED_VERSION, METHOD_NOT_FOUND):
+            return None
+        raise NotServing(
+            f"It answered initialize with an error: {error.message}", hint="See what it wrote at that moment."
+        ) from error
+    server.close_session()
+    versions = [str(answer.get("protocolVersion", NEWEST_LEGACY))]
+    return _facts("legacy", versions, answer.get("serverInfo"), answer)
+
+
+def _facts(era: Era, versions: list[str], info: Any, answer: Json) -> ServerFacts:
+    info = info if isinstance(info, dict) else {}
+    capabilities = answer.get("capabilities")
+    return ServerFacts(
+        era=era,
+        protocol_versions=tuple(sorted(versions, reverse=True)),
+        name=str(info.get("name", "")),
+        version=str(info.get("version", "")),
+        capabilities=capabilities if isinstance(capabilities, dict) else {},
+        instructions=str(answer.get("instructions") or ""),
+    )
+
+
+def _combined(modern: ServerFacts | None, legacy: ServerFacts | None) -> ServerFacts:
+    if modern and legacy:
+        versions = {*modern.protocol_versions, *legacy.protocol_versions}
+        return ServerFacts(
+            era="both",
+            protocol_versions=tuple(sorted(versions, reverse=True)),
+            name=legacy.name or modern.name,
+            version=legacy.version or modern.version,
+            capabilities=legacy.capabilities,
+            instructions=legacy.instructions or modern.instructions,
+        )
+    facts = modern or legacy
+    if not facts:
+        raise NotServing(
+            "It speaks no version of MCP that is known here.",
+            hint=f"{NEWEST_MODERN} and the versions up to {NEWEST_LEGACY} are.",
+        )
+    return facts
+
+
+@contextmanager
+def _opened(server: McpEndpoint, facts: ServerFacts) -> Iterator[None]:
+    if facts.era == "modern":
+        server.use(NEWEST_MODERN)
+        yield
+        return
+    server.initialize()
+    try:
+        yield
+    finally:
+        server.close_session()
+
+
+def _strings(value: Any) -> list[str]:
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
