@@ -6,6 +6,7 @@ A part that is missing fails the test that needs it, naming the package to insta
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -136,3 +137,10 @@ def browser() -> Iterator[Browser]:
         chromium = playwright.chromium.launch(executable_path=program("chromium"), args=options)
         yield chromium
         chromium.close()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI nothing is skipped: a skip is a failure."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") and reporter is not None and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

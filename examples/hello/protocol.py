@@ -314,8 +314,8 @@ def _named(items: list[Any], key: str, params: Json, code: int) -> Any:
 
 def _meta(message: Json) -> Json:
     params = message.get("params")
-    meta: Any = params.get("_meta") if isinstance(params, dict) else None
-    return dict(meta) if isinstance(meta, dict) else {}
+    meta: Json = params["_meta"] if isinstance(params, dict) and isinstance(params.get("_meta"), dict) else {}
+    return meta
 
 
 def _is_id(value: Any) -> bool:

@@ -1,0 +1,59 @@
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check
+# Checks and tests read no .env of a developer.
+TEST_ENV := ENV_FILE=tests/test.env
+
+.PHONY: run test test-fast demo lint clean help
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make run        start the platform here (first start: sets everything up)"
+	@echo "make demo       the image pipeline, for two platforms, shown in this terminal"
+	@echo "make test       all tests, with the services they need"
+	@echo "make test-fast  the tests that need no service"
+	@echo "make lint       style, types, imports, Django's checks"
+	@echo "make clean      remove what can be made again (keeps .env and var/)"
+
+run: $(VENV)/.installed
+	@exec $(PY) manage.py up
+
+demo: $(VENV)/.installed
+	@$(PY) -m deploy.bench demo -- $(PY) manage.py demo
+
+test: $(VENV)/.installed-dev
+	@$(PY) -m deploy.bench prepare
+	$(PY) -m pytest
+	$(PY) -m deploy.bench with postgres redis -- $(PY) -m pytest -m core
+
+test-fast: $(VENV)/.installed-dev
+	$(PY) -m pytest -m "not real"
+
+lint: $(VENV)/.installed-dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(TEST_ENV) $(PY) manage.py check --deploy --fail-level WARNING
+	$(TEST_ENV) $(PY) manage.py makemigrations --check --dry-run
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache static-collected
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "MCP Host needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: requirements.txt | $(VENV)/bin/python
+	@echo "installing requirements"
+	@$(PIP) -r requirements.txt
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	@echo "installing requirements for development"
+	@$(PIP) -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,51 @@
+"""What `make demo` needs of a machine: an engine that builds, a registry, base images and emulation."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import docker
+from docker.errors import DockerException
+from requests.exceptions import RequestException
+
+from servers.builder.buildkit import capability
+
+from . import base_images, debian, registry
+from .engine import start_engine
+from .workspace import Workspace
+
+_DEFAULT_HOST = "unix:///var/run/docker.sock"
+
+
+def provide(workspace: Workspace) -> dict[str, str]:
+    """Start what is lacking; returns the settings of the platform that point to it."""
+    images = base_images.serve(workspace)
+    store = registry.start_plain(workspace)
+    return {
+        "DOCKER_HOST": _engine_of_machine() or _private_engine(workspace),
+        "REGISTRY": f"{store.host}/demo",
+        "REGISTRY_INSECURE": "true",
+        "REGISTRY_ARCH_TARGETS": "linux/amd64,linux/arm64",
+        "BASE_IMAGE_PYTHON": images["python"],
+        "BASE_IMAGE_NODE": images["node"],
+        "BUILD_CA_BUNDLE": str(debian.ca_bundle()),
+    }
+
+
+def _engine_of_machine() -> str | None:
+    """The machine's own engine, if it answers, builds, and shares our loopback (where the registries are)."""
+    host = os.environ.get("DOCKER_HOST", _DEFAULT_HOST)
+    if not host.startswith("unix://") or not Path(host.removeprefix("unix://")).exists():
+        return None
+    try:
+        docker.DockerClient(base_url=host, timeout=10).ping()
+    except (DockerException, RequestException):
+        return None
+    return host if capability(host).found else None
+
+
+def _private_engine(workspace: Workspace) -> str:
+    print("no Docker Engine that can build was found: starting a private one", file=sys.stderr, flush=True)
+    return start_engine(workspace).host
