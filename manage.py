@@ -3,15 +3,19 @@
 
 import os
 import sys
+from pathlib import Path
+
+from mcphost import bootstrap
+from mcphost.env import BadSetting
 
 
 def main() -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mcphost.settings")
-    from mcphost.env import BadSetting
+    if sys.argv[1:2] == ["up"]:
+        bootstrap.write_missing_keys(Path(__file__).resolve().parent)
+    from django.core.management import execute_from_command_line
 
     try:
-        from django.core.management import execute_from_command_line
-
         execute_from_command_line(sys.argv)
     except BadSetting as error:
         print(error, file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,9 @@ if not SECRET_KEY:
     raise BadSetting("SECRET_KEY is not set: run `make run` once, or set it to 50 random characters.")
 if SECRET_ENCRYPTION_KEYS == [""]:
     raise BadSetting("SECRET_ENCRYPTION_KEYS is not set: run `make run` once, or set it to a Fernet key.")
+
+# Marks what is ours on an engine or cluster that others use too; the same in every process of this platform.
+INSTANCE = hashlib.sha256(f"instance:{SECRET_KEY}".encode()).hexdigest()[:12]
 
 # --- Django
 INSTALLED_APPS = [
@@ -239,3 +243,6 @@ EVENTSTREAM_CHANNELMANAGER_CLASS = "servers.streams.access.ChannelManager"
 
 LOGGING_CONFIG = None
 logs.configure(LOG_FORMAT, LOG_LEVEL)
+
+# --- Admin
+from mcphost.admin_site import UNFOLD  # noqa: E402, F401  (Django reads it here)

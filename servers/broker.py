@@ -9,7 +9,7 @@ import dramatiq
 from django.conf import settings
 from django.db import close_old_connections
 from dramatiq.brokers.stub import StubBroker
-from dramatiq.middleware import AgeLimit, Callbacks, Middleware, ShutdownNotifications, TimeLimit
+from dramatiq.middleware import AgeLimit, Middleware, Retries, TimeLimit
 
 logger = logging.getLogger(__name__)
 
@@ -32,12 +32,12 @@ def install() -> None:
 def send(actor: Any, *arguments: int) -> None:
     try:
         actor.send(*arguments)
-    except Exception:  # noqa: BLE001  (any broker's own errors: the row stands, the reconciler sends again)
+    except Exception:
         logger.warning("broker does not answer; the reconciler will send the message again", exc_info=True)
 
 
 def _broker() -> dramatiq.Broker:
-    middleware = [AgeLimit(), TimeLimit(), ShutdownNotifications(), Callbacks(), Connections()]
+    middleware = [AgeLimit(), TimeLimit(), Retries(), Connections()]
     url = settings.BROKER_URL
     if url.startswith("redis"):
         from dramatiq.brokers.redis import RedisBroker

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from metrics.models import UsageMetric
-from servers.models import LogLine
+from servers.models import LogLine, Server
 
 
 def metric_recorded(metric: UsageMetric) -> None:
@@ -18,3 +18,7 @@ def lines_written(server_id: int, lines: Sequence[LogLine]) -> None:
 
 def status_changed(server_id: int) -> None:
     """Announces the server's status to staff and its owner, once the transaction is committed."""
+
+
+def server_deleted(server: Server) -> None:
+    """Announces that the server is gone, once the transaction is committed."""

@@ -8,10 +8,9 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Max
 from django.utils import timezone
 
-from servers import events, tasks
+from servers import events, queue, tasks
 from servers.errors import Conflict, Invalid
 from servers.models import Deployment, Secret, Server, Token
 from servers.models.server import DesiredState, SecretPurpose, Transport
@@ -57,36 +56,13 @@ def deploy(
     deployment by default. Raises `Conflict`.
     """
     locked = _locked(server)
-    if locked.desired_state == DesiredState.DELETED:
-        raise Conflict(f"{locked.name} is being deleted.")
-    base = _base(locked, mode, based_on)
-    now = timezone.now()
-    queued = locked.deployments.filter(status=DeploymentStatus.QUEUED)
-    queued.update(status=DeploymentStatus.SUPERSEDED, finished_at=now)
-    deployment = Deployment.objects.create(
-        server=locked,
-        number=(locked.deployments.aggregate(last=Max("number"))["last"] or 0) + 1,
-        trigger=trigger,
-        requested_by=by,
-        mode=mode,
-        based_on=base,
-        enqueued_at=now,
+    Server.objects.filter(pk=locked.pk).update(
+        desired_state=DesiredState.RUNNING, restarts=0, restart_at=None
     )
-    Server.objects.filter(pk=locked.pk).update(desired_state=DesiredState.RUNNING)
-    if not locked.deployments.filter(status=DeploymentStatus.RUNNING).exists():
-        Server.objects.move(locked.pk, ServerStatus.PENDING)
-    events.status_changed(locked.pk)
+    deployment = queue.add(server=locked, by=by, trigger=trigger, mode=mode, based_on=based_on)
+    Deployment.objects.filter(pk=deployment.pk).update(enqueued_at=timezone.now())
     transaction.on_commit(lambda: tasks.enqueue(deployment.pk))
     return deployment
-
-
-def _base(server: Server, mode: Mode, based_on: Deployment | None) -> Deployment | None:
-    base = based_on or server.current_deployment
-    if mode == Mode.SAME_DIGEST and not (base and base.can_start_again):
-        raise Conflict(
-            f"{server.name} has no built deployment to start again.", hint="Redeploy it with mode latest."
-        )
-    return base
 
 
 def roll_back(*, server: Server, to: Deployment, by: User | None) -> Deployment:
@@ -128,7 +104,7 @@ def stop(*, server: Server) -> None:
 
 
 def start(*, server: Server, by: User | None, trigger: Trigger) -> Deployment:
-    """Starts what was built last, or deploys where nothing was built. Raises `Conflict` when it serves already."""
+    """Starts what was built last, or deploys where nothing was built. Raises `Conflict` when it serves."""
     server = Server.objects.with_current().get(pk=server.pk)
     if server.serving and server.desired_state == DesiredState.RUNNING:
         raise Conflict(f"{server.name} is running already.", hint="To replace what runs, redeploy it.")
@@ -151,7 +127,7 @@ def delete(*, server: Server) -> None:
 def set_secret(
     *, server: Server, name: str, value: str, by: User | None, purpose: str = SecretPurpose.ENVIRONMENT
 ) -> Secret:
-    """Sets or replaces a secret; a running server sees it with its next deployment. Raises `ValidationError`."""
+    """Sets or replaces a secret; the next deployment sees it. Raises `Invalid` or `ValidationError`."""
     if not value:
         raise Invalid("A secret needs a value.", field="value")
     secret = Secret.objects.filter(server=server, purpose=purpose, name=name).first()

@@ -125,7 +125,7 @@ DEPLOYMENT_MOVES: dict[DeploymentStatus, frozenset[DeploymentStatus]] = {
     D.SUCCEEDED: frozenset({D.RUNNING}),
     D.FAILED: OPEN,
     D.CANCELLED: OPEN,
-    D.SUPERSEDED: frozenset({D.QUEUED}),
+    D.SUPERSEDED: OPEN,
 }
 
 STATUS_OF_STEP: dict[StepKind, ServerStatus] = {

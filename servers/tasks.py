@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import threading
+
 import dramatiq
 from django.conf import settings
 from django.db import transaction
 
 from servers import broker
+from servers.models import Deployment
 
 broker.install()
 
 from servers import deployer, reconciler  # noqa: E402  (actors register with the broker that is installed)
 
+_slots = threading.BoundedSemaphore(settings.DEPLOYMENTS_PARALLEL)
 DEPLOY_LIMIT_MS = (settings.DEPLOY_TIMEOUT + 60) * 1000
 
 
 @dramatiq.actor(max_retries=0, time_limit=DEPLOY_LIMIT_MS, queue_name="deployments")
 def deploy(deployment_id: int) -> None:
-    deployer.run(deployment_id)
+    """Without a free slot the row waits in the queue: stopping and starting servers must not wait behind it."""
+    if not _slots.acquire(blocking=False):
+        Deployment.objects.filter(pk=deployment_id).update(enqueued_at=None)
+        return
+    try:
+        deployer.run(deployment_id)
+    finally:
+        _slots.release()
 
 
 @dramatiq.actor(max_retries=0, time_limit=600_000, queue_name="servers")
@@ -31,7 +42,7 @@ def trim() -> None:
 
 
 def enqueue(deployment_id: int) -> None:
-    """Sends the message. A broker that is away loses nothing: the reconciler finds the row and sends again."""
+    """Sends the message. A broker that is away loses nothing: the reconciler sends again."""
     broker.send(deploy, deployment_id)
 
 

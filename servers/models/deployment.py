@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -23,13 +24,29 @@ class DeploymentQuerySet(models.QuerySet["Deployment"]):
         running = Deployment.objects.filter(server=models.OuterRef("server"), status=DeploymentStatus.RUNNING)
         return self.filter(~models.Exists(running), status=DeploymentStatus.QUEUED)
 
-    def abandoned(self, since: timedelta) -> DeploymentQuerySet:
-        """Running, but its worker's heartbeat stopped."""
-        return self.filter(status=DeploymentStatus.RUNNING, heartbeat_at__lt=timezone.now() - since)
+    def due(self, resend_after: timedelta) -> DeploymentQuerySet:
+        """Claimable, and no message about it is on its way as far as we know."""
+        old = timezone.now() - resend_after
+        return self.claimable().filter(Q(enqueued_at__isnull=True) | Q(enqueued_at__lt=old))
 
     def with_run(self) -> DeploymentQuerySet:
         """Something runs, or ran last, for these deployments."""
         return self.filter(run__isnull=False)
+
+    def lost(self, since: timedelta, is_gone: Callable[[str], bool]) -> list[Deployment]:
+        """Running by their row, but their worker is gone or silent."""
+        silent = timezone.now() - since
+        running = self.filter(status=DeploymentStatus.RUNNING).select_related("server")
+        return [d for d in running if not d.heartbeat_at or d.heartbeat_at < silent or is_gone(d.worker)]
+
+    def put_back(self, deployment: Deployment) -> bool:
+        """Returns a running deployment to the queue, or ends it where a newer request waits there already."""
+        with transaction.atomic():
+            Server.objects.select_for_update().get(pk=deployment.server_id)
+            newer = self.filter(server=deployment.server_id, status=DeploymentStatus.QUEUED).exists()
+            if newer:
+                return self.move(deployment.pk, DeploymentStatus.SUPERSEDED, finished_at=timezone.now())
+            return self.move(deployment.pk, DeploymentStatus.QUEUED, enqueued_at=None)
 
     def move(self, pk: int, to: DeploymentStatus, **changes: Any) -> bool:
         """A guarded status move: False when the row is not in a status that allows it."""
@@ -69,7 +86,7 @@ class Deployment(models.Model):
     images = models.JSONField(default=dict)
     image = models.CharField(max_length=500, blank=True, default="")
     digest = models.CharField(max_length=71, blank=True, default="")
-    command = models.JSONField(default=list)
+    command = models.JSONField(default=list, blank=True)
     directory = models.CharField(max_length=500, blank=True, default="")
     run = models.JSONField(null=True, blank=True)
     output_cursor = models.CharField(max_length=200, blank=True, default="")

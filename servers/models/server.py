@@ -86,7 +86,7 @@ class Server(models.Model):
     )
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="servers")
     source_kind = models.CharField(max_length=10, choices=SourceKind.choices)
-    source = models.JSONField(default=dict)
+    source = models.JSONField(default=dict, blank=True)
     transport = models.CharField(max_length=16, choices=Transport.choices, default=Transport.STDIO)
     port = models.PositiveIntegerField(
         default=8000, validators=[MinValueValidator(1), MaxValueValidator(65535)]

@@ -1,0 +1,80 @@
+"""What works beside the doors in one process: worker threads, the reconciler, the collector of output."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+import dramatiq
+from django.conf import settings
+from django.db import close_old_connections, connection
+
+from servers import broker, heartbeat, reconciler, runs, tasks
+
+logger = logging.getLogger(__name__)
+COLLECT_SECONDS = 0.5
+SWEEP_SECONDS = 30.0
+TRIM_SECONDS = 3600.0
+STOP_MS = 20_000
+SETTLE_THREADS = 2
+
+
+class Background:
+    """Starts the parts that are asked for; `stop` ends them and puts unfinished deployments back."""
+
+    def __init__(self, *, worker: bool, reconciler: bool) -> None:
+        self._stopping = threading.Event()
+        self._worker = _worker() if worker else None
+        self._threads = [self._loop(*loop) for loop in LOOPS] if reconciler else []
+
+    def start(self) -> None:
+        heartbeat.interrupted.clear()
+        if self._worker:
+            dramatiq.get_broker().emit_after("process_boot")  # without it no actor has a time limit
+            self._worker.start()
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        heartbeat.interrupted.set()
+        for thread in self._threads:
+            thread.join()
+        if self._worker:
+            self._worker.stop(timeout=STOP_MS)
+
+    def _loop(self, name: str, seconds: float, work: Callable[[], None]) -> threading.Thread:
+        return threading.Thread(target=_every, args=(seconds, work, self._stopping), name=name, daemon=True)
+
+
+def _worker() -> dramatiq.Worker:
+    threads = settings.DEPLOYMENTS_PARALLEL + SETTLE_THREADS
+    return dramatiq.Worker(dramatiq.get_broker(), worker_threads=threads)
+
+
+def _every(seconds: float, work: Callable[[], None], stopping: threading.Event) -> None:
+    while not stopping.is_set():
+        try:
+            close_old_connections()
+            work()
+        except Exception:
+            logger.exception("%s failed; it goes on", threading.current_thread().name)
+        stopping.wait(seconds)
+    connection.close()
+
+
+def _reconcile() -> None:
+    due = reconciler.look()
+    for deployment_id in due.deployments:
+        tasks.enqueue(deployment_id)
+    for server_id in due.servers:
+        broker.send(tasks.settle, server_id)
+
+
+LOOPS: tuple[tuple[str, float, Callable[[], None]], ...] = (
+    ("reconciler", settings.RECONCILE_SECONDS, _reconcile),
+    ("collector", COLLECT_SECONDS, runs.collect_all),
+    ("sweeper", SWEEP_SECONDS, reconciler.sweep),
+    ("trimmer", TRIM_SECONDS, reconciler.trim),
+)

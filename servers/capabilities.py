@@ -1,0 +1,81 @@
+"""What this machine can do for the platform: one line each, found or not, and what to do about it."""
+
+from __future__ import annotations
+
+import shutil
+
+import dramatiq
+from django.conf import settings
+from django.db import DatabaseError, connection
+
+from registry.errors import RegistryError
+from registry.reference import Reference
+from servers import wiring
+from servers.builder import emulation
+from servers.runtimes.base import Capability
+
+
+def all() -> list[Capability]:  # noqa: A001  (read as capabilities.all())
+    """Asks every part; takes up to a few seconds where one does not answer."""
+    engine = wiring.runtime("docker").capability()
+    lines = [database(), broker(), wiring.runtime("process").capability(), engine]
+    if engine.found:
+        lines.append(wiring.builder().capability())
+        lines += emulation.capabilities(settings.REGISTRY_ARCH_TARGETS, wiring.engine_url())
+    return [*lines, registry(), kubernetes()]
+
+
+def database() -> Capability:
+    try:
+        connection.ensure_connection()
+    except DatabaseError as error:
+        return Capability("database", False, str(error).splitlines()[0], "Check DATABASE_URL and the server.")
+    advice = "" if settings.DATABASE_URL else "For several machines set DATABASE_URL to PostgreSQL."
+    return Capability("database", True, connection.display_name, advice)
+
+
+def broker() -> Capability:
+    if not settings.BROKER_URL:
+        return Capability("broker", True, "in this process", "For several machines set BROKER_URL.")
+    kind = settings.BROKER_URL.partition(":")[0]
+    try:
+        dramatiq.get_broker().get_declared_queues()
+        _touch_broker()
+    except Exception as error:  # noqa: BLE001  (each broker has its own; the line says which)
+        return Capability(
+            "broker", False, f"{kind}: {type(error).__name__}", "Check BROKER_URL and the server."
+        )
+    return Capability("broker", True, kind)
+
+
+def _touch_broker() -> None:
+    carrier = dramatiq.get_broker()
+    client = getattr(carrier, "client", None)
+    if client is not None:
+        client.ping()
+    else:
+        carrier.connection  # noqa: B018  (opens the connection)
+
+
+def registry() -> Capability:
+    if not settings.REGISTRY:
+        return Capability("registry", False, "REGISTRY is not set", "Images stay in the engine until it is.")
+    host = Reference.parse(f"{settings.REGISTRY.rstrip('/')}/probe").host
+    try:
+        wiring.registry_client(host).ping()
+    except RegistryError as error:
+        return Capability("registry", False, f"{host}: {error}", "Check REGISTRY and its credentials.")
+    return Capability("registry", True, host)
+
+
+def kubernetes() -> Capability:
+    return Capability(
+        "kubernetes", False, "the runtime kubernetes is not part of this version", "Use process or docker."
+    )
+
+
+def disk() -> Capability:
+    free = shutil.disk_usage(settings.DATA_DIR).free / 1024**3
+    return Capability(
+        "disk", free > 1, f"{free:.0f} GiB free in DATA_DIR", "" if free > 1 else "Free some space."
+    )

@@ -1,0 +1,216 @@
+"""The order of a deployment's steps, and nothing else."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import uuid
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from servers import events, heartbeat, restarts, runs, steps, workers
+from servers.errors import Cancelled, UserError
+from servers.logbook import Logbook
+from servers.models import Deployment, Server
+from servers.models.server import DesiredState
+from servers.redaction import Redactor
+from servers.states import DeploymentStatus, Mode, ServerStatus, Trigger
+from servers.steps import Job
+from servers.timeline import Timeline
+
+logger = logging.getLogger(__name__)
+
+
+def run(deployment_id: int) -> None:
+    """Claims the deployment and walks it to its end; returns at once when somebody else holds it."""
+    deployment = _claim(deployment_id)
+    if deployment is None:
+        return
+    secrets = steps.secrets_of(deployment.server)
+    redact = Redactor(secrets.values())
+    with (
+        heartbeat.beating(deployment) as leash,
+        Logbook(deployment.server_id, deployment.pk, redact) as logbook,
+    ):
+        timeline = Timeline(deployment, logbook)
+        job = Job(deployment, deployment.server, timeline, leash, secrets)
+        _attempt(job, redact)
+
+
+def _claim(deployment_id: int) -> Deployment | None:
+    now = timezone.now()
+    try:
+        taken = (
+            Deployment.objects.claimable()
+            .filter(pk=deployment_id)
+            .update(
+                status=DeploymentStatus.RUNNING,
+                worker=workers.me(),
+                claims=F("claims") + 1,
+                started_at=Coalesce("started_at", now),
+                heartbeat_at=now,
+            )
+        )
+    except IntegrityError:  # another deployment of the same server was claimed in this very moment
+        return None
+    if not taken:
+        return None
+    return Deployment.objects.select_related("server__owner", "server__current_deployment", "based_on").get(
+        pk=deployment_id
+    )
+
+
+def _attempt(job: Job, redact: Redactor) -> None:
+    try:
+        _begin(job)
+        _walk(job)
+        _switch(job)
+    except Cancelled as error:
+        if heartbeat.interrupted.is_set() and not _cancel_was_requested(job):
+            _put_back(job)
+        else:
+            _end(job, DeploymentStatus.CANCELLED, error)
+    except UserError as error:
+        _end(job, DeploymentStatus.FAILED, error)
+    except Exception:
+        reference = uuid.uuid4().hex[:8]
+        logger.exception("deployment %s failed, reference %s", job.deployment.pk, reference)
+        hint = f"The platform's log has it under reference {reference}."
+        _end(job, DeploymentStatus.FAILED, UserError("An internal error.", hint=hint))
+    finally:
+        shutil.rmtree(job.work, ignore_errors=True)
+
+
+def _begin(job: Job) -> None:
+    deployment = job.deployment
+    if deployment.claims > 1:
+        job.timeline.say(f"Taken up again (attempt {deployment.claims}): the worker before was lost.")
+        runs.stop(deployment, grace=0)
+        if deployment.runtime:
+            runs.stop_strays(deployment)
+    Deployment.objects.filter(pk=deployment.pk).update(runtime=job.runtime_name)
+    deployment.runtime = job.runtime_name
+    job.timeline.event(
+        "deploy_started",
+        {
+            "number": deployment.number,
+            "mode": deployment.mode,
+            "trigger": deployment.trigger,
+            "runtime": deployment.runtime,
+        },
+    )
+    shutil.rmtree(job.work, ignore_errors=True)
+    job.work.mkdir(parents=True)
+
+
+def _walk(job: Job) -> None:
+    if job.deployment.mode == Mode.SAME_DIGEST:
+        steps.take_over(job)
+    else:
+        fetched = steps.fetch(job)
+        if job.runtime.needs_image:
+            steps.make_image(job, fetched)
+        else:
+            steps.make_environment(job, fetched)
+    handle = steps.start(job)
+    facts = steps.check_health(job, handle)
+    steps.discover(job, handle, facts)
+
+
+def _switch(job: Job) -> None:
+    """Traffic moves to the new deployment; the one before is drained and removed by the reconciler."""
+    deployment, now = job.deployment, timezone.now()
+    job.leash.check()
+    with transaction.atomic():
+        if not heartbeat.held(deployment):
+            raise Cancelled("Another worker holds this deployment.")
+        moved = Server.objects.filter(desired_state=DesiredState.RUNNING).move(
+            deployment.server_id,
+            ServerStatus.RUNNING,
+            current_deployment=deployment,
+            error="",
+            error_kind="",
+        )
+        if not moved:
+            raise Cancelled("The server was stopped or deleted meanwhile.")
+        endpoint = runs.handle_of(deployment).endpoint
+        Deployment.objects.move(
+            deployment.pk, DeploymentStatus.SUCCEEDED, finished_at=now, endpoint=endpoint, heartbeat_at=None
+        )
+        if deployment.trigger == Trigger.RECONCILER:
+            job.timeline.event("server_restarted", {"number": deployment.number})
+        job.timeline.event("deploy_succeeded", {"number": deployment.number, "duration_ms": _duration(job)})
+        events.status_changed(deployment.server_id)
+    job.timeline.say(f"Deployment #{deployment.number} serves now.")
+
+
+def _end(job: Job, status: DeploymentStatus, error: UserError) -> None:
+    """Closes a deployment that did not make it: its leftovers go, what served before goes on serving."""
+    deployment, redact = job.deployment, job.timeline.logbook.redact
+    message = redact(str(error))
+    _clean_up(job)
+    with transaction.atomic():
+        if not heartbeat.held(deployment):
+            return
+        Deployment.objects.move(
+            deployment.pk,
+            status,
+            finished_at=timezone.now(),
+            error=message,
+            error_kind=error.kind,
+            heartbeat_at=None,
+        )
+        _settle_server(job, status, message, error.kind)
+        word = "deploy_cancelled" if status == DeploymentStatus.CANCELLED else "deploy_failed"
+        job.timeline.event(
+            word,
+            {
+                "number": deployment.number,
+                "error": message,
+                "error_kind": error.kind,
+                "duration_ms": _duration(job),
+            },
+        )
+        events.status_changed(deployment.server_id)
+    job.timeline.say(message)
+
+
+def _settle_server(job: Job, status: DeploymentStatus, message: str, kind: str) -> None:
+    server = Server.objects.with_current().get(pk=job.server.pk)
+    if job.deployment.trigger == Trigger.RECONCILER:
+        restarts.schedule(server)
+    if status == DeploymentStatus.FAILED:
+        Server.objects.move(server.pk, ServerStatus.ERROR, error=message, error_kind=kind)
+    elif server.desired_state == DesiredState.RUNNING and server.serving:
+        Server.objects.move(server.pk, ServerStatus.RUNNING)
+    elif server.desired_state == DesiredState.RUNNING:
+        Server.objects.filter(pk=server.pk).update(desired_state=DesiredState.STOPPED)
+        Server.objects.move(server.pk, ServerStatus.STOPPED)
+
+
+def _put_back(job: Job) -> None:
+    """The process ends: the deployment returns to the queue, for whoever starts next."""
+    _clean_up(job)
+    Deployment.objects.put_back(job.deployment)
+    job.timeline.say("Interrupted: the platform is stopping; the deployment goes on when it is back.")
+
+
+def _clean_up(job: Job) -> None:
+    try:
+        runs.stop(job.deployment, grace=settings.STOP_GRACE_SECONDS)
+        steps.discard(job)
+    except UserError as error:
+        logger.warning("deployment %s left something behind: %s", job.deployment.pk, error)
+
+
+def _cancel_was_requested(job: Job) -> bool:
+    return Deployment.objects.filter(pk=job.deployment.pk, cancel_requested=True).exists()
+
+
+def _duration(job: Job) -> int:
+    started = job.deployment.started_at or timezone.now()
+    return int((timezone.now() - started).total_seconds() * 1000)

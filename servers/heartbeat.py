@@ -1,0 +1,62 @@
+"""A worker's sign of life for the deployment that it holds, and how it hears that it should stop."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.conf import settings
+from django.db import DatabaseError, close_old_connections, connection
+from django.utils import timezone
+
+from servers import workers
+from servers.leash import Leash
+from servers.models import Deployment
+from servers.states import DeploymentStatus
+
+logger = logging.getLogger(__name__)
+# Set when this process is asked to end: deployments stop where they are and go back to the queue.
+interrupted = threading.Event()
+
+
+def held(deployment: Deployment) -> bool:
+    """Whether this worker still holds it: every outcome is written under this condition."""
+    return bool(_mine(deployment).update(heartbeat_at=timezone.now()))
+
+
+@contextmanager
+def beating(deployment: Deployment) -> Iterator[Leash]:
+    """Beats while the block runs; the leash is pulled by a cancel, a lost claim or the end of the process."""
+    done, pulled = threading.Event(), threading.Event()
+    thread = threading.Thread(
+        target=_beat, args=(deployment, done, pulled), name=f"heartbeat-{deployment.pk}", daemon=True
+    )
+    thread.start()
+    try:
+        yield Leash.of(settings.DEPLOY_TIMEOUT, lambda: pulled.is_set() or interrupted.is_set())
+    finally:
+        done.set()
+        thread.join()
+
+
+def _beat(deployment: Deployment, done: threading.Event, pulled: threading.Event) -> None:
+    while not done.wait(settings.HEARTBEAT_SECONDS):
+        try:
+            close_old_connections()
+            asked = Deployment.objects.filter(pk=deployment.pk, cancel_requested=True).exists()
+            if asked or not held(deployment):
+                pulled.set()
+        except DatabaseError:
+            logger.warning("no heartbeat for deployment %s: the database does not answer", deployment.pk)
+    connection.close()
+
+
+def _mine(deployment: Deployment):  # type: ignore[no-untyped-def]
+    return Deployment.objects.filter(
+        pk=deployment.pk,
+        worker=workers.me(),
+        claims=deployment.claims,
+        status=DeploymentStatus.RUNNING,
+    )

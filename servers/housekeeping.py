@@ -1,0 +1,70 @@
+"""What is kept for how long, and the end of what is not: old rows, directories, images."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from datetime import timedelta
+from pathlib import Path
+
+from django.conf import settings
+from django.utils import timezone
+
+from metrics.models import UsageMetric
+from servers import image_steps, wiring
+from servers.errors import UserError
+from servers.models import Deployment, LogLine, Server, StreamEvent
+from servers.states import OPEN, DeploymentStatus
+
+logger = logging.getLogger(__name__)
+
+
+def trim() -> None:
+    """Deletes what is older than its retention, and what more deployments than KEEP_DEPLOYMENTS left."""
+    now = timezone.now()
+    UsageMetric.objects.older_than(now - timedelta(days=settings.METRICS_RETENTION_DAYS)).delete()
+    LogLine.objects.filter(at__lt=now - timedelta(days=settings.LOG_RETENTION_DAYS)).delete()
+    StreamEvent.objects.filter(created_at__lt=now - timedelta(hours=settings.STREAM_RETENTION_HOURS)).delete()
+    for server in Server.objects.all():
+        forget_old_builds(server)
+
+
+def forget_old_builds(server: Server) -> None:
+    """What the newest KEEP_DEPLOYMENTS successful deployments built stays: one can roll back to it."""
+    done = server.deployments.filter(status=DeploymentStatus.SUCCEEDED, run__isnull=True)
+    kept = list(done.order_by("-number").values_list("pk", flat=True)[: settings.KEEP_DEPLOYMENTS])
+    for deployment in done.exclude(pk__in=kept).exclude(pk=server.current_deployment_id):
+        if deployment.can_start_again and not _shared(deployment):
+            _remove_build(deployment)
+
+
+def _shared(deployment: Deployment) -> bool:
+    """Another deployment starts from the same directory or image."""
+    same = Deployment.objects.filter(server_id=deployment.server_id).exclude(pk=deployment.pk)
+    if deployment.directory:
+        return same.filter(directory=deployment.directory).exists()
+    return same.filter(image=deployment.image).exists()
+
+
+def _remove_build(deployment: Deployment) -> None:
+    if deployment.directory:
+        shutil.rmtree(deployment.directory, ignore_errors=True)
+    else:
+        _remove_images(deployment)
+    Deployment.objects.filter(pk=deployment.pk).update(directory="", image="")
+
+
+def _remove_images(deployment: Deployment) -> None:
+    try:
+        image_steps.remove_local_images(deployment)
+    except UserError as error:
+        logger.warning("images of %s stay on the engine: %s", deployment, error)
+
+
+def remove_everything_of(server: Server) -> None:
+    """The server is deleted: its directories, uploads and local images go before its row does."""
+    for deployment in server.deployments.exclude(status__in=OPEN):
+        if deployment.platforms:
+            _remove_images(deployment)
+    shutil.rmtree(wiring.runs_directory() / str(server.pk), ignore_errors=True)
+    shutil.rmtree(Path(settings.DATA_DIR) / "uploads" / str(server.pk), ignore_errors=True)

@@ -1,0 +1,48 @@
+"""A new server with all that belongs to it, in one transaction: row, secrets, token, archive, deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from servers import services, validation
+from servers.models import Deployment, Server
+from servers.models.server import SecretPurpose
+from servers.states import Trigger
+from servers.uploads import Archive
+
+
+@transaction.atomic
+def take_in(
+    *,
+    by: User,
+    fields: Mapping[str, Any],
+    trigger: Trigger,
+    secrets: Mapping[str, str] | None = None,
+    token: str = "",
+    archive: Archive | None = None,
+    deploy: bool = True,
+) -> tuple[Server, Deployment | None]:
+    """Creates a server of validated `fields` and deploys it. Raises `Invalid` and `ValidationError`."""
+    server = services.create_server(by=by, fields=fields, secrets=secrets)
+    set_source_token(server=server, token=token, by=by)
+    if archive is not None:
+        archive.keep(server.pk)
+    return server, services.deploy(server=server, by=by, trigger=trigger) if deploy else None
+
+
+@transaction.atomic
+def change(*, server: Server, fields: Mapping[str, Any], token: str, by: User) -> Server:
+    """Updates a server and, where one is given, the token of its source."""
+    set_source_token(server=server, token=token, by=by)
+    return services.update_server(server=server, fields=fields)
+
+
+def set_source_token(*, server: Server, token: str, by: User) -> None:
+    if token:
+        services.set_secret(
+            server=server, name=validation.GIT_TOKEN, value=token, by=by, purpose=SecretPurpose.SOURCE
+        )

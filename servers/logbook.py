@@ -1,0 +1,80 @@
+"""Writes log lines in batches: a build may write thousands a second."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from types import TracebackType
+
+from django.db import close_old_connections, connection
+from django.utils import timezone
+
+from servers import events
+from servers.models import LogLine
+from servers.models.log import LogStream
+from servers.redaction import Redactor
+
+FLUSH_SECONDS = 0.25
+BATCH = 200
+LONGEST_LINE = 8_000
+
+
+def keep(server_id: int, lines: Iterable[LogLine]) -> None:
+    """Inserts the lines in their order and announces them."""
+    rows = LogLine.objects.bulk_create(list(lines))
+    if rows:
+        events.lines_written(server_id, rows)
+
+
+class Logbook:
+    """The log of one deployment's work. Thread-safe; lines keep the order in which they were written."""
+
+    def __init__(self, server_id: int, deployment_id: int, redact: Redactor) -> None:
+        self.server_id, self.deployment_id, self.redact = server_id, deployment_id, redact
+        self._pending: list[LogLine] = []
+        self._lock = threading.Lock()
+        self._writing = threading.Lock()
+        self._wake = threading.Event()
+        self._closed = False
+        self._thread = threading.Thread(target=self._flush_for_ever, name=f"log-{deployment_id}", daemon=True)
+
+    def __enter__(self) -> Logbook:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closed = True
+        self._wake.set()
+        self._thread.join()
+        self.flush()
+
+    def write(self, text: str, stream: str = LogStream.BUILD, step_id: int | None = None) -> None:
+        line = LogLine(
+            server_id=self.server_id,
+            deployment_id=self.deployment_id,
+            step_id=step_id,
+            stream=stream,
+            at=timezone.now(),
+            text=self.redact(text)[:LONGEST_LINE],
+        )
+        with self._lock:
+            self._pending.append(line)
+            full = len(self._pending) >= BATCH
+        if full:
+            self._wake.set()
+
+    def flush(self) -> None:
+        with self._writing:
+            with self._lock:
+                lines, self._pending = self._pending, []
+            keep(self.server_id, lines)
+
+    def _flush_for_ever(self) -> None:
+        while not self._closed:
+            self._wake.wait(FLUSH_SECONDS)
+            self._wake.clear()
+            close_old_connections()
+            self.flush()
+        connection.close()

@@ -1,0 +1,60 @@
+"""JSON forms that REST and the live feed share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models.functions import JSONObject
+
+from metrics.payload import moment
+from servers import states
+from servers.models import Deployment, LogLine, Server
+
+LOG_COLUMNS = ("id", "at", "stream", "text", "deployment_id", "step_id")
+
+
+def log_line(line: LogLine) -> dict[str, Any]:
+    return log_row({column: getattr(line, column) for column in LOG_COLUMNS})
+
+
+def log_row(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": row["id"],
+        "at": moment(row["at"]),
+        "stream": row["stream"],
+        "text": row["text"],
+        "deployment": row["deployment_id"],
+        "step": row["step_id"],
+    }
+
+
+def with_newest_deployment(servers: QuerySet[Server]) -> QuerySet[Server]:
+    """Adds `newest`, `{id, number, status}` of the deployment asked for last, without a query per server."""
+    newest = Deployment.objects.filter(server=OuterRef("pk")).order_by("-number")
+    as_json = newest.values(json=JSONObject(id="id", number="number", status="status"))[:1]
+    return servers.select_related("current_deployment").annotate(newest=Subquery(as_json))
+
+
+def server_status(server: Server) -> dict[str, Any]:
+    """Where a server of `with_newest_deployment` stands."""
+    look, serving = states.look(server.status), server.serving
+    return {
+        "server": server.pk,
+        "slug": server.slug,
+        "status": server.status,
+        "label": look.label,
+        "tone": look.tone,
+        "error_kind": server.error_kind,
+        "error": server.error,
+        "serving": serving.number if serving else None,
+        "deployment": getattr(server, "newest", None),
+    }
+
+
+def server_gone(server_id: int, slug: str) -> dict[str, Any]:
+    """The last status of a server whose row is deleted."""
+    return {
+        "server": server_id, "slug": slug, "status": "deleted", "label": "Deleted", "tone": "grey",
+        "error_kind": "", "error": "", "serving": None, "deployment": None,
+    }  # fmt: skip

@@ -1,0 +1,62 @@
+"""Puts what the registry library reports into metrics, the aggregators' log and the deployment's log."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from metrics import recorder
+from registry.events import RegistryEvent
+from registry.reference import Reference
+from servers import events
+
+logger = logging.getLogger("registry.push")
+
+MESSAGES = {
+    "push_started": "registry push started",
+    "push_retry": "registry push retry",
+    "push_succeeded": "registry push succeeded",
+    "push_failed": "registry push failed",
+    "auth_refresh_started": "registry auth refresh started",
+    "auth_refresh_succeeded": "registry auth refresh succeeded",
+    "auth_refresh_failed": "registry auth refresh failed",
+    "manifest_published": "manifest published",
+}
+FIELDS = ("platform", "attempt", "retry_limit", "error_kind", "auth_expired", "error", "digest", "reason")
+
+
+def reporter(server_id: int, deployment_id: int, target: Reference) -> Callable[[RegistryEvent], None]:
+    """A callback for `registry.push` and `registry.manifest`."""
+
+    def report(event: RegistryEvent) -> None:
+        metric = recorder.record(
+            server_id=server_id, deployment_id=deployment_id, event_type=event.type, details=event.details
+        )
+        events.metric_recorded(metric)
+        _log(event.type, event.details, server_id, deployment_id, target)
+
+    return report
+
+
+def _log(
+    event_type: str, details: Mapping[str, Any], server_id: int, deployment_id: int, target: Reference
+) -> None:
+    message = MESSAGES.get(event_type)
+    if message is None:
+        return
+    if event_type == "push_succeeded" and details.get("attempt", 1) > 1:
+        message += " after retry"
+    level = logging.WARNING if event_type.endswith(("failed", "retry")) else logging.INFO
+    fields = {key: details[key] for key in FIELDS if key in details}
+    logger.log(
+        level,
+        message,
+        extra={
+            "server_id": server_id,
+            "deployment_id": deployment_id,
+            "registry_endpoint": target.endpoint,
+            "scopes": list(target.scopes),
+            **fields,
+        },
+    )

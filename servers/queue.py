@@ -1,0 +1,52 @@
+"""The queue of deployments: one place per server. A new request takes the place of one that still waits."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from servers import events
+from servers.errors import Conflict
+from servers.models import Deployment, Server
+from servers.models.server import DesiredState
+from servers.states import DeploymentStatus, Mode, ServerStatus, Trigger
+
+
+@transaction.atomic
+def add(
+    *, server: Server, by: User | None, trigger: Trigger, mode: Mode, based_on: Deployment | None = None
+) -> Deployment:
+    """Writes the row; whoever calls sends the message. Raises `Conflict`."""
+    locked = Server.objects.select_for_update().get(pk=server.pk)
+    if locked.desired_state == DesiredState.DELETED:
+        raise Conflict(f"{locked.name} is being deleted.")
+    base = _base(locked, mode, based_on)
+    _supersede(locked)
+    deployment = Deployment.objects.create(
+        server=locked,
+        number=(locked.deployments.aggregate(last=Max("number"))["last"] or 0) + 1,
+        trigger=trigger,
+        requested_by=by,
+        mode=mode,
+        based_on=base,
+    )
+    if not locked.deployments.filter(status=DeploymentStatus.RUNNING).exists():
+        Server.objects.move(locked.pk, ServerStatus.PENDING)
+    events.status_changed(locked.pk)
+    return deployment
+
+
+def _supersede(server: Server) -> None:
+    queued = server.deployments.filter(status=DeploymentStatus.QUEUED)
+    queued.update(status=DeploymentStatus.SUPERSEDED, finished_at=timezone.now())
+
+
+def _base(server: Server, mode: Mode, based_on: Deployment | None) -> Deployment | None:
+    base = based_on or server.current_deployment
+    if mode == Mode.SAME_DIGEST and not (base and base.can_start_again):
+        raise Conflict(
+            f"{server.name} has no built deployment to start again.", hint="Redeploy it with mode latest."
+        )
+    return base

@@ -1,0 +1,208 @@
+"""Rows against reality: closes what was lost, starts what should run, ends what should not."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from servers import events, housekeeping, queue, restarts, runs, timeline, wiring, workers
+from servers.errors import Conflict, UserError
+from servers.models import Deployment, Server
+from servers.models.server import DesiredState
+from servers.runtimes.base import RunStatus
+from servers.states import OPEN, DeploymentStatus, Mode, ServerStatus, Trigger
+
+logger = logging.getLogger(__name__)
+RESEND_AFTER = timedelta(seconds=10)
+MOST_CLAIMS = 3
+
+
+@dataclass
+class Due:
+    """What a pass found to do that takes longer than a look: ids, for whoever sends the messages."""
+
+    deployments: list[int] = field(default_factory=list)
+    servers: list[int] = field(default_factory=list)
+
+
+def look() -> Due:
+    """One pass over the rows. Quick: it polls, closes and queues, and leaves the slow work to actors."""
+    _close_lost()
+    for server in Server.objects.should_run().with_current():
+        _watch(server)
+    for server in restarts.due(Server.objects.should_run()).filter(current_deployment__run__isnull=True):
+        _start_again(server)
+    return Due(_deployments_to_send(), _servers_to_settle())
+
+
+def _close_lost() -> None:
+    since = timedelta(seconds=settings.ABANDONED_AFTER_SECONDS)
+    for deployment in Deployment.objects.lost(since, workers.is_gone):
+        logger.warning("deployment %s lost its worker %s", deployment, deployment.worker)
+        if deployment.claims < MOST_CLAIMS:
+            Deployment.objects.put_back(deployment)
+        else:
+            _give_up(deployment)
+
+
+def _give_up(deployment: Deployment) -> None:
+    message = (
+        f"The worker was lost {deployment.claims} times in a row. See the platform's log, then redeploy."
+    )
+    closed = Deployment.objects.move(
+        deployment.pk,
+        DeploymentStatus.FAILED,
+        finished_at=timezone.now(),
+        error=message,
+        error_kind="internal",
+    )
+    if closed:
+        Server.objects.move(deployment.server_id, ServerStatus.ERROR, error=message, error_kind="internal")
+        failure = {"number": deployment.number, "error": message, "error_kind": "internal"}
+        timeline.record(deployment.server_id, deployment.pk, "deploy_failed", failure)
+        events.status_changed(deployment.server_id)
+
+
+def _watch(server: Server) -> None:
+    current = server.current_deployment
+    if current is None or current.run is None:
+        return
+    try:
+        status = runs.poll(current)
+    except UserError as error:
+        _degrade(server, str(error))
+        return
+    if not status.alive:
+        _note_exit(server, current, status)
+    elif server.status == ServerStatus.DEGRADED and current.endpoint:
+        Server.objects.move(server.pk, ServerStatus.RUNNING, error="", error_kind="")
+        events.status_changed(server.pk)
+    else:
+        restarts.forget_failures(server)
+
+
+def _note_exit(server: Server, current: Deployment, status: RunStatus) -> None:
+    reason = status.reason or "The server is gone."
+    runs.stop(current, grace=0)
+    restarts.schedule(server)
+    server.refresh_from_db(fields=["restarts"])
+    if restarts.gave_up(server):
+        last = " ".join(runs.last_lines(current, 3))
+        message = f"{reason} It was restarted {server.restarts} times in a row. It wrote last: {last}"
+        Server.objects.move(server.pk, ServerStatus.ERROR, error=message, error_kind="runtime")
+        events.status_changed(server.pk)
+    else:
+        _degrade(server, f"{reason} It is being restarted.")
+
+
+def _degrade(server: Server, why: str) -> None:
+    if server.status == ServerStatus.DEGRADED and server.error == why:
+        return
+    Server.objects.move(server.pk, ServerStatus.DEGRADED, error=why, error_kind="runtime")
+    events.status_changed(server.pk)
+
+
+def _start_again(server: Server) -> None:
+    if server.deployments.filter(status__in=OPEN).exists():
+        return
+    try:
+        queue.add(server=server, by=None, trigger=Trigger.RECONCILER, mode=Mode.SAME_DIGEST)
+    except Conflict as error:
+        Server.objects.move(server.pk, ServerStatus.ERROR, error=str(error), error_kind="runtime")
+        Server.objects.filter(pk=server.pk).update(restarts=restarts.MOST_IN_A_ROW)
+
+
+def _deployments_to_send() -> list[int]:
+    due = list(Deployment.objects.due(RESEND_AFTER).values_list("pk", flat=True))
+    Deployment.objects.filter(pk__in=due).update(enqueued_at=timezone.now())
+    return due
+
+
+def _servers_to_settle() -> list[int]:
+    leftover = (
+        Deployment.objects.with_run().exclude(status__in=OPEN).select_related("server__current_deployment")
+    )
+    unwanted = {d.server_id for d in leftover if _is_over(d)}
+    waiting = Server.objects.should_not_run().filter(
+        status__in=[ServerStatus.STOPPING, ServerStatus.DELETING]
+    )
+    return sorted(unwanted | set(waiting.values_list("pk", flat=True)))
+
+
+def _is_over(deployment: Deployment) -> bool:
+    """Nothing should run for it any more, and the calls that it may still answer have had their time."""
+    server = deployment.server
+    if server.desired_state != DesiredState.RUNNING:
+        return True
+    current = server.current_deployment
+    if current is None or current.pk == deployment.pk:
+        return current is None
+    drained = timedelta(seconds=settings.DRAIN_SECONDS)
+    return not current.finished_at or timezone.now() - current.finished_at >= drained
+
+
+def settle(server_id: int) -> None:
+    """Brings one server to what is wanted: ends runs that are over, then stops or deletes it."""
+    server = Server.objects.with_current().filter(pk=server_id).first()
+    if server is None:
+        return
+    for deployment in server.deployments.with_run().exclude(status__in=OPEN):  # type: ignore[attr-defined]
+        if _is_over(deployment):
+            _end(server, deployment)
+    if (
+        server.desired_state != DesiredState.RUNNING
+        and not server.deployments.filter(status__in=OPEN).exists()
+    ):
+        _arrive(server)
+
+
+def _end(server: Server, deployment: Deployment) -> None:
+    about = {"number": deployment.number}
+    timeline.record(server.pk, deployment.pk, "stop_started", about)
+    try:
+        runs.stop(deployment)
+    except UserError as error:
+        failure = {**about, "error": str(error), "error_kind": error.kind}
+        timeline.record(server.pk, deployment.pk, "stop_failed", failure)
+        return
+    timeline.record(server.pk, deployment.pk, "stop_succeeded", about)
+
+
+def _arrive(server: Server) -> None:
+    if server.deployments.with_run().exists():  # type: ignore[attr-defined]
+        return
+    if server.desired_state == DesiredState.STOPPED:
+        Server.objects.move(server.pk, ServerStatus.STOPPED, error="", error_kind="")
+        events.status_changed(server.pk)
+    else:
+        housekeeping.remove_everything_of(server)
+        with transaction.atomic():
+            events.server_deleted(server)
+            server.delete()
+
+
+def sweep() -> None:
+    """Ends runs that no row knows: what a lost worker started and could not save."""
+    for name in wiring.runtimes_in_use():
+        runtime = wiring.runtime(name)
+        for stray in runtime.strays():
+            row = Deployment.objects.filter(pk=stray.deployment_id).first()
+            if row is None or (row.run is None and row.status not in OPEN):
+                logger.warning("ending a stray run of deployment %s on %s", stray.deployment_id, name)
+                runtime.stop(stray.handle, grace=0)
+
+
+def suspend() -> None:
+    """The platform stops: ends the runs that do not outlive it. They come back with the next start."""
+    for deployment in Deployment.objects.with_run().select_related("server"):
+        if not runs.runtime_of(deployment).outlives_platform:
+            runs.stop(deployment)
+
+
+def trim() -> None:
+    housekeeping.trim()

@@ -1,0 +1,102 @@
+"""A deployment's run: its saved handle, its output, its end."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+
+from django.conf import settings
+from django.db import transaction
+
+from servers import logbook, wiring
+from servers.errors import UserError
+from servers.models import Deployment, LogLine
+from servers.redaction import Redactor
+from servers.runtimes.base import Handle, RunStatus, Runtime
+
+logger = logging.getLogger(__name__)
+COLLECT_ROUNDS = 50
+
+
+def handle_of(deployment: Deployment) -> Handle:
+    return Handle(**deployment.run)
+
+
+def save(deployment: Deployment, handle: Handle) -> None:
+    deployment.run = {"runtime": handle.runtime, "endpoint": handle.endpoint, "data": dict(handle.data)}
+    deployment.output_cursor = ""
+    deployment.save(update_fields=["run", "output_cursor"])
+
+
+def runtime_of(deployment: Deployment) -> Runtime:
+    return wiring.runtime(deployment.runtime)
+
+
+def poll(deployment: Deployment) -> RunStatus:
+    return runtime_of(deployment).poll(handle_of(deployment))
+
+
+def collect(deployment: Deployment) -> None:
+    """Takes new output into the log. Of two that try at once, one does: the cursor is compared and set."""
+    redact = Redactor(secret.reveal() for secret in deployment.server.secrets.all())
+    for _ in range(COLLECT_ROUNDS):
+        cursor = deployment.output_cursor
+        lines, after = runtime_of(deployment).output(handle_of(deployment), cursor)
+        if after == cursor:
+            return
+        rows = [
+            LogLine(
+                server_id=deployment.server_id,
+                deployment_id=deployment.pk,
+                stream=line.stream,
+                at=line.at,
+                text=redact(line.text),
+            )
+            for line in lines
+        ]
+        with transaction.atomic():
+            mine = Deployment.objects.filter(pk=deployment.pk, output_cursor=cursor).update(
+                output_cursor=after
+            )
+            if not mine:
+                return
+            logbook.keep(deployment.server_id, rows)
+        deployment.output_cursor = after
+
+
+def last_lines(deployment: Deployment, count: int = 5) -> list[str]:
+    """What the server wrote last, for the sentence that says why it failed."""
+    lines = deployment.log_lines.filter(stream__in=["stdout", "stderr"]).order_by("-id")
+    return list(deque((text for text in lines.values_list("text", flat=True)[:count]), count))[::-1]
+
+
+def stop(deployment: Deployment, grace: float | None = None) -> None:
+    """Ends the run and forgets its handle; what it wrote last is kept. Safe to call again."""
+    if deployment.run is None:
+        return
+    Deployment.objects.filter(pk=deployment.pk).update(endpoint="")
+    seconds = settings.STOP_GRACE_SECONDS if grace is None else grace
+    try:
+        collect(deployment)
+    except UserError as error:
+        logger.warning("the last output of %s is lost: %s", deployment, error)
+    runtime_of(deployment).stop(handle_of(deployment), grace=seconds)
+    Deployment.objects.filter(pk=deployment.pk).update(run=None, endpoint="")
+    deployment.run, deployment.endpoint = None, ""
+
+
+def stop_strays(deployment: Deployment) -> None:
+    """Ends runs of this deployment that a lost worker started and could not save."""
+    runtime = runtime_of(deployment)
+    for stray in runtime.strays():
+        if stray.deployment_id == deployment.pk:
+            runtime.stop(stray.handle, grace=0)
+
+
+def collect_all() -> None:
+    """Takes new output of everything that runs into the log."""
+    for deployment in Deployment.objects.with_run().select_related("server"):
+        try:
+            collect(deployment)
+        except UserError as error:
+            logger.debug("no output of %s: %s", deployment, error)

@@ -1,0 +1,195 @@
+"""The steps of a deployment that every runtime shares. Each is safe to run again."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from django.conf import settings
+
+from servers import handshake, image_steps, runs, wiring
+from servers.builder import context, environment
+from servers.errors import RuntimeFault, SourceError
+from servers.handshake import ServerFacts
+from servers.leash import Leash
+from servers.models import Deployment, Server
+from servers.models.server import SecretPurpose
+from servers.runtimes.base import Handle, Limits, RunSpec, Runtime
+from servers.sources.base import BuildContext, ExistingImage, Fetched
+from servers.sources.recognise import recognise
+from servers.states import Mode, StepKind
+from servers.timeline import Timeline
+
+INHERITED = (
+    "runtime",
+    "revision",
+    "summary",
+    "images",
+    "image",
+    "digest",
+    "command",
+    "directory",
+    "platforms",
+)
+
+
+@dataclass
+class Job:
+    """What the steps of one deployment work on. `secrets` are the server's environment secrets by name."""
+
+    deployment: Deployment
+    server: Server
+    timeline: Timeline
+    leash: Leash
+    secrets: Mapping[str, str]
+
+    @property
+    def runtime_name(self) -> str:
+        """A deployment that starts what another built runs where that one did."""
+        base = self.deployment.based_on
+        if self.deployment.mode == Mode.SAME_DIGEST and base:
+            return base.runtime
+        return wiring.runtime_name_for(self.server)
+
+    @property
+    def runtime(self) -> Runtime:
+        return wiring.runtime(self.deployment.runtime)
+
+    @property
+    def work(self) -> Path:
+        """Scratch space, gone when the deployment is over."""
+        return Path(settings.DATA_DIR) / "work" / str(self.deployment.pk)
+
+    @property
+    def directory(self) -> Path:
+        return wiring.runs_directory() / str(self.server.pk) / str(self.deployment.number)
+
+    def keep(self, **facts: object) -> None:
+        """Writes what a step found out to the deployment's row."""
+        for name, value in facts.items():
+            setattr(self.deployment, name, value)
+        self.deployment.save(update_fields=list(facts))
+
+
+def secrets_of(server: Server) -> dict[str, str]:
+    return {s.name: s.reveal() for s in server.secrets.filter(purpose=SecretPurpose.ENVIRONMENT)}
+
+
+def take_over(job: Job) -> None:
+    """Nothing is built: the deployment starts what `based_on` built."""
+    base = job.deployment.based_on
+    if base is None or not base.can_start_again:
+        raise SourceError("What the earlier deployment built is gone.", hint="Redeploy with mode latest.")
+    job.keep(**{name: getattr(base, name) for name in INHERITED})
+
+
+def fetch(job: Job) -> Fetched:
+    base = job.deployment.based_on
+    pinned = base.revision if base and job.deployment.mode in (Mode.REBUILD, Mode.NO_CACHE) else ""
+    with job.timeline.step(StepKind.CLONE) as step:
+        into = job.work / "source"
+        with context.filling(into):
+            fetched = wiring.source_of(job.server, pinned).fetch(into, leash=job.leash, log=step.line)
+        summary = (job.server.source.get("filename") or getattr(fetched, "summary", ""))[:300]
+        job.keep(revision=fetched.revision, summary=summary)
+        step.details.update(revision=fetched.revision, summary=summary)
+    return fetched
+
+
+def make_image(job: Job, fetched: Fetched) -> None:
+    image_steps.make(job, fetched)
+
+
+def make_environment(job: Job, fetched: Fetched) -> None:
+    """Installs the source into a directory of its own, for the process runtime."""
+    if isinstance(fetched, ExistingImage):
+        raise RuntimeFault(
+            "An image cannot run as a local process.",
+            hint="Set CONTAINER_RUNTIME=docker, or the runtime of this server to docker.",
+        )
+    with job.timeline.step(StepKind.BUILD) as step:
+        recipe = recognise(fetched, command=command_of(job.server, fetched), images=False)
+        shutil.rmtree(job.directory, ignore_errors=True)
+        job.keep(directory=str(job.directory))
+        leash = job.leash.within(settings.BUILD_TIMEOUT, "build")
+        command = environment.install(
+            recipe, fetched, job.directory, settings=wiring.build_settings(), leash=leash, log=step.line
+        )
+        job.keep(command=list(command))
+
+
+def command_of(server: Server, fetched: BuildContext) -> tuple[str, ...]:
+    return tuple(server.command) or fetched.command
+
+
+def start(job: Job) -> Handle:
+    with job.timeline.step(StepKind.START) as step:
+        leash = job.leash.within(settings.HEALTH_TIMEOUT, "start")
+        handle = job.runtime.start(_run_spec(job), leash=leash, log=step.line)
+        runs.save(job.deployment, handle)
+        step.details.update(runtime=handle.runtime)
+    return handle
+
+
+def _run_spec(job: Job) -> RunSpec:
+    server, deployment = job.server, job.deployment
+    return RunSpec(
+        server_id=server.pk,
+        slug=server.slug,
+        deployment_id=deployment.pk,
+        number=deployment.number,
+        transport=server.transport,  # type: ignore[arg-type]
+        port=server.port,
+        path=server.path,
+        environment={**server.environment, **job.secrets},
+        limits=Limits(server.cpu, server.memory_mb, server.pids),
+        image=deployment.image,
+        platform=wiring.native_platform() if deployment.image else "",
+        command=tuple(deployment.command),
+        directory=Path(deployment.directory) if deployment.directory else None,
+    )
+
+
+def check_health(job: Job, handle: Handle) -> ServerFacts:
+    """Healthy means that an MCP handshake answered, not that a process exists."""
+    with job.timeline.step(StepKind.HEALTH) as step:
+        leash = job.leash.within(settings.HEALTH_TIMEOUT, "health check")
+        try:
+            facts = handshake.wait_healthy(
+                handle.endpoint, leash=leash, alive=lambda: job.runtime.poll(handle)
+            )
+        except RuntimeFault as error:
+            raise _with_last_lines(job, error) from error
+        finally:
+            runs.collect(job.deployment)
+        job.keep(facts=asdict(facts))
+        step.details.update(era=facts.era, protocol_versions=list(facts.protocol_versions))
+    return facts
+
+
+def _with_last_lines(job: Job, error: RuntimeFault) -> RuntimeFault:
+    runs.collect(job.deployment)
+    lines = runs.last_lines(job.deployment)
+    said = " It wrote last: " + " ⏎ ".join(lines) if lines else " It wrote nothing."
+    return RuntimeFault(error.message + said, hint=error.hint, permanent=error.permanent)
+
+
+def discover(job: Job, handle: Handle, facts: ServerFacts) -> None:
+    with job.timeline.step(StepKind.DISCOVER) as step:
+        leash = job.leash.within(settings.HEALTH_TIMEOUT, "discovery")
+        found = handshake.discover(handle.endpoint, facts, leash=leash)
+        job.keep(discovery=asdict(found))
+        step.details.update(
+            tools=len(found.tools), prompts=len(found.prompts), resources=len(found.resources)
+        )
+
+
+def discard(job: Job) -> None:
+    """Removes what a deployment that failed has made."""
+    if job.deployment.mode == Mode.SAME_DIGEST:
+        return
+    shutil.rmtree(job.directory, ignore_errors=True)
+    image_steps.remove_local_images(job.deployment)
+    job.keep(directory="", image="")

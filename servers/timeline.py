@@ -1,0 +1,114 @@
+"""What a deployment leaves behind as it goes: steps, metrics, log lines. One place writes all three."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from django.utils import timezone
+
+from metrics import recorder
+from servers import events
+from servers.errors import Cancelled, UserError
+from servers.logbook import Logbook
+from servers.models import Deployment, Server, Step
+from servers.models.log import LogStream
+from servers.states import STATUS_OF_STEP, StepKind, StepStatus
+
+logger = logging.getLogger("deployment")
+# These steps' events come from the registry library, under the contract's own names.
+SPEAKS_FOR_ITSELF = {StepKind.PUSH, StepKind.PUBLISH}
+
+
+class StepInProgress:
+    """What the body of a step may touch: its details and its log lines."""
+
+    def __init__(self, row: Step, logbook: Logbook) -> None:
+        self.row, self._logbook = row, logbook
+        self.details: dict[str, Any] = {}
+
+    def line(self, text: str) -> None:
+        self._logbook.write(text, LogStream.BUILD, self.row.pk)
+
+
+class Timeline:
+    def __init__(self, deployment: Deployment, logbook: Logbook) -> None:
+        self.deployment, self.logbook = deployment, logbook
+
+    def event(self, event_type: str, details: Mapping[str, Any] | None = None) -> None:
+        """Records one metric of this deployment and announces it."""
+        record(self.deployment.server_id, self.deployment.pk, event_type, details or {})
+
+    def say(self, text: str) -> None:
+        """A sentence of the platform's own in the deployment's log."""
+        self.logbook.write(text, LogStream.PLATFORM)
+
+    @contextmanager
+    def step(self, kind: StepKind, platform: str = "") -> Iterator[StepInProgress]:
+        """Runs the block as one step: its row, its events and its outcome. Errors pass through."""
+        self._move_server(kind)
+        row, _ = Step.objects.update_or_create(
+            deployment=self.deployment,
+            kind=kind,
+            platform=platform,
+            defaults={
+                "status": StepStatus.RUNNING, "started_at": timezone.now(), "finished_at": None,
+                "error": "", "error_kind": "", "details": {},
+            },
+        )  # fmt: skip
+        step = StepInProgress(row, self.logbook)
+        self._step_event(row, "started", {})
+        try:
+            yield step
+        except BaseException as error:
+            self._end(step, *_outcome_of(error, self.logbook.redact))
+            raise
+        self._end(step, StepStatus.SUCCEEDED, {})
+
+    def _move_server(self, kind: StepKind) -> None:
+        if not Server.objects.move(self.deployment.server_id, STATUS_OF_STEP[kind]):
+            raise Cancelled("The server was stopped or deleted meanwhile.")
+        events.status_changed(self.deployment.server_id)
+
+    def _end(self, step: StepInProgress, status: StepStatus, failure: Mapping[str, str]) -> None:
+        row = step.row
+        row.status, row.finished_at = status, timezone.now()
+        row.error, row.error_kind = failure.get("error", ""), failure.get("error_kind", "")
+        row.details = step.details
+        row.save(update_fields=["status", "finished_at", "error", "error_kind", "details"])
+        word = "succeeded" if status == StepStatus.SUCCEEDED else "failed"
+        duration = int((row.finished_at - row.started_at).total_seconds() * 1000)
+        self._step_event(row, word, {**step.details, **failure, "duration_ms": duration})
+
+    def _step_event(self, row: Step, word: str, details: Mapping[str, Any]) -> None:
+        if StepKind(row.kind) not in SPEAKS_FOR_ITSELF:
+            platform = {"platform": row.platform} if row.platform else {}
+            self.event(f"{row.kind}_{word}", {**platform, **details})
+
+
+def record(server_id: int, deployment_id: int | None, event_type: str, details: Mapping[str, Any]) -> None:
+    """Records one metric, announces it and logs it."""
+    metric = recorder.record(
+        server_id=server_id, deployment_id=deployment_id, event_type=event_type, details=details
+    )
+    events.metric_recorded(metric)
+    level = logging.WARNING if event_type.endswith("_failed") else logging.INFO
+    shown = {key: value for key, value in details.items() if isinstance(value, (str, int, float, bool))}
+    logger.log(
+        level,
+        event_type.replace("_", " "),
+        extra={"server_id": server_id, "deployment_id": deployment_id, **shown},
+    )
+
+
+def _outcome_of(error: BaseException, redact: Any) -> tuple[StepStatus, dict[str, str]]:
+    if isinstance(error, Cancelled):
+        return StepStatus.CANCELLED, {"error": redact(str(error)), "error_kind": error.kind}
+    if isinstance(error, UserError):
+        return StepStatus.FAILED, {"error": redact(str(error)), "error_kind": error.kind}
+    return StepStatus.FAILED, {
+        "error": "An internal error; the platform's log has it.",
+        "error_kind": "internal",
+    }

@@ -1,0 +1,114 @@
+"""Uploaded archives, kept under their content's name in DATA_DIR/uploads/<server id>/."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from django.conf import settings
+
+from servers import services
+from servers.errors import Invalid
+from servers.models import Server
+from servers.models.server import SourceKind
+
+ENDINGS = {".tar.gz": "tar.gz", ".tgz": "tar.gz", ".tar": "tar", ".zip": "zip"}
+
+
+class TooLarge(Invalid):
+    """More bytes than UPLOAD_MAX_BYTES (HTTP 413)."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """Bytes that have arrived, not yet anybody's: `keep` gives them to a server."""
+
+    path: Path
+    filename: str
+    sha256: str
+    size: int
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """What `Server.source` holds: `archive` is a file name in the server's own directory."""
+        name = f"{self.sha256}.{_ending(self.filename)}"
+        return {"archive": name, "filename": self.filename, "sha256": self.sha256, "size": self.size}
+
+    def keep(self, server_id: int) -> None:
+        target = directory(server_id)
+        target.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.replace(self.path, target / self.source["archive"])
+
+
+@contextmanager
+def received(chunks: Iterable[bytes], filename: str) -> Iterator[Archive]:
+    """The archive on disk; gone at the end of the block unless it was kept. Raises `Invalid`, `TooLarge`."""
+    filename = Path(filename).name[-200:]
+    _ending(filename)
+    incoming = _root() / "incoming"
+    incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with tempfile.NamedTemporaryFile(dir=incoming, delete=False) as file:
+        path = Path(file.name)
+        try:
+            sha256, size = _write(chunks, file)
+            file.close()
+            yield Archive(path, filename, sha256, size)
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def attach(*, server: Server, archive: Archive) -> Server:
+    """Makes the archive the server's source; what runs stays as it is until the next deployment."""
+    archive.keep(server.pk)
+    fields = {"source_kind": SourceKind.UPLOAD, "source": archive.source}
+    return services.update_server(server=server, fields=fields)
+
+
+def directory(server_id: int) -> Path:
+    return _root() / str(server_id)
+
+
+def path_of(server: Server) -> Path:
+    """Where the archive of an upload source lies."""
+    return directory(server.pk) / Path(server.source["archive"]).name
+
+
+def remove(server_id: int) -> None:
+    """Takes every archive of a server away."""
+    shutil.rmtree(directory(server_id), ignore_errors=True)
+
+
+def too_large() -> TooLarge:
+    limit = settings.UPLOAD_MAX_BYTES
+    return TooLarge(f"The archive is larger than UPLOAD_MAX_BYTES allows: {limit} bytes.", field="archive")
+
+
+def _root() -> Path:
+    return Path(settings.DATA_DIR) / "uploads"
+
+
+def _write(chunks: Iterable[bytes], file: IO[bytes]) -> tuple[str, int]:
+    digest, size = hashlib.sha256(), 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > settings.UPLOAD_MAX_BYTES:
+            raise too_large()
+        digest.update(chunk)
+        file.write(chunk)
+    if not size:
+        raise Invalid("The archive is empty.", field="archive")
+    return digest.hexdigest(), size
+
+
+def _ending(filename: str) -> str:
+    for suffix, ending in ENDINGS.items():
+        if filename.lower().endswith(suffix):
+            return ending
+    raise Invalid("Upload an archive that ends in .tar.gz, .tgz, .tar or .zip.", field="archive")

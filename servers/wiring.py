@@ -1,0 +1,175 @@
+"""Makes the adapters (runtimes, builder, registry, sources) out of settings and rows. Cached per process."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from django.conf import settings
+
+import bridge
+from registry.client import RegistryClient
+from registry.credentials import CredentialStore
+from registry.errors import RegistryError
+from registry.reference import InvalidReference, Reference
+from servers.builder import emulation
+from servers.builder.base import BuildSettings
+from servers.builder.buildkit import Builder, find_builder
+from servers.errors import RuntimeFault, SourceError, UserError
+from servers.models import Server
+from servers.models.server import SecretPurpose, SourceKind
+from servers.runtimes.base import Runtime
+from servers.runtimes.docker import DockerRuntime
+from servers.runtimes.process import ProcessRuntime
+from servers.sources.base import Source
+from servers.sources.git import GitSource
+from servers.sources.image import ImageSource
+from servers.sources.package import PackageSource
+from servers.sources.upload import ArchiveSource
+
+BRIDGE = Path(bridge.__file__).parent
+DEFAULT_ENGINE = "unix:///var/run/docker.sock"
+GIT_TOKEN = "GIT_TOKEN"  # noqa: S105  (the name of the secret)
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+
+
+def engine_url() -> str:
+    return settings.DOCKER_HOST or DEFAULT_ENGINE
+
+
+def runs_directory() -> Path:
+    return Path(settings.DATA_DIR) / "runs"
+
+
+@functools.cache
+def runtime(name: str) -> Runtime:
+    """The runtime of that name. Raises `RuntimeFault` for one that this platform does not have."""
+    if name == "process":
+        return ProcessRuntime(runs_directory(), BRIDGE)
+    if name == "docker":
+        return DockerRuntime(
+            engine_url(), network=settings.DOCKER_NETWORK, instance=settings.INSTANCE, auth=registry_auth
+        )
+    raise RuntimeFault(f"There is no runtime “{name}” here.", hint="Use process or docker.")
+
+
+def runtimes_in_use() -> list[str]:
+    return ["process", "docker"] if default_runtime() == "docker" else ["process"]
+
+
+@functools.cache
+def default_runtime() -> str:
+    """CONTAINER_RUNTIME; `auto` is docker where an engine answers and a CLI can build, else process."""
+    if settings.CONTAINER_RUNTIME != "auto":
+        return str(settings.CONTAINER_RUNTIME)
+    usable = DockerRuntime(engine_url(), instance=settings.INSTANCE).capability().found
+    return "docker" if usable and builder().capability().found else "process"
+
+
+def runtime_name_for(server: Server) -> str:
+    return server.runtime or default_runtime()
+
+
+@functools.cache
+def builder() -> Builder:
+    return find_builder(engine_url())
+
+
+def native_platform() -> str:
+    return f"linux/{emulation.engine_architecture(engine_url())}"
+
+
+@functools.cache
+def build_settings() -> BuildSettings:
+    auth = settings.REGISTRY_AUTH_DOCKERCONFIG
+    return BuildSettings(
+        docker_host=engine_url(),
+        python_image=settings.BASE_IMAGE_PYTHON,
+        node_image=settings.BASE_IMAGE_NODE,
+        pip_index_url=settings.BUILD_PIP_INDEX_URL,
+        npm_registry=settings.BUILD_NPM_REGISTRY,
+        ca_bundle=settings.BUILD_CA_BUNDLE,
+        proxies={name: value for name in PROXIES if (value := os.environ.get(name, ""))},
+        timeout=settings.BUILD_TIMEOUT,
+        docker_config=auth.parent if auth and auth.name == "config.json" else None,
+        cache=Path(settings.DATA_DIR) / "cache",
+    )
+
+
+@functools.cache
+def credentials() -> CredentialStore:
+    return CredentialStore(settings.REGISTRY_AUTH_DOCKERCONFIG)
+
+
+@functools.cache
+def registry_client(host: str) -> RegistryClient:
+    return RegistryClient(
+        host,
+        credentials=credentials(),
+        insecure=host in settings.REGISTRY_INSECURE,
+        ca_bundle=settings.REGISTRY_CA_BUNDLE,
+    )
+
+
+def registry_auth(host: str) -> dict[str, str] | None:
+    """What the engine is told for a pull from `host`; None for anonymous."""
+    credential = credentials().for_host(host)
+    return None if credential.anonymous else credential.engine_auth(host)
+
+
+def target_of(server: Server, tag: str) -> Reference:
+    """Where images of a server go: REGISTRY is `host[:port][/prefix]`."""
+    host, _, prefix = settings.REGISTRY.partition("/")
+    return Reference(host, f"{prefix}/{server.slug}".lstrip("/"), tag)
+
+
+@contextmanager
+def registry_faults() -> Iterator[None]:
+    """Turns the registry library's errors into ones that a user can be told."""
+    try:
+        yield
+    except RegistryError as error:
+        raise UserError(str(error), kind=error.kind, permanent=error.permanent) from error
+
+
+def source_of(server: Server, revision: str = "") -> Source:
+    """The source of a server, pinned to `revision` of an earlier deployment where one is given."""
+    about = server.source
+    if server.source_kind == SourceKind.GIT:
+        token = server.secrets.filter(purpose=SecretPurpose.SOURCE, name=GIT_TOKEN).first()
+        return GitSource(
+            url=about["url"],
+            ref=revision or about.get("ref", ""),
+            subdirectory=about.get("subdirectory", ""),
+            token=token.reveal() if token else "",
+            protocols=tuple(settings.GIT_PROTOCOLS),
+        )
+    if server.source_kind == SourceKind.UPLOAD:
+        return ArchiveSource(Path(about["archive"]))
+    if server.source_kind == SourceKind.IMAGE:
+        return ImageSource(_pinned(about["reference"], revision), _digest_of)
+    version = revision.partition("==")[2] or about.get("version", "")
+    return PackageSource(
+        about["ecosystem"],
+        about["name"],
+        version,
+        about.get("command", ""),
+        tuple(about.get("arguments", ())),
+        build_settings(),
+    )
+
+
+def _pinned(reference: str, digest: str) -> str:
+    return str(Reference.parse(reference).with_digest(digest)) if digest else reference
+
+
+def _digest_of(reference: str) -> str:
+    try:
+        wanted = Reference.parse(reference)
+    except InvalidReference as error:
+        raise SourceError(str(error)) from None
+    with registry_faults():
+        return registry_client(wanted.host).resolve(wanted)[0]
