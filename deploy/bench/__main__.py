@@ -48,7 +48,7 @@ def _prepare() -> int:
 
 def _run_with(services: list[str], command: list[str]) -> int:
     with Workspace() as workspace:
-        settings = {}
+        settings: dict[str, str] = {}
         for service in services:
             settings |= _provide(service, workspace)
         return _run(command, settings)

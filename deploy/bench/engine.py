@@ -24,9 +24,10 @@ _DELETE_LINKS = '"$0" -br -4 addr show to "$1" | cut -d" " -f1 | xargs -r -n1 "$
 
 @dataclass(frozen=True)
 class Engine:
-    """A running engine; `host` is its DOCKER_HOST."""
+    """A running engine; `host` is its DOCKER_HOST, `network` what all its containers' addresses lie in."""
 
     host: str
+    network: IPv4Network
     daemon: Daemon
     workspace: Workspace
 
@@ -44,7 +45,7 @@ def start_engine(workspace: Workspace) -> Engine:
         ready=lambda: _answers(host),
         seconds=60,
     )
-    return Engine(host, daemon, workspace)
+    return Engine(host, pool, daemon, workspace)
 
 
 def _arguments(home: Path, host: str, bridge: str, pool: IPv4Network, token: str) -> list[str]:

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -33,7 +34,9 @@ class Workspace:
 
     def __init__(self) -> None:
         sweep()
-        self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
+        # The name serves as a containerd namespace too, which takes fewer characters than mkdtemp gives.
+        self.path = Path(tempfile.gettempdir()) / f"{PREFIX}{secrets.token_hex(4)}"
+        self.path.mkdir()
         self.path.chmod(0o711)  # PostgreSQL runs as another user inside
         self._lock = _hold_lock(self.path)
         self._daemons: list[Daemon] = []

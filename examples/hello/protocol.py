@@ -314,7 +314,9 @@ def _named(items: list[Any], key: str, params: Json, code: int) -> Any:
 
 def _meta(message: Json) -> Json:
     params = message.get("params")
-    meta: Json = params["_meta"] if isinstance(params, dict) and isinstance(params.get("_meta"), dict) else {}
+    if not isinstance(params, dict) or not isinstance(params.get("_meta"), dict):
+        return {}
+    meta: Json = params["_meta"]
     return meta
 
 

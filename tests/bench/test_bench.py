@@ -33,12 +33,13 @@ def left_over(name: str) -> list[str]:
     return [*processes, *mounts, *directories]
 
 
-def network() -> set[str]:
-    """The machine's links and packet filter rules that an engine of the bench makes."""
-    links = subprocess.run(["ip", "-br", "link"], check=True, capture_output=True, text=True).stdout
+def traces_of(network: str) -> str:
+    """Links and packet filter rules for the addresses of an engine."""
+    links = subprocess.run(
+        ["ip", "-br", "-4", "addr", "show", "to", network], check=True, capture_output=True, text=True
+    ).stdout
     rules = subprocess.run(["iptables-save"], check=True, capture_output=True, text=True).stdout
-    kept = (line.split()[0] for line in links.splitlines() if line.startswith(("mcphost", "br-")))
-    return {*kept, *(line for line in rules.splitlines() if line.startswith("-A") and "172." in line)}
+    return links + "".join(line for line in rules.splitlines() if network in line)
 
 
 def run_container(host: str, image: str) -> docker.models.containers.Container:
@@ -54,35 +55,35 @@ def run_container(host: str, image: str) -> docker.models.containers.Container:
 
 
 def test_an_engine_leaves_nothing_behind(base_images: dict[str, str]) -> None:
-    before = network()
     with Workspace() as own:
         engine = start_engine(own)
         container = run_container(engine.host, base_images["busybox"])
         container.reload()
         assert container.status == "running"
-        assert network() > before
+        assert traces_of(str(engine.network)) != ""
     assert left_over(own.path.name) == []
-    assert network() == before
+    assert traces_of(str(engine.network)) == ""
     assert not own.path.exists()
 
 
 def test_a_run_that_was_killed_is_swept_by_the_next(base_images: dict[str, str]) -> None:
-    before = network()
     script = f"""
 import os, signal
 from deploy.bench.engine import start_engine
 from deploy.bench.workspace import Workspace
 from tests.bench.test_bench import run_container
 own = Workspace()
-run_container(start_engine(own).host, {base_images["busybox"]!r})
-print(own.path.name, flush=True)
+engine = start_engine(own)
+run_container(engine.host, {base_images["busybox"]!r})
+print(own.path.name, engine.network, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     killed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
+    name, network = killed.stdout.split()
     workspace.sweep()
-    assert left_over(killed.stdout.strip()) == []
-    assert network() == before
+    assert left_over(name) == []
+    assert traces_of(network) == ""
 
 
 def test_two_engines_run_side_by_side(docker_host: str, base_images: dict[str, str]) -> None:
