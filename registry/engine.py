@@ -90,7 +90,7 @@ class PushStream:
             if item is None:
                 return
             if isinstance(item, BaseException):
-                raise _sorted(item) from item
+                raise sort_fault(item) from item
             yield item
 
     def stop(self) -> None:
@@ -191,7 +191,8 @@ def _error_text(message: Message) -> str:
     return str(text or message.get("error") or "The engine gave no reason.")
 
 
-def _sorted(fault: BaseException) -> RegistryError:
+def sort_fault(fault: BaseException) -> RegistryError:
+    """What the engine, or the way to it, threw: sorted like what it says in its stream."""
     if isinstance(fault, APIError):
         return from_engine(_explanation(fault))
     if isinstance(fault, _FAULTS):

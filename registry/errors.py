@@ -243,10 +243,12 @@ def _causes(fault: BaseException) -> Iterable[BaseException]:
 _SECRETS = (
     (re.compile(r"(?<=://)[^/\s:@]+:[^/\s@]+@"), ""),
     (re.compile(r"\beyJ[\w-]+\.[\w-]*(?:\.[\w-]*)?"), "[redacted]"),
-    (re.compile(r"\b(Basic|Bearer) +[\w.~+/=-]{6,}", re.IGNORECASE), r"\1 [redacted]"),
+    (re.compile(r"(authorization[\"']?\s*[=:]\s*[\"']?\w+ +)[^\s\"']+", re.IGNORECASE), r"\1[redacted]"),
+    (re.compile(r"\b(Basic|Bearer) +(?=\S*[\d+/=])[\w.~+/=-]{6,}", re.IGNORECASE), r"\1 [redacted]"),
     (
         re.compile(
-            r"((?:password|passwd|secret|token|signature|credential|authorization|_state)[\"']?\s*[=:]\s*[\"']?)"
+            r"((?:password|passwd|secret|token|signature|credential|_state)"
+            r"(?:\s*=\s*[\"']?|[\"']\s*:\s*[\"']|\s*:\s*(?=\S*\d)))"
             r"(?!\[redacted\])[\w.~+/=%-]{8,}",
             re.IGNORECASE,
         ),

@@ -45,7 +45,9 @@ class Reference:
     @classmethod
     def parse(cls, text: str) -> Reference:
         """Reads a reference; one without a host belongs to Docker Hub. Raises `InvalidReference`."""
-        name, _, digest = text.strip().partition("@")
+        name, at, digest = text.strip().partition("@")
+        if (at and not digest) or name.endswith(":"):
+            raise InvalidReference(f"{text!r} lacks what its last sign announces.")
         name, tag = _split_tag(name)
         host, repository = _split_host(name)
         return cls(host, repository, tag, digest)

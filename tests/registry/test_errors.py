@@ -1,0 +1,258 @@
+"""What engines and registries said under real faults, and how each of it is to be understood."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import requests
+import urllib3
+
+from registry.engine import PushLog, sort_fault
+from registry.errors import RegistryError, from_engine, from_response, read_retry_after, redact, unreachable
+
+FIXTURES = Path(__file__).parent / "fixtures"
+CLASSIC, CONTAINERD = ("engine-20.10", "engine-26.1"), ("engine-26.1-containerd",)
+EVERYWHERE = (*CLASSIC, *CONTAINERD)
+
+
+class Expected(NamedTuple):
+    why: str
+    kind: str = "pushed"
+    permanent: bool = False
+
+
+PUSHED = Expected("the engine got over it by itself")
+REJECTED = Expected("the credential is rejected: a refresh may help", "auth_expired")
+BUSY = Expected("the registry says that it is overloaded: it may pass", "remote")
+BROKEN = Expected("the registry had an inner error: it may pass", "remote")
+CUT = Expected("the connection broke: the next may hold", "push")
+DENIED = Expected("the account is known but may not push: nothing that we do changes it", "remote", True)
+TOO_LARGE = Expected("the registry takes no such large layer, now or later", "remote", True)
+NO_IMAGE = Expected("the engine holds no image of this name", "tag", True)
+BAD_NAME = Expected("the engine takes no such name", "tag", True)
+
+# What the containerd store does otherwise: it does not ping, sends a blob with one PUT and no PATCH, tries
+# once more after a 429, and asks its token server again in the middle of a push.
+BY_CASE: dict[str, dict[tuple[str, ...], Expected]] = {
+    "401-midway-put": {CLASSIC: REJECTED},
+    "413-patch": {CLASSIC: TOO_LARGE, CONTAINERD: PUSHED},
+    "429-manifest": {EVERYWHERE: BUSY},
+    "429-ping": {EVERYWHERE: PUSHED},
+    "429-post": {EVERYWHERE: BUSY},
+    "429-post-once": {CLASSIC: BUSY, CONTAINERD: PUSHED},
+    "500-manifest": {EVERYWHERE: BROKEN},
+    "500-ping": {EVERYWHERE: PUSHED},
+    "500-plain-manifest": {EVERYWHERE: BROKEN},
+    "500-post-upload": {EVERYWHERE: BROKEN},
+    "500-put-blob": {EVERYWHERE: BROKEN},
+    "eof-ping": {CLASSIC: CUT, CONTAINERD: PUSHED},
+    "hang-patch-client-timeout": {CLASSIC: Expected("the engine fell silent: it may pass", "push")},
+    "hang-ping": {CLASSIC: CUT, CONTAINERD: PUSHED},
+    "htpasswd-none": {EVERYWHERE: REJECTED},
+    "htpasswd-wrong": {EVERYWHERE: REJECTED},
+    "identitytoken-unknown": {EVERYWHERE: REJECTED},
+    "invalid-name": {EVERYWHERE: BAD_NAME},
+    "no-such-image": {EVERYWHERE: NO_IMAGE},
+    "ok-again-layer-exists": {EVERYWHERE: PUSHED},
+    "ok-htpasswd": {EVERYWHERE: PUSHED},
+    "ok-token": {EVERYWHERE: PUSHED},
+    "refused": {EVERYWHERE: CUT},
+    "reset-manifest": {EVERYWHERE: CUT},
+    "reset-once-patch": {EVERYWHERE: PUSHED},
+    "reset-patch": {CLASSIC: CUT},
+    "reset-ping": {CLASSIC: CUT, CONTAINERD: PUSHED},
+    "reset-put": {CONTAINERD: CUT},
+    "token-denied-scope": {EVERYWHERE: DENIED},
+    "token-expired-jwt": {EVERYWHERE: REJECTED},
+    "token-none": {EVERYWHERE: REJECTED},
+    "token-refreshed-midway": {EVERYWHERE: PUSHED},
+    "token-revoked-midway": {CLASSIC: REJECTED, CONTAINERD: PUSHED},
+    "token-server-429": {EVERYWHERE: BUSY},
+    "token-server-500": {EVERYWHERE: BROKEN},
+    "token-wrong": {EVERYWHERE: REJECTED},
+}
+
+
+def _expected(path: Path) -> Expected:
+    by_engine = BY_CASE[path.stem.removeprefix("push-")]
+    return next(expected for engines, expected in by_engine.items() if path.parent.name in engines)
+
+
+def _captured() -> list[Path]:
+    return sorted(FIXTURES.glob("*/push-*.jsonl"))
+
+
+def _replay(path: Path) -> PushLog:
+    log = PushLog(line=lambda _: None, progress=None)
+    for text in path.read_text().splitlines():
+        message = json.loads(text)
+        if message.get("_raised"):
+            raise _as_raised(message["_raised"])
+        log.take(message)
+    return log
+
+
+def _as_raised(text: str) -> RegistryError:
+    if "ReadTimeoutError" in text:
+        pool = urllib3.HTTPConnectionPool("localhost")
+        return sort_fault(urllib3.exceptions.ReadTimeoutError(pool, "/", "Read timed out."))
+    explanation = re.search(r'\("(.*)"\)$', text)
+    assert explanation
+    return from_engine(explanation[1])
+
+
+@pytest.mark.parametrize("path", _captured(), ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_captured_push_streams(path: Path) -> None:
+    expected = _expected(path)
+    if expected.kind == "pushed":
+        assert re.fullmatch(r"sha256:[0-9a-f]{64}", _replay(path).digest), expected.why
+        return
+    with pytest.raises(RegistryError) as raised:
+        _replay(path)
+    assert (raised.value.kind, raised.value.permanent) == (expected.kind, expected.permanent), expected.why
+    assert raised.value.auth_expired == (expected.kind == "auth_expired")
+
+
+def test_every_expectation_has_its_capture() -> None:
+    assert {path.stem.removeprefix("push-") for path in _captured()} == set(BY_CASE)
+
+
+def test_engine_retries_become_one_line_for_each_countdown() -> None:
+    lines: list[str] = []
+    log = PushLog(line=lines.append, progress=None)
+    for text in (FIXTURES / "engine-20.10/push-reset-once-patch.jsonl").read_text().splitlines():
+        log.take(json.loads(text))
+    assert lines == ["54a76d324573: Retrying in 5 seconds"]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "permanent"),
+    [
+        (
+            "denied: Your authorization token has expired. Reauthenticate and try again.",
+            "auth_expired",
+            False,
+        ),
+        ("unauthorized: project acme not found", "auth_expired", False),
+        ("denied: permission_denied: write_package", "remote", True),
+        ("name unknown: repository name not known to registry", "remote", True),
+        ("manifest invalid: manifest invalid", "remote", True),
+        ("manifest blob unknown: blob unknown to registry", "remote", False),
+        ("blob upload unknown: blob upload unknown to registry", "remote", False),
+        ("unavailable: try later", "remote", False),
+        ("unknown: unknown error", "remote", False),
+        ("write /var/lib/registry/x: no space left on device", "remote", True),
+        ("quota exceeded for project", "remote", True),
+        ('Get "https://r.example/v2/": x509: certificate signed by unknown authority', "push", True),
+        ('Get "https://r.example/v2/": http: server gave HTTP response to HTTPS client', "push", True),
+        ('Get "https://r.example/v2/": dial tcp: lookup r.example: no such host', "push", False),
+        ('Get "https://r.example/v2/": net/http: TLS handshake timeout', "push", False),
+        ('Patch "https://r.example/v2/": write: broken pipe', "push", False),
+        ("unexpected EOF", "push", False),
+        ("the cat sat on the router", "remote", True),
+    ],
+)
+def test_engine_text(text: str, kind: str, permanent: bool) -> None:
+    error = from_engine(text)
+    assert (error.kind, error.permanent, error.message) == (kind, permanent, text)
+
+
+@pytest.mark.parametrize("name", ["unauthorized", "denied", "eof", "v500", "429-proxy", "quota", "timeout"])
+def test_names_in_addresses_say_nothing(name: str) -> None:
+    """The reason counts, not what somebody called a repository."""
+    text = f'Put "https://r.example:5000/v2/{name}/manifests/{name}": the cat sat on r.example:5000/{name}'
+    assert (from_engine(text).kind, from_engine(text).permanent) == ("remote", True)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "permanent"),
+    [
+        (
+            401,
+            b'{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}',
+            "auth_expired",
+            False,
+        ),
+        (403, b'{"errors":[{"code":"DENIED","message":"Your token has expired"}]}', "auth_expired", False),
+        (403, b'{"errors":[{"code":"DENIED","message":"no"}]}', "remote", True),
+        (404, b'{"errors":[{"code":"NAME_UNKNOWN","message":"no"}]}', "remote", True),
+        (400, b'{"errors":[{"code":"MANIFEST_INVALID","message":"no"}]}', "remote", True),
+        (400, b'{"errors":[{"code":"BLOB_UPLOAD_INVALID","message":"again"}]}', "remote", False),
+        (413, b"<html>", "remote", True),
+        (500, b"write: no space left on device", "remote", True),
+        (507, b"", "remote", True),
+        *((status, b"", "remote", False) for status in (408, 429, 499, 500, 502, 503, 504, 522)),
+        (418, b"teapot", "remote", True),
+        (500, b"\xff\xfe not json", "remote", False),
+        (400, b'{"errors":"odd"}', "remote", True),
+        (400, b"[" * 100_000, "remote", True),
+    ],
+)
+def test_http_answers(status: int, body: bytes, kind: str, permanent: bool) -> None:
+    error = from_response(status, {}, body, "Publishing")
+    assert (error.kind, error.permanent, error.status) == (kind, permanent, status)
+    assert error.message.startswith(f"Publishing: HTTP {status}")
+
+
+def test_insufficient_scope_is_a_denial_and_no_expiry() -> None:
+    headers = {"WWW-Authenticate": 'Bearer realm="https://t",error="insufficient_scope"'}
+    body = b'{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}'
+    error = from_response(401, headers, body, "Publishing")
+    assert (error.kind, error.permanent) == ("remote", True)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("", None), ("soon", None), ("7", 7.0), ("0", 0.0), ("-3", 0.0), ("1e9", 300.0), ("nan", None)],
+)
+def test_retry_after(value: str, seconds: float | None) -> None:
+    assert read_retry_after(value) == seconds
+
+
+def test_retry_after_takes_a_date() -> None:
+    assert read_retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
+    assert read_retry_after("Wed, 21 Oct 2099 07:28:00 GMT") == 300.0
+
+
+def test_a_wrong_certificate_is_permanent_and_a_refused_connection_is_not() -> None:
+    certificate = requests.exceptions.SSLError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed")
+    assert unreachable("Asking", certificate).permanent
+    refused = unreachable(
+        "Asking", requests.ConnectionError(ConnectionRefusedError(111, "Connection refused"))
+    )
+    assert (refused.kind, refused.permanent) == ("push", False)
+    assert refused.message == "Asking: Connection refused"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Get https://ci:hunter2hunter2@r.example/v2/: EOF",
+        "Authorization: Bearer hunter2hunter2",
+        "sent Basic hunter2hunter2",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJodW50ZXIyIn0.hunter2hunter2",
+        "PUT https://r.example/x?_state=hunter2hunter2&digest=sha256%3Aabc: 500",
+        '{"password": "hunter2hunter2"}',
+        "refresh_token=hunter2hunter2&service=x",
+        "https://s3.example/x?X-Amz-Signature=hunter2hunter2",
+    ],
+)
+def test_secrets_are_redacted(text: str) -> None:
+    assert "hunter2" not in redact(text)
+
+
+def test_redaction_leaves_plain_words_alone() -> None:
+    for text in (
+        "Basic authentication failed",
+        "the token has expired",
+        "invalid_token: authorization failed",
+    ):
+        assert redact(text) == text
+
+
+def test_messages_are_bounded() -> None:
+    assert len(RegistryError("x" * 1_000_000).message) <= 4_000
