@@ -132,7 +132,7 @@ class SharedServer:
         self._close_call(call)
         error = message.get("error")
         self._learn(call, error)
-        code = error.get("code") if isinstance(error, dict) else None
+        code = error.get("code", 0) if isinstance(error, dict) else 0
         call.stream.push(_restored(message, call), final=True, status=era.HTTP_STATUS.get(code, 200))
         self._relieve(call.stream)
 

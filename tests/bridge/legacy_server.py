@@ -71,7 +71,7 @@ def hang(request, arguments):
     notify("notifications/message", level="info", data="hanging")
     wait_for_cancel(request["id"])
     notify("notifications/message", level="info", data="cancelled")
-    return None
+    return
 
 
 def print_garbage(request, arguments):

@@ -46,7 +46,7 @@ def hang(request, arguments):
     progress(request, {"text": "hanging"})
     with _changed:
         _changed.wait_for(lambda: request["id"] in _cancelled)
-    return None
+    return
 
 
 def crash(request, arguments):

@@ -1,0 +1,1102 @@
+// Serves a stdio MCP server over Streamable HTTP: the twin of the Python bridge, for images with Node only.
+// One file, no dependency, Node 18 or later. The same arguments and the same behaviour: one test suite runs
+// against both, and docs/design/bridge.md says why things are as they are.
+import { spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import http from "node:http";
+import { constants } from "node:os";
+import { parseArgs } from "node:util";
+
+const HEALTH_PATH = "/.bridge/healthz";
+const KEEP_ALIVE_MS = 15_000;
+const COMMIT_MS = 1_000; // of silence, before a session's answer becomes a stream
+const CANCEL_MS = 2_000; // for the server to answer a cancelled request itself
+const EVICTABLE_MS = 60_000; // without a connection, before a full house may ask a session to leave
+const SESSION_PATIENCE_MS = 30_000; // with a client that takes nothing, while the server waits
+const SHARED_PATIENCE_MS = 2_000;
+const [EOF_MS, CLOSE_MS, TERM_MS] = [500, 2_000, 3_000];
+const HIGH_WATER = 1 << 20;
+const [REPLAY_EVENTS, REPLAY_BYTES] = [1000, 4 << 20];
+const MAX_LINE_BYTES = 64 << 20;
+
+const VERSION_KEY = "io.modelcontextprotocol/protocolVersion";
+const CAPABILITIES_KEY = "io.modelcontextprotocol/clientCapabilities";
+const SUBSCRIPTION_KEY = "io.modelcontextprotocol/subscriptionId";
+const SESSION_VERSIONS = new Set(["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"]);
+const PRIMED_VERSIONS = new Set(["2025-11-25"]); // earlier clients choke on an event without data
+const NAMED = { "tools/call": "name", "prompts/get": "name", "resources/read": "uri" };
+const ROUTING_HEADERS = ["mcp-protocol-version", "mcp-method", "mcp-name"];
+const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i;
+
+const PARSE_ERROR = -32700;
+const INVALID_REQUEST = -32600;
+const METHOD_NOT_FOUND = -32601;
+const INVALID_PARAMS = -32602;
+const SERVER_GONE = -32000;
+const HEADER_MISMATCH = -32020;
+const REQUEST_CANCELLED = -32800;
+const HTTP_STATUS = {
+  [PARSE_ERROR]: 400, [INVALID_REQUEST]: 400, [INVALID_PARAMS]: 400, [METHOD_NOT_FOUND]: 404,
+  [HEADER_MISMATCH]: 400, [-32021]: 400, [-32022]: 400,
+};
+
+const log = (text) => process.stderr.write(`bridge: ${text}\n`);
+const quote = (text) => text.slice(0, 500).replace(/\p{C}/gu, " ");
+
+// JSON-RPC.
+
+const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+const isId = (value) => typeof value === "string" || Number.isInteger(value);
+const isRequest = (message) => typeof message.method === "string" && isId(message.id);
+const isNotification = (message) => typeof message.method === "string" && !("id" in message);
+const isResponse = (message) => !("method" in message) && ("result" in message || "error" in message);
+const params = (message) => (isObject(message.params) ? message.params : {});
+const meta = (message) => (isObject(params(message)._meta) ? params(message)._meta : {});
+const rpcError = (code, message, id = null) => JSON.stringify({ jsonrpc: "2.0", id, error: { code, message } });
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+function progressToken(message) {
+  const token = meta(message).progressToken;
+  return isId(token) ? token : undefined;
+}
+
+/** One line of a server's stdout: `{ text, message }`, or undefined if it is not a JSON-RPC message. */
+function parseLine(line) {
+  try {
+    const text = utf8.decode(line);
+    const message = JSON.parse(text);
+    return isObject(message) && message.jsonrpc === "2.0" ? { text, message } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * The JSON text with the values at the given paths replaced; all else stays as it is to the letter (numbers
+ * beyond 2^53 would not survive being parsed and written again). `edits`: pairs of path and JSON text.
+ */
+function splice(text, edits) {
+  const spans = [];
+  walkObject(text, skipSpace(text, 0), edits, spans);
+  let result = "";
+  let end = 0;
+  for (const [from, to, value] of spans) {
+    result += text.slice(end, from) + value;
+    end = to;
+  }
+  return result + text.slice(end);
+}
+
+function walkObject(text, at, edits, spans) {
+  at = skipSpace(text, at + 1);
+  while (text[at] === '"') {
+    const colon = skipString(text, at);
+    const key = JSON.parse(text.slice(at, colon));
+    const from = skipSpace(text, skipSpace(text, colon) + 1);
+    const inner = edits.filter(([path]) => path[0] === key).map(([path, value]) => [path.slice(1), value]);
+    const here = inner.find(([path]) => path.length === 0);
+    const nested = inner.length > 0 && !here && text[from] === "{";
+    const to = nested ? walkObject(text, from, inner, spans) : skipValue(text, from);
+    if (here) spans.push([from, to, here[1]]);
+    at = skipSpace(text, to);
+    if (text[at] === ",") at = skipSpace(text, at + 1);
+  }
+  return at + 1;
+}
+
+function skipSpace(text, at) {
+  while (" \t\r\n".includes(text[at]) && at < text.length) at += 1;
+  return at;
+}
+
+function skipString(text, at) {
+  for (at += 1; text[at] !== '"'; at += 1) if (text[at] === "\\") at += 1;
+  return at + 1;
+}
+
+function skipValue(text, at) {
+  let depth = 0;
+  do {
+    const character = text[at];
+    if (character === '"') {
+      at = skipString(text, at);
+      continue;
+    }
+    if ((character === "}" || character === "]" || character === ",") && depth === 0) return at;
+    if (character === "{" || character === "[") depth += 1;
+    if (character === "}" || character === "]") depth -= 1;
+    at += 1;
+  } while (at < text.length);
+  return at;
+}
+
+// Messages on their way to a client.
+
+class Signal {
+  set() {
+    this.resolve?.();
+  }
+
+  async wait(milliseconds) {
+    let timer;
+    await new Promise((resolve) => {
+      this.resolve = resolve;
+      timer = setTimeout(resolve, milliseconds);
+    });
+    clearTimeout(timer);
+  }
+}
+
+class ReplayLog {
+  entries = [];
+  bytes = 0;
+
+  add(stream, event) {
+    this.entries.push({ stream, event });
+    this.bytes += event.data.length;
+    while (this.bytes > REPLAY_BYTES || this.entries.length > REPLAY_EVENTS) {
+      this.bytes -= this.entries.shift().event.data.length;
+    }
+  }
+
+  after(stream, number) {
+    return this.entries.filter((entry) => entry.stream === stream && entry.event.number > number)
+      .map((entry) => entry.event);
+  }
+}
+
+/** One response, or a session's standing stream: at most one client is attached at a time. */
+class Stream {
+  ended = false;
+  client = undefined;
+  committed = false;
+  waiting = [];
+  waitingBytes = 0;
+  pushed = 0;
+  taken = 0;
+  arrival = new Signal();
+  space = new Signal();
+
+  constructor(number = 0, replayLog = undefined) {
+    this.number = number;
+    this.log = replayLog;
+  }
+
+  get full() {
+    return this.client !== undefined && this.waitingBytes >= HIGH_WATER;
+  }
+
+  eventId(number) {
+    return this.committed && this.log ? `${this.number}-${number}` : undefined;
+  }
+
+  attach(client, after = this.taken) {
+    this.client = client;
+    if (this.log && this.committed) this.refill(this.log.after(this.number, after));
+    this.arrival.set();
+  }
+
+  detach(client) {
+    if (this.client !== client) return;
+    this.client = undefined;
+    this.refill([]);
+    this.arrival.set();
+  }
+
+  cut() {
+    const client = this.client;
+    if (!client) return;
+    this.detach(client);
+    client.abort();
+  }
+
+  commit() {
+    if (this.log && !this.committed) for (const event of this.waiting) this.log.add(this.number, event);
+    this.committed = true;
+  }
+
+  push(data, { final = false, status = 200 } = {}) {
+    if (this.ended) return;
+    this.pushed += 1;
+    this.ended = final;
+    const event = { number: this.pushed, data, final, status };
+    if (this.log && this.committed) this.log.add(this.number, event);
+    if (this.client) {
+      this.waiting.push(event);
+      this.waitingBytes += data.length;
+    }
+    this.arrival.set();
+  }
+
+  end() {
+    this.ended = true;
+    this.arrival.set();
+  }
+
+  async next(client, milliseconds) {
+    if (this.client === client && !this.waiting.length && !this.ended) await this.arrival.wait(milliseconds);
+    if (this.client !== client || !this.waiting.length) return undefined;
+    const event = this.waiting.shift();
+    this.waitingBytes -= event.data.length;
+    this.taken = event.number;
+    if (!this.full) this.space.set();
+    return event;
+  }
+
+  putBack(event) {
+    this.waiting.unshift(event);
+    this.waitingBytes += event.data.length;
+    this.taken = event.number - 1;
+  }
+
+  async room(milliseconds) {
+    if (this.full) await this.space.wait(milliseconds);
+    return !this.full;
+  }
+
+  refill(events) {
+    this.waiting = events;
+    this.waitingBytes = events.reduce((sum, event) => sum + event.data.length, 0);
+    this.space.set();
+  }
+}
+
+/** One exchange: a request and the response to it. */
+class Exchange {
+  onGone = undefined;
+
+  constructor(request, response) {
+    this.request = request;
+    this.response = response;
+    response.on("close", () => this.onGone?.());
+  }
+
+  header(name) {
+    return this.request.headers[name];
+  }
+
+  repeats(name) {
+    return this.request.rawHeaders.filter((value, at) => at % 2 === 0 && value.toLowerCase() === name).length > 1;
+  }
+
+  abort() {
+    this.response.destroy();
+  }
+
+  respond(status, body = "", headers = {}) {
+    const type = body ? { "Content-Type": "application/json" } : {};
+    this.response.writeHead(status, { ...type, ...headers, "Content-Length": Buffer.byteLength(body) });
+    this.response.end(body);
+  }
+
+  startEvents(headers) {
+    this.response.writeHead(200, {
+      "Content-Type": "text/event-stream",
+      "Cache-Control": "no-cache, no-transform",
+      "X-Accel-Buffering": "no",
+      ...headers,
+    });
+  }
+
+  async write(text) {
+    if (this.response.destroyed || this.response.write(text)) return;
+    await Promise.race([once(this.response, "drain"), once(this.response, "close")]);
+  }
+
+  sendEvent(data, id) {
+    const label = id ? `id: ${id}\n` : "";
+    return this.write(`event: message\n${label}data: ${data.replaceAll("\r", " ")}\n\n`);
+  }
+}
+
+/** Answers with one JSON body if the response comes first, else with server-sent events. */
+async function answer(exchange, stream, { headers = {}, commitMs = KEEP_ALIVE_MS, prime = false } = {}) {
+  const first = await stream.next(exchange, commitMs);
+  if (stream.client !== exchange) return;
+  if (first?.final) {
+    exchange.respond(first.status, first.data, headers);
+    return;
+  }
+  if (first) stream.putBack(first);
+  stream.commit();
+  await sendEvents(exchange, stream, { headers, prime });
+}
+
+async function sendEvents(exchange, stream, { headers = {}, prime = false } = {}) {
+  exchange.startEvents(headers);
+  await (prime ? exchange.sendEvent("", stream.eventId(stream.taken)) : exchange.write(": keep-alive\n\n"));
+  for (;;) {
+    const event = await stream.next(exchange, KEEP_ALIVE_MS);
+    if (event) await exchange.sendEvent(event.data, stream.eventId(event.number));
+    if (stream.client !== exchange || (event ? event.final : stream.ended)) break;
+    if (!event) await exchange.write(": keep-alive\n\n");
+  }
+  exchange.response.end();
+}
+
+// Server processes.
+
+/** A server in a process group of its own. `onExit` is called once, after the last line was delivered. */
+class Child {
+  partial = [];
+  partialBytes = 0;
+  isGone = false;
+
+  constructor(command, onLine, onExit) {
+    this.onLine = onLine;
+    this.onExit = onExit;
+    this.gone = new Promise((resolve) => (this.resolveGone = resolve));
+    const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("BRIDGE_")));
+    this.process = spawn(command[0], command.slice(1), { detached: true, env, stdio: ["pipe", "pipe", "inherit"] });
+    this.process.on("error", (error) => this.couldNotStart(command[0], error));
+    this.process.on("exit", (code, signal) => this.exited(code ?? -constants.signals[signal]));
+    this.process.stdin.on("error", () => {}); // it left while it was written to: its exit tells
+    this.process.stdout.on("data", (data) => this.received(data));
+    this.process.stdout.on("close", () => this.code !== undefined && this.finish());
+  }
+
+  get howItEnded() {
+    if (this.code === undefined) return "server was ended";
+    return this.code < 0 ? `server was ended by signal ${-this.code}` : `server exited with code ${this.code}`;
+  }
+
+  /** Writes one message; resolves when the server has taken enough of what waits for it. */
+  async send(text) {
+    if (this.code !== undefined || !this.process.stdin.writable || this.process.stdin.write(`${text}\n`)) return;
+    await Promise.race([once(this.process.stdin, "drain").catch(() => {}), this.gone]);
+  }
+
+  /** Ends the process: stdin closed, then SIGTERM, then SIGKILL for the whole group. */
+  end(closeMs = CLOSE_MS) {
+    this.ending ??= this.endInOrder(closeMs);
+    return this.ending;
+  }
+
+  async endInOrder(closeMs) {
+    this.process.stdin.end();
+    if (await this.goneWithin(closeMs)) return;
+    this.signal("SIGTERM");
+    if (await this.goneWithin(TERM_MS)) return;
+    this.signal("SIGKILL");
+    await this.gone;
+  }
+
+  async goneWithin(milliseconds) {
+    let timer;
+    await Promise.race([this.gone, new Promise((resolve) => (timer = setTimeout(resolve, milliseconds)))]);
+    clearTimeout(timer);
+    return this.isGone;
+  }
+
+  signal(name) {
+    try {
+      if (this.process.pid) process.kill(-this.process.pid, name);
+    } catch {
+      // the group is gone
+    }
+  }
+
+  received(data) {
+    let from = 0;
+    for (let at = data.indexOf(10); at >= 0; at = data.indexOf(10, from)) {
+      this.keep(data.subarray(from, at));
+      this.emitLine();
+      from = at + 1;
+    }
+    this.keep(data.subarray(from));
+  }
+
+  keep(chunk) {
+    if (chunk.length && this.partialBytes <= MAX_LINE_BYTES) this.partial.push(chunk);
+    this.partialBytes += chunk.length;
+  }
+
+  emitLine() {
+    const [chunks, size] = [this.partial, this.partialBytes];
+    [this.partial, this.partialBytes] = [[], 0];
+    if (size > MAX_LINE_BYTES) {
+      log(`a line of ${size} bytes on the server's stdout was dropped`);
+      return;
+    }
+    const line = chunks.length === 1 ? chunks[0] : Buffer.concat(chunks);
+    if (line.toString("latin1").trim() === "") return;
+    const parsed = parseLine(line);
+    if (parsed) this.onLine(parsed.text.trim(), parsed.message);
+    else log(`stdout of the server is not JSON-RPC: ${quote(line.toString().trim())}`);
+  }
+
+  couldNotStart(program, error) {
+    if (this.process.pid) return;
+    const missing = error.code === "ENOENT";
+    log(missing ? `command not found: ${program}` : `cannot start ${program}: ${error.code}`);
+    this.exited(missing ? 127 : 126);
+  }
+
+  exited(code) {
+    this.code = code;
+    this.signal("SIGKILL"); // whatever it left behind in its group
+    if (this.process.stdout.destroyed) this.finish();
+    else setTimeout(() => this.finish(), EOF_MS);
+  }
+
+  finish() {
+    if (this.isGone) return;
+    this.emitLine();
+    this.isGone = true;
+    this.process.stdout.destroy();
+    this.process.stdin.destroy();
+    this.resolveGone();
+    this.onExit(this);
+  }
+}
+
+/** Pauses a server while one of its clients is behind; drops a client that stays behind. */
+class Relief {
+  busy = false;
+
+  constructor(patienceMs) {
+    this.patienceMs = patienceMs;
+  }
+
+  async give(stream, child) {
+    if (!stream.full || this.busy) return;
+    this.busy = true;
+    child.process.stdout.pause();
+    if (!(await stream.room(this.patienceMs))) stream.cut();
+    this.busy = false;
+    child.process.stdout.resume();
+  }
+}
+
+class Backoff {
+  failures = 0;
+  until = 0;
+
+  failed() {
+    this.failures += 1;
+    if (this.failures > 1) this.until = Date.now() + Math.min(30_000, 500 * 2 ** Math.min(this.failures - 2, 10));
+  }
+
+  succeeded() {
+    [this.failures, this.until] = [0, 0];
+  }
+
+  get remainingMs() {
+    return Math.max(0, this.until - Date.now());
+  }
+}
+
+// The revisions up to 2025-11-25: one client, one server process, nothing rewritten.
+
+class Session {
+  id = randomUUID().replaceAll("-", "");
+  headers = { "Mcp-Session-Id": this.id };
+  version = "";
+  answered = false;
+  lastUsed = Date.now();
+  replayLog = new ReplayLog();
+  standing = new Stream(0, this.replayLog);
+  calls = new Map();
+  streams = new Map([[0, this.standing]]);
+  opened = 0;
+  relief = new Relief(SESSION_PATIENCE_MS);
+
+  constructor(command, onEnd) {
+    this.onEnd = onEnd;
+    this.standing.commit();
+    this.child = new Child(command, (text, message) => this.fromServer(text, message), () => this.serverGone());
+  }
+
+  get idleMs() {
+    return this.calls.size || this.standing.client ? 0 : Date.now() - this.lastUsed;
+  }
+
+  end(closeMs) {
+    this.onEnd(this);
+    this.failCalls("session ended");
+    this.standing.end();
+    return this.child.end(closeMs);
+  }
+
+  async call(exchange, text, message) {
+    const opening = message.method === "initialize";
+    const call = this.openCall(message);
+    call.stream.attach(exchange);
+    exchange.onGone = () => this.clientLeft(call.stream, exchange);
+    await this.child.send(oneLine(text));
+    await answer(exchange, call.stream, {
+      headers: this.headers,
+      commitMs: opening ? KEEP_ALIVE_MS : COMMIT_MS,
+      prime: PRIMED_VERSIONS.has(opening ? params(message).protocolVersion : this.version),
+    });
+    this.clientLeft(call.stream, exchange);
+  }
+
+  async tell(text, message) {
+    this.lastUsed = Date.now();
+    await this.child.send(oneLine(text));
+    if (message.method !== "notifications/cancelled") return;
+    const call = this.calls.get(params(message).requestId);
+    if (call) setTimeout(() => this.answerCancelled(call), CANCEL_MS).unref();
+  }
+
+  async listen(exchange, lastEventId) {
+    const [, number, after] = /^(\d+)-(\d+)$/.exec(lastEventId ?? "") ?? [];
+    if (number === undefined && this.standing.client) {
+      throw new HttpError(409, "This session has an open stream already");
+    }
+    const stream = this.streams.get(Number(number ?? 0)) ?? this.finished(Number(number));
+    stream.cut();
+    stream.attach(exchange, after === undefined ? undefined : Number(after));
+    exchange.onGone = () => this.clientLeft(stream, exchange);
+    await sendEvents(exchange, stream, { headers: this.headers });
+    this.clientLeft(stream, exchange);
+  }
+
+  openCall(message) {
+    if (this.calls.has(message.id)) {
+      throw new HttpError(400, "This id is in use by a request that is not answered yet");
+    }
+    this.opened += 1;
+    const stream = new Stream(this.opened, this.replayLog);
+    const call = { id: message.id, stream, token: progressToken(message) };
+    this.calls.set(message.id, call);
+    this.streams.set(this.opened, stream);
+    return call;
+  }
+
+  /** A stream whose response was sent: all that is left is in the log. */
+  finished(number) {
+    const stream = new Stream(number, this.replayLog);
+    stream.commit();
+    stream.end();
+    return stream;
+  }
+
+  clientLeft(stream, exchange) {
+    exchange.onGone = undefined;
+    stream.detach(exchange);
+    this.lastUsed = Date.now();
+  }
+
+  answerCancelled(call) {
+    if (this.calls.get(call.id) !== call) return;
+    this.closeCall(call);
+    call.stream.push(rpcError(REQUEST_CANCELLED, "Request cancelled", call.id), { final: true });
+  }
+
+  fromServer(text, message) {
+    if (isResponse(message)) {
+      this.deliverResponse(text, message);
+      return;
+    }
+    const stream = this.streamFor(message);
+    stream.push(text);
+    this.relief.give(stream, this.child);
+  }
+
+  deliverResponse(text, message) {
+    const call = this.calls.get(message.id);
+    if (!call) return; // cancelled, or never asked
+    if (!this.answered && isObject(message.result)) {
+      this.answered = true;
+      this.version = message.result.protocolVersion;
+    }
+    this.closeCall(call);
+    call.stream.push(text, { final: true });
+    this.relief.give(call.stream, this.child);
+  }
+
+  /** stdio does not say what a message belongs to: its token does, or there is but one candidate. */
+  streamFor(message) {
+    const token = params(message).progressToken;
+    let calls = [...this.calls.values()];
+    if (message.method === "notifications/progress" && isId(token)) {
+      const owners = calls.filter((call) => call.token === token);
+      calls = owners.length ? owners : calls;
+    }
+    const certain = calls.length === 1 || (calls.length > 1 && !this.standing.client && isRequest(message));
+    return certain ? calls.at(-1).stream : this.standing;
+  }
+
+  closeCall(call) {
+    this.calls.delete(call.id);
+    this.streams.delete(call.stream.number);
+    this.lastUsed = Date.now();
+  }
+
+  serverGone() {
+    this.onEnd(this);
+    this.failCalls(this.child.howItEnded);
+    this.standing.end();
+  }
+
+  failCalls(why) {
+    const status = this.answered ? 200 : 502;
+    for (const call of [...this.calls.values()]) {
+      this.closeCall(call);
+      call.stream.push(rpcError(SERVER_GONE, why, call.id), { final: true, status });
+    }
+  }
+}
+
+const oneLine = (text) => text.replace(/[\r\n]+/g, " "); // outside of strings, where line breaks cannot be
+
+// Revision 2026-07-28: one process for all; ids and progress tokens are made unique for it.
+
+class SharedServer {
+  child = undefined;
+  backoff = new Backoff();
+  calls = new Map();
+  count = 0;
+  answered = false;
+  refusedDiscover = undefined;
+  lastUsed = Date.now();
+  relief = new Relief(SHARED_PATIENCE_MS);
+
+  constructor(command) {
+    this.command = command;
+  }
+
+  get idleMs() {
+    return this.calls.size ? 0 : Date.now() - this.lastUsed;
+  }
+
+  end(closeMs) {
+    const child = this.child;
+    this.child = undefined;
+    this.failCalls("server was ended");
+    return child?.end(closeMs);
+  }
+
+  async call(exchange, text, message) {
+    if (message.method === "initialize") {
+      const why = "This revision of the protocol has no initialize";
+      throw new HttpError(404, why, { code: METHOD_NOT_FOUND, id: message.id });
+    }
+    if (message.method === "server/discover" && this.refusedDiscover) {
+      exchange.respond(404, JSON.stringify({ jsonrpc: "2.0", id: message.id, error: this.refusedDiscover }));
+      return;
+    }
+    const child = this.runningChild(message);
+    const call = this.openCall(message);
+    call.stream.attach(exchange);
+    exchange.onGone = () => this.clientLeft(call, exchange);
+    await child.send(oneLine(renamed(text, call)));
+    await answer(exchange, call.stream);
+    this.clientLeft(call, exchange);
+  }
+
+  runningChild(message) {
+    if (this.child) return this.child;
+    const wait = Math.ceil(this.backoff.remainingMs / 1000);
+    if (wait) {
+      const why = `server keeps failing; next start in ${wait} s`;
+      throw new HttpError(503, why, { code: SERVER_GONE, id: message.id, headers: { "Retry-After": wait } });
+    }
+    this.answered = false;
+    const onLine = (text, answered) => this.fromServer(text, answered);
+    this.child = new Child(this.command, onLine, (child) => this.serverGone(child));
+    return this.child;
+  }
+
+  openCall(message) {
+    this.count += 1;
+    const call = {
+      number: this.count, id: message.id, method: message.method, token: progressToken(message), stream: new Stream(),
+    };
+    this.calls.set(call.number, call);
+    return call;
+  }
+
+  /** Closing the response is how a client cancels. */
+  clientLeft(call, exchange) {
+    exchange.onGone = undefined;
+    call.stream.detach(exchange);
+    if (!this.closeCall(call) || !this.child) return;
+    const why = { requestId: call.number, reason: "The client closed the response" };
+    this.child.send(JSON.stringify({ jsonrpc: "2.0", method: "notifications/cancelled", params: why }));
+  }
+
+  closeCall(call) {
+    this.lastUsed = Date.now();
+    return this.calls.delete(call.number);
+  }
+
+  fromServer(text, message) {
+    if (isResponse(message)) this.deliverResponse(text, message);
+    else if (isRequest(message)) {
+      const why = "This revision of the protocol has no requests from the server";
+      this.child?.send(rpcError(METHOD_NOT_FOUND, why, message.id));
+    } else this.deliverNotification(text, message);
+  }
+
+  deliverResponse(text, message) {
+    const call = this.calls.get(message.id);
+    if (!call) return; // its client left
+    this.closeCall(call);
+    this.learn(call, message.error);
+    call.stream.push(restored(text, call), { final: true, status: HTTP_STATUS[message.error?.code] ?? 200 });
+    if (this.child) this.relief.give(call.stream, this.child);
+  }
+
+  learn(call, error) {
+    if (!error) {
+      this.answered = true;
+      this.backoff.succeeded();
+    } else if (call.method === "server/discover" && !this.answered && !this.calls.size) {
+      if (error.code === METHOD_NOT_FOUND) this.refusedDiscover = error;
+      this.end(); // it speaks only the older revisions: no process needs to wait for the newer one
+    }
+  }
+
+  deliverNotification(text, message) {
+    const call = this.callFor(message);
+    if (!call) log(`${quote(message.method)} belongs to no request: dropped`);
+    else if (message.method === "notifications/cancelled") {
+      this.closeCall(call);
+      call.stream.end();
+    } else {
+      call.stream.push(restored(text, call));
+      this.relief.give(call.stream, this.child);
+    }
+  }
+
+  /** By subscription, token or id; else the only call there is: a guess must not reach a stranger. */
+  callFor(message) {
+    let named = meta(message)[SUBSCRIPTION_KEY];
+    if (message.method === "notifications/progress") named = params(message).progressToken;
+    if (message.method === "notifications/cancelled") named = params(message).requestId;
+    if (named !== undefined) return this.calls.get(named);
+    const calls = [...this.calls.values()].filter((call) => call.method !== "subscriptions/listen");
+    return calls.length === 1 ? calls[0] : undefined;
+  }
+
+  serverGone(child) {
+    if (this.child !== child) return; // ended on purpose
+    this.child = undefined;
+    this.backoff.failed();
+    log(`the shared ${child.howItEnded}`);
+    this.failCalls(child.howItEnded);
+  }
+
+  failCalls(why) {
+    for (const call of [...this.calls.values()]) {
+      this.closeCall(call);
+      call.stream.push(rpcError(SERVER_GONE, why, call.id), { final: true, status: 502 });
+    }
+  }
+}
+
+function renamed(text, call) {
+  const edits = [[["id"], String(call.number)]];
+  if (call.token !== undefined) edits.push([["params", "_meta", "progressToken"], String(call.number)]);
+  return splice(text, edits);
+}
+
+function restored(text, call) {
+  const id = JSON.stringify(call.id);
+  const edits = [
+    [["id"], id],
+    [["params", "_meta", SUBSCRIPTION_KEY], id],
+    [["result", "_meta", SUBSCRIPTION_KEY], id],
+  ];
+  if (call.token !== undefined) edits.push([["params", "progressToken"], JSON.stringify(call.token)]);
+  return splice(text, edits);
+}
+
+// HTTP.
+
+/** Answered as a JSON-RPC error. */
+class HttpError extends Error {
+  constructor(status, message, { code = INVALID_REQUEST, id = null, headers = {}, fatal = false } = {}) {
+    super(message);
+    this.status = status;
+    this.body = rpcError(code, message, id);
+    this.headers = fatal ? { ...headers, Connection: "close" } : headers;
+  }
+}
+
+class App {
+  sessions = new Map();
+  backoff = new Backoff();
+
+  constructor(settings) {
+    this.settings = settings;
+    this.shared = new SharedServer(settings.command);
+    this.guardsHost = !settings.unix && LOOPBACK.test(settings.host.includes(":") ? `[${settings.host}]` : settings.host);
+    this.sweeper = setInterval(() => this.sweep(), Math.min(15_000, Math.max(100, settings.idleMs / 4)));
+  }
+
+  async serve(request, response) {
+    const exchange = new Exchange(request, response);
+    try {
+      await this.route(exchange);
+    } catch (error) {
+      if (error instanceof HttpError && !response.headersSent) {
+        exchange.respond(error.status, error.body, error.headers);
+        return;
+      }
+      if (!request.destroyed) log(`a request failed: ${error.stack}`);
+      response.destroy();
+    }
+  }
+
+  sweep() {
+    for (const session of [...this.sessions.values()]) if (session.idleMs > this.settings.idleMs) session.end();
+    if (this.shared.child && this.shared.idleMs > this.settings.idleMs) this.shared.end();
+  }
+
+  async close() {
+    clearInterval(this.sweeper);
+    await Promise.all([...[...this.sessions.values()].map((session) => session.end(200)), this.shared.end(200)]);
+  }
+
+  async route(exchange) {
+    const { method, url } = exchange.request;
+    const path = url.split("?", 1)[0];
+    if (this.guardsHost) checkHost(exchange);
+    if (path === HEALTH_PATH) this.health(exchange);
+    else if (path.replace(/\/+$/, "") !== this.settings.path.replace(/\/+$/, "")) {
+      throw new HttpError(404, "There is nothing at this path");
+    } else if (method === "POST") await this.post(exchange);
+    else if ((method === "GET" || method === "DELETE") && !headerIsModern(exchange)) await this.getOrDelete(exchange);
+    else {
+      const allowed = headerIsModern(exchange) ? "POST" : "GET, POST, DELETE";
+      throw new HttpError(405, "Method not allowed", { headers: { Allow: allowed } });
+    }
+  }
+
+  health(exchange) {
+    if (exchange.request.method !== "GET") throw new HttpError(405, "Method not allowed", { headers: { Allow: "GET" } });
+    const state = { status: "ok", sessions: this.sessions.size, shared: this.shared.child !== undefined };
+    exchange.respond(200, JSON.stringify(state));
+  }
+
+  async post(exchange) {
+    const body = await readBody(exchange, this.settings.maxBody);
+    checkMediaTypes(exchange);
+    const { text, message } = parseBody(body);
+    const modern = isModern(exchange, message);
+    if (isRequest(message)) {
+      await (modern ? this.modernCall(exchange, text, message) : this.sessionCall(exchange, text, message));
+      return;
+    }
+    if (!modern) await this.session(exchange).tell(text, message);
+    else if (isResponse(message)) {
+      throw new HttpError(400, "This revision of the protocol has no responses from the client");
+    }
+    exchange.respond(202);
+  }
+
+  modernCall(exchange, text, message) {
+    checkEnvelope(exchange, message);
+    return this.shared.call(exchange, text, message);
+  }
+
+  async sessionCall(exchange, text, message) {
+    if (message.method !== "initialize" || exchange.header("mcp-session-id") !== undefined) {
+      await this.session(exchange).call(exchange, text, message);
+      return;
+    }
+    this.makeRoom();
+    const session = new Session(this.settings.command, (ended) => this.sessionEnded(ended));
+    this.sessions.set(session.id, session);
+    await session.call(exchange, text, message);
+    if (!session.answered && this.sessions.has(session.id)) session.end();
+  }
+
+  sessionEnded(session) {
+    const known = this.sessions.delete(session.id);
+    if (session.answered) this.backoff.succeeded();
+    else if (known) this.backoff.failed();
+  }
+
+  makeRoom() {
+    if (this.backoff.remainingMs) throw tryLater("server keeps failing", this.backoff.remainingMs);
+    if (this.sessions.size < this.settings.maxSessions) return;
+    const longest = [...this.sessions.values()].reduce((a, b) => (b.idleMs > a.idleMs ? b : a));
+    if (longest.idleMs < EVICTABLE_MS) throw tryLater("too many sessions", EVICTABLE_MS - longest.idleMs);
+    log("too many sessions: the one that was idle longest is ended");
+    longest.end();
+  }
+
+  async getOrDelete(exchange) {
+    const session = this.session(exchange);
+    if (exchange.request.method === "DELETE") {
+      session.end();
+      exchange.respond(204);
+      return;
+    }
+    if (!accepts(exchange, "text/event-stream")) throw new HttpError(406, "The client must accept text/event-stream");
+    await session.listen(exchange, exchange.header("last-event-id"));
+  }
+
+  session(exchange) {
+    const id = exchange.header("mcp-session-id");
+    if (id === undefined) throw new HttpError(400, "The Mcp-Session-Id header is missing");
+    const session = this.sessions.get(id);
+    if (!session) throw new HttpError(404, "Session not found");
+    return session;
+  }
+}
+
+function headerIsModern(exchange) {
+  const version = exchange.header("mcp-protocol-version");
+  return version !== undefined && !SESSION_VERSIONS.has(version);
+}
+
+function isModern(exchange, message) {
+  if (headerIsModern(exchange)) return true;
+  return VERSION_KEY in meta(message) && message.method !== "initialize" && exchange.header("mcp-session-id") === undefined;
+}
+
+/** The checks that a server behind stdio cannot make, since it sees no headers. */
+function checkEnvelope(exchange, message) {
+  const missing = [VERSION_KEY, CAPABILITIES_KEY].filter((key) => !(key in meta(message)));
+  if (missing.length) {
+    const why = `params._meta lacks ${missing.join(" and ")}`;
+    throw new HttpError(400, why, { code: INVALID_PARAMS, id: message.id });
+  }
+  const mismatched = ROUTING_HEADERS.find((name) => exchange.repeats(name)) ?? mismatchedHeader(exchange, message);
+  if (mismatched) {
+    const why = `The ${mismatched} header is repeated or does not match the body`;
+    throw new HttpError(400, why, { code: HEADER_MISMATCH, id: message.id });
+  }
+}
+
+function mismatchedHeader(exchange, message) {
+  if (exchange.header("mcp-protocol-version") !== meta(message)[VERSION_KEY]) return "MCP-Protocol-Version";
+  if (exchange.header("mcp-method") !== message.method) return "Mcp-Method";
+  const name = Object.hasOwn(NAMED, message.method) ? params(message)[NAMED[message.method]] : undefined;
+  const present = name !== undefined && name !== null;
+  return present && decodeHeader(exchange.header("mcp-name")) !== name ? "Mcp-Name" : undefined;
+}
+
+function decodeHeader(value) {
+  const payload = /^=\?base64\?(.*)\?=$/.exec(value ?? "")?.[1];
+  if (payload === undefined) return value;
+  const decoded = Buffer.from(payload, "base64");
+  if (decoded.toString("base64") !== payload) return undefined;
+  try {
+    return utf8.decode(decoded);
+  } catch {
+    return undefined;
+  }
+}
+
+function checkHost(exchange) {
+  const host = exchange.header("host");
+  if ((host && !LOOPBACK.test(host)) || exchange.header("origin") !== undefined) {
+    throw new HttpError(403, "This Host or Origin may not speak to a local server");
+  }
+}
+
+function checkMediaTypes(exchange) {
+  const type = (exchange.header("content-type") ?? "").split(";", 1)[0].trim().toLowerCase();
+  if (type !== "application/json") throw new HttpError(415, "Content-Type must be application/json");
+  if (!accepts(exchange, "application/json") || !accepts(exchange, "text/event-stream")) {
+    throw new HttpError(406, "The client must accept application/json and text/event-stream");
+  }
+}
+
+function accepts(exchange, type) {
+  const accept = exchange.header("accept");
+  if (accept === undefined) return true;
+  const ranges = accept.split(",").map((part) => part.split(";", 1)[0].trim().toLowerCase());
+  return [type, `${type.split("/")[0]}/*`, "*/*"].some((range) => ranges.includes(range));
+}
+
+async function readBody(exchange, limit) {
+  const tooLarge = new HttpError(413, `The body is larger than ${limit} bytes`, { fatal: true });
+  if (Number(exchange.header("content-length") ?? 0) > limit) throw tooLarge;
+  const chunks = [];
+  let size = 0;
+  for await (const chunk of exchange.request) {
+    size += chunk.length;
+    if (size > limit) throw tooLarge;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+function parseBody(body) {
+  let text;
+  let message;
+  try {
+    text = utf8.decode(body);
+    message = JSON.parse(text);
+  } catch {
+    throw new HttpError(400, "The body is not JSON", { code: PARSE_ERROR });
+  }
+  const kinds = [isRequest, isNotification, isResponse];
+  if (isObject(message) && message.jsonrpc === "2.0" && kinds.some((isKind) => isKind(message))) return { text, message };
+  throw new HttpError(400, "The body must be one JSON-RPC message");
+}
+
+function tryLater(why, milliseconds) {
+  const headers = { "Retry-After": Math.ceil(milliseconds / 1000) };
+  return new HttpError(503, why, { code: SERVER_GONE, headers });
+}
+
+// The command line.
+
+const OPTIONS = {
+  host: "127.0.0.1", port: "8000", unix: undefined, path: "/mcp",
+  "max-sessions": "32", "idle-timeout": "900", "max-body": String(4 << 20),
+};
+
+function settingsFrom(argv) {
+  const at = argv.indexOf("--");
+  const options = Object.fromEntries(Object.keys(OPTIONS).map((name) => [name, { type: "string" }]));
+  const { values } = parseArgs({ args: at < 0 ? argv : argv.slice(0, at), options });
+  const given = { ...OPTIONS, ...values };
+  const number = (name) => {
+    if (!/^\d+(\.\d+)?$/.test(given[name])) throw new TypeError(`--${name} must be a number, not ${given[name]}`);
+    return Number(given[name]);
+  };
+  const command = at < 0 ? [] : argv.slice(at + 1);
+  if (!command.length) throw new TypeError("what to run is missing: bridge.mjs [options] -- command args…");
+  return {
+    command, host: given.host, unix: given.unix, path: given.path, port: number("port"),
+    maxSessions: number("max-sessions"), idleMs: number("idle-timeout") * 1000, maxBody: number("max-body"),
+  };
+}
+
+function main() {
+  let settings;
+  try {
+    settings = settingsFrom(process.argv.slice(2));
+  } catch (error) {
+    log(error.message);
+    process.exit(2);
+  }
+  const app = new App(settings);
+  const limits = { maxHeaderSize: 64 << 10, keepAliveTimeout: 75_000, requestTimeout: 60_000, requireHostHeader: false };
+  const listener = http.createServer(limits, (request, response) => app.serve(request, response));
+  listener.on("error", (error) => {
+    log(`cannot listen: ${error.code}`);
+    process.exit(1);
+  });
+  listener.on("listening", () => announce(listener.address(), settings));
+  if (settings.unix) listener.listen(settings.unix);
+  else listener.listen(settings.port, settings.host);
+  for (const signal of ["SIGTERM", "SIGINT"]) process.once(signal, () => stop(listener, app));
+}
+
+function announce(address, settings) {
+  if (typeof address === "string") log(`listening on ${address}`);
+  else {
+    const host = address.address.includes(":") ? `[${address.address}]` : address.address;
+    log(`listening on http://${host}:${address.port}${settings.path}`);
+  }
+}
+
+async function stop(listener, app) {
+  listener.close();
+  await app.close();
+  process.exit(0);
+}
+
+main();
