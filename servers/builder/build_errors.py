@@ -17,13 +17,16 @@ AWAY = re.compile(
     re.IGNORECASE,
 )
 EMULATION = re.compile(r"exec format error|exec user process caused|no such file.*binfmt", re.IGNORECASE)
+UNREACHABLE = re.compile(r"no such host|connection refused|timeout|EOF|reset by peer|no route|: 5\d\d ", re.I)
 BASE = re.compile(r"load metadata for (?P<image>\S+)")
 CODE = re.compile(r"exit code: (?P<code>\d+)")
 PARSE = re.compile(
     r"dockerfile parse error.*|failed to (?:parse|process|read) dockerfile.*|unknown instruction.*", re.I
 )
 LAYERS_OF_BLAME = re.compile(
-    r"^(?:error: )?failed to solve(?: with frontend \S+)?: |failed to create LLB definition: ", re.I
+    r"^(?:error: |rpc error: code = \w+ desc = |failed to solve(?: with frontend \S+)?: |"
+    r"failed to create LLB definition: )+",
+    re.I,
 )
 
 
@@ -42,12 +45,12 @@ def translate(progress: Progress, code: int, platform: str) -> BuildError:
     text = "\n".join(said)
     if tooling.NO_SPACE.search(text):
         return no_space()
-    if vertex and vertex.step and not AWAY.search(vertex.error):
-        return _of_step(vertex, platform)
-    if AWAY.search(text):
-        return engine_away()
     if vertex and (base := BASE.search(vertex.name)):
         return _of_base_image(base["image"], vertex)
+    if AWAY.search(vertex.error if vertex else text):
+        return engine_away()
+    if vertex and vertex.step:
+        return _of_step(vertex, platform)
     return _of_cli(progress, code)
 
 
@@ -70,6 +73,7 @@ def _of_base_image(image: str, vertex: Vertex) -> BuildError:
         f"The base image {image} cannot be pulled: {_bare(vertex.error)}.",
         hint="Check its name, the engine's network and its login; base images of templates are settings.",
         details={"image": image},
+        permanent=not UNREACHABLE.search(vertex.error),
     )
 
 

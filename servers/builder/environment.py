@@ -29,7 +29,7 @@ SHOWN_LINES = 12
 def install(
     recipe: Recipe, context: BuildContext, into: Path, *, settings: BuildSettings, leash: Leash, log: LineSink
 ) -> tuple[str, ...]:
-    """Installs into the new directory `into` and returns the server's command, its program as an absolute path.
+    """Installs into the new directory `into`; returns the server's command, its program as an absolute path.
 
     It is run in `into/app`. No network is used where the source has no dependencies. Raises `BuildError`,
     `Cancelled`, `TimedOut`.
