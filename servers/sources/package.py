@@ -79,7 +79,7 @@ class PackageSource:
             Version(self.version)
         except InvalidVersion:
             return False
-        return True
+        return not re.search(r"\s", self.version)
 
     def _look_up(self, leash: Leash) -> _Found:
         with tempfile.TemporaryDirectory(prefix="mcphost-package-") as work:
