@@ -16,7 +16,7 @@ LAUNCHER = str(Path(__file__).resolve().parent / "launch.py")
 MAX_LINE_BYTES = 64 << 20
 EOF_SECONDS = 0.5  # for what an exited server has left in its pipe; a grandchild may hold it open
 CLOSE_SECONDS = 2.0  # to leave by itself once its stdin is closed
-TERM_SECONDS = 3.0  # to leave on SIGTERM
+TERM_SECONDS = 2.0  # to leave on SIGTERM
 
 Line = Callable[[bytes], None]
 

@@ -1,0 +1,167 @@
+"""Processes: how they start, what they see, and that none is left."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import aiohttp
+import psutil
+import pytest
+
+from tests.bridge.conftest import SOURCE, Start
+from tests.bridge.harness import (
+    DEADLINE,
+    HEADERS,
+    LEGACY,
+    MODERN,
+    Bridge,
+    LegacyClient,
+    ModernClient,
+    initialize,
+    request,
+    until,
+)
+
+
+def alive(pid: int) -> bool:
+    """A zombie counts: someone has to have waited for it."""
+    return psutil.pid_exists(pid)
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["sh", "-c", "exit 3"], "server exited with code 3"),
+        (["sh", "-c", "kill -9 $$"], "server was ended by signal 9"),
+        (["no-such-program"], "server exited with code 127"),
+        (["/"], "server exited with code 126"),
+    ],
+)
+async def test_a_server_that_cannot_start_is_no_200(
+    start: Start, http: aiohttp.ClientSession, command: list[str], message: str
+) -> None:
+    bridge = start(command=command)
+    async with http.post(bridge.url, json=initialize(), headers=HEADERS) as response:
+        assert response.status == 502
+        assert (await response.json())["error"] == {"code": -32000, "message": message}
+    await until(lambda: not bridge.servers())
+
+
+async def test_a_missing_program_is_named_in_the_log(start: Start, http: aiohttp.ClientSession) -> None:
+    bridge = start(command=["no-such-program"])
+    async with http.post(bridge.url, json=initialize(), headers=HEADERS):
+        await until(lambda: bridge.logged("command not found: no-such-program"))
+
+
+async def test_the_environment_is_passed_on_without_the_bridges_own(
+    start: Start, http: aiohttp.ClientSession
+) -> None:
+    env = {**os.environ, "GREETING": "hello", "BRIDGE_TOKEN": "secret"}
+    client = await LegacyClient(http, start(command=LEGACY, env=env).url).open()
+    seen = json.loads(await client.result("environment"))
+    assert seen["GREETING"] == "hello"
+    assert "BRIDGE_TOKEN" not in seen
+
+
+async def test_no_zombies_after_sessions_end(legacy_bridge: Bridge, http: aiohttp.ClientSession) -> None:
+    ended, crashed = [await LegacyClient(http, legacy_bridge.url).open() for _ in range(2)]
+    pids = {int(await client.result("pid")) for client in (ended, crashed)}
+    await ended.close()
+    await crashed.call("crash")
+    await until(lambda: not any(map(alive, pids)))
+
+
+async def test_what_a_server_left_running_ends_with_it(
+    legacy_bridge: Bridge, http: aiohttp.ClientSession
+) -> None:
+    client = await LegacyClient(http, legacy_bridge.url).open()
+    pids = json.loads(await client.result("orphan"))
+    await client.close()
+    await until(lambda: not any(map(running, pids)))
+
+
+async def test_a_server_that_ignores_everything_is_killed(start: Start, http: aiohttp.ClientSession) -> None:
+    stubborn = ["sh", "-c", "trap '' TERM; python3 -c \"$SERVER\"; while :; do sleep 0.1; done"]
+    bridge = start(command=stubborn, env={**os.environ, "SERVER": _ANSWERS_ONCE})
+    client = await LegacyClient(http, bridge.url).open()
+    pids = [server.pid for server in bridge.servers()]
+    await client.close()
+    await until(lambda: not any(map(alive, pids)))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_the_end_of_the_bridge_is_the_end_of_its_servers(
+    start: Start, http: aiohttp.ClientSession, number: int
+) -> None:
+    bridge = start(command=LEGACY)
+    pids = [int(await (await LegacyClient(http, bridge.url).open()).result("pid")) for _ in range(2)]
+    bridge.process.send_signal(number)
+    assert bridge.process.wait(DEADLINE) == 0
+    assert not any(map(alive, pids))
+
+
+async def test_a_call_in_progress_is_answered_when_the_bridge_ends(
+    start: Start, http: aiohttp.ClientSession
+) -> None:
+    bridge = start(command=MODERN)
+    client = ModernClient(http, bridge.url)
+    async with client.post(request("tools/call", 1, name="hang", _meta={"progressToken": 1})) as response:
+        bridge.process.terminate()
+        assert "server was ended" in (await response.text())
+
+
+async def test_servers_do_not_outlive_a_killed_bridge(start: Start, http: aiohttp.ClientSession) -> None:
+    bridge = start(command=LEGACY)
+    pid = int(await (await LegacyClient(http, bridge.url).open()).result("pid"))
+    bridge.process.kill()
+    await until(lambda: not running(pid))
+
+
+def running(pid: int) -> bool:
+    """Whoever adopted it may take a moment to wait for it."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("argv", "named"),
+    [
+        ([], "what to run is missing"),
+        (["--port", "many", "--", "true"], "port"),
+        (["--what", "--", "true"], "what"),
+    ],
+)
+def test_bad_arguments(program: list[str], argv: list[str], named: str) -> None:
+    done = subprocess.run([*program, *argv], capture_output=True, text=True, timeout=DEADLINE)
+    assert done.returncode == 2
+    assert named in done.stderr
+
+
+def test_a_port_in_use_is_one_line(program: list[str], legacy_bridge: Bridge) -> None:
+    port = legacy_bridge.origin.rpartition(":")[2]
+    argv = [*program, "--port", port, "--", "true"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE)
+    assert done.returncode == 1
+    assert done.stderr.startswith("bridge: cannot listen: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("module", sorted(SOURCE.glob("*.py")), ids=lambda path: path.name)
+def test_python_3_9_can_read_it(module: Path) -> None:
+    ast.parse(module.read_text(), feature_version=(3, 9))
+
+
+_ANSWERS_ONCE = """
+import json, sys
+request = json.loads(sys.stdin.readline())
+result = {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "x", "version": "1"}}
+print(json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": result}), flush=True)
+sys.stdin.read()
+"""

@@ -1,0 +1,219 @@
+"""Revision 2026-07-28, over plain HTTP: one server process for all."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import aiohttp
+import pytest
+
+from tests.bridge.conftest import Start
+from tests.bridge.harness import (
+    HEADERS,
+    LEGACY,
+    MODERN,
+    Bridge,
+    ModernClient,
+    enveloped,
+    initialize,
+    messages,
+    modern_headers,
+    notification,
+    read_events,
+    request,
+    text_of,
+    tool,
+    until,
+)
+
+
+@pytest.fixture
+def client(modern_bridge: Bridge, http: aiohttp.ClientSession) -> ModernClient:
+    return ModernClient(http, modern_bridge.url)
+
+
+async def test_discover_passes(client: ModernClient) -> None:
+    async with client.post(request("server/discover", "first")) as response:
+        assert "Mcp-Session-Id" not in response.headers
+        answer = await response.json()
+    assert answer["id"] == "first"
+    assert answer["result"]["supportedVersions"] == ["2026-07-28"]
+
+
+async def test_all_share_one_server(client: ModernClient) -> None:
+    pids = await asyncio.gather(*(client.result("pid") for _ in range(5)))
+    assert len(set(pids)) == 1
+
+
+async def test_the_same_id_and_token_at_once(client: ModernClient) -> None:
+    """Four callers that know nothing of each other use id 1 and token 1 at the same time."""
+
+    async def call(text: str) -> list[str]:
+        message = tool("hold", 1, meta={"progressToken": 1}, count=4, text=text)
+        async with client.post(message) as response:
+            progress, last = await messages(response)
+        assert last["id"] == 1
+        assert progress["params"]["progressToken"] == 1
+        return [progress["params"]["message"], text_of(last)]
+
+    texts = ["a", "b", "c", "d"]
+    assert await asyncio.gather(*map(call, texts)) == [[text, text] for text in texts]
+
+
+async def test_numbers_keep_their_digits(client: ModernClient) -> None:
+    digits = "12345678901234567890"
+    message = tool("echo", text="DIGITS")
+    body = json.dumps(enveloped(message)).replace('"DIGITS"', digits)
+    async with client.http.post(client.url, data=body, headers=modern_headers(message)) as response:
+        assert f'"text": {digits}' in (await response.text()).replace('":', '": ').replace(":  ", ": ")
+
+
+async def test_subscription_keeps_its_id(client: ModernClient) -> None:
+    async with client.post(request("subscriptions/listen", "listen-1")) as response:
+        *changes, last = await messages(response)
+    key = "io.modelcontextprotocol/subscriptionId"
+    assert [change["params"]["_meta"][key] for change in changes] == ["listen-1"] * 2
+    assert last["id"] == last["result"]["_meta"][key] == "listen-1"
+
+
+async def test_closing_the_response_cancels(start: Start, http: aiohttp.ClientSession) -> None:
+    client = ModernClient(http, start(command=MODERN).url)
+    async with client.post(tool("hang", 1, meta={"progressToken": "t"})) as response:
+        await anext(read_events(response))
+        response.close()
+    assert await client.result("cancelled", count=1) == "1"
+
+
+async def test_requests_of_the_server_are_refused(client: ModernClient) -> None:
+    assert [text_of(message) for message in await client.call("ask")] == ["asked"]
+
+
+async def test_notifications_are_accepted_and_dropped(client: ModernClient) -> None:
+    message = notification("notifications/cancelled", requestId=1)
+    async with client.post(message) as response:
+        assert response.status == 202
+
+
+@pytest.mark.parametrize(
+    ("method", "code", "status"), [("nonsense", -32601, 404), ("initialize", -32601, 404)]
+)
+async def test_errors_have_the_status_of_their_code(
+    client: ModernClient, method: str, code: int, status: int
+) -> None:
+    async with client.post(request(method, 5)) as response:
+        assert response.status == status
+        assert (await response.json())["error"]["code"] == code
+        assert (await response.json())["id"] == 5
+
+
+async def test_an_unknown_version_is_the_servers_to_refuse(client: ModernClient) -> None:
+    message = request("tools/list")
+    body = json.dumps(enveloped(message)).replace("2026-07-28", "2099-01-01")
+    headers = {**modern_headers(message), "MCP-Protocol-Version": "2099-01-01"}
+    async with client.http.post(client.url, data=body, headers=headers) as response:
+        assert response.status == 400
+        assert (await response.json())["error"]["data"]["supported"] == ["2026-07-28"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Mcp-Method": "tools/list"}, {"Mcp-Name": "other"}, {"MCP-Protocol-Version": "2026-07-29"}],
+)
+async def test_headers_must_match_the_body(client: ModernClient, headers: dict[str, str]) -> None:
+    async with client.post(tool("echo", 8, text="x"), **headers) as response:
+        assert response.status == 400
+        answer = await response.json()
+    assert (answer["id"], answer["error"]["code"]) == (8, -32020)
+
+
+@pytest.mark.parametrize("missing", ["MCP-Protocol-Version", "Mcp-Method", "Mcp-Name"])
+async def test_headers_must_be_there(client: ModernClient, missing: str) -> None:
+    message = tool("echo", text="x")
+    headers = {name: value for name, value in modern_headers(message).items() if name != missing}
+    async with client.http.post(client.url, json=enveloped(message), headers=headers) as response:
+        assert response.status == 400
+        assert (await response.json())["error"]["code"] == -32020
+
+
+async def test_repeated_headers_are_refused(client: ModernClient) -> None:
+    message = tool("echo", text="x")
+    headers = [*modern_headers(message).items(), ("Mcp-Name", "echo")]
+    async with client.http.post(client.url, json=enveloped(message), headers=headers) as response:
+        assert (await response.json())["error"]["code"] == -32020
+
+
+async def test_names_may_be_encoded(client: ModernClient) -> None:
+    async with client.post(tool("echo", text="x"), **{"Mcp-Name": "=?base64?ZWNobw==?="}) as response:
+        assert response.status == 200
+    async with client.post(tool("echo", text="x"), **{"Mcp-Name": "=?base64?ZWNobw=?="}) as response:
+        assert response.status == 400
+
+
+async def test_envelope_must_be_whole(client: ModernClient) -> None:
+    message = request("tools/list")
+    async with client.http.post(client.url, json=message, headers=modern_headers(message)) as response:
+        assert response.status == 400
+        assert (await response.json())["error"]["code"] == -32602
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+async def test_there_is_no_session(client: ModernClient, method: str) -> None:
+    headers = {**HEADERS, "MCP-Protocol-Version": "2026-07-28"}
+    async with client.http.request(method, client.url, headers=headers) as response:
+        assert response.status == 405
+        assert response.headers["Allow"] == "POST"
+
+
+async def test_crash_fails_all_callers_and_the_server_comes_back(
+    start: Start, http: aiohttp.ClientSession
+) -> None:
+    client = ModernClient(http, start(command=MODERN).url)
+    before = await client.result("pid")
+    async with client.post(tool("hang", 1, meta={"progressToken": 1})) as hanging:
+        assert hanging.status == 200
+        async with client.post(tool("crash", 2)) as response:
+            assert response.status == 502
+            error = {"code": -32000, "message": "server exited with code 3"}
+            assert await response.json() == {"jsonrpc": "2.0", "id": 2, "error": error}
+        assert (await messages(hanging))[-1] == {"jsonrpc": "2.0", "id": 1, "error": error}
+    assert await client.result("pid") != before
+
+
+async def test_a_server_that_keeps_failing_is_not_started_at_once(
+    start: Start, http: aiohttp.ClientSession
+) -> None:
+    client = ModernClient(http, start(command=["sh", "-c", "exit 3"]).url)
+    statuses = []
+    for _ in range(4):
+        async with client.post(request("server/discover")) as response:
+            statuses.append(response.status)
+            assert (await response.json())["error"]["code"] == -32000
+    assert statuses[0] == 502
+    assert statuses[-1] == 503
+    assert int(response.headers["Retry-After"]) > 0
+
+
+async def test_legacy_only_server_lets_clients_fall_back(start: Start, http: aiohttp.ClientSession) -> None:
+    bridge = start(command=LEGACY)
+    client = ModernClient(http, bridge.url)
+    for request_id in (1, "again"):
+        async with client.post(request("server/discover", request_id)) as response:
+            assert response.status == 404
+            assert (await response.json())["error"]["code"] == -32601
+            assert (await response.json())["id"] == request_id
+    await until(lambda: not bridge.servers())  # none is kept for an era it does not speak
+
+
+async def test_both_eras_at_one_url(modern_bridge: Bridge, http: aiohttp.ClientSession) -> None:
+    """A server without initialize refuses it itself, in a process of its own."""
+    async with http.post(modern_bridge.url, json=initialize(), headers=HEADERS) as response:
+        assert (await response.json())["error"]["code"] == -32022
+
+
+async def test_idle_server_ends_and_starts_again(start: Start, http: aiohttp.ClientSession) -> None:
+    bridge = start("--idle-timeout", "0.3", command=MODERN)
+    client = ModernClient(http, bridge.url)
+    before = await client.result("pid")
+    await until(lambda: not bridge.servers())
+    assert await client.result("pid") != before
