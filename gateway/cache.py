@@ -1,0 +1,61 @@
+"""Answers believed for a short while, so that a call need not wait for the database."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Cache(Generic[K, V]):
+    """Keeps what `load` answered for `fresh` seconds from when it was asked; absence is an answer too.
+
+    Callers who miss the same key together wait for one load. An error of `load` reaches them and is not
+    kept. At most `size` answers are held; the oldest go first.
+    """
+
+    def __init__(self, load: Callable[[K], Awaitable[V]], fresh: float, size: int = 10_000) -> None:
+        self._load, self._fresh, self._size = load, fresh, size
+        self._held: OrderedDict[K, tuple[float, V]] = OrderedDict()
+        self._loading: dict[K, asyncio.Task[V]] = {}
+
+    async def get(self, key: K) -> V:
+        held = self._held.get(key)
+        if held is not None and time.monotonic() < held[0]:
+            return held[1]
+        return await asyncio.shield(self._loading.get(key) or self._start(key))
+
+    def forget(self, key: K) -> None:
+        self._held.pop(key, None)
+
+    def _start(self, key: K) -> asyncio.Task[V]:
+        task = asyncio.create_task(self._fill(key))
+        self._loading[key] = task
+        task.add_done_callback(self._observe)
+        return task
+
+    async def _fill(self, key: K) -> V:
+        until = time.monotonic() + self._fresh
+        try:
+            value = await self._load(key)
+        finally:
+            del self._loading[key]
+        self._keep(key, until, value)
+        return value
+
+    def _keep(self, key: K, until: float, value: V) -> None:
+        self._held[key] = (until, value)
+        self._held.move_to_end(key)
+        if len(self._held) > self._size:
+            self._held.popitem(last=False)
+
+    @staticmethod
+    def _observe(task: asyncio.Task[V]) -> None:
+        """Every waiter may have left before the load failed; its error is then nobody's."""
+        if not task.cancelled():
+            task.exception()

@@ -1,0 +1,125 @@
+"""What is recorded of a call: never its arguments, never its result."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import orjson
+from django.utils import timezone
+
+from gateway.request import Request
+
+FIRST_MODERN_VERSION = "2026-07-28"
+PROTOCOL_VERSION = "io.modelcontextprotocol/protocolVersion"
+CLIENT_INFO = "io.modelcontextprotocol/clientInfo"
+LONGEST = 200
+
+
+class Outcome(StrEnum):
+    OK = "ok"
+    RPC_ERROR = "rpc_error"
+    TOOL_ERROR = "tool_error"
+    HTTP_ERROR = "http_error"
+    CANCELLED = "cancelled"
+    TIMEOUT = "timeout"
+
+
+@dataclass
+class Call:
+    """One exchange. It counts as a call (`counts`) when it carries a JSON-RPC request.
+    `deployment_id` 0: it reached none."""
+
+    server_id: int
+    token_id: int
+    token: str
+    deployment_id: int = 0
+    counts: bool = False
+    request_id: Any = None
+    method: str = ""
+    name: str = ""
+    version: str = ""
+    client: str = ""
+    status: int = 0
+    outcome: Outcome = Outcome.OK
+    bytes_in: int = 0
+    bytes_out: int = 0
+    at: datetime = field(default_factory=timezone.now)
+    began: float = field(default_factory=time.perf_counter)
+    first_byte: float = 0.0
+    ended: float = 0.0
+
+    def details(self) -> dict[str, Any]:
+        """The contract's `mcp_call`: times in ms, sizes in bytes; "" for what is not known."""
+        modern = self.version >= FIRST_MODERN_VERSION
+        return {
+            "method": self.method,
+            "name": self.name,
+            "era": "modern" if modern else "legacy",
+            "protocol_version": self.version,
+            "client": self.client,
+            "token": self.token,
+            "outcome": str(self.outcome),
+            "status": self.status,
+            "duration_ms": self._ms(self.ended),
+            "first_byte_ms": self._ms(self.first_byte or self.ended),
+            "bytes_in": self.bytes_in,
+            "bytes_out": self.bytes_out,
+        }
+
+    def _ms(self, moment: float) -> int:
+        return round((moment - self.began) * 1000)
+
+
+def describe(call: Call, request: Request, body: bytes) -> None:
+    """Reads off what is called. `body` is b"" when it was too long to look at: then the headers tell."""
+    call.version = request.one(b"mcp-protocol-version")
+    if request.method != "POST":
+        return
+    try:
+        message = orjson.loads(body) if body else {"id": None, "method": "unknown"}
+    except orjson.JSONDecodeError:
+        return
+    if isinstance(message, list):
+        message = {"id": None, "method": "batch"}
+    if isinstance(message, dict):
+        _describe_message(call, message)
+    if not body:
+        call.method = request.one(b"mcp-method") or call.method
+        call.name = request.one(b"mcp-name")
+
+
+def _describe_message(call: Call, message: dict[str, Any]) -> None:
+    method, params = message.get("method"), _object(message.get("params"))
+    call.counts = isinstance(method, str) and "id" in message
+    call.request_id = message.get("id") if isinstance(message.get("id"), (str, int)) else None
+    call.method = _text(method)
+    call.name = _text(params.get("name") or params.get("uri"))
+    meta = _object(params.get("_meta"))
+    call.version = _text(call.version or meta.get(PROTOCOL_VERSION) or params.get("protocolVersion"))
+    call.client = _client(_object(meta.get(CLIENT_INFO) or params.get("clientInfo")))
+
+
+def judge(call: Call, message: dict[str, Any]) -> Outcome:
+    """The outcome by status and by the last message of the response."""
+    if "error" in message:
+        return Outcome.RPC_ERROR
+    if call.status >= 400:
+        return Outcome.HTTP_ERROR
+    return Outcome.TOOL_ERROR if _object(message.get("result")).get("isError") is True else Outcome.OK
+
+
+def _client(info: dict[str, Any]) -> str:
+    return " ".join(filter(None, [_text(info.get("name")), _text(info.get("version"))]))
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str:
+    """PostgreSQL's JSON takes no NUL."""
+    return value[:LONGEST].replace("\x00", "") if isinstance(value, str) else ""

@@ -1,0 +1,86 @@
+"""One request as the data path sees it, and the checks that come before any question to the database."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from django.http.request import split_domain_port, validate_host
+
+from gateway import errors, metadata
+from gateway.options import Options
+from gateway.types import RawHeaders, Scope
+from servers.models.server import SLUG
+
+METHODS = frozenset({"POST", "GET", "DELETE"})
+_MCP = re.compile(r"/mcp/([^/]+)/?\Z")
+_METADATA = re.compile(re.escape(metadata.WELL_KNOWN) + r"/mcp/([^/]+)/?\Z")
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    path: str
+    query: bytes
+    scheme: str
+    headers: RawHeaders
+
+    @classmethod
+    def of(cls, scope: Scope) -> Request:
+        return cls(
+            method=scope["method"],
+            path=scope["path"],
+            query=scope.get("query_string", b""),
+            scheme=scope.get("scheme", "http"),
+            headers=list(scope["headers"]),
+        )
+
+    def every(self, name: bytes) -> list[bytes]:
+        return [value for key, value in self.headers if key == name]
+
+    def one(self, name: bytes) -> str:
+        """The header's first value, "" without one."""
+        return next((value.decode("latin-1") for key, value in self.headers if key == name), "")
+
+    @property
+    def slug(self) -> str:
+        """The slug of `/mcp/<slug>` or `/mcp/<slug>/`, "" for any other path."""
+        return _slug(_MCP, self.path)
+
+    @property
+    def metadata_slug(self) -> str:
+        return _slug(_METADATA, self.path)
+
+    @property
+    def announced_length(self) -> int:
+        length = self.one(b"content-length")
+        return int(length) if length.isdecimal() else 0
+
+    def base(self, options: Options) -> str:
+        return options.public_url or f"{self.scheme}://{self.one(b'host')}"
+
+
+def _slug(pattern: re.Pattern[str], path: str) -> str:
+    match = pattern.match(path)
+    return match[1] if match and SLUG.regex.match(match[1]) else ""  # type: ignore[union-attr]
+
+
+def check_host(request: Request, options: Options) -> None:
+    """As Django does for its own pages: what is no name of ours may be a rebound DNS name."""
+    host = request.one(b"host")
+    domain, _port = split_domain_port(host)
+    if not domain or not validate_host(domain, list(options.allowed_hosts)):
+        raise errors.unknown_host(host)
+
+
+def check_origin(request: Request, options: Options) -> None:
+    """Browsers send an Origin, others none. Allowed: the origin that was called, ours, trusted ones."""
+    origin = request.one(b"origin").lower()
+    own = f"{request.scheme}://{request.one(b'host')}".lower()
+    if origin and origin != own and origin not in options.origins:
+        raise errors.foreign_origin()
+
+
+def check_method(request: Request) -> None:
+    if request.method not in METHODS:
+        raise errors.method_not_allowed()

@@ -1,0 +1,73 @@
+"""Where a slug leads: the deployment that serves it, or the state that it is in instead."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from servers import states
+from servers.models import Deployment, Server
+from servers.models.server import DesiredState
+from servers.states import ServerStatus
+
+SOON, LATER = 2, 30  # seconds after which a client is told to try again
+ON_ITS_WAY = states.DEPLOYING | {ServerStatus.PENDING}
+
+
+@dataclass(frozen=True)
+class Route:
+    """A server as the data path sees it; `endpoint` is "" when nothing serves."""
+
+    server_id: int
+    slug: str
+    name: str
+    owner_id: int
+    status: str
+    wanted: bool
+    deployment_id: int | None
+    endpoint: str
+
+    @property
+    def serves(self) -> bool:
+        return bool(self.endpoint) and self.wanted
+
+    @property
+    def state(self) -> str:
+        """What the caller is told while nothing serves."""
+        if not self.wanted:
+            return f"{self.name} is stopped. Start it, then call again."
+        if self.status in ON_ITS_WAY:
+            return f"{self.name} is starting ({states.look(self.status).label.lower()}). Try again shortly."
+        if self.status == ServerStatus.ERROR:
+            return (
+                f"{self.name} is not running: its last deployment failed. See its deployments for the reason."
+            )
+        return f"{self.name} is not running ({states.look(self.status).label.lower()})."
+
+    @property
+    def retry_after(self) -> int:
+        return SOON if self.wanted and self.status in ON_ITS_WAY else LATER
+
+
+def find(slug: str) -> Route | None:
+    """Asks the database for the server; None when there is none, or it is being deleted."""
+    servers = Server.objects.with_current().exclude(desired_state=DesiredState.DELETED)
+    server = servers.filter(slug=slug).first()
+    if server is None:
+        return None
+    current = server.serving
+    return Route(
+        server_id=server.pk,
+        slug=server.slug,
+        name=server.name,
+        owner_id=server.owner_id,
+        status=server.status,
+        wanted=server.desired_state == DesiredState.RUNNING,
+        deployment_id=current.pk if current else None,
+        endpoint=current.endpoint if current else "",
+    )
+
+
+def endpoint_of(deployment_id: int) -> str:
+    """Asks the database where an earlier deployment still runs; "" once it is drained."""
+    running = Deployment.objects.with_run().filter(pk=deployment_id)
+    return running.values_list("endpoint", flat=True).first() or ""

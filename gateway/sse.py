@@ -1,0 +1,54 @@
+"""As much of a response as the gateway looks at: where an event ends, and the last message."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+KEEP_ALIVE = b": keep-alive\n\n"
+LOOKED_AT = 64 * 1024
+# Two line ends in a row, each LF, CR or CRLF: an empty line, which ends an event.
+_EMPTY_LINES = (b"\n\n", b"\r\r", b"\n\r", b"\n\r\n", b"\r\r\n")
+
+
+class Tail:
+    """Follows a response without holding it: the last event, or all of a body that is no event stream, is
+    kept while it is small."""
+
+    def __init__(self, *, events: bool) -> None:
+        self._events = events
+        self._kept = b""
+        self._end = b""
+        self._too_long = False
+
+    @property
+    def between_events(self) -> bool:
+        """A comment may be written here without cutting an event in two."""
+        return not self._end or self._end.endswith(_EMPTY_LINES)
+
+    def feed(self, chunk: bytes) -> None:
+        if self._events and self.between_events:
+            self._kept, self._too_long = b"", False
+        self._too_long = self._too_long or len(self._kept) + len(chunk) > LOOKED_AT
+        self._kept = b"" if self._too_long else self._kept + chunk
+        self._end = (self._end + chunk)[-3:]
+
+    def message(self) -> dict[str, Any]:
+        """The last JSON-RPC message; {} when there is none to be seen."""
+        try:
+            found = orjson.loads(_data_of_last_event(self._kept) if self._events else self._kept)
+        except orjson.JSONDecodeError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+
+def _data_of_last_event(text: bytes) -> bytes:
+    data: list[bytes] = []
+    lines = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n").rstrip(b"\n").split(b"\n")
+    for line in reversed(lines):
+        if not line:
+            break
+        if line.startswith(b"data:"):
+            data.append(line[5:].removeprefix(b" "))
+    return b"\n".join(reversed(data))

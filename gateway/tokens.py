@@ -1,0 +1,47 @@
+"""Bearer tokens: who is calling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from servers.models import Token
+from servers.models.token import PREFIX, Scope
+
+LONGEST = 200
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The caller. `server_id` None: the token opens every server that its owner can see."""
+
+    token_id: int
+    prefix: str
+    owner_id: int
+    is_staff: bool
+    server_id: int | None
+
+    def opens(self, server_id: int, owner_id: int) -> bool:
+        """A token never opens more than its owner may see, not even one that was made for a server."""
+        visible = self.is_staff or self.owner_id == owner_id
+        return visible and self.server_id in (None, server_id)
+
+
+def bearer(authorization: list[bytes]) -> str:
+    """The token of the one `Authorization: Bearer …`; "" for anything else."""
+    if len(authorization) != 1:
+        return ""
+    scheme, _, value = authorization[0].decode("latin-1").partition(" ")
+    return value.strip() if scheme.lower() == "bearer" else ""
+
+
+def could_be_ours(value: str) -> bool:
+    """Spares the database what cannot be a token of ours."""
+    return value.startswith(PREFIX) and len(value) <= LONGEST
+
+
+def identify(value: str) -> Identity | None:
+    """Asks the database who holds this token; None when it is unknown, expired, revoked or not for calls."""
+    token = Token.objects.matching(value, Scope.MCP).select_related("owner").first()
+    if token is None:
+        return None
+    return Identity(token.pk, token.prefix, token.owner_id, token.owner.is_staff, token.server_id)

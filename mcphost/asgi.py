@@ -1,0 +1,117 @@
+"""The front door: gateway and live feeds as ASGI, everything else as WSGI Django on a bounded thread pool."""
+
+from __future__ import annotations
+
+import os
+import re
+from importlib import import_module
+from typing import Any, cast
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mcphost.settings")
+
+from mcphost.wsgi import application as django
+
+# isort: split
+from a2wsgi.wsgi import WSGIMiddleware
+from django.conf import settings
+
+from gateway.app import Gateway
+from gateway.types import ASGIApp, Message, Receive, Scope, Send
+
+WEB, GATEWAY = "web", "gateway"
+ALL = frozenset({WEB, GATEWAY})
+WEB_THREADS = 16
+
+_GATEWAY = re.compile(r"/(mcp|\.well-known/oauth-protected-resource)(/|\Z)")
+_STREAM = re.compile(r"/api/servers/(stream|[^/]+/(metrics|logs)/stream)/\Z")
+
+
+class Dispatcher:
+    """Gives each request to the part that serves it; a part that this process does not serve is not found."""
+
+    def __init__(self, parts: frozenset[str]) -> None:
+        self._gateway = Gateway() if GATEWAY in parts else None
+        self._web = (
+            cast("ASGIApp", WSGIMiddleware(cast("Any", django), workers=WEB_THREADS))
+            if WEB in parts
+            else None
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000})
+        else:
+            await self._http(behind_proxy(scope) if settings.BEHIND_PROXY else scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if _GATEWAY.match(path):
+            await (self._gateway or not_here)(scope, receive, send)
+        elif self._web is None:
+            await not_here(scope, receive, send)
+        elif _STREAM.match(path):
+            await _live_feeds()(scope, receive, send)
+        else:
+            await self._web(scope, whole_bodies_only(receive), send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        if self._gateway:
+            await self._gateway.start()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        if self._gateway:
+            await self._gateway.stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def make_application(parts: frozenset[str] = ALL) -> ASGIApp:
+    """The application of a process that serves these parts: "web", "gateway" or both."""
+    if unknown := parts - ALL:
+        raise ValueError(f"No such part: {', '.join(sorted(unknown))}. There are: {', '.join(sorted(ALL))}.")
+    return Dispatcher(parts)
+
+
+def _live_feeds() -> ASGIApp:
+    return cast("ASGIApp", import_module("servers.streams.app").application)
+
+
+def whole_bodies_only(receive: Receive) -> Receive:
+    """The WSGI bridge takes a connection that broke for the body's end: half an upload would look whole."""
+
+    async def checked() -> Message:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ConnectionResetError("The client went away before its request was complete.")
+        return message
+
+    return checked
+
+
+def behind_proxy(scope: Scope) -> Scope:
+    """The scope as the proxy saw it. Of a list only the last entry is the proxy's own; others are hearsay."""
+    address = _last(scope, b"x-forwarded-for")
+    scheme = _last(scope, b"x-forwarded-proto")
+    seen: dict[str, Any] = {}
+    if address:
+        seen["client"] = (address, 0)
+    if scheme in ("http", "https"):
+        seen["scheme"] = scheme
+    return {**scope, **seen}
+
+
+def _last(scope: Scope, name: bytes) -> str:
+    values = [value for key, value in scope["headers"] if key == name]
+    return values[-1].decode("latin-1").rpartition(",")[2].strip() if values else ""
+
+
+async def not_here(scope: Scope, receive: Receive, send: Send) -> None:
+    body = b"This process does not serve that path.\n"
+    head = [(b"content-type", b"text/plain"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 404, "headers": head})
+    await send({"type": "http.response.body", "body": body})
+
+
+application = make_application()
