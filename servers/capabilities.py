@@ -15,7 +15,7 @@ from servers.builder import emulation
 from servers.runtimes.base import Capability
 
 
-def all() -> list[Capability]:  # noqa: A001  (read as capabilities.all())
+def all() -> list[Capability]:
     """Asks every part; takes up to a few seconds where one does not answer."""
     engine = wiring.runtime("docker").capability()
     lines = [database(), broker(), wiring.runtime("process").capability(), engine]

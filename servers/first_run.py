@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
+import io
 import secrets
 import tarfile
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
 from django.contrib.auth.models import User
 
-from servers import services
+from servers import services, uploads
 from servers.models import Server
 from servers.models.server import RuntimeChoice, SourceKind, Transport
 from servers.states import Trigger
@@ -57,25 +56,18 @@ def example() -> Example | None:
             "runtime": RuntimeChoice.PROCESS,
         },
     )
-    server = services.update_server(server=server, fields={"source": _packed(server)})
+    with uploads.received([_packed()], "hello.tar.gz") as archive:
+        server = uploads.attach(server=server, archive=archive)
     services.deploy(server=server, by=owner, trigger=Trigger.COMMAND)
     _, token = services.issue_token(owner=owner, name="first start", server=server)
     return Example(server, token)
 
 
-def _packed(server: Server) -> dict[str, object]:
-    """The example as an uploaded archive."""
-    folder = Path(settings.DATA_DIR) / "uploads" / str(server.pk)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (
-        tempfile.NamedTemporaryFile(dir=folder, delete=False) as file,
-        tarfile.open(fileobj=file, mode="w:gz") as tar,
-    ):
+def _packed() -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
         tar.add(EXAMPLE, arcname="hello", filter=_plain)
-    content = Path(file.name).read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    path = Path(file.name).rename(folder / f"{digest}.tar.gz")
-    return {"archive": str(path), "filename": "hello.tar.gz", "sha256": digest, "size": len(content)}
+    return packed.getvalue()
 
 
 def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo | None:

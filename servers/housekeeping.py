@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import shutil
 from datetime import timedelta
-from pathlib import Path
 
 from django.conf import settings
 from django.utils import timezone
@@ -67,4 +66,4 @@ def remove_everything_of(server: Server) -> None:
         if deployment.platforms:
             _remove_images(deployment)
     shutil.rmtree(wiring.runs_directory() / str(server.pk), ignore_errors=True)
-    shutil.rmtree(Path(settings.DATA_DIR) / "uploads" / str(server.pk), ignore_errors=True)
+    shutil.rmtree(wiring.uploads_of(server), ignore_errors=True)

@@ -38,7 +38,7 @@ def for_each(
 
     with ThreadPoolExecutor(max_workers=limit, thread_name_prefix="platform") as pool:
         futures = {pool.submit(guarded, platform): platform for platform in platforms}
-        _raise_first_failure([future for future in as_completed(futures)])
+        _raise_first_failure(list(as_completed(futures)))
     results = {platform: future.result() for future, platform in futures.items()}
     return {platform: results[platform] for platform in platforms}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import signal
@@ -50,10 +51,8 @@ def end_group(process: subprocess.Popen[bytes], grace: float = GRACE_SECONDS) ->
     """Ends the group that `process` leads: SIGTERM, then SIGKILL after `grace` seconds."""
     if process.poll() is None:
         _signal_group(process.pid, signal.SIGTERM)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(grace)
-        except subprocess.TimeoutExpired:
-            pass
     _signal_group(process.pid, signal.SIGKILL)
     process.wait()
     if process.stdout:
@@ -61,10 +60,8 @@ def end_group(process: subprocess.Popen[bytes], grace: float = GRACE_SECONDS) ->
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
-    except (ProcessLookupError, PermissionError):
-        pass
 
 
 def _pump(process: subprocess.Popen[bytes], leash: Leash, on_line: LineSink) -> None:

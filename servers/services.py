@@ -1,4 +1,4 @@
-"""Intent: what a person, a script or the reconciler wants done. One transaction each; work starts on commit."""
+"""Intent: what a person or a script wants done. One transaction each; work starts on commit."""
 
 from __future__ import annotations
 

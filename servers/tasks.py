@@ -21,7 +21,7 @@ DEPLOY_LIMIT_MS = (settings.DEPLOY_TIMEOUT + 60) * 1000
 
 @dramatiq.actor(max_retries=0, time_limit=DEPLOY_LIMIT_MS, queue_name="deployments")
 def deploy(deployment_id: int) -> None:
-    """Without a free slot the row waits in the queue: stopping and starting servers must not wait behind it."""
+    """Without a free slot the row waits in the queue, so that stopping a server need not wait behind it."""
     if not _slots.acquire(blocking=False):
         Deployment.objects.filter(pk=deployment_id).update(enqueued_at=None)
         return

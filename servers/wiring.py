@@ -44,6 +44,10 @@ def runs_directory() -> Path:
     return Path(settings.DATA_DIR) / "runs"
 
 
+def uploads_of(server: Server) -> Path:
+    return Path(settings.DATA_DIR) / "uploads" / str(server.pk)
+
+
 @functools.cache
 def runtime(name: str) -> Runtime:
     """The runtime of that name. Raises `RuntimeFault` for one that this platform does not have."""
@@ -148,7 +152,7 @@ def source_of(server: Server, revision: str = "") -> Source:
             protocols=tuple(settings.GIT_PROTOCOLS),
         )
     if server.source_kind == SourceKind.UPLOAD:
-        return ArchiveSource(Path(about["archive"]))
+        return ArchiveSource(uploads_of(server) / about["archive"])
     if server.source_kind == SourceKind.IMAGE:
         return ImageSource(_pinned(about["reference"], revision), _digest_of)
     version = revision.partition("==")[2] or about.get("version", "")

@@ -1,0 +1,235 @@
+"""What a person can press: each knows when it makes sense, says what it will do, and calls one service."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+from django import forms
+from django.contrib.auth.models import User
+from unfold.widgets import (
+    INPUT_CLASSES,
+    UnfoldAdminPasswordWidget,
+    UnfoldAdminRadioSelectWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from servers import services, states
+from servers.models import Deployment, Secret, Server
+from servers.models.server import ENVIRONMENT_NAME, DesiredState, SecretPurpose
+from servers.states import DeploymentStatus, Mode, Trigger
+
+Target = TypeVar("Target", Server, Deployment)
+
+MODES = {
+    Mode.LATEST: "Latest: fetch the source again and build its newest state",
+    Mode.REBUILD: "Rebuild: the same revision as now, built again",
+    Mode.NO_CACHE: "Without cache: the same revision, every layer built anew",
+    Mode.SAME_DIGEST: "Same image: start again what was built, without building or pushing",
+}
+
+
+class ModeForm(forms.Form):
+    mode = forms.ChoiceField(
+        label="How", choices=[(mode.value, text) for mode, text in MODES.items()],
+        initial=Mode.LATEST, widget=UnfoldAdminRadioSelectWidget,
+    )  # fmt: skip
+
+
+class SecretForm(forms.Form):
+    name = forms.CharField(
+        max_length=128,
+        validators=[ENVIRONMENT_NAME],
+        widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off", "placeholder": "API_KEY"}),
+    )
+    value = forms.CharField(
+        max_length=32_768,
+        strip=False,
+        help_text="Kept sealed; it can be replaced, but not read back.",
+        widget=UnfoldAdminPasswordWidget(
+            attrs={"autocomplete": "new-password", "class": " ".join(INPUT_CLASSES)}
+        ),
+    )
+
+
+class Action(Generic[Target]):
+    """One button. `permission` is what Django's permission of that name on servers must allow."""
+
+    name: str
+    label: str
+    icon: str
+    permission = "change"
+    danger = False
+    form: type[forms.Form] | None = None
+
+    def refusal(self, target: Target) -> str:
+        """Why this makes no sense now; "" when it does. The service has the last word at the moment itself."""
+        return ""
+
+    def preview(self, target: Target) -> list[str]:
+        """What pressing the button will do, a sentence each."""
+        raise NotImplementedError
+
+    def act(self, target: Target, by: User, data: dict[str, Any]) -> str:
+        """Does it, and returns the sentence that says so. Raises `UserError` and `ValidationError`."""
+        raise NotImplementedError
+
+
+def _queueing(server: Server) -> list[str]:
+    """What a new deployment meets on its way."""
+    said = []
+    for open_one in server.deployments.filter(status__in=states.OPEN):
+        if open_one.status == DeploymentStatus.QUEUED:
+            said.append(f"#{open_one.number} is queued and will be superseded.")
+        else:
+            said.append(f"#{open_one.number} is in progress: the new deployment waits until it is over.")
+    return said
+
+
+def _traffic(server: Server) -> str:
+    if server.serving:
+        return f"#{server.serving.number} keeps serving until the new deployment is healthy, or if it fails."
+    return "Nothing serves now; calls are answered once the deployment is healthy."
+
+
+class Redeploy(Action[Server]):
+    name, label, icon = "redeploy", "Redeploy", "rocket_launch"
+    form = ModeForm
+
+    def refusal(self, target: Server) -> str:
+        return "It is being deleted." if target.desired_state == DesiredState.DELETED else ""
+
+    def preview(self, target: Server) -> list[str]:
+        return ["A new deployment is queued and starts at once.", _traffic(target), *_queueing(target)]
+
+    def act(self, target: Server, by: User, data: dict[str, Any]) -> str:
+        made = services.deploy(server=target, by=by, trigger=Trigger.ADMIN, mode=Mode(data["mode"]))
+        return f"{target.name}: deployment #{made.number} is queued."
+
+
+class Start(Action[Server]):
+    name, label, icon = "start", "Start", "play_arrow"
+
+    def refusal(self, target: Server) -> str:
+        if target.desired_state == DesiredState.DELETED:
+            return "It is being deleted."
+        return "It is running already." if _is_up(target) else ""
+
+    def preview(self, target: Server) -> list[str]:
+        current = target.current_deployment
+        if current is not None and current.can_start_again:
+            return [f"What #{current.number} built is started again, without building it.", *_queueing(target)]
+        return ["Nothing was built yet: the server is deployed from its source.", *_queueing(target)]
+
+    def act(self, target: Server, by: User, data: dict[str, Any]) -> str:
+        made = services.start(server=target, by=by, trigger=Trigger.ADMIN)
+        return f"{target.name} is starting as #{made.number}."
+
+
+class Stop(Action[Server]):
+    name, label, icon, danger = "stop", "Stop", "stop", True
+
+    def refusal(self, target: Server) -> str:
+        return "" if target.desired_state == DesiredState.RUNNING else "It is stopped already."
+
+    def preview(self, target: Server) -> list[str]:
+        said = [
+            f"#{open_one.number} is cancelled." for open_one in target.deployments.filter(status__in=states.OPEN)
+        ]
+        if target.serving:
+            said.append(f"#{target.serving.number} is stopped: clients get an error until it is started again.")
+        return [*said, "What was built is kept, so that it can start again quickly."]
+
+    def act(self, target: Server, by: User, data: dict[str, Any]) -> str:
+        services.stop(server=target)
+        return f"{target.name} is stopping."
+
+
+class Delete(Action[Server]):
+    name, label, icon, danger = "remove", "Delete", "delete", True
+    permission = "delete"
+
+    def refusal(self, target: Server) -> str:
+        return "It is being deleted." if target.desired_state == DesiredState.DELETED else ""
+
+    def preview(self, target: Server) -> list[str]:
+        return [
+            "What runs is stopped; its images and directories are removed.",
+            f"All {target.deployments.count()} deployments, their logs and events, and its secrets and tokens go too.",
+            "This cannot be undone.",
+        ]
+
+    def act(self, target: Server, by: User, data: dict[str, Any]) -> str:
+        services.delete(server=target)
+        return f"{target.name} is being deleted."
+
+
+class SetSecret(Action[Server]):
+    name, label, icon = "secret", "Set secret", "lock"
+    form = SecretForm
+
+    def preview(self, target: Server) -> list[str]:
+        return ["A secret of the same name is replaced.", "What runs sees it with its next deployment."]
+
+    def act(self, target: Server, by: User, data: dict[str, Any]) -> str:
+        services.set_secret(server=target, name=data["name"], value=data["value"], by=by)
+        return f"{data['name']} is set. {target.name} sees it with its next deployment."
+
+
+class RollBack(Action[Deployment]):
+    name, label, icon = "roll-back", "Roll back to this", "history"
+
+    def refusal(self, target: Deployment) -> str:
+        if target.status != DeploymentStatus.SUCCEEDED:
+            return "Only a successful deployment can be rolled back to."
+        if not target.can_start_again:
+            return "What it built is no longer there."
+        return "It is serving." if target.endpoint else ""
+
+    def preview(self, target: Deployment) -> list[str]:
+        server = target.server
+        what = f"A new deployment starts what #{target.number} built, without building or pushing."
+        return [what, _traffic(server), *_queueing(server)]
+
+    def act(self, target: Deployment, by: User, data: dict[str, Any]) -> str:
+        made = services.roll_back(server=target.server, to=target, by=by)
+        return f"{target.server.name} rolls back to #{target.number} as #{made.number}."
+
+
+class Cancel(Action[Deployment]):
+    name, label, icon, danger = "cancel", "Cancel", "cancel", True
+
+    def refusal(self, target: Deployment) -> str:
+        if target.is_final:
+            return "It is over."
+        return "It was asked to stop already." if target.cancel_requested else ""
+
+    def preview(self, target: Deployment) -> list[str]:
+        if target.status == DeploymentStatus.QUEUED:
+            return [f"#{target.number} leaves the queue; it has not begun."]
+        said = f"#{target.number} ends at its next safe point; what it has started is removed."
+        return [said, *([_still_serving(target.server)] if target.server.serving else [])]
+
+    def act(self, target: Deployment, by: User, data: dict[str, Any]) -> str:
+        services.cancel(deployment=target)
+        return f"{target} is being cancelled." if not target.is_final else f"{target} was cancelled."
+
+
+def _still_serving(server: Server) -> str:
+    return f"#{server.serving.number} goes on serving." if server.serving else ""
+
+
+def _is_up(server: Server) -> bool:
+    return bool(server.serving and server.desired_state == DesiredState.RUNNING)
+
+
+def remove_secret(secret: Secret) -> str:
+    """Takes a secret away, and returns the sentence that says so."""
+    secret.delete()
+    kind = "credential" if secret.purpose == SecretPurpose.SOURCE else "secret"
+    return f"The {kind} {secret.name} is removed. What runs keeps it until the next deployment."
+
+
+REDEPLOY, START, STOP, DELETE, SET_SECRET = Redeploy(), Start(), Stop(), Delete(), SetSecret()
+ROLL_BACK, CANCEL = RollBack(), Cancel()
+ON_SERVERS: tuple[Action[Server], ...] = (REDEPLOY, START, STOP, DELETE, SET_SECRET)
+ON_DEPLOYMENTS: tuple[Action[Deployment], ...] = (ROLL_BACK, CANCEL)

@@ -1,0 +1,144 @@
+"""How rows are put into words and marks: statuses, times, durations, sources. No queries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.template.defaultfilters import filesizeformat
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from servers import states
+from servers.models import Deployment, Server
+from servers.models.server import SourceKind
+from servers.states import DeploymentStatus
+
+EMPTY = "–"
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+
+
+def pill(status: str, label: str = "") -> SafeString:
+    """A status in words and colour; the colour never speaks alone."""
+    look = states.look(status)
+    return format_html('<span class="mh-pill" data-tone="{}">{}</span>', look.tone, label or look.label)
+
+
+def work_pill(status: str) -> SafeString:
+    """A deployment's or step's status: "running" is work under way there, not a server in good health."""
+    if status == DeploymentStatus.RUNNING:
+        return format_html('<span class="mh-pill" data-tone="blue">{}</span>', "In progress")
+    return pill(status)
+
+
+def ago(seconds: float) -> str:
+    """"just now", "3 min ago", "in 2 h": the largest unit that fits."""
+    size, unit = next(((s, u) for s, u in _UNITS if abs(seconds) >= s), (1, "s"))
+    count = int(abs(seconds) // size)
+    if size == 1 and count < 10:
+        return "just now"
+    return f"{count} {unit} ago" if seconds > 0 else f"in {count} {unit}"
+
+
+def moment(at: datetime | None) -> SafeString | str:
+    """A relative time; the exact one is in its title, and the page's script keeps it current."""
+    if at is None:
+        return EMPTY
+    shown = ago((timezone.now() - at).total_seconds())
+    exact = f"{at:%Y-%m-%d %H:%M:%S} UTC"
+    return format_html('<time datetime="{}" title="{}" data-ago>{}</time>', at.isoformat(), exact, shown)
+
+
+def duration(value: timedelta | None) -> str:
+    """Two units at most: "340 ms", "4.2 s", "1 min 12 s", "2 h 5 min"."""
+    if value is None:
+        return EMPTY
+    seconds = max(value.total_seconds(), 0)
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    return _two_units(int(seconds))
+
+
+def _two_units(seconds: int) -> str:
+    parts = []
+    for size, unit in _UNITS:
+        count, seconds = divmod(seconds, size)
+        if count or parts:
+            parts.append((count, unit))
+    return " ".join(f"{count} {unit}" for count, unit in parts[:2] if count)
+
+
+def running_for(started: datetime, ended: datetime | None) -> SafeString | str:
+    """How long something took, or has taken so far (counted on by the page's script)."""
+    if ended is not None:
+        return duration(ended - started)
+    so_far = duration(timezone.now() - started)
+    return format_html('<span data-since="{}">{}</span>', started.isoformat(), so_far)
+
+
+def digest(value: str) -> SafeString | str:
+    """The start of a digest; the whole of it in the title and for copying."""
+    if not value:
+        return EMPTY
+    return format_html('<code title="{}">{}…</code>', value, value.removeprefix("sha256:")[:12])
+
+
+def size(value: object) -> str:
+    return filesizeformat(value) if isinstance(value, int | float) else EMPTY
+
+
+def source_summary(server: Server) -> str:
+    """One line that says where a server comes from; it never holds a credential."""
+    return _SUMMARIES[SourceKind(server.source_kind)](server.source)
+
+
+def _git(source: Mapping[str, Any]) -> str:
+    url = str(source.get("url", ""))
+    parts = urlsplit(url)
+    shown = f"{parts.hostname}{parts.path}" if parts.hostname else url.partition("@")[2] or url
+    ref = f" @ {source['ref']}" if source.get("ref") else ""
+    below = f" /{source['subdirectory'].strip('/')}" if source.get("subdirectory") else ""
+    return f"{shown.removesuffix('.git')}{ref}{below}"
+
+
+def _package(source: Mapping[str, Any]) -> str:
+    version = f" {source['version']}" if source.get("version") else ""
+    return f"{source.get('ecosystem', '')}:{source.get('name', '')}{version}"
+
+
+def _upload(source: Mapping[str, Any]) -> str:
+    return str(source.get("filename") or "uploaded archive")
+
+
+def _image(source: Mapping[str, Any]) -> str:
+    return str(source.get("reference", ""))
+
+
+_SUMMARIES = {
+    SourceKind.GIT: _git,
+    SourceKind.PACKAGE: _package,
+    SourceKind.UPLOAD: _upload,
+    SourceKind.IMAGE: _image,
+}
+
+
+def server_url(server_id: int) -> str:
+    return reverse("admin:servers_server_change", args=[server_id])
+
+
+def deployment_url(deployment_id: int) -> str:
+    return reverse("admin:servers_deployment_change", args=[deployment_id])
+
+
+def deployment_link(deployment: Deployment | None) -> SafeString | str:
+    if deployment is None:
+        return EMPTY
+    return format_html(
+        '<a class="mh-link" href="{}">#{}</a>', deployment_url(deployment.pk), deployment.number
+    )

@@ -1,0 +1,151 @@
+"""Servers: the list, the form, the page, and the way to every action."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin
+
+from servers import services
+from servers.admin import actions, display, server_list, server_page
+from servers.admin.server_form import CONDITIONS, FIELDSETS, OWNER_FIELDSET, ServerForm
+from servers.admin.views import ActionView, BulkRedeployView
+from servers.errors import UserError
+from servers.models import Server
+from servers.states import Trigger
+
+
+@admin.register(Server)
+class ServerAdmin(ModelAdmin):
+    form = ServerForm
+    conditional_fields = CONDITIONS
+    list_display = server_list.COLUMNS
+    list_filter = server_list.FILTERS
+    list_filter_sheet = True
+    list_per_page = 50
+    search_fields = ["name", "slug", "owner__username", "source"]
+    search_help_text = "Name, slug, owner or source"
+    actions = ["redeploy_selected"]
+    show_full_result_count = False
+
+    # --- What may be done with it. Deleting is an action of ours: rows go last, after what runs.
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Server]:
+        return server_list.with_newest(super().get_queryset(request))
+
+    def get_urls(self) -> list[URLPattern]:
+        site = self.admin_site
+        own = [
+            path("redeploy/", site.admin_view(BulkRedeployView.as_view(model_admin=self)), name="servers_redeploy"),
+            path("<int:pk>/edit/", site.admin_view(self.edit_view), name="servers_server_edit"),
+        ]
+        own += [
+            path(
+                f"<int:pk>/{action.name}/",
+                site.admin_view(ActionView.as_view(action=action, model_admin=self)),
+                name=f"servers_server_{action.name.replace('-', '_')}",
+            )
+            for action in actions.ON_SERVERS
+        ]
+        return own + super().get_urls()
+
+    # --- The list
+
+    @admin.display(description="Server", ordering="name")
+    def name_and_slug(self, server: Server) -> SafeString:
+        return server_list.name_and_slug(server)
+
+    @admin.display(description="Status", ordering="status")
+    def state(self, server: Server) -> SafeString:
+        return server_list.state(server)
+
+    @admin.display(description="Serving")
+    def serving(self, server: Server) -> SafeString:
+        return server_list.serving(server)
+
+    @admin.display(description="Newest deployment")
+    def newest(self, server: Server) -> SafeString:
+        return server_list.newest(server)
+
+    @admin.display(description="Source", ordering="source_kind")
+    def source_line(self, server: Server) -> SafeString:
+        summary = display.source_summary(server)
+        return format_html('<span class="mh-clip" title="{0}">{0}</span>', summary)
+
+    @admin.display(description="Runtime", ordering="runtime")
+    def runtime_name(self, server: Server) -> str:
+        return server.get_runtime_display()
+
+    @admin.display(description="Updated", ordering="updated_at")
+    def changed(self, server: Server) -> SafeString | str:
+        return display.moment(server.updated_at)
+
+    @admin.action(description="Redeploy", permissions=["change"])
+    def redeploy_selected(self, request: HttpRequest, queryset: QuerySet[Server]) -> HttpResponse:
+        ids = ",".join(str(pk) for pk in queryset.values_list("pk", flat=True))
+        return HttpResponseRedirect(f"{reverse('admin:servers_redeploy')}?ids={ids}")
+
+    # --- The page and the form
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """The server's page; its form is a page of its own (`edit_view`)."""
+        if request.method not in ("GET", "HEAD"):
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        return server_page.show(self, request, object_id)
+
+    def edit_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        server = self.get_object(request, str(pk))
+        extra = {"title": f"Edit {server}", "subtitle": None} if server else None
+        return self.changeform_view(request, str(pk), "", extra)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        return [*FIELDSETS, OWNER_FIELDSET] if obj else FIELDSETS
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ["slug"] if obj else []
+
+    def save_model(self, request: HttpRequest, obj: Server, form: ServerForm, change: bool) -> None:
+        user: Any = request.user
+        if change:
+            services.update_server(server=obj, fields=form.server_fields())
+            form.set_source_token(obj, user)
+        else:
+            created = services.create_server(by=user, fields=form.server_fields(), secrets=form.first_secrets())
+            obj.__dict__.update(created.__dict__)
+            form.set_source_token(obj, user)
+        if form.cleaned_data["deploy"]:
+            self._deploy(request, obj)
+
+    def _deploy(self, request: HttpRequest, server: Server) -> None:
+        user: Any = request.user
+        try:
+            services.deploy(server=server, by=user, trigger=Trigger.ADMIN)
+        except UserError as error:
+            messages.error(request, str(error))
+
+    def response_add(self, request: HttpRequest, obj: Server, post_url_continue: Any = None) -> HttpResponse:
+        messages.success(request, f"{obj.name} was added.")
+        return HttpResponseRedirect(display.server_url(obj.pk))
+
+    def response_change(self, request: HttpRequest, obj: Server) -> HttpResponse:
+        messages.success(request, f"{obj.name} was saved.")
+        return HttpResponseRedirect(display.server_url(obj.pk))
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: Any = None, form_url: str = "", extra_context: Any = None
+    ) -> Any:
+        plain = {"show_save_and_continue": False, "show_save_and_add_another": False}
+        limit = {"upload_limit": settings.UPLOAD_MAX_BYTES}
+        return super().changeform_view(request, object_id, form_url, {**plain, **limit, **(extra_context or {})})

@@ -1,0 +1,286 @@
+"""The form of a server. What a valid description is, `servers.validation` and the model say."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.template.defaultfilters import filesizeformat
+from django.utils.text import slugify
+from unfold.widgets import (
+    INPUT_CLASSES,
+    UnfoldAdminFileFieldWidget,
+    UnfoldAdminPasswordWidget,
+    UnfoldAdminRadioSelectWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+    UnfoldBooleanWidget,
+)
+
+from servers import services, uploads, validation
+from servers.models import Server
+from servers.models.server import ENVIRONMENT_NAME, SourceKind, Transport
+
+FIRST_SECRETS = 3
+# A source's key -> the form's field. `archive` is filled in when the file has arrived.
+SOURCE_FIELDS = {
+    SourceKind.GIT: {"url": "git_url", "ref": "git_ref", "subdirectory": "git_subdirectory"},
+    SourceKind.PACKAGE: {
+        "ecosystem": "package_ecosystem",
+        "name": "package_name",
+        "version": "package_version",
+        "command": "package_command",
+        "arguments": "package_arguments",
+    },
+    SourceKind.IMAGE: {"reference": "image_reference"},
+    SourceKind.UPLOAD: {"archive": "archive"},
+}
+PLAIN = ("port", "path", "cpu", "memory_mb", "pids", "runtime")
+_SECRET_ROWS = tuple((f"secret_name_{n}", f"secret_value_{n}") for n in range(1, FIRST_SECRETS + 1))
+BASICS = (None, {"fields": [("name", "slug"), "source_kind"]})
+SOURCES = [
+    ("Git repository", {"classes": ["mh-if-git"], "fields": ["git_url", ("git_ref", "git_subdirectory"), "git_token"]}),
+    (
+        "Package",
+        {
+            "classes": ["mh-if-package"],
+            "fields": [
+                "package_ecosystem",
+                ("package_name", "package_version"),
+                ("package_command", "package_arguments"),
+            ],
+        },
+    ),
+    ("Image", {"classes": ["mh-if-image"], "fields": ["image_reference"]}),
+    ("Archive", {"classes": ["mh-if-upload"], "fields": ["archive"]}),
+]  # fmt: skip
+RUNNING = ("How it runs", {"fields": ["transport_choice", ("port", "path"), "command_line", "runtime"]})
+SETTINGS = ("Environment", {"fields": ["environment_lines"]})
+LIMITS = ("Limits", {"fields": [("cpu", "memory_mb", "pids")]})
+DEPLOY = (None, {"fields": ["deploy"]})
+ADD_FIELDSETS = [
+    BASICS,
+    *SOURCES,
+    RUNNING,
+    SETTINGS,
+    (
+        "Secrets",
+        {
+            "description": "Environment variables that are kept sealed. Nobody can read them back here; more can be "
+            "added on the server’s page.",
+            "fields": list(_SECRET_ROWS),
+        },
+    ),
+    LIMITS,
+    DEPLOY,
+]
+EDIT_FIELDSETS = [BASICS, *SOURCES, RUNNING, SETTINGS, LIMITS, ("Owner", {"fields": ["owner"]}), DEPLOY]
+
+
+def _text(label: str, placeholder: str = "", help_text: str = "", **more: Any) -> forms.CharField:
+    widget = UnfoldAdminTextInputWidget(attrs={"placeholder": placeholder, "autocomplete": "off"})
+    return forms.CharField(label=label, required=False, widget=widget, help_text=help_text, **more)
+
+
+def _password(label: str, help_text: str = "") -> forms.CharField:
+    """Never rendered with a value, not even one that was just typed."""
+    classes = " ".join(INPUT_CLASSES)
+    widget = UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password", "class": classes})
+    return forms.CharField(label=label, required=False, strip=False, widget=widget, help_text=help_text)
+
+
+class ServerForm(forms.ModelForm[Server]):
+    source_kind = forms.ChoiceField(
+        label="Source",
+        choices=[
+            (SourceKind.PACKAGE, "Package (PyPI or npm)"),
+            (SourceKind.GIT, "Git repository"),
+            (SourceKind.IMAGE, "Existing image"),
+            (SourceKind.UPLOAD, "Uploaded archive"),
+        ],
+        initial=SourceKind.PACKAGE,
+        widget=UnfoldAdminRadioSelectWidget,
+    )
+    git_url = _text("URL", "https://git.example.org/team/server.git")
+    git_ref = _text("Branch, tag or commit", "main", "Empty: the repository’s default branch.")
+    git_subdirectory = _text("Subdirectory", "servers/time", "Empty: the repository’s top.")
+    git_token = _password("Access token", "For a private repository. Kept sealed; empty keeps the one that is set.")
+    package_ecosystem = forms.ChoiceField(
+        label="From", choices=[("pypi", "PyPI"), ("npm", "npm")], required=False, widget=UnfoldAdminSelectWidget
+    )
+    package_name = _text("Package", "mcp-server-time")
+    package_version = _text("Version", "newest", "Empty: the newest, looked up at each deployment.")
+    package_command = _text("Command", "found in the package", "Which of the package’s commands starts it.")
+    package_arguments = _text("Arguments", "--local-timezone UTC", "Words, quoted as in a shell.")
+    image_reference = _text("Reference", "registry.example.org/team/server:1.2")
+    archive = forms.FileField(label="Archive", required=False, widget=UnfoldAdminFileFieldWidget)
+    transport_choice = forms.ChoiceField(
+        label="Transport",
+        required=False,
+        choices=[("", "Usual for the source"), *Transport.choices],
+        help_text="Images usually listen over HTTP; packages and repositories usually speak stdio.",
+        widget=UnfoldAdminSelectWidget,
+    )
+    command_line = _text("Command", "recognised in the source", "Replaces the command that was recognised.")
+    environment_lines = forms.CharField(
+        label="Variables",
+        required=False,
+        strip=False,
+        help_text="One NAME=value per line. Passwords and keys belong among the secrets.",
+        widget=UnfoldAdminTextareaWidget(
+            attrs={"rows": 4, "spellcheck": "false", "placeholder": "LOG_LEVEL=info", "class": "mh-mono"}
+        ),
+    )
+    secret_name_1, secret_value_1 = _text("Name", "API_KEY"), _password("Value")
+    secret_name_2, secret_value_2 = _text("Name"), _password("Value")
+    secret_name_3, secret_value_3 = _text("Name"), _password("Value")
+    deploy = forms.BooleanField(label="Deploy now", required=False, widget=UnfoldBooleanWidget)
+
+    class Meta:
+        model = Server
+        fields = ["name", "slug", "owner", "source_kind", *PLAIN]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.is_new = self.instance.pk is None
+        self._explain()
+        self._fill() if not self.is_new else None
+
+    def _explain(self) -> None:
+        limit = filesizeformat(settings.UPLOAD_MAX_BYTES)
+        self.fields["archive"].help_text = f"A .tar.gz or .zip of at most {limit}."
+        self.fields["deploy"].initial = self.is_new
+        if not self.is_new:
+            self.fields["deploy"].help_text = "What runs keeps its old settings until the next deployment."
+        if "slug" in self.fields:
+            self.fields["slug"].required = False
+            self.fields["slug"].help_text = "Part of the URL: /mcp/<slug>. Empty: made from the name."
+
+    def _fill(self) -> None:
+        """The fields that are no columns, from the row."""
+        kind = SourceKind(self.instance.source_kind)
+        for key, name in SOURCE_FIELDS[kind].items():
+            self.initial[name] = self.instance.source.get(key, "")
+        if kind == SourceKind.PACKAGE:
+            self.initial["package_arguments"] = _joined(self.instance.source.get("arguments", []))
+        self.initial["transport_choice"] = self.instance.transport
+        self.initial["command_line"] = _joined(self.instance.command)
+        self.initial["environment_lines"] = "\n".join(f"{k}={v}" for k, v in self.instance.environment.items())
+        if kind == SourceKind.UPLOAD:
+            self.initial.pop("archive", None)
+            name = self.instance.source.get("filename", "an archive")
+            self.fields["archive"].help_text += f" Empty keeps {name}."
+
+    # --- Each part, cleaned; `clean` joins them
+
+    def clean_slug(self) -> str:
+        return self.cleaned_data.get("slug") or _free_slug(self.cleaned_data.get("name", ""))
+
+    def clean_environment_lines(self) -> dict[str, str]:
+        return validation.parse_environment(self.cleaned_data["environment_lines"])
+
+    def clean_command_line(self) -> list[str]:
+        return validation.parse_words(self.cleaned_data["command_line"])
+
+    def clean_package_arguments(self) -> list[str]:
+        return validation.parse_words(self.cleaned_data["package_arguments"])
+
+    def clean_archive(self) -> Any:
+        file = self.cleaned_data["archive"]
+        if file and file.size > settings.UPLOAD_MAX_BYTES:
+            raise ValidationError(str(uploads.too_large()))
+        return file
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if data.get("source_kind"):
+            data["source"] = self._source(SourceKind(data["source_kind"]))
+        self._check_secrets()
+        return data
+
+    def _source(self, kind: SourceKind) -> dict[str, Any]:
+        if kind == SourceKind.UPLOAD:
+            return self._upload()
+        names = SOURCE_FIELDS[kind]
+        try:
+            return validation.clean_source(kind, {key: self.cleaned_data.get(f) for key, f in names.items()})
+        except ValidationError as error:
+            self._tell(error, names)
+        return {}
+
+    def _tell(self, error: ValidationError, names: dict[str, str]) -> None:
+        for key, messages in error.message_dict.items():
+            if names.get(key) not in self.errors:
+                self.add_error(names.get(key), messages)
+
+    def _upload(self) -> dict[str, Any]:
+        """The archive's own source is made when it is received, with the row (`save_model`)."""
+        kept = self.instance.source if self.instance.source_kind == SourceKind.UPLOAD else {}
+        if not self.cleaned_data.get("archive") and not kept and "archive" not in self.errors:
+            self.add_error("archive", "Choose an archive.")
+        return dict(kept)
+
+    def _check_secrets(self) -> None:
+        if not self.is_new:
+            return
+        seen: set[str] = set()
+        for name_field, value_field in _SECRET_ROWS:
+            name, value = self.cleaned_data.get(name_field, ""), self.cleaned_data.get(value_field, "")
+            self._check(name_field, lambda name=name: ENVIRONMENT_NAME(name) if name else None)
+            if name and not value:
+                self.add_error(value_field, f"{name} needs a value.")
+            if value and not name:
+                self.add_error(name_field, "This value needs a name.")
+            if name in seen:
+                self.add_error(name_field, f"{name} is given twice.")
+            seen |= {name} - {""}
+
+    def _check(self, field: str, check: Callable[[], object]) -> None:
+        try:
+            check()
+        except ValidationError as error:
+            self.add_error(field, error.messages)
+
+    # --- What the services are given
+
+    def server_fields(self) -> dict[str, Any]:
+        """The columns, validated."""
+        data = self.cleaned_data
+        own = [name for name in ("name", "slug", "owner", "source_kind", "source", *PLAIN) if name in data]
+        return {
+            **{name: data[name] for name in own},
+            "transport": data["transport_choice"] or services.default_transport(data["source_kind"]),
+            "command": data["command_line"],
+            "environment": data["environment_lines"],
+        }
+
+    def first_secrets(self) -> dict[str, str]:
+        data = self.cleaned_data
+        return {data[name]: data[value] for name, value in _SECRET_ROWS if data.get(name)}
+
+    @property
+    def token(self) -> str:
+        """The git token to set; "" where none was typed or the source is another."""
+        is_git = self.cleaned_data["source_kind"] == SourceKind.GIT
+        return str(self.cleaned_data["git_token"]) if is_git else ""
+
+    @property
+    def upload(self) -> Any:
+        """The file to take in, or None."""
+        return self.cleaned_data["archive"] if self.cleaned_data["source_kind"] == SourceKind.UPLOAD else None
+
+
+def _joined(words: Iterable[str]) -> str:
+    return shlex.join(words)
+
+
+def _free_slug(name: str) -> str:
+    """A slug made from the name that no other server has."""
+    base = slugify(name)[:44].strip("-_").replace("_", "-") or "server"
+    taken = set(Server.objects.filter(slug__startswith=base).values_list("slug", flat=True))
+    return base if base not in taken else next(s for n in range(2, 10_000) if (s := f"{base}-{n}") not in taken)

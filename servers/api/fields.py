@@ -1,0 +1,109 @@
+"""Inputs that need more than a type: sources, environments, words. They are checked by `servers.validation`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import ValidationError as DjangoValidationError
+from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema_field
+from rest_framework import serializers
+
+from servers import validation
+from servers.api import sources
+from servers.models.server import SourceKind
+
+# The platform's own: they have to fit the run.
+RESERVED = frozenset({"HOME", "HOST", "PATH", "PORT", "TMPDIR"})
+RESERVED_PREFIX = "MCPHOST_"
+
+
+@dataclass(frozen=True)
+class SourceInput:
+    kind: str
+    source: dict[str, Any]
+    token: str = ""
+
+
+@extend_schema_field(
+    PolymorphicProxySerializer(
+        component_name="Source",
+        serializers=sources.SHAPES,
+        resource_type_field_name="kind",
+    )
+)
+class SourceField(serializers.Field[Any, Any, Any, Any]):
+    """`{"kind": …}` with the keys of that kind; see `servers.api.sources`."""
+
+    def get_attribute(self, instance: Any) -> Any:
+        return instance
+
+    def to_representation(self, server: Any) -> dict[str, Any]:
+        shown = {key: value for key, value in server.source.items() if key != "archive"}
+        return {"kind": server.source_kind, **shown}
+
+    def to_internal_value(self, data: Any) -> SourceInput:
+        if not isinstance(data, Mapping):
+            raise serializers.ValidationError("Must be an object with a kind.")
+        kind = data.get("kind")
+        if kind not in SourceKind.values:
+            raise serializers.ValidationError({"kind": f"Choose one of {', '.join(SourceKind.values)}."})
+        given = {key: value for key, value in data.items() if key != "kind"}
+        _refuse_unknown(given, sources.KEYS[kind])
+        token = _token(given)
+        if kind == SourceKind.UPLOAD:  # its archive comes another way
+            return SourceInput(kind, {})
+        return SourceInput(kind, checked(lambda: validation.clean_source(kind, given)), token)
+
+
+def checked(check: Callable[[], Any]) -> Any:
+    """`check()`, its Django `ValidationError` turned into REST framework's."""
+    try:
+        return check()
+    except DjangoValidationError as error:
+        raise serializers.ValidationError(serializers.as_serializer_error(error)) from None
+
+
+def _refuse_unknown(given: Mapping[str, Any], known: frozenset[str]) -> None:
+    unknown = sorted(set(given) - known)
+    if unknown:
+        accepted = ", ".join(sorted(known)) or "none"
+        raise serializers.ValidationError({key: f"Unknown key; accepted: {accepted}." for key in unknown})
+
+
+def _token(given: dict[str, Any]) -> str:
+    token = given.pop("token", None) or ""
+    if not isinstance(token, str) or not token.isprintable() or len(token) > 4096:
+        raise serializers.ValidationError({"token": "Must be one line of at most 4096 characters."})
+    return token
+
+
+@extend_schema_field({"type": "object", "additionalProperties": {"type": "string"}})
+class EnvironmentField(serializers.Field[Any, Any, Any, Any]):
+    """Names and values of environment variables. Errors name the variable."""
+
+    def to_representation(self, value: Mapping[str, str]) -> dict[str, str]:
+        return dict(value)
+
+    def to_internal_value(self, data: Any) -> dict[str, str]:
+        if not isinstance(data, Mapping):
+            raise serializers.ValidationError("Must be an object of names and values.")
+        for name in data:
+            refuse_reserved(str(name))
+        return dict(checked(lambda: validation.clean_environment(data)))
+
+
+def refuse_reserved(name: str) -> None:
+    if name.upper() in RESERVED or name.upper().startswith(RESERVED_PREFIX):
+        raise serializers.ValidationError({name: f"{name} is set by the platform: choose another name."})
+
+
+class WordsField(serializers.ListField):
+    """A command line as a list of words; empty: recognised."""
+
+    child = serializers.CharField(allow_blank=True, trim_whitespace=False, max_length=4096)
+
+    def to_internal_value(self, data: Any) -> list[str]:
+        words = super().to_internal_value(data)
+        return list(checked(lambda: validation.clean_words(words)))

@@ -1,0 +1,188 @@
+"""Servers and deployments as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.utils.text import slugify
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+from rest_framework.reverse import reverse
+
+from servers import services, states
+from servers.api.fields import EnvironmentField, SourceField, SourceInput, WordsField
+from servers.models import Deployment, Server, Step
+from servers.models.server import SourceKind
+from servers.states import Mode
+
+
+class StepSerializer(serializers.ModelSerializer[Step]):
+    class Meta:
+        model = Step
+        fields = [
+            "id", "kind", "platform", "status", "started_at", "finished_at", "error_kind", "error", "details",
+        ]  # fmt: skip
+        read_only_fields = fields
+
+
+class DeploymentBrief(serializers.Serializer[Any]):
+    id = serializers.IntegerField()
+    number = serializers.IntegerField()
+    status = serializers.ChoiceField(choices=[s.value for s in states.DeploymentStatus])
+
+
+class DeploymentSerializer(serializers.ModelSerializer[Deployment]):
+    """`images` maps each platform to its reference, digest and size."""
+
+    url = serializers.HyperlinkedIdentityField(view_name="api:deployment-detail")
+    requested_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+    based_on = serializers.SlugRelatedField[Any](slug_field="number", read_only=True)
+    status_label = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Deployment
+        fields = [
+            "id", "url", "server", "number", "trigger", "requested_by", "mode", "based_on", "status",
+            "status_label", "cancel_requested", "error_kind", "error", "runtime", "platforms", "revision",
+            "summary", "image", "digest", "images", "created_at", "started_at", "finished_at",
+        ]  # fmt: skip
+        read_only_fields = fields
+
+    def get_status_label(self, deployment: Deployment) -> str:
+        return states.look(deployment.status).label
+
+
+class DeploymentDetail(DeploymentSerializer):
+    steps = StepSerializer(many=True, read_only=True)
+
+    class Meta(DeploymentSerializer.Meta):
+        fields = [*DeploymentSerializer.Meta.fields, "discovery", "steps"]
+        read_only_fields = fields
+
+
+class LimitsSerializer(serializers.ModelSerializer[Server]):
+    class Meta:
+        model = Server
+        fields = ["cpu", "memory_mb", "pids"]
+
+
+class ServerSerializer(serializers.ModelSerializer[Server]):
+    """A server of `payloads.with_newest_deployment`; what is left out of a PUT keeps its value."""
+
+    url = serializers.HyperlinkedIdentityField(view_name="api:server-detail")
+    slug = serializers.SlugField(
+        required=False, max_length=48, help_text="Part of the MCP URL; made of the name where it is left out."
+    )
+    owner = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+    mcp_url = serializers.SerializerMethodField()
+    source = SourceField()
+    command = WordsField(required=False, max_length=100)
+    environment = EnvironmentField(required=False)
+    limits = LimitsSerializer(source="*", required=False)
+    status_label = serializers.SerializerMethodField()
+    serving = serializers.SerializerMethodField()
+    deployment = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Server
+        fields = [
+            "id", "url", "name", "slug", "owner", "mcp_url", "source", "transport", "port", "path", "command",
+            "environment", "limits", "runtime", "desired_state", "status", "status_label", "status_at",
+            "error_kind", "error", "serving", "deployment", "restarts", "created_at", "updated_at",
+        ]  # fmt: skip
+        read_only_fields = [
+            "desired_state", "status", "status_at", "error_kind", "error", "restarts", "created_at",
+            "updated_at",
+        ]  # fmt: skip
+
+    def get_mcp_url(self, server: Server) -> str:
+        path = f"/mcp/{server.slug}"
+        return settings.PUBLIC_URL + path if settings.PUBLIC_URL else self.context["request"].build_absolute_uri(path)
+
+    def get_status_label(self, server: Server) -> str:
+        return states.look(server.status).label
+
+    @extend_schema_field(DeploymentBrief(allow_null=True))
+    def get_serving(self, server: Server) -> dict[str, Any] | None:
+        now = server.serving
+        return {"id": now.pk, "number": now.number, "status": now.status} if now else None
+
+    @extend_schema_field(DeploymentBrief(allow_null=True))
+    def get_deployment(self, server: Server) -> dict[str, Any] | None:
+        return getattr(server, "newest", None)
+
+    def validate_slug(self, slug: str) -> str:
+        for validate in Server._meta.get_field("slug").validators:
+            validate(slug)
+        if self.instance is not None and slug != self.instance.slug:
+            raise serializers.ValidationError("The slug is part of the MCP URL: it cannot be changed.")
+        if self.instance is None and Server.objects.filter(slug=slug).exists():
+            raise serializers.ValidationError("This slug is taken.")
+        return slug
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Attributes as `services` takes them; the token of a source is left in `token`."""
+        source: SourceInput | None = attrs.pop("source", None)
+        if source is not None:
+            self._check_upload(source)
+            attrs |= {"source_kind": source.kind, "token": source.token}
+            if source.kind != SourceKind.UPLOAD or self.instance is None:
+                attrs["source"] = source.source
+        return attrs
+
+    def _check_upload(self, source: SourceInput) -> None:
+        if source.kind == SourceKind.UPLOAD and self.instance and self.instance.source_kind != source.kind:
+            raise serializers.ValidationError(
+                {"source": {"kind": "POST the archive to the server's archive/: that makes it the source."}}
+            )
+
+
+class NewServer(ServerSerializer):
+    secrets = EnvironmentField(
+        required=False, write_only=True, help_text="Environment variables that are kept sealed."
+    )
+    deploy = serializers.BooleanField(default=True, write_only=True)
+
+    class Meta(ServerSerializer.Meta):
+        fields = [*ServerSerializer.Meta.fields, "secrets", "deploy"]
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        attrs = super().validate(attrs)
+        attrs.setdefault("slug", free_slug(attrs["name"]))
+        attrs.setdefault("transport", services.default_transport(attrs["source_kind"]))
+        if attrs["source_kind"] == SourceKind.UPLOAD and attrs["deploy"] and not self.context.get("archive"):
+            raise serializers.ValidationError(
+                {"source": "Send the archive too (multipart/form-data, part `archive`), or deploy: false."}
+            )
+        both = sorted(set(attrs.get("secrets", {})) & set(attrs.get("environment", {})))
+        if both:
+            raise serializers.ValidationError({"secrets": {both[0]: "Set in the environment as well."}})
+        return attrs
+
+
+class Redeploy(serializers.Serializer[Any]):
+    mode = serializers.ChoiceField(
+        choices=[m.value for m in Mode],
+        default=Mode.LATEST.value,
+        help_text="latest: the source's head; rebuild: the same revision; no-cache: the same without any "
+        "build cache; same-digest: neither builds nor pushes.",
+    )
+
+
+class RollBack(serializers.Serializer[Any]):
+    to = serializers.IntegerField(min_value=1, help_text="Number of an earlier successful deployment.")
+
+
+def free_slug(name: str) -> str:
+    """A slug for `name` that no server has now; two requests at once may still meet at the database."""
+    base = slugify(name).replace("_", "-").strip("-")[:40].strip("-") or "server"
+    taken = set(Server.objects.filter(slug__startswith=base).values_list("slug", flat=True))
+    numbered = (f"{base}-{number}" for number in range(2, len(taken) + 3))
+    return next(slug for slug in (base, *numbered) if slug not in taken)
+
+
+def deployment_url(deployment: Deployment, request: Any) -> str:
+    return reverse("api:deployment-detail", [deployment.pk], request=request)
+
+

@@ -1,0 +1,145 @@
+"""Logs, secrets, tokens, metrics and problems as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from django.utils import timezone
+from rest_framework import serializers
+
+from servers.models import Secret, Server, Token
+from servers.models.log import LogStream
+
+Shape = serializers.Serializer[Any]
+MOST_DETAILS = 16 * 1024
+
+
+class LogLineShape(Shape):
+    """`id` is the order in which lines were kept."""
+
+    id = serializers.IntegerField()
+    at = serializers.DateTimeField()
+    stream = serializers.ChoiceField(choices=LogStream.values)
+    text = serializers.CharField()
+    deployment = serializers.IntegerField(allow_null=True)
+    step = serializers.IntegerField(allow_null=True)
+
+
+class LogPage(Shape):
+    results = LogLineShape(many=True)
+    next = serializers.URLField(allow_null=True, help_text="The page that follows in time; null at the end.")
+
+
+class MetricShape(Shape):
+    """One event of the telemetry contract; `details` has the keys of its `event_type`."""
+
+    id = serializers.IntegerField()
+    server = serializers.IntegerField()
+    deployment = serializers.IntegerField(allow_null=True)
+    timestamp = serializers.DateTimeField()
+    event_type = serializers.CharField()
+    details = serializers.DictField()
+
+
+class MetricPage(Shape):
+    next = serializers.URLField(allow_null=True)
+    results = MetricShape(many=True)
+
+
+class CustomMetric(Shape):
+    event_type = serializers.RegexField(
+        r"^custom\.[a-z0-9_.-]{1,56}\Z",
+        error_messages={
+            "invalid": "Starts with “custom.”, then 1 to 56 lower-case letters, digits, “_”, “.” or “-”."
+        },
+    )
+    details = serializers.DictField(required=False, default=dict)
+
+    def validate_details(self, details: dict[str, Any]) -> dict[str, Any]:
+        try:
+            size = len(orjson.dumps(details))
+        except orjson.JSONEncodeError:
+            raise serializers.ValidationError("Must be a JSON object.") from None
+        if size > MOST_DETAILS:
+            raise serializers.ValidationError(f"At most {MOST_DETAILS} bytes of JSON; this has {size}.")
+        if "\\u0000" in orjson.dumps(details).decode():
+            raise serializers.ValidationError("Must not hold NUL characters.")
+        return details
+
+
+class SecretSerializer(serializers.ModelSerializer[Secret]):
+    """The value can be set and replaced, and is never shown."""
+
+    updated_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+
+    class Meta:
+        model = Secret
+        fields = ["name", "purpose", "updated_at", "updated_by"]
+        read_only_fields = fields
+
+
+class SecretValue(Shape):
+    value = serializers.CharField(write_only=True, trim_whitespace=False, max_length=65_536)
+
+
+class TokenSerializer(serializers.ModelSerializer[Token]):
+    owner = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+    server = serializers.IntegerField(
+        source="server_id", required=False, allow_null=True, help_text="Left out: every server of the owner."
+    )
+
+    class Meta:
+        model = Token
+        fields = [
+            "id", "name", "scope", "server", "owner", "prefix", "created_at", "expires_at", "last_used_at",
+            "revoked_at",
+        ]  # fmt: skip
+        read_only_fields = ["prefix", "created_at", "last_used_at", "revoked_at"]
+
+    def validate_server(self, pk: int | None) -> int | None:
+        visible = Server.objects.visible_to(self.context["request"].user)
+        if pk is not None and not visible.filter(pk=pk).exists():
+            raise serializers.ValidationError("There is no such server.")
+        return pk
+
+    def validate_expires_at(self, moment: Any) -> Any:
+        if moment is not None and moment <= timezone.now():
+            raise serializers.ValidationError("This moment is past.")
+        return moment
+
+
+class IssuedToken(TokenSerializer):
+    value = serializers.CharField(read_only=True, help_text="The token itself: shown this once.")
+
+    class Meta(TokenSerializer.Meta):
+        fields = [*TokenSerializer.Meta.fields, "value"]
+
+
+class ProblemError(Shape):
+    field = serializers.CharField()
+    pointer = serializers.CharField(help_text="JSON pointer to the input at fault.")
+    detail = serializers.CharField()
+
+
+class Problem(Shape):
+    """A problem document (RFC 9457)."""
+
+    type = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField()
+    instance = serializers.CharField(required=False)
+    errors = ProblemError(many=True, required=False)
+    reference = serializers.CharField(required=False, help_text="Of an internal error: its name in the log.")
+
+
+class Check(Shape):
+    status = serializers.ChoiceField(choices=["ok", "degraded", "failed"])
+    detail = serializers.CharField()
+
+
+class Health(Shape):
+    status = serializers.ChoiceField(choices=["ok", "degraded", "failed"])
+    version = serializers.CharField()
+    checks = serializers.DictField(child=Check())

@@ -1,0 +1,1 @@
+"""Doors: each parses, checks, calls one service, answers."""

@@ -1,0 +1,56 @@
+"""Who may see what: everything that is not the user's own answers 404, as if it were not there."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
+from django.http import Http404
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from servers import payloads
+from servers.api import serializers
+from servers.models import Deployment, Server
+
+
+def user_of(request: Request) -> User:
+    return cast(User, request.user)  # IsAuthenticated has let it in
+
+
+def servers_of(request: Request) -> QuerySet[Server]:
+    visible = Server.objects.all().visible_to(request.user)  # type: ignore[attr-defined]
+    return payloads.with_newest_deployment(visible.select_related("owner"))
+
+
+def deployments_of(request: Request) -> QuerySet[Deployment]:
+    mine = Deployment.objects.select_related("server", "requested_by", "based_on")
+    user = user_of(request)
+    return mine if user.is_staff else mine.filter(server__owner=user)
+
+
+def server_of(request: Request, pk: int) -> Server:
+    server = servers_of(request).filter(pk=pk).first()
+    if server is None:
+        raise Http404
+    return server
+
+
+class ServerView(APIView):
+    """A door below `/api/servers/{id}/`."""
+
+    def server(self) -> Server:
+        return server_of(self.request, self.kwargs["pk"])
+
+
+def deployment_accepted(deployment: Deployment, request: Request) -> Response:
+    """202: the work is queued; `Location` tells where to follow it."""
+    body = serializers.DeploymentSerializer(deployment, context={"request": request}).data
+    return Response(body, 202, headers={"Location": serializers.deployment_url(deployment, request)})
+
+
+def server_accepted(server: Server, request: Request) -> Response:
+    body = serializers.ServerSerializer(server_of(request, server.pk), context={"request": request}).data
+    return Response(body, 202, headers={"Location": body["url"]})

@@ -1,0 +1,1 @@
+"""What the management commands share: finding a server, following a deployment, JSON."""

@@ -1,0 +1,42 @@
+"""Waits for a deployment, or does its work in this very process when nothing else is up."""
+
+from __future__ import annotations
+
+import threading
+from argparse import ArgumentParser
+
+from django.core.management.base import CommandError
+from django.db import connection
+
+from servers import deployer
+from servers.console.following import follow
+from servers.models import Deployment
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--wait", action="store_true", help="Follow the steps; the exit code tells the outcome."
+    )
+    parser.add_argument(
+        "--here",
+        action="store_true",
+        help="Do the work in this command: for when no worker is up. Implies --wait.",
+    )
+
+
+def see_through(deployment: Deployment, *, wait: bool, here: bool, quiet: bool) -> None:
+    """Raises `CommandError` when it was waited for and did not succeed."""
+    thread = threading.Thread(target=_work, args=(deployment.pk,)) if here else None
+    if thread:
+        thread.start()
+    if here or wait:
+        succeeded = follow(deployment, logs=not quiet)
+        if thread:
+            thread.join()
+        if not succeeded:
+            raise CommandError(f"{deployment} {deployment.status}: {deployment.error}")
+
+
+def _work(deployment_id: int) -> None:
+    deployer.run(deployment_id)
+    connection.close()

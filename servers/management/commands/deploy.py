@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from servers import services, uploads, validation
+from servers.console import working
+from servers.console.command import ServerCommand, facts_of, operator
+from servers.models import Server
+from servers.models.server import RuntimeChoice, SourceKind, Transport
+from servers.states import Trigger
+
+
+class Command(ServerCommand):
+    help = "Makes a server from a source and deploys it."
+    examples = """  manage.py deploy time --pypi mcp-server-time --wait
+  manage.py deploy everything --npm @modelcontextprotocol/server-everything@2026.1.26 --wait
+  manage.py deploy notes --git https://git.example.org/team/notes.git --ref main --wait
+  manage.py deploy search --image registry.example.org/team/search:1.2 --transport streamable-http
+  manage.py deploy tools --archive ./tools.tar.gz --env LOG_LEVEL=debug"""
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("slug", help="Part of the URL: /mcp/<slug>")
+        source = parser.add_mutually_exclusive_group(required=True)
+        source.add_argument("--git", metavar="URL")
+        source.add_argument("--pypi", metavar="NAME[==VERSION]")
+        source.add_argument("--npm", metavar="NAME[@VERSION]")
+        source.add_argument("--image", metavar="REFERENCE")
+        source.add_argument("--archive", metavar="FILE", help="tar, tar.gz or zip")
+        parser.add_argument("--ref", default="", help="Branch, tag or commit of --git.")
+        parser.add_argument("--subdirectory", default="", help="Where in --git the server is.")
+        parser.add_argument("--name", help="Shown to people; the slug by default.")
+        parser.add_argument("--transport", choices=[t.value for t in Transport])
+        parser.add_argument("--port", type=int, default=8000, help="Where a streamable-http server listens.")
+        parser.add_argument("--path", default="/mcp", help="Its path.")
+        parser.add_argument("--runtime", choices=[r.value for r in RuntimeChoice if r.value], default="")
+        parser.add_argument("--env", action="append", default=[], metavar="NAME=VALUE")
+        parser.add_argument(
+            "--command", default="", help="What starts the server, in place of what is recognised."
+        )
+        working.add_arguments(parser)
+
+    def act(self, **options: Any) -> None:
+        owner = operator()
+        if owner is None:
+            raise CommandError("There is no administrator yet: start the platform once with `make run`.")
+        kind, source = _source(options)
+        fields = {
+            "name": options["name"] or options["slug"],
+            "slug": options["slug"],
+            "source_kind": kind,
+            "source": source if kind == SourceKind.UPLOAD else validation.clean_source(kind, source),
+            "transport": options["transport"] or services.default_transport(kind),
+            "port": options["port"],
+            "path": options["path"],
+            "runtime": options["runtime"],
+            "environment": validation.parse_environment("\n".join(options["env"])),
+            "command": validation.parse_words(options["command"]),
+        }
+        server = services.create_server(by=owner, fields=fields)
+        if options["archive"]:
+            _attach(server, Path(options["archive"]))
+        deployment = services.deploy(server=server, by=owner, trigger=Trigger.COMMAND)
+        if not options["json"]:
+            self.stdout.write(f"{deployment} is queued.")
+        try:
+            working.see_through(deployment, wait=options["wait"], here=options["here"], quiet=options["json"])
+        finally:
+            if options["json"]:
+                deployment.refresh_from_db()
+                self.stdout.write(json.dumps(facts_of(deployment)))
+
+
+def _attach(server: Server, path: Path) -> None:
+    try:
+        with (
+            path.open("rb") as file,
+            uploads.received(iter(lambda: file.read(1 << 20), b""), path.name) as archive,
+        ):
+            uploads.attach(server=server, archive=archive)
+    except OSError as error:
+        raise CommandError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _source(options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    if options["git"]:
+        about = {"url": options["git"], "ref": options["ref"], "subdirectory": options["subdirectory"]}
+        return SourceKind.GIT, about
+    if options["image"]:
+        return SourceKind.IMAGE, {"reference": options["image"]}
+    if options["archive"]:
+        return SourceKind.UPLOAD, {}
+    if options["pypi"]:
+        name, _, version = options["pypi"].partition("==")
+        return SourceKind.PACKAGE, {"ecosystem": "pypi", "name": name, "version": version}
+    at = options["npm"].find("@", 1)
+    name, version = (options["npm"][:at], options["npm"][at + 1 :]) if at > 0 else (options["npm"], "")
+    return SourceKind.PACKAGE, {"ecosystem": "npm", "name": name, "version": version}

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from servers import services
+from servers.console import working
+from servers.console.command import ServerCommand, facts_of, operator, server_of
+from servers.states import Trigger
+
+
+class Command(ServerCommand):
+    help = "Starts a stopped server from what was built last."
+    examples = "  manage.py start hello --wait"
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("slug")
+        working.add_arguments(parser)
+
+    def act(self, **options: Any) -> None:
+        deployment = services.start(server=server_of(options["slug"]), by=operator(), trigger=Trigger.COMMAND)
+        if not options["json"]:
+            self.stdout.write(f"{deployment} is queued.")
+        working.see_through(deployment, wait=options["wait"], here=options["here"], quiet=options["json"])
+        if options["json"]:
+            deployment.refresh_from_db()
+            self.put(facts_of(deployment))

@@ -1,0 +1,96 @@
+"""What docker and requests raise, as `RuntimeFault`s that say what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import requests
+import urllib3
+from docker.errors import APIError, DockerException
+
+from servers.errors import RuntimeFault
+
+# What the engine says (it gives no codes), and what helps: message, hint, whether trying again is in vain.
+_KNOWN: tuple[tuple[str, str, str, bool], ...] = (
+    (
+        r"exec format error",
+        "The image is built for another kind of processor.",
+        "Add this machine's platform to REGISTRY_ARCH_TARGETS and redeploy.",
+        True,
+    ),
+    (
+        r"executable file not found|no such file or directory.*unknown|permission denied: unknown",
+        "The image does not contain the command, or it may not be executed.",
+        "Correct the server's command, or the Dockerfile's.",
+        True,
+    ),
+    (
+        r"unauthorized|authentication required|no basic auth|access.*denied|denied:|forbidden",
+        "The registry does not let the image be pulled.",
+        "Check the registry's credentials.",
+        True,
+    ),
+    (
+        r"no such image|manifest unknown|manifest for .* not found|repository .* not found|name unknown",
+        "The image is not there.",
+        "Redeploy the server: that builds and pushes it again.",
+        True,
+    ),
+    (
+        r"no matching manifest|does not match the specified platform",
+        "The image does not exist for this machine's platform.",
+        "Add the platform to REGISTRY_ARCH_TARGETS and redeploy.",
+        True,
+    ),
+    (r"network .* not found", "The containers' network does not exist.", "Create it, or unset it.", True),
+    (
+        r"range of cpus|minimum memory limit",
+        "The engine does not accept the server's limits.",
+        "Change its CPU and memory limits.",
+        True,
+    ),
+    (r"no space left", "The engine's disk is full.", "Make room: docker system df shows what uses it.", False),
+    (r"toomanyrequests|429", "The registry asks for patience.", "Try again in a while.", False),
+)
+_PORT_TAKEN = re.compile(r"port is already allocated|address already in use", re.IGNORECASE)
+
+
+class PortTaken(RuntimeFault):
+    permanent = False
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    try:
+        yield
+    except APIError as error:
+        raise from_text(str(error.explanation or error), server_error=error.is_server_error()) from error
+    except (requests.RequestException, urllib3.exceptions.HTTPError, DockerException, OSError) as error:
+        raise gone() from error
+
+
+def gone() -> RuntimeFault:
+    return RuntimeFault(
+        "The Docker Engine does not answer.",
+        hint="Start it, and check that the platform may use its socket.",
+        permanent=False,
+    )
+
+
+def from_text(text: str, *, server_error: bool = False) -> RuntimeFault:
+    if _PORT_TAKEN.search(text):
+        return PortTaken("The port was taken by another program meanwhile.", hint="Try again.")
+    for pattern, message, hint, permanent in _KNOWN:
+        if re.search(pattern, text, re.IGNORECASE):
+            return RuntimeFault(
+                f"{message} ({_brief(text)})", hint=hint, permanent=permanent, details={"engine": _brief(text)}
+            )
+    return RuntimeFault(
+        f"The Docker Engine refused: {_brief(text)}", hint="See its log.", permanent=not server_error
+    )
+
+
+def _brief(text: str) -> str:
+    return " ".join(text.split())[:500]

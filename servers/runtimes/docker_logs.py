@@ -1,0 +1,95 @@
+"""A container's output, read from the engine in pieces: no line twice, none lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from servers.runtimes.base import OutputLine
+from servers.runtimes.output_files import clean
+
+MAX_BYTES = 4 << 20
+_HEADER = 8
+_OVERLAP = 2_000_000_000
+_STREAMS: dict[int, Literal["stdout", "stderr"]] = {1: "stdout", 2: "stderr"}
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """How far one has read: of all lines not older than `anchor` (nanoseconds), the first `count`.
+
+    The engine only appends, and a line is written at most moments after its own time. So beyond an anchor
+    that lies a little in the past, the order of lines never changes, though their times may be out of order.
+    """
+
+    anchor: int = 0
+    count: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> Cursor:
+        anchor, _, count = text.partition(":")
+        return cls(int(anchor or 0), int(count or 0))
+
+    def __str__(self) -> str:
+        return f"{self.anchor}:{self.count}"
+
+    @property
+    def since(self) -> str:
+        """As the engine takes it: seconds with nanoseconds."""
+        return f"{self.anchor // 10**9}.{self.anchor % 10**9:09d}"
+
+    def advanced(self, times: Sequence[int]) -> Cursor:
+        """The cursor after lines of these times, all that there are from this anchor on."""
+        if not times:
+            return self
+        anchor = max(self.anchor, max(times) - _OVERLAP)
+        return Cursor(anchor, sum(time >= anchor for time in times))
+
+
+@dataclass(frozen=True)
+class _Entry:
+    time: int
+    line: OutputLine
+
+
+def after(cursor: Cursor, chunks: Iterator[bytes]) -> tuple[list[OutputLine], Cursor]:
+    """The lines in an answer to `since` that come after `cursor`, and the cursor after them."""
+    entries = list(_entries(chunks))
+    times = [entry.time for entry in entries]
+    return [entry.line for entry in entries[cursor.count :]], cursor.advanced(times)
+
+
+def _entries(chunks: Iterator[bytes]) -> Iterator[_Entry]:
+    """The engine's frames (its API, "Attach to a container": stream, 3 zeros, length), up to MAX_BYTES."""
+    pending, taken = bytearray(), 0
+    for chunk in chunks:
+        pending += chunk
+        while frame := _first_frame(pending):
+            del pending[: _HEADER + len(frame[1])]
+            taken += len(frame[1])
+            yield _entry(*frame)
+        if taken > MAX_BYTES:
+            return
+
+
+def _first_frame(data: bytearray) -> tuple[int, bytes] | None:
+    end = _HEADER + int.from_bytes(data[4:_HEADER], "big")
+    if len(data) < _HEADER or len(data) < end:
+        return None
+    return data[0], bytes(data[_HEADER:end])
+
+
+def _entry(stream: int, payload: bytes) -> _Entry:
+    """The time stands before the text: `2026-11-22T17:05:32.908058739Z text`."""
+    stamp, _, text = payload.partition(b" ")
+    time = _nanoseconds(stamp.decode("ascii", "replace"))
+    at = datetime.fromtimestamp(time / 10**9, UTC)
+    return _Entry(time, OutputLine(at, _STREAMS.get(stream, "stdout"), clean(text)))
+
+
+def _nanoseconds(stamp: str) -> int:
+    seconds, _, fraction = stamp.removesuffix("Z").partition(".")
+    whole = int(datetime.fromisoformat(seconds).replace(tzinfo=UTC).timestamp())
+    return whole * 10**9 + int(fraction.ljust(9, "0")[:9] or 0)

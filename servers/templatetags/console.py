@@ -1,0 +1,16 @@
+"""The admin's words and marks, for templates."""
+
+from django import template
+
+from servers.admin import display
+
+register = template.Library()
+register.filter("pill", display.pill)
+register.filter("work_pill", display.work_pill)
+register.filter("moment", display.moment)
+register.filter("duration", display.duration)
+register.filter("digest", display.digest)
+register.filter("size", display.size)
+register.filter("source_summary", display.source_summary)
+register.simple_tag(display.running_for)
+
