@@ -51,8 +51,13 @@ _KNOWN: tuple[tuple[str, str, str, bool], ...] = (
         "Change its CPU and memory limits.",
         True,
     ),
-    (r"no space left", "The engine's disk is full.", "Make room: docker system df shows what uses it.", False),
-    (r"toomanyrequests|429", "The registry asks for patience.", "Try again in a while.", False),
+    (
+        r"no space left",
+        "The engine's disk is full.",
+        "Make room: docker system df shows what uses it.",
+        False,
+    ),
+    (r"toomanyrequests|too many requests", "The registry asks for patience.", "Try again in a while.", False),
 )
 _PORT_TAKEN = re.compile(r"port is already allocated|address already in use", re.IGNORECASE)
 
@@ -85,7 +90,10 @@ def from_text(text: str, *, server_error: bool = False) -> RuntimeFault:
     for pattern, message, hint, permanent in _KNOWN:
         if re.search(pattern, text, re.IGNORECASE):
             return RuntimeFault(
-                f"{message} ({_brief(text)})", hint=hint, permanent=permanent, details={"engine": _brief(text)}
+                f"{message} ({_brief(text)})",
+                hint=hint,
+                permanent=permanent,
+                details={"engine": _brief(text)},
             )
     return RuntimeFault(
         f"The Docker Engine refused: {_brief(text)}", hint="See its log.", permanent=not server_error

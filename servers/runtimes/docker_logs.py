@@ -12,7 +12,7 @@ from servers.runtimes.output_files import clean
 
 MAX_BYTES = 4 << 20
 _HEADER = 8
-_OVERLAP = 2_000_000_000
+_OVERLAP = 1_000_000_000
 _STREAMS: dict[int, Literal["stdout", "stderr"]] = {1: "stdout", 2: "stderr"}
 
 
@@ -55,30 +55,40 @@ class _Entry:
 
 
 def after(cursor: Cursor, chunks: Iterator[bytes]) -> tuple[list[OutputLine], Cursor]:
-    """The lines in an answer to `since` that come after `cursor`, and the cursor after them."""
-    entries = list(_entries(chunks))
+    """The lines in an answer to `since` that come after `cursor`, some MAX_BYTES, and the next cursor."""
+    entries = list(_bounded(_entries(chunks), cursor.count))
     times = [entry.time for entry in entries]
     return [entry.line for entry in entries[cursor.count :]], cursor.advanced(times)
 
 
-def _entries(chunks: Iterator[bytes]) -> Iterator[_Entry]:
-    """The engine's frames (its API, "Attach to a container": stream, 3 zeros, length), up to MAX_BYTES."""
-    pending, taken = bytearray(), 0
-    for chunk in chunks:
-        pending += chunk
-        while frame := _first_frame(pending):
-            del pending[: _HEADER + len(frame[1])]
-            taken += len(frame[1])
-            yield _entry(*frame)
+def _bounded(entries: Iterator[_Entry], known: int) -> Iterator[_Entry]:
+    """All that is `known`, then new ones until they are MAX_BYTES."""
+    taken = 0
+    for number, entry in enumerate(entries):
+        yield entry
+        taken += len(entry.line.text) if number >= known else 0
         if taken > MAX_BYTES:
             return
 
 
-def _first_frame(data: bytearray) -> tuple[int, bytes] | None:
-    end = _HEADER + int.from_bytes(data[4:_HEADER], "big")
-    if len(data) < _HEADER or len(data) < end:
+def _entries(chunks: Iterator[bytes]) -> Iterator[_Entry]:
+    """From the engine's frames (its API, "Attach to a container"): stream, 3 zeros, length, one line."""
+    pending = b""
+    for chunk in chunks:
+        pending += chunk
+        at = 0
+        while frame := _frame(pending, at):
+            at += _HEADER + len(frame[1])
+            yield _entry(*frame)
+        pending = pending[at:]
+
+
+def _frame(data: bytes, at: int) -> tuple[int, bytes] | None:
+    start = at + _HEADER
+    end = start + int.from_bytes(data[at + 4 : start], "big")
+    if len(data) < start or len(data) < end:
         return None
-    return data[0], bytes(data[_HEADER:end])
+    return data[at], data[start:end]
 
 
 def _entry(stream: int, payload: bytes) -> _Entry:
