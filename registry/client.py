@@ -181,7 +181,7 @@ class RegistryClient:
         authorization = self._authorization(challenge, credential, merge_scopes(ref.scopes))
         if challenge is not None and challenge.scheme == "basic":
             answer = self._transport.send(
-                "GET", self._url("/v2/"), doing=f"Asking {self.host}", authorization=authorization
+                "GET", self.url("/v2/"), doing=f"Asking {self.host}", authorization=authorization
             )
             self._raise_unless_good(answer, f"Asking {self.host}")
 
@@ -209,9 +209,9 @@ class RegistryClient:
     def _known_challenge(self) -> Challenge | None:
         if self._challenge is None:
             doing = f"Asking {self.host}"
-            answer = self._switch_scheme(self._transport.send("GET", self._url("/v2/"), doing=doing))
+            answer = self._switch_scheme(self._transport.send("GET", self.url("/v2/"), doing=doing))
             if answer is None:
-                answer = self._transport.send("GET", self._url("/v2/"), doing=doing)
+                answer = self._transport.send("GET", self.url("/v2/"), doing=doing)
             self._learn(answer)
         return self._challenge
 
@@ -249,7 +249,7 @@ class RegistryClient:
         def send(authorization: str) -> Answer:
             return self._transport.send(
                 method,
-                self._url(path),
+                self.url(path),
                 doing=doing,
                 authorization=authorization,
                 headers=headers,
@@ -271,7 +271,7 @@ class RegistryClient:
         self._raise_unless_good(answer, doing)
         return answer
 
-    def _url(self, path: str) -> str:
+    def url(self, path: str) -> str:
         host = HUB_API_HOST if is_hub(self.host) else self.host
         return f"{'http' if self._plain else 'https'}://{host}{path}"
 

@@ -181,6 +181,8 @@ class _Publisher:
 
     def _back_off(self, attempt: int, fault: RegistryError) -> None:
         seconds = self._policy.delay(attempt, fault.retry_after)
+        if not self._deadline.allows(seconds):
+            raise fault
         self._line(f"Publishing the manifest failed: {fault.message}")
         self._line(f"Retrying the publish in {seconds:.1f} s")
         self._deadline.wait(seconds)

@@ -167,11 +167,23 @@ class _Push:
         self.attempt += 0 if free else 1
 
     def _back_off(self, fault: RegistryError) -> None:
-        seconds = self.policy.delay(self.attempt, fault.retry_after)
+        seconds = self.policy.delay(self.attempt, self._asked_delay(fault))
+        if not self.deadline.allows(seconds):
+            raise fault
         self._emit("push_retry", reason="retryable_error", **_describe(fault), delay_ms=round(seconds * 1000))
         self.line(f"Registry push failed: {fault.message}")
         self.line(f"Retrying the push in {seconds:.1f} s")
         self.deadline.wait(seconds)
+
+    def _asked_delay(self, fault: RegistryError) -> float | None:
+        """Seconds that the registry asks us to wait: the engine's text never tells, so it is asked itself."""
+        if fault.retry_after is not None or fault.kind != "remote":
+            return fault.retry_after
+        try:
+            self.deadline.hold(lambda: self.client.head_manifest(self.target))
+        except RegistryError as answer:
+            return answer.retry_after
+        return None
 
     def _refresh(self, fault: RegistryError) -> None:
         watch, self.refreshed = Stopwatch(), True

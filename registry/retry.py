@@ -21,6 +21,7 @@ T = TypeVar("T")
 class PushPolicy:
     """`attempts` in all (the first one included); delays, `deadline` and `stall` in seconds.
 
+    `max_delay` bounds the backoff; what a registry asks for by Retry-After is bounded by `MAX_RETRY_AFTER`.
     `deadline` bounds a push with all its attempts. `stall` bounds the time without any change in an engine's
     progress: engines wait for a silent registry without end, and may repeat themselves while they do.
     """
@@ -35,7 +36,7 @@ class PushPolicy:
         """Seconds to wait after `attempt` failed: exponential, half of it jitter, or what was asked for."""
         step = min(self.base_delay * 2.0 ** (attempt - 1), self.max_delay)
         jittered = step / 2 + random.uniform(0, step / 2)  # noqa: S311 spreads load, guards nothing
-        return jittered if retry_after is None else min(max(retry_after, jittered), self.max_delay)
+        return max(jittered, retry_after or 0.0)
 
 
 class Deadline:
@@ -45,6 +46,10 @@ class Deadline:
         self._end = time.monotonic() + policy.deadline
         self._seconds = policy.deadline
         self._control = control
+
+    def allows(self, seconds: float) -> bool:
+        """Whether it is worth waiting so long."""
+        return seconds < min(self._end - time.monotonic(), self._control.remaining())
 
     def check(self) -> None:
         """Raises what the control raises, or `RegistryError` of kind `push` after the policy's deadline."""

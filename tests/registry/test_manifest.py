@@ -1,0 +1,202 @@
+"""Indexes published to a real registry, and read by tools that are not ours."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from deploy.bench.fault_proxy import FaultProxy
+from deploy.bench.registry import Registry
+from registry.client import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, RegistryClient
+from registry.credentials import CredentialStore
+from registry.errors import RegistryError
+from registry.manifest import build_index, publish
+from registry.push import Pushed
+from registry.reference import Reference
+from tests.registry.conftest import FAST, MakeImage, MakePush, Push
+
+PLATFORMS = ("linux/amd64", "linux/arm64/v8")
+ENTRY = {"digest": "sha256:" + "a" * 64, "size": 7, "platform": {"os": "linux", "architecture": "amd64"}}
+NOTES = {
+    "org.opencontainers.image.revision": "abc",
+    "org.opencontainers.image.created": "2026-01-01T00:00:00Z",
+}
+
+
+def test_docker_children_make_a_docker_list_without_annotations() -> None:
+    body, media_type = build_index([{"mediaType": DOCKER_MANIFEST, **ENTRY}], NOTES)
+    assert media_type == DOCKER_LIST == json.loads(body)["mediaType"]
+    assert "annotations" not in json.loads(body)
+
+
+def test_one_oci_child_makes_an_oci_index() -> None:
+    entries = [{"mediaType": DOCKER_MANIFEST, **ENTRY}, {"mediaType": OCI_MANIFEST, **ENTRY}]
+    body, media_type = build_index(entries, NOTES)
+    assert media_type == OCI_INDEX == json.loads(body)["mediaType"]
+    assert json.loads(body)["annotations"] == NOTES
+
+
+def test_the_same_children_make_the_same_bytes() -> None:
+    entries = [{"mediaType": OCI_MANIFEST, **ENTRY}]
+    assert build_index(entries, NOTES) == build_index(entries, dict(reversed(NOTES.items())))
+
+
+def _push_platforms(push: Push, make_image: MakeImage, target: Reference) -> list[Pushed]:
+    return [
+        push(make_image(platform), target=target.for_platform(platform), platform=platform)
+        for platform in PLATFORMS
+    ]
+
+
+def _publish(push: Push, target: Reference, children: list[Pushed]) -> str:
+    return publish(
+        client=push.client,
+        target=target,
+        children=children,
+        annotations=NOTES,
+        report=push.report,
+        line=push.lines.append,
+        policy=FAST,
+    )
+
+
+def _skopeo(ref: Reference, *options: str) -> dict[str, Any]:
+    command = ["skopeo", "inspect", "--tls-verify=false", *options, f"docker://{ref}"]
+    answer: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    return answer
+
+
+@pytest.fixture
+def faulty(fault_proxy: FaultProxy, make_push: MakePush) -> Push:
+    return make_push(fault_proxy.host)
+
+
+@pytest.mark.real
+def test_two_platforms_become_one_tag(faulty: Push, fault_proxy: FaultProxy, make_image: MakeImage) -> None:
+    target = faulty.ref()
+    children = _push_platforms(faulty, make_image, target)
+    digest = _publish(faulty, target, children)
+
+    index = _skopeo(target, "--raw")
+    assert index["mediaType"] == DOCKER_LIST
+    assert [entry["platform"] for entry in index["manifests"]] == [
+        {"os": "linux", "architecture": "amd64"},
+        {"os": "linux", "architecture": "arm64"},
+    ]
+    assert [(e["digest"], e["size"]) for e in index["manifests"]] == [(c.digest, c.size) for c in children]
+    assert _skopeo(target, "--override-arch=arm64")["Architecture"] == "arm64"
+
+    (published,) = faulty.of("manifest_published")
+    assert published.pop("duration_ms") >= 0
+    assert published == {
+        "registry_endpoint": target.endpoint,
+        "tag": "v1",
+        "digest": digest,
+        "architectures": list(PLATFORMS),
+    }
+    assert faulty.lines[-1] == f"Manifest published with digest {digest}"
+    assert faulty.client.resolve(target) == (digest, DOCKER_LIST, ("linux/amd64", "linux/arm64"))
+
+    fault_proxy.set([])
+    assert _publish(faulty, target, children) == digest
+    assert not [method for method, _, _ in fault_proxy.log if method == "PUT"], (
+        "identical content is not written"
+    )
+
+
+@pytest.mark.real
+def test_nothing_is_published_when_a_child_is_missing(faulty: Push, make_image: MakeImage) -> None:
+    target = faulty.ref()
+    children = _push_platforms(faulty, make_image, target)
+    children[1] = replace(children[1], digest="sha256:" + "0" * 64)
+    with pytest.raises(RegistryError, match="404"):
+        _publish(faulty, target, children)
+    assert faulty.client.tags(target) == ["v1-linux-amd64", "v1-linux-arm64"]
+    assert not faulty.of("manifest_published")
+
+
+@pytest.mark.real
+def test_nothing_is_published_when_a_child_is_of_another_platform(
+    faulty: Push, make_image: MakeImage
+) -> None:
+    target = faulty.ref()
+    child = faulty(
+        make_image("linux/amd64"), target=target.for_platform("linux/arm64"), platform="linux/arm64"
+    )
+    with pytest.raises(RegistryError, match="pushed for linux/arm64 is built for linux/amd64"):
+        _publish(faulty, target, [child])
+    assert faulty.client.tags(target) == ["v1-linux-arm64"]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"action": "reset"},
+        {"action": "status", "status": 500},
+        {"action": "status", "status": 429, "headers": {"Retry-After": "0"}},
+        {"action": "hang", "seconds": 30},
+    ],
+    ids=["reset", "500", "429", "hang"],
+)
+@pytest.mark.parametrize("method", ["GET", "PUT", "HEAD"])
+def test_a_fault_that_passes_does_not_fail_the_publishing(
+    faulty: Push, fault_proxy: FaultProxy, make_image: MakeImage, method: str, fault: dict[str, Any]
+) -> None:
+    target = faulty.ref()
+    children = _push_platforms(faulty, make_image, target)
+    faulty.client = RegistryClient(faulty.host, credentials=CredentialStore(None), timeout=1)
+    fault_proxy.set([{"method": method, "path": "/manifests/", "times": 1, **fault}])
+    digest = _publish(faulty, target, children)
+    assert faulty.client.head_manifest(target).digest == digest
+    assert [line for line in faulty.lines if line.startswith("Publishing the manifest failed:")]
+
+
+@pytest.mark.real
+def test_a_registry_that_takes_no_index_is_not_asked_again(
+    faulty: Push, fault_proxy: FaultProxy, make_image: MakeImage
+) -> None:
+    target = faulty.ref()
+    children = _push_platforms(faulty, make_image, target)
+    refusal = '{"errors":[{"code":"MANIFEST_INVALID","message":"no lists here"}]}'
+    fault_proxy.set([{"method": "PUT", "action": "status", "status": 400, "body": refusal}])
+    with pytest.raises(RegistryError, match="no lists here"):
+        _publish(faulty, target, children)
+    assert [method for method, _, _ in fault_proxy.log].count("PUT") == 1
+
+
+@pytest.mark.real
+def test_of_concurrent_publishes_one_wins_whole(
+    registry_plain: Registry, make_push: MakePush, make_image: MakeImage
+) -> None:
+    push = make_push(registry_plain.host)
+    target = push.ref()
+    first = _push_platforms(push, make_image, target)
+    second = _push_platforms(push, make_image, target)
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda children: _publish(push, target, children), [first, second] * 8))
+    assert len(set(results)) == 2
+    assert push.client.head_manifest(target).digest in results
+    index = _skopeo(target, "--raw")
+    digests = [entry["digest"] for entry in index["manifests"]]
+    assert digests in [[child.digest for child in children] for children in (first, second)]
+
+
+@pytest.mark.real
+def test_publishing_with_tokens_costs_one_token(
+    registry_token: Registry, make_push: MakePush, make_image: MakeImage
+) -> None:
+    push = make_push(registry_token.host, registry_token.username, registry_token.password)
+    target = push.ref()
+    children = _push_platforms(push, make_image, target)
+    fresh = RegistryClient(registry_token.host, credentials=push.client.credentials)
+    push.client = fresh
+    assert registry_token.tokens
+    before = len(registry_token.tokens.log)
+    _publish(push, target, children)
+    assert len(registry_token.tokens.log) == before + 1
