@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from servers.builder.base import BuildSettings
+from servers.builder.dockerfile import entry_script, render, render_wrapper
+from servers.sources.base import Recipe
+
+PLAIN = BuildSettings(python_image="base/python:1", node_image="base/node:1")
+REQUIREMENTS = Recipe(
+    "python", "requirements", ("python", "server.py"), files=("requirements.txt", "more/base.txt")
+)
+
+
+def test_python_with_requirements_behind_the_bridge() -> None:
+    assert render(REQUIREMENTS, transport="stdio", settings=PLAIN).splitlines() == [
+        "FROM base/python:1",
+        "ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PATH=/opt/venv/bin:$PATH",
+        "WORKDIR /app",
+        "RUN python3 -m venv /opt/venv",
+        'COPY ["app/requirements.txt", "./requirements.txt"]',
+        'COPY ["app/more/base.txt", "./more/base.txt"]',
+        "RUN --mount=type=cache,target=/root/.cache/pip"
+        " pip install --disable-pip-version-check -r requirements.txt",
+        "COPY app/ ./",
+        "ENV HOME=/tmp",
+        "USER 10001:10001",
+        "COPY bridge/ /opt/mcphost/bridge/",
+        "EXPOSE 8000",
+        'ENTRYPOINT ["python3", "/opt/mcphost/bridge", "--port", "8000", "--path", "/mcp",'
+        ' "--host", "0.0.0.0", "--"]',
+        'CMD ["python", "server.py"]',
+    ]
+
+
+def test_a_server_that_speaks_http_has_no_bridge() -> None:
+    text = render(REQUIREMENTS, transport="streamable-http", settings=PLAIN)
+
+    assert "bridge" not in text
+    assert "ENTRYPOINT" not in text
+    assert text.endswith('USER 10001:10001\nCMD ["python", "server.py"]\n')
+
+
+def test_a_project_installs_its_dependencies_before_itself() -> None:
+    recipe = Recipe("python", "project", ("weather",), files=("pyproject.toml",))
+
+    lines = render(recipe, transport="streamable-http", settings=PLAIN).splitlines()
+
+    pip = "RUN --mount=type=cache,target=/root/.cache/pip pip install --disable-pip-version-check"
+    assert [line for line in lines if line.startswith(("COPY", "RUN --"))] == [
+        "COPY dependencies.txt /opt/mcphost/",
+        f"{pip} -r /opt/mcphost/dependencies.txt",
+        "COPY app/ ./",
+        f"{pip} .",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "order"),
+    [
+        (Recipe("python", "", ("x",)), ["COPY app/ ./"]),
+        (Recipe("python", "requirements", ("x",)), ["COPY app/ ./", "-r requirements.txt"]),
+        (Recipe("node", "package", ("x",)), ["COPY app/ ./", "npm install"]),
+        (
+            Recipe("node", "lock", ("x",), files=("package.json",)),
+            ['COPY ["app/package.json", "./package.json"]', "npm ci --omit=dev", "COPY app/ ./"],
+        ),
+        (
+            Recipe("node", "lock", ("x",), files=("package.json",), build=True),
+            [
+                "AS build",
+                "npm ci --include=dev",
+                "COPY app/ ./",
+                "npm run build",
+                "npm prune",
+                "FROM",
+                "COPY --from",
+            ],
+        ),
+    ],
+)
+def test_the_order_of_layers(recipe: Recipe, order: list[str]) -> None:
+    text = render(recipe, transport="streamable-http", settings=PLAIN)
+
+    at = 0
+    for part in order:
+        assert part in text[at:], f"{part} is not where it should be in\n{text}"
+        at = text.index(part, at) + len(part)
+
+
+def test_node_images_run_the_node_bridge() -> None:
+    text = render(Recipe("node", "lock", ("node", "a b.js")), transport="stdio", settings=PLAIN)
+
+    assert 'ENTRYPOINT ["node", "/opt/mcphost/bridge/bridge.mjs", "--port"' in text
+    assert text.endswith('CMD ["node", "a b.js"]\n')
+
+
+def test_secrets_are_mounted_where_they_are_needed_and_nowhere_kept() -> None:
+    settings = BuildSettings(
+        pip_index_url="https://user:pass@index.example/simple",
+        npm_registry="https://registry.example/",
+        ca_bundle=Path("/company.pem"),
+        proxies={"HTTPS_PROXY": "http://user:pass@proxy.example"},
+    )
+    ca = "/etc/ssl/certs/ca-certificates.crt"
+
+    python = render(REQUIREMENTS, transport="stdio", settings=settings)
+    node = render(Recipe("node", "lock", ("x",)), transport="stdio", settings=settings)
+
+    assert (
+        f"--mount=type=secret,id=ca,target={ca} --mount=type=secret,id=pip,target=/run/secrets/pip.conf "
+        f"PIP_CERT={ca} SSL_CERT_FILE={ca} PIP_CONFIG_FILE=/run/secrets/pip.conf pip install" in python
+    )
+    assert (
+        f"--mount=type=secret,id=ca,target={ca} --mount=type=secret,id=npm,target=/run/secrets/npmrc "
+        f"npm_config_cache=/root/.npm SSL_CERT_FILE={ca} NODE_EXTRA_CA_CERTS={ca} npm_config_cafile={ca} "
+        "npm_config_globalconfig=/run/secrets/npmrc npm ci" in node
+    )
+    for text in (python, node):
+        assert not {"example", "pass", "company", "ARG"} & set(text.replace("://", " ").split())
+        assert "user:pass" not in text
+
+
+def test_a_wrapper_keeps_what_the_image_starts() -> None:
+    assert render_wrapper("local/x:1", ("tini", "--"), ("serve", "a b")).splitlines() == [
+        "FROM local/x:1",
+        "COPY bridge/ /opt/mcphost/bridge/",
+        "COPY entry.sh /opt/mcphost/entry.sh",
+        "EXPOSE 8000",
+        'ENTRYPOINT ["/bin/sh", "/opt/mcphost/entry.sh"]',
+        'CMD ["tini", "--", "serve", "a b"]',
+    ]
+
+
+def test_the_entry_script_says_what_is_missing() -> None:
+    assert entry_script().startswith("#!/bin/sh\n")
+    assert "needs python3 (3.9 or newer) or node" in entry_script()
