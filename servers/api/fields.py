@@ -1,4 +1,4 @@
-"""Inputs that need more than a type: sources, environments, words. They are checked by `servers.validation`."""
+"""Inputs that need more than a type: sources, environments, words. `servers.validation` does the checking."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _refuse_unknown(given: Mapping[str, Any], known: frozenset[str]) -> None:
     unknown = sorted(set(given) - known)
     if unknown:
         accepted = ", ".join(sorted(known)) or "none"
-        raise serializers.ValidationError({key: f"Unknown key; accepted: {accepted}." for key in unknown})
+        raise serializers.ValidationError(dict.fromkeys(unknown, f"Unknown key; accepted: {accepted}."))
 
 
 def _token(given: dict[str, Any]) -> str:

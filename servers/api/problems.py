@@ -41,7 +41,9 @@ def document(
     return {**body, **more}
 
 
-def answer(status: int, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any) -> HttpResponse:
+def answer(
+    status: int, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any
+) -> HttpResponse:
     body = orjson.dumps(document(status, detail, **more))
     return HttpResponse(body, status=status, content_type=MEDIA_TYPE, headers=dict(headers or {}))
 

@@ -11,6 +11,7 @@ from rest_framework import serializers
 from rest_framework.reverse import reverse
 
 from servers import services, states
+from servers.api import enums
 from servers.api.fields import EnvironmentField, SourceField, SourceInput, WordsField
 from servers.models import Deployment, Server, Step
 from servers.models.server import SourceKind
@@ -29,7 +30,7 @@ class StepSerializer(serializers.ModelSerializer[Step]):
 class DeploymentBrief(serializers.Serializer[Any]):
     id = serializers.IntegerField()
     number = serializers.IntegerField()
-    status = serializers.ChoiceField(choices=[s.value for s in states.DeploymentStatus])
+    status = serializers.ChoiceField(choices=enums.DEPLOYMENT_STATUS)
 
 
 class DeploymentSerializer(serializers.ModelSerializer[Deployment]):
@@ -98,7 +99,11 @@ class ServerSerializer(serializers.ModelSerializer[Server]):
 
     def get_mcp_url(self, server: Server) -> str:
         path = f"/mcp/{server.slug}"
-        return settings.PUBLIC_URL + path if settings.PUBLIC_URL else self.context["request"].build_absolute_uri(path)
+        return (
+            settings.PUBLIC_URL + path
+            if settings.PUBLIC_URL
+            else self.context["request"].build_absolute_uri(path)
+        )
 
     def get_status_label(self, server: Server) -> str:
         return states.look(server.status).label
@@ -184,5 +189,3 @@ def free_slug(name: str) -> str:
 
 def deployment_url(deployment: Deployment, request: Any) -> str:
     return reverse("api:deployment-detail", [deployment.pk], request=request)
-
-

@@ -1,4 +1,4 @@
-"""Logs, secrets, tokens, metrics and problems as JSON."""
+"""Logs, secrets, tokens, metrics and health as JSON."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import orjson
 from django.utils import timezone
 from rest_framework import serializers
 
+from servers.api import enums
 from servers.models import Secret, Server, Token
 from servers.models.log import LogStream
 
@@ -116,30 +117,12 @@ class IssuedToken(TokenSerializer):
         fields = [*TokenSerializer.Meta.fields, "value"]
 
 
-class ProblemError(Shape):
-    field = serializers.CharField()
-    pointer = serializers.CharField(help_text="JSON pointer to the input at fault.")
-    detail = serializers.CharField()
-
-
-class Problem(Shape):
-    """A problem document (RFC 9457)."""
-
-    type = serializers.CharField()
-    title = serializers.CharField()
-    status = serializers.IntegerField()
-    detail = serializers.CharField()
-    instance = serializers.CharField(required=False)
-    errors = ProblemError(many=True, required=False)
-    reference = serializers.CharField(required=False, help_text="Of an internal error: its name in the log.")
-
-
 class Check(Shape):
-    status = serializers.ChoiceField(choices=["ok", "degraded", "failed"])
+    status = serializers.ChoiceField(choices=enums.HEALTH_STATUS)
     detail = serializers.CharField()
 
 
 class Health(Shape):
-    status = serializers.ChoiceField(choices=["ok", "degraded", "failed"])
+    status = serializers.ChoiceField(choices=enums.HEALTH_STATUS)
     version = serializers.CharField()
     checks = serializers.DictField(child=Check())

@@ -1,4 +1,4 @@
-"""The keys of each kind of source, as the OpenAPI schema shows them. `servers.validation` does the checking."""
+"""The keys of each kind of source, as the OpenAPI schema shows them. `servers.validation` checks them."""
 
 from __future__ import annotations
 

@@ -1,3 +1,35 @@
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path, re_path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework.routers import SimpleRouter
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from servers.api import schema  # noqa: F401  (drf-spectacular finds what is imported)
+from servers.api.views import fallback
+from servers.api.views.deployments import DeploymentViewSet, ServerDeployments
+from servers.api.views.health import HealthView
+from servers.api.views.logs import Logs
+from servers.api.views.metrics import Metrics
+from servers.api.views.secrets import OneSecret, Secrets
+from servers.api.views.servers import ServerViewSet
+from servers.api.views.tokens import TokenViewSet
+
+app_name = "api"
+router = SimpleRouter()
+router.register("servers", ServerViewSet, "server")
+router.register("deployments", DeploymentViewSet, "deployment")
+router.register("tokens", TokenViewSet, "token")
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    *router.urls,
+    path("servers/stream/", fallback.ServersStream.as_view(), name="servers-stream"),
+    path("servers/<int:pk>/deployments/", ServerDeployments.as_view(), name="server-deployments"),
+    path("servers/<int:pk>/logs/", Logs.as_view(), name="server-logs"),
+    path("servers/<int:pk>/logs/stream/", fallback.LogsStream.as_view(), name="server-logs-stream"),
+    path("servers/<int:pk>/secrets/", Secrets.as_view(), name="server-secrets"),
+    path("servers/<int:pk>/secrets/<str:name>/", OneSecret.as_view(), name="server-secret"),
+    path("servers/<int:pk>/metrics/", Metrics.as_view(), name="server-metrics"),
+    path("servers/<int:pk>/metrics/stream/", fallback.MetricsStream.as_view(), name="server-metrics-stream"),
+    path("health/", HealthView.as_view(), name="health"),
+    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("docs/", SpectacularSwaggerSplitView.as_view(url_name="api:schema"), name="docs"),
+    re_path("", fallback.Nothing.as_view()),
+]

@@ -17,7 +17,7 @@ from servers.models import Deployment, Server
 
 
 def user_of(request: Request) -> User:
-    return cast(User, request.user)  # IsAuthenticated has let it in
+    return cast("User", request.user)  # IsAuthenticated has let it in
 
 
 def servers_of(request: Request) -> QuerySet[Server]:

@@ -7,51 +7,169 @@ from django.core.files.uploadedfile import UploadedFile
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
-from rest_framework import status, viewsets
+from rest_framework import viewsets
 from rest_framework.decorators import action
-from rest_framework.exceptions import ValidationError
-from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
+from rest_framework.parsers import JSONParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from servers import intake, services, uploads
 from servers.api import examples, multipart
-from servers.api.fields import checked
 from servers.api.pagination import NewestFirst
 from servers.api.serializers import DeploymentSerializer, NewServer, Redeploy, RollBack, ServerSerializer
-from servers.api.views.access import deployment_accepted, server_accepted, servers_of, user_of
-from servers.errors import Conflict
-from servers.models import Server
-from servers.states import DeploymentStatus, Mode, ServerStatus, Trigger
+from servers.api.views.access import deployment_accepted, server_accepted, server_of, servers_of, user_of
+from servers.errors import Conflict, Invalid
+from servers.models import Deployment, Server
+from servers.states import Mode, ServerStatus, Trigger
 from servers.uploads import Archive
 
-ACCEPTED = {202: DeploymentSerializer}
 FILTERS = [
     OpenApiParameter("status", enum=[s.value for s in ServerStatus], many=True),
-    OpenApiParameter("search", description="Part of the name or slug."),
-    OpenApiParameter("owner", description="User name; for staff."),
+    OpenApiParameter("search", description="Part of the name or of the slug."),
+    OpenApiParameter("owner", description="User name; for staff, who see every server."),
 ]
+BY_JSON = {"application/json": ServerSerializer}
+QUEUED = extend_schema(request=None, responses={202: DeploymentSerializer})
 
 
 @extend_schema_view(
     list=extend_schema(parameters=FILTERS),
-    update=extend_schema(request=ServerSerializer),
-    partial_update=extend_schema(request=ServerSerializer),
+    update=extend_schema(request=BY_JSON),
+    partial_update=extend_schema(request=BY_JSON),
+    destroy=extend_schema(responses={202: ServerSerializer}),
 )
 class ServerViewSet(viewsets.ModelViewSet[Server]):
+    """MCP servers that are yours; all of them for staff."""
+
     serializer_class = ServerSerializer
     pagination_class = NewestFirst
-    parser_classes = [JSONParser]
+    parser_classes = [JSONParser, MultiPartParser]
     lookup_value_regex = "[0-9]+"
-    lookup_value_converter = "int"
     queryset = Server.objects.none()
+
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+        multipart.limit_uploads(request)
+        return super().initialize_request(request, *args, **kwargs)
 
     def get_queryset(self) -> QuerySet[Server]:
         return servers_of(self.request)
 
-    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return filtered(queryset, self.request) if self.action == "list" else queryset
+    def filter_queryset(self, queryset: QuerySet[Server]) -> QuerySet[Server]:
+        return _filtered(queryset, self.request) if self.action == "list" else queryset
 
-    def get_parsers(self) -> list[Any]:
-        creating = getattr(self, "action_map", None) and self.request_method() == "post" and self.is_list()
-        return [JSONParser(), MultiPartParser(), FormParser()] if creating else super().get_parsers()
+    @extend_schema(
+        request={"application/json": NewServer, "multipart/form-data": examples.NEW_SERVER_FORM},
+        responses={201: ServerSerializer},
+        examples=examples.NEW_SERVERS,
+    )
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        file = multipart.archive_of(request)
+        context = {**self.get_serializer_context(), "archive": file}
+        wanted = NewServer(data=multipart.fields_of(request), context=context)
+        wanted.is_valid(raise_exception=True)
+        with _received(file) as archive:
+            server = _take_in(dict(wanted.validated_data), archive, request)
+        body = self.get_serializer(server_of(request, server.pk)).data
+        return Response(body, 201, headers={"Location": body["url"]})
+
+    def perform_update(self, serializer: Any) -> None:
+        fields = dict(serializer.validated_data)
+        token = fields.pop("token", "")
+        intake.change(server=serializer.instance, fields=fields, token=token, by=user_of(self.request))
+
+    def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        super().update(request, *args, **kwargs)
+        return self.retrieve(request, *args, **kwargs)
+
+    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        server = self.get_object()
+        services.delete(server=server)
+        return server_accepted(server, request)
+
+    @extend_schema(request=examples.ARCHIVE_FORM, responses={200: ServerSerializer})
+    @action(detail=True, methods=["post"], parser_classes=[MultiPartParser])
+    def archive(self, request: Request, pk: str) -> Response:
+        """Makes an uploaded archive (.tar.gz, .tgz, .tar, .zip) the source; redeploy to run it."""
+        server, file = self.get_object(), multipart.required_archive(request)
+        with _received(file) as archive:
+            assert archive
+            uploads.attach(server=server, archive=archive)
+        return self.retrieve(request, pk=pk)
+
+    @QUEUED
+    @action(detail=True, methods=["post"], parser_classes=[JSONParser])
+    def start(self, request: Request, pk: str) -> Response:
+        """Starts what was built last, or deploys where nothing was built."""
+        server = self.get_object()
+        deployment = services.start(server=server, by=user_of(request), trigger=Trigger.API)
+        return deployment_accepted(deployment, request)
+
+    @extend_schema(request=None, responses={202: ServerSerializer})
+    @action(detail=True, methods=["post"], parser_classes=[JSONParser])
+    def stop(self, request: Request, pk: str) -> Response:
+        server = self.get_object()
+        services.stop(server=server)
+        return server_accepted(server, request)
+
+    @extend_schema(request=Redeploy, responses={202: DeploymentSerializer})
+    @action(detail=True, methods=["post"], parser_classes=[JSONParser])
+    def redeploy(self, request: Request, pk: str) -> Response:
+        """Queues a deployment; what runs keeps serving until the new one is healthy."""
+        server, wanted = self.get_object(), Redeploy(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        mode = Mode(wanted.validated_data["mode"])
+        deployment = services.deploy(server=server, by=user_of(request), trigger=Trigger.API, mode=mode)
+        return deployment_accepted(deployment, request)
+
+    @QUEUED
+    @action(detail=True, methods=["post"], parser_classes=[JSONParser])
+    def cancel(self, request: Request, pk: str) -> Response:
+        """Cancels the deployments that are queued or running."""
+        server = self.get_object()
+        cancelled = [services.cancel(deployment=open_one) for open_one in server.deployments.open()]  # type: ignore[attr-defined]
+        if not cancelled:
+            raise Conflict(f"{server.name} has no deployment that is queued or running.")
+        return deployment_accepted(cancelled[-1], request)
+
+    @extend_schema(request=RollBack, responses={202: DeploymentSerializer})
+    @action(detail=True, methods=["post"], parser_classes=[JSONParser])
+    def rollback(self, request: Request, pk: str) -> Response:
+        """Starts what an earlier successful deployment built."""
+        server, wanted = self.get_object(), RollBack(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        to = _numbered(server, wanted.validated_data["to"])
+        return deployment_accepted(services.roll_back(server=server, to=to, by=user_of(request)), request)
+
+
+def _filtered(servers: QuerySet[Server], request: Request) -> QuerySet[Server]:
+    asked = request.query_params
+    if statuses := asked.getlist("status"):
+        servers = servers.filter(status__in=statuses)
+    if text := asked.get("search"):
+        servers = servers.filter(Q(name__icontains=text) | Q(slug__icontains=text))
+    if owner := asked.get("owner"):
+        servers = servers.filter(owner__username=owner)
+    return servers
+
+
+def _received(file: UploadedFile | None) -> AbstractContextManager[Archive | None]:
+    return uploads.received(file.chunks(), file.name or "") if file else nullcontext()
+
+
+def _take_in(wanted: dict[str, Any], archive: Archive | None, request: Request) -> Server:
+    parts = {
+        key: wanted.pop(key, default) for key, default in (("secrets", None), ("token", ""), ("deploy", True))
+    }
+    if archive is not None:
+        wanted |= {"source_kind": "upload", "source": archive.source}
+    server, _ = intake.take_in(
+        by=user_of(request), fields=wanted, trigger=Trigger.API, archive=archive, **parts
+    )
+    return server
+
+
+def _numbered(server: Server, number: int) -> Deployment:
+    found = server.deployments.filter(number=number).first()
+    if found is None:
+        raise Invalid(f"{server.name} has no deployment #{number}.", field="to")
+    return found

@@ -1,0 +1,8 @@
+"""Names of the OpenAPI schema's enums, for statuses that share the key `status`."""
+
+from servers import states
+
+SERVER_STATUS = [(s.value, states.look(s).label) for s in states.ServerStatus]
+DEPLOYMENT_STATUS = [(s.value, states.look(s).label) for s in states.DeploymentStatus]
+STEP_STATUS = [(s.value, states.look(s).label) for s in states.StepStatus]
+HEALTH_STATUS = ["ok", "degraded", "failed"]

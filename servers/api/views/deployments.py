@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from rest_framework import generics, viewsets
+from rest_framework.decorators import action
+from rest_framework.parsers import JSONParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from servers import services
+from servers.api.pagination import NewestFirst
+from servers.api.serializers import DeploymentDetail, DeploymentSerializer
+from servers.api.views.access import deployment_accepted, deployments_of, server_of
+from servers.models import Deployment
+from servers.states import DeploymentStatus
+
+STATUS = OpenApiParameter("status", enum=[s.value for s in DeploymentStatus], many=True)
+
+
+@extend_schema_view(list=extend_schema(parameters=[STATUS], responses=DeploymentSerializer(many=True)))
+class DeploymentViewSet(viewsets.ReadOnlyModelViewSet[Deployment]):
+    """Deployments of every server that you see, newest first; one of them with its steps."""
+
+    serializer_class = DeploymentDetail
+    pagination_class = NewestFirst
+    queryset = Deployment.objects.none()
+    lookup_value_regex = "[0-9]+"
+
+    def get_queryset(self) -> QuerySet[Deployment]:
+        return deployments_of(self.request).prefetch_related("steps")
+
+    def get_serializer_class(self) -> type[DeploymentSerializer]:
+        return DeploymentSerializer if self.action == "list" else DeploymentDetail
+
+    def filter_queryset(self, queryset: QuerySet[Deployment]) -> QuerySet[Deployment]:
+        return _with_status(queryset, self.request) if self.action == "list" else queryset
+
+    @extend_schema(request=None, responses={202: DeploymentSerializer})
+    @action(detail=True, methods=["post"], parser_classes=[JSONParser])
+    def cancel(self, request: Request, pk: str) -> Response:
+        """Ends it now where it is queued, asks it to stop where it runs."""
+        return deployment_accepted(services.cancel(deployment=self.get_object()), request)
+
+
+class ServerDeployments(generics.ListAPIView[Deployment]):
+    """A server's deployments, newest first."""
+
+    serializer_class = DeploymentSerializer
+    pagination_class = NewestFirst
+    queryset = Deployment.objects.none()
+
+    def get_queryset(self) -> QuerySet[Deployment]:
+        server = server_of(self.request, self.kwargs["pk"])
+        return _with_status(deployments_of(self.request).filter(server=server), self.request)
+
+    @extend_schema(parameters=[STATUS])
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+
+def _with_status(rows: QuerySet[Deployment], request: Request) -> QuerySet[Deployment]:
+    statuses = request.query_params.getlist("status")
+    return rows.filter(status__in=statuses) if statuses else rows

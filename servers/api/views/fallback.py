@@ -1,0 +1,58 @@
+"""What answers where nothing else does."""
+
+from __future__ import annotations
+
+from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.exceptions import APIException, NotFound
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+LAST = OpenApiParameter("Last-Event-ID", location=OpenApiParameter.HEADER, description="Resume after it.")
+LAST_IN_QUERY = OpenApiParameter("lastEventId", description="The same, where no header can be set.")
+
+
+class NeedsAsgi(APIException):
+    status_code = 501
+    default_detail = "The live feed is served over ASGI: start the platform with `manage.py up`."
+
+
+class Nothing(APIView):
+    """Every other path below /api/."""
+
+    permission_classes = [AllowAny]
+    schema = None
+
+    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
+        hint = "" if request.path.endswith("/") else " Paths end with a slash."
+        raise NotFound(f"There is nothing at {request.path}.{hint}")
+
+
+class Stream(APIView):
+    """Describes a live feed, which `servers.streams.app` serves before Django is asked."""
+
+    def get(self, request: Request, **_: int) -> HttpResponse:
+        raise NeedsAsgi
+
+
+class ServersStream(Stream):
+    @extend_schema(parameters=[LAST, LAST_IN_QUERY], responses={(200, "text/event-stream"): OpenApiTypes.STR})
+    def get(self, request: Request) -> HttpResponse:
+        """Server-sent events `status`: where each server that you see stands, whenever that changes."""
+        return super().get(request)
+
+
+class MetricsStream(Stream):
+    @extend_schema(parameters=[LAST, LAST_IN_QUERY], responses={(200, "text/event-stream"): OpenApiTypes.STR})
+    def get(self, request: Request, pk: int) -> HttpResponse:
+        """Server-sent events `metric`: each is the object that `metrics/` lists."""
+        return super().get(request)
+
+
+class LogsStream(Stream):
+    @extend_schema(parameters=[LAST, LAST_IN_QUERY], responses={(200, "text/event-stream"): OpenApiTypes.STR})
+    def get(self, request: Request, pk: int) -> HttpResponse:
+        """Server-sent events `log`: each a list of lines as `logs/` shows them."""
+        return super().get(request)

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from django.http import Http404
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from servers import services
+from servers.api.fields import checked, refuse_reserved
+from servers.api.small_serializers import SecretSerializer, SecretValue
+from servers.api.views.access import ServerView, user_of
+from servers.models.server import ENVIRONMENT_NAME, SecretPurpose
+
+PURPOSE = OpenApiParameter(
+    "purpose", enum=SecretPurpose.values, default=SecretPurpose.ENVIRONMENT.value,
+    description="`source`: the credential for the source, named GIT_TOKEN.",
+)  # fmt: skip
+
+
+class Secrets(ServerView):
+    """Names of a server's secrets. Values are never shown."""
+
+    @extend_schema(responses=SecretSerializer(many=True), operation_id="servers_secrets_list")
+    def get(self, request: Request, pk: int) -> Response:
+        rows = self.server().secrets.select_related("updated_by")
+        return Response(SecretSerializer(rows, many=True).data)
+
+
+class OneSecret(ServerView):
+    @extend_schema(parameters=[PURPOSE], request=SecretValue, responses=SecretSerializer)
+    def put(self, request: Request, pk: int, name: str) -> Response:
+        """Sets or replaces the value; a running server sees it with its next deployment."""
+        server, purpose, wanted = self.server(), _purpose(request), SecretValue(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        checked(lambda: ENVIRONMENT_NAME(name))
+        if purpose == SecretPurpose.ENVIRONMENT:
+            refuse_reserved(name)
+        secret = services.set_secret(
+            server=server,
+            name=name,
+            value=wanted.validated_data["value"],
+            by=user_of(request),
+            purpose=purpose,
+        )
+        return Response(SecretSerializer(secret).data)
+
+    @extend_schema(parameters=[PURPOSE], responses={204: None})
+    def delete(self, request: Request, pk: int, name: str) -> Response:
+        deleted, _ = self.server().secrets.filter(name=name, purpose=_purpose(request)).delete()
+        if not deleted:
+            raise Http404
+        return Response(status=204)
+
+
+def _purpose(request: Request) -> str:
+    purpose = request.query_params.get("purpose", SecretPurpose.ENVIRONMENT.value)
+    if purpose not in SecretPurpose.values:
+        raise ValidationError({"purpose": f"Choose among {', '.join(SecretPurpose.values)}."})
+    return purpose

@@ -1,0 +1,97 @@
+"""People and what is theirs. Import the fixtures into the conftest of the package that needs them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from rest_framework.test import APIClient
+
+from servers import services
+from servers.models import Deployment, Server
+from servers.models.token import Scope
+from servers.states import DeploymentStatus, Trigger
+
+_numbers = itertools.count(1)
+
+
+def person(name: str, **fields: Any) -> User:
+    return User.objects.create_user(name, password=f"{name}-password", **fields)
+
+
+@pytest.fixture
+def owner(db: None) -> User:
+    return person("owner")
+
+
+@pytest.fixture
+def outsider(db: None) -> User:
+    """May log in, owns nothing of the owner's, is no staff."""
+    return person("outsider")
+
+
+@pytest.fixture
+def staff(db: None) -> User:
+    return person("staff", is_staff=True, is_superuser=True)
+
+
+def make_server(owner: User, **fields: Any) -> Server:
+    """A row as the services leave it before the first deployment."""
+    number = next(_numbers)
+    given = {
+        "name": f"Server {number}",
+        "slug": f"server-{number}",
+        "source_kind": "package",
+        "source": {"ecosystem": "pypi", "name": "mcp-server-time"},
+        **fields,
+    }
+    return Server.objects.create(owner=owner, **given)
+
+
+def make_deployment(server: Server, **fields: Any) -> Deployment:
+    """A row of a deployment that is over, and that is what serves where `serves` is given."""
+    number = server.deployments.count() + 1
+    given = {"trigger": Trigger.API, "status": DeploymentStatus.SUCCEEDED, **fields}
+    serves = given.pop("serves", False)
+    deployment = Deployment.objects.create(server=server, number=number, **given)
+    if serves:
+        Server.objects.filter(pk=server.pk).update(current_deployment=deployment)
+        server.refresh_from_db()
+    return deployment
+
+
+@pytest.fixture
+def server(owner: User) -> Server:
+    return make_server(owner)
+
+
+def token_of(user: User, scope: str = Scope.API) -> str:
+    return services.issue_token(owner=user, name="test", scope=scope)[1]
+
+
+@pytest.fixture
+def api() -> Callable[[User], APIClient]:
+    """`api(user)`: a client that sends a token of the user's."""
+
+    def client(user: User) -> APIClient:
+        made = APIClient(raise_request_exception=False)
+        made.credentials(HTTP_AUTHORIZATION=f"Bearer {token_of(user)}")
+        return made
+
+    return client
+
+
+@pytest.fixture
+def session() -> Callable[[User], Client]:
+    """`session(user)`: a browser that is logged in; it has to send CSRF tokens."""
+
+    def client(user: User) -> Client:
+        made = Client(enforce_csrf_checks=True)
+        made.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+        return made
+
+    return client
