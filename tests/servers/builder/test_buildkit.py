@@ -1,0 +1,405 @@
+"""Builds on a real engine. What it builds is small; the order of layers is tested on text."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from deploy.bench.engine import Engine
+from servers.builder import buildkit
+from servers.builder.base import BuildSettings, BuiltImage, ImageBuild
+from servers.builder.buildkit import Builder, find_builder
+from servers.builder.context import Prepared, prepare, prepare_wrapper
+from servers.errors import BuildError, Cancelled, TimedOut
+from servers.leash import Leash
+from servers.sources.base import BuildContext
+from servers.sources.recognise import recognise
+
+pytestmark = pytest.mark.real
+BRIDGE = Path(__file__).parents[3] / "bridge"
+SECRET = "-----BEGIN CERTIFICATE-----\nc2VjcmV0IGNlcnRpZmljYXRl\n-----END CERTIFICATE-----\n"
+
+
+@pytest.fixture(scope="module")
+def builder(docker_host: str) -> Builder:
+    return find_builder(docker_host)
+
+
+@pytest.fixture
+def engine(docker_host: str) -> Iterator[docker.DockerClient]:
+    client = docker.DockerClient(base_url=docker_host)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def settings(docker_host: str, base_images: dict[str, str]) -> BuildSettings:
+    return BuildSettings(
+        docker_host=docker_host, python_image=base_images["python"], node_image=base_images["node"]
+    )
+
+
+class Bench:
+    """Builds from text or from a prepared directory; keeps the lines and the progress."""
+
+    def __init__(self, builder: Builder, settings: BuildSettings, path: Path) -> None:
+        self.builder, self.settings, self.path = builder, settings, path
+        self.lines: list[str] = []
+        self.steps: list[tuple[int, int]] = []
+
+    def build(
+        self, what: str | Prepared, platform: str = "linux/amd64", leash: Leash | None = None, **more: Any
+    ) -> BuiltImage:
+        prepared = what if isinstance(what, Prepared) else self._written(what)
+        spec = ImageBuild(
+            prepared.context,
+            prepared.dockerfile,
+            platform,
+            f"mcphost.local/{self.path.name.lower()}:{platform.rpartition('/')[2]}",
+            **more,
+        )
+        return self.builder.build(
+            spec,
+            self.settings,
+            leash=leash or Leash.of(280),
+            on_line=self.lines.append,
+            on_progress=lambda done, known: self.steps.append((done, known)),
+        )
+
+    def _written(self, text: str) -> Prepared:
+        (self.path / "context").mkdir(exist_ok=True)
+        (self.path / "Dockerfile").write_text(text)
+        return Prepared(self.path / "context", self.path / "Dockerfile")
+
+
+@pytest.fixture
+def bench(builder: Builder, settings: BuildSettings, tmp_path: Path) -> Bench:
+    return Bench(builder, settings, tmp_path)
+
+
+def prepared_from(source: Path, into: Path, settings: BuildSettings, transport: Any = "stdio") -> Prepared:
+    context = BuildContext(source, "r")
+    recipe = recognise(context, images=True)
+    return prepare(context, recipe, into, transport=transport, settings=settings, bridge=BRIDGE)
+
+
+def output(engine: docker.DockerClient, image: BuiltImage, *command: str, entrypoint: str = "") -> str:
+    more = {"entrypoint": entrypoint} if entrypoint else {}
+    said: bytes = engine.containers.run(
+        image.tag, list(command) or None, remove=True, network_mode="none", **more
+    )
+    return said.decode().strip()
+
+
+@pytest.mark.parametrize(("platform", "machine"), [("linux/amd64", "x86_64"), ("linux/arm64", "aarch64")])
+def test_an_image_for_a_platform(
+    bench: Bench, base_images: dict[str, str], platform: str, machine: str
+) -> None:
+    text = f'FROM {base_images["busybox"]}\nRUN uname -m\nENTRYPOINT ["uname"]\nCMD ["-m"]\n'
+
+    image = bench.build(text, platform, labels={"mcphost.server": "7"}, no_cache=True)
+
+    assert (image.platform, image.entrypoint, image.command) == (platform, ("uname",), ("-m",))
+    assert image.image_id.startswith("sha256:")
+    assert image.size > 0
+    assert bench.lines[-2:] == [machine, "Writing the image"]
+    assert bench.steps[-1] == (2, 2)
+
+
+def test_labels_and_removal(bench: Bench, engine: docker.DockerClient, base_images: dict[str, str]) -> None:
+    image = bench.build(f"FROM {base_images['busybox']}\n", labels={"mcphost.server": "7"})
+    assert engine.images.get(image.tag).labels == {"mcphost.server": "7"}
+
+    bench.builder.remove(image.tag)
+    bench.builder.remove(image.tag)
+
+    with pytest.raises(docker.errors.ImageNotFound):
+        engine.images.get(image.tag)
+
+
+def test_a_python_source_behind_the_bridge(
+    bench: Bench, settings: BuildSettings, engine: docker.DockerClient, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir(mode=0o700)
+    (source / "server.py").write_text(
+        "import os, idna; print(os.getuid(), os.getcwd(), idna.encode('x').decode())\n"
+    )
+    (source / "server.py").chmod(0o600)
+    (source / "requirements.txt").write_text("idna\n")
+    (source / ".env").write_text("SECRET=1\n")
+
+    image = bench.build(prepared_from(source, tmp_path / "build", settings))
+
+    assert image.entrypoint[:2] == ("python3", "/opt/mcphost/bridge")
+    assert image.command == ("python", "server.py")
+    assert output(engine, image, "server.py", entrypoint="python") == "10001 /app x"
+    assert ".env" not in output(engine, image, "-A", entrypoint="ls")
+    assert "usage" in output(engine, image, "/opt/mcphost/bridge", "--help", entrypoint="python3").lower()
+
+
+def test_a_change_of_the_source_keeps_the_layers_of_its_dependencies(
+    bench: Bench, settings: BuildSettings, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "requirements.txt").write_text("idna\n")
+    for number in range(2):
+        (source / "server.py").write_text(f"print({number}, {str(tmp_path)!r})\n")
+        bench.lines.clear()
+        bench.build(prepared_from(source, tmp_path / f"build{number}", settings))
+
+    install = next(at for at, line in enumerate(bench.lines) if "pip install" in line)
+    assert bench.lines[install + 1] == "  cached"
+
+
+def test_a_python_project(
+    bench: Bench, settings: BuildSettings, engine: docker.DockerClient, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "pyproject.toml").write_text(
+        '[project]\nname = "hello-mcp"\nversion = "1"\ndependencies = ["idna"]\n'
+        '[project.scripts]\nhello = "hello:main"\n'
+        '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+    )
+    (source / "hello.py").write_text("import idna\ndef main(): print('hello', bool(idna))\n")
+
+    image = bench.build(prepared_from(source, tmp_path / "build", settings, "streamable-http"))
+
+    assert output(engine, image) == "hello True"
+
+
+def test_a_node_source_that_has_to_be_built(
+    bench: Bench, settings: BuildSettings, engine: docker.DockerClient, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    package = {
+        "name": "x",
+        "bin": "dist/x.js",
+        "scripts": {"build": "mkdir dist && cp x.js dist/"},
+        "dependencies": {"ms": "2.1.3"},
+        "devDependencies": {"is-odd": "3.0.1"},
+    }
+    (source / "package.json").write_text(json.dumps(package))
+    (source / "x.js").write_text("console.log(process.getuid(), require('ms')('1s'))\n")
+
+    image = bench.build(prepared_from(source, tmp_path / "build", settings))
+
+    assert image.entrypoint[:2] == ("node", "/opt/mcphost/bridge/bridge.mjs")
+    assert output(engine, image, "dist/x.js", entrypoint="node") == "10001 1000"
+    assert "is-odd" not in output(engine, image, "node_modules", entrypoint="ls")
+
+
+def test_an_image_of_one_s_own_gets_the_bridge_around_it(
+    bench: Bench, builder: Builder, settings: BuildSettings, engine: docker.DockerClient, tmp_path: Path
+) -> None:
+    text = f'FROM {settings.python_image}\nUSER 4242\nENTRYPOINT ["python3"]\nCMD ["-c", "pass"]\n'
+    own = bench.build(text)
+    wrapper = Bench(builder, settings, tmp_path / "wrapped")
+
+    image = wrapper.build(
+        prepare_wrapper(own.tag, own.entrypoint, own.command, tmp_path / "wrapped", bridge=BRIDGE)
+    )
+
+    assert image.entrypoint == ("/bin/sh", "/opt/mcphost/entry.sh")
+    assert image.command == ("python3", "-c", "pass")
+    assert engine.images.get(image.tag).attrs["Config"]["User"] == "4242"
+
+
+@pytest.mark.parametrize("platform", ["linux/amd64", "linux/arm64"])
+def test_a_wrapped_image_without_python_and_node_says_so(
+    bench: Bench,
+    builder: Builder,
+    settings: BuildSettings,
+    engine: docker.DockerClient,
+    base_images: dict[str, str],
+    tmp_path: Path,
+    platform: str,
+) -> None:
+    own = bench.build(f"FROM {base_images['busybox']}\n", platform)
+    wrapper = Bench(builder, settings, tmp_path / "wrapped")
+    image = wrapper.build(
+        prepare_wrapper(own.tag, (), ("sh",), tmp_path / "wrapped", bridge=BRIDGE), platform
+    )
+
+    with pytest.raises(docker.errors.ContainerError, match="needs python3") as caught:
+        output(engine, image)
+    assert caught.value.exit_status == 127
+
+
+def test_the_ca_and_the_index_are_in_no_layer(
+    bench: Bench, builder: Builder, settings: BuildSettings, engine: docker.DockerClient, tmp_path: Path
+) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_text(SECRET)
+    bench.settings = BuildSettings(
+        docker_host=settings.docker_host,
+        python_image=settings.python_image,
+        pip_index_url="http://user:topsecret@127.0.0.1:9/simple",
+        ca_bundle=ca,
+        proxies={"NO_PROXY": "proxysecret.example"},
+    )
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "server.py").write_text("")
+    (source / "requirements.txt").write_text("")
+    prepared = prepared_from(source, tmp_path / "build", bench.settings)
+    show = prepared.dockerfile.read_text().replace(
+        "pip install", "cat $PIP_CONFIG_FILE $PIP_CERT | wc -l && echo $NO_PROXY > /dev/null && pip install"
+    )
+    prepared.dockerfile.write_text(show)
+
+    image = bench.build(prepared, no_cache=True)
+
+    assert "5" in bench.lines  # it was there while pip ran
+    saved = tmp_path / "image.tar"
+    with saved.open("wb") as file:
+        file.writelines(engine.images.get(image.tag).save())
+    content = saved.read_bytes()
+    for secret in (b"c2VjcmV0IGNlcnRpZmljYXRl", b"topsecret", b"proxysecret"):
+        assert secret not in content
+    assert "topsecret" not in "\n".join(bench.lines)
+
+
+def test_no_secret_is_in_an_argument(
+    bench: Bench, builder: Builder, base_images: dict[str, str], tmp_path: Path
+) -> None:
+    shim = tmp_path / "docker"
+    shim.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/arguments\nexec {builder.cli} "$@"\n')
+    shim.chmod(0o755)
+    bench.builder = Builder(str(shim), builder.buildx, builder.docker_host, builder.version)
+    bench.settings = BuildSettings(
+        docker_host=builder.docker_host,
+        pip_index_url="http://user:topsecret@127.0.0.1:9/simple",
+        npm_registry="http://user:topsecret@127.0.0.1:9/",
+        proxies={"HTTPS_PROXY": "http://user:topsecret@127.0.0.1:9"},
+    )
+
+    bench.build(f"FROM {base_images['busybox']}\nRUN echo $HTTPS_PROXY | wc -c\n", no_cache=True)
+
+    assert "topsecret" not in (tmp_path / "arguments").read_text()
+    assert str(len("http://user:topsecret@127.0.0.1:9") + 1) in bench.lines
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("FRM x\n", "The Dockerfile cannot be read: .*FRM"),
+        ("FROM {busybox}\nRUUN x\n", "The Dockerfile cannot be read: .*RUUN"),
+        ("", "The build failed: .*cannot be empty"),
+        (
+            "FROM {busybox}\nRUN echo the reason; exit 3\n",
+            r"The step \[2/2\] RUN echo the reason; exit 3 ended with exit code 3.\nthe reason",
+        ),
+        ("FROM {busybox}\nCOPY nothing /\n", "The step .* failed: .*not found"),
+        ("FROM {registry}/nothing:1\n", "The base image .*/nothing:1 cannot be pulled: .*not found"),
+        ("FROM {busybox}\nRUN echo x > /dev/full\n", "The disk filled up"),
+    ],
+)
+def test_builds_that_fail(bench: Bench, base_images: dict[str, str], text: str, message: str) -> None:
+    busybox = base_images["busybox"]
+
+    with pytest.raises(BuildError, match=message):
+        bench.build(text.replace("{busybox}", busybox).replace("{registry}", busybox.partition("/")[0]))
+
+
+def test_a_cancelled_build_ends_in_the_engine_too(
+    bench: Bench, base_images: dict[str, str], tmp_path: Path
+) -> None:
+    text = f"FROM {base_images['busybox']}\nRUN echo begun; exec sleep 86397\n"
+    leash = Leash.of(60, lambda: "begun" in bench.lines)
+
+    with pytest.raises(Cancelled):
+        bench.build(text, leash=leash, no_cache=True)
+
+    wait_until(lambda: not running("sleep 86397"))
+
+
+def test_a_build_that_takes_too_long(bench: Bench, base_images: dict[str, str], docker_host: str) -> None:
+    bench.settings = BuildSettings(docker_host=docker_host, timeout=2.0)
+
+    with pytest.raises(TimedOut, match="The build took longer"):
+        bench.build(f"FROM {base_images['busybox']}\nRUN exec sleep 86398\n", no_cache=True)
+
+    wait_until(lambda: not running("sleep 86398"))
+
+
+def test_an_engine_that_goes_away_in_the_middle(
+    own_engine: Engine, base_images: dict[str, str], tmp_path: Path
+) -> None:
+    settings = BuildSettings(docker_host=own_engine.host)
+    bench = Bench(find_builder(own_engine.host), settings, tmp_path)
+    stopped = False
+
+    def stop_once() -> bool:
+        nonlocal stopped
+        if "begun" in bench.lines and not stopped:
+            stopped = True
+            own_engine.daemon.stop()
+        return False
+
+    with pytest.raises(BuildError, match="The Docker Engine does not answer") as caught:
+        bench.build(
+            f"FROM {base_images['busybox']}\nRUN echo begun; exec sleep 60\n", leash=Leash.of(120, stop_once)
+        )
+    assert not caught.value.permanent
+
+
+def test_an_engine_that_is_away(bench: Bench, builder: Builder, tmp_path: Path) -> None:
+    bench.builder = Builder(builder.cli, builder.buildx, f"unix://{tmp_path}/none.sock", builder.version)
+
+    with pytest.raises(BuildError, match="The Docker Engine does not answer"):
+        bench.build("FROM x\n")
+
+
+def test_the_builder_is_found(builder: Builder, docker_host: str) -> None:
+    assert builder.capability().found
+    assert buildkit.capability(docker_host).detail == builder.capability().detail
+
+
+def test_a_machine_that_cannot_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, docker_host: str
+) -> None:
+    (tmp_path / "docker").write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && echo Docker version 28.2.2\nexit $?\n'
+    )
+    (tmp_path / "docker").chmod(0o755)
+    monkeypatch.setattr(buildkit, "USUAL_PLACES", ())
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    found = buildkit.capability(docker_host)
+
+    assert not found.found
+    assert str(tmp_path / "docker") in found.detail
+    assert "docker-buildx-plugin" in found.advice
+
+
+def running(command: str) -> bool:
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if (
+            b" ".join(words).decode(errors="replace").strip() == command
+            and int(path.parent.name) != os.getpid()
+        ):
+            return True
+    return False
+
+
+def wait_until(holds: Callable[[], bool], tries: int = 100) -> None:
+    for _ in range(tries):
+        if holds():
+            return
+        subprocess.run(["sleep", "0.1"], check=True)
+    pytest.fail("it did not come about in ten seconds")
