@@ -1,0 +1,119 @@
+"""How long the credential of a registry will last: looked at before a push, not learned from its failure."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from registry.client import RegistryClient
+from registry.credentials import ANONYMOUS, Credential
+from registry.errors import RegistryError
+from registry.events import Line, RegistryEvent, Report
+from registry.reference import Reference
+
+HealthStatus = Literal["healthy", "expiring_soon", "expired", "unknown"]
+
+
+@dataclass(frozen=True)
+class HealthPolicy:
+    """Seconds: a credential that ends within `lead` is expiring; one older than `max_age` has expired.
+
+    `max_age` 0 trusts a file however old it is. ECR's passwords, for example, live for 12 hours.
+    """
+
+    lead: float = 900.0
+    max_age: float = 0.0
+
+
+@dataclass(frozen=True)
+class AuthHealth:
+    """`seconds` until the credential ends (negative: since), None where nobody can tell.
+
+    `age` is that of the file in seconds. `problem` says, where the registry was asked, why it refused.
+    """
+
+    status: HealthStatus
+    seconds: int | None
+    source: str
+    age: int | None = None
+    problem: str = ""
+
+    @property
+    def wants_refresh(self) -> bool:
+        return self.status in {"expiring_soon", "expired"}
+
+    def event(self, ref: Reference, *, refreshed: bool = False) -> RegistryEvent:
+        """`auth_health_reported`; `seconds`, `age_seconds` and `error` are left out where unknown."""
+        details: dict[str, Any] = {
+            "registry_endpoint": ref.endpoint,
+            "status": self.status,
+            "source": self.source,
+            "refreshed": refreshed,
+        }
+        known = {"seconds": self.seconds, "age_seconds": self.age, "error": self.problem or None}
+        details.update({key: value for key, value in known.items() if value is not None})
+        return RegistryEvent("auth_health_reported", details)
+
+
+def check(
+    *, client: RegistryClient, target: Reference, policy: HealthPolicy, report: Report, line: Line
+) -> AuthHealth:
+    """Reports the health of the credential for `target`; renews one that ends soon, and reports again.
+
+    Never raises `RegistryError`: a push may succeed where this did not, and tells better why it fails.
+    """
+    credential, health = look(client, target, policy)
+    report(health.event(target))
+    if not health.wants_refresh:
+        return health
+    try:
+        client.renew(credential, target)
+    except RegistryError as fault:
+        line(f"Registry credentials could not be refreshed ahead of time: {fault.message}")
+        return health
+    _, health = look(client, target, policy)
+    report(health.event(target, refreshed=True))
+    line("Registry credentials refreshed ahead of time")
+    return health
+
+
+def look(client: RegistryClient, target: Reference, policy: HealthPolicy) -> tuple[Credential, AuthHealth]:
+    """The credential for `target` and its health: what it tells of itself, then what the registry says."""
+    try:
+        credential = client.credentials.for_host(target.host)
+    except RegistryError as fault:
+        return ANONYMOUS, AuthHealth("unknown", None, ANONYMOUS.source, problem=fault.message)
+    health = assess(credential, policy)
+    try:
+        client.accepts(credential, target)
+    except RegistryError as fault:
+        status = "expired" if fault.auth_expired else health.status
+        return credential, replace(health, status=status, problem=fault.message)
+    if health.status == "unknown" and not credential.anonymous:
+        health = replace(health, status="healthy")  # it gives no date, but it is accepted now
+    return credential, health
+
+
+def assess(credential: Credential, policy: HealthPolicy, *, now: float | None = None) -> AuthHealth:
+    """Judges by what the credential tells of itself: a JWT's `exp`, else the age of the file it is in."""
+    now = time.time() if now is None else now
+    age = None if credential.written_at is None else round(now - credential.written_at)
+    ends = _ends_at(credential, policy)
+    if ends is None:
+        return AuthHealth("unknown", None, credential.source, age)
+    left = round(ends - now)
+    return AuthHealth(_status(left, policy), left, credential.source, age)
+
+
+def _ends_at(credential: Credential, policy: HealthPolicy) -> float | None:
+    ends = [credential.expires_at]
+    if policy.max_age and credential.written_at is not None:
+        ends.append(credential.written_at + policy.max_age)
+    return min((at for at in ends if at is not None), default=None)
+
+
+def _status(left: int, policy: HealthPolicy) -> HealthStatus:
+    if left <= 0:
+        return "expired"
+    return "expiring_soon" if left <= policy.lead else "healthy"
