@@ -1,7 +1,7 @@
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
-PIP := $(PY) -m pip install --quiet --disable-pip-version-check
+PIP := $(PY) -m pip install -qq --disable-pip-version-check
 # Checks and tests read no .env of a developer.
 TEST_ENV := ENV_FILE=tests/test.env
 
@@ -20,6 +20,7 @@ run: $(VENV)/.installed
 	@exec $(PY) manage.py up
 
 demo: $(VENV)/.installed
+	@$(PY) -m deploy.bench prepare-demo
 	@$(PY) -m deploy.bench demo -- $(PY) manage.py demo
 
 test: $(VENV)/.installed-dev

@@ -80,16 +80,15 @@ def registry_basic(bench: Workspace) -> Registry:
 
 
 @pytest.fixture(scope="session")
-def _registry_token(bench: Workspace) -> Registry:
+def registry_token(bench: Workspace) -> Registry:
+    """A registry with token authentication, healthy at the start of each test; see `Registry.control`."""
     return registry.start_token(bench)
 
 
-@pytest.fixture
-def registry_token(_registry_token: Registry) -> Iterator[Registry]:
-    """A registry with token authentication, healthy at the start of each test; see `Registry.control`."""
-    _registry_token.control({})
-    yield _registry_token
-    _registry_token.control({})
+@pytest.fixture(autouse=True)
+def _healthy_tokens(request: pytest.FixtureRequest) -> None:
+    if "registry_token" in request.fixturenames:
+        request.getfixturevalue("registry_token").control({})
 
 
 @pytest.fixture
@@ -107,7 +106,7 @@ def base_images(bench: Workspace) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def busybox_image(docker_host: str, base_images: dict[str, str]) -> Callable[[str], str]:
+def busybox_image(docker_host: str, base_images: dict[str, str]) -> Iterator[Callable[[str], str]]:
     """`busybox_image(platform)`: the local tag of a 2 MB image of that platform in the private engine."""
     client = docker.DockerClient(base_url=docker_host)
 
@@ -116,7 +115,8 @@ def busybox_image(docker_host: str, base_images: dict[str, str]) -> Callable[[st
         client.images.pull(base_images["busybox"], platform=platform).tag(tag)
         return tag
 
-    return pulled
+    yield pulled
+    client.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The bench from the command line.
 
-python -m deploy.bench prepare                       install or name what is missing, make the base images
+python -m deploy.bench prepare                       install or name what tests need, make the base images
+python -m deploy.bench prepare-demo                  the same for `make demo`
 python -m deploy.bench with postgres redis -- CMD …  run a command with private services, then stop them
 python -m deploy.bench demo -- CMD …                 the same with all that `make demo` needs
 """
@@ -23,7 +24,11 @@ def main(argv: Sequence[str]) -> int:
     try:
         match list(argv):
             case ["prepare"]:
-                return _prepare()
+                return _prepare(requirement.prepare("make test", requirement.REQUIREMENTS))
+            case ["prepare-demo"]:
+                from . import demo
+
+                return _prepare(demo.prepare())
             case ["with", *rest] if "--" in rest:
                 at = rest.index("--")
                 return _run_with(rest[:at], rest[at + 1 :])
@@ -36,8 +41,8 @@ def main(argv: Sequence[str]) -> int:
     return 2
 
 
-def _prepare() -> int:
-    if status := requirement.prepare():
+def _prepare(status: int) -> int:
+    if status:
         return status
     from . import base_images, binfmt
 

@@ -23,7 +23,8 @@ from .requirement import program
 from .workspace import Workspace
 
 ARCHITECTURES = ("amd64", "arm64")
-_RECIPE = 1  # raise it when what is in the images changes
+_RECIPE = 2  # raise it when what is in the images changes
+_UNFINISHED = "base-images-new-"
 _NODE, _NPM = "24.21.0", "npm@11"
 _NODE_NAMES = {"amd64": "x64", "arm64": "arm64"}
 
@@ -40,9 +41,15 @@ def prepare() -> Path:
     store = cache_directory() / f"base-images-{_key()}"
     with cache_lock("base-images"):
         if not store.exists():
+            _remove_unfinished()
             print("preparing base images (once, about two minutes)", file=sys.stderr, flush=True)
             _make(store)
     return store
+
+
+def _remove_unfinished() -> None:
+    for scratch in cache_directory().glob(f"{_UNFINISHED}*"):
+        shutil.rmtree(scratch)
 
 
 def _key() -> str:
@@ -52,7 +59,7 @@ def _key() -> str:
 
 def _make(store: Path) -> None:
     with (
-        tempfile.TemporaryDirectory(dir=store.parent, prefix="base-images-new-") as scratch,
+        tempfile.TemporaryDirectory(dir=store.parent, prefix=_UNFINISHED) as scratch,
         Workspace() as workspace,
     ):
         new = Path(scratch) / "store"
@@ -68,7 +75,9 @@ def _make(store: Path) -> None:
 def _publish_one(host: str, name: str, recipe: Recipe, architecture: str, scratch: str) -> publish.Image:
     work = Path(scratch) / f"{name}-{architecture}"
     work.mkdir()
-    image = publish.image(host, f"base/{name}", recipe(architecture, work), architecture, work)
+    image = publish.image(
+        host, f"base/{name}", recipe(architecture, work), architecture, work, _ENVIRONMENT.get(name, ())
+    )
     shutil.rmtree(work)
     return image
 
@@ -140,4 +149,6 @@ def _npm_package(package: str, work: Path) -> Path:
     return work / "package"
 
 
+# Node brings its own certificates and takes others only when told.
+_ENVIRONMENT = {"node": (f"NODE_EXTRA_CA_CERTS=/{debian.CA_BUNDLE}",)}
 _RECIPES: dict[str, Recipe] = {"busybox": _busybox, "python": _python, "node": _node}

@@ -21,12 +21,12 @@ _BASE = (
     *("hostname", "libc-bin", "netbase", "sed", "tar", "tzdata"),
 )
 _UNUSED = ("usr/share/doc", "usr/share/man", "usr/share/info", "usr/share/locale", "usr/share/lintian")
-_CA_BUNDLE = "etc/ssl/certs/ca-certificates.crt"
+CA_BUNDLE = "etc/ssl/certs/ca-certificates.crt"
 
 
 def ca_bundle() -> Path:
     """The certificates this machine trusts, a proxy's own among them."""
-    for path in (os.environ.get("SSL_CERT_FILE"), f"/{_CA_BUNDLE}"):
+    for path in (os.environ.get("SSL_CERT_FILE"), f"/{CA_BUNDLE}"):
         if path and Path(path).is_file():
             return Path(path)
     raise BenchError("no CA bundle was found: apt-get install ca-certificates, or set SSL_CERT_FILE")
@@ -127,8 +127,8 @@ def _finish(root: Path) -> None:
     (root / "etc/nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files dns\n")
     (root / "usr/bin/which").symlink_to("which.debianutils")
     (root / "etc/localtime").symlink_to("/usr/share/zoneinfo/Etc/UTC")
-    (root / _CA_BUNDLE).parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(ca_bundle(), root / _CA_BUNDLE)
+    (root / CA_BUNDLE).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(ca_bundle(), root / CA_BUNDLE)
     for marker in root.glob("usr/lib/python3.*/EXTERNALLY-MANAGED"):
         marker.unlink()
     for directory in _UNUSED:

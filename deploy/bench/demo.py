@@ -12,11 +12,21 @@ from requests.exceptions import RequestException
 
 from servers.builder.buildkit import capability
 
-from . import base_images, debian, registry
+from . import base_images, debian, registry, requirement
 from .engine import start_engine
 from .workspace import Workspace
 
 _DEFAULT_HOST = "unix:///var/run/docker.sock"
+_NEEDED = {"docker-registry", "skopeo", "setpriv", "qemu-aarch64-static", "update-binfmts", "npm", "dpkg-deb"}
+_NEEDED_FOR_ENGINE = {"docker", "dockerd", "iptables", "ip"}
+
+
+def prepare() -> int:
+    """Install or name what is missing; returns an exit status."""
+    private = _engine_of_machine() is None
+    names = _NEEDED | (_NEEDED_FOR_ENGINE if private else set())
+    needed = [entry for entry in requirement.REQUIREMENTS if entry.program in names]
+    return requirement.prepare("make demo", needed, root=private)
 
 
 def provide(workspace: Workspace) -> dict[str, str]:

@@ -29,15 +29,17 @@ class Image:
     architecture: str
 
 
-def image(host: str, repository: str, root: Path, architecture: str, work: Path) -> Image:
-    """Push `root` as an image of one layer, by digest; `work` takes the layer's file."""
+def image(
+    host: str, repository: str, root: Path, architecture: str, work: Path, env: tuple[str, ...] = ()
+) -> Image:
+    """Push `root` as an image of one layer, by digest; `work` takes its file, `env` is NAME=value."""
     layer = work / "layer.tar.gz"
     diff_id = _pack(root, layer)
     config = {
         "architecture": architecture,
         "os": "linux",
         "created": _EPOCH,
-        "config": {"Env": [_PATH], "Cmd": ["/bin/sh"]},
+        "config": {"Env": [_PATH, *env], "Cmd": ["/bin/sh"]},
         "rootfs": {"type": "layers", "diff_ids": [diff_id]},
         "history": [{"created": _EPOCH, "created_by": "mcphost bench"}],
     }

@@ -61,29 +61,33 @@ def program(name: str) -> str:
     raise BenchError(f"{name} was not found: install it with `apt-get install {requirement.package}`")
 
 
-def missing() -> list[Requirement]:
-    return [requirement for requirement in REQUIREMENTS if requirement.locate() is None]
-
-
-def prepare() -> int:
+def prepare(purpose: str, needed: Iterable[Requirement], *, root: bool = True) -> int:
     """Install what is missing (root on a Debian family machine) or say what is; returns an exit status."""
-    absent = missing()
+    wanted = list(needed)
+    absent = _absent(wanted)
     if absent and _may_install():
         _install(sorted({requirement.package for requirement in absent}))
-        absent = missing()
-    for line in _complaints(absent):
+        absent = _absent(wanted)
+    complaints = [*_of_programs(purpose, absent), *(_of_root(purpose) if root else ())]
+    for line in complaints:
         print(line, file=sys.stderr)
-    return 1 if absent or os.geteuid() != 0 else 0
+    return 1 if complaints else 0
 
 
-def _complaints(absent: Iterable[Requirement]) -> Iterator[str]:
-    lacking = list(absent)
-    if lacking:
-        yield "make test needs programs that this machine lacks:"
-        yield from (f"  {r.program:<20} package {r.package}" for r in lacking)
-        yield "install them with: apt-get install " + " ".join(sorted({r.package for r in lacking}))
+def _absent(needed: list[Requirement]) -> list[Requirement]:
+    return [requirement for requirement in needed if requirement.locate() is None]
+
+
+def _of_programs(purpose: str, absent: list[Requirement]) -> Iterator[str]:
+    if absent:
+        yield f"{purpose} needs programs that this machine lacks:"
+        yield from (f"  {r.program:<20} package {r.package}" for r in absent)
+        yield "install them with: apt-get install " + " ".join(sorted({r.package for r in absent}))
+
+
+def _of_root(purpose: str) -> Iterator[str]:
     if os.geteuid() != 0:
-        yield "make test starts a private Docker Engine, which takes root; `make test-fast` does not."
+        yield f"{purpose} starts a private Docker Engine, which takes root."
 
 
 def _may_install() -> bool:

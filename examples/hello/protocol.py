@@ -13,9 +13,10 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 Json = dict[str, Any]
+Item = TypeVar("Item")
 
 HANDSHAKE_VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 STATELESS_VERSIONS = ("2026-07-28",)
@@ -305,7 +306,7 @@ def _check_envelope(meta: Json) -> None:
         raise ProtocolError(UNSUPPORTED_VERSION, "Unsupported protocol version", data)
 
 
-def _named(items: list[Any], key: str, params: Json, code: int) -> Any:
+def _named(items: list[Item], key: str, params: Json, code: int) -> Item:
     for item in items:
         if getattr(item, key) == params.get(key):
             return item

@@ -15,7 +15,7 @@ import pytest
 import redis
 import requests
 
-from deploy.bench import publish, workspace
+from deploy.bench import publish, requirement, workspace
 from deploy.bench.engine import start_engine
 from deploy.bench.fault_proxy import FaultProxy
 from deploy.bench.registry import Registry
@@ -185,8 +185,12 @@ def test_a_service_that_does_not_start_says_why(bench: Workspace, tmp_path: Path
         bench.start(["cat", "/no/such/file"], log=tmp_path / "log", ready=lambda: False)
 
 
-def test_a_missing_program_names_its_package() -> None:
-    assert Requirement("no-such-program", "no-such-package").locate() is None
+def test_what_is_missing_is_listed_with_its_package() -> None:
+    absent = Requirement("no-such-program", "no-such-package")
+    assert absent.locate() is None
+    lines = list(requirement._of_programs("make test", [absent]))
+    assert lines[0] == "make test needs programs that this machine lacks:"
+    assert lines[-1] == "install them with: apt-get install no-such-package"
 
 
 def test_a_command_gets_its_services_and_they_end_with_it() -> None:
