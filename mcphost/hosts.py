@@ -18,5 +18,5 @@ class UnknownHostMiddleware:
             request.get_host()
         except DisallowedHost:
             host = request.META.get("HTTP_HOST", "")[:200]
-            return render(None, "unknown_host.html", {"host": host, "name": host.split(":")[0]}, status=400)  # type: ignore[arg-type]
+            return render(None, "unknown_host.html", {"host": host, "name": host.split(":")[0]}, status=400)
         return self.get_response(request)

@@ -145,7 +145,9 @@ TEMPLATES = [
 
 
 def _database() -> dict[str, Any]:
-    config = dict(dj_database_url.parse(DATABASE_URL or f"sqlite:///{DATA_DIR / 'mcphost.sqlite3'}"))
+    config: dict[str, Any] = dict(
+        dj_database_url.parse(DATABASE_URL or f"sqlite:///{DATA_DIR / 'mcphost.sqlite3'}")
+    )
     if config["ENGINE"].endswith("sqlite3"):
         config["OPTIONS"] = {
             # A transaction that begins as a reader and then writes cannot wait for the lock: it fails.

@@ -35,7 +35,7 @@ class UsageMetric(models.Model):
     platform = models.CharField(max_length=32, blank=True, default="")
     details = models.JSONField(default=dict)
 
-    objects: ClassVar[models.Manager[UsageMetric]] = UsageMetricQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[models.Manager[UsageMetric]] = UsageMetricQuerySet.as_manager()
 
     class Meta:
         ordering = ["-timestamp", "-id"]

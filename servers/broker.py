@@ -38,12 +38,13 @@ def send(actor: Any, *arguments: int) -> None:
 
 def _broker() -> dramatiq.Broker:
     middleware = [AgeLimit(), TimeLimit(), Retries(), Connections()]
-    url = settings.BROKER_URL
+    url: Any = settings.BROKER_URL
     if url.startswith("redis"):
         from dramatiq.brokers.redis import RedisBroker
 
         # The defaults redeliver what a killed worker held after 15 minutes; these after seconds.
-        return RedisBroker(
+        redis_broker: Any = RedisBroker
+        return redis_broker(
             url=url, middleware=middleware, heartbeat_timeout=30_000, maintenance_chance=1_000_000
         )
     if url.startswith("amqp"):

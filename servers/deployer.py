@@ -14,12 +14,12 @@ from django.utils import timezone
 
 from servers import events, heartbeat, restarts, runs, steps, workers
 from servers.errors import Cancelled, UserError
+from servers.job import Job
 from servers.logbook import Logbook
 from servers.models import Deployment, Server
 from servers.models.server import DesiredState
 from servers.redaction import Redactor
 from servers.states import DeploymentStatus, Mode, ServerStatus, Trigger
-from servers.steps import Job
 from servers.timeline import Timeline
 
 logger = logging.getLogger(__name__)

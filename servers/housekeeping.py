@@ -32,7 +32,7 @@ def forget_old_builds(server: Server) -> None:
     """What the newest KEEP_DEPLOYMENTS successful deployments built stays: one can roll back to it."""
     done = server.deployments.filter(status=DeploymentStatus.SUCCEEDED, run__isnull=True)
     kept = list(done.order_by("-number").values_list("pk", flat=True)[: settings.KEEP_DEPLOYMENTS])
-    for deployment in done.exclude(pk__in=kept).exclude(pk=server.current_deployment_id):
+    for deployment in done.exclude(pk__in=[*kept, server.current_deployment_id or 0]):
         if deployment.can_start_again and not _shared(deployment):
             _remove_build(deployment)
 

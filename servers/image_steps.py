@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
 
 from django.conf import settings
 
@@ -16,15 +16,14 @@ from servers.builder import emulation
 from servers.builder.base import BuiltImage, ImageBuild
 from servers.builder.context import Prepared
 from servers.errors import UserError
+from servers.job import Job
 from servers.leash import Leash
 from servers.models import Deployment
 from servers.models.server import Transport
+from servers.process_group import LineSink
 from servers.sources.base import BuildContext, ExistingImage, Fetched, Recipe
 from servers.sources.recognise import recognise
 from servers.states import Mode, StepKind
-
-if TYPE_CHECKING:
-    from servers.steps import Job
 
 
 def make(job: Job, fetched: Fetched) -> None:
@@ -90,8 +89,8 @@ def _build(
 
 
 def _run_build(
-    job: Job, prepared: Prepared, platform: str, leash: Leash, line, suffix: str = ""
-) -> BuiltImage:  # type: ignore[no-untyped-def]
+    job: Job, prepared: Prepared, platform: str, leash: Leash, line: LineSink, suffix: str = ""
+) -> BuiltImage:
     spec = ImageBuild(
         context=prepared.context,
         dockerfile=prepared.dockerfile,
@@ -109,12 +108,12 @@ def _run_build(
 
 
 def _wrap(
-    job: Job, fetched: Fetched, built: BuiltImage | None, platform: str, leash: Leash, line
-) -> BuiltImage:  # type: ignore[no-untyped-def]
+    job: Job, fetched: Fetched, built: BuiltImage | None, platform: str, leash: Leash, line: LineSink
+) -> BuiltImage:
     """An image that speaks stdio gets the bridge around it."""
     if built is None:
         assert isinstance(fetched, ExistingImage)
-        entrypoint, command = wiring.registry_command(fetched.reference, platform)
+        entrypoint, command = wiring.start_command(fetched.reference, platform)
         base = fetched.reference
     else:
         entrypoint, command, base = built.entrypoint, built.command, built.tag
@@ -138,7 +137,7 @@ def _native(built: dict[str, BuiltImage]) -> BuiltImage:
 
 
 def _deliver(job: Job, built: dict[str, BuiltImage], platforms: list[str]) -> None:
-    target = wiring.target_of(job.server, f"{job.deployment.number}-{job.deployment.short_revision[:12]}")
+    target = target_of(job.deployment)
     pushed = parallel.for_each(
         platforms,
         lambda platform, leash: _push(job, built[platform], target, leash),
@@ -156,12 +155,11 @@ def _deliver(job: Job, built: dict[str, BuiltImage], platforms: list[str]) -> No
 
 
 def _push(job: Job, built: BuiltImage, target: Reference, leash: Leash) -> Pushed:
-    several = len(job.deployment.platforms) > 1
     with job.timeline.step(StepKind.PUSH, built.platform) as step, wiring.registry_faults():
         done = push.push_image(
             engine_url=wiring.engine_url(),
             image=built.tag,
-            target=target.for_platform(built.platform) if several else target,
+            target=_target_for(job.deployment, target, built.platform),
             platform=built.platform,
             client=wiring.registry_client(target.host),
             policy=PushPolicy(
@@ -196,6 +194,28 @@ def local_tag(deployment: Deployment, platform: str) -> str:
 
 def remove_local_images(deployment: Deployment) -> None:
     """Takes our tags off the engine; layers that nothing else uses go with them."""
-    for platform in deployment.platforms:
-        for suffix in ("-bridged", ""):
-            wiring.builder().remove(local_tag(deployment, platform) + suffix)
+    tags = [local_tag(deployment, p) + suffix for p in deployment.platforms for suffix in ("-bridged", "")]
+    for tag in [*tags, *_registry_tags(deployment)]:
+        wiring.builder().remove(tag)
+
+
+def _registry_tags(deployment: Deployment) -> list[str]:
+    if not settings.REGISTRY or not deployment.revision:
+        return []
+    target = target_of(deployment)
+    return [str(_target_for(deployment, target, platform)) for platform in deployment.platforms]
+
+
+def target_of(deployment: Deployment) -> Reference:
+    """The immutable tag of a deployment: `<number>-<short revision>`."""
+    return wiring.target_of(deployment.server, f"{deployment.number}-{tag_text(deployment.short_revision)}")
+
+
+def _target_for(deployment: Deployment, target: Reference, platform: str) -> Reference:
+    """With several platforms each has a tag of its own, and the index has the deployment's."""
+    return target.for_platform(platform) if len(deployment.platforms) > 1 else target
+
+
+def tag_text(revision: str) -> str:
+    """A revision such as `name==1.2` in the characters that a tag may have (distribution spec)."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", revision).strip("-.") or "latest"

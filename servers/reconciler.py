@@ -151,7 +151,7 @@ def settle(server_id: int) -> None:
     server = Server.objects.with_current().filter(pk=server_id).first()
     if server is None:
         return
-    for deployment in server.deployments.with_run().exclude(status__in=OPEN):  # type: ignore[attr-defined]
+    for deployment in server.deployments.with_run().exclude(status__in=OPEN):
         if _is_over(deployment):
             _end(server, deployment)
     if (
@@ -174,7 +174,7 @@ def _end(server: Server, deployment: Deployment) -> None:
 
 
 def _arrive(server: Server) -> None:
-    if server.deployments.with_run().exists():  # type: ignore[attr-defined]
+    if server.deployments.with_run().exists():
         return
     if server.desired_state == DesiredState.STOPPED:
         Server.objects.move(server.pk, ServerStatus.STOPPED, error="", error_kind="")

@@ -19,6 +19,7 @@ COLLECT_ROUNDS = 50
 
 
 def handle_of(deployment: Deployment) -> Handle:
+    assert deployment.run is not None
     return Handle(**deployment.run)
 
 

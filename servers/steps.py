@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from django.conf import settings
@@ -13,14 +12,13 @@ from servers import handshake, image_steps, runs, wiring
 from servers.builder import context, environment
 from servers.errors import RuntimeFault, SourceError
 from servers.handshake import ServerFacts
-from servers.leash import Leash
-from servers.models import Deployment, Server
+from servers.job import Job
+from servers.models import Server
 from servers.models.server import SecretPurpose
-from servers.runtimes.base import Handle, Limits, RunSpec, Runtime
+from servers.runtimes.base import Handle, Limits, RunSpec
 from servers.sources.base import BuildContext, ExistingImage, Fetched
 from servers.sources.recognise import recognise
 from servers.states import Mode, StepKind
-from servers.timeline import Timeline
 
 INHERITED = (
     "runtime",
@@ -33,44 +31,6 @@ INHERITED = (
     "directory",
     "platforms",
 )
-
-
-@dataclass
-class Job:
-    """What the steps of one deployment work on. `secrets` are the server's environment secrets by name."""
-
-    deployment: Deployment
-    server: Server
-    timeline: Timeline
-    leash: Leash
-    secrets: Mapping[str, str]
-
-    @property
-    def runtime_name(self) -> str:
-        """A deployment that starts what another built runs where that one did."""
-        base = self.deployment.based_on
-        if self.deployment.mode == Mode.SAME_DIGEST and base:
-            return base.runtime
-        return wiring.runtime_name_for(self.server)
-
-    @property
-    def runtime(self) -> Runtime:
-        return wiring.runtime(self.deployment.runtime)
-
-    @property
-    def work(self) -> Path:
-        """Scratch space, gone when the deployment is over."""
-        return Path(settings.DATA_DIR) / "work" / str(self.deployment.pk)
-
-    @property
-    def directory(self) -> Path:
-        return wiring.runs_directory() / str(self.server.pk) / str(self.deployment.number)
-
-    def keep(self, **facts: object) -> None:
-        """Writes what a step found out to the deployment's row."""
-        for name, value in facts.items():
-            setattr(self.deployment, name, value)
-        self.deployment.save(update_fields=list(facts))
 
 
 def secrets_of(server: Server) -> dict[str, str]:

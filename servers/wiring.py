@@ -14,6 +14,7 @@ import bridge
 from registry.client import RegistryClient
 from registry.credentials import CredentialStore
 from registry.errors import RegistryError
+from registry.inspection import image_config
 from registry.reference import InvalidReference, Reference
 from servers.builder import emulation
 from servers.builder.base import BuildSettings
@@ -164,6 +165,14 @@ def source_of(server: Server, revision: str = "") -> Source:
         tuple(about.get("arguments", ())),
         build_settings(),
     )
+
+
+def start_command(reference: str, platform: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """ENTRYPOINT and CMD of an image at a registry, for one platform."""
+    wanted = Reference.parse(reference)
+    with registry_faults():
+        config = image_config(registry_client(wanted.host), wanted, platform).get("config") or {}
+    return tuple(config.get("Entrypoint") or ()), tuple(config.get("Cmd") or ())
 
 
 def _pinned(reference: str, digest: str) -> str:

@@ -16,7 +16,7 @@ class ServerCommand(BaseCommand):
     """A command with examples in its help and `--json`; errors leave as one line and exit code 1."""
 
     examples: ClassVar[str] = ""
-    requires_system_checks: ClassVar[list[str]] = []
+    requires_system_checks = []
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
         return super().create_parser(

@@ -101,7 +101,7 @@ class Deployment(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True)
     heartbeat_at = models.DateTimeField(null=True, blank=True)
 
-    objects: ClassVar[models.Manager[Deployment]] = DeploymentQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[models.Manager[Deployment]] = DeploymentQuerySet.as_manager()
 
     class Meta:
         ordering = ["-id"]

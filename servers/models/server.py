@@ -125,7 +125,7 @@ class Server(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
-    objects: ClassVar[models.Manager[Server]] = ServerQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[models.Manager[Server]] = ServerQuerySet.as_manager()
 
     class Meta:
         ordering = ["name", "id"]

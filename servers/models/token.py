@@ -57,7 +57,7 @@ class Token(models.Model):
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
 
-    objects: ClassVar[models.Manager[Token]] = TokenQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[models.Manager[Token]] = TokenQuerySet.as_manager()
 
     class Meta:
         ordering = ["-id"]

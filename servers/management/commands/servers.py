@@ -25,7 +25,7 @@ class Command(ServerCommand):
         elif not servers:
             self.stdout.write("No servers yet. `manage.py deploy --help` shows how to make one.")
         else:
-            Console(file=self.stdout._out, highlight=False).print(_table(list(servers)))  # type: ignore[attr-defined]
+            Console(highlight=False).print(_table(list(servers)))
 
 
 def _facts(server: Server) -> dict[str, object]:

@@ -1,0 +1,54 @@
+"""What the steps of one deployment work on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+
+from servers import wiring
+from servers.leash import Leash
+from servers.models import Deployment, Server
+from servers.runtimes.base import Runtime
+from servers.states import Mode
+from servers.timeline import Timeline
+
+
+@dataclass
+class Job:
+    """`secrets` are the server's environment secrets by name."""
+
+    deployment: Deployment
+    server: Server
+    timeline: Timeline
+    leash: Leash
+    secrets: Mapping[str, str]
+
+    @property
+    def runtime_name(self) -> str:
+        """A deployment that starts what another built runs where that one did."""
+        base = self.deployment.based_on
+        if self.deployment.mode == Mode.SAME_DIGEST and base:
+            return base.runtime
+        return wiring.runtime_name_for(self.server)
+
+    @property
+    def runtime(self) -> Runtime:
+        return wiring.runtime(self.deployment.runtime)
+
+    @property
+    def work(self) -> Path:
+        """Scratch space, gone when the deployment is over."""
+        return Path(settings.DATA_DIR) / "work" / str(self.deployment.pk)
+
+    @property
+    def directory(self) -> Path:
+        return wiring.runs_directory() / str(self.server.pk) / str(self.deployment.number)
+
+    def keep(self, **facts: object) -> None:
+        """Writes what a step found out to the deployment's row."""
+        for name, value in facts.items():
+            setattr(self.deployment, name, value)
+        self.deployment.save(update_fields=list(facts))
