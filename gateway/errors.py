@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -69,7 +70,8 @@ def unreachable(name: str) -> Refusal:
 
 
 def redirected(name: str, location: str) -> Refusal:
-    return Refusal(502, f"{name} redirects MCP calls to {location[:200]!r}: set its path to that.")
+    path = urlsplit(location).path[:200]
+    return Refusal(502, f"{name} redirects MCP calls to {path}: set its path to that.")
 
 
 def too_slow(name: str, seconds: float) -> Refusal:

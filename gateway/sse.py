@@ -28,7 +28,8 @@ class Tail:
         return not self._end or self._end.endswith(_EMPTY_LINES)
 
     def feed(self, chunk: bytes) -> None:
-        if self._events and self.between_events:
+        begins = self._events and self.between_events and chunk.strip(b"\r\n")
+        if begins:
             self._kept, self._too_long = b"", False
         self._too_long = self._too_long or len(self._kept) + len(chunk) > LOOKED_AT
         self._kept = b"" if self._too_long else self._kept + chunk

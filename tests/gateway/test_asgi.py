@@ -1,0 +1,108 @@
+"""The front door: which part serves what, and that Django's threads leave nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import aiohttp
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection, connections
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+from pytest_django.fixtures import Settings
+
+from mcphost.asgi import ALL, GATEWAY, WEB, behind_proxy, make_application
+
+from .conftest import serving
+
+
+def about(request: HttpRequest) -> HttpResponse:
+    users = User.objects.count()
+    return HttpResponse(f"{request.scheme} {request.META['REMOTE_ADDR']} {users} {len(request.body)}")
+
+
+urlpatterns = [path("about", about), path("mcp-is-not-the-gateway", about)]
+
+
+@pytest.fixture
+def doors(settings: Settings) -> None:
+    settings.ROOT_URLCONF = __name__
+    settings.MIDDLEWARE = []
+
+
+@contextlib.asynccontextmanager
+async def client(parts: frozenset[str] = ALL) -> AsyncIterator[aiohttp.ClientSession]:
+    async with serving(make_application(parts)) as url, aiohttp.ClientSession(url) as session:
+        yield session
+
+
+async def get(session: aiohttp.ClientSession, url: str, **headers: str) -> tuple[int, str]:
+    async with session.get(url, headers=headers) as response:
+        return response.status, await response.text()
+
+
+@pytest.mark.usefixtures("doors")
+async def test_each_path_goes_to_its_part(transactional_db: None) -> None:
+    async with client() as session:
+        assert (await get(session, "/about"))[1] == "http 127.0.0.1 0 0"
+        assert (await get(session, "/mcp-is-not-the-gateway"))[0] == 200
+        assert (await get(session, "/mcp/clock"))[0] == 401
+        assert (await get(session, "/.well-known/oauth-protected-resource/mcp/clock"))[0] == 200
+
+
+@pytest.mark.usefixtures("doors")
+async def test_a_process_serves_only_its_parts(transactional_db: None) -> None:
+    async with client(frozenset({GATEWAY})) as session:
+        assert [(await get(session, url))[0] for url in ("/mcp/clock", "/about")] == [401, 404]
+    async with client(frozenset({WEB})) as session:
+        assert [(await get(session, url))[0] for url in ("/mcp/clock", "/about")] == [404, 200]
+
+
+def test_an_unknown_part_is_refused() -> None:
+    with pytest.raises(ValueError, match="No such part: worker"):
+        make_application(frozenset({"worker"}))
+
+
+@pytest.mark.usefixtures("doors")
+async def test_forwarded_headers_count_behind_a_proxy_only(
+    transactional_db: None, settings: Settings
+) -> None:
+    forwarded = {"x-forwarded-for": "6.6.6.6, 10.1.2.3", "x-forwarded-proto": "https"}
+    async with client() as session:
+        assert (await get(session, "/about", **forwarded))[1] == "http 127.0.0.1 0 0"
+        settings.BEHIND_PROXY = True
+        assert (await get(session, "/about", **forwarded))[1] == "https 10.1.2.3 0 0"
+
+
+def test_what_no_proxy_says_is_not_changed() -> None:
+    scope: dict[str, Any] = {"client": ("1.2.3.4", 5), "scheme": "http", "headers": []}
+    assert behind_proxy(scope) == scope
+
+
+@pytest.mark.usefixtures("doors")
+async def test_djangos_threads_keep_no_connection(transactional_db: None) -> None:
+    application: Any = make_application()
+    async with serving(application) as url, aiohttp.ClientSession(url) as session:
+        await asyncio.gather(*(get(session, "/about") for _ in range(100)))
+        pool: ThreadPoolExecutor = application._web.executor
+        threads = len(pool._threads)
+        assert 1 < threads <= 16
+        held = [pool.submit(lambda: connections["default"].connection) for _ in range(threads * 4)]
+        assert {future.result() for future in held} == {None}
+
+
+@pytest.mark.usefixtures("doors")
+async def test_half_a_body_is_no_body(transactional_db: None, caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(make_application()) as url:
+        port = int(url.rpartition(":")[2])
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST /about HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\nhalf")
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+    assert connection.vendor

@@ -1,0 +1,310 @@
+"""What crosses the gateway, in which pieces, and what happens when one side goes away."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import aiohttp
+import pytest
+from django.contrib.auth.models import User
+
+from gateway.options import Options
+from gateway.types import Receive, Scope, Send
+
+from .conftest import (
+    EVENTS,
+    JSON,
+    Running,
+    Upstream,
+    bearer,
+    call,
+    deploy,
+    host,
+    in_database,
+    running_gateway,
+    token,
+    until,
+)
+
+
+class Script:
+    """An upstream that begins an event stream and sends what the test gives it, until the caller leaves."""
+
+    def __init__(self) -> None:
+        self.pieces: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self.open = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.open += 1
+        leaving = asyncio.create_task(self._leaves(receive))
+        await send({"type": "http.response.start", "status": 200, "headers": EVENTS})
+        await send({"type": "http.response.body", "body": b"", "more_body": True})
+        while (piece := await self._next(leaving)) is not None:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        leaving.cancel()
+        await send({"type": "http.response.body", "body": b""})
+        self.open -= 1
+
+    async def _leaves(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    async def _next(self, leaving: asyncio.Task[None]) -> bytes | None:
+        getting = asyncio.create_task(self.pieces.get())
+        await asyncio.wait({getting, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if getting.done():
+            return getting.result()
+        getting.cancel()
+        return None
+
+
+@pytest.fixture
+def script(upstream: Upstream) -> Script:
+    upstream.behave = Script()
+    return upstream.behave
+
+
+@pytest.fixture
+async def key(owner: User, upstream: Upstream) -> str:
+    return await in_database(lambda: token(owner, host(owner, "clock", upstream.url)))
+
+
+async def test_headers_of_the_protocol_cross_and_the_callers_secrets_do_not(
+    gateway: Running, upstream: Upstream, key: str
+) -> None:
+    sent = {
+        "mcp-protocol-version": "2026-07-28",
+        "mcp-method": "tools/call",
+        "mcp-param-region": "eu",
+        "accept": "application/json, text/event-stream",
+        "last-event-id": "7",
+        "cookie": "mcphost_session=secret",
+        "origin": gateway.url,
+        "x-forwarded-for": "10.0.0.1",
+        "forwarded": "for=10.0.0.1",
+        "connection": "x-private",
+        "x-private": "1",
+    }
+    url = gateway.mcp("clock") + "?mode=a%20b"
+    async with gateway.client.post(url, json=call(), headers=bearer(key, **sent)) as response:
+        assert response.status == 200
+    seen = upstream.seen[0]
+    for name in ("mcp-protocol-version", "mcp-method", "mcp-param-region", "accept", "last-event-id"):
+        assert seen.header(name) == sent[name]
+    for name in ("authorization", "cookie", "origin", "x-forwarded-for", "forwarded", "x-private"):
+        assert seen.header(name) is None
+    assert seen.header("host") == upstream.url.split("/")[2]
+    assert seen.query == "mode=a%20b"
+
+
+async def test_a_hosted_server_cannot_speak_for_the_platforms_origin(
+    gateway: Running, upstream: Upstream, key: str
+) -> None:
+    async def behave(scope: Scope, receive: Receive, send: Send) -> None:
+        ours = [
+            (b"set-cookie", b"a=b"),
+            (b"www-authenticate", b"Bearer"),
+            (b"access-control-allow-origin", b"*"),
+        ]
+        passed = [(b"x-custom", b"kept"), (b"mcp-session-id", b"s1")]
+        await send({"type": "http.response.start", "status": 200, "headers": [*JSON, *ours, *passed]})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    upstream.behave = behave
+    async with gateway.client.post(gateway.mcp("clock"), json=call(), headers=bearer(key)) as response:
+        assert not {"set-cookie", "www-authenticate", "access-control-allow-origin"} & {
+            name.lower() for name in response.headers
+        }
+        assert (response.headers["x-custom"], response.headers["mcp-session-id"]) == ("kept", "s1")
+
+
+async def test_events_arrive_as_they_are_sent(gateway: Running, script: Script, key: str) -> None:
+    async with gateway.client.post(gateway.mcp("clock"), json=call(), headers=bearer(key)) as response:
+        assert response.content_type == "text/event-stream"
+        for number in range(3):
+            event = b"data: %d\n\n" % number
+            script.pieces.put_nowait(event)
+            while (got := await response.content.readuntil(b"\n\n")).startswith(b":"):
+                pass
+            assert got == event
+        script.pieces.put_nowait(None)
+        await response.read()
+
+
+async def test_keep_alive_comments_never_cut_an_event(gateway: Running, script: Script, key: str) -> None:
+    async with gateway.client.get(gateway.mcp("clock"), headers=bearer(key)) as response:
+        assert await response.content.readuntil(b"\n\n") == b": keep-alive\n\n"
+        script.pieces.put_nowait(b"data: first")
+        got = await response.content.readuntil(b"first")
+        assert got.removeprefix(b": keep-alive\n\n") == b"data: first"
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await response.content.readany()
+        script.pieces.put_nowait(b" half\n\n")
+        assert await response.content.readuntil(b"\n\n") == b" half\n\n"
+        assert await response.content.readuntil(b"\n\n") == b": keep-alive\n\n"
+
+
+async def test_a_caller_that_leaves_is_seen_upstream(gateway: Running, script: Script, key: str) -> None:
+    response = await gateway.client.post(gateway.mcp("clock"), json=call(), headers=bearer(key))
+    assert script.open == 1
+    response.close()
+    await until(lambda: script.open == 0)
+    assert [made["outcome"] for made in await gateway.calls()] == ["cancelled"]
+
+
+async def test_a_caller_that_leaves_before_the_answer_is_seen_upstream(
+    gateway: Running, upstream: Upstream, key: str
+) -> None:
+    left = asyncio.Event()
+
+    async def behave(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        left.set()
+
+    upstream.behave = behave
+    calling = asyncio.create_task(gateway.client.post(gateway.mcp("clock"), json=call(), headers=bearer(key)))
+    await until(lambda: len(upstream.seen) == 1)
+    calling.cancel()
+    async with asyncio.timeout(5):
+        await left.wait()
+
+
+async def test_a_slow_reader_slows_the_server_down(gateway: Running, upstream: Upstream, key: str) -> None:
+    sent = 0
+
+    async def behave(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal sent
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(400):
+            await send({"type": "http.response.body", "body": b"x" * 100_000, "more_body": True})
+            sent += 100_000
+        await send({"type": "http.response.body", "body": b""})
+
+    upstream.behave = behave
+    response = await gateway.client.post(gateway.mcp("clock"), json=call(), headers=bearer(key))
+    before = -1
+    while before != sent:
+        before = sent
+        await asyncio.sleep(0.2)
+    assert sent < 40_000_000
+    assert len(await response.read()) == 40_000_000
+
+
+@pytest.mark.parametrize("announced", [True, False])
+async def test_a_body_over_the_limit_is_refused(
+    gateway: Running, upstream: Upstream, key: str, announced: bool
+) -> None:
+    async def parts() -> object:
+        for _ in range(6):
+            yield b"x" * 50_000
+
+    data = b"x" * 300_000 if announced else parts()
+    async with gateway.client.post(gateway.mcp("clock"), data=data, headers=bearer(key)) as response:
+        assert response.status == 413
+        assert "262144 bytes" in (await response.json())["error"]["message"]
+
+
+async def test_a_large_body_crosses_whole(gateway: Running, upstream: Upstream, key: str) -> None:
+    body = b"{" + b" " * 200_000 + b"}"
+    async with gateway.client.post(gateway.mcp("clock"), data=body, headers=bearer(key)) as response:
+        assert response.status == 200
+    assert upstream.seen[0].body == body
+    assert upstream.seen[0].header("content-length") == str(len(body))
+
+
+async def test_a_server_that_breaks_off_is_a_bad_gateway(gateway: Running, owner: User) -> None:
+    async def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    broken = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    port = broken.sockets[0].getsockname()[1]
+    value = await in_database(lambda: token(owner, host(owner, "clock", f"http://127.0.0.1:{port}/mcp")))
+    async with (
+        broken,
+        gateway.client.post(gateway.mcp("clock"), json=call(), headers=bearer(value)) as response,
+    ):
+        assert response.status == 502
+        assert "Clock broke the connection" in (await response.json())["error"]["message"]
+
+
+async def test_half_an_answer_is_not_taken_for_a_whole_one(gateway: Running, owner: User) -> None:
+    async def half(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{")
+        await writer.drain()
+        writer.close()
+
+    broken = await asyncio.start_server(half, "127.0.0.1", 0)
+    port = broken.sockets[0].getsockname()[1]
+    value = await in_database(lambda: token(owner, host(owner, "clock", f"http://127.0.0.1:{port}/mcp")))
+    async with (
+        broken,
+        gateway.client.post(gateway.mcp("clock"), json=call(), headers=bearer(value)) as response,
+    ):
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await response.read()
+
+
+async def test_a_redirect_of_the_server_is_not_shown_but_explained(
+    gateway: Running, upstream: Upstream, key: str
+) -> None:
+    async def behave(scope: Scope, receive: Receive, send: Send) -> None:
+        moved = [(b"location", b"/mcp/")]
+        await send({"type": "http.response.start", "status": 307, "headers": moved})
+        await send({"type": "http.response.body", "body": b""})
+
+    upstream.behave = behave
+    async with gateway.client.post(gateway.mcp("clock"), json=call(), headers=bearer(key)) as response:
+        assert response.status == 502
+        assert "redirects MCP calls to /mcp/" in (await response.json())["error"]["message"]
+
+
+async def test_a_server_that_does_not_begin_to_answer_is_a_timeout(
+    upstream: Upstream, owner: User, transactional_db: None
+) -> None:
+    async def behave(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+
+    upstream.behave = behave
+    value = await in_database(lambda: token(owner, host(owner, "clock", upstream.url)))
+    async with running_gateway(Options(response_start=0.3)) as gateway:
+        async with gateway.client.post(gateway.mcp("clock"), json=call(), headers=bearer(value)) as response:
+            assert response.status == 504
+        assert [made["outcome"] for made in await gateway.calls()] == ["timeout"]
+
+
+async def test_a_call_finds_a_server_that_has_just_moved(
+    upstream: Upstream, owner: User, transactional_db: None
+) -> None:
+    """The route is cached and its port closed: nothing was sent yet, so the call goes to the new one."""
+    gone = await asyncio.start_server(lambda r, w: w.close(), "127.0.0.1", 0)
+    old = f"http://127.0.0.1:{gone.sockets[0].getsockname()[1]}/mcp"
+    server = await in_database(lambda: host(owner, "clock", old))
+    value = await in_database(lambda: token(owner, server))
+    async with running_gateway(Options(fresh=60)) as gateway:
+        async with gateway.client.post(gateway.mcp("clock"), json=call(), headers=bearer(value)) as response:
+            assert response.status == 502
+        gone.close()
+        await gone.wait_closed()
+        await in_database(lambda: deploy(server, upstream.url))
+        async with gateway.client.post(gateway.mcp("clock"), json=call(), headers=bearer(value)) as response:
+            assert response.status == 200
+
+
+async def test_idle_streams_hold_no_thread_and_no_connection(
+    gateway: Running, script: Script, key: str
+) -> None:
+    async def stream() -> aiohttp.ClientResponse:
+        return await gateway.client.get(gateway.mcp("clock"), headers=bearer(key))
+
+    first = await stream()
+    threads = threading.active_count()
+    responses = await asyncio.gather(*(stream() for _ in range(300)))
+    assert all(response.status == 200 for response in [first, *responses])
+    assert script.open == 301
+    # A database connection belongs to a thread: the gateway's two at most, and the writer's.
+    assert threading.active_count() <= threads + 1
+    for response in [first, *responses]:
+        response.close()
+    await until(lambda: script.open == 0)

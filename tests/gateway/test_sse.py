@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+
+from gateway.sse import LOOKED_AT, Tail
+
+
+def tail(*chunks: bytes, events: bool = True) -> Tail:
+    made = Tail(events=events)
+    for chunk in chunks:
+        made.feed(chunk)
+    return made
+
+
+@pytest.mark.parametrize("ending", [b"\n\n", b"\r\n\r\n", b"\r\r", b"\r\n\n"])
+def test_an_empty_line_ends_an_event(ending: bytes) -> None:
+    assert tail(b"data: 1" + ending).between_events
+    assert tail(b"data: 1", *(bytes([byte]) for byte in ending)).between_events
+
+
+@pytest.mark.parametrize("begun", [b"data: 1", b"data: 1\n", b"data: 1\r\n", b"data: 1\n\nid: 2\n"])
+def test_within_an_event_is_not_between_events(begun: bytes) -> None:
+    assert not tail(begun).between_events
+
+
+def test_the_last_message_is_found_however_it_was_cut() -> None:
+    stream = b': hello\n\ndata: {"id":1}\n\nevent: message\r\nid: 7\r\ndata: {"id":\r\ndata: 2}\r\n\r\n'
+    assert tail(stream).message() == {"id": 2}
+    assert tail(*(bytes([byte]) for byte in stream)).message() == {"id": 2}
+
+
+def test_a_body_that_is_no_event_stream_is_looked_at_whole() -> None:
+    assert tail(b'{"id":', b"1}", events=False).message() == {"id": 1}
+
+
+def test_what_is_long_or_no_message_is_not_looked_at() -> None:
+    long = b'data: {"id":"' + b"x" * LOOKED_AT + b'"}\n\n'
+    assert tail(long).message() == {}
+    assert tail(long, b'data: {"id":2}\n\n').message() == {"id": 2}
+    assert tail(b"data: 1\n\n").message() == tail(b"<html>", events=False).message() == tail().message() == {}
