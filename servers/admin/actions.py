@@ -62,7 +62,7 @@ class Action(Generic[Target]):
     form: type[forms.Form] | None = None
 
     def refusal(self, target: Target) -> str:
-        """Why this makes no sense now; "" when it does. The service has the last word at the moment itself."""
+        """Why this makes no sense now; "" when it does. The service has the last word."""
         return ""
 
     def preview(self, target: Target) -> list[str]:
@@ -117,7 +117,10 @@ class Start(Action[Server]):
     def preview(self, target: Server) -> list[str]:
         current = target.current_deployment
         if current is not None and current.can_start_again:
-            return [f"What #{current.number} built is started again, without building it.", *_queueing(target)]
+            return [
+                f"What #{current.number} built is started again, without building it.",
+                *_queueing(target),
+            ]
         return ["Nothing was built yet: the server is deployed from its source.", *_queueing(target)]
 
     def act(self, target: Server, by: User, data: dict[str, Any]) -> str:
@@ -133,10 +136,13 @@ class Stop(Action[Server]):
 
     def preview(self, target: Server) -> list[str]:
         said = [
-            f"#{open_one.number} is cancelled." for open_one in target.deployments.filter(status__in=states.OPEN)
+            f"#{open_one.number} is cancelled."
+            for open_one in target.deployments.filter(status__in=states.OPEN)
         ]
         if target.serving:
-            said.append(f"#{target.serving.number} is stopped: clients get an error until it is started again.")
+            said.append(
+                f"#{target.serving.number} is stopped: clients get an error until it is started again."
+            )
         return [*said, "What was built is kept, so that it can start again quickly."]
 
     def act(self, target: Server, by: User, data: dict[str, Any]) -> str:
@@ -154,7 +160,7 @@ class Delete(Action[Server]):
     def preview(self, target: Server) -> list[str]:
         return [
             "What runs is stopped; its images and directories are removed.",
-            f"All {target.deployments.count()} deployments, their logs and events, and its secrets and tokens go too.",
+            f"All {target.deployments.count()} deployments go with their logs, and its secrets.",
             "This cannot be undone.",
         ]
 

@@ -12,7 +12,16 @@ from django.http import HttpRequest
 from servers.models import Server
 
 NO_TOKEN = "<token>"  # noqa: S105  (stands where a token goes)
-PING = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+HELLO = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {
+        "protocolVersion": "2025-06-18",
+        "capabilities": {},
+        "clientInfo": {"name": "curl", "version": "1"},
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,9 @@ def snippets(server: Server, url: str, token: str = NO_TOKEN) -> list[Snippet]:
     return [
         Snippet("Claude Code", "Run it in a project.", _claude(server, url, token)),
         Snippet(".mcp.json", "For clients that read a project file.", _mcp_json(server, url, token)),
-        Snippet("curl", "Lists the tools.", _curl(url, token)),
+        Snippet(
+            "curl", "Says hello: the server answers with its name and what it can do.", _curl(url, token)
+        ),
     ]
 
 
@@ -49,7 +60,11 @@ def _mcp_json(server: Server, url: str, token: str) -> str:
 def _curl(url: str, token: str) -> str:
     headers = (f"Authorization: Bearer {token}", "Content-Type: application/json",
                "Accept: application/json, text/event-stream")  # fmt: skip
-    lines = [f"curl -sS {shlex.quote(url)}", *(f"-H {_quoted(h)}" for h in headers), f"-d '{json.dumps(PING)}'"]
+    lines = [
+        f"curl -sS {shlex.quote(url)}",
+        *(f"-H {_quoted(h)}" for h in headers),
+        f"-d '{json.dumps(HELLO)}'",
+    ]
     return " \\\n  ".join(lines)
 
 

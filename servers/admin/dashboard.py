@@ -18,7 +18,7 @@ from django.utils import timezone
 from servers import states
 from servers.models import Deployment, Server
 from servers.runtimes.base import Capability
-from servers.states import ServerStatus
+from servers.states import DeploymentStatus, ServerStatus
 
 NEEDS_A_PERSON = (ServerStatus.ERROR, ServerStatus.DEGRADED)
 SHOWN = 10
@@ -38,6 +38,7 @@ def context(request: HttpRequest, page: dict[str, Any]) -> dict[str, Any]:
         "tiles": _tiles(counts),
         "total": sum(counts.values()),
         "deployments": Deployment.objects.select_related("server", "requested_by")[:SHOWN],
+        "capabilities": notes.current(),
         "can_add": request.user.has_perm("servers.add_server"),
     }
 
@@ -50,7 +51,10 @@ def troubled() -> Sequence[Server]:
 
 def stuck() -> Sequence[Deployment]:
     """Deployments whose worker has fallen silent, and that nobody has taken up since."""
-    return list(Deployment.objects.abandoned(STUCK_AFTER).select_related("server")[:SHOWN])  # type: ignore[attr-defined]
+    silent = Deployment.objects.filter(
+        status=DeploymentStatus.RUNNING, heartbeat_at__lt=timezone.now() - STUCK_AFTER
+    )
+    return list(silent.select_related("server")[:SHOWN])
 
 
 def _counts() -> dict[str, int]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
@@ -13,19 +14,19 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 
-from servers import services
-from servers.admin import actions, display, server_list, server_page
-from servers.admin.server_form import CONDITIONS, FIELDSETS, OWNER_FIELDSET, ServerForm
-from servers.admin.views import ActionView, BulkRedeployView
+from servers import display, intake, services, uploads
+from servers.admin import actions, server_list, server_page
+from servers.admin.server_form import ADD_FIELDSETS, EDIT_FIELDSETS, ServerForm
+from servers.admin.views import ActionView, BulkRedeployView, RemoveSecretView, TokenView
 from servers.errors import UserError
 from servers.models import Server
 from servers.states import Trigger
+from servers.uploads import Archive
 
 
 @admin.register(Server)
 class ServerAdmin(ModelAdmin):
     form = ServerForm
-    conditional_fields = CONDITIONS
     list_display = server_list.COLUMNS
     list_filter = server_list.FILTERS
     list_filter_sheet = True
@@ -46,7 +47,21 @@ class ServerAdmin(ModelAdmin):
     def get_urls(self) -> list[URLPattern]:
         site = self.admin_site
         own = [
-            path("redeploy/", site.admin_view(BulkRedeployView.as_view(model_admin=self)), name="servers_redeploy"),
+            path(
+                "redeploy/",
+                site.admin_view(BulkRedeployView.as_view(model_admin=self)),
+                name="servers_redeploy",
+            ),
+            path(
+                "<int:pk>/token/",
+                site.admin_view(TokenView.as_view(model_admin=self)),
+                name="servers_server_token",
+            ),
+            path(
+                "<int:pk>/secrets/<int:secret>/remove/",
+                site.admin_view(RemoveSecretView.as_view(model_admin=self)),
+                name="servers_server_secret_remove",
+            ),
             path("<int:pk>/edit/", site.admin_view(self.edit_view), name="servers_server_edit"),
         ]
         own += [
@@ -111,29 +126,37 @@ class ServerAdmin(ModelAdmin):
         return self.changeform_view(request, str(pk), "", extra)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        return [*FIELDSETS, OWNER_FIELDSET] if obj else FIELDSETS
+        return EDIT_FIELDSETS if obj else ADD_FIELDSETS
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return ["slug"] if obj else []
 
     def save_model(self, request: HttpRequest, obj: Server, form: ServerForm, change: bool) -> None:
-        user: Any = request.user
-        if change:
-            services.update_server(server=obj, fields=form.server_fields())
-            form.set_source_token(obj, user)
-        else:
-            created = services.create_server(by=user, fields=form.server_fields(), secrets=form.first_secrets())
-            obj.__dict__.update(created.__dict__)
-            form.set_source_token(obj, user)
-        if form.cleaned_data["deploy"]:
-            self._deploy(request, obj)
-
-    def _deploy(self, request: HttpRequest, server: Server) -> None:
-        user: Any = request.user
         try:
-            services.deploy(server=server, by=user, trigger=Trigger.ADMIN)
+            with _received(form.upload) as archive:
+                saved = self._save(request.user, obj if change else None, form, archive)
         except UserError as error:
             messages.error(request, str(error))
+            return
+        obj.__dict__.update(saved.__dict__)
+
+    def _save(self, user: Any, server: Server | None, form: ServerForm, archive: Archive | None) -> Server:
+        fields, deploy = form.server_fields(), form.cleaned_data["deploy"]
+        if archive is not None:
+            fields["source"] = archive.source
+        if server is None:
+            secrets, token = form.first_secrets(), form.token
+            made, _ = intake.take_in(
+                by=user, fields=fields, trigger=Trigger.ADMIN, secrets=secrets, token=token, archive=archive,
+                deploy=deploy,
+            )  # fmt: skip
+            return made
+        if archive is not None:
+            archive.keep(server.pk)
+        changed = intake.change(server=server, fields=fields, token=form.token, by=user)
+        if deploy:
+            services.deploy(server=changed, by=user, trigger=Trigger.ADMIN)
+        return changed
 
     def response_add(self, request: HttpRequest, obj: Server, post_url_continue: Any = None) -> HttpResponse:
         messages.success(request, f"{obj.name} was added.")
@@ -147,5 +170,14 @@ class ServerAdmin(ModelAdmin):
         self, request: HttpRequest, object_id: Any = None, form_url: str = "", extra_context: Any = None
     ) -> Any:
         plain = {"show_save_and_continue": False, "show_save_and_add_another": False}
-        limit = {"upload_limit": settings.UPLOAD_MAX_BYTES}
-        return super().changeform_view(request, object_id, form_url, {**plain, **limit, **(extra_context or {})})
+        return super().changeform_view(request, object_id, form_url, {**plain, **(extra_context or {})})
+
+
+@contextmanager
+def _received(upload: Any) -> Iterator[Archive | None]:
+    """The uploaded file on disk, or None where none was chosen."""
+    if upload is None:
+        yield None
+        return
+    with uploads.received(upload.chunks(), upload.name) as archive:
+        yield archive

@@ -44,7 +44,10 @@ PLAIN = ("port", "path", "cpu", "memory_mb", "pids", "runtime")
 _SECRET_ROWS = tuple((f"secret_name_{n}", f"secret_value_{n}") for n in range(1, FIRST_SECRETS + 1))
 BASICS = (None, {"fields": [("name", "slug"), "source_kind"]})
 SOURCES = [
-    ("Git repository", {"classes": ["mh-if-git"], "fields": ["git_url", ("git_ref", "git_subdirectory"), "git_token"]}),
+    (
+        "Git repository",
+        {"classes": ["mh-if-git"], "fields": ["git_url", ("git_ref", "git_subdirectory"), "git_token"]},
+    ),
     (
         "Package",
         {
@@ -71,8 +74,7 @@ ADD_FIELDSETS = [
     (
         "Secrets",
         {
-            "description": "Environment variables that are kept sealed. Nobody can read them back here; more can be "
-            "added on the server’s page.",
+            "description": "Environment variables that are kept sealed: nobody can read them back here.",
             "fields": list(_SECRET_ROWS),
         },
     ),
@@ -94,7 +96,7 @@ def _password(label: str, help_text: str = "") -> forms.CharField:
     return forms.CharField(label=label, required=False, strip=False, widget=widget, help_text=help_text)
 
 
-class ServerForm(forms.ModelForm[Server]):
+class ServerForm(forms.ModelForm):  # type: ignore[type-arg]
     source_kind = forms.ChoiceField(
         label="Source",
         choices=[
@@ -107,15 +109,20 @@ class ServerForm(forms.ModelForm[Server]):
         widget=UnfoldAdminRadioSelectWidget,
     )
     git_url = _text("URL", "https://git.example.org/team/server.git")
-    git_ref = _text("Branch, tag or commit", "main", "Empty: the repository’s default branch.")
-    git_subdirectory = _text("Subdirectory", "servers/time", "Empty: the repository’s top.")
-    git_token = _password("Access token", "For a private repository. Kept sealed; empty keeps the one that is set.")
+    git_ref = _text("Branch, tag or commit", "main", "Empty: the repository's default branch.")
+    git_subdirectory = _text("Subdirectory", "servers/time", "Empty: the top.")
+    git_token = _password(
+        "Access token", "For a private repository. Kept sealed; empty keeps the one that is set."
+    )
     package_ecosystem = forms.ChoiceField(
-        label="From", choices=[("pypi", "PyPI"), ("npm", "npm")], required=False, widget=UnfoldAdminSelectWidget
+        label="From",
+        choices=[("pypi", "PyPI"), ("npm", "npm")],
+        required=False,
+        widget=UnfoldAdminSelectWidget,
     )
     package_name = _text("Package", "mcp-server-time")
     package_version = _text("Version", "newest", "Empty: the newest, looked up at each deployment.")
-    package_command = _text("Command", "found in the package", "Which of the package’s commands starts it.")
+    package_command = _text("Command", "found in the package", "Which of the package's commands starts it.")
     package_arguments = _text("Arguments", "--local-timezone UTC", "Words, quoted as in a shell.")
     image_reference = _text("Reference", "registry.example.org/team/server:1.2")
     archive = forms.FileField(label="Archive", required=False, widget=UnfoldAdminFileFieldWidget)
@@ -170,7 +177,9 @@ class ServerForm(forms.ModelForm[Server]):
             self.initial["package_arguments"] = _joined(self.instance.source.get("arguments", []))
         self.initial["transport_choice"] = self.instance.transport
         self.initial["command_line"] = _joined(self.instance.command)
-        self.initial["environment_lines"] = "\n".join(f"{k}={v}" for k, v in self.instance.environment.items())
+        self.initial["environment_lines"] = "\n".join(
+            f"{k}={v}" for k, v in self.instance.environment.items()
+        )
         if kind == SourceKind.UPLOAD:
             self.initial.pop("archive", None)
             name = self.instance.source.get("filename", "an archive")
@@ -283,4 +292,6 @@ def _free_slug(name: str) -> str:
     """A slug made from the name that no other server has."""
     base = slugify(name)[:44].strip("-_").replace("_", "-") or "server"
     taken = set(Server.objects.filter(slug__startswith=base).values_list("slug", flat=True))
-    return base if base not in taken else next(s for n in range(2, 10_000) if (s := f"{base}-{n}") not in taken)
+    return (
+        base if base not in taken else next(s for n in range(2, 10_000) if (s := f"{base}-{n}") not in taken)
+    )

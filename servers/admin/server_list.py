@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib.admin import ModelAdmin, SimpleListFilter
+from django.contrib.admin import SimpleListFilter
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from servers.admin import display
+from servers import display
 from servers.models import Deployment, Server
 from servers.states import DEPLOYING, ServerStatus
 
@@ -28,7 +28,7 @@ class Attention(SimpleListFilter):
         "working": (*DEPLOYING, ServerStatus.PENDING, ServerStatus.STOPPING, ServerStatus.DELETING),
     }
 
-    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [("needed", "Needs a person"), ("working", "Being worked on")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:

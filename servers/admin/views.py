@@ -13,8 +13,8 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views import View
 
-from servers import services
-from servers.admin import actions, connect, display
+from servers import display, services
+from servers.admin import actions, connect
 from servers.admin.actions import Action, ModeForm
 from servers.errors import UserError
 from servers.models import Deployment, Secret, Server
@@ -177,6 +177,9 @@ class BulkRedeployView(ConsoleView):
             action=actions.REDEPLOY,
             form=form,
             ids=",".join(str(server.pk) for server in servers),
-            sentences=[f"A new deployment is queued for each of: {names}.", "What serves goes on until then."],
+            sentences=[
+                f"A new deployment is queued for each of: {names}.",
+                "What serves goes on until then.",
+            ],
             back=reverse("admin:servers_server_changelist"),
         )

@@ -2,7 +2,7 @@
 
 from django import template
 
-from servers.admin import display
+from servers import display
 
 register = template.Library()
 register.filter("pill", display.pill)
@@ -13,4 +13,3 @@ register.filter("digest", display.digest)
 register.filter("size", display.size)
 register.filter("source_summary", display.source_summary)
 register.simple_tag(display.running_for)
-

@@ -1,0 +1,105 @@
+"""Events: read only, filtered by what the index knows, paged without counting."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin
+from unfold.paginator import InfinitePaginator
+
+from metrics.models import UsageMetric
+
+
+class Kind(admin.SimpleListFilter):
+    """The types that have been seen lately: a look through all rows would take its time."""
+
+    title = "event"
+    parameter_name = "event_type"
+    _lately = 5_000
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        newest = UsageMetric.objects.order_by("-id").values_list(self.parameter_name, flat=True)[
+            : self._lately
+        ]
+        return [(value, value) for value in sorted(set(newest)) if value]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(**{self.parameter_name: self.value()}) if self.value() else queryset
+
+
+class Platform(Kind):
+    title = "platform"
+    parameter_name = "platform"
+
+
+class OfServer(admin.SimpleListFilter):
+    title = "server"
+    parameter_name = "server"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        model = UsageMetric._meta.get_field("server").related_model
+        return [(str(pk), name) for pk, name in model.objects.values_list("pk", "name")[:200]]  # type: ignore[union-attr]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value() or ""
+        return queryset.filter(server_id=int(value)) if value.isdigit() else queryset
+
+
+@admin.register(UsageMetric)
+class UsageMetricAdmin(ModelAdmin):
+    list_display = ["moment", "event_type", "platform", "of_server", "of_deployment", "summary"]
+    list_filter = [Kind, Platform, OfServer, "timestamp"]
+    list_select_related = ["server", "deployment"]
+    list_per_page = 100
+    show_full_result_count = False
+    paginator = InfinitePaginator
+    sortable_by: list[str] = []
+    actions = None
+    fields = ["timestamp", "event_type", "platform", "of_server", "of_deployment", "pretty_details"]
+    readonly_fields = ["of_server", "of_deployment", "pretty_details"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        return lookup == "deployment__id__exact" or super().lookup_allowed(lookup, value, request)
+
+    @admin.display(description="Time")
+    def moment(self, metric: UsageMetric) -> SafeString:
+        exact = f"{metric.timestamp:%Y-%m-%d %H:%M:%S.%f}"[:-3]
+        return format_html('<span class="mh-mono mh-nowrap">{}</span>', exact)
+
+    @admin.display(description="Server")
+    def of_server(self, metric: UsageMetric) -> SafeString:
+        url = reverse("admin:servers_server_change", args=[metric.server_id])
+        return format_html('<a class="mh-link" href="{}">{}</a>', url, metric.server)
+
+    @admin.display(description="Deployment")
+    def of_deployment(self, metric: UsageMetric) -> SafeString | str:
+        if metric.deployment is None:
+            return "—"
+        url = reverse("admin:servers_deployment_change", args=[metric.deployment_id])
+        return format_html('<a class="mh-link" href="{}">#{}</a>', url, metric.deployment.number)
+
+    @admin.display(description="Details")
+    def summary(self, metric: UsageMetric) -> SafeString:
+        text = json.dumps(metric.details, ensure_ascii=False)
+        return format_html('<span class="mh-clip mh-mono" title="{0}">{0}</span>', text)
+
+    @admin.display(description="Details")
+    def pretty_details(self, metric: UsageMetric) -> SafeString:
+        text = json.dumps(metric.details, indent=2, ensure_ascii=False)
+        return format_html('<pre class="mh-pre">{}</pre>', text)

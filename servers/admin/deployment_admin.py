@@ -1,0 +1,82 @@
+"""Deployments: the list, the live page, and the way to its actions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.urls import URLPattern, path
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from servers import display
+from servers.admin import actions, deployment_page
+from servers.admin.base import HistoryAdmin
+from servers.admin.views import ActionView
+from servers.models import Deployment
+
+
+@admin.register(Deployment)
+class DeploymentAdmin(HistoryAdmin):
+    list_display = ["which", "state", "reason", "trigger", "mode", "revision_short", "took", "created"]
+    list_filter = [
+        "status",
+        "trigger",
+        "mode",
+        "error_kind",
+        "runtime",
+        ("server", admin.RelatedOnlyFieldListFilter),
+    ]
+    list_select_related = ["server", "requested_by"]
+    search_fields = ["server__name", "server__slug", "revision", "digest"]
+    search_help_text = "Server, revision or digest"
+
+    def get_urls(self) -> list[URLPattern]:
+        own = [
+            path(
+                f"<int:pk>/{action.name}/",
+                self.admin_site.admin_view(ActionView.as_view(action=action, model_admin=self)),
+                name=f"servers_deployment_{action.name.replace('-', '_')}",
+            )
+            for action in actions.ON_DEPLOYMENTS
+        ]
+        return own + super().get_urls()
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        if request.method not in ("GET", "HEAD"):
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        return deployment_page.show(self, request, object_id)
+
+    @admin.display(description="Deployment", ordering="id")
+    def which(self, deployment: Deployment) -> SafeString:
+        return format_html('<span class="mh-name">{} #{}</span>', deployment.server.name, deployment.number)
+
+    @admin.display(description="Status", ordering="status")
+    def state(self, deployment: Deployment) -> SafeString:
+        return format_html(
+            '<span data-live="deployment-{}">{}</span>', deployment.pk, display.work_pill(deployment.status)
+        )
+
+    @admin.display(description="Reason", ordering="error_kind")
+    def reason(self, deployment: Deployment) -> SafeString | str:
+        if not deployment.error:
+            return display.EMPTY
+        return format_html('<span class="mh-clip" title="{0}">{0}</span>', deployment.error)
+
+    @admin.display(description="Revision")
+    def revision_short(self, deployment: Deployment) -> SafeString | str:
+        if not deployment.revision:
+            return display.EMPTY
+        return format_html('<code title="{}">{}</code>', deployment.revision, deployment.short_revision)
+
+    @admin.display(description="Took")
+    def took(self, deployment: Deployment) -> str:
+        return display.duration(deployment.duration)
+
+    @admin.display(description="Asked for", ordering="created_at")
+    def created(self, deployment: Deployment) -> SafeString:
+        who = deployment.requested_by.get_username() if deployment.requested_by else ""
+        return format_html('{}<span class="mh-sub">{}</span>', display.moment(deployment.created_at), who)

@@ -1,0 +1,21 @@
+"""Where a page listens, and from which position: read before the rows, so that nothing falls in between."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from servers.models import StreamPosition
+
+
+def follow(path: str, channel: str) -> str:
+    """The URL of a live feed that continues where this page's rows end."""
+    last = StreamPosition.objects.filter(channel=channel).values_list("last", flat=True).first() or 0
+    return f"{path}?{urlencode({'lastEventId': f'{channel}:{last}'})}"
+
+
+def of_logs(server_id: int) -> str:
+    return follow(f"/api/servers/{server_id}/logs/stream/", f"server-{server_id}-logs")
+
+
+def of_metrics(server_id: int) -> str:
+    return follow(f"/api/servers/{server_id}/metrics/stream/", f"server-{server_id}-metrics")

@@ -1,0 +1,34 @@
+// The console's behaviour: every page works without it; with it, pages keep themselves current.
+import { keepTimes } from "./times.js";
+import { liveLog } from "./log.js";
+import { livePage } from "./page.js";
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  const text = button.parentElement.querySelector("[data-copy-source]").textContent;
+  button.textContent = (await copy(text)) ? "Copied" : "Select and copy";
+  setTimeout(() => { button.textContent = "Copy"; }, 2000);
+});
+
+// The clipboard is there on https and localhost only; elsewhere the old way still works.
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const field = document.body.appendChild(Object.assign(document.createElement("textarea"), { value: text }));
+    field.select();
+    const done = document.execCommand("copy");
+    field.remove();
+    return done;
+  }
+}
+
+document.addEventListener("change", (event) => {
+  if (event.target.matches("[data-submit]")) event.target.form.submit();
+});
+
+keepTimes();
+document.querySelectorAll("[data-log]").forEach(liveLog);
+livePage();

@@ -1,0 +1,65 @@
+// One live feed that survives: reconnects with growing pauses from the last position it has seen, and rests
+// while nobody looks (a browser gives a host six connections, for all of its tabs).
+const PAUSES = [1, 2, 5, 10, 20];
+
+export class Feed {
+  // on: {event name: handler(data)}; says: called with "live" | "reconnecting" | "ended".
+  constructor(url, on, says = () => {}) {
+    this.url = new URL(url, location.href);
+    this.on = on;
+    this.says = says;
+    this.failures = 0;
+    document.addEventListener("visibilitychange", () => (document.hidden ? this.rest() : this.open()));
+    if (!document.hidden) this.open();
+  }
+
+  open() {
+    if (this.source || this.over) return;
+    clearTimeout(this.timer);
+    this.source = new EventSource(this.url);
+    this.source.onopen = () => this.opened();
+    this.source.onerror = () => this.failed();
+    for (const name of Object.keys(this.on)) this.source.addEventListener(name, (event) => this.received(event));
+    this.source.addEventListener("stream-reset", () => this.on.reset?.());
+  }
+
+  opened() {
+    this.failures = 0;
+    this.says("live");
+    this.on.open?.();
+  }
+
+  received(event) {
+    if (event.lastEventId) this.url.searchParams.set("lastEventId", event.lastEventId);
+    this.on[event.type]?.(JSON.parse(event.data));
+  }
+
+  failed() {
+    this.rest();
+    this.says("reconnecting");
+    const pause = PAUSES[Math.min(this.failures++, PAUSES.length - 1)];
+    this.timer = setTimeout(() => this.open(), pause * 1000);
+  }
+
+  rest() {
+    clearTimeout(this.timer);
+    this.source?.close();
+    this.source = null;
+  }
+
+  end() {
+    this.over = true;
+    this.rest();
+    this.says("ended");
+  }
+}
+
+const WORDS = { live: ["Live", "green"], reconnecting: ["Reconnecting", "amber"], ended: ["Ended", "grey"] };
+
+export function show(element, state) {
+  if (!element) return;
+  const [text, tone] = WORDS[state];
+  if (element.textContent === text) return;
+  element.textContent = text;
+  element.dataset.tone = tone;
+}

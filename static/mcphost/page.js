@@ -1,0 +1,52 @@
+// Keeps the pieces of a page that are marked data-live current: a feed says that something happened, the page
+// is fetched again, and its pieces take the place of the old ones. The server alone decides how things look.
+import { Feed, show } from "./feed.js";
+import { morph } from "./morph.js";
+
+const AT_MOST_EVERY = 1000;
+let last = 0;
+let timer = null;
+
+function refreshSoon() {
+  if (timer) return;
+  timer = setTimeout(refresh, Math.max(100, last + AT_MOST_EVERY - Date.now()));
+}
+
+async function refresh() {
+  try {
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "manual" });
+    if (answer.ok) take(new DOMParser().parseFromString(await answer.text(), "text/html"));
+  } catch {
+    // The feed says "reconnecting" meanwhile, and asks again once it is back.
+  }
+  last = Date.now();
+  timer = null;
+  lookAgain();
+}
+
+function take(fresh) {
+  for (const piece of document.querySelectorAll("[data-live]")) {
+    const next = fresh.querySelector(`[data-live="${CSS.escape(piece.dataset.live)}"]`);
+    if (next) morph(piece, next);
+  }
+}
+
+// A piece that is not ready yet says after how many seconds to ask again.
+function lookAgain() {
+  const waiting = document.querySelector("[data-look-again]");
+  if (waiting) setTimeout(refreshSoon, waiting.dataset.lookAgain * 1000);
+}
+
+export function livePage() {
+  const page = document.querySelector("[data-feed-status]");
+  const state = document.querySelector("[data-feed-state]");
+  lookAgain();
+  if (!page) return;
+  const mine = page.dataset.server;
+  let first = true;
+  const status = (data) => { if (!mine || String(data.server) === mine) refreshSoon(); };
+  // What happened while the feed was away shows in the page itself.
+  const open = () => { if (!first) refreshSoon(); first = false; };
+  new Feed(page.dataset.feedStatus, { status, open, reset: refreshSoon }, (word) => show(state, word));
+  if (page.dataset.feedMetrics) new Feed(page.dataset.feedMetrics, { metric: refreshSoon, reset: refreshSoon });
+}
