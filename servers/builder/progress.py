@@ -11,6 +11,7 @@ from servers.process_group import LineSink
 
 NUMBERED = re.compile(r"#(?P<number>\d+) (?P<text>.*)")
 STEP = re.compile(r"\[(?P<stage>[^\]]*?)\s*(?P<step>\d+)/(?P<steps>\d+)\]\s+(?P<what>.*)")
+UNNAMED = re.compile(r"stage-\d+")
 OUTPUT = re.compile(r"\d+\.\d+\s(?P<text>.*)")
 DONE = re.compile(r"DONE (?P<seconds>[\d.]+)s")
 # Vertex digests, and the transfers and layers of which only the outcome matters.
@@ -91,7 +92,8 @@ class Progress:
 
 
 def _heading(step: re.Match[str]) -> str:
-    stage = f" of {step['stage']}" if step["stage"] else ""
+    named = step["stage"] and not UNNAMED.fullmatch(step["stage"])
+    stage = f" of {step['stage']}" if named else ""
     return f"Step {step['step']}/{step['steps']}{stage}: {_without_mounts(step['what'])}"
 
 

@@ -46,7 +46,7 @@ def settings(docker_host: str, base_images: dict[str, str]) -> BuildSettings:
     )
 
 
-class Bench:
+class Yard:
     """Builds from text or from a prepared directory; keeps the lines and the progress."""
 
     def __init__(self, builder: Builder, settings: BuildSettings, path: Path) -> None:
@@ -80,8 +80,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(builder: Builder, settings: BuildSettings, tmp_path: Path) -> Bench:
-    return Bench(builder, settings, tmp_path)
+def yard(builder: Builder, settings: BuildSettings, tmp_path: Path) -> Yard:
+    return Yard(builder, settings, tmp_path)
 
 
 def prepared_from(source: Path, into: Path, settings: BuildSettings, transport: Any = "stdio") -> Prepared:
@@ -100,32 +100,32 @@ def output(engine: docker.DockerClient, image: BuiltImage, *command: str, entryp
 
 @pytest.mark.parametrize(("platform", "machine"), [("linux/amd64", "x86_64"), ("linux/arm64", "aarch64")])
 def test_an_image_for_a_platform(
-    bench: Bench, base_images: dict[str, str], platform: str, machine: str
+    yard: Yard, base_images: dict[str, str], platform: str, machine: str
 ) -> None:
     text = f'FROM {base_images["busybox"]}\nRUN uname -m\nENTRYPOINT ["uname"]\nCMD ["-m"]\n'
 
-    image = bench.build(text, platform, labels={"mcphost.server": "7"}, no_cache=True)
+    image = yard.build(text, platform, labels={"mcphost.server": "7"}, no_cache=True)
 
     assert (image.platform, image.entrypoint, image.command) == (platform, ("uname",), ("-m",))
     assert image.image_id.startswith("sha256:")
     assert image.size > 0
-    assert bench.lines[-2:] == [machine, "Writing the image"]
-    assert bench.steps[-1] == (2, 2)
+    assert yard.lines[-2:] == [machine, "Writing the image"]
+    assert yard.steps[-1] == (2, 2)
 
 
-def test_labels_and_removal(bench: Bench, engine: docker.DockerClient, base_images: dict[str, str]) -> None:
-    image = bench.build(f"FROM {base_images['busybox']}\n", labels={"mcphost.server": "7"})
+def test_labels_and_removal(yard: Yard, engine: docker.DockerClient, base_images: dict[str, str]) -> None:
+    image = yard.build(f"FROM {base_images['busybox']}\n", labels={"mcphost.server": "7"})
     assert engine.images.get(image.tag).labels == {"mcphost.server": "7"}
 
-    bench.builder.remove(image.tag)
-    bench.builder.remove(image.tag)
+    yard.builder.remove(image.tag)
+    yard.builder.remove(image.tag)
 
     with pytest.raises(docker.errors.ImageNotFound):
         engine.images.get(image.tag)
 
 
 def test_a_python_source_behind_the_bridge(
-    bench: Bench, settings: BuildSettings, engine: docker.DockerClient, tmp_path: Path
+    yard: Yard, settings: BuildSettings, engine: docker.DockerClient, tmp_path: Path
 ) -> None:
     source = tmp_path / "source"
     source.mkdir(mode=0o700)
@@ -136,7 +136,7 @@ def test_a_python_source_behind_the_bridge(
     (source / "requirements.txt").write_text("idna\n")
     (source / ".env").write_text("SECRET=1\n")
 
-    image = bench.build(prepared_from(source, tmp_path / "build", settings))
+    image = yard.build(prepared_from(source, tmp_path / "build", settings))
 
     assert image.entrypoint[:2] == ("python3", "/opt/mcphost/bridge")
     assert image.command == ("python", "server.py")
@@ -146,22 +146,22 @@ def test_a_python_source_behind_the_bridge(
 
 
 def test_a_change_of_the_source_keeps_the_layers_of_its_dependencies(
-    bench: Bench, settings: BuildSettings, tmp_path: Path
+    yard: Yard, settings: BuildSettings, tmp_path: Path
 ) -> None:
     source = tmp_path / "source"
     source.mkdir()
     (source / "requirements.txt").write_text("idna\n")
     for number in range(2):
         (source / "server.py").write_text(f"print({number}, {str(tmp_path)!r})\n")
-        bench.lines.clear()
-        bench.build(prepared_from(source, tmp_path / f"build{number}", settings))
+        yard.lines.clear()
+        yard.build(prepared_from(source, tmp_path / f"build{number}", settings))
 
-    install = next(at for at, line in enumerate(bench.lines) if "pip install" in line)
-    assert bench.lines[install + 1] == "  cached"
+    install = next(at for at, line in enumerate(yard.lines) if "pip install" in line)
+    assert yard.lines[install + 1] == "  cached"
 
 
 def test_a_python_project(
-    bench: Bench, settings: BuildSettings, engine: docker.DockerClient, tmp_path: Path
+    yard: Yard, settings: BuildSettings, engine: docker.DockerClient, tmp_path: Path
 ) -> None:
     source = tmp_path / "source"
     source.mkdir()
@@ -172,13 +172,13 @@ def test_a_python_project(
     )
     (source / "hello.py").write_text("import idna\ndef main(): print('hello', bool(idna))\n")
 
-    image = bench.build(prepared_from(source, tmp_path / "build", settings, "streamable-http"))
+    image = yard.build(prepared_from(source, tmp_path / "build", settings, "streamable-http"))
 
     assert output(engine, image) == "hello True"
 
 
 def test_a_node_source_that_has_to_be_built(
-    bench: Bench, settings: BuildSettings, engine: docker.DockerClient, tmp_path: Path
+    yard: Yard, settings: BuildSettings, engine: docker.DockerClient, tmp_path: Path
 ) -> None:
     source = tmp_path / "source"
     source.mkdir()
@@ -192,7 +192,7 @@ def test_a_node_source_that_has_to_be_built(
     (source / "package.json").write_text(json.dumps(package))
     (source / "x.js").write_text("console.log(process.getuid(), require('ms')('1s'))\n")
 
-    image = bench.build(prepared_from(source, tmp_path / "build", settings))
+    image = yard.build(prepared_from(source, tmp_path / "build", settings))
 
     assert image.entrypoint[:2] == ("node", "/opt/mcphost/bridge/bridge.mjs")
     assert output(engine, image, "dist/x.js", entrypoint="node") == "10001 1000"
@@ -200,11 +200,11 @@ def test_a_node_source_that_has_to_be_built(
 
 
 def test_an_image_of_one_s_own_gets_the_bridge_around_it(
-    bench: Bench, builder: Builder, settings: BuildSettings, engine: docker.DockerClient, tmp_path: Path
+    yard: Yard, builder: Builder, settings: BuildSettings, engine: docker.DockerClient, tmp_path: Path
 ) -> None:
     text = f'FROM {settings.python_image}\nUSER 4242\nENTRYPOINT ["python3"]\nCMD ["-c", "pass"]\n'
-    own = bench.build(text)
-    wrapper = Bench(builder, settings, tmp_path / "wrapped")
+    own = yard.build(text)
+    wrapper = Yard(builder, settings, tmp_path / "wrapped")
 
     image = wrapper.build(
         prepare_wrapper(own.tag, own.entrypoint, own.command, tmp_path / "wrapped", bridge=BRIDGE)
@@ -217,7 +217,7 @@ def test_an_image_of_one_s_own_gets_the_bridge_around_it(
 
 @pytest.mark.parametrize("platform", ["linux/amd64", "linux/arm64"])
 def test_a_wrapped_image_without_python_and_node_says_so(
-    bench: Bench,
+    yard: Yard,
     builder: Builder,
     settings: BuildSettings,
     engine: docker.DockerClient,
@@ -225,8 +225,8 @@ def test_a_wrapped_image_without_python_and_node_says_so(
     tmp_path: Path,
     platform: str,
 ) -> None:
-    own = bench.build(f"FROM {base_images['busybox']}\n", platform)
-    wrapper = Bench(builder, settings, tmp_path / "wrapped")
+    own = yard.build(f"FROM {base_images['busybox']}\n", platform)
+    wrapper = Yard(builder, settings, tmp_path / "wrapped")
     image = wrapper.build(
         prepare_wrapper(own.tag, (), ("sh",), tmp_path / "wrapped", bridge=BRIDGE), platform
     )
@@ -237,11 +237,11 @@ def test_a_wrapped_image_without_python_and_node_says_so(
 
 
 def test_the_ca_and_the_index_are_in_no_layer(
-    bench: Bench, builder: Builder, settings: BuildSettings, engine: docker.DockerClient, tmp_path: Path
+    yard: Yard, builder: Builder, settings: BuildSettings, engine: docker.DockerClient, tmp_path: Path
 ) -> None:
     ca = tmp_path / "ca.pem"
     ca.write_text(SECRET)
-    bench.settings = BuildSettings(
+    yard.settings = BuildSettings(
         docker_host=settings.docker_host,
         python_image=settings.python_image,
         pip_index_url="http://user:topsecret@127.0.0.1:9/simple",
@@ -252,42 +252,42 @@ def test_the_ca_and_the_index_are_in_no_layer(
     source.mkdir()
     (source / "server.py").write_text("")
     (source / "requirements.txt").write_text("")
-    prepared = prepared_from(source, tmp_path / "build", bench.settings)
+    prepared = prepared_from(source, tmp_path / "build", yard.settings)
     show = prepared.dockerfile.read_text().replace(
-        "pip install", "cat $PIP_CONFIG_FILE $PIP_CERT | wc -l && echo $NO_PROXY > /dev/null && pip install"
+        "pip install", "sh -c 'cat $PIP_CONFIG_FILE $PIP_CERT | wc -l; echo $NO_PROXY | wc -c' && pip install"
     )
     prepared.dockerfile.write_text(show)
 
-    image = bench.build(prepared, no_cache=True)
+    image = yard.build(prepared, no_cache=True)
 
-    assert "5" in bench.lines  # it was there while pip ran
+    assert {"5", "20"} <= set(yard.lines)  # they were there while pip ran
     saved = tmp_path / "image.tar"
     with saved.open("wb") as file:
         file.writelines(engine.images.get(image.tag).save())
     content = saved.read_bytes()
     for secret in (b"c2VjcmV0IGNlcnRpZmljYXRl", b"topsecret", b"proxysecret"):
         assert secret not in content
-    assert "topsecret" not in "\n".join(bench.lines)
+    assert "topsecret" not in "\n".join(yard.lines)
 
 
 def test_no_secret_is_in_an_argument(
-    bench: Bench, builder: Builder, base_images: dict[str, str], tmp_path: Path
+    yard: Yard, builder: Builder, base_images: dict[str, str], tmp_path: Path
 ) -> None:
     shim = tmp_path / "docker"
     shim.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/arguments\nexec {builder.cli} "$@"\n')
     shim.chmod(0o755)
-    bench.builder = Builder(str(shim), builder.buildx, builder.docker_host, builder.version)
-    bench.settings = BuildSettings(
+    yard.builder = Builder(str(shim), builder.buildx, builder.docker_host, builder.version)
+    yard.settings = BuildSettings(
         docker_host=builder.docker_host,
         pip_index_url="http://user:topsecret@127.0.0.1:9/simple",
         npm_registry="http://user:topsecret@127.0.0.1:9/",
         proxies={"HTTPS_PROXY": "http://user:topsecret@127.0.0.1:9"},
     )
 
-    bench.build(f"FROM {base_images['busybox']}\nRUN echo $HTTPS_PROXY | wc -c\n", no_cache=True)
+    yard.build(f"FROM {base_images['busybox']}\nRUN echo $HTTPS_PROXY | wc -c\n", no_cache=True)
 
     assert "topsecret" not in (tmp_path / "arguments").read_text()
-    assert str(len("http://user:topsecret@127.0.0.1:9") + 1) in bench.lines
+    assert str(len("http://user:topsecret@127.0.0.1:9") + 1) in yard.lines
 
 
 @pytest.mark.parametrize(
@@ -305,30 +305,30 @@ def test_no_secret_is_in_an_argument(
         ("FROM {busybox}\nRUN echo x > /dev/full\n", "The disk filled up"),
     ],
 )
-def test_builds_that_fail(bench: Bench, base_images: dict[str, str], text: str, message: str) -> None:
+def test_builds_that_fail(yard: Yard, base_images: dict[str, str], text: str, message: str) -> None:
     busybox = base_images["busybox"]
 
     with pytest.raises(BuildError, match=message):
-        bench.build(text.replace("{busybox}", busybox).replace("{registry}", busybox.partition("/")[0]))
+        yard.build(text.replace("{busybox}", busybox).replace("{registry}", busybox.partition("/")[0]))
 
 
 def test_a_cancelled_build_ends_in_the_engine_too(
-    bench: Bench, base_images: dict[str, str], tmp_path: Path
+    yard: Yard, base_images: dict[str, str], tmp_path: Path
 ) -> None:
     text = f"FROM {base_images['busybox']}\nRUN echo begun; exec sleep 86397\n"
-    leash = Leash.of(60, lambda: "begun" in bench.lines)
+    leash = Leash.of(60, lambda: "begun" in yard.lines)
 
     with pytest.raises(Cancelled):
-        bench.build(text, leash=leash, no_cache=True)
+        yard.build(text, leash=leash, no_cache=True)
 
     wait_until(lambda: not running("sleep 86397"))
 
 
-def test_a_build_that_takes_too_long(bench: Bench, base_images: dict[str, str], docker_host: str) -> None:
-    bench.settings = BuildSettings(docker_host=docker_host, timeout=2.0)
+def test_a_build_that_takes_too_long(yard: Yard, base_images: dict[str, str], docker_host: str) -> None:
+    yard.settings = BuildSettings(docker_host=docker_host, timeout=2.0)
 
     with pytest.raises(TimedOut, match="The build took longer"):
-        bench.build(f"FROM {base_images['busybox']}\nRUN exec sleep 86398\n", no_cache=True)
+        yard.build(f"FROM {base_images['busybox']}\nRUN exec sleep 86398\n", no_cache=True)
 
     wait_until(lambda: not running("sleep 86398"))
 
@@ -337,28 +337,28 @@ def test_an_engine_that_goes_away_in_the_middle(
     own_engine: Engine, base_images: dict[str, str], tmp_path: Path
 ) -> None:
     settings = BuildSettings(docker_host=own_engine.host)
-    bench = Bench(find_builder(own_engine.host), settings, tmp_path)
+    yard = Yard(find_builder(own_engine.host), settings, tmp_path)
     stopped = False
 
     def stop_once() -> bool:
         nonlocal stopped
-        if "begun" in bench.lines and not stopped:
+        if "begun" in yard.lines and not stopped:
             stopped = True
             own_engine.daemon.stop()
         return False
 
     with pytest.raises(BuildError, match="The Docker Engine does not answer") as caught:
-        bench.build(
+        yard.build(
             f"FROM {base_images['busybox']}\nRUN echo begun; exec sleep 60\n", leash=Leash.of(120, stop_once)
         )
     assert not caught.value.permanent
 
 
-def test_an_engine_that_is_away(bench: Bench, builder: Builder, tmp_path: Path) -> None:
-    bench.builder = Builder(builder.cli, builder.buildx, f"unix://{tmp_path}/none.sock", builder.version)
+def test_an_engine_that_is_away(yard: Yard, builder: Builder, tmp_path: Path) -> None:
+    yard.builder = Builder(builder.cli, builder.buildx, f"unix://{tmp_path}/none.sock", builder.version)
 
     with pytest.raises(BuildError, match="The Docker Engine does not answer"):
-        bench.build("FROM x\n")
+        yard.build("FROM x\n")
 
 
 def test_the_builder_is_found(builder: Builder, docker_host: str) -> None:

@@ -73,7 +73,7 @@ def test_the_failing_step_and_its_last_lines() -> None:
 def test_stages_are_counted_together() -> None:
     _, lines, steps = fed("#1 [build 1/2] FROM x\n#2 [stage-1 1/1] FROM y\n#1 DONE 0.1s\n#2 CACHED\n")
 
-    assert lines == ["Step 1/2 of build: FROM x", "Step 1/1 of stage-1: FROM y", "  cached"]
+    assert lines == ["Step 1/2 of build: FROM x", "Step 1/1: FROM y", "  cached"]
     assert steps == [(1, 3), (2, 3)]
 
 
