@@ -160,20 +160,30 @@ class RegistryClient:
 
     def _platforms(self, ref: Reference, manifest: Manifest) -> Iterator[str]:
         if manifest.media_type not in INDEX_TYPES:
-            yield self.platform_of(ref, manifest)
+            yield read_platform(self.config_of(ref, manifest))
             return
         for entry in manifest.content.get("manifests") or []:
             platform = read_platform(entry.get("platform") or {})
             if platform != "unknown/unknown":  # attestations
                 yield platform
 
-    def platform_of(self, ref: Reference, manifest: Manifest) -> str:
-        """The platform that the config of an image names, normalised."""
+    def config_of(self, ref: Reference, manifest: Manifest) -> dict[str, Any]:
+        """The image config (OCI image spec, config.md) behind an image's manifest."""
         doing = f"Reading the config of {ref}"
         digest = (manifest.content.get("config") or {}).get("digest")
         if not isinstance(digest, str):
             raise RegistryError(f"{doing}: {manifest.media_type} is not an image.")
-        return read_platform(_json_object(self.get_blob(ref, digest), doing))
+        return _json_object(self.get_blob(ref, digest), doing)
+
+    def child_of(self, ref: Reference, manifest: Manifest, platform: str) -> Manifest:
+        """The image for `platform` in an index; an image is its own only child."""
+        if manifest.media_type not in INDEX_TYPES:
+            return manifest
+        wanted = normalise_platform(platform)
+        for entry in manifest.content.get("manifests") or []:
+            if read_platform(entry.get("platform") or {}) == wanted:
+                return self.get_manifest(ref.with_digest(str(entry.get("digest"))))
+        raise RegistryError(f"{ref} holds no image for {platform}.")
 
     def accepts(self, credential: Credential, ref: Reference) -> None:
         """Asks the registry whether `credential` may push to `ref`; raises what it answers if not."""

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from registry.commands import Refresher, ask_helper
-from registry.dockerconfig import DockerConfig
+from registry.dockerconfig import HUB_KEY, DockerConfig
 from registry.errors import CredentialError
+from registry.reference import is_hub
 
 HELPER_TIMEOUT = 20.0
 HELPER_CACHE_SECONDS = 3600.0
@@ -62,7 +63,7 @@ class Credential:
             "registrytoken": self.registry_token,
         }
         filled = {name: value for name, value in fields.items() if value}
-        return {**filled, "serveraddress": host} if filled else {}
+        return {**filled, "serveraddress": HUB_KEY if is_hub(host) else host} if filled else {}
 
 
 ANONYMOUS = Credential()

@@ -10,9 +10,7 @@ from typing import Any, TypeVar
 from registry.client import (
     DOCKER_LIST,
     DOCKER_MANIFEST,
-    INDEX_TYPES,
     OCI_INDEX,
-    Manifest,
     RegistryClient,
     digest_of,
     read_platform,
@@ -93,8 +91,9 @@ def build_index(entries: Sequence[Mapping[str, Any]], annotations: Mapping[str, 
 def _entry(client: RegistryClient, target: Reference, child: Pushed) -> dict[str, Any]:
     """The index entry of one child, from what the registry holds and not from what we believe."""
     ref = target.with_digest(child.digest)
-    manifest = _image_of(client, ref, child, client.get_manifest(ref))
-    platform = client.platform_of(target.with_digest(manifest.digest), manifest)
+    # The containerd store pushes an index around an image that has attestations.
+    manifest = client.child_of(ref, client.get_manifest(ref), child.platform)
+    platform = read_platform(client.config_of(ref, manifest))
     if platform != normalise_platform(child.platform):
         raise RegistryError(f"The image pushed for {child.platform} is built for {platform}: {ref}")
     return {
@@ -103,17 +102,6 @@ def _entry(client: RegistryClient, target: Reference, child: Pushed) -> dict[str
         "size": manifest.size,
         "platform": _platform_fields(platform),
     }
-
-
-def _image_of(client: RegistryClient, ref: Reference, child: Pushed, manifest: Manifest) -> Manifest:
-    """The image itself where the engine pushed an index around it (containerd store, attestations)."""
-    if manifest.media_type not in INDEX_TYPES:
-        return manifest
-    wanted = normalise_platform(child.platform)
-    for entry in manifest.content.get("manifests") or []:
-        if read_platform(entry.get("platform") or {}) == wanted:
-            return client.get_manifest(ref.with_digest(str(entry.get("digest"))))
-    raise RegistryError(f"The index pushed for {child.platform} holds no image for it: {ref}")
 
 
 def _platform_fields(platform: str) -> dict[str, str]:

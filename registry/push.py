@@ -46,6 +46,7 @@ def push_image(
     are retried within the policy. A rejected credential is refreshed: once free of charge, then each time
     at the cost of an attempt. Raises `RegistryError`, or what `control.check` raises, both after
     `push_failed` was reported. `progress` is called with bytes sent and bytes known of, over all layers.
+    All callbacks are called in the caller's thread.
     """
     deadline = Deadline(policy, control)
     push = _Push(engine_url, image, target, platform, client, policy, report, line, deadline, progress)
@@ -65,6 +66,7 @@ class _Push:
     deadline: Deadline
     progress: Progress | None
     attempt: int = 0
+    retries: int = 0
     refreshed: bool = False
     credential: Credential = ANONYMOUS
 
@@ -78,7 +80,7 @@ class _Push:
         except Exception as fault:
             self._emit("push_failed", **_describe(fault), duration_ms=watch.ms())
             raise
-        self._emit("push_succeeded", digest=pushed.digest, duration_ms=watch.ms())
+        self._emit("push_succeeded", digest=pushed.digest, retries=self.retries, duration_ms=watch.ms())
         self.line(f"Image pushed to registry with digest {pushed.digest}")
         return pushed
 
@@ -164,6 +166,7 @@ class _Push:
             raise fault
         else:
             self._back_off(fault)
+        self.retries += 1
         self.attempt += 0 if free else 1
 
     def _back_off(self, fault: RegistryError) -> None:

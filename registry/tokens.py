@@ -82,11 +82,21 @@ class TokenCache:
             known = self._tokens.get(key)
             if known is not None and known.fresh and known.value != rejected:
                 return known.value
-            token = fetch_token(challenge, credential, scopes, fetch)
+            token = self._fetch(key, challenge, credential, scopes, fetch)
             with self._lock:
                 self._make_room()
                 self._tokens[key] = token
             return token.value
+
+    def _fetch(
+        self, key: _Key, challenge: Challenge, credential: Credential, scopes: tuple[str, ...], fetch: Fetch
+    ) -> Token:
+        try:
+            return fetch_token(challenge, credential, scopes, fetch)
+        except RegistryError:
+            with self._lock:
+                self._locks.pop(key, None)  # nothing of a credential that was rejected should stay
+            raise
 
     def _make_room(self) -> None:
         """Drops tokens that have ended: a key holds a credential, which should not stay for longer."""
@@ -95,6 +105,7 @@ class TokenCache:
             self._locks.pop(key, None)
         if len(self._tokens) >= MAX_CACHED:
             self._tokens.clear()
+            self._locks.clear()
 
 
 def fetch_token(challenge: Challenge, credential: Credential, scopes: tuple[str, ...], fetch: Fetch) -> Token:

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
 from registry.errors import RegistryError, unreachable
@@ -16,6 +17,7 @@ from registry.reference import is_loopback
 from registry.tokens import Answer
 
 MAX_REDIRECTS = 5
+POOL = 32  # connections kept to one host: as many pushes may be confirmed at the same time
 MAX_BODY = 4 << 20  # the distribution spec's limit for manifests
 MAX_ERROR_BODY = 64 << 10
 USER_AGENT = "mcphost-registry"
@@ -43,6 +45,8 @@ class Transport:
     def __init__(self, *, ca_bundle: Path | None, timeout: float) -> None:
         self._session = requests.Session()
         self._session.headers["User-Agent"] = USER_AGENT
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, HTTPAdapter(pool_maxsize=POOL))
         self._verify: bool | str = str(ca_bundle) if ca_bundle else True
         self._timeout = timeout
 
