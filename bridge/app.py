@@ -58,8 +58,6 @@ class App:
             pass  # it left while it was written to
         finally:
             self._connections.discard(connection)
-            if connection.on_gone:
-                connection.on_gone()
             connection.writer.close()
 
     async def sweep(self) -> None:
@@ -217,11 +215,10 @@ def parse_body(body: bytes) -> Message:
         message = jsonrpc.decode(body)
     except ValueError:
         raise HttpError(400, "The body is not JSON", code=jsonrpc.PARSE_ERROR) from None
-    if isinstance(message, dict) and message.get("jsonrpc") == "2.0":
-        kinds = (jsonrpc.is_request, jsonrpc.is_notification, jsonrpc.is_response)
-        if any(is_kind(message) for is_kind in kinds):
-            return message
-    raise HttpError(400, "The body must be one JSON-RPC message")
+    if not jsonrpc.is_message(message):
+        raise HttpError(400, "The body must be one JSON-RPC message")
+    parsed: Message = message
+    return parsed
 
 
 def _method_not_allowed(request: Request) -> HttpError:

@@ -4,6 +4,7 @@
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
+import { lstatSync, unlinkSync } from "node:fs";
 import http from "node:http";
 import { constants } from "node:os";
 import { parseArgs } from "node:util";
@@ -51,6 +52,8 @@ const isId = (value) => typeof value === "string" || Number.isInteger(value);
 const isRequest = (message) => typeof message.method === "string" && isId(message.id);
 const isNotification = (message) => typeof message.method === "string" && !("id" in message);
 const isResponse = (message) => !("method" in message) && ("result" in message || "error" in message);
+const isMessage = (value) =>
+  isObject(value) && value.jsonrpc === "2.0" && (isRequest(value) || isNotification(value) || isResponse(value));
 const params = (message) => (isObject(message.params) ? message.params : {});
 const meta = (message) => (isObject(params(message)._meta) ? params(message)._meta : {});
 const rpcError = (code, message, id = null) => JSON.stringify({ jsonrpc: "2.0", id, error: { code, message } });
@@ -66,7 +69,7 @@ function parseLine(line) {
   try {
     const text = utf8.decode(line);
     const message = JSON.parse(text);
-    return isObject(message) && message.jsonrpc === "2.0" ? { text, message } : undefined;
+    return isMessage(message) ? { text, message } : undefined;
   } catch {
     return undefined;
   }
@@ -264,12 +267,16 @@ class Stream {
 
 /** One exchange: a request and the response to it. */
 class Exchange {
-  onGone = undefined;
-
   constructor(request, response) {
     this.request = request;
     this.response = response;
     response.on("close", () => this.onGone?.());
+  }
+
+  /** Calls `onGone` when the client leaves, at once if it left already. */
+  watch(onGone) {
+    this.onGone = onGone;
+    if (this.response.closed) onGone?.();
   }
 
   header(name) {
@@ -463,7 +470,10 @@ class Relief {
     if (!stream.full || this.busy) return;
     this.busy = true;
     child.process.stdout.pause();
-    if (!(await stream.room(this.patienceMs))) stream.cut();
+    if (!(await stream.room(this.patienceMs))) {
+      log("a client that does not take what it is sent was cut off");
+      stream.cut();
+    }
     this.busy = false;
     child.process.stdout.resume();
   }
@@ -523,7 +533,7 @@ class Session {
     const opening = message.method === "initialize";
     const call = this.openCall(message);
     call.stream.attach(exchange);
-    exchange.onGone = () => this.clientLeft(call.stream, exchange);
+    exchange.watch(() => this.clientLeft(call.stream, exchange));
     await this.child.send(oneLine(text));
     await answer(exchange, call.stream, {
       headers: this.headers,
@@ -549,7 +559,7 @@ class Session {
     const stream = this.streams.get(Number(number ?? 0)) ?? this.finished(Number(number));
     stream.cut();
     stream.attach(exchange, after === undefined ? undefined : Number(after));
-    exchange.onGone = () => this.clientLeft(stream, exchange);
+    exchange.watch(() => this.clientLeft(stream, exchange));
     await sendEvents(exchange, stream, { headers: this.headers });
     this.clientLeft(stream, exchange);
   }
@@ -575,7 +585,7 @@ class Session {
   }
 
   clientLeft(stream, exchange) {
-    exchange.onGone = undefined;
+    exchange.watch(undefined);
     stream.detach(exchange);
     this.lastUsed = Date.now();
   }
@@ -682,8 +692,8 @@ class SharedServer {
     const child = this.runningChild(message);
     const call = this.openCall(message);
     call.stream.attach(exchange);
-    exchange.onGone = () => this.clientLeft(call, exchange);
     await child.send(oneLine(renamed(text, call)));
+    exchange.watch(() => this.clientLeft(call, exchange));
     await answer(exchange, call.stream);
     this.clientLeft(call, exchange);
   }
@@ -712,7 +722,7 @@ class SharedServer {
 
   /** Closing the response is how a client cancels. */
   clientLeft(call, exchange) {
-    exchange.onGone = undefined;
+    exchange.watch(undefined);
     call.stream.detach(exchange);
     if (!this.closeCall(call) || !this.child) return;
     const why = { requestId: call.number, reason: "The client closed the response" };
@@ -1030,9 +1040,8 @@ function parseBody(body) {
   } catch {
     throw new HttpError(400, "The body is not JSON", { code: PARSE_ERROR });
   }
-  const kinds = [isRequest, isNotification, isResponse];
-  if (isObject(message) && message.jsonrpc === "2.0" && kinds.some((isKind) => isKind(message))) return { text, message };
-  throw new HttpError(400, "The body must be one JSON-RPC message");
+  if (!isMessage(message)) throw new HttpError(400, "The body must be one JSON-RPC message");
+  return { text, message };
 }
 
 function tryLater(why, milliseconds) {
@@ -1080,7 +1089,10 @@ function main() {
     process.exit(1);
   });
   listener.on("listening", () => announce(listener.address(), settings));
-  if (settings.unix) listener.listen(settings.unix);
+  if (settings.unix) {
+    if (lstatSync(settings.unix, { throwIfNoEntry: false })?.isSocket()) unlinkSync(settings.unix); // of a killed one
+    listener.listen(settings.unix);
+  }
   else listener.listen(settings.port, settings.host);
   for (const signal of ["SIGTERM", "SIGINT"]) process.once(signal, () => stop(listener, app));
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Optional
+from typing import Any, Optional
 
 from bridge import jsonrpc
 from bridge.http1 import HttpError, Request
@@ -32,6 +32,11 @@ HTTP_STATUS = {
     jsonrpc.UNSUPPORTED_VERSION: 400,
     jsonrpc.METHOD_NOT_FOUND: 404,
 }
+
+
+def http_status(error_code: Any) -> int:
+    """The status that goes with a response, given the code of its error."""
+    return HTTP_STATUS.get(error_code, 200) if isinstance(error_code, int) else 200
 
 
 def header_is_modern(request: Request) -> bool:

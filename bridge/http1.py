@@ -72,7 +72,7 @@ class Connection(asyncio.StreamReaderProtocol):
         super().__init__(self.reader, self._opened)
         self._serve = serve
         self._chunked = False
-        self.on_gone: Optional[Callable[[], None]] = None
+        self._on_gone: Optional[Callable[[], None]] = None
         self.request = Request("", "", "HTTP/1.1", [("connection", "close")])  # until one was read
 
     def _opened(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -85,8 +85,14 @@ class Connection(asyncio.StreamReaderProtocol):
 
     def connection_lost(self, exc: Optional[Exception]) -> None:
         super().connection_lost(exc)
-        if self.on_gone:
-            self.on_gone()
+        if self._on_gone:
+            self._on_gone()
+
+    def watch(self, on_gone: Optional[Callable[[], None]]) -> None:
+        """Calls `on_gone` when the client leaves, at once if it left already."""
+        self._on_gone = on_gone
+        if on_gone and self.lost:
+            on_gone()
 
     @property
     def lost(self) -> bool:

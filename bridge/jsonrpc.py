@@ -51,9 +51,7 @@ def parse_line(line: bytes) -> Optional[Message]:
         message = json.loads(line.decode("utf-8"))
     except (ValueError, RecursionError):
         return None
-    if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
-        return None
-    return message
+    return message if is_message(message) else None
 
 
 def is_id(value: Any) -> bool:
@@ -75,6 +73,12 @@ def is_response(message: Message) -> bool:
 def key(request_id: Any) -> Key:
     """To find a request by its id. Nothing is found by what is not an id."""
     return type(request_id), request_id if is_id(request_id) else None
+
+
+def is_message(value: Any) -> bool:
+    if not isinstance(value, dict) or value.get("jsonrpc") != "2.0":
+        return False
+    return is_request(value) or is_notification(value) or is_response(value)
 
 
 def params(message: Message) -> Dict[str, Any]:

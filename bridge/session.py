@@ -11,7 +11,8 @@ from bridge import era, jsonrpc, relay
 from bridge.child import Child, not_a_message
 from bridge.http1 import Connection, Headers, HttpError, Request
 from bridge.jsonrpc import Key, Message, RequestId
-from bridge.streams import ReplayLog, Stream
+from bridge.log import log
+from bridge.streams import SLOW_CLIENT, ReplayLog, Stream
 
 PATIENCE_SECONDS = 30.0  # with a client that takes nothing, while the server waits
 COMMIT_SECONDS = 1.0
@@ -68,7 +69,7 @@ class Session:
         opening = message["method"] == "initialize"
         call = self._open_call(message)
         call.stream.attach(connection)
-        connection.on_gone = lambda: self._client_left(call.stream, connection)
+        connection.watch(lambda: self._client_left(call.stream, connection))
         await self.child.send(jsonrpc.one_line(request.body, message))
         await relay.answer(
             connection,
@@ -95,7 +96,7 @@ class Session:
         if stream.client:
             stream.cut()
         stream.attach(connection, after)
-        connection.on_gone = lambda: self._client_left(stream, connection)
+        connection.watch(lambda: self._client_left(stream, connection))
         await relay.events(connection, stream, headers=self.headers)
         self._client_left(stream, connection)
 
@@ -120,7 +121,7 @@ class Session:
         return stream
 
     def _client_left(self, stream: Stream, connection: Connection) -> None:
-        connection.on_gone = None
+        connection.watch(None)
         stream.detach(connection)
         self.last_used = time.monotonic()
 
@@ -187,6 +188,7 @@ class Session:
 
     async def _await_room(self, stream: Stream) -> None:
         if not await stream.room(PATIENCE_SECONDS):
+            log(SLOW_CLIENT)
             stream.cut()
         self._relief = None
         self.child.resume()

@@ -13,7 +13,7 @@ from bridge.child import Child, not_a_message
 from bridge.http1 import Connection, HttpError
 from bridge.jsonrpc import Message, RequestId
 from bridge.log import log, quote
-from bridge.streams import Stream
+from bridge.streams import SLOW_CLIENT, Stream
 
 PATIENCE_SECONDS = 2.0  # with a slow client: the others wait with the server
 LISTEN = "subscriptions/listen"
@@ -67,8 +67,8 @@ class SharedServer:
         child = await self._running_child(message)
         call = self._open_call(message)
         call.stream.attach(connection)
-        connection.on_gone = lambda: self._client_left(call, connection)
         await child.send(jsonrpc.encode(renamed(message, call)))
+        connection.watch(lambda: self._client_left(call, connection))
         await relay.answer(connection, call.stream)
         self._client_left(call, connection)
 
@@ -102,7 +102,7 @@ class SharedServer:
 
     def _client_left(self, call: Call, connection: Connection) -> None:
         """Closing the response is how a client cancels (2026-07-28, Streamable HTTP, "Cancellation")."""
-        connection.on_gone = None
+        connection.watch(None)
         call.stream.detach(connection)
         if self._close_call(call) and self._child:
             self._child.write(jsonrpc.cancelled(call.number, "The client closed the response"))
@@ -132,8 +132,8 @@ class SharedServer:
         self._close_call(call)
         error = message.get("error")
         self._learn(call, error)
-        code = error.get("code", 0) if isinstance(error, dict) else 0
-        call.stream.push(_restored(message, call), final=True, status=era.HTTP_STATUS.get(code, 200))
+        code = error.get("code") if isinstance(error, dict) else None
+        call.stream.push(_restored(message, call), final=True, status=era.http_status(code))
         self._relieve(call.stream)
 
     def _learn(self, call: Call, error: Any) -> None:
@@ -189,6 +189,7 @@ class SharedServer:
 
     async def _await_room(self, stream: Stream, child: Child) -> None:
         if not await stream.room(PATIENCE_SECONDS):
+            log(SLOW_CLIENT)
             stream.cut()
         self._relief = None
         child.resume()

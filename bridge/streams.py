@@ -7,6 +7,7 @@ from collections import deque
 from typing import Deque, List, NamedTuple, Optional, Protocol, Tuple
 
 HIGH_WATER = 1 << 20  # bytes that may wait for a client before its server is paused
+SLOW_CLIENT = "a client that does not take what it is sent was cut off"
 REPLAY_EVENTS = 1000
 REPLAY_BYTES = 4 << 20
 

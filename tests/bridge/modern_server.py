@@ -42,6 +42,12 @@ def progress(request, arguments):
     return text("done")
 
 
+def flood(request, arguments):
+    for _ in range(arguments["count"]):
+        progress(request, {"text": "x" * arguments["size"]})
+    return text("flooded")
+
+
 def hang(request, arguments):
     progress(request, {"text": "hanging"})
     with _changed:
@@ -69,6 +75,7 @@ TOOLS = {
     "pid": lambda request, arguments: text(str(os.getpid())),
     "hold": hold,
     "progress": progress,
+    "flood": flood,
     "hang": hang,
     "crash": crash,
     "ask": ask,

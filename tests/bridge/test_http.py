@@ -136,6 +136,16 @@ async def test_unix_socket(start: Start, tmp_path: Path) -> None:
         assert text_of((await client.call("echo", text="x"))[0]) == "x"
 
 
+async def test_unix_socket_of_a_killed_bridge_is_taken_over(start: Start, tmp_path: Path) -> None:
+    path = str(tmp_path / "bridge.sock")
+    killed = start("--unix", path, command=LEGACY)
+    killed.process.kill()
+    killed.process.wait()
+    start("--unix", path, command=LEGACY)
+    async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(path)) as http:
+        await LegacyClient(http, "http://bridge/mcp").open()
+
+
 async def test_one_connection_serves_both_forms_in_turn(
     legacy_bridge: Bridge,
 ) -> None:

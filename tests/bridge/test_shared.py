@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 import pytest
@@ -14,6 +16,7 @@ from tests.bridge.harness import (
     LEGACY,
     MODERN,
     Bridge,
+    Message,
     ModernClient,
     enveloped,
     initialize,
@@ -83,6 +86,36 @@ async def test_closing_the_response_cancels(start: Start, http: aiohttp.ClientSe
         await anext(read_events(response))
         response.close()
     assert await client.result("cancelled", count=1) == "1"
+
+
+async def test_a_client_that_does_not_read_holds_up_nobody_for_long(
+    start: Start, http: aiohttp.ClientSession
+) -> None:
+    bridge = start(command=MODERN)
+    message = tool("flood", 1, meta={"progressToken": 1}, count=1000, size=1 << 17)
+    async with deaf_client(bridge, message) as reader:
+        await until(lambda: bridge.logged("a client that does not take what it is sent was cut off"))
+        assert await ModernClient(http, bridge.url).result("echo", text="still here") == "still here"
+        await read_to_the_end(reader)
+
+
+@asynccontextmanager
+async def deaf_client(bridge: Bridge, message: Message) -> AsyncIterator[asyncio.StreamReader]:
+    """Posts a message and takes nothing of the answer but what fits into the sockets."""
+    host, port = bridge.origin.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
+    body = json.dumps(enveloped(message)).encode()
+    headers = {**modern_headers(message), "Content-Length": str(len(body))}
+    lines = ["POST /mcp HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "\r\n"]
+    writer.write("\r\n".join(lines).encode() + body)
+    yield reader
+    writer.close()
+
+
+async def read_to_the_end(reader: asyncio.StreamReader) -> None:
+    with suppress(ConnectionResetError):
+        while await reader.read(1 << 20):
+            pass
 
 
 async def test_requests_of_the_server_are_refused(client: ModernClient) -> None:
