@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,9 +122,9 @@ class Builder:
         )
 
 
-def find_builder(docker_host: str = "") -> Builder:
-    """The first CLI on PATH or in the usual places that can build with BuildKit. Raises `BuildError`."""
-    found = _candidates()
+def find_builder(docker_host: str = "", *, places: Sequence[str] = USUAL_PLACES) -> Builder:
+    """The first CLI on PATH, then in `places`, that can build with BuildKit. Raises `BuildError`."""
+    found = _candidates(places)
     for cli in found:
         if builder := _probe(cli, docker_host):
             return builder
@@ -132,16 +132,16 @@ def find_builder(docker_host: str = "") -> Builder:
     raise BuildError(f"No image can be built on this machine: {seen}.", hint=ADVICE, permanent=False)
 
 
-def capability(docker_host: str = "") -> Capability:
+def capability(docker_host: str = "", *, places: Sequence[str] = USUAL_PLACES) -> Capability:
     """Whether `find_builder` finds one."""
     try:
-        return find_builder(docker_host).capability()
+        return find_builder(docker_host, places=places).capability()
     except BuildError as error:
         return Capability("BuildKit", False, error.message, error.hint)
 
 
-def _candidates() -> list[str]:
-    directories = [*os.environ.get("PATH", os.defpath).split(os.pathsep), *USUAL_PLACES]
+def _candidates(places: Sequence[str]) -> list[str]:
+    directories = [*os.environ.get("PATH", os.defpath).split(os.pathsep), *places]
     found = (shutil.which("docker", path=directory) for directory in dict.fromkeys(directories) if directory)
     return list(dict.fromkeys(os.path.realpath(path) for path in found if path))
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,18 +67,14 @@ def prepare_wrapper(
         )
 
 
-class filling:
+@contextmanager
+def filling(into: Path) -> Iterator[None]:
     """Makes the directory `into`; an OSError while it is filled leaves as `BuildError`."""
-
-    def __init__(self, into: Path) -> None:
-        self.into = into
-
-    def __enter__(self) -> None:
-        self.into.mkdir(parents=True, exist_ok=True)
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError | shutil.Error):
-            raise unwritable(error) from error
+    try:
+        into.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:  # shutil.Error is one too
+        raise unwritable(error) from error
 
 
 def unwritable(error: OSError) -> BuildError:

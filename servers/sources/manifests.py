@@ -78,7 +78,9 @@ def requirement_files(context: Path, name: str = "requirements.txt") -> tuple[st
         if any(LOCAL.search(line) for line in lines):
             return ()
         included = (INCLUDE.match(line) for line in lines)
-        waiting += [_beside(current, match["file"]) for match in included if match]
+        waiting += [
+            _beside(current, match["file"]) for match in included if match and "://" not in match["file"]
+        ]
     return tuple(found)
 
 

@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 import shutil
+import sys
 import tempfile
 from dataclasses import dataclass, field
 from email.parser import HeaderParser
@@ -122,6 +123,7 @@ def _ask_pypi(source: PackageSource, work: Path, leash: Leash) -> _Found:
             "pip",
             "install",
             "--no-config",
+            f"--python={sys.executable}",
             "--no-deps",
             "--quiet",
             "--target",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ import docker
 import pytest
 
 from deploy.bench.engine import Engine
+from deploy.bench.registry import Registry
 from servers.builder import buildkit
 from servers.builder.base import BuildSettings, BuiltImage, ImageBuild
 from servers.builder.buildkit import Builder, find_builder
@@ -333,6 +335,28 @@ def test_a_build_that_takes_too_long(yard: Yard, base_images: dict[str, str], do
     wait_until(lambda: not running("sleep 86398"))
 
 
+def test_a_base_image_behind_a_login(
+    yard: Yard,
+    engine: docker.DockerClient,
+    registry_basic: Registry,
+    base_images: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    login = {"username": registry_basic.username, "password": registry_basic.password}
+    private = f"{registry_basic.host}/private/busybox"
+    engine.images.pull(base_images["busybox"], platform="linux/amd64").tag(private, "1")
+    engine.images.push(private, "1", auth_config=login)
+    engine.images.remove(f"{private}:1")
+    with pytest.raises(BuildError, match=r"cannot be pulled: .*(authorization|credentials|401)"):
+        yard.build(f"FROM {private}:1\n")
+
+    encoded = base64.b64encode(":".join(login.values()).encode()).decode()
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {registry_basic.host: {"auth": encoded}}}))
+    yard.settings = BuildSettings(docker_host=yard.settings.docker_host, docker_config=tmp_path)
+
+    assert yard.build(f"FROM {private}:1\n").size > 0
+
+
 def test_an_engine_that_goes_away_in_the_middle(
     own_engine: Engine, base_images: dict[str, str], tmp_path: Path
 ) -> None:
@@ -373,10 +397,9 @@ def test_a_machine_that_cannot_build(
         '#!/bin/sh\n[ "$1" = --version ] && echo Docker version 28.2.2\nexit $?\n'
     )
     (tmp_path / "docker").chmod(0o755)
-    monkeypatch.setattr(buildkit, "USUAL_PLACES", ())
     monkeypatch.setenv("PATH", str(tmp_path))
 
-    found = buildkit.capability(docker_host)
+    found = buildkit.capability(docker_host, places=())
 
     assert not found.found
     assert str(tmp_path / "docker") in found.detail

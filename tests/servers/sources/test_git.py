@@ -278,6 +278,11 @@ def test_a_host_that_is_away(tmp_path: Path) -> None:
     assert not caught.value.permanent
 
 
+def test_an_ssh_host_that_is_away(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="cannot be reached"):
+        GitSource("ssh://git@127.0.0.1:9/x").fetch(tmp_path / "into", leash=Leash.of(60), log=print)
+
+
 def test_a_host_that_never_answers_ends_with_the_leash(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         source = GitSource(f"http://127.0.0.1:{silent.getsockname()[1]}/x", protocols=("http",))

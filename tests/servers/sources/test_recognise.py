@@ -62,6 +62,10 @@ def test_requirements_with_their_includes(look: Any) -> None:
     )
 
 
+def test_requirements_that_include_a_url(look: Any) -> None:
+    assert look(requirements__txt="-c https://h.example/c.txt\n", main__py="").files == ("requirements.txt",)
+
+
 @pytest.mark.parametrize("line", ["-e .", ".", "./lib", "lib @ file:///x", "--editable ."])
 def test_requirements_that_need_the_whole_context(look: Any, line: str) -> None:
     assert look(requirements__txt=line, app__py="").files == ()
