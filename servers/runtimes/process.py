@@ -88,8 +88,8 @@ class ProcessRuntime:
     def poll(self, handle: Handle) -> RunStatus:
         """Also holds the run to its limits: what uses more memory or processes than it may is ended here."""
         run = process_run.of(handle)
-        if run.alive() and not self._ended_for_overrun(run):
-            return RunStatus(alive=True)
+        if run.alive() and (status := self._held_to_limits(run)):
+            return status
         self._reap(run)
         code = run.exit_code()
         return RunStatus(False, code, self._overruns.get(run.token) or describe_exit(code))
@@ -108,7 +108,7 @@ class ProcessRuntime:
 
     def stats(self, handle: Handle) -> Stats | None:
         run = process_run.of(handle)
-        processes = process_table.session(run.pid, run.create_time)
+        processes = run.family()
         if not processes:
             return None
         cores = self._cores(run, process_table.cpu_seconds(processes))
@@ -160,12 +160,16 @@ class ProcessRuntime:
                 permanent=False,
             ) from error
 
-    def _ended_for_overrun(self, run: Run) -> bool:
-        reason = run.overrun()
-        if reason:
-            self._overruns[run.token] = reason
+    def _held_to_limits(self, run: Run) -> RunStatus | None:
+        """None: the whole run had to be ended."""
+        excess = run.excess()
+        if excess and not excess.culprit:
+            self._overruns[run.token] = excess.reason
             _kill(run)
-        return bool(reason)
+            return None
+        if excess and excess.culprit:
+            process_table.send(signal.SIGKILL, [excess.culprit])
+        return RunStatus(alive=True, reason=excess.reason if excess else "")
 
     def _reap(self, run: Run) -> None:
         """After this the exit code of a child of ours is written down, and it is no zombie."""
@@ -188,21 +192,13 @@ def _lost_its_port(run: Run, leash: Leash, log: LineSink) -> bool:
     deadline = time.monotonic() + LISTEN_SECONDS
     while time.monotonic() < deadline and run.alive():
         leash.check()
-        if run.port in _listening(run):
+        if run.port in process_table.listening_ports(run.family()):
             return False
         time.sleep(process_table.POLL_SECONDS)
-    _tell_of_other_ports(run, log)
-    return ports.is_taken(run.port) and run.port not in _listening(run)
-
-
-def _listening(run: Run) -> set[int]:
-    return process_table.listening_ports(process_table.session(run.pid, run.create_time))
-
-
-def _tell_of_other_ports(run: Run, log: LineSink) -> None:
-    others = _listening(run) - {run.port}
-    if others:
-        log(f"The server listens on port {', '.join(map(str, sorted(others)))}, not on the one in PORT.")
+    found = process_table.listening_ports(process_table.members(*run.who))
+    if others := sorted(found - {run.port}):
+        log(f"The server listens on port {', '.join(map(str, others))}, not on the one in PORT.")
+    return run.port not in found and ports.is_taken(run.port)
 
 
 def _kill(run: Run) -> None:

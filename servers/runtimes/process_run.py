@@ -10,8 +10,9 @@ from pathlib import Path
 
 import psutil
 
-from servers.runtimes import process_table
+from servers.runtimes import process_limits, process_table
 from servers.runtimes.base import Handle, Limits, Stray
+from servers.runtimes.process_limits import Excess
 from servers.runtimes.process_table import Mark
 
 NAME = "process"
@@ -60,18 +61,11 @@ class Run:
     def temporary(self) -> Path:
         return Path(self.directory) / "tmp" / self.token
 
-    def overrun(self) -> str:
-        """What the run uses more of than it may, in words; "" if nothing."""
-        processes = process_table.session(self.pid, self.create_time)
-        used = process_table.resident_bytes(processes) >> 20
-        if self.memory_mb and used > self.memory_mb:
-            return (
-                f"It used {used} MiB of memory, more than its limit of {self.memory_mb} MiB, and was ended."
-            )
-        count = process_table.tasks(processes)
-        if self.pids and count > self.pids:
-            return f"It ran {count} processes and threads, more than its limit of {self.pids}, and was ended."
-        return ""
+    def family(self) -> list[psutil.Process]:
+        return process_table.family(self.pid, self.create_time)
+
+    def excess(self) -> Excess | None:
+        return process_limits.excess(self.pid, self.family(), memory_mb=self.memory_mb, pids=self.pids)
 
     def exit_code(self) -> int | None:
         """None: the platform that started it was gone when it ended."""

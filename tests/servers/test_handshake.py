@@ -4,13 +4,14 @@ import json
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import bridge
 from servers import handshake
 from servers.errors import Cancelled, RuntimeFault
 from servers.handshake import ServerFacts
@@ -43,7 +44,10 @@ def stations() -> str:
 def today(city: str) -> str:
     return city
 
-server.run("streamable-http", host=os.environ["HOST"], port=int(os.environ["PORT"]), **eval(sys.argv[1]))
+if sys.argv[1] == "stdio":
+    server.run("stdio")
+else:
+    server.run("streamable-http", host=os.environ["HOST"], port=int(os.environ["PORT"]), **eval(sys.argv[1]))
 """
 Answer = tuple[int, str, bytes]
 Script = Callable[[dict[str, Any], dict[str, str]], Answer]
@@ -92,7 +96,8 @@ class Scripted(BaseHTTPRequestHandler):
             self.send_header("Location", "/mcp/")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        with suppress(BrokenPipeError):  # a client may have read enough
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None: ...
 
@@ -118,13 +123,16 @@ def running() -> RunStatus:
 @pytest.fixture
 def hosted(tmp_path: Path) -> Iterator[Callable[[str], tuple[str, Callable[[], RunStatus]]]]:
     """Hosts the SDK's server with the given options; its endpoint and whether it is alive."""
-    runtime = ProcessRuntime(tmp_path / "runs", tmp_path)
+    runtime = ProcessRuntime(tmp_path / "runs", Path(bridge.__path__[0]))
     handles: list[Handle] = []
 
     def host(options: str) -> tuple[str, Callable[[], RunStatus]]:
         directory = prepared(tmp_path / "runs" / str(len(handles)), SDK_SERVER)
         command = (sys.executable, "server.py", options)
-        handle = runtime.start(spec(directory, command=command), leash=leash(), log=print)
+        transport = "stdio" if options == "stdio" else "streamable-http"
+        handle = runtime.start(
+            spec(directory, command=command, transport=transport), leash=leash(), log=print
+        )
         handles.append(handle)
         return handle.endpoint, lambda: runtime.poll(handle)
 
@@ -133,7 +141,7 @@ def hosted(tmp_path: Path) -> Iterator[Callable[[str], tuple[str, Callable[[], R
         runtime.stop(handle, grace=5)
 
 
-@pytest.mark.parametrize("options", ["{}", "{'json_response': True}", "{'stateless_http': True}"])
+@pytest.mark.parametrize("options", ["{}", "{'json_response': True}", "{'stateless_http': True}", "stdio"])
 def test_the_sdks_server_is_known_in_both_eras_with_all_that_it_offers(hosted: Any, options: str) -> None:
     endpoint, alive = hosted(options)
     facts = handshake.wait_healthy(endpoint, leash=leash(60), alive=alive)

@@ -15,7 +15,7 @@ import pytest
 
 from servers.errors import Cancelled, RuntimeFault
 from servers.leash import Leash
-from servers.runtimes.base import Handle, Limits
+from servers.runtimes.base import Handle, Limits, RunStatus
 from servers.runtimes.process import ProcessRuntime
 from tests.servers.runtimes.programs import all_output, ended, leash, prepared, spec, texts, until
 
@@ -23,7 +23,7 @@ REPOSITORY = Path(__file__).parents[3]
 ECHO_BRIDGE = """
 import os, socket, subprocess, sys
 host, port, path, command = sys.argv[2], int(sys.argv[4]), sys.argv[6], sys.argv[8:]
-child = subprocess.Popen(command, stdin=subprocess.PIPE)
+child = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
 listener = socket.create_server((host, port))
 listener.accept()
 """
@@ -296,9 +296,27 @@ def test_a_run_over_its_memory_is_ended_with_the_reason(runtime: ProcessRuntime,
     greedy = "data = bytearray(200 << 20)\nimport time\nprint('full', flush=True)\ntime.sleep(600)"
     handle = start(runtime, directory, LISTEN + greedy, limits=Limits(memory_mb=100))
     status = ended(runtime, handle)
-    assert "limit of 100 MiB" in status.reason
+    assert "limit is 100" in status.reason
     assert status.exit_code == -signal.SIGKILL
     assert is_gone(handle.data["pid"])
+
+
+def test_the_largest_process_goes_first_so_that_one_session_costs_not_all(
+    runtime: ProcessRuntime, directory: Path
+) -> None:
+    sessions = """
+import subprocess, sys, time
+for size in (20, 120):
+    code = f"data = bytearray({size} << 20); import time; print({size}, flush=True); time.sleep(600)"
+    subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+time.sleep(600)
+"""
+    handle = start(runtime, directory, LISTEN + sessions, limits=Limits(memory_mb=150, pids=0))
+    status = until(lambda: (status := runtime.poll(handle)).reason and status)
+    assert status.alive
+    assert "its largest process was ended" in status.reason
+    until(lambda: (stats := runtime.stats(handle)) and stats.pids == 2)
+    assert runtime.poll(handle) == RunStatus(alive=True)
 
 
 def test_what_runs_away_in_memory_is_stopped_by_the_kernel(runtime: ProcessRuntime, directory: Path) -> None:
@@ -314,7 +332,7 @@ for _ in range(30): threading.Thread(target=time.sleep, args=(600,), daemon=True
 time.sleep(600)
 """
     handle = start(runtime, directory, LISTEN + threads, limits=Limits(pids=10))
-    assert "limit of 10" in ended(runtime, handle).reason
+    assert "limit is 10" in ended(runtime, handle).reason
 
 
 def test_stats_cover_the_whole_run(runtime: ProcessRuntime, directory: Path) -> None:
@@ -343,6 +361,32 @@ def test_a_server_that_listens_elsewhere_is_told_so(runtime: ProcessRuntime, dir
     handle = runtime.start(spec(directory), leash=leash(), log=said.append)
     assert runtime.poll(handle).alive
     assert any("not on the one in PORT" in line for line in said)
+
+
+def test_a_port_that_somebody_else_took_is_given_up_for_another(
+    runtime: ProcessRuntime, directory: Path
+) -> None:
+    beaten = """
+import os, socket, subprocess, sys, time
+port = int(os.environ["PORT"])
+if not os.path.exists("thief"):
+    code = f"import socket, time; s = socket.create_server(('127.0.0.1', {port})); time.sleep(600)"
+    thief = subprocess.Popen([sys.executable, "-c", code], env={}, start_new_session=True)
+    open("thief", "w").write(str(thief.pid))
+    while socket.socket().connect_ex(("127.0.0.1", port)): time.sleep(0.01)
+    sys.exit("address already in use")
+"""
+    (directory / "app" / "server.py").write_text(beaten + LISTEN + "time.sleep(600)")
+    said: list[str] = []
+    try:
+        handle = runtime.start(spec(directory), leash=leash(), log=said.append)
+        assert runtime.poll(handle).alive
+        assert connects(handle)
+        [line] = said
+        assert "taken by another program" in line
+        assert str(handle.data["port"]) not in line
+    finally:
+        os.kill(int((directory / "app" / "thief").read_text()), signal.SIGKILL)
 
 
 @pytest.mark.parametrize(
