@@ -74,22 +74,23 @@ class Call:
         return round((moment - self.began) * 1000)
 
 
-def describe(call: Call, request: Request, body: bytes) -> None:
-    """Reads off what is called. `body` is b"" when it was too long to look at: then the headers tell."""
-    call.version = request.one(b"mcp-protocol-version")
+def describe(call: Call, request: Request, body: bytes | None) -> None:
+    """Reads off what is called. `body` None: it is too long to look at, so that the headers must tell."""
+    call.version = _text(request.one(b"mcp-protocol-version"))
     if request.method != "POST":
         return
+    if body is None:
+        call.counts, call.method = True, _text(request.one(b"mcp-method")) or "unknown"
+        call.name = _text(request.one(b"mcp-name"))
+        return
     try:
-        message = orjson.loads(body) if body else {"id": None, "method": "unknown"}
+        message = orjson.loads(body)
     except orjson.JSONDecodeError:
         return
     if isinstance(message, list):
-        message = {"id": None, "method": "batch"}
-    if isinstance(message, dict):
+        call.counts, call.method = True, "batch"
+    elif isinstance(message, dict):
         _describe_message(call, message)
-    if not body:
-        call.method = request.one(b"mcp-method") or call.method
-        call.name = request.one(b"mcp-name")
 
 
 def _describe_message(call: Call, message: dict[str, Any]) -> None:

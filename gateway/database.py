@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from asgiref.sync import sync_to_async
-from django.db import close_old_connections, connections
+from django.db import Error, close_old_connections, connections
+
+from gateway import errors
 
 K = TypeVar("K")
 V = TypeVar("V")
+log = logging.getLogger(__name__)
 THREADS = 2
+RETRY_AFTER = 5
 
 
 class DatabaseThreads:
@@ -33,10 +38,15 @@ class DatabaseThreads:
 
 
 def _with_fresh_connection(query: Callable[[K], V]) -> Callable[[K], V]:
+    """The query, which raises `Refusal` (503) where the database fails."""
+
     def asked(key: K) -> V:
         close_old_connections()
         try:
             return query(key)
+        except Error as fault:
+            log.warning("the gateway cannot ask the database", exc_info=True)
+            raise errors.unavailable("The platform cannot reach its database.", RETRY_AFTER) from fault
         finally:
             close_old_connections()
 

@@ -74,7 +74,7 @@ class Exchange:
         if self._request.method != "POST":
             self._inbox.skip()
         beginning = await self._inbox.read(SMALL)
-        describe(self.call, self._request, beginning if self._inbox.over else b"")
+        describe(self.call, self._request, beginning if self._inbox.over else None)
         return beginning
 
     async def _relay(
@@ -82,10 +82,13 @@ class Exchange:
     ) -> None:
         watcher = asyncio.create_task(self._watch())
         try:
-            async with await self._open(target, beginning) as response:
-                self._clock.reschedule(None)
+            response = await self._open(target, beginning)
+            self._clock.reschedule(None)
+            try:
                 opened(response)
                 await self._pass_on(response, target.name)
+            finally:
+                response.close()  # read to its end it has given its connection back: this cuts all others
         finally:
             watcher.cancel()
 
@@ -186,4 +189,7 @@ class Exchange:
 
 def _response_headers(response: aiohttp.ClientResponse, *, events: bool) -> RawHeaders:
     passed = headers.to_caller(list(response.raw_headers))
-    return [*passed, (b"x-accel-buffering", b"no")] if events else passed
+    if not events:
+        return passed
+    unbuffered = (b"x-accel-buffering", b"no")  # or nginx would hold events back
+    return [*(header for header in passed if header[0] != unbuffered[0]), unbuffered]

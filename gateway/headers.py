@@ -26,7 +26,7 @@ CALLERS_OWN = frozenset(
 )
 
 # A hosted server shares this origin with the platform's pages: it may not set cookies or policies for them,
-# nor point a client at an authorization server of its choice.
+# nor point a client at an authorization server of its choice. The last two our own HTTP server writes.
 ORIGINS_OWN = frozenset(
     {
         b"set-cookie",
@@ -34,6 +34,8 @@ ORIGINS_OWN = frozenset(
         b"strict-transport-security",
         b"clear-site-data",
         b"alt-svc",
+        b"date",
+        b"server",
     }
 )
 

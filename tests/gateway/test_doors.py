@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.utils import timezone
 
 from gateway.options import Options
@@ -15,6 +16,8 @@ from servers.models.token import Scope
 from servers.states import ServerStatus
 
 from .conftest import Running, Upstream, bearer, call, host, in_database, token, until
+
+pytestmark = pytest.mark.core
 
 
 async def status(gateway: Running, value: str, slug: str = "clock", **headers: str) -> int:
@@ -166,3 +169,22 @@ async def test_a_deleted_server_is_gone(gateway: Running, upstream: Upstream, ow
     value = await in_database(lambda: token(owner, host(owner, "clock", upstream.url)))
     await in_database(lambda: Server.objects.update(desired_state=DesiredState.DELETED))
     assert await status(gateway, value) == 404
+
+
+async def test_a_database_that_fails_is_said_and_comes_back(
+    gateway: Running, upstream: Upstream, owner: User
+) -> None:
+    value = await in_database(lambda: token(owner, host(owner, "clock", upstream.url)))
+    await in_database(lambda: rename_tokens("servers_token", "servers_away"))
+    try:
+        async with gateway.client.post(gateway.mcp("clock"), json=call(), headers=bearer(value)) as response:
+            assert response.status == 503
+            assert "database" in (await response.json())["error"]["message"]
+    finally:
+        await in_database(lambda: rename_tokens("servers_away", "servers_token"))
+    assert await status(gateway, value) == 200
+
+
+def rename_tokens(now: str, then: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {now} RENAME TO {then}")

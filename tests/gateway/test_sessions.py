@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from django.contrib.auth.models import User
 
 from gateway.sessions import Session, Sessions
@@ -9,6 +10,8 @@ from gateway.types import Receive, Scope, Send
 from servers.models import Deployment, Server
 
 from .conftest import JSON, Running, Upstream, bearer, call, deploy, host, in_database, serving, token, until
+
+pytestmark = pytest.mark.core
 
 
 class Holder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 
@@ -13,6 +14,8 @@ from metrics.models import UsageMetric
 from servers.models import Token
 
 from .conftest import JSON, Running, Upstream, bearer, call, host, in_database, token
+
+pytestmark = pytest.mark.core
 
 KEYS = {
     "method": str,
@@ -86,7 +89,7 @@ def test_calls_wait_while_the_database_is_away(owner: User) -> None:
     assert UsageMetric.objects.get().server_id == server.pk
 
 
-def described(body: bytes, **headers: str) -> Call:
+def described(body: bytes | None, **headers: str) -> Call:
     made = Call(server_id=1, token_id=1, token="mcph_abc")
     raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     describe(made, Request("POST", "/mcp/clock", b"", "http", raw), body)
@@ -105,13 +108,13 @@ def test_what_is_called_is_read_off_the_body() -> None:
 
 
 def test_a_long_body_is_known_by_its_headers_alone() -> None:
-    made = described(b"", mcp_method="tools/call", mcp_name="tell", mcp_protocol_version="2026-07-28")
+    made = described(None, mcp_method="tools/call", mcp_name="tell", mcp_protocol_version="2026-07-28")
     assert (made.counts, made.method, made.name, made.version) == (True, "tools/call", "tell", "2026-07-28")
-    assert described(b"").method == "unknown"
+    assert described(None).method == "unknown"
 
 
 def test_odd_bodies_are_the_servers_to_judge() -> None:
-    assert [described(body).counts for body in (b"{", b"1", b'{"id":1,"result":{}}')] == [False] * 3
+    assert [described(body).counts for body in (b"", b"{", b"1", b'{"id":1,"result":{}}')] == [False] * 4
     assert described(b"[]").method == "batch"
 
 
