@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 INDEX_TYPES = frozenset({DOCKER_LIST, OCI_INDEX})
 ACCEPT = ", ".join((OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST))
 MAX_CONFIG = 16 << 20
+_WANTS_TLS = re.compile(rb"HTTPS (server|port)")  # what Go's server and nginx answer to plain http
 MAX_TAGS = 100_000
 PAGE = 1_000
 
@@ -50,8 +52,9 @@ class RegistryClient:
     """Talks to one registry. Thread-safe; cheap to make, but tokens and connections are kept, so keep it.
 
     https, but http for a loopback host or where `insecure` says so; a registry there that wants TLS is then
-    spoken to over TLS. `ca_bundle` is a PEM file trusted instead of the system's; `timeout` seconds between
-    bytes. All methods raise `RegistryError`; none retries what is transient: callers do, on their terms.
+    spoken to over TLS. `ca_bundle` is a PEM file trusted besides the usual authorities; `timeout` is the
+    longest silence in seconds. All methods raise `RegistryError`; none retries what is transient: callers do,
+    on their terms.
     """
 
     def __init__(
@@ -187,13 +190,12 @@ class RegistryClient:
 
     def accepts(self, credential: Credential, ref: Reference) -> None:
         """Asks the registry whether `credential` may push to `ref`; raises what it answers if not."""
-        challenge = self._known_challenge()
+        challenge, doing = self._known_challenge(), f"Asking {self.host}"
         authorization = self._authorization(challenge, credential, merge_scopes(ref.scopes))
-        if challenge is not None and challenge.scheme == "basic":
-            answer = self._transport.send(
-                "GET", self.url("/v2/"), doing=f"Asking {self.host}", authorization=authorization
-            )
-            self._raise_unless_good(answer, f"Asking {self.host}")
+        # A token server has judged by now; a password or a ready-made token is the registry's to judge.
+        if challenge is not None and (challenge.scheme == "basic" or credential.registry_token):
+            answer = self._transport.send("GET", self.url("/v2/"), doing=doing, authorization=authorization)
+            self._raise_unless_good(answer, doing)
 
     def renew(self, rejected: Credential, ref: Reference) -> Credential:
         """A newer credential than `rejected`, which the registry accepts; shared with all who ask meanwhile.
@@ -219,8 +221,8 @@ class RegistryClient:
     def _known_challenge(self) -> Challenge | None:
         if self._challenge is None:
             doing = f"Asking {self.host}"
-            answer = self._switch_scheme(self._transport.send("GET", self.url("/v2/"), doing=doing))
-            if answer is None:
+            answer = self._transport.send("GET", self.url("/v2/"), doing=doing)
+            if self._turned_to_tls(answer):
                 answer = self._transport.send("GET", self.url("/v2/"), doing=doing)
             self._learn(answer)
         return self._challenge
@@ -270,7 +272,7 @@ class RegistryClient:
 
         used = self._authorization(self._challenge, credential, scopes)
         answer = send(used)
-        if self._switch_scheme(answer) is None:
+        if self._turned_to_tls(answer):
             answer = send(used)
         if answer.status == 401:
             challenge = self._learn(answer)
@@ -285,12 +287,14 @@ class RegistryClient:
         host = HUB_API_HOST if is_hub(self.host) else self.host
         return f"{'http' if self._plain else 'https'}://{host}{path}"
 
-    def _switch_scheme(self, answer: Answer) -> Answer | None:
-        """None if a registry on loopback turned out to want TLS, which it then gets from now on."""
-        if self._plain and answer.status == 400 and b"HTTPS server" in answer.body:
-            self._plain = False
-            return None
-        return answer
+    def _turned_to_tls(self, answer: Answer) -> bool:
+        """Whether a registry that we spoke plain http to wants TLS, which it gets from now on."""
+        if not self._plain or answer.status != 400:
+            return False
+        # The refusal of a HEAD has no body to tell by.
+        body = answer.body or self._transport.send("GET", self.url("/v2/"), doing=f"Asking {self.host}").body
+        self._plain = not _WANTS_TLS.search(body)
+        return not self._plain
 
     def _learn(self, answer: Answer) -> Challenge | None:
         if answer.status == 401:

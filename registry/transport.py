@@ -11,6 +11,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
+from urllib3.util.ssl_ import create_urllib3_context
 
 from registry.errors import RegistryError, unreachable
 from registry.reference import is_loopback
@@ -39,6 +40,22 @@ class _Authorization(AuthBase):
         return request
 
 
+class _Adapter(HTTPAdapter):
+    """Trusts `ca_bundle` besides what `requests` trusts: a token server may have a public certificate."""
+
+    def __init__(self, ca_bundle: Path | None) -> None:
+        self._context = create_urllib3_context()
+        if ca_bundle:
+            self._context.load_verify_locations(cafile=ca_bundle)
+        super().__init__(pool_maxsize=POOL)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        return super().proxy_manager_for(*args, ssl_context=self._context, **kwargs)
+
+
 class Transport:
     """Sends requests. Thread-safe: each is independent, the connections are pooled."""
 
@@ -46,8 +63,7 @@ class Transport:
         self._session = requests.Session()
         self._session.headers["User-Agent"] = USER_AGENT
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(pool_maxsize=POOL))
-        self._verify: bool | str = str(ca_bundle) if ca_bundle else True
+            self._session.mount(scheme, _Adapter(ca_bundle))
         self._timeout = timeout
 
     def close(self) -> None:
@@ -97,7 +113,6 @@ class Transport:
                 timeout=self._timeout,
                 allow_redirects=False,
                 stream=True,
-                verify=self._verify,
                 proxies=dict(_NO_PROXY) if is_loopback(urlsplit(url).netloc) else None,
             )
         except (requests.RequestException, OSError) as fault:
