@@ -1,24 +1,81 @@
-"""The only caller of `send_event`: what is announced on the live feed, on which channel."""
+"""What is announced on the live feed, and on which channel. The only writer to it.
+
+Everything waits for the commit, and a failure is logged: what an announcement tells stands in its own row.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
 
+import orjson
+from django.db import transaction
+
+from metrics import payload
 from metrics.models import UsageMetric
+from servers import payloads
 from servers.models import LogLine, Server
+from servers.streams import access, feed, storage
+
+LINES, BYTES = 200, 64 * 1024
+logger = logging.getLogger(__name__)
 
 
 def metric_recorded(metric: UsageMetric) -> None:
     """Announces one metric to `server-<id>-metrics`, once the transaction is committed."""
+    _after_commit(partial(_send, access.metrics_channel(metric.server_id), "metric", [payload.of(metric)]))
 
 
 def lines_written(server_id: int, lines: Sequence[LogLine]) -> None:
     """Announces a batch of log lines to `server-<id>-logs`, once the transaction is committed."""
+    batches = list(_batches([payloads.log_line(line) for line in lines]))
+    if batches:
+        _after_commit(partial(_send, access.logs_channel(server_id), "log", batches))
 
 
 def status_changed(server_id: int) -> None:
-    """Announces the server's status to staff and its owner, once the transaction is committed."""
+    """Announces the server's status to staff and its owner, once the transaction is committed.
+
+    For a server whose row is deleted in this transaction, call it before the deletion.
+    """
+    known = Server.objects.filter(pk=server_id).values_list("owner_id", "slug").first()
+    if known:
+        _after_commit(partial(_send_status, server_id, *known))
 
 
-def server_deleted(server: Server) -> None:
-    """Announces that the server is gone, once the transaction is committed."""
+def _send_status(server_id: int, owner_id: int, slug: str) -> None:
+    server = payloads.with_newest_deployment(Server.objects.filter(pk=server_id)).first()
+    status = payloads.server_status(server) if server else payloads.server_gone(server_id, slug)
+    for channel in (access.EVERY_STATUS, access.own_statuses(owner_id)):
+        _send(channel, "status", [status])
+
+
+def _send(channel: str, event_type: str, data: Sequence[Any]) -> None:
+    storage.append(channel, [(event_type, orjson.dumps(one, default=str).decode()) for one in data])
+    feed.wake_everywhere(channel)
+
+
+def _after_commit(announce: Callable[[], None]) -> None:
+    def announced() -> None:
+        try:
+            announce()
+        except Exception:
+            logger.exception("an announcement was lost")
+
+    transaction.on_commit(announced)
+
+
+def _batches(lines: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """In their order, none too large to be sent as one event."""
+    batch: list[dict[str, Any]] = []
+    size = 0
+    for line in lines:
+        if batch and (len(batch) >= LINES or size + len(line["text"]) > BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(line)
+        size += len(line["text"])
+    if batch:
+        yield batch

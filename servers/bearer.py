@@ -1,0 +1,33 @@
+"""Bearer tokens in requests."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db.models import Q
+from django.utils import timezone
+
+from servers.models import Token
+
+USED_EVERY = timedelta(minutes=1)
+
+
+def value_of(header: str) -> str | None:
+    """The token in an `Authorization` header; None where it holds another scheme, or nothing."""
+    scheme, _, value = header.partition(" ")
+    return value.strip() if scheme.lower() == "bearer" else None
+
+
+def find(value: str, scope: str) -> Token | None:
+    """The valid token with this value, its owner loaded, noted as used (at most once a minute)."""
+    token = Token.objects.matching(value, scope).select_related("owner").first()
+    if token is not None:
+        _note_use(token)
+    return token
+
+
+def _note_use(token: Token) -> None:
+    now = timezone.now()
+    if token.last_used_at is None or token.last_used_at < now - USED_EVERY:
+        stale = Q(last_used_at__isnull=True) | Q(last_used_at__lt=now - USED_EVERY)
+        Token.objects.filter(stale, pk=token.pk).update(last_used_at=now)

@@ -1,0 +1,89 @@
+"""Channels, and who may listen."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.contrib import auth
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.http import HttpRequest
+from django.utils.module_loading import import_string
+from django_eventstream.channelmanager import ChannelManagerBase
+
+from servers import bearer
+from servers.models import Server
+from servers.models.token import Scope
+
+EVERY_STATUS = "statuses"
+PATH = re.compile(r"^/api/servers/(?:stream|(?P<server>[0-9]{1,18})/(?P<kind>metrics|logs)/stream)/\Z")
+
+
+class Unauthenticated(Exception):
+    """Nobody we know."""
+
+
+class NotFound(Exception):
+    """No such feed, or none that this user may see."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Somebody whose right to read `channel` was checked."""
+
+    channel: str
+
+
+class ChannelManager(ChannelManagerBase):  # type: ignore[misc]
+    """Lets readers read; django-eventstream's own views, which we do not serve, would offer nothing."""
+
+    def get_channels_for_request(self, request: HttpRequest, view_kwargs: Any) -> set[str]:
+        return set()
+
+    def can_read_channel(self, user: object, channel: str) -> bool:
+        return isinstance(user, Reader) and user.channel == channel
+
+    def is_channel_reliable(self, channel: str) -> bool:
+        return True
+
+
+def metrics_channel(server_id: int) -> str:
+    return f"server-{server_id}-metrics"
+
+
+def logs_channel(server_id: int) -> str:
+    return f"server-{server_id}-logs"
+
+
+def own_statuses(user_id: int) -> str:
+    return f"statuses-of-{user_id}"
+
+
+def reader_for(request: HttpRequest) -> Reader:
+    """Raises `Unauthenticated` and `NotFound`. Asked again while a stream is open: rights may end."""
+    user, path = _user(request), PATH.match(request.path_info)
+    if not user.is_authenticated:
+        raise Unauthenticated
+    if path is None:
+        raise NotFound
+    if path["server"] is None:
+        return Reader(EVERY_STATUS if getattr(user, "is_staff", False) else own_statuses(user.pk))
+    return Reader(_server_channel(user, int(path["server"]), path["kind"]))
+
+
+def _server_channel(user: AbstractBaseUser | AnonymousUser, server_id: int, kind: str) -> str:
+    if not Server.objects.all().visible_to(user).filter(pk=server_id).exists():
+        raise NotFound
+    return (metrics_channel if kind == "metrics" else logs_channel)(server_id)
+
+
+def _user(request: HttpRequest) -> AbstractBaseUser | AnonymousUser:
+    value = bearer.value_of(request.headers.get("Authorization", ""))
+    if value is not None:
+        token = bearer.find(value, Scope.API)
+        return token.owner if token else AnonymousUser()
+    session = import_string(f"{settings.SESSION_ENGINE}.SessionStore")
+    request.session = session(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
+    return auth.get_user(request)

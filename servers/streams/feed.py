@@ -1,0 +1,137 @@
+"""Who listens in this process, and what wakes them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+
+from channels.db import database_sync_to_async
+from django.conf import settings
+from django.db import DatabaseError
+
+from servers.streams import bus, pages, storage
+from servers.streams.pages import Page
+
+LOOK_EVERY = 1.0
+KEEP_ALIVE_EVERY = 15.0
+SHARED_PAGES = 64
+logger = logging.getLogger(__name__)
+_feeds: dict[asyncio.AbstractEventLoop, Feed] = {}
+
+
+class Feed:
+    """The listeners of one event loop, in which all of it runs."""
+
+    def __init__(self) -> None:
+        self.listeners: dict[str, set[asyncio.Event]] = {}
+        self._seen: dict[str, int] = {}  # by the look at the positions, and by nothing else
+        self._shared: dict[str, dict[int | None, asyncio.Task[Page]]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def stream(self, channel: str, after: int | None) -> AsyncIterator[bytes]:
+        """What to write, for ever. What a slow client has not taken yet stays in the database."""
+        with self._listening(channel) as woken:
+            page = await self._page(channel, after)
+            yield pages.opening(channel, page.last if after is None else after) + page.body
+            while True:
+                while page.more or await _within(woken, KEEP_ALIVE_EVERY):
+                    woken.clear()
+                    page = await self._page(channel, page.last)
+                    if page.body:
+                        yield page.body
+                yield pages.KEEP_ALIVE
+
+    def wake(self, channel: str) -> None:
+        self._shared.pop(channel, None)
+        for woken in self.listeners.get(channel, ()):
+            woken.set()
+
+    def wake_all(self) -> None:
+        for channel in list(self.listeners):
+            self.wake(channel)
+
+    async def _page(self, channel: str, after: int | None) -> Page:
+        """Listeners at the same place share one read; a wake-up makes the next read a fresh one."""
+        shared = self._shared.setdefault(channel, {})
+        if len(shared) >= SHARED_PAGES:
+            shared.clear()
+        if after not in shared:
+            shared[after] = asyncio.ensure_future(database_sync_to_async(pages.read)(channel, after))
+        reading = shared[after]
+        try:
+            return await asyncio.shield(reading)
+        except Exception:
+            shared.pop(after, None)
+            raise
+
+    @contextmanager
+    def _listening(self, channel: str) -> Iterator[asyncio.Event]:
+        woken = asyncio.Event()
+        self.listeners.setdefault(channel, set()).add(woken)
+        if not self._tasks:
+            self._start()
+        try:
+            yield woken
+        finally:
+            self._leave(channel, woken)
+
+    def _leave(self, channel: str, woken: asyncio.Event) -> None:
+        self.listeners[channel].discard(woken)
+        if not self.listeners[channel]:
+            for about in (self.listeners, self._seen, self._shared):
+                about.pop(channel, None)  # type: ignore[attr-defined]
+        if not self.listeners:
+            self._stop()
+
+    def _start(self) -> None:
+        _feeds[asyncio.get_running_loop()] = self
+        self._tasks.append(asyncio.ensure_future(self._look()))
+        if settings.REDIS_URL:
+            self._tasks.append(asyncio.ensure_future(bus.listen(self.wake, self.wake_all)))
+
+    def _stop(self) -> None:
+        _feeds.pop(asyncio.get_running_loop(), None)
+        for task in self._tasks:
+            task.cancel()
+        self._tasks = []
+
+    async def _look(self) -> None:
+        """Notices what other processes wrote and no message told."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            try:
+                found = await database_sync_to_async(storage.positions)(list(self.listeners))
+            except DatabaseError:
+                logger.warning("live feeds wait for the database", exc_info=True)
+                continue
+            for channel, position in found.items():
+                if position != self._seen.get(channel):
+                    self._seen[channel] = position
+                    self.wake(channel)
+
+
+def of_this_loop() -> Feed:
+    return _feeds.get(asyncio.get_running_loop()) or Feed()
+
+
+def wake_everywhere(channel: str) -> None:
+    """From any thread, after the commit: listeners of this process, and through Redis those of others."""
+    for loop, feed in list(_feeds.items()):
+        if channel in feed.listeners:
+            _call(loop, feed.wake, channel)
+    bus.send(channel)
+
+
+def _call(loop: asyncio.AbstractEventLoop, wake: Callable[[str], None], channel: str) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop was closed a moment ago
+        loop.call_soon_threadsafe(wake, channel)
+
+
+async def _within(woken: asyncio.Event, seconds: float) -> bool:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            return await woken.wait()
+    return False

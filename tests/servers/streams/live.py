@@ -1,0 +1,80 @@
+"""The live feed on a real ASGI server, and a client that reads it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+import uvicorn
+
+from servers.streams import app
+
+
+@contextmanager
+def serving() -> Iterator[str]:
+    """The address of the app on a free port of the loopback."""
+    config = uvicorn.Config(app.application, host="127.0.0.1", port=0, lifespan="off", log_level="warning")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    started = threading.Event()
+    server.startup = _announced(server.startup, started)  # type: ignore[method-assign]
+    thread.start()
+    assert started.wait(10)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = server.force_exit = True
+        thread.join(10)
+
+
+def _announced(startup: Callable[..., Any], started: threading.Event) -> Callable[..., Any]:
+    async def start(*arguments: Any, **options: Any) -> None:
+        await startup(*arguments, **options)
+        started.set()
+
+    return start
+
+
+@dataclass(frozen=True)
+class Received:
+    type: str
+    id: str
+    data: str
+
+
+class Client:
+    """Reads one stream, event after event; a read that takes too long fails."""
+
+    def __init__(self, address: str, **headers: str) -> None:
+        self.response = requests.get(address, headers=headers, stream=True, timeout=20)
+        self._lines = (line.decode() for line in self.response.iter_lines(chunk_size=1))
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.response.close()
+
+    def __iter__(self) -> Iterator[Received]:
+        fields: dict[str, list[str]] = {}
+        for line in self._lines:
+            if line:
+                name, _, value = line.partition(":")
+                fields.setdefault(name or "comment", []).append(value.removeprefix(" "))
+            elif fields:
+                yield Received(*("\n".join(fields.get(key, [])) for key in ("event", "id", "data")))
+                fields = {}
+
+    def take(self, count: int, *types: str) -> list[Received]:
+        """The next `count` events of these types; others are passed over."""
+        found: list[Received] = []
+        for event in self:
+            if event.type in types:
+                found.append(event)
+                if len(found) == count:
+                    return found
+        raise AssertionError(f"the stream ended after {len(found)} of {count} events")
