@@ -182,7 +182,7 @@ def _arrive(server: Server) -> None:
     else:
         housekeeping.remove_everything_of(server)
         with transaction.atomic():
-            events.server_deleted(server)
+            events.status_changed(server.pk)
             server.delete()
 
 

@@ -1,3 +1,4 @@
 from tests.accounts import api, outsider, owner, server, session, staff
+from tests.platform import idle, platform, quick
 
-__all__ = ["api", "outsider", "owner", "server", "session", "staff"]
+__all__ = ["api", "idle", "outsider", "owner", "platform", "quick", "server", "session", "staff"]

@@ -1,0 +1,161 @@
+"""Rows against reality: crashes, lost workers, stops, deletions, strays."""
+
+from __future__ import annotations
+
+import socket
+from datetime import timedelta
+
+import psutil
+import pytest
+from django.conf import settings
+from django.utils import timezone
+
+from servers import deployer, reconciler, runs, services
+from servers.models import Deployment, Server
+from servers.states import DeploymentStatus, Mode, ServerStatus, Trigger
+from tests.eventually import eventually
+from tests.platform import Platform, processes_under
+
+pytestmark = pytest.mark.core
+
+
+def test_a_server_that_dies_is_started_again(platform: Platform) -> None:
+    server = platform.hello()
+    first = platform.deploy(server)
+    psutil.Process(runs.handle_of(first).data["pid"]).kill()
+
+    again = eventually(
+        lambda: server.deployments.filter(
+            trigger=Trigger.RECONCILER, status=DeploymentStatus.SUCCEEDED
+        ).first(),
+        what="it is back",
+    )
+    platform.becomes(server, ServerStatus.RUNNING)
+    assert "server_restarted" in platform.events(again)
+    assert "build_started" not in platform.events(again)
+    assert platform.fresh(server).serving == again
+
+
+def test_stopping_ends_its_processes_and_starting_brings_it_back(platform: Platform) -> None:
+    server = platform.hello()
+    platform.deploy(server)
+    services.stop(server=server)
+    stopped = platform.becomes(server, ServerStatus.STOPPED)
+    assert stopped.serving is None
+    assert not processes_under(settings.DATA_DIR)
+
+    started = platform.ended(services.start(server=server, by=platform.owner, trigger=Trigger.API))
+    assert (started.status, started.mode) == (DeploymentStatus.SUCCEEDED, Mode.SAME_DIGEST)
+    assert platform.fresh(server).status == ServerStatus.RUNNING
+
+
+def test_deleting_leaves_nothing(platform: Platform) -> None:
+    server = platform.hello()
+    platform.deploy(server)
+    services.delete(server=server)
+
+    eventually(lambda: not Server.objects.filter(pk=server.pk).exists(), what="the row is gone")
+    assert not processes_under(settings.DATA_DIR)
+    assert not (settings.DATA_DIR / "runs" / str(server.pk)).exists()
+    assert not (settings.DATA_DIR / "uploads" / str(server.pk)).exists()
+
+
+def test_deleting_during_a_deployment_waits_for_its_end(platform: Platform) -> None:
+    server = platform.server("slow", {"requirements.txt": "", "server.py": "import time\ntime.sleep(600)\n"})
+    deployment = platform.request(server)
+    eventually(lambda: deployment.steps.filter(kind="health").exists())
+    services.delete(server=server)
+
+    eventually(lambda: not Server.objects.filter(pk=server.pk).exists(), what="the row is gone")
+    assert not processes_under(settings.DATA_DIR)
+
+
+def test_a_deployment_that_lost_its_worker_is_taken_up_again(idle: Platform) -> None:
+    server = idle.hello()
+    deployment = services.deploy(server=server, by=idle.owner, trigger=Trigger.API)
+    lose_worker(deployment)
+
+    due = reconciler.look()
+    assert deployment.pk in due.deployments
+    deployer.run(deployment.pk)
+    deployment.refresh_from_db()
+    assert (deployment.status, deployment.claims) == (DeploymentStatus.SUCCEEDED, 2)
+    assert "Taken up again" in idle.log(deployment)
+
+
+def test_a_worker_that_is_lost_again_and_again_ends_the_deployment(idle: Platform) -> None:
+    server = idle.hello()
+    deployment = services.deploy(server=server, by=idle.owner, trigger=Trigger.API)
+    lose_worker(deployment, claims=reconciler.MOST_CLAIMS)
+
+    assert reconciler.look().deployments == []
+    deployment.refresh_from_db()
+    assert (deployment.status, deployment.error_kind) == (DeploymentStatus.FAILED, "internal")
+    assert idle.fresh(server).status == ServerStatus.ERROR
+    assert idle.events(deployment) == ["deploy_failed"]
+
+
+def test_a_lost_deployment_yields_to_a_newer_request(idle: Platform) -> None:
+    server = idle.hello()
+    lost = services.deploy(server=server, by=idle.owner, trigger=Trigger.API)
+    lose_worker(lost)
+    newer = services.deploy(server=server, by=idle.owner, trigger=Trigger.API)
+
+    reconciler.look()
+    lost.refresh_from_db()
+    assert lost.status == DeploymentStatus.SUPERSEDED
+    Deployment.objects.filter(pk=newer.pk).update(enqueued_at=None)
+    assert reconciler.look().deployments == [newer.pk]
+
+
+def test_a_run_that_a_lost_worker_could_not_save_is_ended(idle: Platform) -> None:
+    server = idle.hello()
+    deployment = services.deploy(server=server, by=idle.owner, trigger=Trigger.API)
+    deployer.run(deployment.pk)
+    deployment.refresh_from_db()
+    pid = runs.handle_of(deployment).data["pid"]
+    Deployment.objects.filter(pk=deployment.pk).update(run=None, endpoint="")
+
+    reconciler.sweep()
+    eventually(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+
+
+def test_what_stopped_with_the_platform_comes_back_with_it(idle: Platform) -> None:
+    server = idle.hello()
+    first = services.deploy(server=server, by=idle.owner, trigger=Trigger.API)
+    deployer.run(first.pk)
+    reconciler.suspend()
+    assert not processes_under(settings.DATA_DIR)
+    assert idle.fresh(server).serving is None
+
+    (again,) = reconciler.look().deployments
+    deployer.run(again)
+    assert idle.fresh(server).serving == Deployment.objects.get(pk=again)
+
+
+def test_old_builds_go_and_the_newest_stay(idle: Platform, settings) -> None:  # type: ignore[no-untyped-def]
+    settings.KEEP_DEPLOYMENTS = 1
+    server = idle.hello()
+    done = []
+    for _ in range(3):
+        deployment = services.deploy(server=server, by=idle.owner, trigger=Trigger.API)
+        deployer.run(deployment.pk)
+        done.append(deployment)
+    for deployment in done[:2]:
+        deployment.refresh_from_db()
+        runs.stop(deployment)
+    reconciler.trim()
+
+    kept = [Deployment.objects.get(pk=d.pk).can_start_again for d in done]
+    assert kept == [False, True, True]
+
+
+def lose_worker(deployment: Deployment, claims: int = 1) -> None:
+    """As a kill -9 leaves it: running by its row, held by a process that is no more."""
+    gone = f"{socket.gethostname()}/4194303/1"
+    Deployment.objects.filter(pk=deployment.pk).update(
+        status=DeploymentStatus.RUNNING,
+        worker=gone,
+        claims=claims,
+        heartbeat_at=timezone.now() - timedelta(seconds=1),
+    )
