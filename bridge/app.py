@@ -189,9 +189,14 @@ class App:
 
 
 def check_host(request: Request) -> None:
-    host = request.header("host")
-    if (host and not LOOPBACK.match(host)) or request.header("origin") is not None:
+    host, origin = request.header("host"), request.header("origin")
+    if (host and not LOOPBACK.match(host)) or (origin is not None and not is_local_origin(origin)):
         raise HttpError(403, "This Host or Origin may not speak to a local server")
+
+
+def is_local_origin(origin: str) -> bool:
+    scheme, _, host = origin.partition("://")
+    return scheme in ("http", "https") and bool(LOOPBACK.match(host))
 
 
 def check_media_types(request: Request) -> None:

@@ -998,7 +998,9 @@ function decodeHeader(value) {
 
 function checkHost(exchange) {
   const host = exchange.header("host");
-  if ((host && !LOOPBACK.test(host)) || exchange.header("origin") !== undefined) {
+  const origin = exchange.header("origin");
+  const [, local] = /^https?:\/\/(.*)$/.exec(origin ?? "") ?? [];
+  if ((host && !LOOPBACK.test(host)) || (origin !== undefined && !LOOPBACK.test(local ?? ""))) {
     throw new HttpError(403, "This Host or Origin may not speak to a local server");
   }
 }

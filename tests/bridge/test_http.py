@@ -69,12 +69,15 @@ async def test_get_must_accept_events(legacy_bridge: Bridge, http: aiohttp.Clien
     [
         ({"Host": "evil.example"}, 403),
         ({"Host": "127.0.0.1.evil.example"}, 403),
-        ({"Origin": "http://localhost"}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "http://localhost.evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://localhost:6274"}, 200),
         ({"Host": "localhost:80"}, 200),
         ({"Host": "[::1]:80"}, 200),
     ],
 )
-async def test_a_local_bridge_answers_no_web_page(
+async def test_a_local_bridge_answers_no_page_from_elsewhere(
     legacy_bridge: Bridge, http: aiohttp.ClientSession, headers: dict[str, str], status: int
 ) -> None:
     async with http.get(legacy_bridge.origin + "/.bridge/healthz", headers=headers) as response:
