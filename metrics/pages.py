@@ -45,5 +45,5 @@ def _chosen(server_id: int, wanted: Wanted) -> UsageMetricQuerySet:
         "timestamp__lt": wanted.until,
     }
     given = {name: value for name, value in filters.items() if value not in (None, (), [])}
-    rows: UsageMetricQuerySet = UsageMetric.objects.filter(server_id=server_id, **given)  # type: ignore[assignment]
+    rows: UsageMetricQuerySet = UsageMetric.objects.filter(server_id=server_id, **given)
     return rows

@@ -44,12 +44,12 @@ def limit_uploads(request: HttpRequest) -> None:
     request.upload_handlers = [Cap(), *request.upload_handlers]
 
 
-def archive_of(request: Request) -> UploadedFile | None:
+def archive_of(request: Request) -> UploadedFile[bytes] | None:
     file = request.FILES.get(PART)
     return file if isinstance(file, UploadedFile) else None
 
 
-def required_archive(request: Request) -> UploadedFile:
+def required_archive(request: Request) -> UploadedFile[bytes]:
     file = archive_of(request)
     if file is None:
         raise ValidationError({PART: "Send the archive as the part `archive` of multipart/form-data."})
@@ -60,7 +60,7 @@ def fields_of(request: Request) -> dict[str, Any]:
     """The JSON document, or that in the part `server` of a form; a form's source is an upload by default."""
     if not request.content_type or not request.content_type.startswith("multipart/"):
         return request.data if isinstance(request.data, dict) else {"": request.data}
-    text = request.data.get("server") or "{}"
+    text = request.POST.get("server") or "{}"
     try:
         document = orjson.loads(text)
     except (orjson.JSONDecodeError, TypeError):

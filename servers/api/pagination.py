@@ -58,8 +58,9 @@ class NewestFirst(BasePagination):
     """Pages of rows by falling id."""
 
     def paginate_queryset(
-        self, queryset: QuerySet[Any], request: Request, view: APIView | None = None
+        self, queryset: QuerySet[Any] | Sequence[Any], request: Request, view: APIView | None = None
     ) -> list[Any]:
+        assert isinstance(queryset, QuerySet)
         limit = limit_of(request)
         if cursor := request.query_params.get("cursor"):
             queryset = queryset.filter(pk__lt=decode(cursor, int)[0])

@@ -49,7 +49,7 @@ PROBLEM: dict[str, Any] = {
 }
 
 
-class TokenScheme(OpenApiAuthenticationExtension):
+class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = "servers.api.authentication.TokenAuthentication"
     name = "token"
 

@@ -77,7 +77,7 @@ class ServerSerializer(serializers.ModelSerializer[Server]):
     )
     owner = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
     mcp_url = serializers.SerializerMethodField()
-    source = SourceField()
+    source = SourceField()  # type: ignore[assignment]
     command = WordsField(required=False, max_length=100)
     environment = EnvironmentField(required=False)
     limits = LimitsSerializer(source="*", required=False)
@@ -99,11 +99,9 @@ class ServerSerializer(serializers.ModelSerializer[Server]):
 
     def get_mcp_url(self, server: Server) -> str:
         path = f"/mcp/{server.slug}"
-        return (
-            settings.PUBLIC_URL + path
-            if settings.PUBLIC_URL
-            else self.context["request"].build_absolute_uri(path)
-        )
+        if settings.PUBLIC_URL:
+            return str(settings.PUBLIC_URL) + path
+        return str(self.context["request"].build_absolute_uri(path))
 
     def get_status_label(self, server: Server) -> str:
         return states.look(server.status).label

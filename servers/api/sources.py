@@ -45,10 +45,10 @@ def _given(shape: type[Shape]) -> frozenset[str]:
     return frozenset(name for name, field in fields if name != "kind" and not field.read_only)
 
 
-SHAPES: dict[str, type[Shape]] = {
+SHAPES: dict[str, Shape | type[Shape]] = {
     "git": GitSource,
     "image": ImageSource,
     "package": PackageSource,
     "upload": UploadSource,
 }
-KEYS = {kind: _given(shape) for kind, shape in SHAPES.items()}
+KEYS = {kind: _given(shape) for kind, shape in SHAPES.items() if isinstance(shape, type)}

@@ -94,12 +94,13 @@ async def _admit(request: ASGIRequest) -> Reader:
     if request.method != "GET":
         raise Refused(405, "A live feed is read with GET.", (b"allow", b"GET"))
     try:
-        return await database_sync_to_async(access.reader_for)(request)
+        reader: Reader = await database_sync_to_async(access.reader_for)(request)
     except access.Unauthenticated:
         challenge = (b"www-authenticate", b'Bearer realm="api"')
         raise Refused(401, "Log in, or send a token of scope api.", challenge) from None
     except access.NotFound:
         raise Refused(404, "There is nothing here, or it is not yours to see.") from None
+    return reader
 
 
 async def _still(request: ASGIRequest, reader: Reader) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 
 from channels.db import database_sync_to_async
@@ -31,7 +31,7 @@ class Feed:
         self._shared: dict[str, dict[int | None, asyncio.Task[Page]]] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def stream(self, channel: str, after: int | None) -> AsyncIterator[bytes]:
+    async def stream(self, channel: str, after: int | None) -> AsyncGenerator[bytes, None]:
         """What to write, for ever. What a slow client has not taken yet stays in the database."""
         with self._listening(channel) as woken:
             page = await self._page(channel, after)
@@ -82,7 +82,7 @@ class Feed:
         self.listeners[channel].discard(woken)
         if not self.listeners[channel]:
             for about in (self.listeners, self._seen, self._shared):
-                about.pop(channel, None)  # type: ignore[attr-defined]
+                about.pop(channel, None)
         if not self.listeners:
             self._stop()
 

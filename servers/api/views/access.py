@@ -21,7 +21,7 @@ def user_of(request: Request) -> User:
 
 
 def servers_of(request: Request) -> QuerySet[Server]:
-    visible = Server.objects.all().visible_to(request.user)  # type: ignore[attr-defined]
+    visible = Server.objects.all().visible_to(request.user)
     return payloads.with_newest_deployment(visible.select_related("owner"))
 
 

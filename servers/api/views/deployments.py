@@ -30,13 +30,11 @@ class DeploymentViewSet(viewsets.ReadOnlyModelViewSet[Deployment]):
     lookup_value_regex = "[0-9]+"
 
     def get_queryset(self) -> QuerySet[Deployment]:
-        return deployments_of(self.request).prefetch_related("steps")
+        rows = deployments_of(self.request)
+        return _with_status(rows, self.request) if self.action == "list" else rows.prefetch_related("steps")
 
     def get_serializer_class(self) -> type[DeploymentSerializer]:
         return DeploymentSerializer if self.action == "list" else DeploymentDetail
-
-    def filter_queryset(self, queryset: QuerySet[Deployment]) -> QuerySet[Deployment]:
-        return _with_status(queryset, self.request) if self.action == "list" else queryset
 
     @extend_schema(request=None, responses={202: DeploymentSerializer})
     @action(detail=True, methods=["post"], parser_classes=[JSONParser])

@@ -30,29 +30,25 @@ class Nothing(APIView):
         raise NotFound(f"There is nothing at {request.path}.{hint}")
 
 
-class Stream(APIView):
-    """Describes a live feed, which `servers.streams.app` serves before Django is asked."""
-
-    def get(self, request: Request, **_: int) -> HttpResponse:
-        raise NeedsAsgi
+# The views below describe live feeds, which `servers.streams.app` serves before Django is asked.
 
 
-class ServersStream(Stream):
+class ServersStream(APIView):
     @extend_schema(parameters=[LAST, LAST_IN_QUERY], responses={(200, "text/event-stream"): OpenApiTypes.STR})
     def get(self, request: Request) -> HttpResponse:
         """Server-sent events `status`: where each server that you see stands, whenever that changes."""
-        return super().get(request)
+        raise NeedsAsgi
 
 
-class MetricsStream(Stream):
+class MetricsStream(APIView):
     @extend_schema(parameters=[LAST, LAST_IN_QUERY], responses={(200, "text/event-stream"): OpenApiTypes.STR})
     def get(self, request: Request, pk: int) -> HttpResponse:
         """Server-sent events `metric`: each is the object that `metrics/` lists."""
-        return super().get(request)
+        raise NeedsAsgi
 
 
-class LogsStream(Stream):
+class LogsStream(APIView):
     @extend_schema(parameters=[LAST, LAST_IN_QUERY], responses={(200, "text/event-stream"): OpenApiTypes.STR})
     def get(self, request: Request, pk: int) -> HttpResponse:
         """Server-sent events `log`: each a list of lines as `logs/` shows them."""
-        return super().get(request)
+        raise NeedsAsgi

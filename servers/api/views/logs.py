@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import remove_query_param, replace_query_param
 
+from metrics.payload import moment
 from servers import payloads
 from servers.api.pagination import limit_of, number_of
 from servers.api.renderers import JSONRenderer, PlainTextRenderer
@@ -61,7 +62,8 @@ def _range(server: Server, request: Request) -> Rows:
         lines = lines.filter(pk__gt=after)
     if (before := number_of(request, "before")) is not None:
         lines = lines.filter(pk__lt=before)
-    return lines.values(*payloads.LOG_COLUMNS)
+    rows: Rows = lines.values(*payloads.LOG_COLUMNS)
+    return rows
 
 
 def _known(streams: list[str]) -> list[str]:
@@ -86,4 +88,4 @@ def _download(server: Server, rows: Rows) -> StreamingHttpResponse:
 
 def _text(rows: Rows) -> Iterator[str]:
     for row in rows.iterator(chunk_size=2000):
-        yield f"{payloads.moment(row['at'])} {row['stream']:<8} {row['text']}\n"
+        yield f"{moment(row['at'])} {row['stream']:<8} {row['text']}\n"

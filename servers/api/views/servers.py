@@ -52,10 +52,8 @@ class ServerViewSet(viewsets.ModelViewSet[Server]):
         return super().initialize_request(request, *args, **kwargs)
 
     def get_queryset(self) -> QuerySet[Server]:
-        return servers_of(self.request)
-
-    def filter_queryset(self, queryset: QuerySet[Server]) -> QuerySet[Server]:
-        return _filtered(queryset, self.request) if self.action == "list" else queryset
+        servers = servers_of(self.request)
+        return _filtered(servers, self.request) if self.action == "list" else servers
 
     @extend_schema(
         request={"application/json": NewServer, "multipart/form-data": examples.NEW_SERVER_FORM},
@@ -126,7 +124,7 @@ class ServerViewSet(viewsets.ModelViewSet[Server]):
     def cancel(self, request: Request, pk: str) -> Response:
         """Cancels the deployments that are queued or running."""
         server = self.get_object()
-        cancelled = [services.cancel(deployment=open_one) for open_one in server.deployments.open()]  # type: ignore[attr-defined]
+        cancelled = [services.cancel(deployment=open_one) for open_one in server.deployments.open()]
         if not cancelled:
             raise Conflict(f"{server.name} has no deployment that is queued or running.")
         return deployment_accepted(cancelled[-1], request)
@@ -152,7 +150,7 @@ def _filtered(servers: QuerySet[Server], request: Request) -> QuerySet[Server]:
     return servers
 
 
-def _received(file: UploadedFile | None) -> AbstractContextManager[Archive | None]:
+def _received(file: UploadedFile[bytes] | None) -> AbstractContextManager[Archive | None]:
     return uploads.received(file.chunks(), file.name or "") if file else nullcontext()
 
 

@@ -25,7 +25,7 @@ class TokenViewSet(viewsets.ModelViewSet[Token]):
     http_method_names = ["get", "post", "delete", "head", "options"]
 
     def get_queryset(self) -> QuerySet[Token]:
-        return Token.objects.all().visible_to(user_of(self.request)).select_related("owner")  # type: ignore[attr-defined,no-any-return]
+        return Token.objects.all().visible_to(user_of(self.request)).select_related("owner")
 
     @extend_schema(request=TokenSerializer, responses={201: IssuedToken})
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:

@@ -124,9 +124,9 @@ def test_nothing_is_announced_before_the_commit_or_after_a_rollback(
 ) -> None:
     with Client(metrics_of(live_feed, server), **headers_of(owner)) as client:
         client.take(1, "stream-open")
-        with pytest.raises(ZeroDivisionError), transaction.atomic():
+        with transaction.atomic():
             record(server, 1)
-            raise ZeroDivisionError
+            transaction.set_rollback(True)
         record(server, 2)
         assert numbers(client.take(1, "metric")) == [2]
 
@@ -136,16 +136,9 @@ def test_log_lines_come_in_batches(live_feed: str, owner: User, server: Server) 
     step = deployment.steps.create(kind="build")
     with Client(f"{live_feed}/api/servers/{server.pk}/logs/stream/", **headers_of(owner)) as client:
         client.take(1, "stream-open")
+        about = {"server": server, "deployment": deployment, "step": step, "stream": "build"}
         rows = LogLine.objects.bulk_create(
-            LogLine(
-                server=server,
-                deployment=deployment,
-                step=step,
-                stream="build",
-                at=timezone.now(),
-                text=f"line {n}",
-            )
-            for n in range(450)
+            LogLine(**about, at=timezone.now(), text=f"line {number}") for number in range(450)
         )
         events.lines_written(server.pk, rows)
         batches = [orjson.loads(event.data) for event in client.take(3, "log")]
