@@ -17,6 +17,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, sync_playwright
 
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
+TALLEST = 2400
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -77,7 +78,7 @@ def _pages(page: Page, arguments: argparse.Namespace) -> Iterator[tuple[str, str
 
 def _first(page: Page, url: str, listing: str) -> str:
     page.goto(f"{url}{listing}")
-    return page.locator("#result_list th a").first.get_attribute("href") or listing
+    return page.locator("#result_list tbody th a").first.get_attribute("href") or listing
 
 
 def _signed_out(browser: Browser, look: Look, url: str) -> Page:
@@ -90,7 +91,12 @@ def _signed_out(browser: Browser, look: Look, url: str) -> Page:
 def _shoot(page: Page, out: Path, name: str, *, full: bool = True) -> None:
     page.wait_for_load_state("load")
     page.evaluate("document.fonts.ready")
-    page.screenshot(path=out / f"{name}.png", full_page=full)
+    size = page.viewport_size or {"width": 1360, "height": 850}
+    if full:  # not full_page: what sticks to the window's edges would stand in the middle of the picture
+        height = page.evaluate("document.documentElement.scrollHeight")
+        page.set_viewport_size({"width": size["width"], "height": min(height, TALLEST)})
+    page.screenshot(path=out / f"{name}.png")
+    page.set_viewport_size(size)
 
 
 def _chromium() -> str:
@@ -101,7 +107,9 @@ def _chromium() -> str:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("url")
     parser.add_argument("out", type=Path)
     parser.add_argument("--user", default="admin")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,13 +13,15 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 
 from servers import states
 from servers.models import Deployment, Server
 from servers.models.server import SourceKind
-from servers.states import DeploymentStatus
+from servers.states import DeploymentStatus, Trigger
 
 EMPTY = "—"
+_HEX = re.compile(r"[0-9a-f]{40,64}")
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
@@ -66,7 +69,7 @@ def duration(value: timedelta | None) -> str:
 
 
 def _two_units(seconds: int) -> str:
-    parts = []
+    parts: list[tuple[int, str]] = []
     for size, unit in _UNITS:
         count, seconds = divmod(seconds, size)
         if count or parts:
@@ -89,8 +92,21 @@ def digest(value: str) -> SafeString | str:
     return format_html('<code title="{}">{}…</code>', value, value.removeprefix("sha256:")[:12])
 
 
+def revision(value: str) -> SafeString | str:
+    """A commit or digest cut short, a package's version in full."""
+    if not value:
+        return EMPTY
+    bare = value.removeprefix("sha256:")
+    shown = bare[:12] if _HEX.fullmatch(bare) else Truncator(value).chars(32)
+    return format_html('<code title="{}">{}</code>', value, shown)
+
+
 def size(value: object) -> str:
     return filesizeformat(value) if isinstance(value, int | float) else EMPTY
+
+
+def trigger(value: str) -> str:
+    return "API" if value == Trigger.API else value.capitalize()
 
 
 def source_summary(server: Server) -> str:

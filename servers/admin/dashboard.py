@@ -45,7 +45,7 @@ def context(request: HttpRequest, page: dict[str, Any]) -> dict[str, Any]:
 
 def troubled() -> Sequence[Server]:
     """Servers that need a person, the newest trouble first."""
-    rows = Server.objects.with_current().filter(status__in=NEEDS_A_PERSON)  # type: ignore[attr-defined]
+    rows = Server.objects.with_current().filter(status__in=NEEDS_A_PERSON)
     return list(rows.order_by("-status_at")[:SHOWN])
 
 
@@ -105,7 +105,7 @@ class Notes:
 def _look() -> Sequence[Capability]:
     if find_spec("servers.capabilities") is None:
         return ()
-    from servers import capabilities  # type: ignore[attr-defined]
+    from servers import capabilities
 
     found: Sequence[Capability] = capabilities.all()
     return found

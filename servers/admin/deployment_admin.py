@@ -19,7 +19,7 @@ from servers.models import Deployment
 
 @admin.register(Deployment)
 class DeploymentAdmin(HistoryAdmin):
-    list_display = ["which", "state", "reason", "trigger", "mode", "revision_short", "took", "created"]
+    list_display = ["which", "state", "reason", "cause", "revision_short", "took", "created"]
     list_filter = [
         "status",
         "trigger",
@@ -41,7 +41,7 @@ class DeploymentAdmin(HistoryAdmin):
             )
             for action in actions.ON_DEPLOYMENTS
         ]
-        return own + super().get_urls()
+        return [*own, *super().get_urls()]
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
@@ -66,11 +66,15 @@ class DeploymentAdmin(HistoryAdmin):
             return display.EMPTY
         return format_html('<span class="mh-clip" title="{0}">{0}</span>', deployment.error)
 
+    @admin.display(description="Trigger", ordering="trigger")
+    def cause(self, deployment: Deployment) -> SafeString:
+        return format_html(
+            '{}<span class="mh-sub">{}</span>', display.trigger(deployment.trigger), deployment.mode
+        )
+
     @admin.display(description="Revision")
     def revision_short(self, deployment: Deployment) -> SafeString | str:
-        if not deployment.revision:
-            return display.EMPTY
-        return format_html('<code title="{}">{}</code>', deployment.revision, deployment.short_revision)
+        return display.revision(deployment.revision)
 
     @admin.display(description="Took")
     def took(self, deployment: Deployment) -> str:

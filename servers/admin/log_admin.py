@@ -47,7 +47,8 @@ class LogLineAdmin(UncountedAdmin):
         if search_term and "server" not in request.GET and "deployment__id__exact" not in request.GET:
             self.message_user(request, "Choose a server in the filters to search its log.", level="WARNING")
             return queryset.none(), False
-        return super().get_search_results(request, queryset, search_term)
+        found: tuple[QuerySet[Any], bool] = super().get_search_results(request, queryset, search_term)
+        return found
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         return lookup == "deployment__id__exact" or super().lookup_allowed(lookup, value, request)

@@ -10,7 +10,6 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 
@@ -25,7 +24,7 @@ from servers.uploads import Archive
 
 
 @admin.register(Server)
-class ServerAdmin(ModelAdmin):
+class ServerAdmin(ModelAdmin):  # type: ignore[misc]  (unfold is untyped)
     form = ServerForm
     list_display = server_list.COLUMNS
     list_filter = server_list.FILTERS
@@ -34,7 +33,6 @@ class ServerAdmin(ModelAdmin):
     search_fields = ["name", "slug", "owner__username", "source"]
     search_help_text = "Name, slug, owner or source"
     actions = ["redeploy_selected"]
-    show_full_result_count = False
 
     # --- What may be done with it. Deleting is an action of ours: rows go last, after what runs.
 
@@ -72,7 +70,7 @@ class ServerAdmin(ModelAdmin):
             )
             for action in actions.ON_SERVERS
         ]
-        return own + super().get_urls()
+        return [*own, *super().get_urls()]
 
     # --- The list
 
@@ -88,18 +86,13 @@ class ServerAdmin(ModelAdmin):
     def serving(self, server: Server) -> SafeString:
         return server_list.serving(server)
 
-    @admin.display(description="Newest deployment")
+    @admin.display(description="Newest")
     def newest(self, server: Server) -> SafeString:
         return server_list.newest(server)
 
     @admin.display(description="Source", ordering="source_kind")
     def source_line(self, server: Server) -> SafeString:
-        summary = display.source_summary(server)
-        return format_html('<span class="mh-clip" title="{0}">{0}</span>', summary)
-
-    @admin.display(description="Runtime", ordering="runtime")
-    def runtime_name(self, server: Server) -> str:
-        return server.get_runtime_display()
+        return server_list.source_line(server)
 
     @admin.display(description="Updated", ordering="updated_at")
     def changed(self, server: Server) -> SafeString | str:
@@ -120,7 +113,7 @@ class ServerAdmin(ModelAdmin):
             return HttpResponseNotAllowed(["GET", "HEAD"])
         return server_page.show(self, request, object_id)
 
-    def edit_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+    def edit_view(self, request: HttpRequest, pk: int) -> Any:
         server = self.get_object(request, str(pk))
         extra = {"title": f"Edit {server}", "subtitle": None} if server else None
         return self.changeform_view(request, str(pk), "", extra)

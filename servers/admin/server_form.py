@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
@@ -64,7 +64,7 @@ SOURCES = [
 ]  # fmt: skip
 RUNNING = ("How it runs", {"fields": ["transport_choice", ("port", "path"), "command_line", "runtime"]})
 SETTINGS = ("Environment", {"fields": ["environment_lines"]})
-LIMITS = ("Limits", {"fields": [("cpu", "memory_mb", "pids")]})
+LIMITS = ("Limits", {"classes": ["collapse"], "fields": ["cpu", "memory_mb", "pids"]})
 DEPLOY = (None, {"fields": ["deploy"]})
 ADD_FIELDSETS = [
     BASICS,
@@ -151,6 +151,7 @@ class ServerForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Server
         fields = ["name", "slug", "owner", "source_kind", *PLAIN]
+        labels = {"cpu": "CPU", "memory_mb": "Memory", "pids": "Processes"}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -166,7 +167,7 @@ class ServerForm(forms.ModelForm):  # type: ignore[type-arg]
             self.fields["deploy"].help_text = "What runs keeps its old settings until the next deployment."
         if "slug" in self.fields:
             self.fields["slug"].required = False
-            self.fields["slug"].help_text = "Part of the URL: /mcp/<slug>. Empty: made from the name."
+            self.fields["slug"].help_text = "The URL ends with it. Empty: made from the name."
 
     def _fill(self) -> None:
         """The fields that are no columns, from the row."""
@@ -240,7 +241,7 @@ class ServerForm(forms.ModelForm):  # type: ignore[type-arg]
         seen: set[str] = set()
         for name_field, value_field in _SECRET_ROWS:
             name, value = self.cleaned_data.get(name_field, ""), self.cleaned_data.get(value_field, "")
-            self._check(name_field, lambda name=name: ENVIRONMENT_NAME(name) if name else None)
+            self._check_name(name_field, name)
             if name and not value:
                 self.add_error(value_field, f"{name} needs a value.")
             if value and not name:
@@ -249,9 +250,9 @@ class ServerForm(forms.ModelForm):  # type: ignore[type-arg]
                 self.add_error(name_field, f"{name} is given twice.")
             seen |= {name} - {""}
 
-    def _check(self, field: str, check: Callable[[], object]) -> None:
+    def _check_name(self, field: str, name: str) -> None:
         try:
-            check()
+            ENVIRONMENT_NAME(name or "EMPTY")
         except ValidationError as error:
             self.add_error(field, error.messages)
 

@@ -14,7 +14,7 @@ from servers import display
 from servers.models import Deployment, Server
 from servers.states import DEPLOYING, ServerStatus
 
-COLUMNS = ["name_and_slug", "state", "serving", "newest", "source_line", "runtime_name", "owner", "changed"]
+COLUMNS = ["name_and_slug", "state", "serving", "newest", "source_line", "owner", "changed"]
 FILTERS: list[Any]
 
 
@@ -58,6 +58,14 @@ def name_and_slug(server: Server) -> SafeString:
     return format_html(
         '<span class="mh-name">{}</span><span class="mh-sub">{}</span>', server.name, server.slug
     )
+
+
+def source_line(server: Server) -> SafeString:
+    runtime = server.get_runtime_display() if server.runtime else "default runtime"
+    return format_html(
+        '<span class="mh-clip" title="{0}">{0}</span><span class="mh-sub">{1}</span>',
+        display.source_summary(server), runtime,
+    )  # fmt: skip
 
 
 def state(server: Server) -> SafeString:

@@ -31,7 +31,7 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]
         help_texts = {
             "server": "Empty: every server that the owner can see.",
             "expires_at": "Empty: valid until it is revoked.",
-            "scope": "Calls go to /mcp/<slug>; the REST API is /api/.",
+            "scope": "The gateway is /mcp/, the REST API /api/.",
         }
 
     def clean(self) -> dict[str, Any]:
@@ -66,7 +66,7 @@ class RevokeView(ConsoleView):
 
 
 @admin.register(Token)
-class TokenAdmin(ModelAdmin):
+class TokenAdmin(ModelAdmin):  # type: ignore[misc]  (unfold is untyped)
     form = TokenForm
     list_display = ["label", "owner", "scope", "opens", "state", "used", "created", "buttons"]
     list_display_links = None
@@ -117,7 +117,8 @@ class TokenAdmin(ModelAdmin):
         return response
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Token]:
-        return super().get_queryset(request).defer("digest")
+        tokens: QuerySet[Token] = super().get_queryset(request)
+        return tokens.defer("digest")
 
     @admin.display(description="Token", ordering="name")
     def label(self, token: Token) -> SafeString:

@@ -3,13 +3,17 @@
 const PAUSES = [1, 2, 5, 10, 20];
 
 export class Feed {
-  // on: {event name: handler(data)}; says: called with "live" | "reconnecting" | "ended".
-  constructor(url, on, says = () => {}) {
+  // on: {event name: handler(data)}; opened and reset are called without data; says with "live",
+  // "connecting", "reconnecting" or "ended".
+  constructor(url, { on, opened, reset, says }) {
     this.url = new URL(url, location.href);
     this.on = on;
-    this.says = says;
+    this.whenOpened = opened ?? (() => {});
+    this.whenReset = reset ?? (() => {});
+    this.says = says ?? (() => {});
     this.failures = 0;
     document.addEventListener("visibilitychange", () => (document.hidden ? this.rest() : this.open()));
+    this.says("connecting");
     if (!document.hidden) this.open();
   }
 
@@ -20,18 +24,24 @@ export class Feed {
     this.source.onopen = () => this.opened();
     this.source.onerror = () => this.failed();
     for (const name of Object.keys(this.on)) this.source.addEventListener(name, (event) => this.received(event));
-    this.source.addEventListener("stream-reset", () => this.on.reset?.());
+    this.source.addEventListener("stream-open", (event) => this.seen(event));
+    this.source.addEventListener("stream-reset", (event) => { this.seen(event); this.whenReset(); });
   }
 
   opened() {
     this.failures = 0;
     this.says("live");
-    this.on.open?.();
+    this.whenOpened();
+  }
+
+  // Kept in the URL: a new EventSource knows nothing of what the one before has seen.
+  seen(event) {
+    if (event.lastEventId) this.url.searchParams.set("lastEventId", event.lastEventId);
   }
 
   received(event) {
-    if (event.lastEventId) this.url.searchParams.set("lastEventId", event.lastEventId);
-    this.on[event.type]?.(JSON.parse(event.data));
+    this.seen(event);
+    this.on[event.type](JSON.parse(event.data));
   }
 
   failed() {
@@ -54,7 +64,7 @@ export class Feed {
   }
 }
 
-const WORDS = { live: ["Live", "green"], reconnecting: ["Reconnecting", "amber"], ended: ["Ended", "grey"] };
+const WORDS = { connecting: ["Connecting", "grey"], live: ["Live", "green"], reconnecting: ["Reconnecting", "amber"], ended: ["Ended", "grey"] };
 
 export function show(element, state) {
   if (!element) return;

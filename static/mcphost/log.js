@@ -1,5 +1,6 @@
 // A log that grows: lines in their order, each once, with the view at the end while "Follow" is ticked.
 import { Feed, show } from "./feed.js";
+import { fetchPage } from "./page.js";
 
 const KEPT = 5000;
 
@@ -49,11 +50,20 @@ export function liveLog(log) {
     for (let n = 0; n < lines.length - KEPT; n++) lines[n].remove();
   };
 
+  // More was missed than the feed still knows: the page has the newest lines.
+  const refill = async () => {
+    const lines = (await fetchPage()).querySelectorAll("[data-log] .mh-log-line");
+    log.querySelectorAll(".mh-log-line").forEach((line) => line.remove());
+    lines.forEach((line) => seen.add(line.dataset.id));
+    none.before(...lines);
+    toEnd();
+  };
+
   follow.addEventListener("change", toEnd);
   // Whoever scrolls up wants to read; whoever scrolls to the end wants to follow.
   log.addEventListener("wheel", () => requestAnimationFrame(() => { follow.checked = atEnd(); }), { passive: true });
   log.addEventListener("keyup", () => { follow.checked = atEnd(); });
   toEnd();
   if (!log.dataset.feed) return show(state, "ended");
-  new Feed(log.dataset.feed, { log: add, reset: () => location.reload() }, (word) => show(state, word));
+  new Feed(log.dataset.feed, { on: { log: add }, reset: refill, says: (word) => show(state, word) });
 }

@@ -12,10 +12,15 @@ function refreshSoon() {
   timer = setTimeout(refresh, Math.max(100, last + AT_MOST_EVERY - Date.now()));
 }
 
+export async function fetchPage() {
+  const answer = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "manual" });
+  if (!answer.ok) throw new Error(`The page answered ${answer.status}`);
+  return new DOMParser().parseFromString(await answer.text(), "text/html");
+}
+
 async function refresh() {
   try {
-    const answer = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "manual" });
-    if (answer.ok) take(new DOMParser().parseFromString(await answer.text(), "text/html"));
+    take(await fetchPage());
   } catch {
     // The feed says "reconnecting" meanwhile, and asks again once it is back.
   }
@@ -38,7 +43,7 @@ function lookAgain() {
 }
 
 export function livePage() {
-  const page = document.querySelector("[data-feed-status]");
+  const page = document.querySelector("[data-feed-status]:not([data-feed-status=''])");
   const state = document.querySelector("[data-feed-state]");
   lookAgain();
   if (!page) return;
@@ -46,7 +51,11 @@ export function livePage() {
   let first = true;
   const status = (data) => { if (!mine || String(data.server) === mine) refreshSoon(); };
   // What happened while the feed was away shows in the page itself.
-  const open = () => { if (!first) refreshSoon(); first = false; };
-  new Feed(page.dataset.feedStatus, { status, open, reset: refreshSoon }, (word) => show(state, word));
-  if (page.dataset.feedMetrics) new Feed(page.dataset.feedMetrics, { metric: refreshSoon, reset: refreshSoon });
+  const opened = () => { if (!first) refreshSoon(); first = false; };
+  new Feed(page.dataset.feedStatus, {
+    on: { status }, opened, reset: refreshSoon, says: (word) => show(state, word),
+  });
+  if (page.dataset.feedMetrics) {
+    new Feed(page.dataset.feedMetrics, { on: { metric: refreshSoon }, reset: refreshSoon });
+  }
 }
