@@ -14,6 +14,12 @@ APP, BRIDGE, DEPENDENCIES, ENTRY = "app", "bridge", "dependencies.txt", "entry.s
 HOME_OF_OURS = "/opt/mcphost"
 CA_FILE = "/etc/ssl/certs/ca-certificates.crt"
 USER = "10001:10001"
+PIP_INSTALL = "pip install --disable-pip-version-check --root-user-action=ignore --progress-bar=off"
+NPM_VARIABLES = {
+    "npm_config_cache": "/root/.npm",
+    "npm_config_fund": "false",
+    "npm_config_update_notifier": "false",
+}
 STDIO_PORT, STDIO_PATH = 8000, "/mcp"
 BRIDGE_ARGUMENTS = ("--port", str(STDIO_PORT), "--path", STDIO_PATH, "--host", "0.0.0.0", "--")
 
@@ -94,7 +100,7 @@ def _python(recipe: Recipe, settings: BuildSettings) -> list[str]:
         "WORKDIR /app",
         "RUN python3 -m venv /opt/venv",
     ]
-    pip = _run("pip install --disable-pip-version-check", "/root/.cache/pip", ("ca", "pip"), settings)
+    pip = _run(PIP_INSTALL, "/root/.cache/pip", ("ca", "pip"), settings)
     return lines + _python_install(recipe, pip)
 
 
@@ -113,7 +119,7 @@ def _python_install(recipe: Recipe, pip: str) -> list[str]:
 
 
 def _node(recipe: Recipe, settings: BuildSettings) -> list[str]:
-    npm = _run("npm", "/root/.npm", ("ca", "npm"), settings, npm_config_cache="/root/.npm")
+    npm = _run("npm", "/root/.npm", ("ca", "npm"), settings, **NPM_VARIABLES)
     verb = "ci" if recipe.install == "lock" else "install --no-package-lock"
     install = f"{npm} {verb} {'--include=dev' if recipe.build else '--omit=dev'}"
     context = f"COPY {APP}/ ./"

@@ -12,6 +12,8 @@ from servers.process_group import LineSink
 NUMBERED = re.compile(r"#(?P<number>\d+) (?P<text>.*)")
 STEP = re.compile(r"\[(?P<stage>[^\]]*?)\s*(?P<step>\d+)/(?P<steps>\d+)\]\s+(?P<what>.*)")
 UNNAMED = re.compile(r"stage-\d+")
+# Mounts, and the variables that point a package manager at them.
+PLUMBING = re.compile(r"--mount=\S+\s+|\b(?:PIP_|SSL_|NODE_|npm_)\w+=\S+\s+")
 OUTPUT = re.compile(r"\d+\.\d+\s(?P<text>.*)")
 DONE = re.compile(r"DONE (?P<seconds>[\d.]+)s")
 # Vertex digests, and the transfers and layers of which only the outcome matters.
@@ -94,8 +96,4 @@ class Progress:
 def _heading(step: re.Match[str]) -> str:
     named = step["stage"] and not UNNAMED.fullmatch(step["stage"])
     stage = f" of {step['stage']}" if named else ""
-    return f"Step {step['step']}/{step['steps']}{stage}: {_without_mounts(step['what'])}"
-
-
-def _without_mounts(what: str) -> str:
-    return re.sub(r"--mount=\S+\s+", "", what)
+    return f"Step {step['step']}/{step['steps']}{stage}: {PLUMBING.sub('', step['what'])}"

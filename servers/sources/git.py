@@ -28,7 +28,7 @@ SHOWN = re.compile(r"(Receiving objects|Resolving deltas): 100%|^Submodule path"
 
 # A credential helper as a line of shell: git asks it only when a server of that origin wants a login, and the
 # token stays in the environment of git and of the helper.
-HELPER = '!f() { echo "username=$MCPHOST_GIT_USER"; echo "password=$MCPHOST_GIT_TOKEN"; }; f'
+HELPER = '!f() { printf \'username=%s\\npassword=%s\\n\' "$MCPHOST_GIT_USER" "$MCPHOST_GIT_TOKEN"; }; f'
 CONFIG = {
     "core.hooksPath": os.devnull,
     "core.fsmonitor": "false",
@@ -74,6 +74,8 @@ class GitSource:
             )
         if BAD_REF.search(self.ref):
             raise SourceError(f"“{self.ref}” is not the name of a branch, tag or commit.")
+        if re.search(r"[\x00-\x20\x7f]", self.token):
+            raise SourceError("The token holds a space or a control character.", hint="Copy it again.")
         if self.subdirectory and not _is_plain(self.subdirectory):
             raise SourceError(f"The subdirectory “{self.subdirectory}” does not lie inside the repository.")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from servers.builder.base import BuildSettings
-from servers.builder.dockerfile import entry_script, render, render_wrapper
+from servers.builder.dockerfile import PIP_INSTALL, entry_script, render, render_wrapper
 from servers.sources.base import Recipe
 
 PLAIN = BuildSettings(python_image="base/python:1", node_image="base/node:1")
@@ -22,8 +22,7 @@ def test_python_with_requirements_behind_the_bridge() -> None:
         "RUN python3 -m venv /opt/venv",
         'COPY ["app/requirements.txt", "./requirements.txt"]',
         'COPY ["app/more/base.txt", "./more/base.txt"]',
-        "RUN --mount=type=cache,target=/root/.cache/pip"
-        " pip install --disable-pip-version-check -r requirements.txt",
+        f"RUN --mount=type=cache,target=/root/.cache/pip {PIP_INSTALL} -r requirements.txt",
         "COPY app/ ./",
         "ENV HOME=/tmp",
         "USER 10001:10001",
@@ -48,7 +47,7 @@ def test_a_project_installs_its_dependencies_before_itself() -> None:
 
     lines = render(recipe, transport="streamable-http", settings=PLAIN).splitlines()
 
-    pip = "RUN --mount=type=cache,target=/root/.cache/pip pip install --disable-pip-version-check"
+    pip = f"RUN --mount=type=cache,target=/root/.cache/pip {PIP_INSTALL}"
     assert [line for line in lines if line.startswith(("COPY", "RUN --"))] == [
         "COPY dependencies.txt /opt/mcphost/",
         f"{pip} -r /opt/mcphost/dependencies.txt",
@@ -115,7 +114,8 @@ def test_secrets_are_mounted_where_they_are_needed_and_nowhere_kept() -> None:
     )
     assert (
         f"--mount=type=secret,id=ca,target={ca} --mount=type=secret,id=npm,target=/run/secrets/npmrc "
-        f"npm_config_cache=/root/.npm SSL_CERT_FILE={ca} NODE_EXTRA_CA_CERTS={ca} npm_config_cafile={ca} "
+        "npm_config_cache=/root/.npm npm_config_fund=false npm_config_update_notifier=false "
+        f"SSL_CERT_FILE={ca} NODE_EXTRA_CA_CERTS={ca} npm_config_cafile={ca} "
         "npm_config_globalconfig=/run/secrets/npmrc npm ci" in node
     )
     for text in (python, node):

@@ -20,7 +20,7 @@ CLASSIC = """\
 #4 sha256:7f1e0d0a5c4b3a29181716151413121110090807060504030201aabbccddeeff
 #4 CACHED
 
-#6 [2/3] RUN --mount=type=cache,target=/x echo hello; sleep 1
+#6 [2/3] RUN --mount=type=cache,target=/x PIP_CERT=/x echo hello; sleep 1
 #6 sha256:7f1e0d0a5c4b3a29181716151413121110090807060504030201aabbccddeeff
 #6 0.312 hello
 #6 DONE 1.4s

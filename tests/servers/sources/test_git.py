@@ -14,7 +14,7 @@ from servers.sources.base import BuildContext
 from servers.sources.git import GitSource
 from tests.servers.sources.git_server import GitServer, Repository, serving
 
-TOKEN = "ghp_verysecret0123456789"
+TOKEN = r"ghp_very\secret\0123456789"
 
 
 @pytest.fixture
@@ -192,6 +192,24 @@ def test_a_private_repository_with_its_token(
 
     assert context.summary == "First"
     assert forge.authorizations[-1] == f"x-access-token:{TOKEN}"
+
+
+def test_private_submodules_of_the_same_host(
+    forge: GitServer, repository: Repository, tmp_path: Path
+) -> None:
+    Repository(tmp_path / "forge" / "library").commit("Library", lib__py="x = 1\n")
+    repository.git("-c", "protocol.file.allow=always", "submodule", "add", "--quiet", "../library", "library")
+    repository.commit("Use the library")
+    forge.password = TOKEN
+
+    context = fetch(forge, tmp_path / "into", token=TOKEN)
+
+    assert (context.path / "library/lib.py").is_file()
+
+
+def test_a_token_with_a_line_break(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="a control character"):
+        GitSource("https://host/x", token="a\nhost=other").check()
 
 
 def test_a_user_may_come_with_the_token(forge: GitServer, repository: Repository, tmp_path: Path) -> None:
