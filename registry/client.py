@@ -191,7 +191,7 @@ class RegistryClient:
     def accepts(self, credential: Credential, ref: Reference) -> None:
         """Asks the registry whether `credential` may push to `ref`; raises what it answers if not."""
         challenge, doing = self._known_challenge(), f"Asking {self.host}"
-        authorization = self._authorization(challenge, credential, merge_scopes(ref.scopes))
+        authorization = self._authorization(challenge, credential, merge_scopes(ref.scopes), fresh=True)
         # A token server has judged by now; a password or a ready-made token is the registry's to judge.
         if challenge is not None and (challenge.scheme == "basic" or credential.registry_token):
             answer = self._transport.send("GET", self.url("/v2/"), doing=doing, authorization=authorization)
@@ -307,6 +307,7 @@ class RegistryClient:
         credential: Credential,
         scopes: tuple[str, ...],
         rejected: str = "",
+        fresh: bool = False,
     ) -> str:
         """The Authorization header for a request, "" where none is asked for or none can be given."""
         if challenge is None:
@@ -316,8 +317,15 @@ class RegistryClient:
         if credential.registry_token:
             return f"Bearer {credential.registry_token}"
         check_realm(challenge.realm, self.host, plain=self._plain)
-        stale = rejected.removeprefix("Bearer ")
-        return "Bearer " + self._tokens.get(challenge, credential, scopes, self._fetch, rejected=stale)
+        token = self._tokens.get(
+            challenge,
+            credential,
+            scopes,
+            self._fetch,
+            rejected=rejected.removeprefix("Bearer "),
+            fresh=fresh,
+        )
+        return f"Bearer {token}"
 
     def _fetch(
         self,

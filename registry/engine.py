@@ -56,8 +56,11 @@ class Engine:
 
     @contextlib.contextmanager
     def push(self, target: Reference, auth: dict[str, str], silence: float) -> Iterator[PushStream]:
-        """Starts a push; leaving the context ends it, wherever it is. `silence`: seconds between messages."""
-        self._api.timeout = math.ceil(silence)
+        """Starts a push; leaving the context ends it, wherever it is.
+
+        A caller that waits for `silence` seconds without a message at most is the first to give up.
+        """
+        self._api.timeout = math.ceil(silence) + CALL_TIMEOUT
         stream = PushStream(self._api, target, auth)
         try:
             yield stream

@@ -135,14 +135,20 @@ class _Push:
                     if message is not None:
                         log.take(message)
                     if log.unchanged_for > self.policy.stall:
-                        raise RegistryError(
-                            f"The push made no progress for {self.policy.stall:g} s.",
-                            kind="push",
-                            permanent=False,
-                        )
+                        raise self._stalled()
         finally:
             engine.close()
         return log.digest
+
+    def _stalled(self) -> RegistryError:
+        """Why nothing moves: an engine (containerd store, 26.1) may keep a rejected credential to itself."""
+        try:
+            self.deadline.hold(lambda: self.client.accepts(self.credential, self.target))
+        except RegistryError as fault:
+            if fault.auth_expired:
+                return fault
+        text = f"The push made no progress for {self.policy.stall:g} s."
+        return RegistryError(text, kind="push", permanent=False)
 
     def _confirm(self, digest: str) -> Pushed:
         """The engine's word is checked: what the registry holds under the tag is what was pushed."""

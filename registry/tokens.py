@@ -73,14 +73,15 @@ class TokenCache:
         fetch: Fetch,
         *,
         rejected: str = "",
+        fresh: bool = False,
     ) -> str:
-        """A token for `scopes`, never the `rejected` one. Raises `RegistryError`."""
+        """A token for `scopes`, never the `rejected` one, a new one if `fresh`. Raises `RegistryError`."""
         key = (challenge.realm, challenge.service, credential, credential.generation, scopes)
         with self._lock:
             lock = self._locks.setdefault(key, threading.Lock())
         with lock:
             known = self._tokens.get(key)
-            if known is not None and known.fresh and known.value != rejected:
+            if known is not None and known.fresh and known.value != rejected and not fresh:
                 return known.value
             token = self._fetch(key, challenge, credential, scopes, fetch)
             with self._lock:
