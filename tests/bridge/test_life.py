@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import aiohttp
@@ -88,10 +89,10 @@ async def test_what_a_server_left_running_ends_with_it(
 async def test_a_server_that_ignores_everything_is_killed(start: Start, http: aiohttp.ClientSession) -> None:
     stubborn = ["sh", "-c", "trap '' TERM; python3 -c \"$SERVER\"; while :; do sleep 0.1; done"]
     bridge = start(command=stubborn, env={**os.environ, "SERVER": _ANSWERS_ONCE})
-    client = await LegacyClient(http, bridge.url).open()
+    await LegacyClient(http, bridge.url).open()
     pids = [server.pid for server in bridge.servers()]
-    await client.close()
-    await until(lambda: not any(map(alive, pids)))
+    assert bridge.stop() == 0
+    assert not any(map(alive, pids))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -120,6 +121,15 @@ async def test_servers_do_not_outlive_a_killed_bridge(start: Start, http: aiohtt
     pid = int(await (await LegacyClient(http, bridge.url).open()).result("pid"))
     bridge.process.kill()
     await until(lambda: not running(pid))
+
+
+async def test_linux_ends_even_servers_that_ignore_the_end_of_stdin(http: aiohttp.ClientSession) -> None:
+    deaf = [*LEGACY[:1], "-c", _ANSWERS_ONCE + "import time\nwhile True: time.sleep(1)\n"]
+    bridge = Bridge([sys.executable, str(SOURCE)], [], deaf)
+    await LegacyClient(http, bridge.url).open()
+    pids = [server.pid for server in bridge.servers()]
+    bridge.process.kill()
+    await until(lambda: not any(map(running, pids)))
 
 
 def running(pid: int) -> bool:
