@@ -19,9 +19,9 @@ help:
 run: $(VENV)/.installed
 	@exec $(PY) manage.py up
 
-demo: $(VENV)/.installed
+demo: $(VENV)/.installed-dev
 	@$(PY) -m deploy.bench prepare-demo
-	@$(PY) -m deploy.bench demo -- $(PY) manage.py demo
+	@$(PY) -m deploy.bench demo -- $(PY) -m deploy.bench.show
 
 test: $(VENV)/.installed-dev
 	@$(PY) -m deploy.bench prepare

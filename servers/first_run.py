@@ -45,22 +45,25 @@ def example() -> Example | None:
     if Server.objects.exists():
         return None
     owner = User.objects.filter(is_superuser=True).earliest("pk")
-    server = services.create_server(
-        by=owner,
-        fields={
-            "name": "Hello",
-            "slug": "hello",
-            "source_kind": SourceKind.UPLOAD,
-            "source": {},
-            "transport": Transport.STDIO,
-            "runtime": RuntimeChoice.PROCESS,
-        },
-    )
-    with uploads.received([_packed()], "hello.tar.gz") as archive:
-        server = uploads.attach(server=server, archive=archive)
+    server = hello(owner, RuntimeChoice.PROCESS)
     services.deploy(server=server, by=owner, trigger=Trigger.COMMAND)
     _, token = services.issue_token(owner=owner, name="first start", server=server)
     return Example(server, token)
+
+
+def hello(owner: User, runtime: str) -> Server:
+    """The bundled server, not deployed yet."""
+    fields = {
+        "name": "Hello",
+        "slug": "hello",
+        "source_kind": SourceKind.UPLOAD,
+        "source": {},
+        "transport": Transport.STDIO,
+        "runtime": runtime,
+    }
+    server = services.create_server(by=owner, fields=fields)
+    with uploads.received([_packed()], "hello.tar.gz") as archive:
+        return uploads.attach(server=server, archive=archive)
 
 
 def _packed() -> bytes:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from pathlib import Path
 
 import docker
+from cryptography.fernet import Fernet
 from docker.errors import DockerException
 from requests.exceptions import RequestException
 
@@ -36,7 +38,14 @@ def provide(workspace: Workspace) -> dict[str, str]:
     return {
         "DOCKER_HOST": _engine_of_machine() or _private_engine(workspace),
         "REGISTRY": f"{store.host}/demo",
-        "REGISTRY_INSECURE": "true",
+        "CONTAINER_RUNTIME": "docker",
+        "DATA_DIR": str(workspace.path / "platform"),
+        "DATABASE_URL": "",
+        "BROKER_URL": "",
+        "ENV_FILE": os.devnull,
+        "SECRET_KEY": secrets.token_urlsafe(50),
+        "SECRET_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+        "LOG_LEVEL": "error",
         "REGISTRY_ARCH_TARGETS": "linux/amd64,linux/arm64",
         "BASE_IMAGE_PYTHON": images["python"],
         "BASE_IMAGE_NODE": images["node"],

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from typing import Any
@@ -31,7 +32,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         parts = frozenset(options["only"] or PARTS)
-        settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
+        settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
         self._migrate()
         self._greet()
         behind = background.Background(worker="worker" in parts, reconciler="reconciler" in parts)
@@ -95,7 +96,8 @@ class Command(BaseCommand):
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
         server = uvicorn.Server(config)
-        server.run()
+        with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again when it is done
+            server.run()
         if not server.started:
             raise CommandError(
                 f"Cannot listen on {settings.BIND_ADDRESS}:{settings.BIND_PORT}: is it taken? Set BIND_PORT."
