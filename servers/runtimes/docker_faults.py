@@ -73,14 +73,23 @@ def translated() -> Iterator[None]:
     except APIError as error:
         raise from_text(str(error.explanation or error), server_error=error.is_server_error()) from error
     except (requests.RequestException, urllib3.exceptions.HTTPError, DockerException, OSError) as error:
-        raise gone() from error
+        raise _gone(str(error)) from error
 
 
-def gone() -> RuntimeFault:
+def _gone(text: str) -> RuntimeFault:
+    details = {"engine": _brief(text)}
+    if "permission denied" in text.lower():
+        return RuntimeFault(
+            "The platform may not use the Docker Engine's socket.",
+            hint="Add the platform's user to the socket's group, most often `docker`.",
+            permanent=False,
+            details=details,
+        )
     return RuntimeFault(
         "The Docker Engine does not answer.",
-        hint="Start it, and check that the platform may use its socket.",
+        hint="Start it, and check the URL of its socket.",
         permanent=False,
+        details=details,
     )
 
 

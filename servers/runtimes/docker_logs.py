@@ -58,7 +58,8 @@ def after(cursor: Cursor, chunks: Iterator[bytes]) -> tuple[list[OutputLine], Cu
     """The lines in an answer to `since` that come after `cursor`, some MAX_BYTES, and the next cursor."""
     entries = list(_bounded(_entries(chunks), cursor.count))
     times = [entry.time for entry in entries]
-    return [entry.line for entry in entries[cursor.count :]], cursor.advanced(times)
+    new = sorted(entries[cursor.count :], key=lambda entry: entry.time)
+    return [entry.line for entry in new], cursor.advanced(times)
 
 
 def _bounded(entries: Iterator[_Entry], known: int) -> Iterator[_Entry]:

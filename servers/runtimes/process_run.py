@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -107,15 +108,20 @@ def strays(root: str) -> list[Stray]:
 
 def _stray(mark: Mark, process: psutil.Process) -> Stray | None:
     try:
-        state: Mapping[str, object] = json.loads(process.environ()[STATE_VARIABLE])
-        run = Run(**state["data"]).led_by(process)  # type: ignore[arg-type]
+        state = json.loads(process.environ()[STATE_VARIABLE])
+        run = _run(state["data"]).led_by(process)
     except (psutil.Error, KeyError, ValueError, TypeError):
         return None
     return Stray(mark.server_id, mark.deployment_id, run.handle(str(state["endpoint"])))
 
 
 def of(handle: Handle) -> Run:
-    return Run(**handle.data)
+    return _run(handle.data)
+
+
+def _run(data: Mapping[str, Any]) -> Run:
+    """Of the fields that are known: another version of the platform may have saved more."""
+    return Run(**{each.name: data[each.name] for each in fields(Run) if each.name in data})
 
 
 def planned(port: int, directory: Path, token: str, limits: Limits) -> Run:

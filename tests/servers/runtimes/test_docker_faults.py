@@ -63,6 +63,12 @@ def test_an_engine_that_is_away_is_no_permanent_fault(error: Exception) -> None:
     assert caught.value.permanent is False
 
 
+def test_a_socket_that_may_not_be_used_is_told_apart() -> None:
+    with pytest.raises(RuntimeFault, match="may not use") as caught, translated():
+        raise requests.ConnectionError("('Connection aborted.', PermissionError(13, 'Permission denied'))")
+    assert "group" in caught.value.hint
+
+
 def test_a_refusal_keeps_the_engines_words() -> None:
     with pytest.raises(RuntimeFault, match="odd thing"), translated():
         raise APIError("400", explanation="odd thing")

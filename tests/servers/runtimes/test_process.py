@@ -284,6 +284,14 @@ os.kill(os.getpid(), 9)
     assert "not known" in status.reason
 
 
+def test_a_handle_of_another_version_is_understood(runtime: ProcessRuntime, directory: Path) -> None:
+    handle = start(runtime, directory)
+    newer = Handle(handle.runtime, handle.endpoint, {**handle.data, "cgroup": "/x"})
+    older = Handle(handle.runtime, handle.endpoint, {k: v for k, v in handle.data.items() if k != "pids"})
+    assert runtime.poll(newer).alive
+    assert runtime.poll(older).alive
+
+
 def test_another_platforms_runs_are_not_strays(
     runtime: ProcessRuntime, directory: Path, tmp_path: Path
 ) -> None:
@@ -369,10 +377,15 @@ def test_a_port_that_somebody_else_took_is_given_up_for_another(
     beaten = """
 import os, socket, subprocess, sys, time
 port = int(os.environ["PORT"])
+thief = f'''
+import os, socket, time
+if os.fork(): os._exit(0)
+open("thief", "w").write(str(os.getpid()))
+listener = socket.create_server(("127.0.0.1", {port}))
+time.sleep(600)
+'''
 if not os.path.exists("thief"):
-    code = f"import socket, time; s = socket.create_server(('127.0.0.1', {port})); time.sleep(600)"
-    thief = subprocess.Popen([sys.executable, "-c", code], env={}, start_new_session=True)
-    open("thief", "w").write(str(thief.pid))
+    subprocess.run([sys.executable, "-c", thief], env={}, start_new_session=True)  # an orphan: nobody's child
     while socket.socket().connect_ex(("127.0.0.1", port)): time.sleep(0.01)
     sys.exit("address already in use")
 """
