@@ -31,7 +31,7 @@ class Outcome(StrEnum):
 @dataclass
 class Call:
     """One exchange. It counts as a call (`counts`) when it carries a JSON-RPC request.
-    `deployment_id` 0: it reached none."""
+    `deployment_id` 0: it reached none. Until its end is seen it counts as cancelled: a process may stop."""
 
     server_id: int
     token_id: int
@@ -44,7 +44,7 @@ class Call:
     version: str = ""
     client: str = ""
     status: int = 0
-    outcome: Outcome = Outcome.OK
+    outcome: Outcome = Outcome.CANCELLED
     bytes_in: int = 0
     bytes_out: int = 0
     at: datetime = field(default_factory=timezone.now)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from asgiref.sync import sync_to_async
@@ -18,6 +19,7 @@ V = TypeVar("V")
 log = logging.getLogger(__name__)
 THREADS = 2
 RETRY_AFTER = 5
+PATIENCE = 5.0
 
 
 class DatabaseThreads:
@@ -30,11 +32,8 @@ class DatabaseThreads:
         return sync_to_async(_with_fresh_connection(query), thread_sensitive=False, executor=self._pool)
 
     def close(self) -> None:
-        """Blocks until the last query is over; every thread closes the connections that are its own."""
-        together = threading.Barrier(THREADS)
-        for _ in range(THREADS):
-            self._pool.submit(_close_after, together)
-        self._pool.shutdown()
+        """Blocks until the last query is over."""
+        close_pool(self._pool, THREADS)
 
 
 def _with_fresh_connection(query: Callable[[K], V]) -> Callable[[K], V]:
@@ -53,6 +52,16 @@ def _with_fresh_connection(query: Callable[[K], V]) -> Callable[[K], V]:
     return asked
 
 
+def close_pool(pool: ThreadPoolExecutor, threads: int) -> None:
+    """Ends a pool of that many threads, and the database connections that are each thread's own."""
+    together = threading.Barrier(threads)
+    closing = [pool.submit(_close_after, together) for _ in range(threads)]
+    wait(closing, timeout=PATIENCE)
+    pool.shutdown(wait=False, cancel_futures=True)
+
+
 def _close_after(together: threading.Barrier) -> None:
-    together.wait()
+    """Holds its thread until every other is here, so that none is left out; not for ever, if one is stuck."""
+    with contextlib.suppress(threading.BrokenBarrierError):
+        together.wait(PATIENCE)
     connections.close_all()

@@ -61,7 +61,7 @@ class Exchange:
         except Refusal as refusal:
             await self._refuse(refusal, Outcome.HTTP_ERROR)
         except CallerLeft:
-            call.outcome = Outcome.CANCELLED
+            pass
         except TimeoutError:
             await self._give_up(name)
         finally:

@@ -10,7 +10,7 @@ from servers.models.server import DesiredState
 from servers.states import ServerStatus
 
 SOON, LATER = 2, 30  # seconds after which a client is told to try again
-ON_ITS_WAY = states.DEPLOYING | {ServerStatus.PENDING}
+ON_ITS_WAY = states.DEPLOYING | {ServerStatus.PENDING, ServerStatus.DEGRADED}
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class Route:
         """What the caller is told while nothing serves."""
         if not self.wanted:
             return f"{self.name} is stopped. Start it, then call again."
+        if self.status == ServerStatus.DEGRADED:
+            return f"{self.name} has stopped by itself and is being restarted. Try again shortly."
         if self.status in ON_ITS_WAY:
             return f"{self.name} is starting ({states.look(self.status).label.lower()}). Try again shortly."
         if self.status == ServerStatus.ERROR:

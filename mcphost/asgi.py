@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from importlib import import_module
@@ -16,6 +17,7 @@ from a2wsgi.wsgi import WSGIMiddleware
 from django.conf import settings
 
 from gateway.app import Gateway
+from gateway.database import close_pool
 from gateway.types import ASGIApp, Message, Receive, Scope, Send
 
 WEB, GATEWAY = "web", "gateway"
@@ -31,11 +33,7 @@ class Dispatcher:
 
     def __init__(self, parts: frozenset[str]) -> None:
         self._gateway = Gateway() if GATEWAY in parts else None
-        self._web = (
-            cast("ASGIApp", WSGIMiddleware(cast("Any", django), workers=WEB_THREADS))
-            if WEB in parts
-            else None
-        )
+        self._web = WSGIMiddleware(cast("Any", django), workers=WEB_THREADS) if WEB in parts else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -54,7 +52,7 @@ class Dispatcher:
         elif _STREAM.match(path):
             await _live_feeds()(scope, receive, send)
         else:
-            await self._web(scope, whole_bodies_only(receive), send)
+            await cast("ASGIApp", self._web)(scope, whole_bodies_only(receive), send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -62,9 +60,14 @@ class Dispatcher:
             await self._gateway.start()
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        await self._stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _stop(self) -> None:
         if self._gateway:
             await self._gateway.stop()
-        await send({"type": "lifespan.shutdown.complete"})
+        if self._web:
+            await asyncio.to_thread(close_pool, self._web.executor, WEB_THREADS)
 
 
 def make_application(parts: frozenset[str] = ALL) -> ASGIApp:

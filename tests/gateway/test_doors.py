@@ -151,6 +151,7 @@ async def test_other_methods_and_deeper_paths_are_refused(gateway: Running) -> N
     [
         ({"status": ServerStatus.BUILDING}, "is starting (building)", "2"),
         ({"status": ServerStatus.STOPPED, "desired_state": DesiredState.STOPPED}, "is stopped", "30"),
+        ({"status": ServerStatus.DEGRADED}, "is being restarted", "2"),
         ({"status": ServerStatus.ERROR}, "last deployment failed", "30"),
     ],
 )
