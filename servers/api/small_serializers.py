@@ -14,6 +14,7 @@ from servers.models.log import LogStream
 
 Shape = serializers.Serializer[Any]
 MOST_DETAILS = 16 * 1024
+LONGEST_PLATFORM = 32
 
 
 class LogLineShape(Shape):
@@ -64,8 +65,11 @@ class CustomMetric(Shape):
             raise serializers.ValidationError("Must be a JSON object.") from None
         if size > MOST_DETAILS:
             raise serializers.ValidationError(f"At most {MOST_DETAILS} bytes of JSON; this has {size}.")
-        if "\\u0000" in orjson.dumps(details).decode():
+        if b"\\u0000" in orjson.dumps(details):
             raise serializers.ValidationError("Must not hold NUL characters.")
+        platform = details.get("platform", "")
+        if not isinstance(platform, str) or len(platform) > LONGEST_PLATFORM:
+            raise serializers.ValidationError("platform must be text such as linux/arm64.")
         return details
 
 

@@ -6,12 +6,12 @@ from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import generics, viewsets
 from rest_framework.decorators import action
-from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from servers import services
 from servers.api.pagination import NewestFirst
+from servers.api.parsers import JSONParser
 from servers.api.serializers import DeploymentDetail, DeploymentSerializer
 from servers.api.views.access import deployment_accepted, deployments_of, server_of
 from servers.models import Deployment

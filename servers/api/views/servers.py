@@ -9,13 +9,14 @@ from django.http import HttpRequest
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import viewsets
 from rest_framework.decorators import action
-from rest_framework.parsers import JSONParser, MultiPartParser
+from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from servers import intake, services, uploads
 from servers.api import examples, multipart
 from servers.api.pagination import NewestFirst
+from servers.api.parsers import JSONParser
 from servers.api.serializers import DeploymentSerializer, NewServer, Redeploy, RollBack, ServerSerializer
 from servers.api.views.access import deployment_accepted, server_accepted, server_of, servers_of, user_of
 from servers.errors import Conflict, Invalid

@@ -103,6 +103,8 @@ def test_what_is_wrong_with_a_request(api: Api, owner: User, server: Server) -> 
     problem(client.generic("POST", "/api/servers/", "a", content_type="text/csv"), 415)
     problem(client.generic("POST", "/api/servers/", "[1]", content_type="application/json"), 400)
     problem(client.generic("POST", "/api/servers/", b"\xff", content_type="application/json"), 400)
+    surrogate = b'{"name": "\\ud800"}'
+    problem(client.generic("POST", "/api/servers/", surrogate, content_type="application/json"), 400)
     problem(client.get(one, HTTP_ACCEPT="image/png"), 406)
     problem(client.get("/api/servers/999999/"), 404)
     problem(client.get("/api/servers/99999999999999999999/"), 404)
@@ -129,7 +131,9 @@ def test_an_error_of_ours_is_logged_and_shown_with_a_reference(
     body = problem(api(owner).post(f"/api/servers/{server.pk}/stop/"), 500)
     assert body["reference"] in body["detail"]
     assert "hunter2" not in str(body)
-    logged = next(record for record in caplog.records if getattr(record, "reference", "") == body["reference"])
+    logged = next(
+        record for record in caplog.records if getattr(record, "reference", "") == body["reference"]
+    )
     assert logged.exc_info
 
 

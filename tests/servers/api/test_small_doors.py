@@ -56,7 +56,14 @@ def test_logs_by_range(client: APIClient, logged: Server) -> None:
     assert texts(client, logged, "?stream=stderr") == list("6789")
     assert texts(client, logged, f"?deployment={logged.deployments.get().pk}&tail=2") == list("45")
     assert texts(client, logged, f"?after={first + 1}&before={first + 4}") == list("23")
-    for query in ("?limit=0", "?limit=x", "?stream=x", "?tail=1001", "?after=-1", "?after=99999999999999999999"):
+    for query in (
+        "?limit=0",
+        "?limit=x",
+        "?stream=x",
+        "?tail=1001",
+        "?after=-1",
+        "?after=99999999999999999999",
+    ):
         assert client.get(f"/api/servers/{logged.pk}/logs/{query}").status_code == 400
 
 

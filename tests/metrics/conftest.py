@@ -1,0 +1,4 @@
+from tests.accounts import api, outsider, owner, server, session, staff
+from tests.servers.streams.conftest import live_feed
+
+__all__ = ["api", "live_feed", "outsider", "owner", "server", "session", "staff"]
