@@ -88,6 +88,17 @@ def test_basic_is_sent_only_when_asked_for(store: Callable[..., CredentialStore]
     assert sent == [None, BASIC, BASIC]
 
 
+def test_a_wrong_password_is_sent_once(store: Callable[..., CredentialStore]) -> None:
+    """Some registries lock an account after a few."""
+    challenge = {"WWW-Authenticate": "Basic realm=x"}
+    with serving(lambda request: Response(401, b"", challenge)) as server:
+        client = RegistryClient(server.host, credentials=store(server.host))
+        for _ in range(2):
+            with pytest.raises(RegistryError):
+                client.get_manifest(_ref(server))
+        assert [request.headers.get("Authorization") for request in server.requests] == [None, BASIC, BASIC]
+
+
 def test_one_token_serves_many_requests(
     bearer: tuple[Bearer, Server], store: Callable[..., CredentialStore]
 ) -> None:
