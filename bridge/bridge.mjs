@@ -3,7 +3,6 @@
 // against both, and docs/design/bridge.md says why things are as they are.
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { once } from "node:events";
 import { lstatSync, unlinkSync } from "node:fs";
 import http from "node:http";
 import { constants } from "node:os";
@@ -18,7 +17,7 @@ const SESSION_PATIENCE_MS = 30_000; // with a client that takes nothing, while t
 const SHARED_PATIENCE_MS = 2_000;
 const [EOF_MS, CLOSE_MS, TERM_MS] = [500, 2_000, 2_000];
 const HIGH_WATER = 1 << 20;
-const [REPLAY_EVENTS, REPLAY_BYTES] = [1000, 4 << 20];
+const [REPLAY_EVENTS, REPLAY_BYTES] = [1000, 2 << 20]; // or one event
 const MAX_LINE_BYTES = 64 << 20;
 
 const VERSION_KEY = "io.modelcontextprotocol/protocolVersion";
@@ -158,7 +157,7 @@ class ReplayLog {
   add(stream, event) {
     this.entries.push({ stream, event });
     this.bytes += event.data.length;
-    while (this.bytes > REPLAY_BYTES || this.entries.length > REPLAY_EVENTS) {
+    while (this.entries.length > 1 && (this.bytes > REPLAY_BYTES || this.entries.length > REPLAY_EVENTS)) {
       this.bytes -= this.entries.shift().event.data.length;
     }
   }
@@ -270,7 +269,11 @@ class Exchange {
   constructor(request, response) {
     this.request = request;
     this.response = response;
-    response.on("close", () => this.onGone?.());
+    response.on("drain", () => this.wake?.());
+    response.on("close", () => {
+      this.wake?.();
+      this.onGone?.();
+    });
   }
 
   /** Calls `onGone` when the client leaves, at once if it left already. */
@@ -308,7 +311,7 @@ class Exchange {
 
   async write(text) {
     if (this.response.destroyed || this.response.write(text)) return;
-    await Promise.race([once(this.response, "drain"), once(this.response, "close")]);
+    await new Promise((resolve) => (this.wake = resolve));
   }
 
   sendEvent(data, id) {
@@ -349,6 +352,7 @@ class Child {
   partial = [];
   partialBytes = 0;
   isGone = false;
+  writers = []; // that wait until the server has read more
 
   constructor(command, onLine, onExit) {
     this.onLine = onLine;
@@ -359,6 +363,7 @@ class Child {
     this.process.on("error", (error) => this.couldNotStart(command[0], error));
     this.process.on("exit", (code, signal) => this.exited(code ?? -constants.signals[signal]));
     this.process.stdin.on("error", () => {}); // it left while it was written to: its exit tells
+    this.process.stdin.on("drain", () => this.wakeWriters());
     this.process.stdout.on("data", (data) => this.received(data));
     this.process.stdout.on("close", () => this.code !== undefined && this.finish());
   }
@@ -371,7 +376,11 @@ class Child {
   /** Writes one message; resolves when the server has taken enough of what waits for it. */
   async send(text) {
     if (this.code !== undefined || !this.process.stdin.writable || this.process.stdin.write(`${text}\n`)) return;
-    await Promise.race([once(this.process.stdin, "drain").catch(() => {}), this.gone]);
+    await new Promise((resolve) => this.writers.push(resolve));
+  }
+
+  wakeWriters() {
+    for (const resolve of this.writers.splice(0)) resolve();
   }
 
   /** Ends the process: stdin closed, then SIGTERM, then SIGKILL for the whole group. */
@@ -430,7 +439,7 @@ class Child {
     if (line.toString("latin1").trim() === "") return;
     const parsed = parseLine(line);
     if (parsed) this.onLine(parsed.text.trim(), parsed.message);
-    else log(`stdout of the server is not JSON-RPC: ${quote(line.toString().trim())}`);
+    else notAMessage(line.toString().trim());
   }
 
   couldNotStart(program, error) {
@@ -449,13 +458,20 @@ class Child {
 
   finish() {
     if (this.isGone) return;
-    this.emitLine();
+    if (this.partialBytes) log(`the server's last line on stdout was not finished: ${this.partialBytes} bytes`);
     this.isGone = true;
     this.process.stdout.destroy();
     this.process.stdin.destroy();
+    this.wakeWriters();
     this.resolveGone();
     this.onExit(this);
   }
+}
+
+/** Logs what a server printed, unless it might be a message: bodies are not logged. */
+function notAMessage(line) {
+  const shown = line.startsWith("{") ? `${Buffer.byteLength(line)} bytes` : quote(line);
+  log(`stdout of the server is not JSON-RPC: ${shown}`);
 }
 
 /** Pauses a server while one of its clients is behind; drops a client that stays behind. */
@@ -548,7 +564,9 @@ class Session {
     await this.child.send(oneLine(text));
     if (message.method !== "notifications/cancelled") return;
     const call = this.calls.get(params(message).requestId);
-    if (call) setTimeout(() => this.answerCancelled(call), CANCEL_MS).unref();
+    if (!call) return;
+    call.cancelled = true;
+    setTimeout(() => this.answerCancelled(call), CANCEL_MS).unref();
   }
 
   async listen(exchange, lastEventId) {
@@ -622,6 +640,7 @@ class Session {
   streamFor(message) {
     const token = params(message).progressToken;
     let calls = [...this.calls.values()];
+    if (calls.some((call) => !call.cancelled)) calls = calls.filter((call) => !call.cancelled);
     if (message.method === "notifications/progress" && isId(token)) {
       const owners = calls.filter((call) => call.token === token);
       calls = owners.length ? owners : calls;
@@ -640,6 +659,7 @@ class Session {
     this.onEnd(this);
     this.failCalls(this.child.howItEnded);
     this.standing.end();
+    this.replayLog.entries = [];
   }
 
   failCalls(why) {

@@ -158,7 +158,8 @@ class Child(asyncio.SubprocessProtocol):
     def _finish(self) -> None:
         if self.gone.is_set():
             return
-        self._emit()
+        if self._partial_bytes:
+            log(f"the server's last line on stdout was not finished: {self._partial_bytes} bytes")
         self.gone.set()
         self._transport.close()
         self._on_exit(self)
@@ -169,4 +170,6 @@ def _environment() -> Dict[str, str]:
 
 
 def not_a_message(line: bytes) -> None:
-    log(f"stdout of the server is not JSON-RPC: {quote(line)}")
+    """Logs what a server printed, unless it might be a message: bodies are not logged."""
+    shown = f"{len(line)} bytes" if line.startswith(b"{") else quote(line)
+    log(f"stdout of the server is not JSON-RPC: {shown}")

@@ -27,6 +27,7 @@ class Call:
         self.id: RequestId = message["id"]
         self.stream = stream
         self.token = jsonrpc.progress_token(message)
+        self.cancelled = False
 
 
 class Session:
@@ -128,6 +129,7 @@ class Session:
     def _expect_no_answer(self, request_id: Optional[RequestId]) -> None:
         call = self._calls.get(jsonrpc.key(request_id))
         if call:
+            call.cancelled = True
             asyncio.get_running_loop().call_later(CANCEL_SECONDS, self._answer_cancelled, call)
 
     def _answer_cancelled(self, call: Call) -> None:
@@ -169,6 +171,7 @@ class Session:
         """stdio does not say what a message belongs to: its token does, or there is but one candidate."""
         token = jsonrpc.params(message).get("progressToken")
         calls = list(self._calls.values())
+        calls = [call for call in calls if not call.cancelled] or calls
         if message["method"] == "notifications/progress" and jsonrpc.is_id(token):
             calls = [call for call in calls if call.token == token] or calls
         if len(calls) == 1 or (calls and not self._standing.client and jsonrpc.is_request(message)):
@@ -197,6 +200,7 @@ class Session:
         self._on_end(self)
         self._fail_calls(child.how_it_ended)
         self._standing.end()
+        self._log.clear()  # nobody can resume, and the garbage collector may take its time
 
     def _fail_calls(self, why: str) -> None:
         status = 200 if self.answered else 502

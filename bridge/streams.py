@@ -9,7 +9,7 @@ from typing import Deque, List, NamedTuple, Optional, Protocol, Tuple
 HIGH_WATER = 1 << 20  # bytes that may wait for a client before its server is paused
 SLOW_CLIENT = "a client that does not take what it is sent was cut off"
 REPLAY_EVENTS = 1000
-REPLAY_BYTES = 4 << 20
+REPLAY_BYTES = 2 << 20  # or one event
 
 
 class Event(NamedTuple):
@@ -58,8 +58,12 @@ class ReplayLog:
     def add(self, stream: int, event: Event) -> None:
         self._events.append((stream, event))
         self._bytes += len(event.data)
-        while self._bytes > REPLAY_BYTES or len(self._events) > REPLAY_EVENTS:
+        while len(self._events) > 1 and (self._bytes > REPLAY_BYTES or len(self._events) > REPLAY_EVENTS):
             self._bytes -= len(self._events.popleft()[1].data)
+
+    def clear(self) -> None:
+        self._events.clear()
+        self._bytes = 0
 
     def after(self, stream: int, number: int) -> List[Event]:
         return [event for owner, event in self._events if owner == stream and event.number > number]

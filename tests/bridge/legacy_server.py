@@ -67,6 +67,13 @@ def crash(request, arguments):
     os._exit(3)
 
 
+def crash_midway(request, arguments):
+    with _lock:
+        sys.stdout.write('{"jsonrpc": "2.0", "secret": "unfin')
+        sys.stdout.flush()
+        os._exit(3)
+
+
 def hang(request, arguments):
     notify("notifications/message", level="info", data="hanging")
     wait_for_cancel(request["id"])
@@ -76,7 +83,7 @@ def hang(request, arguments):
 
 def print_garbage(request, arguments):
     with _lock:
-        sys.stdout.write("this is not JSON\n\n42\n")
+        sys.stdout.write('this is not JSON\n\n42\n{"jsonrpc": "2.0", "secret": "broken"\n')
         sys.stdout.flush()
     return text("printed")
 
@@ -103,6 +110,7 @@ TOOLS = {
     "progress": progress,
     "log": log,
     "crash": crash,
+    "crash_midway": crash_midway,
     "hang": hang,
     "garbage": print_garbage,
     "flood": flood,
