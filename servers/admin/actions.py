@@ -217,7 +217,8 @@ class Cancel(Action[Deployment]):
 
     def act(self, target: Deployment, by: User, data: dict[str, Any]) -> str:
         services.cancel(deployment=target)
-        return f"{target} is being cancelled." if not target.is_final else f"{target} was cancelled."
+        words = "was cancelled" if target.is_final else "is being cancelled"
+        return f"{target.server.name} #{target.number} {words}."
 
 
 def _still_serving(server: Server) -> str:

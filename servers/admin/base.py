@@ -9,7 +9,7 @@ from unfold.admin import ModelAdmin
 from unfold.paginator import InfinitePaginator
 
 
-class HistoryAdmin(ModelAdmin):  # type: ignore[misc]  (unfold is untyped)
+class HistoryAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
     """Rows that the platform writes: seen, never added, changed or deleted by hand."""
 
     actions = None

@@ -14,7 +14,7 @@ admin.site.unregister(Group)
 
 
 @admin.register(User)
-class UserAdmin(PlainUserAdmin, ModelAdmin):  # type: ignore[misc]  (unfold is untyped)
+class UserAdmin(PlainUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]  # unfold is untyped
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -22,5 +22,5 @@ class UserAdmin(PlainUserAdmin, ModelAdmin):  # type: ignore[misc]  (unfold is u
 
 
 @admin.register(Group)
-class GroupAdmin(PlainGroupAdmin, ModelAdmin):  # type: ignore[misc]  (unfold is untyped)
+class GroupAdmin(PlainGroupAdmin, ModelAdmin):  # type: ignore[misc]  # unfold is untyped
     pass

@@ -24,7 +24,7 @@ from servers.uploads import Archive
 
 
 @admin.register(Server)
-class ServerAdmin(ModelAdmin):  # type: ignore[misc]  (unfold is untyped)
+class ServerAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
     form = ServerForm
     list_display = server_list.COLUMNS
     list_filter = server_list.FILTERS
@@ -152,6 +152,8 @@ class ServerAdmin(ModelAdmin):  # type: ignore[misc]  (unfold is untyped)
         return changed
 
     def response_add(self, request: HttpRequest, obj: Server, post_url_continue: Any = None) -> HttpResponse:
+        if obj.pk is None:  # refused when it was received; the message says why
+            return HttpResponseRedirect(reverse("admin:servers_server_add"))
         messages.success(request, f"{obj.name} was added.")
         return HttpResponseRedirect(display.server_url(obj.pk))
 

@@ -204,6 +204,8 @@ class ServerForm(forms.ModelForm):  # type: ignore[type-arg]
         file = self.cleaned_data["archive"]
         if file and file.size > settings.UPLOAD_MAX_BYTES:
             raise ValidationError(str(uploads.too_large()))
+        if file and not file.name.lower().endswith(tuple(uploads.ENDINGS)):
+            raise ValidationError(f"Choose a file that ends in {', '.join(uploads.ENDINGS)}.")
         return file
 
     def clean(self) -> dict[str, Any]:

@@ -66,7 +66,7 @@ class RevokeView(ConsoleView):
 
 
 @admin.register(Token)
-class TokenAdmin(ModelAdmin):  # type: ignore[misc]  (unfold is untyped)
+class TokenAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
     form = TokenForm
     list_display = ["label", "owner", "scope", "opens", "state", "used", "created", "buttons"]
     list_display_links = None
@@ -141,10 +141,10 @@ class TokenAdmin(ModelAdmin):  # type: ignore[misc]  (unfold is untyped)
     @admin.display(description="State")
     def state(self, token: Token) -> SafeString:
         if token.revoked_at:
-            return format_html('<span class="mh-pill" data-tone="grey">Revoked</span>')
+            return _pill("grey", "Revoked")
         if token.expires_at and token.expires_at <= timezone.now():
-            return format_html('<span class="mh-pill" data-tone="grey">Expired</span>')
-        return format_html('<span class="mh-pill" data-tone="green">Valid</span>')
+            return _pill("grey", "Expired")
+        return _pill("green", "Valid")
 
     @admin.display(description="Last used", ordering="last_used_at")
     def used(self, token: Token) -> SafeString | str:
@@ -160,3 +160,7 @@ class TokenAdmin(ModelAdmin):  # type: ignore[misc]  (unfold is untyped)
             return ""
         url = reverse("admin:servers_token_revoke", args=[token.pk])
         return format_html('<a class="mh-button mh-small" href="{}">Revoke…</a>', url)
+
+
+def _pill(tone: str, text: str) -> SafeString:
+    return format_html('<span class="mh-pill" data-tone="{}">{}</span>', tone, text)

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from threading import Event
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from servers.admin.dashboard import Notes
+from servers.models import LogLine, Server
+from servers.runtimes.base import Capability
+from tests.eventually import eventually
+from tests.servers.admin import demo
+
+
+def page(client: Client, name: str, *args: int) -> str:
+    answer = client.get(reverse(f"admin:{name}", args=args))
+    assert answer.status_code == 200
+    return answer.text
+
+
+def test_the_empty_dashboard_teaches_the_next_step(console: Client) -> None:
+    text = page(console, "index")
+    assert "Host the first server" in text
+    assert reverse("admin:servers_server_add") in text
+
+
+def test_the_dashboard_says_what_needs_a_person_and_why(console: Client, seeded: dict[str, Server]) -> None:
+    text = page(console, "index")
+    panel = text.partition('data-live="attention"')[2].partition("</section>")[0]
+    assert "unauthorized: authentication required" in panel
+    assert "#3 is still serving." in panel
+    assert reverse("admin:servers_server_change", args=[seeded["invoices"].pk]) in panel
+    assert reverse("admin:servers_server_change", args=[seeded["time"].pk]) not in panel
+
+
+@pytest.mark.parametrize("name", ["index", "servers_server_changelist"])
+def test_the_number_of_queries_does_not_grow_with_the_servers(
+    console: Client, staff: User, name: str
+) -> None:
+    def queries() -> int:
+        with CaptureQueriesContext(
+            connection,
+        ) as captured:
+            page(console, name)
+        return len(captured)
+
+    def more(count: int) -> None:
+        for number in range(count):
+            one = demo.server(staff, f"{count} {number}", status="error", error="It broke.")
+            good = demo.deployment(one, 1, "succeeded", 60, 5, endpoint="http://127.0.0.1:1/mcp")
+            Server.objects.filter(pk=one.pk).update(current_deployment=good)
+
+    more(3)
+    queries()
+    few = queries()
+    more(20)
+    assert queries() == few
+
+
+def test_no_page_waits_for_the_machine_to_be_looked_at() -> None:
+    asked, answer = Event(), Event()
+
+    def look() -> Sequence[Capability]:
+        asked.set()
+        answer.wait(30)
+        return [Capability("docker", found=True, detail="20.10")]
+
+    notes = Notes(look)
+    assert notes.current() is None
+    assert asked.wait(30)
+    assert notes.current() is None
+    answer.set()
+    known = eventually(notes.current, within=30)
+    assert [one.name for one in known] == ["docker"]
+
+
+def test_a_look_that_fails_leaves_the_page_standing() -> None:
+    def look() -> Sequence[Capability]:
+        raise OSError("no socket")
+
+    notes = Notes(look)
+    assert eventually(lambda: notes.current() == (), within=30)
+
+
+def test_a_failed_redeploy_says_what_still_serves(console: Client, seeded: dict[str, Server]) -> None:
+    text = page(console, "servers_server_change", seeded["weather"].pk)
+    assert "unauthorized: authentication required" in text
+    assert "#3 is still serving." in text
+    assert "See #4" in text
+
+
+def test_the_server_page_offers_what_makes_sense(console: Client, seeded: dict[str, Server]) -> None:
+    def offered(slug: str) -> set[str]:
+        text = page(console, "servers_server_change", seeded[slug].pk)
+        names = ("redeploy", "start", "stop", "remove")
+        return {n for n in names if reverse(f"admin:servers_server_{n}", args=[seeded[slug].pk]) in text}
+
+    assert offered("time") == {"redeploy", "stop", "remove"}
+    assert offered("archive-search") == {"redeploy", "start", "remove"}
+
+
+def test_connect_names_the_public_url(console: Client, seeded: dict[str, Server], settings: object) -> None:
+    settings.PUBLIC_URL = "https://mcp.example.org"  # type: ignore[attr-defined]
+    text = page(console, "servers_server_change", seeded["time"].pk)
+    assert "claude mcp add --transport http time https://mcp.example.org/mcp/time" in text
+
+
+def test_no_secret_is_on_any_page(console: Client, seeded: dict[str, Server]) -> None:
+    server = seeded["time"]
+    text = page(console, "servers_server_change", server.pk) + page(console, "servers_server_edit", server.pk)
+    assert "API_KEY" in text
+    assert "not shown anywhere" not in text
+    for secret in server.secrets.all():
+        assert bytes(secret.sealed).decode() not in text
+
+
+def test_the_deployment_page_shows_each_step_and_its_error(
+    console: Client, seeded: dict[str, Server]
+) -> None:
+    failed = seeded["weather"].deployments.get(number=4)
+    text = page(console, "servers_deployment_change", failed.pk)
+    steps = text.partition('data-live="steps"')[2].partition("</ol>")[0]
+    assert steps.count("<li ") == 5
+    assert steps.count("Succeeded") == 4
+    assert "unauthorized" in steps
+    assert "push_retry" in text
+
+
+def test_progress_is_shown_where_bytes_are_counted(console: Client, seeded: dict[str, Server]) -> None:
+    text = page(console, "servers_deployment_change", seeded["search"].deployments.get().pk)
+    assert '<progress max="94371840" value="31457280"' in text
+    assert "30.0" in text
+
+
+def test_the_log_of_one_step(console: Client, seeded: dict[str, Server]) -> None:
+    failed = seeded["weather"].deployments.get(number=4)
+    clone = failed.steps.get(kind="clone")
+    demo.log(failed, {0.5: ("build", "Receiving objects: 100%")}, clone)
+    url = reverse("admin:servers_deployment_change", args=[failed.pk])
+    text = console.get(url, {"step": clone.pk}).text
+    assert text.count("mh-log-line") == 1
+    assert "Receiving objects: 100%" in text
+
+
+def test_markup_in_a_log_or_an_error_stays_text(console: Client, seeded: dict[str, Server]) -> None:
+    server = seeded["time"]
+    evil = "<script>alert(1)</script>"
+    demo.log(server.deployments.get(number=2), {1: ("stderr", evil)})
+    Server.objects.filter(pk=server.pk).update(error=evil, name=evil, status="error")
+    for text in (
+        page(console, "servers_server_change", server.pk),
+        page(console, "servers_server_changelist"),
+        page(console, "servers_logline_changelist"),
+        page(console, "index"),
+    ):
+        assert evil not in text
+        assert "&lt;script&gt;" in text
+
+
+def test_log_search_asks_for_a_server_first(console: Client, seeded: dict[str, Server]) -> None:
+    url = reverse("admin:servers_logline_changelist")
+    text = console.get(url, {"q": "wheel"}, follow=True).text
+    assert "Choose a server in the filters" in text
+    text = console.get(url, {"q": '"part 7 of"', "server": seeded["weather"].pk}).text
+    assert text.count("Compiling wheel part") == 1
+
+
+@pytest.mark.parametrize("name", ["servers_logline_changelist", "metrics_usagemetric_changelist"])
+def test_large_tables_are_never_counted(console: Client, seeded: dict[str, Server], name: str) -> None:
+    with CaptureQueriesContext(connection) as captured:
+        page(console, name)
+    table = "servers_logline" if "logline" in name else "metrics_usagemetric"
+    assert not [q for q in captured if "COUNT(" in q["sql"] and table in q["sql"]]
+
+
+def test_a_page_of_a_server_that_is_gone_is_not_found(console: Client) -> None:
+    assert console.get(reverse("admin:servers_server_change", args=[4711])).status_code in (302, 404)
+    assert console.get(reverse("admin:servers_deployment_change", args=[4711])).status_code == 404
+
+
+def test_the_page_follows_from_where_its_rows_end(
+    console: Client, seeded: dict[str, Server], django_capture_on_commit_callbacks: Callable[..., object]
+) -> None:
+    from servers import events
+
+    server = seeded["time"]
+    with django_capture_on_commit_callbacks(execute=True):  # type: ignore[attr-defined]
+        events.lines_written(server.pk, LogLine.objects.filter(server=server)[:1])
+    assert f"lastEventId=server-{server.pk}-logs%3A1" in page(console, "servers_server_change", server.pk)
