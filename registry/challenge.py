@@ -64,7 +64,10 @@ def check_realm(realm: str, host: str, *, plain: bool) -> None:
     machine, so that neither a tampered answer nor a hostile registry sends a password in the clear or to a
     service of this machine.
     """
-    url = urlsplit(realm)
+    try:
+        url = urlsplit(realm)
+    except ValueError:
+        raise _refused(host, "names no usable address") from None
     own = (url.hostname or "") == hostname(host) or (is_loopback(url.netloc) and is_loopback(host))
     if url.username or not url.hostname:
         raise _refused(host, "names no usable address")

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from registry.challenge import Challenge, check_realm, merge_scopes, read_challenge
 from registry.credentials import Credential, CredentialStore
 from registry.errors import CredentialError, RegistryError, from_response
-from registry.reference import HUB_API_HOST, Reference, is_hub, is_loopback, normalise_platform
+from registry.reference import HUB_API_HOST, Reference, is_digest, is_hub, is_loopback, normalise_platform
 from registry.tokens import Answer, TokenCache
 from registry.transport import Transport
 
@@ -27,7 +27,7 @@ INDEX_TYPES = frozenset({DOCKER_LIST, OCI_INDEX})
 ACCEPT = ", ".join((OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST))
 MAX_CONFIG = 16 << 20
 _WANTS_TLS = re.compile(rb"HTTPS (server|port)")  # what Go's server and nginx answer to plain http
-MAX_TAGS = 100_000
+MAX_PAGES = 100
 PAGE = 1_000
 
 
@@ -90,9 +90,9 @@ class RegistryClient:
     def head_manifest(self, ref: Reference) -> Descriptor:
         """What the registry holds under the reference's digest or tag."""
         answer = self._manifest_request("HEAD", ref, f"Looking for {ref}", headers={"Accept": ACCEPT})
-        digest = answer.headers.get("Docker-Content-Digest", ref.digest)
+        digest = answer.headers.get("Docker-Content-Digest", "")
         length = answer.headers.get("Content-Length", "")
-        if not digest or not length.isdigit():
+        if not is_digest(digest) or not length.isdigit():
             return self.get_manifest(ref)  # the spec lets both headers be absent
         return Descriptor(digest, _media_type(answer), int(length))
 
@@ -144,16 +144,15 @@ class RegistryClient:
 
     def tags(self, ref: Reference) -> list[str]:
         """All tags of the repository, page after page."""
-        doing, tags, last = f"Listing the tags of {ref.endpoint}", list[str](), ""
-        while len(tags) < MAX_TAGS:
-            query = f"?n={PAGE}" + (f"&last={last}" if last else "")
-            path = f"/v2/{ref.repository}/tags/list{query}"
+        doing, tags = f"Listing the tags of {ref.endpoint}", list[str]()
+        path = f"/v2/{ref.repository}/tags/list?n={PAGE}"
+        for _ in range(MAX_PAGES):
             answer = self._ask("GET", path, doing=doing, scopes=self._scopes(ref.repository))
-            page = [str(tag) for tag in _json_object(answer.body, doing).get("tags") or []]
-            tags += page
-            if not page or 'rel="next"' not in answer.headers.get("Link", "") or page[-1] == last:
+            tags += [str(tag) for tag in _json_object(answer.body, doing).get("tags") or []]
+            following = _next_page(answer.headers.get("Link", ""), path)
+            if not following:
                 break
-            last = page[-1]
+            path = following
         return tags
 
     def resolve(self, ref: Reference) -> tuple[str, str, tuple[str, ...]]:
@@ -352,6 +351,15 @@ def _fail(answer: Answer, doing: str) -> NoReturn:
 
 def _manifest_path(ref: Reference) -> str:
     return f"/v2/{ref.repository}/manifests/{ref.wanted}"
+
+
+def _next_page(link: str, path: str) -> str:
+    """Path and query of the next page (RFC 8288); whatever host the link names, ours is asked."""
+    found = re.search(r'<([^>]*)>\s*;\s*rel="?next"?', link)
+    if not found:
+        return ""
+    url = urlsplit(urljoin(path, found[1]))
+    return f"{url.path}?{url.query}"
 
 
 def _media_type(answer: Answer) -> str:

@@ -89,6 +89,7 @@ _RULES = (
         r"invalid reference format",
         r"no such image",
     ),
+    _rule("remote", False, r"toomanyrequests", r"\b429\b"),  # may speak of a quota, but of one per minute
     _rule("remote", True, r"no space left", r"quota", r"insufficient storage"),
     _rule("push", True, r"x509:", r"certificate", r"server gave HTTP response to HTTPS client"),
     _rule(
@@ -116,8 +117,7 @@ _RULES = (
     _rule(
         "remote",
         False,
-        r"toomanyrequests",
-        r"\b(408|429|499|500|502|503|504|522)\b",
+        r"\b(408|499|500|502|503|504|522)\b",
         r"^(unknown|unavailable|blob upload (invalid|unknown)):",
         r"\bblob unknown",  # pushed again, the layer is sent again
     ),
@@ -169,7 +169,8 @@ def from_response(status: int, headers: Mapping[str, str], body: bytes, doing: s
 
 
 def _sort_status(status: int, codes: frozenset[str], said: str) -> tuple[ErrorKind, bool]:
-    if re.search(r"no space left|quota", said, re.IGNORECASE) or status in {413, 507}:
+    full = re.search(r"no space left|quota", said, re.IGNORECASE) and status != 429
+    if full or status in {413, 507}:
         return "remote", True
     expired = re.search(r"\bexpired\b", said, re.IGNORECASE)
     if status == 401 or "UNAUTHORIZED" in codes or (status == 403 and expired):

@@ -152,7 +152,14 @@ class _Push:
 
     def _confirm(self, digest: str) -> Pushed:
         """The engine's word is checked: what the registry holds under the tag is what was pushed."""
-        found = self.deadline.hold(lambda: self.client.head_manifest(self.target))
+        try:
+            found = self.deadline.hold(lambda: self.client.head_manifest(self.target))
+        except RegistryError as fault:
+            if not fault.not_found:
+                raise
+            raise RegistryError(
+                f"The engine pushed {self.target}, but the registry does not hold it.", permanent=False
+            ) from fault
         if digest and found.digest != digest:
             raise RegistryError(
                 f"The engine pushed {digest}, but {self.target} is {found.digest} at the registry.",

@@ -104,6 +104,10 @@ def _hub_repository(name: str) -> str:
     return name if "/" in name else f"library/{name}"
 
 
+def is_digest(text: str) -> bool:
+    return bool(_DIGEST.fullmatch(text))
+
+
 def is_hub(host: str) -> bool:
     return host in {HUB_HOST, "index.docker.io", HUB_API_HOST}
 

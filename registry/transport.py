@@ -40,6 +40,12 @@ class _Authorization(AuthBase):
         return request
 
 
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """None: asked not to follow, `requests` would still read the whole body and parse the address."""
+        return None
+
+
 class _Adapter(HTTPAdapter):
     """Trusts `ca_bundle` besides what `requests` trusts: a token server may have a public certificate."""
 
@@ -60,7 +66,7 @@ class Transport:
     """Sends requests. Thread-safe: each is independent, the connections are pooled."""
 
     def __init__(self, *, ca_bundle: Path | None, timeout: float) -> None:
-        self._session = requests.Session()
+        self._session = _Session()
         self._session.headers["User-Agent"] = USER_AGENT
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, _Adapter(ca_bundle))
@@ -148,8 +154,11 @@ def _json(response: requests.Response, body: bytes) -> Any:
 
 
 def _redirected(url: str, target: str, authorization: str, doing: str) -> tuple[str, str, None]:
-    goal = urljoin(url, target)
-    before, after = urlsplit(url), urlsplit(goal)
+    try:
+        goal = urljoin(url, target)
+        before, after = urlsplit(url), urlsplit(goal)
+    except ValueError:
+        raise RegistryError(f"{doing}: refused a redirect to no usable address.") from None
     if after.scheme not in {"http", "https"} or (before.scheme == "https" and after.scheme == "http"):
         raise RegistryError(f"{doing}: refused a redirect to {after.scheme}://{after.hostname}.")
     same = (before.scheme, before.netloc) == (after.scheme, after.netloc)

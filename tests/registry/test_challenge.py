@@ -62,6 +62,7 @@ def test_token_servers_that_may_know(realm: str, host: str, plain: bool) -> None
         ("file:///etc/passwd", "r.example", True),
         ("", "r.example", True),
         ("https:///token", "r.example", False),
+        ("https://[::1/token", "r.example", False),
     ],
 )
 def test_token_servers_that_may_not(realm: str, host: str, plain: bool) -> None:

@@ -272,7 +272,9 @@ def test_a_redirected_blob_gets_no_credential_at_the_other_host(
         assert "Authorization" not in storage.requests[0].headers
 
 
-@pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://elsewhere.example/x", "/loop"])
+@pytest.mark.parametrize(
+    "target", ["file:///etc/passwd", "ftp://elsewhere.example/x", "http://[::1/x", "/loop"]
+)
 def test_redirects_that_are_refused(store: Callable[..., CredentialStore], target: str) -> None:
     with serving(lambda request: Response(302, b"", {"Location": target})) as server:
         client = RegistryClient(server.host, credentials=store(server.host))
@@ -331,17 +333,33 @@ def test_resolve_names_the_platforms_of_an_index_without_attestations(
         assert client.resolve(_ref(server)) == (digest_of(index), OCI_INDEX, ("linux/amd64", "linux/arm64"))
 
 
-def test_tags_are_read_page_after_page(store: Callable[..., CredentialStore]) -> None:
+@pytest.mark.parametrize(
+    "link",
+    [
+        "/v2/app/tags/list?next_page=x",
+        "?next_page=x",
+        "https://elsewhere.example/v2/app/tags/list?next_page=x",
+    ],
+)
+def test_tags_are_read_page_after_page_from_the_same_host(
+    store: Callable[..., CredentialStore], link: str
+) -> None:
     def answer(request: Request) -> Response:
-        last = parse_qs(urlsplit(request.path).query).get("last", [""])[0]
-        if last:
+        if request.path == "/v2/app/tags/list?next_page=x":
             return _json({"name": "app", "tags": ["c"]})
         page = _json({"name": "app", "tags": ["a", "b"]})
-        return Response(200, page.body, {**page.headers, "Link": '</v2/app/tags/list?last=b>; rel="next"'})
+        return Response(200, page.body, {**page.headers, "Link": f'<{link}>; rel="next"'})
 
     with serving(answer) as server:
         client = RegistryClient(server.host, credentials=store(server.host))
         assert client.tags(_ref(server)) == ["a", "b", "c"]
+
+
+def test_a_list_of_tags_without_end_ends(store: Callable[..., CredentialStore]) -> None:
+    endless = {"Link": "<?last=a>; rel=next"}
+    with serving(lambda request: Response(200, b'{"tags": ["a"]}', endless)) as server:
+        client = RegistryClient(server.host, credentials=store(server.host))
+        assert len(client.tags(_ref(server))) == 100
 
 
 def test_a_loopback_registry_that_wants_tls_gets_tls(store: Callable[..., CredentialStore]) -> None:
