@@ -638,15 +638,16 @@ class Session {
 
   /** stdio does not say what a message belongs to: its token does, or there is but one candidate. */
   streamFor(message) {
-    const token = params(message).progressToken;
-    let calls = [...this.calls.values()];
-    if (calls.some((call) => !call.cancelled)) calls = calls.filter((call) => !call.cancelled);
-    if (message.method === "notifications/progress" && isId(token)) {
-      const owners = calls.filter((call) => call.token === token);
-      calls = owners.length ? owners : calls;
+    const calls = [...this.calls.values()];
+    if (message.method === "notifications/progress") {
+      const token = params(message).progressToken;
+      const owner = calls.find((call) => token !== undefined && call.token === token);
+      if (owner) return owner.stream;
     }
-    const certain = calls.length === 1 || (calls.length > 1 && !this.standing.client && isRequest(message));
-    return certain ? calls.at(-1).stream : this.standing;
+    const awaited = calls.filter((call) => call.stream.client && !call.cancelled);
+    const likely = awaited.length ? awaited : calls;
+    const certain = likely.length === 1 || (likely.length > 1 && !this.standing.client && isRequest(message));
+    return certain ? likely.at(-1).stream : this.standing;
   }
 
   closeCall(call) {

@@ -29,6 +29,10 @@ class Call:
         self.token = jsonrpc.progress_token(message)
         self.cancelled = False
 
+    @property
+    def is_awaited(self) -> bool:
+        return self.stream.client is not None and not self.cancelled
+
 
 class Session:
     def __init__(self, session_id: str, on_end: Callable[[Session], None]) -> None:
@@ -169,13 +173,15 @@ class Session:
 
     def _stream_for(self, message: Message) -> Stream:
         """stdio does not say what a message belongs to: its token does, or there is but one candidate."""
-        token = jsonrpc.params(message).get("progressToken")
         calls = list(self._calls.values())
-        calls = [call for call in calls if not call.cancelled] or calls
-        if message["method"] == "notifications/progress" and jsonrpc.is_id(token):
-            calls = [call for call in calls if call.token == token] or calls
-        if len(calls) == 1 or (calls and not self._standing.client and jsonrpc.is_request(message)):
-            return calls[-1].stream
+        if message["method"] == "notifications/progress":
+            token = jsonrpc.params(message).get("progressToken")
+            owners = [call for call in calls if call.token == token and token is not None]
+            if owners:
+                return owners[0].stream
+        likely = [call for call in calls if call.is_awaited] or calls
+        if len(likely) == 1 or (likely and not self._standing.client and jsonrpc.is_request(message)):
+            return likely[-1].stream
         return self._standing
 
     def _close_call(self, call: Call) -> None:
