@@ -20,7 +20,8 @@ _numbers = itertools.count(1)
 
 
 def person(name: str, **fields: Any) -> User:
-    return User.objects.create_user(name, password=f"{name}-password", **fields)
+    """Without a password, whose hash would take longer than most tests: log in with `session`."""
+    return User.objects.create_user(name, **fields)
 
 
 @pytest.fixture

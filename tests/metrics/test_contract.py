@@ -19,6 +19,7 @@ from tests.metrics.samples import AMD, FAILED, PUSHED, Sample, stream
 from tests.servers.streams.live import Client
 
 Api = Callable[[User], APIClient]
+pytestmark = pytest.mark.core
 SAMPLES = pytest.mark.parametrize("samples", [PUSHED, FAILED], ids=["pushed", "failed"])
 
 

@@ -13,6 +13,7 @@ from servers.models import Server
 from tests.accounts import make_deployment, make_server
 
 Api = Callable[[User], APIClient]
+pytestmark = pytest.mark.core
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 

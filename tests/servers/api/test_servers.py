@@ -12,6 +12,7 @@ from servers.states import DeploymentStatus, ServerStatus, Trigger
 from tests.accounts import make_deployment, make_server
 
 Api = Callable[[User], APIClient]
+pytestmark = pytest.mark.core
 PACKAGE = {"kind": "package", "ecosystem": "pypi", "name": "mcp-server-time"}
 
 

@@ -21,6 +21,7 @@ from servers.models import LogLine, Server, Token
 from tests.accounts import make_deployment, make_server
 
 Api = Callable[[User], APIClient]
+pytestmark = pytest.mark.core
 
 
 @pytest.fixture

@@ -6,9 +6,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from typing import Any
+from urllib.parse import urlsplit
 
-import requests
 import uvicorn
 
 from servers.streams import app
@@ -50,18 +51,28 @@ class Client:
     """Reads one stream, event after event; a read that takes too long fails."""
 
     def __init__(self, address: str, **headers: str) -> None:
-        self.response = requests.get(address, headers=headers, stream=True, timeout=20)
-        self._lines = (line.decode() for line in self.response.iter_lines(chunk_size=1))
+        parts = urlsplit(address)
+        self._connection = HTTPConnection(parts.netloc, timeout=20)
+        self._connection.request("GET", f"{parts.path}?{parts.query}", headers=headers)
+        self.response = self._connection.getresponse()
 
     def __enter__(self) -> Client:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self.response.close()
+        self._connection.close()
+
+    def lines(self) -> Iterator[str]:
+        while line := self.response.readline():
+            yield line.decode().removesuffix("\n")
 
     def __iter__(self) -> Iterator[Received]:
         fields: dict[str, list[str]] = {}
-        for line in self._lines:
+        for line in self.lines():
             if line:
                 name, _, value = line.partition(":")
                 fields.setdefault(name or "comment", []).append(value.removeprefix(" "))

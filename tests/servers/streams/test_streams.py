@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from http.client import HTTPException
 from typing import Any
 
 import orjson
@@ -19,6 +20,8 @@ from servers.models import LogLine, Server, StreamEvent, Token
 from servers.streams import access, storage
 from tests.accounts import make_deployment, make_server, token_of
 from tests.servers.streams.live import Client
+
+pytestmark = pytest.mark.core
 
 
 def headers_of(user: User) -> dict[str, str]:
@@ -167,7 +170,7 @@ def test_statuses_go_to_the_owner_and_to_staff(
         }  # fmt: skip
     assert orjson.loads(clients["outsider"].take(1, "status")[0].data)["server"] == foreign.pk
     for client in clients.values():
-        client.response.close()
+        client.close()
 
 
 def test_a_deleted_server_is_announced(live_feed: str, owner: User, server: Server) -> None:
@@ -184,7 +187,7 @@ def test_a_session_opens_a_stream(
 ) -> None:
     cookie = session(owner).cookies["mcphost_session"].value
     with Client(metrics_of(live_feed, server), Cookie=f"mcphost_session={cookie}") as client:
-        assert client.response.status_code == 200
+        assert client.response.status == 200
 
 
 def test_who_may_not_listen(live_feed: str, owner: User, outsider: User, server: Server) -> None:
@@ -220,8 +223,24 @@ def test_silence_is_filled_with_comments(
 ) -> None:
     monkeypatch.setattr("servers.streams.feed.KEEP_ALIVE_EVERY", 0.05)
     with Client(metrics_of(live_feed, server), **headers_of(owner)) as client:
-        lines = (line for line in client.response.iter_lines(chunk_size=1) if line.startswith(b":"))
-        assert next(lines) == b": keep-alive"
+        assert next(line for line in client.lines() if line.startswith(":")) == ": keep-alive"
+
+
+def test_a_client_that_takes_nothing_holds_up_nobody(
+    live_feed: str, owner: User, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("servers.streams.app.SEND_WITHIN", 0.5)
+    where = metrics_of(live_feed, server)
+    stuck = Client(where, **headers_of(owner))
+    with Client(where, **headers_of(owner)) as client:
+        client.take(1, "stream-open")
+        channel, text = access.metrics_channel(server.pk), "x" * 100_000
+        for number in range(300):
+            data = orjson.dumps({"details": {"number": number, "text": text}}).decode()
+            storage.append(channel, [("metric", data)])
+        assert numbers(client.take(300, "metric")) == list(range(300))
+    with pytest.raises((HTTPException, OSError, AssertionError)):
+        stuck.take(300, "metric")  # it was cut off; with its last id it can come back
 
 
 def test_an_announcement_that_fails_does_not_reach_the_caller(
