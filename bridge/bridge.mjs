@@ -41,6 +41,7 @@ const HTTP_STATUS = {
   [HEADER_MISMATCH]: 400, [-32021]: 400, [-32022]: 400,
 };
 
+process.stderr.on("error", () => {}); // whoever read the log is gone: no reason to stop serving
 const log = (text) => process.stderr.write(`bridge: ${text}\n`);
 const quote = (text) => text.slice(0, 500).replace(/\p{C}/gu, " ");
 

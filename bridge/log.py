@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
 QUOTE_CHARACTERS = 500
 
 
 def log(text: str) -> None:
-    print(f"bridge: {text}", file=sys.stderr, flush=True)
+    with suppress(OSError):  # whoever read the log is gone: no reason to stop serving
+        print(f"bridge: {text}", file=sys.stderr, flush=True)
 
 
 def quote(line: bytes) -> str:

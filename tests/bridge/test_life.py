@@ -95,6 +95,21 @@ async def test_a_server_that_ignores_everything_is_killed(start: Start, http: ai
     assert not any(map(alive, pids))
 
 
+async def test_serving_goes_on_when_nobody_reads_the_log(program: list[str], tmp_path: Path) -> None:
+    path = str(tmp_path / "bridge.sock")
+    argv = [*program, "--unix", path, "--", *LEGACY]
+    process = subprocess.Popen(argv, stderr=subprocess.PIPE)
+    assert process.stderr
+    process.stderr.readline()
+    process.stderr.close()
+    async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(path)) as local:
+        client = await LegacyClient(local, "http://bridge/mcp").open()
+        await client.call("garbage")
+        assert await client.result("echo", text="x") == "x"
+    process.terminate()
+    assert process.wait(DEADLINE) == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_the_end_of_the_bridge_is_the_end_of_its_servers(
     start: Start, http: aiohttp.ClientSession, number: int
