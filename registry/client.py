@@ -288,12 +288,14 @@ class RegistryClient:
 
     def _turned_to_tls(self, answer: Answer) -> bool:
         """Whether a registry that we spoke plain http to wants TLS, which it gets from now on."""
-        if not self._plain or answer.status != 400:
+        if answer.status != 400:
             return False
-        # The refusal of a HEAD has no body to tell by.
-        body = answer.body or self._transport.send("GET", self.url("/v2/"), doing=f"Asking {self.host}").body
-        self._plain = not _WANTS_TLS.search(body)
-        return not self._plain
+        body = answer.body
+        if self._plain and not body:  # the refusal of a HEAD has none to tell by
+            body = self._transport.send("GET", self.url("/v2/"), doing=f"Asking {self.host}").body
+        turned = bool(_WANTS_TLS.search(body))
+        self._plain = self._plain and not turned
+        return turned
 
     def _learn(self, answer: Answer) -> Challenge | None:
         if answer.status == 401:

@@ -42,11 +42,11 @@ def push_image(
 ) -> Pushed:
     """Tags the engine's `image` as `target` and pushes it; returns what the registry confirmed to hold.
 
-    Reports the contract's events from `tag_started` to `push_succeeded` or `push_failed`. Transient errors
-    are retried within the policy. A rejected credential is refreshed: once free of charge, then each time
-    at the cost of an attempt. Raises `RegistryError`, or what `control.check` raises, both after
-    `push_failed` was reported. `progress` is called with bytes sent and bytes known of, over all layers.
-    All callbacks are called in the caller's thread.
+    Reports the contract's events from `tag_started` to `push_succeeded` or `push_failed`; `attempt` of a
+    `push_retry` is the one that failed. Transient errors are retried within the policy. A rejected credential
+    is refreshed: once free of charge, then each time at the cost of an attempt. Raises `RegistryError`, or
+    what `control.check` raises, both after `push_failed` was reported. `progress` is called with bytes sent
+    and bytes known of, over all layers. All callbacks are called in the caller's thread.
     """
     deadline = Deadline(policy, control)
     push = _Push(engine_url, image, target, platform, client, policy, report, line, deadline, progress)
@@ -207,9 +207,11 @@ class _Push:
         self._emit("auth_refresh_started")
         try:
             self.deadline.hold(lambda: self.client.renew(self.credential, self.target))
-        except RegistryError as failure:
-            self._emit("auth_refresh_failed", error=failure.message, duration_ms=watch.ms())
-            raise failed_refresh(fault, failure) from failure
+        except Exception as failure:
+            self._emit("auth_refresh_failed", error=redact(str(failure)), duration_ms=watch.ms())
+            if isinstance(failure, RegistryError):
+                raise failed_refresh(fault, failure) from failure
+            raise
         self._emit("auth_refresh_succeeded", duration_ms=watch.ms())
         self.line("Registry credentials refreshed; retrying push")
 

@@ -421,6 +421,31 @@ def test_a_push_can_be_cancelled_at_any_moment(
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("push ")]
 
 
+class _Blocks:
+    def __init__(self) -> None:
+        self.entered, self.leave = threading.Event(), threading.Event()
+
+    def refresh(self, host: str) -> None:
+        self.entered.set()
+        self.leave.wait(30)
+
+
+def test_a_refresh_can_be_cancelled(
+    registry_basic: Registry, make_push: MakePush, make_image: MakeImage
+) -> None:
+    blocks, switch = _Blocks(), _Switch()
+    push = make_push(registry_basic.host, "ci", "old", refresher=blocks)
+    with ThreadPoolExecutor(1) as pool:
+        pushing = pool.submit(push, make_image(), control=switch)
+        blocks.entered.wait(30)
+        switch.off.set()
+        with pytest.raises(_Cancelled):
+            pushing.result(timeout=5)
+    blocks.leave.set()
+    assert push.types()[3:] == ["auth_refresh_started", "auth_refresh_failed", "push_failed"]
+    assert push.last()["error_kind"] == "cancelled"
+
+
 def test_an_image_that_is_not_there(plain: Push) -> None:
     with pytest.raises(RegistryError, match="No such image"):
         plain("mcphost.local/absent:1")
