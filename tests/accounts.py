@@ -20,24 +20,25 @@ _numbers = itertools.count(1)
 
 
 def person(name: str, **fields: Any) -> User:
-    """Without a password, whose hash would take longer than most tests: log in with `session`."""
-    return User.objects.create_user(name, **fields)
+    """Somebody with a password, for tests that log in through the form."""
+    return User.objects.create_user(name, password=f"{name}-password", **fields)
 
 
 @pytest.fixture
 def owner(db: None) -> User:
-    return person("owner")
+    """Like the others here without a password, whose hash would take longer than most tests."""
+    return User.objects.create_user("owner")
 
 
 @pytest.fixture
 def outsider(db: None) -> User:
     """May log in, owns nothing of the owner's, is no staff."""
-    return person("outsider")
+    return User.objects.create_user("outsider")
 
 
 @pytest.fixture
 def staff(db: None) -> User:
-    return person("staff", is_staff=True, is_superuser=True)
+    return User.objects.create_user("staff", is_staff=True, is_superuser=True)
 
 
 def make_server(owner: User, **fields: Any) -> Server:
