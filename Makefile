@@ -34,7 +34,7 @@ test-fast: $(VENV)/.installed-dev
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy
+	$(TEST_ENV) $(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	$(TEST_ENV) $(PY) manage.py check --deploy --fail-level WARNING
 	$(TEST_ENV) $(PY) manage.py makemigrations --check --dry-run
