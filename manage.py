@@ -11,15 +11,17 @@ from mcphost.env import BadSetting
 
 def main() -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mcphost.settings")
-    if sys.argv[1:2] == ["up"]:
-        bootstrap.write_missing_keys(Path(__file__).resolve().parent)
     from django.core.management import execute_from_command_line
 
     try:
+        if sys.argv[1:2] == ["up"]:
+            bootstrap.write_missing_keys(Path(__file__).resolve().parent)
         execute_from_command_line(sys.argv)
     except BadSetting as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,8 +44,7 @@ class Environment:
     @classmethod
     def load(cls, base: Path) -> Environment:
         """The process environment over the file that ENV_FILE names, `.env` in `base` by default."""
-        stored = {k: v for k, v in dotenv_values(dotenv_path(base)).items() if v is not None}
-        return cls({**stored, **os.environ})
+        return cls({**stored(dotenv_path(base)), **os.environ})
 
     def text(self, name: str, default: str = "", *, secret: bool = False) -> str:
         self.declared[name] = Declared(name, default, secret)
@@ -79,8 +79,11 @@ class Environment:
             name, default, lambda v: allowed[allowed.index(v.lower())], "one of " + ", ".join(allowed)
         )
 
-    def names(self, name: str, default: str = "") -> list[str]:
-        return self._parsed(name, default, _split, "a comma-separated list")
+    def names(self, name: str, default: str = "", *, secret: bool = False) -> list[str]:
+        return self._parsed(name, default, _split, "a comma-separated list", secret=secret)
+
+    def words(self, name: str) -> list[str]:
+        return self._parsed(name, "", shlex.split, "a command line with closed quotation marks")
 
     def platforms(self, name: str, default: str) -> list[str]:
         return self._parsed(
@@ -95,14 +98,15 @@ class Environment:
             name, "", lambda v: _readable(v) if v else None, "a file that this process can read"
         )
 
-    def url(self, name: str, default: str, schemes: Iterable[str]) -> str:
+    def url(self, name: str, default: str, schemes: Iterable[str], *, secret: bool = False) -> str:
+        """`secret` for one that usually bears a password; what bears one is never shown anyway."""
         allowed = tuple(schemes)
         return self._parsed(
             name,
             default,
             lambda v: _url(v, allowed) if v else "",
             "a URL that starts with " + ", ".join(f"{s}://" for s in allowed),
-            secret=True,
+            secret=secret,
         )
 
     def pattern(self, name: str, default: str, regex: str, accepted: str) -> str:
@@ -122,7 +126,7 @@ class Environment:
         try:
             return parse(value)
         except (ValueError, KeyError, OSError):
-            shown = "(not shown)" if secret else value
+            shown = "(not shown)" if secret or "@" in value else value
             raise BadSetting(f"{name}={shown}: not accepted; it must be {accepted}.") from None
 
 
@@ -130,14 +134,25 @@ def dotenv_path(base: Path) -> Path:
     return Path(os.environ.get("ENV_FILE") or base / ".env")
 
 
+def stored(path: Path) -> dict[str, str]:
+    """What the file sets; nothing where there is none."""
+    try:
+        return {name: value for name, value in dotenv_values(path).items() if value is not None}
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSetting(f"ENV_FILE={path}: cannot be read ({_reason(error)}).") from None
+
+
 def _file_content(name: str, file: str) -> str:
     try:
         return Path(file).expanduser().read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not text"
         raise BadSetting(
-            f"{name}={file}: cannot be read ({reason}); it must be a readable text file."
+            f"{name}={file}: cannot be read ({_reason(error)}); it must be a readable text file."
         ) from None
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    return getattr(error, "strerror", None) or "not text"
 
 
 def _within(value: T, low: float, high: float) -> T:
@@ -164,7 +179,8 @@ def _readable(value: str) -> Path:
 
 
 def _url(value: str, schemes: tuple[str, ...]) -> str:
-    if urlsplit(value).scheme not in schemes:
+    parts = urlsplit(value)
+    if parts.scheme not in schemes or parts.port == 0:  # asking for a port that is none raises ValueError
         raise ValueError
     return value
 

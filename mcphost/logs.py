@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import logging.config
+from collections.abc import Iterable
 from typing import Any
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from servers.redaction import Redactor
 
 ALWAYS: list[Processor] = [
     structlog.contextvars.merge_contextvars,
@@ -17,10 +20,16 @@ ALWAYS: list[Processor] = [
 ]
 
 
+# What Django and the server attach for programs: objects, whose repr says nothing that the message does not.
+OBJECTS = ("request", "taskName", "color_message")
+
+
 def _target(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     record = event.get("_record")
     event["target"] = record.name if record else event.pop("logger", "mcphost")
     event["message"] = event.pop("event", "")
+    for name in OBJECTS:
+        event.pop(name, None)
     return event
 
 
@@ -37,7 +46,18 @@ def _shown(value: Any) -> str:
     return f'"{text}"' if not text or any(c in text for c in ' "=\n') else text
 
 
-def configure(log_format: str, level: str) -> None:
+def _redacting(render: Processor, secrets: Iterable[str]) -> Processor:
+    """The last word: whatever a message, a field or a traceback holds, these values leave as ***."""
+    redact = Redactor(secrets)
+
+    def rendered(logger: WrappedLogger, method: str, event: EventDict) -> str:
+        return redact(str(render(logger, method, event)))
+
+    return rendered
+
+
+def configure(log_format: str, level: str, secrets: Iterable[str] = ()) -> None:
+    """`secrets` never appear in a line, nor do tokens of ours or passwords in URLs."""
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -48,7 +68,8 @@ def configure(log_format: str, level: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    last = structlog.processors.JSONRenderer() if log_format == "json" else _key_value
+    render: Processor = structlog.processors.JSONRenderer() if log_format == "json" else _key_value
+    last = _redacting(render, secrets)
     logging.config.dictConfig(
         {
             "version": 1,
@@ -68,6 +89,9 @@ def configure(log_format: str, level: str) -> None:
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "default"}},
             "root": {"handlers": ["stderr"], "level": level.upper()},
             "loggers": {
+                # A client's 404 is the client's business; what fails here has a 5xx and a traceback.
+                "django.request": {"level": "ERROR"},
+                "dramatiq": {"level": "WARNING"},
                 "uvicorn.error": {"level": "WARNING"},
                 "uvicorn.access": {"level": "WARNING"},
                 "axes": {"level": "WARNING"},

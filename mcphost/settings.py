@@ -6,6 +6,7 @@ import hashlib
 import socket
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import dj_database_url
 
@@ -20,6 +21,8 @@ BIND_ADDRESS = env.text("BIND_ADDRESS", "0.0.0.0")
 BIND_PORT = env.integer("BIND_PORT", 3000, 1, 65535)
 PUBLIC_URL = env.url("PUBLIC_URL", "", ["http", "https"]).rstrip("/")
 ALLOWED_HOSTS = [*env.names("ALLOWED_HOSTS"), "localhost", "127.0.0.1", "[::1]", socket.gethostname().lower()]
+if _public_host := urlsplit(PUBLIC_URL).hostname:
+    ALLOWED_HOSTS.append(_public_host)
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []
 BEHIND_PROXY = env.boolean("BEHIND_PROXY", False)
 DEBUG = env.boolean("DEBUG", False)
@@ -27,13 +30,15 @@ ALLOW_MIGRATION_FAILURE = env.boolean("ALLOW_MIGRATION_FAILURE", False)
 
 # --- Keys. `manage.py up` writes them to .env where there are none.
 SECRET_KEY = env.text("SECRET_KEY", "", secret=True)
-SECRET_ENCRYPTION_KEYS = env.text("SECRET_ENCRYPTION_KEYS", "", secret=True).split(",")
+SECRET_ENCRYPTION_KEYS = env.names("SECRET_ENCRYPTION_KEYS", secret=True)
 
 # --- Data
 DATA_DIR = env.path("DATA_DIR", str(BASE_DIR / "var")) or BASE_DIR / "var"
-DATABASE_URL = env.url("DATABASE_URL", "", ["sqlite", "postgres", "postgresql"])
-BROKER_URL = env.url("BROKER_URL", "", ["redis", "rediss", "amqp", "amqps"])
-REDIS_URL = env.url("REDIS_URL", BROKER_URL if BROKER_URL.startswith("redis") else "", ["redis", "rediss"])
+DATABASE_URL = env.url("DATABASE_URL", "", ["sqlite", "postgres", "postgresql"], secret=True)
+BROKER_URL = env.url("BROKER_URL", "", ["redis", "rediss", "amqp", "amqps"], secret=True)
+REDIS_URL = env.url("REDIS_URL", "", ["redis", "rediss"], secret=True) or (
+    BROKER_URL if BROKER_URL.startswith("redis") else ""
+)
 
 # --- Registry
 REGISTRY = env.pattern(
@@ -43,6 +48,12 @@ REGISTRY_AUTH_DOCKERCONFIG = env.path("REGISTRY_AUTH_DOCKERCONFIG")
 REGISTRY_ARCH_TARGETS = env.platforms("REGISTRY_ARCH_TARGETS", "linux/amd64")
 REGISTRY_PUSH_RETRIES = env.integer("REGISTRY_PUSH_RETRIES", 3, 1, 20)
 REGISTRY_PUSH_TIMEOUT = env.integer("REGISTRY_PUSH_TIMEOUT", 1800, 10, 86_400)
+REGISTRY_MOVING_TAG = env.pattern(
+    "REGISTRY_MOVING_TAG", "latest", r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}|none", "a tag, or none"
+)
+REGISTRY_REFRESH_COMMAND = env.words("REGISTRY_REFRESH_COMMAND")
+REGISTRY_AUTH_LEAD_SECONDS = env.integer("REGISTRY_AUTH_LEAD_SECONDS", 900, 0, 604_800)
+REGISTRY_AUTH_MAX_AGE_SECONDS = env.integer("REGISTRY_AUTH_MAX_AGE_SECONDS", 0, 0, 31_536_000)
 REGISTRY_INSECURE = env.names("REGISTRY_INSECURE")
 REGISTRY_CA_BUNDLE = env.readable_file("REGISTRY_CA_BUNDLE")
 
@@ -85,7 +96,7 @@ LOG_LEVEL = env.choice("LOG_LEVEL", "info", ["debug", "info", "warning", "error"
 
 if not SECRET_KEY:
     raise BadSetting("SECRET_KEY is not set: run `make run` once, or set it to 50 random characters.")
-if SECRET_ENCRYPTION_KEYS == [""]:
+if not SECRET_ENCRYPTION_KEYS:
     raise BadSetting("SECRET_ENCRYPTION_KEYS is not set: run `make run` once, or set it to a Fernet key.")
 
 # Marks what is ours on an engine or cluster that others use too; the same in every process of this platform.
@@ -93,6 +104,7 @@ INSTANCE = hashlib.sha256(f"instance:{SECRET_KEY}".encode()).hexdigest()[:12]
 
 # --- Django
 INSTALLED_APPS = [
+    "mcphost",
     "unfold",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -127,6 +139,7 @@ MIDDLEWARE = [
 ]
 ROOT_URLCONF = "mcphost.urls"
 ASGI_APPLICATION = "mcphost.asgi.application"
+ASGI_FACTORY = "mcphost.asgi.make_application"
 WSGI_APPLICATION = "mcphost.wsgi.application"
 TEMPLATES = [
     {
@@ -254,7 +267,7 @@ EVENTSTREAM_STORAGE_CLASS = "servers.streams.storage.EventStorage"
 EVENTSTREAM_CHANNELMANAGER_CLASS = "servers.streams.access.ChannelManager"
 
 LOGGING_CONFIG = None
-logs.configure(LOG_FORMAT, LOG_LEVEL)
+logs.configure(LOG_FORMAT, LOG_LEVEL, [SECRET_KEY, *SECRET_ENCRYPTION_KEYS])
 
 # --- Admin
 from mcphost.admin_site import UNFOLD  # noqa: E402, F401  (Django reads it here)

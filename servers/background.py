@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 import dramatiq
@@ -16,6 +17,7 @@ logger = logging.getLogger(__name__)
 COLLECT_SECONDS = 0.5
 SWEEP_SECONDS = 30.0
 TRIM_SECONDS = 3600.0
+REPEAT_SECONDS = 60.0
 STOP_MS = 20_000
 SETTLE_THREADS = 2
 
@@ -54,14 +56,35 @@ def _worker() -> dramatiq.Worker:
 
 
 def _every(seconds: float, work: Callable[[], None], stopping: threading.Event) -> None:
+    name, faults = threading.current_thread().name, Faults()
     while not stopping.is_set():
         try:
             close_old_connections()
             work()
-        except Exception:
-            logger.exception("%s failed; it goes on", threading.current_thread().name)
+            faults.over(name)
+        except Exception as error:  # noqa: BLE001  (`happened` logs it whole)
+            faults.happened(name, error)
         stopping.wait(seconds)
     connection.close()
+
+
+class Faults:
+    """Logs a failure that repeats every second once a minute, and its end."""
+
+    def __init__(self) -> None:
+        self._said, self._at = "", 0.0
+
+    def happened(self, name: str, error: Exception) -> None:
+        what, now = repr(error), time.monotonic()
+        if what == self._said and now - self._at < REPEAT_SECONDS:
+            return
+        logger.error("%s failed; it goes on trying", name, exc_info=None if what == self._said else error)
+        self._said, self._at = what, now
+
+    def over(self, name: str) -> None:
+        if self._said:
+            logger.warning("%s works again", name)
+            self._said = ""
 
 
 def _reconcile() -> None:

@@ -19,11 +19,16 @@ from servers.runtimes.base import Capability
 def all() -> list[Capability]:
     """Asks every part; takes up to a few seconds where one does not answer."""
     engine = wiring.runtime("docker").capability()
-    lines = [database(), broker(), wiring.runtime("process").capability(), engine]
+    lines = [*of_every_part(), wiring.runtime("process").capability(), engine]
     if engine.found:
         lines.append(wiring.builder().capability())
         lines += emulation.capabilities(settings.REGISTRY_ARCH_TARGETS, wiring.engine_url())
     return [*lines, registry(), kubernetes()]
+
+
+def of_every_part() -> list[Capability]:
+    """What a process needs that only serves doors."""
+    return [database(), broker()]
 
 
 def database() -> Capability:

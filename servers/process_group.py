@@ -1,17 +1,21 @@
-"""Runs a command as a process group of its own, so that a deadline or a cancel ends all of it."""
+"""Runs a command as a process group of its own, which a deadline, a cancel or our own death ends."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import selectors
+import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from servers.leash import Leash
 
+GUARD = Path(__file__).with_name("guard.py")
 LineSink = Callable[[str], None]
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 5.0
@@ -31,11 +35,12 @@ def run(
     Raises `Cancelled` or `TimedOut` when the leash ends, after the whole group is gone, and
     `FileNotFoundError` when the program is not there.
     """
+    _must_exist(argv[0], cwd, env)
     process = subprocess.Popen(
-        argv,
+        [sys.executable, "-I", "-S", GUARD, *argv],
         cwd=cwd,
         env=dict(env) if env is not None else None,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
@@ -55,8 +60,15 @@ def end_group(process: subprocess.Popen[bytes], grace: float = GRACE_SECONDS) ->
             process.wait(grace)
     _signal_group(process.pid, signal.SIGKILL)
     process.wait()
-    if process.stdout:
-        process.stdout.close()
+    for pipe in (process.stdin, process.stdout):
+        if pipe:
+            pipe.close()
+
+
+def _must_exist(program: str, cwd: Path | None, env: Mapping[str, str] | None) -> None:
+    path = os.environ.get("PATH") if env is None else env.get("PATH", os.defpath)
+    if not shutil.which(str((cwd or Path()) / program) if "/" in program else program, path=path):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), program)
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:

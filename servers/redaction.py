@@ -7,12 +7,13 @@ from collections.abc import Iterable
 
 MASK = "***"
 _URL_USER = re.compile(r"(?<=://)[^/\s@:]*:[^/\s@]+(?=@)")
+_TOKEN = re.compile(r"(?<=mcph_)[\w-]{20,}")
 # Shorter values would mask ordinary words, and protect nothing that can be guessed.
 SHORTEST = 6
 
 
 class Redactor:
-    """Masks the given values, and user names with passwords in URLs."""
+    """Masks the given values, user names with passwords in URLs, and tokens of this platform."""
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         parts = {part for value in values for part in value.splitlines() if len(part) >= SHORTEST}
@@ -22,4 +23,4 @@ class Redactor:
     def __call__(self, text: str) -> str:
         if self._values:
             text = self._values.sub(MASK, text)
-        return _URL_USER.sub(MASK, text)
+        return _TOKEN.sub(MASK, _URL_USER.sub(MASK, text))

@@ -2,25 +2,36 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import signal
+import socket
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import uvicorn
 from django.conf import settings
+from django.core.checks import ERROR, run_checks
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
+from django.utils.module_loading import import_string
 
-from servers import background, capabilities, first_run, reconciler, wiring
+from servers import background, capabilities, first_run, reconciler, start_lock, wiring
+from servers.console.listening import listen, public_url
 from servers.runtimes.base import Capability
 
 logger = logging.getLogger(__name__)
+DOORS = frozenset({"web", "gateway"})
+# These tell each other through the broker that there is work; the gateway only reads.
+TIED = frozenset({"web", "worker", "reconciler"})
 PARTS = ("web", "gateway", "worker", "reconciler")
 GRACE_SECONDS = 3
 
 
 class Command(BaseCommand):
     help = "Starts the platform: web, live feed, gateway, workers and reconciler in one process."
-    requires_migrations_checks = False
+    requires_system_checks = []  # its own: one line each
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -32,23 +43,18 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         parts = frozenset(options["only"] or PARTS)
-        settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
-        self._migrate()
-        self._greet()
-        behind = background.Background(worker="worker" in parts, reconciler="reconciler" in parts)
-        behind.start()
-        try:
-            self._serve(parts)
-        finally:
-            self.stdout.write("\nStopping …")
-            behind.stop()
-            if "worker" in parts:
-                reconciler.suspend()
-            self.stdout.write("Stopped.")
+        _refuse_what_cannot_work(parts)
+        with _signals_as_interrupt(), _listener(parts) as listener:
+            _prepare_directories()
+            self._migrate()
+            self._greet(parts)
+            with _background(parts, self.stdout.write):
+                _serve(parts, listener)
 
     def _migrate(self) -> None:
         try:
-            call_command("migrate", verbosity=0, interactive=False)
+            with start_lock.held():
+                call_command("migrate", verbosity=0, interactive=False)
         except Exception as error:
             if not settings.ALLOW_MIGRATION_FAILURE:
                 raise CommandError(
@@ -57,15 +63,28 @@ class Command(BaseCommand):
                 ) from error
             logger.exception("the migration failed; starting all the same, as ALLOW_MIGRATION_FAILURE says")
 
-    def _greet(self) -> None:
-        login, example = first_run.administrator(), None
-        if login:
-            example = first_run.example()
-        self.stdout.write(self.style.MIGRATE_HEADING("MCP Host"))
-        for line in capabilities.all():
+    def _greet(self, parts: frozenset[str]) -> None:
+        self.stdout.write(self.style.MIGRATE_HEADING("MCP Host" + _named(parts)))
+        for line in capabilities.all() if "worker" in parts else capabilities.of_every_part():
             self._say(line)
-        self.stdout.write(f"  default runtime: {wiring.default_runtime()}")
-        self.stdout.write(f"\n  Admin  {public_url()}/admin/")
+        if "worker" in parts:
+            self.stdout.write(f"  default runtime: {wiring.default_runtime()}")
+        if "web" in parts:
+            self.stdout.write(f"\n  Admin  {public_url()}/admin/")
+            self._first_run(parts)
+        elif "gateway" in parts:
+            self.stdout.write(f"\n  MCP  {public_url()}/mcp/<slug>")
+        self.stdout.write("\n  Ctrl-C stops.\n")
+        self.stdout.flush()
+
+    def _first_run(self, parts: frozenset[str]) -> None:
+        """The example runs where its archive was written: in a platform of one process."""
+        try:
+            login = first_run.administrator()
+            example = first_run.example() if login and parts == frozenset(PARTS) else None
+        except DatabaseError as error:
+            logger.error("no administrator was looked for: %s", _first_line(error))
+            return
         if login:
             self.stdout.write(f"  Login  {login.username}   Password  {login.password}   (shown this once)")
         if example:
@@ -73,51 +92,79 @@ class Command(BaseCommand):
                 f"\n  The example server is being deployed: {public_url()}/mcp/{example.server.slug}"
             )
             self.stdout.write(f"  Token  {example.token}   (shown this once)")
-        self.stdout.write("\n  Ctrl-C stops.\n")
-        self.stdout.flush()
 
     def _say(self, line: Capability) -> None:
         mark = self.style.SUCCESS("✓") if line.found else self.style.WARNING("–")
         advice = f"  ({line.advice})" if line.advice else ""
         self.stdout.write(f"  {mark} {line.name}: {line.detail}{advice}")
 
-    def _serve(self, parts: frozenset[str]) -> None:
-        if not parts & {"web", "gateway"}:
-            _wait_for_signal()
-            return
-        config = uvicorn.Config(
-            settings.ASGI_APPLICATION.replace(".asgi.", ".asgi:"),
-            host=settings.BIND_ADDRESS,
-            port=settings.BIND_PORT,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=GRACE_SECONDS,
+
+def _refuse_what_cannot_work(parts: frozenset[str]) -> None:
+    faults = [check for check in run_checks(tags=["mcphost"]) if check.level >= ERROR]
+    if faults:
+        raise CommandError("\n".join(f"{fault.msg} {fault.hint} ({fault.id})" for fault in faults))
+    if parts & TIED and not parts >= TIED and not settings.BROKER_URL:
+        raise CommandError(
+            "web, worker and reconciler in processes of their own need a broker: set BROKER_URL."
         )
-        server = uvicorn.Server(config)
-        with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again when it is done
-            server.run()
-        if not server.started:
-            raise CommandError(
-                f"Cannot listen on {settings.BIND_ADDRESS}:{settings.BIND_PORT}: is it taken? Set BIND_PORT."
-            )
 
 
-def public_url() -> str:
-    if settings.PUBLIC_URL:
-        return str(settings.PUBLIC_URL)
-    host = "localhost" if settings.BIND_ADDRESS in ("0.0.0.0", "::") else settings.BIND_ADDRESS
-    return f"http://{host}:{settings.BIND_PORT}"
+def _prepare_directories() -> None:
+    """What lies there (uploads, the database, environments) is nobody else's to read."""
+    data = Path(settings.DATA_DIR)
+    if not data.exists():
+        data.mkdir(mode=0o700, parents=True)
+    Path(settings.STATIC_ROOT).mkdir(exist_ok=True)
 
 
-def _wait_for_signal() -> None:
-    import signal
+@contextlib.contextmanager
+def _signals_as_interrupt() -> Iterator[None]:
+    """SIGTERM ends the platform as Ctrl-C does, at any point of the start: what was started is stopped."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.suppress(KeyboardInterrupt):
+        yield
 
-    done = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: done.set())
-    done.wait()
+
+@contextlib.contextmanager
+def _listener(parts: frozenset[str]) -> Iterator[socket.socket | None]:
+    with listen() if parts & DOORS else contextlib.nullcontext() as listener:
+        yield listener
+
+
+@contextlib.contextmanager
+def _background(parts: frozenset[str], say: Any) -> Iterator[None]:
+    behind = background.Background(worker="worker" in parts, reconciler="reconciler" in parts)
+    behind.start()
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # one is enough: stopping takes seconds, not for ever
+        say("\nStopping …")
+        behind.stop()
+        if "worker" in parts:
+            reconciler.suspend()
+        say("Stopped.")
+
+
+def _serve(parts: frozenset[str], listener: socket.socket | None) -> None:
+    if listener is None:
+        threading.Event().wait()
+        return
+    application = import_string(settings.ASGI_FACTORY)(parts & DOORS)
+    config = uvicorn.Config(
+        application,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _named(parts: frozenset[str]) -> str:
+    return "" if parts == frozenset(PARTS) else f" ({', '.join(part for part in PARTS if part in parts)})"
 
 
 def _first_line(error: Exception) -> str:

@@ -1,0 +1,88 @@
+"""What only a start can tell about the settings: files, keys and directories as they are now."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from cryptography.fernet import Fernet
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+
+TAG = "mcphost"
+
+
+@register(TAG)
+def encryption_keys(**_: Any) -> Iterator[CheckMessage]:
+    for number, key in enumerate(settings.SECRET_ENCRYPTION_KEYS, 1):
+        if not _is_fernet_key(key):
+            yield Error(
+                f"SECRET_ENCRYPTION_KEYS: key {number} is no Fernet key (it is not shown).",
+                hint="A Fernet key is 32 random bytes in URL-safe base64: 44 characters.",
+                id="mcphost.E001",
+            )
+
+
+@register(TAG)
+def runtime(**_: Any) -> Iterator[CheckMessage]:
+    if settings.CONTAINER_RUNTIME == "kubernetes":
+        yield Error(
+            "CONTAINER_RUNTIME=kubernetes: that runtime is not part of this version.",
+            hint="Use docker, process or auto.",
+            id="mcphost.E002",
+        )
+
+
+@register(TAG)
+def registry_credentials(**_: Any) -> Iterator[CheckMessage]:
+    path = settings.REGISTRY_AUTH_DOCKERCONFIG
+    if path and (fault := _fault_of_docker_config(path)):
+        yield Error(
+            f"REGISTRY_AUTH_DOCKERCONFIG={path}: {fault}.",
+            hint="It must be a docker config.json that this process can read.",
+            id="mcphost.E003",
+        )
+
+
+@register(TAG)
+def public_url(**_: Any) -> Iterator[CheckMessage]:
+    url = urlsplit(settings.PUBLIC_URL)
+    if settings.PUBLIC_URL and (not url.hostname or url.path or url.query or url.fragment):
+        yield Error(
+            f"PUBLIC_URL={settings.PUBLIC_URL}: it must be a scheme and a host, and nothing behind them.",
+            hint="For example https://mcp.example.org, or http://mcp.example.org:3000.",
+            id="mcphost.E004",
+        )
+
+
+@register(TAG)
+def data_directory(**_: Any) -> Iterator[CheckMessage]:
+    nearest = next(path for path in (settings.DATA_DIR, *settings.DATA_DIR.parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        yield Error(
+            f"DATA_DIR={settings.DATA_DIR}: {nearest} is no directory that this process can write to.",
+            hint="Set DATA_DIR to one, or change its owner.",
+            id="mcphost.E005",
+        )
+
+
+def _is_fernet_key(key: str) -> bool:
+    try:
+        Fernet(key)
+    except ValueError:
+        return False
+    return True
+
+
+def _fault_of_docker_config(path: Path) -> str:
+    try:
+        held = json.loads(path.read_text())
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    except ValueError:
+        return "is not JSON"
+    return "" if isinstance(held, dict) else "is not a JSON object"

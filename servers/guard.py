@@ -1,0 +1,56 @@
+"""Runs a command and ends it when the platform is gone: `python -I -S guard.py <command…>`.
+
+Standard library only. stdin is a pipe that nobody but the platform holds open: its end means that the
+platform died, however that happened. The guard leads the command's process group and ends all of it then;
+else it leaves as the command did.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+
+PIPE = 0
+
+
+def main(command: Sequence[str]) -> int:
+    try:
+        pid = _spawned(command)
+    except OSError as error:
+        print(f"{command[0]} cannot be executed: {error.strerror}", file=sys.stderr)
+        return 127 if isinstance(error, FileNotFoundError) else 126
+    # What ends the group by and by is for the command: the guard stays until it has ended.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_watch, daemon=True).start()
+    _, status = os.waitpid(pid, 0)
+    return _leave_as(os.waitstatus_to_exitcode(status))
+
+
+def _spawned(command: Sequence[str]) -> int:
+    nothing = (os.POSIX_SPAWN_OPEN, PIPE, os.devnull, os.O_RDONLY, 0)
+    # Python ignores these; the command is to find them as any other would.
+    defaults = (signal.SIGPIPE, signal.SIGXFSZ)
+    return os.posix_spawnp(command[0], command, os.environ, file_actions=[nothing], setsigdef=defaults)
+
+
+def _watch() -> None:
+    while os.read(PIPE, 1):
+        pass
+    os.killpg(0, signal.SIGKILL)
+
+
+def _leave_as(code: int) -> int:
+    if code >= 0:
+        return code
+    number = signal.Signals(-code)
+    if number is not signal.SIGKILL:
+        signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    return 128 + number
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
