@@ -43,8 +43,7 @@ def _broker() -> dramatiq.Broker:
         from dramatiq.brokers.redis import RedisBroker
 
         # The defaults redeliver what a killed worker held after 15 minutes; these after seconds.
-        redis_broker: Any = RedisBroker
-        return redis_broker(
+        return RedisBroker(  # type: ignore[no-untyped-call]
             url=url, middleware=middleware, heartbeat_timeout=30_000, maintenance_chance=1_000_000
         )
     if url.startswith("amqp"):

@@ -19,7 +19,7 @@ from servers.logbook import Logbook
 from servers.models import Deployment, Server
 from servers.models.server import DesiredState
 from servers.redaction import Redactor
-from servers.states import DeploymentStatus, Mode, ServerStatus, Trigger
+from servers.states import DeploymentStatus, ServerStatus, Trigger
 from servers.timeline import Timeline
 
 logger = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ def _begin(job: Job) -> None:
 
 
 def _walk(job: Job) -> None:
-    if job.deployment.mode == Mode.SAME_DIGEST:
+    if job.starts_what_is_built:
         steps.take_over(job)
     else:
         fetched = steps.fetch(job)

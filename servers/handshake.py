@@ -22,13 +22,19 @@ Json = dict[str, Any]
 
 REQUEST_SECONDS = 10.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
+EXITS_IN_A_ROW = 3  # behind the bridge each attempt starts the server anew: once may be bad luck
 MAX_PAGES = 100
 MAX_ITEMS = 2_000
 MAX_BYTES = 8 << 20
 
 UNSUPPORTED_VERSION = -32022
 METHOD_NOT_FOUND = -32601
+SERVER_GONE = -32000  # the bridge's own: its child exited
 SERVER_INFO = "io.modelcontextprotocol/serverInfo"
+
+
+class ServerExited(NotServing):
+    """The bridge answers, but the server behind it exits."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +80,8 @@ def wait_healthy(endpoint: str, *, leash: Leash, alive: Callable[[], RunStatus])
     """Asks until the endpoint answers. Raises `RuntimeFault` at once when the run has exited, and when the
     leash ends with what was seen last; `Cancelled`.
     """
-    pause, seen = FIRST_PAUSE, "it was not asked yet"
-    while True:
+    pause, seen, exits = FIRST_PAUSE, "it was not asked yet", 0
+    while exits < EXITS_IN_A_ROW:
         _check(leash, seen)
         status = alive()
         if not status.alive:
@@ -87,11 +93,15 @@ def wait_healthy(endpoint: str, *, leash: Leash, alive: Callable[[], RunStatus])
         try:
             return probe(endpoint, leash=leash)
         except NotServing as fault:
+            exits = exits + 1 if isinstance(fault, ServerExited) else 0
             seen = f"{fault.message} {fault.hint} {status.reason}".strip()
         except TimedOut:
             continue  # the leash has ended: the check says what was seen before
         time.sleep(min(pause, leash.remaining()))
         pause = min(pause * 2, LONGEST_PAUSE)
+    raise RuntimeFault(
+        f"The server exits before it answers: {seen}", hint="See the last lines that it wrote."
+    )
 
 
 def discover(endpoint: str, facts: ServerFacts, *, leash: Leash) -> Discovery:
@@ -183,6 +193,8 @@ def _legacy(server: McpEndpoint) -> ServerFacts | None:
     except RpcError as error:
         if error.code in (UNSUPPORTED_VERSION, METHOD_NOT_FOUND):
             return None
+        if error.code == SERVER_GONE:
+            raise ServerExited(f"{error.message}.") from error
         raise NotServing(
             f"It answered initialize with an error: {error.message}", hint="See what it wrote at that moment."
         ) from error

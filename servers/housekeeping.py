@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from metrics.models import UsageMetric
-from servers import image_steps, wiring
+from servers import delivery, image_steps, wiring
 from servers.errors import UserError
 from servers.models import Deployment, LogLine, Server, StreamEvent
 from servers.states import OPEN, DeploymentStatus
@@ -29,12 +29,29 @@ def trim() -> None:
 
 
 def forget_old_builds(server: Server) -> None:
-    """What the newest KEEP_DEPLOYMENTS successful deployments built stays: one can roll back to it."""
-    done = server.deployments.filter(status=DeploymentStatus.SUCCEEDED, run__isnull=True)
-    kept = list(done.order_by("-number").values_list("pk", flat=True)[: settings.KEEP_DEPLOYMENTS])
-    for deployment in done.exclude(pk__in=[*kept, server.current_deployment_id or 0]):
-        if deployment.can_start_again and not _shared(deployment):
-            _remove_build(deployment)
+    """What the newest KEEP_DEPLOYMENTS successful deployments built stays: one can roll back to it.
+
+    What a failed deployment built stays until a newer one has been tried: it can be resumed.
+    """
+    over = server.deployments.filter(run__isnull=True).exclude(status__in=OPEN).order_by("-number")
+    done = list(over.filter(status=DeploymentStatus.SUCCEEDED))
+    newest = server.deployments.order_by("-number").values_list("pk", flat=True).first() or 0
+    failed = over.exclude(status=DeploymentStatus.SUCCEEDED).exclude(pk=newest)
+    old = [d for d in [*done[settings.KEEP_DEPLOYMENTS :], *failed] if d.can_start_again or d.platforms]
+    _forget(server, [d for d in old if d.pk != server.current_deployment_id and not _shared(d)])
+
+
+def _forget(server: Server, deployments: list[Deployment]) -> None:
+    _remove_tags(server, deployments)
+    for deployment in deployments:
+        _remove_build(deployment)
+
+
+def _remove_tags(server: Server, deployments: list[Deployment]) -> None:
+    try:
+        delivery.forget(server, deployments)
+    except UserError as error:
+        logger.warning("old tags of %s stay at the registry: %s", server.slug, error)
 
 
 def _shared(deployment: Deployment) -> bool:
@@ -42,7 +59,7 @@ def _shared(deployment: Deployment) -> bool:
     same = Deployment.objects.filter(server_id=deployment.server_id).exclude(pk=deployment.pk)
     if deployment.directory:
         return same.filter(directory=deployment.directory).exists()
-    return same.filter(image=deployment.image).exists()
+    return bool(deployment.image) and same.filter(image=deployment.image).exists()
 
 
 def _remove_build(deployment: Deployment) -> None:
@@ -50,7 +67,7 @@ def _remove_build(deployment: Deployment) -> None:
         shutil.rmtree(deployment.directory, ignore_errors=True)
     else:
         _remove_images(deployment)
-    Deployment.objects.filter(pk=deployment.pk).update(directory="", image="")
+    Deployment.objects.filter(pk=deployment.pk).update(directory="", image="", platforms=[])
 
 
 def _remove_images(deployment: Deployment) -> None:
@@ -61,9 +78,8 @@ def _remove_images(deployment: Deployment) -> None:
 
 
 def remove_everything_of(server: Server) -> None:
-    """The server is deleted: its directories, uploads and local images go before its row does."""
-    for deployment in server.deployments.exclude(status__in=OPEN):
-        if deployment.platforms:
-            _remove_images(deployment)
+    """The server is deleted: its directories, uploads, images and tags go before its row does."""
+    built = [d for d in server.deployments.exclude(status__in=OPEN) if d.platforms]
+    _forget(server, built)
     shutil.rmtree(wiring.runs_directory() / str(server.pk), ignore_errors=True)
     shutil.rmtree(wiring.uploads_of(server), ignore_errors=True)

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 from django.conf import settings
 
-from registry import manifest, push
-from registry.push import Pushed
-from registry.reference import Reference
-from registry.retry import PushPolicy
-from servers import parallel, push_report, wiring
+from servers import delivery, parallel, wiring
 from servers.builder import context as build_context
 from servers.builder import emulation
 from servers.builder.base import BuiltImage, ImageBuild
@@ -23,7 +17,7 @@ from servers.models.server import Transport
 from servers.process_group import LineSink
 from servers.sources.base import BuildContext, ExistingImage, Fetched, Recipe
 from servers.sources.recognise import recognise
-from servers.states import Mode, StepKind
+from servers.states import Mode, StepKind, StepStatus
 
 
 def make(job: Job, fetched: Fetched) -> None:
@@ -35,7 +29,7 @@ def make(job: Job, fetched: Fetched) -> None:
     job.keep(platforms=platforms)
     built = _build_all(job, fetched, platforms)
     if settings.REGISTRY:
-        _deliver(job, built, platforms)
+        delivery.deliver(job, built)
     else:
         images = {p: {"reference": b.tag, "image_id": b.image_id, "size": b.size} for p, b in built.items()}
         job.keep(images=images, image=_native(built).image_id)
@@ -78,14 +72,29 @@ def _build(
     wraps = job.server.transport == Transport.STDIO and (recipe is None or recipe.kind == "dockerfile")
     with job.timeline.step(StepKind.BUILD, platform) as step:
         leash = leash.within(settings.BUILD_TIMEOUT, "build")
-        built: BuiltImage | None = None
+        if built := _built_before(job, platform):
+            step.line(f"Taken over from #{job.base_number}: {built.image_id}")
+            step.details.update(tag=built.tag, image_id=built.image_id, size=built.size, taken_over=True)
+            return built
         if prepared:
             built = _run_build(job, prepared, platform, leash, step.line)
         if wraps:
             built = _wrap(job, fetched, built, platform, leash, step.line)
         assert built
-        step.details.update(image_id=built.image_id, size=built.size)
+        step.details.update(tag=built.tag, image_id=built.image_id, size=built.size)
         return built
+
+
+def _built_before(job: Job, platform: str) -> BuiltImage | None:
+    """What the deployment that is resumed built for this platform, if the engine still has it."""
+    base = job.deployment.based_on
+    if job.deployment.mode != Mode.RESUME or base is None:
+        return None
+    done = base.steps.filter(kind=StepKind.BUILD, platform=platform, status=StepStatus.SUCCEEDED).first()
+    if done is None or "tag" not in done.details:
+        return None
+    found = wiring.builder().find(done.details["tag"], platform)
+    return found if found and found.image_id == done.details["image_id"] else None
 
 
 def _run_build(
@@ -136,58 +145,6 @@ def _native(built: dict[str, BuiltImage]) -> BuiltImage:
     return built[native]
 
 
-def _deliver(job: Job, built: dict[str, BuiltImage], platforms: list[str]) -> None:
-    target = target_of(job.deployment)
-    pushed = parallel.for_each(
-        platforms,
-        lambda platform, leash: _push(job, built[platform], target, leash),
-        leash=job.leash,
-        limit=len(platforms),
-    )
-    images = {
-        p: {"reference": f"{target.endpoint}@{done.digest}", "digest": done.digest, "size": done.size}
-        for p, done in pushed.items()
-    }
-    digest = _publish(job, target, list(pushed.values())) if len(pushed) > 1 else pushed[platforms[0]].digest
-    native = images.get(wiring.native_platform())
-    image = native["reference"] if native else f"{target.endpoint}@{digest}"
-    job.keep(images=images, digest=digest, image=image)
-
-
-def _push(job: Job, built: BuiltImage, target: Reference, leash: Leash) -> Pushed:
-    with job.timeline.step(StepKind.PUSH, built.platform) as step, wiring.registry_faults():
-        done = push.push_image(
-            engine_url=wiring.engine_url(),
-            image=built.tag,
-            target=_target_for(job.deployment, target, built.platform),
-            platform=built.platform,
-            client=wiring.registry_client(target.host),
-            policy=PushPolicy(
-                attempts=settings.REGISTRY_PUSH_RETRIES, deadline=settings.REGISTRY_PUSH_TIMEOUT
-            ),
-            report=push_report.reporter(job.server.pk, job.deployment.pk, target),
-            line=step.line,
-            control=leash,
-        )
-        step.details.update(digest=done.digest, size=done.size, registry_endpoint=target.endpoint)
-        return done
-
-
-def _publish(job: Job, target: Reference, pushed: list[Pushed]) -> str:
-    with job.timeline.step(StepKind.PUBLISH) as step, wiring.registry_faults():
-        digest = manifest.publish(
-            client=wiring.registry_client(target.host),
-            target=target,
-            children=pushed,
-            annotations={manifest.ANNOTATION_REVISION: job.deployment.revision},
-            report=push_report.reporter(job.server.pk, job.deployment.pk, target),
-            line=step.line,
-            control=job.leash,
-        )
-        step.details.update(digest=digest, tag=target.tag, registry_endpoint=target.endpoint)
-        return digest
-
-
 def local_tag(deployment: Deployment, platform: str) -> str:
     return f"mcphost/{deployment.server.slug}:{deployment.number}-{platform.replace('/', '-')}"
 
@@ -195,27 +152,5 @@ def local_tag(deployment: Deployment, platform: str) -> str:
 def remove_local_images(deployment: Deployment) -> None:
     """Takes our tags off the engine; layers that nothing else uses go with them."""
     tags = [local_tag(deployment, p) + suffix for p in deployment.platforms for suffix in ("-bridged", "")]
-    for tag in [*tags, *_registry_tags(deployment)]:
+    for tag in [*tags, *map(str, delivery.tags_of(deployment))]:
         wiring.builder().remove(tag)
-
-
-def _registry_tags(deployment: Deployment) -> list[str]:
-    if not settings.REGISTRY or not deployment.revision:
-        return []
-    target = target_of(deployment)
-    return [str(_target_for(deployment, target, platform)) for platform in deployment.platforms]
-
-
-def target_of(deployment: Deployment) -> Reference:
-    """The immutable tag of a deployment: `<number>-<short revision>`."""
-    return wiring.target_of(deployment.server, f"{deployment.number}-{tag_text(deployment.short_revision)}")
-
-
-def _target_for(deployment: Deployment, target: Reference, platform: str) -> Reference:
-    """With several platforms each has a tag of its own, and the index has the deployment's."""
-    return target.for_platform(platform) if len(deployment.platforms) > 1 else target
-
-
-def tag_text(revision: str) -> str:
-    """A revision such as `name==1.2` in the characters that a tag may have (distribution spec)."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", revision).strip("-.") or "latest"

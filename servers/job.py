@@ -30,13 +30,24 @@ class Job:
     def runtime_name(self) -> str:
         """A deployment that starts what another built runs where that one did."""
         base = self.deployment.based_on
-        if self.deployment.mode == Mode.SAME_DIGEST and base:
+        if self.starts_what_is_built and base:
             return base.runtime
         return wiring.runtime_name_for(self.server)
 
     @property
     def runtime(self) -> Runtime:
         return wiring.runtime(self.deployment.runtime)
+
+    @property
+    def base_number(self) -> int:
+        return self.deployment.based_on.number if self.deployment.based_on else 0
+
+    @property
+    def starts_what_is_built(self) -> bool:
+        """Nothing is fetched, built or pushed: `based_on` came as far as something that can start."""
+        base = self.deployment.based_on
+        resumed = self.deployment.mode == Mode.RESUME and base is not None and base.can_start_again
+        return self.deployment.mode == Mode.SAME_DIGEST or resumed
 
     @property
     def work(self) -> Path:

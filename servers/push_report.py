@@ -21,13 +21,31 @@ MESSAGES = {
     "auth_refresh_started": "registry auth refresh started",
     "auth_refresh_succeeded": "registry auth refresh succeeded",
     "auth_refresh_failed": "registry auth refresh failed",
+    "auth_health_reported": "registry auth health reported",
     "manifest_published": "manifest published",
 }
-FIELDS = ("platform", "attempt", "retry_limit", "error_kind", "auth_expired", "error", "digest", "reason")
+FIELDS = (
+    "platform",
+    "attempt",
+    "retry_limit",
+    "error_kind",
+    "auth_expired",
+    "error",
+    "digest",
+    "reason",
+    "status",
+    "seconds",
+)
 
 
-def reporter(server_id: int, deployment_id: int, target: Reference) -> Callable[[RegistryEvent], None]:
-    """A callback for `registry.push` and `registry.manifest`."""
+def _nothing() -> None:
+    pass
+
+
+def reporter(
+    server_id: int, deployment_id: int, target: Reference, on_refresh: Callable[[], None] = _nothing
+) -> Callable[[RegistryEvent], None]:
+    """A callback for the registry library; `on_refresh` is called after credentials were refreshed."""
 
     def report(event: RegistryEvent) -> None:
         metric = recorder.record(
@@ -35,8 +53,15 @@ def reporter(server_id: int, deployment_id: int, target: Reference) -> Callable[
         )
         events.metric_recorded(metric)
         _log(event.type, event.details, server_id, deployment_id, target)
+        if event.type == "auth_refresh_succeeded":
+            on_refresh()
 
     return report
+
+
+def note(text: str) -> None:
+    """A remark of the registry library that belongs to no deployment."""
+    logger.info(text)
 
 
 def _log(

@@ -44,9 +44,22 @@ def _supersede(server: Server) -> None:
 
 
 def _base(server: Server, mode: Mode, based_on: Deployment | None) -> Deployment | None:
+    if mode == Mode.RESUME:
+        return _failed(server, based_on)
     base = based_on or server.current_deployment
     if mode == Mode.SAME_DIGEST and not (base and base.can_start_again):
         raise Conflict(
             f"{server.name} has no built deployment to start again.", hint="Redeploy it with mode latest."
+        )
+    return base
+
+
+def _failed(server: Server, given: Deployment | None) -> Deployment:
+    """The newest deployment that came as far as a revision and then failed: where `resume` goes on."""
+    base = given or server.deployments.exclude(status=DeploymentStatus.SUPERSEDED).order_by("-number").first()
+    resumable = (DeploymentStatus.FAILED, DeploymentStatus.CANCELLED)
+    if base is None or base.status not in resumable or not base.revision:
+        raise Conflict(
+            f"{server.name} has no failed deployment to resume.", hint="Redeploy it with mode latest."
         )
     return base

@@ -154,6 +154,7 @@ def settle(server_id: int) -> None:
     for deployment in server.deployments.with_run().exclude(status__in=OPEN):
         if _is_over(deployment):
             _end(server, deployment)
+    housekeeping.forget_old_builds(server)
     if (
         server.desired_state != DesiredState.RUNNING
         and not server.deployments.filter(status__in=OPEN).exists()

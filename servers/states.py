@@ -57,12 +57,14 @@ class StepKind(StrEnum):
 
 class Mode(StrEnum):
     """How a deployment gets its image: `latest` fetches the source's head, `rebuild` the same revision,
-    `no-cache` the same without any build cache, `same-digest` neither builds nor pushes."""
+    `no-cache` the same without any build cache, `same-digest` neither builds nor pushes. `resume` goes on
+    where a deployment failed: what it built is pushed, what it could not build is built."""
 
     LATEST = "latest"
     REBUILD = "rebuild"
     NO_CACHE = "no-cache"
     SAME_DIGEST = "same-digest"
+    RESUME = "resume"
 
 
 class Trigger(StrEnum):

@@ -20,6 +20,7 @@ from servers.sources.base import BuildContext, ExistingImage, Fetched
 from servers.sources.recognise import recognise
 from servers.states import Mode, StepKind
 
+SAME_REVISION = (Mode.REBUILD, Mode.NO_CACHE, Mode.RESUME)
 INHERITED = (
     "runtime",
     "revision",
@@ -47,7 +48,7 @@ def take_over(job: Job) -> None:
 
 def fetch(job: Job) -> Fetched:
     base = job.deployment.based_on
-    pinned = base.revision if base and job.deployment.mode in (Mode.REBUILD, Mode.NO_CACHE) else ""
+    pinned = base.revision if base and job.deployment.mode in SAME_REVISION else ""
     with job.timeline.step(StepKind.CLONE) as step:
         into = job.work / "source"
         with context.filling(into):
@@ -147,9 +148,7 @@ def discover(job: Job, handle: Handle, facts: ServerFacts) -> None:
 
 
 def discard(job: Job) -> None:
-    """Removes what a deployment that failed has made."""
-    if job.deployment.mode == Mode.SAME_DIGEST:
-        return
-    shutil.rmtree(job.directory, ignore_errors=True)
-    image_steps.remove_local_images(job.deployment)
-    job.keep(directory="", image="")
+    """Removes the environment that a failed deployment made; its images stay, for `resume`."""
+    if not job.starts_what_is_built and job.deployment.directory:
+        shutil.rmtree(job.directory, ignore_errors=True)
+        job.keep(directory="")

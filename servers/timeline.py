@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,7 @@ from servers.states import STATUS_OF_STEP, StepKind, StepStatus
 
 logger = logging.getLogger("deployment")
 # These steps' events come from the registry library, under the contract's own names.
+PROGRESS_SECONDS = 0.5
 SPEAKS_FOR_ITSELF = {StepKind.PUSH, StepKind.PUBLISH}
 
 
@@ -28,9 +30,18 @@ class StepInProgress:
     def __init__(self, row: Step, logbook: Logbook) -> None:
         self.row, self._logbook = row, logbook
         self.details: dict[str, Any] = {}
+        self._noted_at = 0.0
 
     def line(self, text: str) -> None:
         self._logbook.write(text, LogStream.BUILD, self.row.pk)
+
+    def progress(self, done: int, total: int) -> None:
+        """Keeps bytes sent and bytes known of in the row, at most every PROGRESS_SECONDS."""
+        now = time.monotonic()
+        if now - self._noted_at >= PROGRESS_SECONDS or done == total:
+            self._noted_at = now
+            self.details.update(bytes_done=done, bytes_total=total)
+            Step.objects.filter(pk=self.row.pk).update(details=self.details)
 
 
 class Timeline:

@@ -12,6 +12,7 @@ from django.conf import settings
 
 import bridge
 from registry.client import RegistryClient
+from registry.commands import CommandRefresher
 from registry.credentials import CredentialStore
 from registry.errors import RegistryError
 from registry.inspection import image_config
@@ -106,7 +107,11 @@ def build_settings() -> BuildSettings:
 
 @functools.cache
 def credentials() -> CredentialStore:
-    return CredentialStore(settings.REGISTRY_AUTH_DOCKERCONFIG)
+    """One per process, so that servers and platforms which push at the same time share a refresh."""
+    command = settings.REGISTRY_REFRESH_COMMAND
+    return CredentialStore(
+        settings.REGISTRY_AUTH_DOCKERCONFIG, CommandRefresher(command) if command else None
+    )
 
 
 @functools.cache

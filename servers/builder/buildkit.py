@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +71,15 @@ class Builder:
             raise build_errors.translate(progress, code, spec.platform)
         return self._inspect(spec)
 
+    def find(self, tag: str, platform: str) -> BuiltImage | None:
+        """An image that was built earlier, if the engine still has it for that platform. Raises `BuildError`."""
+        with _engine(self.docker_host) as client:
+            try:
+                image: dict[str, Any] = client.inspect_image(tag)  # type: ignore[no-untyped-call]
+            except ImageNotFound:
+                return None
+        return _built(image, tag, platform) if _is_for(image, platform) else None
+
     def remove(self, tag: str) -> None:
         """Removes the local tag, and the image with its last tag. Idempotent. Raises `BuildError`."""
         with _engine(self.docker_host) as client:
@@ -105,21 +114,33 @@ class Builder:
     def _inspect(self, spec: ImageBuild) -> BuiltImage:
         with _engine(self.docker_host) as client:
             image: dict[str, Any] = client.inspect_image(spec.tag)  # type: ignore[no-untyped-call]
-        built_for = f"{image.get('Os')}/{image.get('Architecture')}"
-        if not spec.platform.startswith(built_for):
+        if not _is_for(image, spec.platform):
             raise BuildError(
-                f"The build for {spec.platform} gave an image for {built_for}.",
+                f"The build for {spec.platform} gave an image for {_platform_of(image)}.",
                 hint=f"The base image in FROM has to exist for {spec.platform}.",
             )
-        config = image.get("Config") or {}
-        return BuiltImage(
-            platform=spec.platform,
-            tag=spec.tag,
-            image_id=str(image["Id"]),
-            size=int(image.get("Size", 0)),
-            entrypoint=tuple(config.get("Entrypoint") or ()),
-            command=tuple(config.get("Cmd") or ()),
-        )
+        return _built(image, spec.tag, spec.platform)
+
+
+def _platform_of(image: Mapping[str, Any]) -> str:
+    return f"{image.get('Os')}/{image.get('Architecture')}"
+
+
+def _is_for(image: Mapping[str, Any], platform: str) -> bool:
+    """An image config names the variant apart, or not at all."""
+    return platform == _platform_of(image) or platform.startswith(_platform_of(image) + "/")
+
+
+def _built(image: Mapping[str, Any], tag: str, platform: str) -> BuiltImage:
+    config = image.get("Config") or {}
+    return BuiltImage(
+        platform=platform,
+        tag=tag,
+        image_id=str(image["Id"]),
+        size=int(image.get("Size", 0)),
+        entrypoint=tuple(config.get("Entrypoint") or ()),
+        command=tuple(config.get("Cmd") or ()),
+    )
 
 
 def find_builder(docker_host: str = "", *, places: Sequence[str] = USUAL_PLACES) -> Builder:

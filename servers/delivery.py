@@ -1,0 +1,176 @@
+"""From the engine to a registry: credentials looked at, each platform pushed, one index published."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from django.conf import settings
+
+from registry import health, manifest, prune, push
+from registry.health import HealthPolicy
+from registry.push import Pushed
+from registry.reference import Reference
+from registry.retry import PushPolicy
+from servers import parallel, pull_secret, push_report, wiring
+from servers.builder.base import BuiltImage
+from servers.errors import UserError
+from servers.job import Job
+from servers.leash import Leash
+from servers.models import Deployment, Server
+from servers.states import DeploymentStatus, StepKind
+
+NO_MOVING_TAG = "none"
+
+
+def deliver(job: Job, built: Mapping[str, BuiltImage]) -> None:
+    """Pushes every platform, then publishes; nothing stands under the deployment's tag before that."""
+    target, platforms = target_of(job.deployment), job.deployment.platforms
+    _look_at_credentials(job, target)
+    pushed = parallel.for_each(
+        platforms,
+        lambda platform, leash: _push(job, built[platform], target, leash),
+        leash=job.leash,
+        limit=len(platforms),
+    )
+    digest = _publish(job, target, list(pushed.values()))
+    images = {platform: _facts(target, done) for platform, done in pushed.items()}
+    native = images.get(wiring.native_platform(), {"reference": f"{target.endpoint}@{digest}"})
+    job.keep(images=images, digest=digest, image=native["reference"])
+
+
+def _facts(target: Reference, done: Pushed) -> dict[str, str | int]:
+    return {"reference": f"{target.endpoint}@{done.digest}", "digest": done.digest, "size": done.size}
+
+
+def _look_at_credentials(job: Job, target: Reference) -> None:
+    policy = HealthPolicy(
+        lead=settings.REGISTRY_AUTH_LEAD_SECONDS, max_age=settings.REGISTRY_AUTH_MAX_AGE_SECONDS
+    )
+    health.check(
+        client=wiring.registry_client(target.host),
+        target=target,
+        policy=policy,
+        report=push_report.reporter(job.server.pk, job.deployment.pk, target),
+        line=job.timeline.say,
+    )
+
+
+def _push(job: Job, built: BuiltImage, target: Reference, leash: Leash) -> Pushed:
+    with job.timeline.step(StepKind.PUSH, built.platform) as step, wiring.registry_faults():
+        done = push.push_image(
+            engine_url=wiring.engine_url(),
+            image=built.tag,
+            target=_target_for(job.deployment, target, built.platform),
+            platform=built.platform,
+            client=wiring.registry_client(target.host),
+            policy=PushPolicy(
+                attempts=settings.REGISTRY_PUSH_RETRIES, deadline=settings.REGISTRY_PUSH_TIMEOUT
+            ),
+            report=push_report.reporter(
+                job.server.pk, job.deployment.pk, target, on_refresh=lambda: _renew_pull_secret(job)
+            ),
+            line=step.line,
+            control=leash,
+            progress=step.progress,
+        )
+        step.details.update(digest=done.digest, size=done.size, registry_endpoint=target.endpoint)
+        return done
+
+
+def _publish(job: Job, target: Reference, pushed: list[Pushed]) -> str:
+    """The digest under the deployment's tag: an index where there are several platforms, else the image."""
+    client, single = wiring.registry_client(target.host), pushed[0].digest
+    with job.timeline.step(StepKind.PUBLISH) as step, wiring.registry_faults():
+        digest = single
+        if len(pushed) > 1:
+            digest = manifest.publish(
+                client=client,
+                target=target,
+                children=pushed,
+                annotations=_annotations(job),
+                report=push_report.reporter(job.server.pk, job.deployment.pk, target),
+                line=step.line,
+                control=job.leash,
+            )
+        step.details.update(digest=digest, tag=target.tag, registry_endpoint=target.endpoint)
+        if settings.REGISTRY_MOVING_TAG != NO_MOVING_TAG:
+            found = client.get_manifest(target.with_digest(digest))
+            client.put_manifest(target.with_tag(settings.REGISTRY_MOVING_TAG), found.body, found.media_type)
+            step.line(f"Tag {settings.REGISTRY_MOVING_TAG} moved to {digest}")
+        return digest
+
+
+def _annotations(job: Job) -> dict[str, str]:
+    created = job.deployment.created_at.replace(microsecond=0)
+    source = job.server.source.get("url", "")
+    return {
+        manifest.ANNOTATION_REVISION: job.deployment.revision,
+        manifest.ANNOTATION_CREATED: created.isoformat().replace("+00:00", "Z"),
+        **({manifest.ANNOTATION_SOURCE: source} if source else {}),
+    }
+
+
+def _renew_pull_secret(job: Job) -> None:
+    """A failure here never fails the push; it shows."""
+    if not (settings.K8S_REGISTRY_SECRET_NAME and settings.REGISTRY_AUTH_DOCKERCONFIG):
+        return
+    about = {"secret": settings.K8S_REGISTRY_SECRET_NAME, "namespace": settings.K8S_NAMESPACE}
+    try:
+        changed = pull_secret.patch(
+            name=settings.K8S_REGISTRY_SECRET_NAME,
+            namespace=settings.K8S_NAMESPACE,
+            config_path=settings.REGISTRY_AUTH_DOCKERCONFIG,
+        )
+    except UserError as error:
+        failure = {**about, "error": str(error), "error_kind": error.kind}
+        job.timeline.event("pull_secret_failed", failure)
+        job.timeline.say(f"The pull secret was not renewed: {error}")
+        return
+    job.timeline.event("pull_secret_patched", {**about, "changed": changed})
+
+
+def target_of(deployment: Deployment) -> Reference:
+    """The immutable tag of a deployment: `<number>-<short revision>`."""
+    return wiring.target_of(deployment.server, f"{deployment.number}-{_tag_text(deployment.short_revision)}")
+
+
+def tags_of(deployment: Deployment) -> list[Reference]:
+    """Every tag that the deployment's pushes may have made."""
+    if not settings.REGISTRY or not deployment.revision or not deployment.platforms:
+        return []
+    target = target_of(deployment)
+    several = [_target_for(deployment, target, platform) for platform in deployment.platforms]
+    return list(dict.fromkeys([target, *several]))
+
+
+def forget(server: Server, deployments: list[Deployment]) -> None:
+    """Removes these deployments' tags where the registry allows it; what may be rolled back to stays."""
+    tags = [tag for deployment in deployments for tag in tags_of(deployment)]
+    if not tags:
+        return
+    gone = [deployment.pk for deployment in deployments]
+    kept = server.deployments.exclude(pk__in=gone).filter(status=DeploymentStatus.SUCCEEDED)
+    keep = {digest for row in kept for digest in _digests_of(row)}
+    with wiring.registry_faults():
+        prune.prune(
+            client=wiring.registry_client(tags[0].host),
+            repository=tags[0],
+            tags=[tag.tag for tag in tags],
+            keep=keep,
+            line=push_report.note,
+        )
+
+
+def _digests_of(deployment: Deployment) -> set[str]:
+    return {deployment.digest, *(image.get("digest", "") for image in deployment.images.values())} - {""}
+
+
+def _target_for(deployment: Deployment, target: Reference, platform: str) -> Reference:
+    """With several platforms each has a tag of its own, and the index has the deployment's."""
+    return target.for_platform(platform) if len(deployment.platforms) > 1 else target
+
+
+def _tag_text(revision: str) -> str:
+    """A revision such as `name==1.2` in the characters that a tag may have (distribution spec)."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", revision).strip("-.") or "latest"
