@@ -53,7 +53,7 @@ class OfServer(admin.SimpleListFilter):
 
 
 @admin.register(UsageMetric)
-class UsageMetricAdmin(ModelAdmin):  # type: ignore[misc]  (unfold is untyped)
+class UsageMetricAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
     list_display = ["moment", "event_type", "platform", "of_server", "of_deployment", "summary"]
     list_filter = [Kind, Platform, OfServer, "timestamp"]
     list_select_related = ["server", "deployment"]

@@ -6,6 +6,7 @@ import { morph } from "./morph.js";
 const AT_MOST_EVERY = 1000;
 let last = 0;
 let timer = null;
+let again = null;
 
 function refreshSoon() {
   if (timer) return;
@@ -36,10 +37,11 @@ function take(fresh) {
   }
 }
 
-// A piece that is not ready yet says after how many seconds to ask again.
+// A piece that changes without an event, such as bytes sent, says after how many seconds to ask again.
 function lookAgain() {
   const waiting = document.querySelector("[data-look-again]");
-  if (waiting) setTimeout(refreshSoon, waiting.dataset.lookAgain * 1000);
+  clearTimeout(again);
+  if (waiting) again = setTimeout(refreshSoon, waiting.dataset.lookAgain * 1000);
 }
 
 export function livePage() {

@@ -1,0 +1,237 @@
+"""The console in a real browser, on the platform's own ASGI application."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import uvicorn
+from django.contrib.auth.models import User
+from django.db import connections
+from django.urls import reverse
+from django.utils import timezone
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from deploy.bench.requirement import program
+from metrics import recorder
+from servers import events, logbook
+from servers.models import Deployment, LogLine, Server, Step
+from tests.accounts import person
+from tests.eventually import eventually
+from tests.servers.admin import demo
+
+pytestmark = pytest.mark.real
+
+
+class Web:
+    """The web part of the platform in a thread, on a port that stays the same over a restart."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.start()
+
+    def start(self) -> None:
+        from mcphost.asgi import WEB, make_application
+
+        web = make_application(frozenset({WEB}))
+        config = uvicorn.Config(web, port=self.port, log_level="warning", timeout_graceful_shutdown=1)
+        self.server = uvicorn.Server(config)
+        self.thread = threading.Thread(target=self.server.run, daemon=True)
+        self.thread.start()
+        eventually(lambda: self.server.started, within=30, what="the web server has started")
+        self.port = self.server.servers[0].sockets[0].getsockname()[1]
+
+    def stop(self) -> None:
+        self.server.should_exit = True
+        self.thread.join(timeout=30)
+
+    def url(self, name: str, *arguments: object) -> str:
+        return f"http://127.0.0.1:{self.port}{reverse(f'admin:{name}', args=arguments)}"
+
+
+@pytest.fixture(scope="module")
+def browser(django_db_setup: None) -> Iterator[Browser]:
+    """For this module only: Playwright keeps an event loop running in this thread, which Django takes for an
+    asynchronous caller, and in which no asynchronous test could run."""
+    options = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        chromium = playwright.chromium.launch(executable_path=program("chromium"), args=options)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def web(transactional_db: None) -> Iterator[Web]:
+    running = Web()
+    yield running
+    running.stop()
+    connections.close_all()
+
+
+@pytest.fixture
+def admin(web: Web) -> User:
+    return person("admin", is_staff=True, is_superuser=True)
+
+
+@pytest.fixture
+def page(browser: Browser, web: Web, admin: User) -> Iterator[Page]:
+    """Logged in; whatever the browser complains of (scripts, the security policy) fails the test."""
+    complaints: list[str] = []
+    context = browser.new_context()
+    page = context.new_page()
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text) if _is_ours(message) else None)
+    page.goto(web.url("login"))
+    page.fill("[name=username]", "admin")
+    page.fill("[name=password]", "admin-password")
+    page.click("[type=submit]")
+    page.wait_for_url(web.url("index"))
+    yield page
+    context.close()
+    assert complaints == []
+
+
+def _is_ours(message: Any) -> bool:
+    return message.type == "error" and "net::ERR" not in message.text
+
+
+def wrote(deployment: Deployment, *texts: str) -> None:
+    lines = [
+        LogLine(
+            server_id=deployment.server_id,
+            deployment=deployment,
+            stream="build",
+            at=timezone.now(),
+            text=text,
+        )
+        for text in texts
+    ]
+    logbook.keep(deployment.server_id, lines)
+
+
+def recorded(deployment: Deployment, event_type: str, **details: Any) -> None:
+    metric = recorder.record(
+        server_id=deployment.server_id, deployment_id=deployment.pk, event_type=event_type, details=details
+    )
+    events.metric_recorded(metric)
+
+
+@pytest.fixture
+def running(admin: User) -> Deployment:
+    server = demo.server(admin, "Search", status="building")
+    deployment = demo.deployment(server, 1, "running", 10)
+    demo.step(deployment, "clone", 0, 1.2)
+    return deployment
+
+
+def test_a_deployment_is_watched_to_its_end(page: Page, web: Web, running: Deployment) -> None:
+    page.goto(web.url("servers_deployment_change", running.pk))
+    expect(page.locator("[data-feed-state]")).to_have_text("Live")
+    step = demo.step(running, "build", 2, None, platform="linux/arm64")
+    recorded(running, "build_started", platform="linux/arm64")
+    row = page.locator(f'[data-live=steps] [data-key="{step.pk}"]')
+    expect(row).to_contain_text("In progress")
+    expect(page.locator("[data-live=events]")).to_contain_text("build_started")
+
+    broke = {"status": "failed", "error": "The Dockerfile names no base image.", "error_kind": "build"}
+    Step.objects.filter(pk=step.pk).update(finished_at=timezone.now(), **broke)
+    Deployment.objects.filter(pk=running.pk).update(finished_at=timezone.now(), **broke)
+    Server.objects.filter(pk=running.server_id).update(status="error")
+    recorded(running, "build_failed", platform="linux/arm64", error=broke["error"], error_kind="build")
+    events.status_changed(running.server_id)
+    expect(row).to_contain_text("The Dockerfile names no base image.")
+    expect(page.locator(".mh-title")).to_contain_text("Failed")
+    expect(page.get_by_role("link", name="Cancel…")).to_have_count(0)
+
+
+def shown(page: Page) -> list[str]:
+    return page.locator(".mh-log-line span").all_inner_texts()
+
+
+def test_no_line_is_lost_or_doubled_over_a_restart(page: Page, web: Web, running: Deployment) -> None:
+    wrote(running, "line 0")
+    page.goto(web.url("servers_deployment_change", running.pk))
+    state = page.locator("[data-log-state]")
+    expect(state).to_have_text("Live")
+    wrote(running, *(f"line {n}" for n in range(1, 300)))
+    expect(page.locator(".mh-log-line")).to_have_count(300)
+
+    web.stop()
+    expect(state).to_have_text("Reconnecting")
+    wrote(running, *(f"line {n}" for n in range(300, 320)))
+    web.start()
+    expect(state).to_have_text("Live", timeout=30_000)
+    wrote(running, "line 320")
+    expect(page.locator(".mh-log-line")).to_have_count(321)
+    assert shown(page) == [f"line {n}" for n in range(321)]
+
+
+def test_the_log_follows_until_somebody_reads(page: Page, web: Web, running: Deployment) -> None:
+    wrote(running, *(f"line {n}" for n in range(200)))
+    page.goto(web.url("servers_deployment_change", running.pk))
+    log, follow = page.locator("[data-log]"), page.get_by_label("Follow")
+    at_end = "log => log.scrollHeight - log.scrollTop - log.clientHeight < 24"
+    assert log.evaluate(at_end)
+    wrote(running, "one more")
+    expect(page.locator(".mh-log-line")).to_have_count(201)
+    assert log.evaluate(at_end)
+
+    log.hover()
+    page.mouse.wheel(0, -2000)
+    expect(follow).not_to_be_checked()
+    top = log.evaluate("log => log.scrollTop")
+    wrote(running, "another")
+    expect(page.locator(".mh-log-line")).to_have_count(202)
+    assert log.evaluate("log => log.scrollTop") == top
+    follow.check()
+    assert log.evaluate(at_end)
+
+
+def test_the_list_and_the_dashboard_follow_a_status(page: Page, web: Web, running: Deployment) -> None:
+    for name, place in (("servers_server_changelist", "#result_list"), ("index", "[data-live=tiles]")):
+        Server.objects.filter(pk=running.server_id).update(status="building")
+        page.goto(web.url(name))
+        expect(page.locator("[data-feed-state]")).to_have_text("Live")
+        expect(page.locator(place)).to_contain_text("Building")
+        Server.objects.filter(pk=running.server_id).update(status="running")
+        events.status_changed(running.server_id)
+        expect(page.locator(place)).to_contain_text("Running")
+
+
+def test_from_the_form_to_a_queued_deployment(page: Page, web: Web) -> None:
+    page.goto(web.url("index"))
+    page.get_by_role("link", name="Add server").first.click()
+    expect(page.get_by_label("Package", exact=True)).to_be_visible()
+    page.get_by_label("Git repository").check()
+    expect(page.get_by_label("Package", exact=True)).to_be_hidden()
+    page.get_by_label("URL").fill("https://git.example.org/team/weather.git")
+    page.get_by_label("Name").first.fill("Weather")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".mh-title")).to_contain_text("Weather")
+    expect(page.locator("[data-live=deployments]")).to_contain_text("Queued")
+    page.get_by_role("link", name="Cancel…").click()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator(".mh-title")).to_contain_text("Cancelled")
+
+
+def test_a_page_without_scripts_still_shows_its_state(
+    browser: Browser, web: Web, page: Page, running: Deployment
+) -> None:
+    context = browser.new_context(java_script_enabled=False, storage_state=page.context.storage_state())
+    plain = context.new_page()
+    wrote(running, "a line")
+    plain.goto(web.url("servers_deployment_change", running.pk))
+    expect(plain.locator(".mh-title")).to_contain_text("In progress")
+    expect(plain.locator(".mh-log-line")).to_contain_text("a line")
+    context.close()
+
+
+def test_the_url_is_copied(page: Page, web: Web, running: Deployment) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(web.url("servers_server_change", running.server_id))
+    page.get_by_role("button", name="Copy").first.click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == f"http://127.0.0.1:{web.port}/mcp/search"
