@@ -47,3 +47,45 @@ class UsageMetric(models.Model):
 
     def __str__(self) -> str:
         return f"{self.event_type} {self.timestamp:%Y-%m-%d %H:%M:%S}"
+
+
+class CallRollup(models.Model):
+    """The `mcp_call` events of one server in one hour that agree in method, tool and outcome.
+
+    `name` is the tool or prompt, "" for other methods, "*" for all names beyond those that are kept apart.
+    `buckets[i]` counts the calls that took at most `rollups.BOUNDS[i]` ms and more than the bound before; the
+    last one counts those beyond every bound.
+    """
+
+    server = models.ForeignKey("servers.Server", models.CASCADE, related_name="call_rollups")
+    hour = models.DateTimeField()
+    method = models.CharField(max_length=64)
+    name = models.CharField(max_length=200, blank=True, default="")
+    outcome = models.CharField(max_length=16)
+    calls = models.PositiveBigIntegerField(default=0)
+    duration_ms = models.PositiveBigIntegerField(default=0, help_text="Of all calls together.")
+    bytes_in = models.PositiveBigIntegerField(default=0)
+    bytes_out = models.PositiveBigIntegerField(default=0)
+    buckets = models.JSONField(default=list)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["server", "hour", "method", "name", "outcome"], name="call_rollup_once"
+            )
+        ]
+        indexes = [models.Index(fields=["hour"], name="call_rollup_hour")]
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.name} {self.outcome} {self.hour:%Y-%m-%d %H}h"
+
+
+class RollupPosition(models.Model):
+    """One row: events up to the id `done` are in the rollups; `seen` was the newest id at `seen_at`."""
+
+    done = models.PositiveBigIntegerField(default=0)
+    seen = models.PositiveBigIntegerField(default=0)
+    seen_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"rolled up to {self.done}"

@@ -23,6 +23,7 @@ from unfold.widgets import (
 )
 
 from servers import services, uploads, validation
+from servers.admin.gateway_fields import CallsPerMinute, PatternLines
 from servers.models import Server
 from servers.models.server import ENVIRONMENT_NAME, SourceKind, Transport
 
@@ -40,7 +41,8 @@ SOURCE_FIELDS = {
     SourceKind.IMAGE: {"reference": "image_reference"},
     SourceKind.UPLOAD: {"archive": "archive"},
 }
-PLAIN = ("port", "path", "cpu", "memory_mb", "pids", "runtime")
+GATEWAY = ("calls_per_minute", "tools_allowed", "tools_denied", "record_arguments")
+PLAIN = ("port", "path", "cpu", "memory_mb", "pids", "runtime", *GATEWAY)
 _SECRET_ROWS = tuple((f"secret_name_{n}", f"secret_value_{n}") for n in range(1, FIRST_SECRETS + 1))
 BASICS = (None, {"fields": [("name", "slug"), "source_kind"]})
 SOURCES = [
@@ -65,6 +67,14 @@ SOURCES = [
 RUNNING = ("How it runs", {"fields": ["transport_choice", ("port", "path"), "command_line", "runtime"]})
 SETTINGS = ("Environment", {"fields": ["environment_lines"]})
 LIMITS = ("Limits", {"classes": ["collapse"], "fields": ["cpu", "memory_mb", "pids"]})
+CALLS = (
+    "Calls",
+    {
+        "classes": ["collapse"],
+        "description": "In force within a second; no deployment is needed.",
+        "fields": [("tools_allowed", "tools_denied"), "calls_per_minute", "record_arguments"],
+    },
+)
 DEPLOY = (None, {"fields": ["deploy"]})
 ADD_FIELDSETS = [
     BASICS,
@@ -79,9 +89,12 @@ ADD_FIELDSETS = [
         },
     ),
     LIMITS,
+    CALLS,
     DEPLOY,
 ]
-EDIT_FIELDSETS = [BASICS, *SOURCES, RUNNING, SETTINGS, LIMITS, ("Owner", {"fields": ["owner"]}), DEPLOY]
+EDIT_FIELDSETS = [
+    BASICS, *SOURCES, RUNNING, SETTINGS, LIMITS, CALLS, ("Owner", {"fields": ["owner"]}), DEPLOY,
+]  # fmt: skip
 
 
 def _text(label: str, placeholder: str = "", help_text: str = "", **more: Any) -> forms.CharField:
@@ -146,6 +159,12 @@ class ServerForm(forms.ModelForm):  # type: ignore[type-arg]
     secret_name_1, secret_value_1 = _text("Name", "API_KEY"), _password("Value")
     secret_name_2, secret_value_2 = _text("Name"), _password("Value")
     secret_name_3, secret_value_3 = _text("Name"), _password("Value")
+    calls_per_minute = CallsPerMinute(setting="RATE_LIMIT_PER_SERVER")
+    tools_allowed = PatternLines(
+        label="Tools allowed",
+        help_text="One name or pattern such as read_* per line. Empty: all but the denied.",
+    )
+    tools_denied = PatternLines(label="Tools denied", help_text="Neither listed nor called.")
     deploy = forms.BooleanField(label="Deploy now", required=False, widget=UnfoldBooleanWidget)
 
     class Meta:

@@ -18,6 +18,7 @@ from unfold.admin import ModelAdmin
 
 from servers import display, services
 from servers.admin import connect
+from servers.admin.gateway_fields import CallsPerMinute, PatternLines
 from servers.admin.views import ConsoleView
 from servers.errors import UserError
 from servers.models import Token
@@ -25,9 +26,18 @@ from servers.models.token import Scope
 
 
 class TokenForm(forms.ModelForm):  # type: ignore[type-arg]
+    calls_per_minute = CallsPerMinute(setting="RATE_LIMIT_PER_TOKEN")
+    tools_allowed = PatternLines(
+        label="Tools allowed", help_text="One name or pattern per line. Empty: all that the server allows."
+    )
+    tools_denied = PatternLines(label="Tools denied", help_text="Neither listed nor called with this token.")
+
     class Meta:
         model = Token
-        fields = ["name", "owner", "scope", "server", "expires_at"]
+        fields = [
+            "name", "owner", "scope", "server", "expires_at", "calls_per_minute", "tools_allowed",
+            "tools_denied",
+        ]  # fmt: skip
         help_texts = {
             "server": "Empty: every server that the owner can see.",
             "expires_at": "Empty: valid until it is revoked.",

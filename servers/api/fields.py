@@ -12,6 +12,7 @@ from rest_framework import serializers
 
 from servers import validation
 from servers.api import sources
+from servers.models import tool_patterns
 from servers.models.server import SourceKind
 
 # The platform's own: they have to fit the run.
@@ -107,3 +108,17 @@ class WordsField(serializers.ListField):
     def to_internal_value(self, data: Any) -> list[str]:
         words = super().to_internal_value(data)
         return list(checked(lambda: validation.clean_words(words)))
+
+
+class PatternsField(serializers.ListField):
+    """Names of tools, or patterns such as read_*."""
+
+    child = serializers.CharField(trim_whitespace=False)
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(max_length=tool_patterns.MOST, **given)
+
+    def to_internal_value(self, data: Any) -> list[str]:
+        patterns: list[str] = super().to_internal_value(data)
+        checked(lambda: tool_patterns.validate(patterns))
+        return patterns

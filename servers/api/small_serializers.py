@@ -9,6 +9,7 @@ from django.utils import timezone
 from rest_framework import serializers
 
 from servers.api import enums
+from servers.api.fields import PatternsField
 from servers.models import Secret, Server, Token
 from servers.models.log import LogStream
 
@@ -94,11 +95,14 @@ class TokenSerializer(serializers.ModelSerializer[Token]):
         source="server_id", required=False, allow_null=True, help_text="Left out: every server of the owner."
     )
 
+    tools_allowed = PatternsField(required=False)
+    tools_denied = PatternsField(required=False)
+
     class Meta:
         model = Token
         fields = [
-            "id", "name", "scope", "server", "owner", "prefix", "created_at", "expires_at", "last_used_at",
-            "revoked_at",
+            "id", "name", "scope", "server", "owner", "prefix", "calls_per_minute", "tools_allowed",
+            "tools_denied", "created_at", "expires_at", "last_used_at", "revoked_at",
         ]  # fmt: skip
         read_only_fields = ["prefix", "created_at", "last_used_at", "revoked_at"]
 

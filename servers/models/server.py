@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from servers import secretbox, states
+from servers.models import tool_patterns
 from servers.states import ServerStatus
 
 if TYPE_CHECKING:
@@ -108,6 +109,25 @@ class Server(models.Model):
         default=128, validators=[MinValueValidator(8), MaxValueValidator(32_768)]
     )
     runtime = models.CharField(max_length=12, choices=RuntimeChoice.choices, blank=True, default="")
+    calls_per_minute = models.PositiveIntegerField(
+        default=0,
+        help_text="Calls per minute that it answers, by all callers together; 0: RATE_LIMIT_PER_SERVER.",
+    )
+    tools_allowed = models.JSONField(
+        default=list,
+        blank=True,
+        validators=[tool_patterns.validate],
+        help_text="Names or patterns such as read_*; empty: all tools but the denied.",
+    )
+    tools_denied = models.JSONField(
+        default=list,
+        blank=True,
+        validators=[tool_patterns.validate],
+        help_text="Names or patterns of tools that are neither listed nor called.",
+    )
+    record_arguments = models.BooleanField(
+        default=False, help_text="Keep arguments and results of calls among the metrics, with secrets masked."
+    )
     desired_state = models.CharField(max_length=8, choices=DesiredState.choices, default=DesiredState.RUNNING)
     status = models.CharField(
         max_length=12,

@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from servers.models import tool_patterns
 from servers.models.server import Server
 
 PREFIX = "mcph_"
@@ -52,6 +53,21 @@ class Token(models.Model):
     name = models.CharField(max_length=100)
     prefix = models.CharField(max_length=12, editable=False)
     digest = models.CharField(max_length=64, unique=True, editable=False)
+    calls_per_minute = models.PositiveIntegerField(
+        default=0, help_text="Calls per minute with this token; 0: RATE_LIMIT_PER_TOKEN."
+    )
+    tools_allowed = models.JSONField(
+        default=list,
+        blank=True,
+        validators=[tool_patterns.validate],
+        help_text="Names or patterns such as read_*; empty: all that the server allows.",
+    )
+    tools_denied = models.JSONField(
+        default=list,
+        blank=True,
+        validators=[tool_patterns.validate],
+        help_text="Names or patterns of tools that this token neither sees nor calls.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
