@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import orjson
 import pytest
@@ -18,7 +17,7 @@ from deploy.bench.workspace import free_port
 from servers.models import Server
 from servers.streams import access, bus, storage
 from tests.accounts import token_of
-from tests.servers.streams.live import Client
+from tests.servers.streams.live import Client, until
 
 pytestmark = pytest.mark.real
 
@@ -50,13 +49,6 @@ class OwnRedis:
 
     def subscribers(self) -> int:
         return int(self.client.pubsub_numsub(bus.TOPIC)[0][1])
-
-
-def until(happened: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.fixture
