@@ -28,11 +28,16 @@ FIELDS = (
     "platform",
     "attempt",
     "retry_limit",
+    "retries",
     "error_kind",
     "auth_expired",
     "error",
     "digest",
+    "tag",
+    "architectures",
     "reason",
+    "delay_ms",
+    "duration_ms",
     "status",
     "seconds",
 )
@@ -70,8 +75,8 @@ def _log(
     message = MESSAGES.get(event_type)
     if message is None:
         return
-    if event_type == "push_succeeded" and details.get("attempt", 1) > 1:
-        message += " after retry"
+    if event_type == "push_succeeded" and details.get("retries", 0) > 0:
+        message += " after retry"  # a refresh costs no attempt, so that `attempt` may still be 1
     level = logging.WARNING if event_type.endswith(("failed", "retry")) else logging.INFO
     fields = {key: details[key] for key in FIELDS if key in details}
     logger.log(
