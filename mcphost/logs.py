@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import logging.config
 from collections.abc import Iterable
@@ -35,15 +36,18 @@ def _target(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict
 
 def _key_value(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     when, level = event.pop("timestamp"), event.pop("level", "info")
-    head = f'{when} {level:<7} target="{event.pop("target")}" {event.pop("message")}'
+    message = "\\n".join(str(event.pop("message")).splitlines())
+    head = f'{when} {level:<7} target="{event.pop("target")}" {message}'
     trace = event.pop("exception", "")
     fields = "".join(f" {key}={_shown(value)}" for key, value in event.items())
     return head + fields + (f"\n{trace}" if trace else "")
 
 
 def _shown(value: Any) -> str:
+    """Quoted and escaped where needed: what a registry answers must not write a line of its own."""
     text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-    return f'"{text}"' if not text or any(c in text for c in ' "=\n') else text
+    plain = text.isprintable() and not any(c in text for c in ' "=\\')
+    return text if text and plain else json.dumps(text, ensure_ascii=False)
 
 
 def _redacting(render: Processor, secrets: Iterable[str]) -> Processor:
