@@ -35,6 +35,7 @@ class Background:
         if self._worker:
             dramatiq.get_broker().emit_after("process_boot")  # without it no actor has a time limit
             self._worker.start()
+            broker.workers_here.set()
         for thread in self._threads:
             thread.start()
 
@@ -44,6 +45,7 @@ class Background:
         for thread in self._threads:
             thread.join()
         if self._worker:
+            broker.workers_here.clear()
             self._worker.stop(timeout=STOP_MS)
 
     def _loop(self, name: str, seconds: float, work: Callable[[], None]) -> threading.Thread:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import Any
 
 import dramatiq
@@ -12,6 +13,7 @@ from dramatiq.brokers.stub import StubBroker
 from dramatiq.middleware import AgeLimit, Middleware, Retries, TimeLimit
 
 logger = logging.getLogger(__name__)
+workers_here = threading.Event()
 
 
 class Connections(Middleware):
@@ -27,6 +29,11 @@ class Connections(Middleware):
 def install() -> None:
     """Makes the broker that the settings ask for the one that actors register with."""
     dramatiq.set_broker(_broker())
+
+
+def reaches_workers() -> bool:
+    """False in a command beside a platform without a broker: what it would send stays in its own memory."""
+    return bool(settings.BROKER_URL) or workers_here.is_set()
 
 
 def send(actor: Any, *arguments: int) -> None:

@@ -11,12 +11,11 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
 
 PIPE = 0
 
 
-def main(command: Sequence[str]) -> int:
+def main(command: list[str]) -> int:
     try:
         pid = _spawned(command)
     except OSError as error:
@@ -29,7 +28,7 @@ def main(command: Sequence[str]) -> int:
     return _leave_as(os.waitstatus_to_exitcode(status))
 
 
-def _spawned(command: Sequence[str]) -> int:
+def _spawned(command: list[str]) -> int:
     nothing = (os.POSIX_SPAWN_OPEN, PIPE, os.devnull, os.O_RDONLY, 0)
     # Python ignores these; the command is to find them as any other would.
     defaults = (signal.SIGPIPE, signal.SIGXFSZ)

@@ -56,12 +56,11 @@ def deploy(
     deployment by default. Raises `Conflict`.
     """
     locked = _locked(server)
+    deployment = queue.add(server=locked, by=by, trigger=trigger, mode=mode, based_on=based_on)
     Server.objects.filter(pk=locked.pk).update(
         desired_state=DesiredState.RUNNING, restarts=0, restart_at=None
     )
-    deployment = queue.add(server=locked, by=by, trigger=trigger, mode=mode, based_on=based_on)
-    Deployment.objects.filter(pk=deployment.pk).update(enqueued_at=timezone.now())
-    transaction.on_commit(lambda: tasks.enqueue(deployment.pk))
+    tasks.enqueue_on_commit(deployment.pk)
     return deployment
 
 
@@ -146,11 +145,12 @@ def issue_token(
     server: Server | None = None,
     scope: str = Scope.MCP,
     expires_at: datetime | None = None,
+    **policy: Any,
 ) -> tuple[Token, str]:
-    """Makes a token; the value is returned this once."""
+    """Makes a token; the value is returned this once. `policy`: calls_per_minute and lists of tools."""
     if server is not None and not server.is_visible_to(owner):
         raise Invalid("There is no such server.", field="server")
-    token = Token(owner=owner, server=server, name=name, scope=scope, expires_at=expires_at)
+    token = Token(owner=owner, server=server, name=name, scope=scope, expires_at=expires_at, **policy)
     value = token.set_new_value()
     token.full_clean()
     token.save()
