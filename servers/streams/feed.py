@@ -27,17 +27,20 @@ class Feed:
 
     def __init__(self) -> None:
         self.listeners: dict[str, set[asyncio.Event]] = {}
+        self.ended = False
         self._seen: dict[str, int] = {}  # by the look at the positions, and by nothing else
         self._shared: dict[str, dict[int | None, asyncio.Task[Page]]] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def stream(self, channel: str, after: int | None) -> AsyncGenerator[bytes, None]:
-        """What to write, for ever. What a slow client has not taken yet stays in the database."""
+        """What to write, until `end`. What a slow client has not taken yet stays in the database."""
         with self._listening(channel) as woken:
             page = await self._page(channel, after)
             yield pages.opening(channel, page.last if after is None else after) + page.body
-            while True:
+            while not self.ended:
                 while page.more or await _within(woken, KEEP_ALIVE_EVERY):
+                    if self.ended:
+                        return
                     woken.clear()
                     page = await self._page(channel, page.last)
                     if page.body:
@@ -48,6 +51,10 @@ class Feed:
         self._shared.pop(channel, None)
         for woken in self.listeners.get(channel, ()):
             woken.set()
+
+    def end(self) -> None:
+        self.ended = True
+        self.wake_all()
 
     def wake_all(self) -> None:
         for channel in list(self.listeners):
@@ -125,9 +132,15 @@ def wake_everywhere(channel: str) -> None:
     bus.send(channel)
 
 
-def _call(loop: asyncio.AbstractEventLoop, wake: Callable[[str], None], channel: str) -> None:
+def end_all() -> None:
+    """The process stops: every open stream ends in good order, and its client comes back with its last id."""
+    for loop, feed in list(_feeds.items()):
+        _call(loop, feed.end)
+
+
+def _call(loop: asyncio.AbstractEventLoop, act: Callable[..., None], *arguments: str) -> None:
     with contextlib.suppress(RuntimeError):  # the loop was closed a moment ago
-        loop.call_soon_threadsafe(wake, channel)
+        loop.call_soon_threadsafe(act, *arguments)
 
 
 async def _within(woken: asyncio.Event, seconds: float) -> bool:

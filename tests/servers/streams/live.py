@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from urllib.parse import urlsplit
 
 import uvicorn
 
-from servers.streams import app
+from servers.streams import app, feed
 
 
 @contextmanager
@@ -29,7 +28,8 @@ def serving() -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
-        server.should_exit = server.force_exit = True
+        feed.end_all()
+        server.should_exit = True
         thread.join(10)
 
 
@@ -90,10 +90,3 @@ class Client:
                 if len(found) == count:
                     return found
         raise AssertionError(f"the stream ended after {len(found)} of {count} events")
-
-
-def until(happened: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

@@ -17,7 +17,8 @@ from deploy.bench.workspace import free_port
 from servers.models import Server
 from servers.streams import access, bus, storage
 from tests.accounts import token_of
-from tests.servers.streams.live import Client, until
+from tests.eventually import eventually
+from tests.servers.streams.live import Client
 
 pytestmark = pytest.mark.real
 
@@ -35,7 +36,7 @@ class OwnRedis:
             [program("redis-server"), "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""],
             stdout=subprocess.DEVNULL,
         )
-        until(self.answers)
+        eventually(self.answers)
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGKILL)
@@ -87,20 +88,20 @@ def only_messages(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_other_processes_wake_us_at_once(
     only_messages: None, own_redis: OwnRedis, following: Client, server: Server
 ) -> None:
-    until(lambda: own_redis.subscribers() == 1)
+    eventually(lambda: own_redis.subscribers() == 1)
     for number in range(100):
         write_elsewhere(server, number)
     assert numbers(following, 100) == list(range(100))
 
 
 def test_an_outage_loses_nothing(own_redis: OwnRedis, following: Client, server: Server) -> None:
-    until(lambda: own_redis.subscribers() == 1)
+    eventually(lambda: own_redis.subscribers() == 1)
     own_redis.stop()
     for number in range(5):
         write_elsewhere(server, number)
     assert numbers(following, 5) == list(range(5))
     own_redis.start()
-    until(lambda: own_redis.subscribers() == 1)
+    eventually(lambda: own_redis.subscribers() == 1)
     write_elsewhere(server, 5)
     assert numbers(following, 1) == [5]
 
@@ -108,7 +109,7 @@ def test_an_outage_loses_nothing(own_redis: OwnRedis, following: Client, server:
 def test_what_an_outage_hid_is_read_once_redis_is_back(
     only_messages: None, own_redis: OwnRedis, following: Client, server: Server
 ) -> None:
-    until(lambda: own_redis.subscribers() == 1)
+    eventually(lambda: own_redis.subscribers() == 1)
     own_redis.stop()
     write_elsewhere(server, 1)
     own_redis.start()

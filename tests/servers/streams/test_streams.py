@@ -18,9 +18,10 @@ from django.utils import timezone
 from metrics import recorder
 from servers import events, services
 from servers.models import LogLine, Server, StreamEvent, Token
-from servers.streams import access, storage
+from servers.streams import access, feed, storage
 from tests.accounts import make_deployment, make_server, token_of
-from tests.servers.streams.live import Client, until
+from tests.eventually import eventually
+from tests.servers.streams.live import Client
 
 pytestmark = pytest.mark.core
 
@@ -227,6 +228,13 @@ def test_silence_is_filled_with_comments(
         assert next(line for line in client.lines() if line.startswith(":")) == ": keep-alive"
 
 
+def test_streams_end_well_when_the_process_stops(live_feed: str, owner: User, server: Server) -> None:
+    with Client(metrics_of(live_feed, server), **headers_of(owner)) as client:
+        client.take(1, "stream-open")
+        feed.end_all()
+        assert list(client) == []
+
+
 def stuck_client(address: str, user: User) -> socket.socket:
     """Asks for a stream, has little room for the answer, and reads nothing of it."""
     parts = urlsplit(address)
@@ -257,7 +265,7 @@ def test_a_client_that_takes_nothing_holds_up_nobody_and_is_cut_off(
             data = orjson.dumps({"details": {"number": number, "text": text}}).decode()
             storage.append(channel, [("metric", data)])
         assert numbers(client.take(300, "metric")) == list(range(300))
-        until(lambda: "took nothing for too long" in caplog.text)
+        eventually(lambda: "took nothing for too long" in caplog.text)
         assert stuck.recv(100).startswith(b"HTTP/1.1 200")
 
 
