@@ -93,11 +93,12 @@ def digest(value: str) -> SafeString | str:
 
 
 def revision(value: str) -> SafeString | str:
-    """A commit or digest cut short, a package's version in full."""
+    """A commit or digest cut short, of a package its version."""
     if not value:
         return EMPTY
     bare = value.removeprefix("sha256:")
-    shown = bare[:12] if _HEX.fullmatch(bare) else Truncator(value).chars(32)
+    version = value.rpartition("==")[2]
+    shown = bare[:12] if _HEX.fullmatch(bare) else Truncator(version).chars(32)
     return format_html('<code title="{}">{}</code>', value, shown)
 
 

@@ -112,6 +112,8 @@ class Start(Action[Server]):
     def refusal(self, target: Server) -> str:
         if target.desired_state == DesiredState.DELETED:
             return "It is being deleted."
+        if target.deployments.filter(status__in=states.OPEN).exists():
+            return "A deployment of it is under way."
         return "It is running already." if _is_up(target) else ""
 
     def preview(self, target: Server) -> list[str]:

@@ -29,6 +29,7 @@ class DeploymentAdmin(HistoryAdmin):
         ("server", admin.RelatedOnlyFieldListFilter),
     ]
     list_select_related = ["server", "requested_by"]
+    show_full_result_count = True
     search_fields = ["server__name", "server__slug", "revision", "digest"]
     search_help_text = "Server, revision or digest"
 
@@ -69,7 +70,9 @@ class DeploymentAdmin(HistoryAdmin):
     @admin.display(description="Trigger", ordering="trigger")
     def cause(self, deployment: Deployment) -> SafeString:
         return format_html(
-            '{}<span class="mh-sub">{}</span>', display.trigger(deployment.trigger), deployment.mode
+            '<div>{}<span class="mh-sub">{}</span></div>',
+            display.trigger(deployment.trigger),
+            deployment.mode,
         )
 
     @admin.display(description="Revision")
@@ -77,10 +80,12 @@ class DeploymentAdmin(HistoryAdmin):
         return display.revision(deployment.revision)
 
     @admin.display(description="Took")
-    def took(self, deployment: Deployment) -> str:
-        return display.duration(deployment.duration)
+    def took(self, deployment: Deployment) -> SafeString:
+        return format_html('<span class="mh-num">{}</span>', display.duration(deployment.duration))
 
     @admin.display(description="Asked for", ordering="created_at")
     def created(self, deployment: Deployment) -> SafeString:
         who = deployment.requested_by.get_username() if deployment.requested_by else ""
-        return format_html('{}<span class="mh-sub">{}</span>', display.moment(deployment.created_at), who)
+        return format_html(
+            '<div>{}<span class="mh-sub">{}</span></div>', display.moment(deployment.created_at), who
+        )

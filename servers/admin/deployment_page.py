@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -16,7 +17,7 @@ from servers.states import StepStatus
 
 EVENTS_SHOWN = 200
 # Details that a step's row shows elsewhere, or that say nothing to a reader.
-QUIET = {"platform", "error", "error_kind", "duration_ms", "bytes_done", "bytes_total", "steps"}
+QUIET = {"platform", "error", "error_kind", "duration_ms", "bytes_done", "bytes_total", "summary"}
 
 
 def show(model_admin: Any, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -99,6 +100,8 @@ def shown_event(event: UsageMetric) -> dict[str, Any]:
         outcome, "grey"
     )
     error = event.details.get("error", "")
-    hidden = {"error", "platform", "error_kind"}
-    known = [(key, value) for key, value in facts(event.details) if key not in hidden]
+    known = facts(event.details)
+    took = event.details.get("duration_ms")
+    if isinstance(took, int):
+        known.append(("took", display.duration(timedelta(milliseconds=took))))
     return {"row": event, "tone": tone, "error": error, "facts": known}

@@ -56,14 +56,14 @@ def live(server: Server, part: str, content: str) -> SafeString:
 
 def name_and_slug(server: Server) -> SafeString:
     return format_html(
-        '<span class="mh-name">{}</span><span class="mh-sub">{}</span>', server.name, server.slug
+        '<span><span class="mh-name">{}</span><span class="mh-sub">{}</span></span>', server.name, server.slug
     )
 
 
 def source_line(server: Server) -> SafeString:
     runtime = server.get_runtime_display() if server.runtime else "default runtime"
     return format_html(
-        '<span class="mh-clip" title="{0}">{0}</span><span class="mh-sub">{1}</span>',
+        '<div><span class="mh-clip" title="{0}">{0}</span><span class="mh-sub">{1}</span></div>',
         display.source_summary(server), runtime,
     )  # fmt: skip
 

@@ -66,6 +66,7 @@ def test_a_source_is_one_line_without_credentials(kind: str, source: dict[str, s
     assert display.source_summary(Server(source_kind=kind, source=source)) == said
 
 
-def test_a_commit_is_cut_and_a_version_is_not() -> None:
+def test_a_commit_is_cut_and_a_package_tells_its_version() -> None:
     assert ">c0ffee000000<" in display.revision("c0ffee" + "0" * 34)
-    assert ">mcp-server-time==2025.9.25<" in display.revision("mcp-server-time==2025.9.25")
+    version = display.revision("mcp-server-time==2025.9.25")
+    assert version == '<code title="mcp-server-time==2025.9.25">2025.9.25</code>'
