@@ -14,7 +14,7 @@ pytestmark = pytest.mark.real
 
 
 def test_the_page_shows_the_api_and_breaks_no_policy(live_server: LiveServer, tmp_path: Path) -> None:
-    # Chromium alone: Playwright would keep an event loop in this thread, which Django takes for an async caller.
+    # Chromium alone: Playwright keeps an event loop in this thread, which Django takes for an async caller.
     options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}"]
     show = ["--dump-dom", "--virtual-time-budget=20000", "--enable-logging=stderr"]
     page = subprocess.run(
