@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+COMMENT = b":"
 KEEP_ALIVE = b": keep-alive\n\n"
 LOOKED_AT = 64 * 1024
 # Two line ends in a row, each LF, CR or CRLF: an empty line, which ends an event.
@@ -17,7 +18,7 @@ class Tail:
     kept while it is small."""
 
     def __init__(self, *, events: bool) -> None:
-        self._events = events
+        self.events = events
         self._kept = b""
         self._end = b""
         self._too_long = False
@@ -28,7 +29,7 @@ class Tail:
         return not self._end or self._end.endswith(_EMPTY_LINES)
 
     def feed(self, chunk: bytes) -> None:
-        begins = self._events and self.between_events and chunk.strip(b"\r\n")
+        begins = self.events and self.between_events and chunk.strip(b"\r\n")
         if begins:
             self._kept, self._too_long = b"", False
         self._too_long = self._too_long or len(self._kept) + len(chunk) > LOOKED_AT
@@ -38,7 +39,7 @@ class Tail:
     def message(self) -> dict[str, Any]:
         """The last JSON-RPC message; {} when there is none to be seen."""
         try:
-            found = orjson.loads(_data_of_last_event(self._kept) if self._events else self._kept)
+            found = orjson.loads(_data_of_last_event(self._kept) if self.events else self._kept)
         except orjson.JSONDecodeError:
             return {}
         return found if isinstance(found, dict) else {}

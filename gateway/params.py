@@ -1,0 +1,93 @@
+"""`Mcp-Param-*` headers (2026-07-28, Streamable HTTP, "Custom headers"): arguments that a schema mirrors.
+
+A server over HTTP checks them itself. One behind stdio sees no headers: for it they are checked here, by the
+schemas that were listed when it was deployed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from bridge.era import decode_header
+from gateway.era import mismatch
+from gateway.request import Request
+from servers.models import Deployment
+
+KEY = "x-mcp-header"
+PREFIX = b"mcp-param-"
+TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
+TYPES = frozenset({"string", "integer", "boolean"})
+DECIMAL = re.compile(r"-?[0-9]+(\.0+)?\Z")
+
+
+@dataclass(frozen=True)
+class Mirrored:
+    """An argument, by its path in the arguments, that is sent as a header too."""
+
+    path: tuple[str, ...]
+    header: bytes
+    type: str
+
+
+Declared = dict[str, list[Mirrored]]
+
+
+def declared_by(deployment_id: int) -> Declared:
+    """Asks the database which tools of a deployment have such arguments."""
+    found = Deployment.objects.filter(pk=deployment_id).values_list("discovery", flat=True).first()
+    tools = found.get("tools", ()) if isinstance(found, dict) else ()
+    return {tool["name"]: mirrored for tool in tools if (mirrored := _valid(tool.get("inputSchema")))}
+
+
+def check(request: Request, mirrored: list[Mirrored], arguments: Any) -> None:
+    """Raises `Refusal` unless each header and its argument are equal, or absent together."""
+    for one in mirrored:
+        value, sent = _at(arguments, one.path), request.every(PREFIX + one.header)
+        given = sent[0].decode("latin-1").strip(" \t") if sent else None
+        if len(sent) > 1 or not _agree(one, value, given):
+            name = f"Mcp-Param-{one.header.decode()}"
+            raise mismatch(f"The {name} header is repeated or does not match the argument.")
+
+
+def _agree(one: Mirrored, value: Any, given: str | None) -> bool:
+    written = _written(value)
+    if written is None or given is None:
+        return written is None and given is None
+    decoded = decode_header(given)
+    if decoded is None or decoded == written:
+        return decoded is not None
+    whole = one.type == "integer" and DECIMAL.match(decoded) and DECIMAL.match(written)
+    return bool(whole) and decoded.partition(".")[0] == written.partition(".")[0]
+
+
+def _written(value: Any) -> str | None:
+    """The value as clients write it; None for what has no such form."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, (str, int, float)) else None
+
+
+def _at(arguments: Any, path: tuple[str, ...]) -> Any:
+    for key in path:
+        arguments = arguments.get(key) if isinstance(arguments, dict) else None
+    return arguments
+
+
+def _valid(schema: Any) -> list[Mirrored]:
+    """[] where one declaration is wrong: clients then leave the tool out."""
+    found = list(_declared(schema, ()))
+    names = [one.header for one in found]
+    fine = all(TOKEN.match(one.header.decode("latin-1")) and one.type in TYPES for one in found)
+    return found if fine and len(set(names)) == len(names) else []
+
+
+def _declared(schema: Any, path: tuple[str, ...]) -> Iterator[Mirrored]:
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    for key, inner in properties.items() if isinstance(properties, dict) else ():
+        if isinstance(inner, dict):
+            if header := inner.get(KEY):
+                yield Mirrored((*path, key), str(header).lower().encode(), str(inner.get("type")))
+            yield from _declared(inner, (*path, key))
