@@ -49,6 +49,17 @@ def to_upstream(headers: RawHeaders) -> list[tuple[str, str]]:
     ]
 
 
+def uncompressed(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Asks for a body that can be read."""
+    others = [header for header in headers if header[0] != "accept-encoding"]
+    return [*others, ("accept-encoding", "identity")]
+
+
+def of_any_length(headers: RawHeaders) -> RawHeaders:
+    """For a body that will not be as long as announced."""
+    return [header for header in headers if header[0] != b"content-length"]
+
+
 def to_caller(headers: RawHeaders) -> RawHeaders:
     lowered = [(name.lower(), value) for name, value in headers]
     dropped = HOP_BY_HOP | ORIGINS_OWN | _named_in_connection(lowered)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import orjson
 
+from gateway.options import Trust
+
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 
 
@@ -12,15 +14,22 @@ def url(base: str, slug: str) -> str:
     return f"{base}{WELL_KNOWN}/mcp/{slug}"
 
 
-def document(base: str, slug: str) -> bytes:
+def resource(base: str, slug: str) -> str:
+    """The resource indicator (RFC 8707): what an access token for this server has as its audience."""
+    return f"{base}/mcp/{slug}"
+
+
+def document(base: str, slug: str, trust: Trust | None = None) -> bytes:
     """The same for every slug, hosted here or not: it tells nobody which servers exist.
 
-    Tokens are issued by the platform, so no authorization server is named (section 2 leaves empty lists out).
+    Without an issuer, tokens are made by the platform alone and no authorization server is named (section 2
+    leaves empty lists out).
     """
-    return orjson.dumps(
-        {
-            "resource": f"{base}/mcp/{slug}",
-            "bearer_methods_supported": ["header"],
-            "resource_name": "MCP Host",
-        }
-    )
+    about = {
+        "resource": resource(base, slug),
+        "authorization_servers": [trust.issuer] if trust else [],
+        "scopes_supported": list(trust.scopes) if trust else [],
+        "bearer_methods_supported": ["header"],
+        "resource_name": "MCP Host",
+    }
+    return orjson.dumps({name: value for name, value in about.items() if value})

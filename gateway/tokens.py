@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.contrib.auth.models import User
+
+from gateway import policy
+from gateway.policy import ToolLists
 from servers.models import Token
 from servers.models.token import PREFIX, Scope
 
@@ -12,13 +16,19 @@ LONGEST = 200
 
 @dataclass(frozen=True)
 class Identity:
-    """The caller. `server_id` None: the token opens every server that its owner can see."""
+    """The caller. `server_id` None: the token opens every server that its owner can see.
+
+    A user whom the trusted issuer names has minus the user's id as `token_id`: access tokens come and go, but
+    sessions and limits stay with the user.
+    """
 
     token_id: int
     prefix: str
     owner_id: int
     is_staff: bool
     server_id: int | None
+    calls_per_minute: int = 0
+    tools: ToolLists | None = None
 
     def opens(self, server_id: int, owner_id: int) -> bool:
         """A token never opens more than its owner may see, not even one that was made for a server."""
@@ -44,4 +54,18 @@ def identify(value: str) -> Identity | None:
     token = Token.objects.matching(value, Scope.MCP).select_related("owner").first()
     if token is None:
         return None
-    return Identity(token.pk, token.prefix, token.owner_id, token.owner.is_staff, token.server_id)
+    return Identity(
+        token.pk,
+        token.prefix,
+        token.owner_id,
+        token.owner.is_staff,
+        token.server_id,
+        token.calls_per_minute,
+        policy.lists_of(token.tools_allowed, token.tools_denied),
+    )
+
+
+def identify_user(username: str) -> Identity | None:
+    """Asks the database for the active user with exactly this name."""
+    user = User.objects.filter(username=username, is_active=True).first()
+    return Identity(-user.pk, f"oauth:{username}", user.pk, user.is_staff, None) if user else None

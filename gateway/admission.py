@@ -1,0 +1,63 @@
+"""What one caller may do at one server: how often, and with which tools."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import aiohttp
+
+from gateway import errors, policy
+from gateway.calls import FIRST_MODERN_VERSION, Call
+from gateway.limits import Bound, Limits
+from gateway.options import Options
+from gateway.policy import Policy
+from gateway.request import Request
+from gateway.routes import Route
+from gateway.tokens import Identity
+from gateway.tool_lists import ListFilter
+
+# A batch may ask for anything, and a stream that is taken up again may bring an older answer.
+_MAY_LIST = frozenset({"tools/list", "batch"})
+
+
+@dataclass(frozen=True)
+class Admission:
+    """`policy` None: nothing is looked at that would not be looked at anyway."""
+
+    limits: Limits
+    bounds: tuple[Bound, ...]
+    policy: Policy | None
+
+    @classmethod
+    def of(cls, options: Options, limits: Limits, identity: Identity, route: Route) -> Admission:
+        by_token = identity.calls_per_minute or options.rate_per_token
+        by_server = route.calls_per_minute or options.rate_per_server
+        bounds = (("token", identity.token_id), by_token), (("server", route.server_id), by_server)
+        return cls(limits, bounds, policy.combined(route.tools, identity.tools))
+
+    def check(self, call: Call, request: Request, body: bytes) -> None:
+        """Raises `Refusal`: 429, or the policy's. `body` is whole where there is a policy.
+
+        A batch counts as its messages, a stream as one call, the end of a session as none.
+        """
+        if request.method != "DELETE":
+            self.limits.admit(self.bounds, call.messages)
+        if self.policy and request.method == "POST":
+            self.policy.check(body, modern=call.version >= FIRST_MODERN_VERSION)
+
+    def may_list(self, call: Call, request: Request) -> bool:
+        """The response may list tools that the policy denies."""
+        if self.policy is None:
+            return False
+        resumed = request.method == "GET" and bool(request.one(b"last-event-id"))
+        return resumed or call.method in _MAY_LIST
+
+    def filter(
+        self, call: Call, request: Request, response: aiohttp.ClientResponse, *, events: bool, name: str
+    ) -> ListFilter | None:
+        """What the response's body has to go through; None: nothing. Raises `Refusal` (502)."""
+        if self.policy is None or not self.may_list(call, request):
+            return None
+        if response.headers.get("content-encoding", "identity") != "identity":
+            raise errors.compressed(name)
+        return ListFilter(self.policy, events=events)

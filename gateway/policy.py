@@ -1,0 +1,100 @@
+"""Which tools a caller may see and call at one server: the server's lists and the token's, both in force."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gateway import errors
+
+# What decides is read by these keys; a server that takes "Name" for "name" must not be told another name.
+_KEYS = frozenset({"method", "params", "name"})
+
+
+@dataclass(frozen=True)
+class ToolLists:
+    """One allow list (empty: everything) and one deny list, which has the last word."""
+
+    allowed: Sequence[str] = ()
+    denied: Sequence[str] = ()
+
+    def permit(self, name: str) -> bool:
+        return (not self.allowed or _matches(name, self.allowed)) and not _matches(name, self.denied)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """`personal`: a token's lists are part of it, so that two callers see different tools."""
+
+    lists: tuple[ToolLists, ...]
+    personal: bool
+
+    def permits(self, name: Any) -> bool:
+        return isinstance(name, str) and all(each.permit(name) for each in self.lists)
+
+    def check(self, body: bytes, *, modern: bool) -> None:
+        """Raises `Refusal` for a call of a denied tool, alone or in a batch, and for a body that servers
+        might read in another way than we do."""
+        try:
+            message = json.loads(body.decode(), object_pairs_hook=_without_repeats)
+        except (ValueError, RecursionError):
+            raise errors.unreadable() from None
+        for each in message if isinstance(message, list) else [message]:
+            self._check_message(each, modern)
+
+    def _check_message(self, message: Any, modern: bool) -> None:
+        if not isinstance(message, dict):
+            return
+        params = message.get("params")
+        _refuse_lookalikes(message)
+        if isinstance(params, dict):
+            _refuse_lookalikes(params)
+        if message.get("method") == "tools/call":
+            name = params.get("name") if isinstance(params, dict) else None
+            if not self.permits(name):
+                raise errors.tool_denied(str(name)[:200], modern=modern)
+
+    def trim(self, message: Any) -> bool:
+        """Takes denied tools out of a response that lists tools; whether anything was changed."""
+        result = message.get("result") if isinstance(message, dict) else None
+        tools = result.get("tools") if isinstance(result, dict) else None
+        if not isinstance(result, dict) or not isinstance(tools, list):
+            return False
+        kept = [tool for tool in tools if isinstance(tool, dict) and self.permits(tool.get("name"))]
+        public = self.personal and result.get("cacheScope") == "public"
+        if public:  # the next caller's list may be another
+            result["cacheScope"] = "private"
+        result["tools"] = kept
+        return public or len(kept) < len(tools)
+
+
+def lists_of(allowed: Iterable[str], denied: Iterable[str]) -> ToolLists | None:
+    """None where both are empty: nothing is looked at then."""
+    lists = ToolLists(tuple(allowed), tuple(denied))
+    return lists if lists.allowed or lists.denied else None
+
+
+def combined(server: ToolLists | None, token: ToolLists | None) -> Policy | None:
+    lists = tuple(each for each in (server, token) if each is not None)
+    return Policy(lists, personal=token is not None) if lists else None
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Parsers differ on which of two equal keys counts."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise ValueError("a key is repeated")
+    return made
+
+
+def _refuse_lookalikes(keys: Iterable[str]) -> None:
+    """Some parsers take keys whatever the case of their letters."""
+    if any(key not in _KEYS and key.casefold() in _KEYS for key in keys):
+        raise errors.unreadable()
