@@ -11,29 +11,80 @@ import orjson
 from gateway.types import RawHeaders, Send
 
 INVALID_REQUEST = -32600
+INVALID_PARAMS = -32602
+PARSE_ERROR = -32700
 INTERNAL_ERROR = -32603
 
 
 @dataclass(eq=False)
 class Refusal(Exception):
-    """An answer in place of the server's. `message` is fit for a screen and holds nothing of the request."""
+    """An answer in place of the server's. `message` is fit for a screen. `code` 0: the one of the status."""
 
     status: int
     message: str
     headers: RawHeaders = field(default_factory=list)
+    code: int = 0
+    data: dict[str, Any] = field(default_factory=dict)
 
     def body(self, request_id: Any) -> bytes:
-        code = INVALID_REQUEST if self.status < 500 else INTERNAL_ERROR
-        error = {"code": code, "message": self.message, "data": {"status": self.status}}
+        code = self.code or (INVALID_REQUEST if self.status < 500 else INTERNAL_ERROR)
+        error = {"code": code, "message": self.message, "data": {"status": self.status, **self.data}}
         return orjson.dumps({"jsonrpc": "2.0", "id": request_id, "error": error})
 
 
-def unauthorized(metadata_url: str, *, presented: bool) -> Refusal:
+def unauthorized(
+    metadata_url: str, *, presented: bool, scopes: str = "", reason: str = "unknown, expired or revoked"
+) -> Refusal:
     """RFC 6750 section 3: no `error` where no token was sent; RFC 9728 section 5.1: where to learn more."""
-    reason = 'error="invalid_token", ' if presented else ""
-    challenge = f'Bearer {reason}resource_metadata="{metadata_url}"'
-    message = "The token is unknown, expired or revoked." if presented else "A bearer token is needed."
-    return Refusal(401, message, [(b"www-authenticate", challenge.encode())])
+    if not presented:
+        return Refusal(401, "A bearer token is needed.", _challenge(metadata_url, scopes=scopes))
+    message = f"The token is {reason}."
+    about = _challenge(metadata_url, error="invalid_token", error_description=message, scopes=scopes)
+    return Refusal(401, message, about)
+
+
+def insufficient_scope(metadata_url: str, scopes: str) -> Refusal:
+    """RFC 6750 section 3.1; `scopes` are all that the resource needs."""
+    about = _challenge(metadata_url, error="insufficient_scope", scopes=scopes)
+    return Refusal(403, f"The token needs the scopes: {scopes}.", about)
+
+
+def unknown_user() -> Refusal:
+    return Refusal(403, "The token is valid, but no active user of this platform has its name.")
+
+
+def _challenge(
+    metadata_url: str, *, error: str = "", error_description: str = "", scopes: str = ""
+) -> RawHeaders:
+    said = {
+        "error": error,
+        "error_description": error_description,
+        "scope": scopes,
+        "resource_metadata": metadata_url,
+    }
+    written = ", ".join(f'{name}="{value}"' for name, value in said.items() if value)
+    return [(b"www-authenticate", f"Bearer {written}".encode())]
+
+
+def too_many_calls(retry_after: int) -> Refusal:
+    message = f"Too many calls: try again in {retry_after} s."
+    return Refusal(429, message, [(b"retry-after", str(retry_after).encode())])
+
+
+def tool_denied(name: str, *, modern: bool) -> Refusal:
+    """As a server answers for a tool that it does not have: the modern era gives invalid params status 400,
+    the older one answers every JSON-RPC request that it could read with 200."""
+    message = f"Unknown tool: {name} (the policy of this server or token does not allow it)"
+    return Refusal(400 if modern else 200, message, code=INVALID_PARAMS)
+
+
+def unreadable() -> Refusal:
+    message = "A tool policy is in force here, and this body is no JSON that can be read in one way only."
+    return Refusal(400, message, code=PARSE_ERROR)
+
+
+def compressed(name: str) -> Refusal:
+    return Refusal(502, f"{name} compresses its list of tools unasked, so that no policy can be applied.")
 
 
 def unknown_host(host: str) -> Refusal:
@@ -53,8 +104,8 @@ def session_lost() -> Refusal:
     return Refusal(404, "Session terminated: initialize again.")
 
 
-def method_not_allowed() -> Refusal:
-    return Refusal(405, "Use POST, GET or DELETE.", [(b"allow", b"POST, GET, DELETE")])
+def method_not_allowed(allowed: str = "POST, GET, DELETE") -> Refusal:
+    return Refusal(405, f"Use {allowed}.", [(b"allow", allowed.encode())])
 
 
 def too_large(limit: int) -> Refusal:
@@ -63,6 +114,10 @@ def too_large(limit: int) -> Refusal:
 
 def unavailable(message: str, retry_after: int) -> Refusal:
     return Refusal(503, message, [(b"retry-after", str(retry_after).encode())])
+
+
+def busy(name: str, most: int) -> Refusal:
+    return unavailable(f"{name} is answering {most} calls already. Try again shortly.", 1)
 
 
 def unreachable(name: str) -> Refusal:
@@ -75,7 +130,7 @@ def redirected(name: str, location: str) -> Refusal:
 
 
 def too_slow(name: str, seconds: float) -> Refusal:
-    return Refusal(504, f"{name} did not begin to answer within {seconds:g} s.")
+    return Refusal(504, f"{name} sent nothing for {seconds:g} s.")
 
 
 async def answer(send: Send, refusal: Refusal, request_id: Any = None) -> int:

@@ -10,6 +10,17 @@ from django.conf import settings
 
 
 @dataclass(frozen=True)
+class Trust:
+    """The authorization server whose access tokens are accepted. `audiences` empty: each server's own URL."""
+
+    issuer: str
+    jwks_url: str = ""
+    audiences: Sequence[str] = ()
+    scopes: Sequence[str] = ()
+    user_claim: str = "sub"
+
+
+@dataclass(frozen=True)
 class Options:
     """Times in seconds, sizes in bytes. `origins` are allowed besides the one that was called."""
 
@@ -17,10 +28,16 @@ class Options:
     allowed_hosts: Sequence[str] = ("localhost", "127.0.0.1", "[::1]")
     origins: frozenset[str] = frozenset()
     body_limit: int = 4 * 1024**2
-    response_start: float = 300.0  # a tool that answers in one piece may take minutes
+    call_timeout: float = 300.0  # of silence: a tool that answers in one piece may take minutes
+    concurrency: int = 0  # calls that one server answers at a time; 0: no limit
+    patience: float = 5.0  # how long a call waits for its turn
+    cold_start: float = 0.0  # how long a call waits for a server that starts
     connect: float = 5.0
     keep_alive: float = 15.0
     fresh: float = 1.0  # how long a token or a route is believed: revocation holds after this
+    trust: Trust | None = None
+    rate_per_token: int = 0  # calls per minute where the token says nothing; 0: no limit
+    rate_per_server: int = 0
 
 
 def from_settings() -> Options:
@@ -29,6 +46,24 @@ def from_settings() -> Options:
         public_url=settings.PUBLIC_URL,
         allowed_hosts=settings.ALLOWED_HOSTS,
         origins=frozenset(origin_of(url) for url in trusted if url),
+        call_timeout=settings.GATEWAY_CALL_TIMEOUT,
+        concurrency=settings.GATEWAY_CONCURRENCY,
+        cold_start=settings.GATEWAY_COLD_START_WAIT,
+        trust=_trust(),
+        rate_per_token=settings.RATE_LIMIT_PER_TOKEN,
+        rate_per_server=settings.RATE_LIMIT_PER_SERVER,
+    )
+
+
+def _trust() -> Trust | None:
+    if not settings.OAUTH_ISSUER:
+        return None
+    return Trust(
+        issuer=settings.OAUTH_ISSUER,
+        jwks_url=settings.OAUTH_JWKS_URL,
+        audiences=tuple(settings.OAUTH_AUDIENCE),
+        scopes=tuple(settings.OAUTH_SCOPES),
+        user_claim=settings.OAUTH_USER_CLAIM,
     )
 
 

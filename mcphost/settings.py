@@ -78,6 +78,11 @@ HEARTBEAT_SECONDS = env.number("HEARTBEAT_SECONDS", 3, 0.2, 60)
 ABANDONED_AFTER_SECONDS = env.number("ABANDONED_AFTER_SECONDS", 20, 1, 3600)
 RECONCILE_SECONDS = env.number("RECONCILE_SECONDS", 1, 0.1, 60)
 
+# --- Calls to hosted servers
+GATEWAY_CONCURRENCY = env.integer("GATEWAY_CONCURRENCY", 100, 0, 100_000)
+GATEWAY_CALL_TIMEOUT = env.number("GATEWAY_CALL_TIMEOUT", 300, 1, 86_400)
+GATEWAY_COLD_START_WAIT = env.number("GATEWAY_COLD_START_WAIT", 20, 0, 600)
+
 # --- Sources and builds
 GIT_PROTOCOLS = env.names("GIT_PROTOCOLS", "https,ssh")
 UPLOAD_MAX_BYTES = env.integer("UPLOAD_MAX_BYTES", 100 * 1024**2, 1024, 10 * 1024**3)
@@ -87,7 +92,19 @@ BUILD_PIP_INDEX_URL = env.url("BUILD_PIP_INDEX_URL", "", ["http", "https"])
 BUILD_NPM_REGISTRY = env.url("BUILD_NPM_REGISTRY", "", ["http", "https"])
 BUILD_CA_BUNDLE = env.readable_file("BUILD_CA_BUNDLE")
 
+# --- Gateway: access tokens of an authorization server besides ours, and limits per minute (0: none)
+OAUTH_ISSUER = env.url("OAUTH_ISSUER", "", ["http", "https"])
+OAUTH_JWKS_URL = env.url("OAUTH_JWKS_URL", "", ["http", "https"])
+OAUTH_AUDIENCE = env.names("OAUTH_AUDIENCE")
+OAUTH_SCOPES = env.names("OAUTH_SCOPES")
+OAUTH_USER_CLAIM = env.text("OAUTH_USER_CLAIM", "sub")
+RATE_LIMIT_PER_TOKEN = env.integer("RATE_LIMIT_PER_TOKEN", 0, 0, 10_000_000)
+RATE_LIMIT_PER_SERVER = env.integer("RATE_LIMIT_PER_SERVER", 0, 0, 10_000_000)
+TRACING = env.boolean("TRACING", False)
+
 # --- What is kept, and how it is logged
+METRICS_TOKEN = env.text("METRICS_TOKEN", "", secret=True)
+ROLLUP_RETENTION_DAYS = env.integer("ROLLUP_RETENTION_DAYS", 730, 1, 3650)
 METRICS_RETENTION_DAYS = env.integer("METRICS_RETENTION_DAYS", 90, 1, 3650)
 LOG_RETENTION_DAYS = env.integer("LOG_RETENTION_DAYS", 30, 1, 3650)
 STREAM_RETENTION_HOURS = env.integer("STREAM_RETENTION_HOURS", 24, 1, 720)
