@@ -103,6 +103,7 @@ def _begin(job: Job) -> None:
             "runtime": deployment.runtime,
         },
     )
+    _tell_of_rollback(job, "rollback_started")
     shutil.rmtree(job.work, ignore_errors=True)
     job.work.mkdir(parents=True)
 
@@ -143,6 +144,7 @@ def _switch(job: Job) -> None:
         )
         if deployment.trigger == Trigger.RECONCILER:
             job.timeline.event("server_restarted", {"number": deployment.number})
+        _tell_of_rollback(job, "rollback_succeeded", duration_ms=_duration(job))
         job.timeline.event("deploy_succeeded", {"number": deployment.number, "duration_ms": _duration(job)})
         events.status_changed(deployment.server_id)
     job.timeline.say(f"Deployment #{deployment.number} serves now.")
@@ -165,18 +167,19 @@ def _end(job: Job, status: DeploymentStatus, error: UserError) -> None:
             heartbeat_at=None,
         )
         _settle_server(job, status, message, error.kind)
+        outcome = {"error": message, "error_kind": error.kind, "duration_ms": _duration(job)}
+        _tell_of_rollback(job, "rollback_failed", **outcome)
         word = "deploy_cancelled" if status == DeploymentStatus.CANCELLED else "deploy_failed"
-        job.timeline.event(
-            word,
-            {
-                "number": deployment.number,
-                "error": message,
-                "error_kind": error.kind,
-                "duration_ms": _duration(job),
-            },
-        )
+        job.timeline.event(word, {"number": deployment.number, **outcome})
         events.status_changed(deployment.server_id)
     job.timeline.say(message)
+
+
+def _tell_of_rollback(job: Job, event_type: str, **details: object) -> None:
+    """A rollback is a deployment like any other; its own events frame it."""
+    if job.deployment.trigger == Trigger.ROLLBACK:
+        about = {"number": job.deployment.number, "to": job.base_number}
+        job.timeline.event(event_type, {**about, **details})
 
 
 def _settle_server(job: Job, status: DeploymentStatus, message: str, kind: str) -> None:

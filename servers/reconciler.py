@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
@@ -63,7 +63,12 @@ def _give_up(deployment: Deployment) -> None:
     )
     if closed:
         Server.objects.move(deployment.server_id, ServerStatus.ERROR, error=message, error_kind="internal")
-        failure = {"number": deployment.number, "error": message, "error_kind": "internal"}
+        failure = {
+            "number": deployment.number,
+            "error": message,
+            "error_kind": "internal",
+            "duration_ms": _ms_since(deployment.started_at or deployment.created_at),
+        }
         timeline.record(deployment.server_id, deployment.pk, "deploy_failed", failure)
         events.status_changed(deployment.server_id)
 
@@ -163,15 +168,19 @@ def settle(server_id: int) -> None:
 
 
 def _end(server: Server, deployment: Deployment) -> None:
-    about = {"number": deployment.number}
+    about, began = {"number": deployment.number}, timezone.now()
     timeline.record(server.pk, deployment.pk, "stop_started", about)
     try:
         runs.stop(deployment)
     except UserError as error:
-        failure = {**about, "error": str(error), "error_kind": error.kind}
-        timeline.record(server.pk, deployment.pk, "stop_failed", failure)
+        failure = {"error": str(error), "error_kind": error.kind, "duration_ms": _ms_since(began)}
+        timeline.record(server.pk, deployment.pk, "stop_failed", {**about, **failure})
         return
-    timeline.record(server.pk, deployment.pk, "stop_succeeded", about)
+    timeline.record(server.pk, deployment.pk, "stop_succeeded", {**about, "duration_ms": _ms_since(began)})
+
+
+def _ms_since(began: datetime) -> int:
+    return int((timezone.now() - began).total_seconds() * 1000)
 
 
 def _arrive(server: Server) -> None:
