@@ -17,6 +17,7 @@ from registry.credentials import CredentialStore
 from registry.errors import RegistryError
 from registry.inspection import image_config
 from registry.reference import InvalidReference, Reference
+from servers import registry_advice
 from servers.builder import emulation
 from servers.builder.base import BuildSettings
 from servers.builder.buildkit import Builder, find_builder
@@ -137,12 +138,14 @@ def target_of(server: Server, tag: str) -> Reference:
 
 
 @contextmanager
-def registry_faults() -> Iterator[None]:
-    """Turns the registry library's errors into ones that a user can be told."""
+def registry_faults(doing: str) -> Iterator[None]:
+    """Turns the registry library's errors into ones that a user can be told; `doing` names the work."""
     try:
         yield
     except RegistryError as error:
-        raise UserError(str(error), kind=error.kind, permanent=error.permanent) from error
+        message = f"{doing} failed: {error.message.rstrip('.')}."
+        hint = registry_advice.advice(error)
+        raise UserError(message, hint=hint, kind=error.kind, permanent=error.permanent) from error
 
 
 def source_of(server: Server, revision: str = "") -> Source:
@@ -175,7 +178,7 @@ def source_of(server: Server, revision: str = "") -> Source:
 def start_command(reference: str, platform: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """ENTRYPOINT and CMD of an image at a registry, for one platform."""
     wanted = Reference.parse(reference)
-    with registry_faults():
+    with registry_faults(f"Reading the image {reference}"):
         config = image_config(registry_client(wanted.host), wanted, platform).get("config") or {}
     return tuple(config.get("Entrypoint") or ()), tuple(config.get("Cmd") or ())
 
@@ -189,5 +192,5 @@ def _digest_of(reference: str) -> str:
         wanted = Reference.parse(reference)
     except InvalidReference as error:
         raise SourceError(str(error)) from None
-    with registry_faults():
+    with registry_faults(f"Looking up the image {reference}"):
         return registry_client(wanted.host).resolve(wanted)[0]
