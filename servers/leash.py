@@ -13,6 +13,10 @@ def _never() -> bool:
     return False
 
 
+def _on_request() -> str:
+    return "Cancelled on request."
+
+
 @dataclass(frozen=True)
 class Leash:
     """A deadline (`time.monotonic()` seconds) and a cheap, thread-safe question whether to stop now."""
@@ -20,6 +24,7 @@ class Leash:
     deadline: float
     cancelled: Callable[[], bool] = field(default=_never, repr=False)
     what: str = "deployment"
+    why: Callable[[], str] = field(default=_on_request, repr=False)  # asked once it is cancelled
 
     @classmethod
     def of(cls, seconds: float, cancelled: Callable[[], bool] = _never, what: str = "deployment") -> Leash:
@@ -36,6 +41,6 @@ class Leash:
     def check(self) -> None:
         """Raises `Cancelled` or `TimedOut`."""
         if self.cancelled():
-            raise Cancelled("Cancelled on request.")
+            raise Cancelled(self.why())
         if not self.remaining():
             raise TimedOut(f"The {self.what} took longer than it may.")

@@ -25,7 +25,11 @@ def for_each(
     stopped because of it does not cover it up.
     """
     failed = threading.Event()
-    shared = replace(leash, cancelled=lambda: failed.is_set() or leash.cancelled())
+
+    def why() -> str:
+        return leash.why() if leash.cancelled() else "Stopped, since another platform failed."
+
+    shared = replace(leash, cancelled=lambda: failed.is_set() or leash.cancelled(), why=why)
 
     def guarded(platform: str) -> T:
         try:

@@ -23,6 +23,8 @@ CODE = re.compile(r"exit code: (?P<code>\d+)")
 PARSE = re.compile(
     r"dockerfile parse error.*|failed to (?:parse|process|read) dockerfile.*|unknown instruction.*", re.I
 )
+COPIES = re.compile(r"\[[^]]*\] (?:COPY|ADD) ", re.IGNORECASE)
+NOT_IN_CONTEXT = "Paths start at the directory that is deployed: check it, its case, and .dockerignore."
 LAYERS_OF_BLAME = re.compile(
     r"^(?:error: |rpc error: code = \w+ desc = |failed to solve(?: with frontend \S+)?: |"
     r"failed to create LLB definition: )+",
@@ -65,7 +67,11 @@ def _of_step(vertex: Vertex, platform: str) -> BuildError:
     found = CODE.search(vertex.error)
     why = f"ended with exit code {found['code']}" if found else f"failed: {_bare(vertex.error)}"
     lines = "\n".join(list(vertex.lines)[-SHOWN_LINES:])
-    return BuildError(f"The step {vertex.name} {why}." + (f"\n{lines}" if lines else ""), details=details)
+    return BuildError(
+        f"The step {vertex.name} {why} (for {platform})." + (f"\n{lines}" if lines else ""),
+        hint=NOT_IN_CONTEXT if COPIES.match(vertex.name) and "not found" in why else "",
+        details=details,
+    )
 
 
 def _of_base_image(image: str, vertex: Vertex) -> BuildError:
@@ -87,4 +93,4 @@ def _of_cli(progress: Progress, code: int) -> BuildError:
 
 
 def _bare(line: str) -> str:
-    return LAYERS_OF_BLAME.sub("", line).rstrip(".")
+    return LAYERS_OF_BLAME.sub("", line).rstrip(".").replace("not found: not found", "not found")

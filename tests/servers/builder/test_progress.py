@@ -66,7 +66,10 @@ def test_the_failing_step_and_its_last_lines() -> None:
 
     error = build_errors.translate(progress, 1, "linux/amd64")
 
-    assert error.message == "The step [3/3] RUN echo broken; exit 3 ended with exit code 3.\nbroken"
+    assert (
+        error.message
+        == "The step [3/3] RUN echo broken; exit 3 ended with exit code 3 (for linux/amd64).\nbroken"
+    )
     assert error.details["lines"] == ["broken"]
 
 
