@@ -13,6 +13,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from servers import events, heartbeat, restarts, runs, steps, workers
+from servers.builder import context as build_context
 from servers.errors import Cancelled, UserError
 from servers.job import Job
 from servers.logbook import Logbook
@@ -105,7 +106,8 @@ def _begin(job: Job) -> None:
     )
     _tell_of_rollback(job, "rollback_started")
     shutil.rmtree(job.work, ignore_errors=True)
-    job.work.mkdir(parents=True)
+    with build_context.filling(job.work):
+        pass
 
 
 def _walk(job: Job) -> None:

@@ -81,7 +81,10 @@ def unwritable(error: OSError) -> BuildError:
     """What an OSError in a build directory means to the user."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
         return no_space()
-    return BuildError(f"The build directory could not be written: {error.strerror or 'copying failed'}.")
+    return BuildError(
+        f"The build directory could not be written: {error.strerror or 'copying failed'}.",
+        hint="Check that DATA_DIR is writable, and has space and inodes left.",
+    )
 
 
 def no_space() -> BuildError:
