@@ -22,6 +22,7 @@ Json = dict[str, Any]
 
 REQUEST_SECONDS = 10.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
+EXITED = "Correct its code, its command or its environment; then redeploy."
 EXITS_IN_A_ROW = 3  # behind the bridge each attempt starts the server anew: once may be bad luck
 MAX_PAGES = 100
 MAX_ITEMS = 2_000
@@ -87,7 +88,7 @@ def wait_healthy(endpoint: str, *, leash: Leash, alive: Callable[[], RunStatus])
         if not status.alive:
             raise RuntimeFault(
                 f"The server has exited before it answered. {status.reason}".strip(),
-                hint="See the last lines that it wrote.",
+                hint=EXITED,
                 details={"exit_code": status.exit_code},
             )
         try:
@@ -99,9 +100,7 @@ def wait_healthy(endpoint: str, *, leash: Leash, alive: Callable[[], RunStatus])
             continue  # the leash has ended: the check says what was seen before
         time.sleep(min(pause, leash.remaining()))
         pause = min(pause * 2, LONGEST_PAUSE)
-    raise RuntimeFault(
-        f"The server exits before it answers: {seen}", hint="See the last lines that it wrote."
-    )
+    raise RuntimeFault(f"The server exits before it answers: {seen}", hint=EXITED)
 
 
 def discover(endpoint: str, facts: ServerFacts, *, leash: Leash) -> Discovery:
@@ -168,7 +167,7 @@ def _check(leash: Leash, seen: str) -> None:
     except TimedOut as error:
         raise RuntimeFault(
             f"The server did not answer MCP in time; seen last: {seen}",
-            hint="Give it more time to start if it is slow, and see what it wrote.",
+            hint="If it is only slow to start, raise HEALTH_TIMEOUT; else its log tells what it waits for.",
         ) from error
 
 

@@ -97,8 +97,11 @@ def _note_exit(server: Server, current: Deployment, status: RunStatus) -> None:
     restarts.schedule(server)
     server.refresh_from_db(fields=["restarts"])
     if restarts.gave_up(server):
-        last = " ".join(runs.last_lines(current, 3))
-        message = f"{reason} It was restarted {server.restarts} times in a row. It wrote last: {last}"
+        last = " ⏎ ".join(runs.last_lines(current, 3))
+        message = (
+            f"{reason} It was restarted {server.restarts} times in a row, and is left alone now. "
+            f"It wrote last: “{last}”. Correct the cause; then start or redeploy it."
+        )
         Server.objects.move(server.pk, ServerStatus.ERROR, error=message, error_kind="runtime")
         events.status_changed(server.pk)
     else:

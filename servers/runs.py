@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 
 from django.conf import settings
 from django.db import transaction
@@ -16,6 +15,7 @@ from servers.runtimes.base import Handle, RunStatus, Runtime
 
 logger = logging.getLogger(__name__)
 COLLECT_ROUNDS = 50
+LOOK_BACK = 50  # what is restarted a few times says the same each time
 
 
 def handle_of(deployment: Deployment) -> Handle:
@@ -66,9 +66,10 @@ def collect(deployment: Deployment) -> None:
 
 
 def last_lines(deployment: Deployment, count: int = 5) -> list[str]:
-    """What the server wrote last, for the sentence that says why it failed."""
+    """What the server wrote last, for the sentence that says why it failed; each line once."""
     lines = deployment.log_lines.filter(stream__in=["stdout", "stderr"]).order_by("-id")
-    return list(deque((text for text in lines.values_list("text", flat=True)[:count]), count))[::-1]
+    newest = lines.values_list("text", flat=True)[:LOOK_BACK]
+    return list(dict.fromkeys(text for text in newest if text.strip()))[:count][::-1]
 
 
 def stop(deployment: Deployment, grace: float | None = None) -> None:

@@ -133,7 +133,7 @@ def check_health(job: Job, handle: Handle) -> ServerFacts:
 def _with_last_lines(job: Job, error: RuntimeFault) -> RuntimeFault:
     runs.collect(job.deployment)
     lines = runs.last_lines(job.deployment)
-    said = " It wrote last: " + " ⏎ ".join(lines) if lines else " It wrote nothing."
+    said = f" It wrote last: “{' ⏎ '.join(lines)}”." if lines else " It wrote nothing."
     return RuntimeFault(error.message + said, hint=error.hint, permanent=error.permanent)
 
 

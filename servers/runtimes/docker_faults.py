@@ -87,7 +87,7 @@ def _gone(text: str) -> RuntimeFault:
         )
     return RuntimeFault(
         "The Docker Engine does not answer.",
-        hint="Start it, and check the URL of its socket.",
+        hint="Start it (systemctl start docker), or check DOCKER_HOST.",
         permanent=False,
         details=details,
     )
