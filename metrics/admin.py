@@ -62,8 +62,8 @@ class UsageMetricAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
     paginator = InfinitePaginator
     sortable_by: list[str] = []
     actions = None
-    fields = ["timestamp", "event_type", "platform", "of_server", "of_deployment", "pretty_details"]
-    readonly_fields = ["of_server", "of_deployment", "pretty_details"]
+    fields = ["moment", "event_type", "platform", "of_server", "of_deployment", "pretty_details"]
+    readonly_fields = ["moment", "of_server", "of_deployment", "pretty_details"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
