@@ -11,7 +11,7 @@ import aiohttp
 
 from gateway.policy import Policy
 
-LARGEST = 16 * 1024**2
+LARGEST = 4 * 1024**2
 _LINE_END = rb"(?:\r\n|\n|\r(?!\n))"
 _EVENT_END = re.compile(_LINE_END + _LINE_END)
 _LINE = re.compile(rb"\r\n|\n|\r")
