@@ -206,6 +206,8 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 LANGUAGE_CODE = "en"
+# Where DATA_DIR is, there is room; the system's temporary directory may be small and in memory.
+FILE_UPLOAD_TEMP_DIR = DATA_DIR
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "/static/"

@@ -8,7 +8,7 @@ from typing import Any
 
 import dramatiq
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import close_old_connections, connection
 from dramatiq.brokers.stub import StubBroker
 from dramatiq.middleware import AgeLimit, Middleware, Retries, TimeLimit
 
@@ -24,6 +24,9 @@ class Connections(Middleware):
 
     def after_process_message(self, broker: Any, message: Any, **_: Any) -> None:
         close_old_connections()
+
+    def before_worker_thread_shutdown(self, broker: Any, thread: Any) -> None:
+        connection.close()
 
 
 def install() -> None:

@@ -12,8 +12,9 @@ from django.utils import timezone
 from metrics.models import UsageMetric
 from servers import delivery, image_steps, wiring
 from servers.errors import UserError
-from servers.models import Deployment, LogLine, Server, StreamEvent
+from servers.models import Deployment, LogLine, Server
 from servers.states import OPEN, DeploymentStatus
+from servers.streams import storage
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ def trim() -> None:
     now = timezone.now()
     UsageMetric.objects.older_than(now - timedelta(days=settings.METRICS_RETENTION_DAYS)).delete()
     LogLine.objects.filter(at__lt=now - timedelta(days=settings.LOG_RETENTION_DAYS)).delete()
-    StreamEvent.objects.filter(created_at__lt=now - timedelta(hours=settings.STREAM_RETENTION_HOURS)).delete()
+    storage.trim(now - timedelta(hours=settings.STREAM_RETENTION_HOURS))
     for server in Server.objects.all():
         forget_old_builds(server)
 

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from servers import events, queue, tasks
+from servers import events, queue, tasks, validation
 from servers.errors import Conflict, Invalid
 from servers.models import Deployment, Secret, Server, Token
 from servers.models.server import DesiredState, SecretPurpose, Transport
@@ -129,6 +129,8 @@ def set_secret(
     """Sets or replaces a secret; the next deployment sees it. Raises `Invalid` or `ValidationError`."""
     if not value:
         raise Invalid("A secret needs a value.", field="value")
+    if purpose == SecretPurpose.ENVIRONMENT and validation.is_reserved(name):
+        raise Invalid(f"{name} is set by the platform: choose another name.", field="name")
     secret = Secret.objects.filter(server=server, purpose=purpose, name=name).first()
     secret = secret or Secret(server=server, purpose=purpose, name=name)
     secret.seal(value)

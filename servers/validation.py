@@ -20,6 +20,9 @@ from servers.sources.package import PackageSource
 LONGEST_VALUE = 32_768
 MOST_VARIABLES = 200
 MOST_WORDS = 100
+# The platform's own: they have to fit the run.
+RESERVED = frozenset({"HOME", "HOST", "PATH", "PORT", "TMPDIR"})
+RESERVED_PREFIX = "MCPHOST_"
 # The name under which the token of a git source is kept among a server's secrets (purpose `source`).
 GIT_TOKEN = "GIT_TOKEN"  # noqa: S105  (a name)
 
@@ -74,11 +77,17 @@ def clean_words(words: Sequence[Any]) -> list[str]:
     return list(words)
 
 
+def is_reserved(name: str) -> bool:
+    return name.upper() in RESERVED or name.upper().startswith(RESERVED_PREFIX)
+
+
 def _variable_problems(name: str, value: object) -> list[str]:
     try:
         ENVIRONMENT_NAME(name)
     except ValidationError as error:
         return [f"“{name[:40]}” cannot name a variable. {error.message}"]
+    if is_reserved(name):
+        return [f"{name} is set by the platform: choose another name."]
     if not isinstance(value, str):
         return [f"{name} must be text."]
     if "\0" in value or len(value) > LONGEST_VALUE:

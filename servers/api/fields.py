@@ -15,10 +15,6 @@ from servers.api import sources
 from servers.models import tool_patterns
 from servers.models.server import SourceKind
 
-# The platform's own: they have to fit the run.
-RESERVED = frozenset({"HOME", "HOST", "PATH", "PORT", "TMPDIR"})
-RESERVED_PREFIX = "MCPHOST_"
-
 
 @dataclass(frozen=True)
 class SourceInput:
@@ -96,7 +92,7 @@ class EnvironmentField(serializers.Field[Any, Any, Any, Any]):
 
 
 def refuse_reserved(name: str) -> None:
-    if name.upper() in RESERVED or name.upper().startswith(RESERVED_PREFIX):
+    if validation.is_reserved(name):
         raise serializers.ValidationError({name: f"{name} is set by the platform: choose another name."})
 
 
