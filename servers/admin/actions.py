@@ -25,6 +25,7 @@ MODES = {
     Mode.REBUILD: "Rebuild: the same revision as now, built again",
     Mode.NO_CACHE: "Without cache: the same revision, every layer built anew",
     Mode.SAME_DIGEST: "Same image: start again what was built, without building or pushing",
+    Mode.RESUME: "Resume: go on where the last deployment failed, with what it built",
 }
 
 

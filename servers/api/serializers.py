@@ -172,7 +172,7 @@ class Redeploy(serializers.Serializer[Any]):
         choices=[m.value for m in Mode],
         default=Mode.LATEST.value,
         help_text="latest: the source's head; rebuild: the same revision; no-cache: the same without any "
-        "build cache; same-digest: neither builds nor pushes.",
+        "build cache; same-digest: neither builds nor pushes; resume: goes on where the last one failed.",
     )
 
 
