@@ -5,7 +5,7 @@ PIP := $(PY) -m pip install -qq --disable-pip-version-check
 # Checks and tests read no .env of a developer.
 TEST_ENV := ENV_FILE=tests/test.env
 
-.PHONY: run test test-fast demo lint clean help
+.PHONY: run test test-fast test-kubernetes demo lint clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +13,7 @@ help:
 	@echo "make demo       the image pipeline, for two platforms, shown in this terminal"
 	@echo "make test       all tests, with the services they need"
 	@echo "make test-fast  the tests that need no service"
+	@echo "make test-kubernetes  the tests on a Kubernetes API server (the first time builds it: 6 to 20 minutes)"
 	@echo "make lint       style, types, imports, Django's checks"
 	@echo "make clean      remove what can be made again (keeps .env and var/)"
 
@@ -25,11 +26,16 @@ demo: $(VENV)/.installed-dev
 
 test: $(VENV)/.installed-dev
 	@$(PY) -m deploy.bench prepare
-	$(PY) -m pytest
+	$(PY) -m pytest -m "not kubernetes"
 	$(PY) -m deploy.bench with postgres redis -- $(PY) -m pytest -m core
 
 test-fast: $(VENV)/.installed-dev
-	$(PY) -m pytest -m "not real"
+	$(PY) -m pytest -m "not real and not slow and not kubernetes" -n 2
+
+test-kubernetes: $(VENV)/.installed-dev
+	@$(PY) -m deploy.bench prepare
+	@$(PY) -m deploy.bench prepare-kubernetes
+	$(PY) -m pytest -m kubernetes
 
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .

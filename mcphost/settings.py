@@ -245,6 +245,7 @@ AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_ENABLE_ACCESS_FAILURE_LOG = False
 AXES_VERBOSE = False
+AXES_LOCKOUT_TEMPLATE = "locked_out.html"
 SILENCED_SYSTEM_CHECKS = (
     [] if _https else ["security.W004", "security.W008", "security.W012", "security.W016"]
 )

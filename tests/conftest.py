@@ -9,10 +9,12 @@ import ipaddress
 import os
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import docker
 import pytest
+from django.test import override_settings
 from playwright.sync_api import Browser, sync_playwright
 
 from deploy.bench import base_images as images
@@ -22,6 +24,35 @@ from deploy.bench.fault_proxy import FaultProxy
 from deploy.bench.registry import Registry
 from deploy.bench.requirement import program
 from deploy.bench.workspace import Workspace
+
+# These start processes or wait for something: no service needed, but too long for `make test-fast`.
+SLOW = (
+    "bench/",
+    "bridge/",
+    "conformance/",
+    "e2e/",
+    "gateway/test_clients.py",
+    "servers/runtimes/test_process.py",
+    "servers/streams/",
+    "servers/test_commands.py",
+    "servers/test_deployer.py",
+    "servers/test_handshake.py",
+    "servers/test_reconciler.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).as_posix().startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_passwords() -> Iterator[None]:
+    """Passwords of tests protect nothing: a hash that takes its time would take the suite's."""
+    with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -129,11 +160,16 @@ def redis_url(bench: Workspace) -> str:
     return databases.start_redis(bench)
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """The distribution's Chromium under Playwright (its own download is not needed)."""
+@pytest.fixture(scope="module")
+def browser(django_db_setup: None) -> Iterator[Browser]:
+    """The distribution's Chromium under Playwright (its own download is not needed).
+
+    For one module only: Playwright keeps an event loop running in this thread, which Django takes for an
+    asynchronous caller, and in which no asynchronous test could run.
+    """
     options = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
-    with sync_playwright() as playwright:
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
         chromium = playwright.chromium.launch(executable_path=program("chromium"), args=options)
         yield chromium
         chromium.close()

@@ -12,9 +12,8 @@ from django.contrib.auth.models import User
 from django.db import connections
 from django.urls import reverse
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from deploy.bench.requirement import program
 from metrics import recorder
 from servers import events, logbook
 from servers.models import Deployment, LogLine, Server, Step
@@ -49,18 +48,6 @@ class Web:
 
     def url(self, name: str, *arguments: object) -> str:
         return f"http://127.0.0.1:{self.port}{reverse(f'admin:{name}', args=arguments)}"
-
-
-@pytest.fixture(scope="module")
-def browser(django_db_setup: None) -> Iterator[Browser]:
-    """For this module only: Playwright keeps an event loop running in this thread, which Django takes for an
-    asynchronous caller, and in which no asynchronous test could run."""
-    options = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
-    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
-        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-        chromium = playwright.chromium.launch(executable_path=program("chromium"), args=options)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -207,6 +207,7 @@ def test_too_many_entries(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content",
     [b"", b"hello", b"PK\x03\x04 broken", b"\x1f\x8b broken", gzip.compress(b"no tar"), os.urandom(2048)],
+    ids=["nothing", "text", "broken zip", "broken gzip", "gzip of no tar", "noise"],
 )
 def test_what_is_not_an_archive(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a"
