@@ -1,4 +1,4 @@
-"""What is recorded of a call: never its arguments, never its result."""
+"""What is recorded of a call: never its arguments or result, unless its server asks for that."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ LONGEST = 200
 
 class Outcome(StrEnum):
     OK = "ok"
+    INPUT_REQUIRED = "input_required"
     RPC_ERROR = "rpc_error"
     TOOL_ERROR = "tool_error"
     HTTP_ERROR = "http_error"
@@ -29,15 +30,25 @@ class Outcome(StrEnum):
 
 
 @dataclass
+class Content:
+    """What was asked and answered, as parsed; None where it was too long to look at."""
+
+    arguments: Any = None
+    result: Any = None
+
+
+@dataclass
 class Call:
     """One exchange. It counts as a call (`counts`) when it carries a JSON-RPC request.
-    `deployment_id` 0: it reached none. Until its end is seen it counts as cancelled: a process may stop."""
+    `content` None: it is not to be kept. `deployment_id` 0: it reached none. Until its end is seen it
+    counts as cancelled: a process may stop."""
 
     server_id: int
     token_id: int
     token: str
     deployment_id: int = 0
     counts: bool = False
+    messages: int = 1
     request_id: Any = None
     method: str = ""
     name: str = ""
@@ -47,6 +58,9 @@ class Call:
     outcome: Outcome = Outcome.CANCELLED
     bytes_in: int = 0
     bytes_out: int = 0
+    sse_messages: int = 0
+    cold_start: bool = False
+    content: Content | None = None
     at: datetime = field(default_factory=timezone.now)
     began: float = field(default_factory=time.perf_counter)
     first_byte: float = 0.0
@@ -68,29 +82,34 @@ class Call:
             "first_byte_ms": self._ms(self.first_byte or self.ended),
             "bytes_in": self.bytes_in,
             "bytes_out": self.bytes_out,
+            "sse_messages": self.sse_messages,
+            "cold_start": self.cold_start,
         }
 
     def _ms(self, moment: float) -> int:
         return round((moment - self.began) * 1000)
 
 
-def describe(call: Call, request: Request, body: bytes | None) -> None:
-    """Reads off what is called. `body` None: it is too long to look at, so that the headers must tell."""
+def describe(call: Call, request: Request, body: bytes | None) -> dict[str, Any] | None:
+    """Reads off what is called, and returns the body where it is one JSON-RPC object. `body` None: it is too
+    long to look at, so that the headers must tell."""
     call.version = _text(request.one(b"mcp-protocol-version"))
     if request.method != "POST":
-        return
+        return None
     if body is None:
         call.counts, call.method = True, _text(request.one(b"mcp-method")) or "unknown"
         call.name = _text(request.one(b"mcp-name"))
-        return
+        return None
     try:
         message = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return
-    if isinstance(message, list):
-        call.counts, call.method = True, "batch"
-    elif isinstance(message, dict):
+        return None
+    if isinstance(message, dict):
         _describe_message(call, message)
+        return message
+    if isinstance(message, list):
+        call.counts, call.method, call.messages = True, "batch", max(1, len(message))
+    return None
 
 
 def _describe_message(call: Call, message: dict[str, Any]) -> None:
@@ -102,15 +121,22 @@ def _describe_message(call: Call, message: dict[str, Any]) -> None:
     meta = _object(params.get("_meta"))
     call.version = _text(call.version or meta.get(PROTOCOL_VERSION) or params.get("protocolVersion"))
     call.client = _client(_object(meta.get(CLIENT_INFO) or params.get("clientInfo")))
+    if call.content:
+        call.content.arguments = params.get("arguments")
 
 
 def judge(call: Call, message: dict[str, Any]) -> Outcome:
     """The outcome by status and by the last message of the response."""
+    if call.content:
+        call.content.result = message.get("error") or message.get("result")
     if "error" in message:
         return Outcome.RPC_ERROR
     if call.status >= 400:
         return Outcome.HTTP_ERROR
-    return Outcome.TOOL_ERROR if _object(message.get("result")).get("isError") is True else Outcome.OK
+    result = _object(message.get("result"))
+    if result.get("resultType") == "input_required":
+        return Outcome.INPUT_REQUIRED
+    return Outcome.TOOL_ERROR if result.get("isError") is True else Outcome.OK
 
 
 def _client(info: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections import deque
@@ -10,17 +11,26 @@ from collections.abc import Iterable
 from django.db import DatabaseError, DataError, IntegrityError, close_old_connections, connections
 from django.utils import timezone
 
+from gateway import content
 from gateway.calls import Call
-from metrics.models import UsageMetric
-from servers.models import Deployment, Server, Token
+from metrics import prometheus, recorder
+from metrics.recorder import Event
+from servers.models import Deployment, Secret, Server, Token
+from servers.redaction import Redactor
+from servers.secretbox import Unreadable
 
 log = logging.getLogger(__name__)
 EVENT_TYPE = "mcp_call"
 BATCH = 500
+MOST_CONTENT = 16 * 1024**2  # bytes of arguments and results that wait to be written
+LOOKED_AT = 64 * 1024
 
 
 class UsageWriter:
-    """Holds at most `most` calls while the database is away; `dropped` counts those that found no room."""
+    """Holds at most `most` calls while the database is away; `dropped` counts those that found no room.
+
+    Arguments and results have a bound of their own, past which calls are recorded without them.
+    """
 
     def __init__(self, *, most: int = 10_000, every: float = 1.0) -> None:
         self._most, self._every = most, every
@@ -29,6 +39,7 @@ class UsageWriter:
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self._away = False
+        self._content = 0
         self.dropped = 0
 
     def record(self, call: Call) -> None:
@@ -36,9 +47,20 @@ class UsageWriter:
         if not call.counts:
             return
         if len(self._calls) >= self._most:
-            self.dropped += 1
+            self._drop(1)
             return
+        if call.content:
+            self._weigh(call)
         self._calls.append(call)
+
+    def _weigh(self, call: Call) -> None:
+        if self._content > MOST_CONTENT:
+            call.content = None
+        self._content += _size(call)
+
+    def _drop(self, count: int) -> None:
+        self.dropped += count
+        prometheus.DROPPED.inc(count)
 
     def start(self) -> None:
         if self._thread is None:
@@ -68,6 +90,7 @@ class UsageWriter:
         else:
             self._away = False
         finally:
+            prometheus.WAITING.set(len(self._calls))
             close_old_connections()
 
     def _write_use(self) -> None:
@@ -78,14 +101,15 @@ class UsageWriter:
     def _write_batch(self) -> None:
         batch = [self._calls.popleft() for _ in range(min(BATCH, len(self._calls)))]
         try:
-            UsageMetric.objects.bulk_create(_rows(batch))
+            recorder.record_many(_events(batch))
         except (IntegrityError, DataError):
             # A row went between the look and the write, or cannot be written at all: do not try it for ever.
-            self.dropped += len(batch)
+            self._drop(len(batch))
             log.warning("calls could not be recorded", exc_info=True)
         except DatabaseError:
             self._calls.extendleft(reversed(batch))
             raise
+        self._content = max(0, self._content - sum(map(_size, batch)))
 
     def _report_away(self) -> None:
         if not self._away:
@@ -93,23 +117,38 @@ class UsageWriter:
         self._away = True
 
 
-def _rows(calls: Iterable[Call]) -> list[UsageMetric]:
-    """Rows of the calls whose server still exists; a deployment that was trimmed becomes null."""
+def _size(call: Call) -> int:
+    return min(call.bytes_in, LOOKED_AT) + min(call.bytes_out, LOOKED_AT) if call.content else 0
+
+
+def _events(calls: Iterable[Call]) -> list[Event]:
+    """Of the calls whose server still exists; a deployment that was trimmed becomes null."""
     calls = list(calls)
     servers = set(_existing(Server, {call.server_id for call in calls}))
     deployments = set(_existing(Deployment, {call.deployment_id for call in calls}))
-    return [_row(call, deployments) for call in calls if call.server_id in servers]
+    masks = _masks({call.server_id for call in calls if call.content})
+    return [_event(call, deployments, masks) for call in calls if call.server_id in servers]
 
 
 def _existing(model: type[Server] | type[Deployment], ids: set[int]) -> Iterable[int]:
     return model._default_manager.filter(pk__in=ids).values_list("pk", flat=True)
 
 
-def _row(call: Call, deployments: set[int]) -> UsageMetric:
-    return UsageMetric(
+def _masks(server_ids: set[int]) -> dict[int, Redactor]:
+    """For each server what masks the values of its own secrets."""
+    values: dict[int, list[str]] = {server_id: [] for server_id in server_ids}
+    for secret in Secret.objects.filter(server_id__in=server_ids):
+        with contextlib.suppress(Unreadable):
+            values[secret.server_id].append(secret.reveal())
+    return {server_id: Redactor(known) for server_id, known in values.items()}
+
+
+def _event(call: Call, deployments: set[int], masks: dict[int, Redactor]) -> Event:
+    kept = content.shown(call.content, masks[call.server_id]) if call.content else {}
+    return Event(
         server_id=call.server_id,
         deployment_id=call.deployment_id if call.deployment_id in deployments else None,
-        timestamp=call.at,
         event_type=EVENT_TYPE,
-        details=call.details(),
+        details={**call.details(), **kept},
+        timestamp=call.at,
     )

@@ -30,6 +30,8 @@ KEYS = {
     "first_byte_ms": int,
     "bytes_in": int,
     "bytes_out": int,
+    "sse_messages": int,
+    "cold_start": bool,
 }
 
 
