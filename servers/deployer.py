@@ -201,6 +201,7 @@ def _put_back(job: Job) -> None:
     """The process ends: the deployment returns to the queue, for whoever starts next."""
     _clean_up(job)
     Deployment.objects.put_back(job.deployment)
+    events.status_changed(job.server.pk)
     job.timeline.say("Interrupted: the platform is stopping; the deployment goes on when it is back.")
 
 

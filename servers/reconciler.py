@@ -46,6 +46,7 @@ def _close_lost() -> None:
         logger.warning("deployment %s lost its worker %s", deployment, deployment.worker)
         if deployment.claims < MOST_CLAIMS:
             Deployment.objects.put_back(deployment)
+            events.status_changed(deployment.server_id)
         else:
             _give_up(deployment)
 

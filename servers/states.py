@@ -107,7 +107,7 @@ _ANY_BUT_DELETING = frozenset(S) - {S.DELETING}
 
 # Where a server may come from. A deployment walks forward, but skips what it has no need of.
 SERVER_MOVES: dict[ServerStatus, frozenset[ServerStatus]] = {
-    S.PENDING: _SETTLED | {S.PENDING, S.STOPPING},
+    S.PENDING: _SETTLED | DEPLOYING | {S.PENDING, S.STOPPING},  # put back: from wherever its work was lost
     S.CLONING: _SETTLED | {S.PENDING, S.CLONING},
     S.BUILDING: _SETTLED | {S.PENDING, S.CLONING, S.BUILDING},
     S.PUSHING: frozenset({S.PENDING, S.CLONING, S.BUILDING, S.PUSHING}),

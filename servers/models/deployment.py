@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from servers import states
 from servers.models.server import Server
-from servers.states import DeploymentStatus, Mode, StepKind, StepStatus, Trigger
+from servers.states import DeploymentStatus, Mode, ServerStatus, StepKind, StepStatus, Trigger
 
 
 class DeploymentQuerySet(models.QuerySet["Deployment"]):
@@ -43,6 +43,9 @@ class DeploymentQuerySet(models.QuerySet["Deployment"]):
         """Returns a running deployment to the queue, or ends it where a newer request waits there already."""
         with transaction.atomic():
             Server.objects.select_for_update().get(pk=deployment.server_id)
+            Server.objects.filter(status__in=states.DEPLOYING).move(
+                deployment.server_id, ServerStatus.PENDING
+            )
             newer = self.filter(server=deployment.server_id, status=DeploymentStatus.QUEUED).exists()
             if newer:
                 return self.move(deployment.pk, DeploymentStatus.SUPERSEDED, finished_at=timezone.now())

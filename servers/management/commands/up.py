@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from django.conf import settings
 from django.core.checks import ERROR, run_checks
 from django.core.management import call_command
@@ -19,6 +18,7 @@ from django.utils.module_loading import import_string
 
 from servers import background, capabilities, first_run, reconciler, start_lock, wiring
 from servers.console.listening import listen, public_url
+from servers.console.serving import serve
 from servers.runtimes.base import Capability
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,6 @@ DOORS = frozenset({"web", "gateway"})
 # These tell each other through the broker that there is work; the gateway only reads.
 TIED = frozenset({"web", "worker", "reconciler"})
 PARTS = ("web", "gateway", "worker", "reconciler")
-GRACE_SECONDS = 3
 
 
 class Command(BaseCommand):
@@ -78,10 +77,10 @@ class Command(BaseCommand):
         self.stdout.flush()
 
     def _first_run(self, parts: frozenset[str]) -> None:
-        """The example runs where its archive was written: in a platform of one process."""
+        """The example runs where its archive was written: in one process with the workers."""
         try:
             login = first_run.administrator()
-            example = first_run.example() if login and parts == frozenset(PARTS) else None
+            example = first_run.example() if login and parts >= TIED else None
         except DatabaseError as error:
             logger.error("no administrator was looked for: %s", _first_line(error))
             return
@@ -143,24 +142,25 @@ def _background(parts: frozenset[str], say: Any) -> Iterator[None]:
         say("\nStopping …")
         behind.stop()
         if "worker" in parts:
-            reconciler.suspend()
+            _end_hosted()
         say("Stopped.")
+
+
+def _end_hosted() -> None:
+    try:
+        reconciler.suspend()
+    except DatabaseError:
+        logger.exception("hosted processes are looked for without the database")
+        runtime = wiring.runtime("process")
+        for stray in runtime.strays():
+            runtime.stop(stray.handle, grace=settings.STOP_GRACE_SECONDS)
 
 
 def _serve(parts: frozenset[str], listener: socket.socket | None) -> None:
     if listener is None:
         threading.Event().wait()
         return
-    application = import_string(settings.ASGI_FACTORY)(parts & DOORS)
-    config = uvicorn.Config(
-        application,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
-    uvicorn.Server(config).run(sockets=[listener])
+    serve(import_string(settings.ASGI_FACTORY)(parts & DOORS), listener)
 
 
 def _named(parts: frozenset[str]) -> str:

@@ -1,0 +1,222 @@
+"""`manage.py up` as an operator starts it: a process of its own, a directory of its own, a free port."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psutil
+import requests
+from mcp.client.client import Client
+from mcp.client.streamable_http import streamable_http_client
+
+from tests.eventually import eventually
+from tests.platform import archive_of, hello_files, processes_under
+
+MANAGE = Path(__file__).parents[2] / "manage.py"
+READY = "Ctrl-C stops."
+QUICK = {
+    "LOG_LEVEL": "info",
+    "CONTAINER_RUNTIME": "process",
+    "DOCKER_HOST": "unix:///nonexistent/docker.sock",
+    "BIND_ADDRESS": "127.0.0.1",
+    "HEARTBEAT_SECONDS": "0.5",
+    "ABANDONED_AFTER_SECONDS": "5",
+    "RECONCILE_SECONDS": "0.2",
+    "DRAIN_SECONDS": "0.2",
+    "STOP_GRACE_SECONDS": "2",
+}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Machine:
+    """Where a platform lives between its starts: `.env`, data, and what each start has printed."""
+
+    home: Path
+    more: Mapping[str, str] = field(default_factory=dict)
+    starts: int = 0
+
+    @property
+    def data(self) -> Path:
+        return self.home / "data"
+
+    @property
+    def env_file(self) -> Path:
+        return self.home / ".env"
+
+    def environment(self, **more: str) -> dict[str, str]:
+        own = {"DATA_DIR": str(self.data), "ENV_FILE": str(self.env_file), "HOME": str(self.home)}
+        return {"PATH": os.environ["PATH"], **own, **QUICK, **self.more, **more}
+
+    def command(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """A management command, to its end."""
+        return subprocess.run(
+            [sys.executable, MANAGE, *words],
+            env=self.environment(**more),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def start(self, *parts: str, **more: str) -> Up:
+        """Returns once it says that it is up."""
+        up = self.launch(*parts, **more)
+        eventually(lambda: READY in up.said or not up.is_alive(), within=60, what="it is up")
+        assert up.is_alive(), up.said + up.complaints
+        return up
+
+    def launch(self, *parts: str, **more: str) -> Up:
+        self.starts += 1
+        out, err = self.home / f"{self.starts}.out", self.home / f"{self.starts}.err"
+        port = more.pop("BIND_PORT", None) or str(free_port())
+        only = [word for part in parts for word in ("--only", part)]
+        with out.open("wb") as stdout, err.open("wb") as stderr:
+            process = subprocess.Popen(
+                [sys.executable, MANAGE, "up", *only],
+                env=self.environment(BIND_PORT=port, **more),
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+            )
+        return Up(process, int(port), out, err)
+
+    def hosted(self) -> list[psutil.Process]:
+        """What of ours is at work in its directory: servers, builds, fetches."""
+        return processes_under(self.data)
+
+    def json(self, *words: str) -> list[dict[str, Any]]:
+        """What a command with --json prints."""
+        return [json.loads(line) for line in self.command(*words, "--json").stdout.splitlines()]
+
+
+@dataclass
+class Up:
+    process: subprocess.Popen[bytes]
+    port: int
+    out: Path
+    err: Path
+
+    @property
+    def said(self) -> str:
+        return self.out.read_text()
+
+    @property
+    def complaints(self) -> str:
+        return self.err.read_text()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def is_alive(self) -> bool:
+        return self.process.poll() is None
+
+    def printed(self, pattern: str) -> str:
+        found = re.search(pattern, self.said)
+        assert found, f"{pattern} is not in:\n{self.said}"
+        return found[1]
+
+    @property
+    def password(self) -> str:
+        return self.printed(r"Password  (\S+)")
+
+    @property
+    def token(self) -> str:
+        return self.printed(r"Token  (\S+)")
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(60)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def health(self) -> dict[str, Any]:
+        return dict(requests.get(f"{self.url}/api/health/", timeout=20).json())
+
+
+class Session:
+    """The browser of somebody who is logged in at the admin."""
+
+    def __init__(self, up: Up, password: str, username: str = "admin") -> None:
+        self.up, self.http = up, requests.Session()
+        where = f"{up.url}/admin/login/"
+        self.http.get(where, timeout=20)
+        form = {"username": username, "password": password, "csrfmiddlewaretoken": self._token()}
+        self.login = self.http.post(where, form, allow_redirects=False, timeout=20)
+
+    def get(self, path: str) -> Any:
+        answer = self.http.get(f"{self.up.url}{path}", timeout=20)
+        assert answer.ok, answer.text
+        return answer.json()
+
+    def post(self, path: str, body: object = None) -> Any:
+        headers = {"X-CSRFToken": self._token()}
+        answer = self.http.post(f"{self.up.url}{path}", json=body or {}, headers=headers, timeout=20)
+        assert answer.ok, answer.text
+        return answer.json() if answer.content else None
+
+    def _token(self) -> str:
+        return self.http.cookies["mcphost_csrf"]
+
+
+@contextmanager
+def machine(home: Path, **more: str) -> Iterator[Machine]:
+    """Whatever a test leaves running there is ended with it."""
+    made = Machine(home, more)
+    try:
+        yield made
+    finally:
+        for process in [*_platforms_of(made), *made.hosted()]:
+            process.kill()
+
+
+def _platforms_of(made: Machine) -> list[psutil.Process]:
+    children = psutil.Process().children()
+    return [child for child in children if child.is_running() and _environment(child) == str(made.env_file)]
+
+
+def _environment(process: psutil.Process) -> str:
+    try:
+        return process.environ().get("ENV_FILE", "")
+    except psutil.Error:
+        return ""
+
+
+@contextmanager
+def archive(home: Path, files: Mapping[str, str | bytes] | None = None) -> Iterator[Path]:
+    path = home / "source.tar.gz"
+    path.write_bytes(archive_of(files or hello_files()))
+    yield path
+    path.unlink()
+
+
+async def greeted(url: str, token: str, name: str = "Ada") -> tuple[set[str], str]:
+    """The names of the tools and greet's answer, as the `mcp` package's own client gets them."""
+    headers = {"Authorization": f"Bearer {token}"}
+    async with (
+        httpx2.AsyncClient(headers=headers, timeout=20) as http,
+        Client(streamable_http_client(url, http_client=http), mode="auto") as client,
+    ):
+        tools = await client.list_tools()
+        answer = await client.call_tool("greet", {"name": name})
+    return {tool.name for tool in tools.tools}, str(answer.content[0].text)  # type: ignore[union-attr]
