@@ -58,7 +58,8 @@ def _look_at_credentials(job: Job, target: Reference) -> None:
 
 def _push(job: Job, built: BuiltImage, target: Reference, leash: Leash) -> Pushed:
     doing = f"The push to {target.endpoint} ({built.platform})"
-    with job.timeline.step(StepKind.PUSH, built.platform) as step, wiring.registry_faults(doing):
+    faults = wiring.registry_faults(doing, target, job.server.slug)
+    with job.timeline.step(StepKind.PUSH, built.platform) as step, faults:
         done = push.push_image(
             engine_url=wiring.engine_url(),
             image=built.tag,
@@ -82,8 +83,8 @@ def _push(job: Job, built: BuiltImage, target: Reference, leash: Leash) -> Pushe
 def _publish(job: Job, target: Reference, pushed: list[Pushed]) -> str:
     """The digest under the deployment's tag: an index where there are several platforms, else the image."""
     client, single = wiring.registry_client(target.host), pushed[0].digest
-    doing = f"Publishing {target}"
-    with job.timeline.step(StepKind.PUBLISH) as step, wiring.registry_faults(doing):
+    faults = wiring.registry_faults(f"Publishing {target}", target, job.server.slug)
+    with job.timeline.step(StepKind.PUBLISH) as step, faults:
         digest = single
         if len(pushed) > 1:
             digest = manifest.publish(
@@ -154,7 +155,7 @@ def forget(server: Server, deployments: list[Deployment]) -> None:
     gone = [deployment.pk for deployment in deployments]
     kept = server.deployments.exclude(pk__in=gone).filter(status=DeploymentStatus.SUCCEEDED)
     keep = {digest for row in kept for digest in _digests_of(row)}
-    with wiring.registry_faults(f"Pruning {tags[0].endpoint}"):
+    with wiring.registry_faults(f"Pruning {tags[0].endpoint}", tags[0]):
         prune.prune(
             client=wiring.registry_client(tags[0].host),
             repository=tags[0],

@@ -1,45 +1,95 @@
-"""What an operator does about a push, or a look at a registry, that failed."""
+"""What an operator does about a push, or a look at a registry, that failed. Pure."""
 
 from __future__ import annotations
 
 import re
 
 from registry.errors import RegistryError
+from registry.reference import Reference
 
-_KNOWN = (
-    (
-        r"docker engine does not answer|docker engine's answer",
-        "Start it, or check DOCKER_HOST; then redeploy.",
+# By kind; the first that matches, and the last of each kind always does. {again} is how to go on.
+_ADVICE = {
+    "tag": (("", "The engine no longer holds what was built: redeploy with mode rebuild."),),
+    "auth_expired": (
+        (
+            r"refresh command",
+            "Run REGISTRY_REFRESH_COMMAND by hand, with REGISTRY_HOST={host}, to see why it fails; "
+            "then {again}",
+        ),
+        (
+            r"credential helper",
+            "Run the helper by hand (echo {host} | docker-credential-NAME get) to see why it fails; "
+            "then {again}",
+        ),
+        (
+            r"no credentials for .* are configured",
+            "Add a login for {host} to the file that REGISTRY_AUTH_DOCKERCONFIG names; then {again}",
+        ),
+        (
+            r"cannot be read|not valid JSON|must be|must hold|not base64|not a docker config",
+            "Correct the file that REGISTRY_AUTH_DOCKERCONFIG names; then {again}",
+        ),
+        (
+            "",
+            "Renew the login for {host} in the file that REGISTRY_AUTH_DOCKERCONFIG names, "
+            "which is read anew; then {again}",
+        ),
     ),
-    (
-        r"http response to https client|wrong version number|record layer failure",
-        "The registry speaks plain http: list its host in REGISTRY_INSECURE, and in insecure-registries of "
-        "the engine.",
+    "push": (
+        (
+            r"docker engine does not answer|docker engine's answer",
+            "Start the engine, or check DOCKER_HOST; then {again}",
+        ),
+        (
+            r"http response to https client|wrong version number|record layer failure",
+            "The registry speaks plain http: list {host} in REGISTRY_INSECURE, and in insecure-registries of "
+            "the engine; then {again}",
+        ),
+        (
+            r"x509|certificate",
+            "Give its authority to the platform (REGISTRY_CA_BUNDLE) and to the engine "
+            "(/etc/docker/certs.d/{host}/ca.crt); then {again}",
+        ),
+        (
+            r"took longer than|no progress",
+            "Raise REGISTRY_PUSH_TIMEOUT if the image is large, or see what holds the registry up; "
+            "what arrived is not sent again: {again}",
+        ),
+        (
+            "",
+            "Check that the registry runs, that REGISTRY names it, and the network between it and the "
+            "engine; what arrived is not sent again: {again}",
+        ),
     ),
-    (
-        r"x509|certificate",
-        "Give its authority to the platform (REGISTRY_CA_BUNDLE) and to the engine (/etc/docker/certs.d).",
+    "remote": (
+        (r"no space left|insufficient storage|quota|\b507\b", "Make room at the registry; then {again}"),
+        (r"toomanyrequests|\b429\b", "The registry limits how much it takes: wait a while; then {again}"),
+        (
+            r"too large|\b413\b",
+            "Raise the largest size of a request at the registry or the proxy before it, or make the image "
+            "smaller; then {again}",
+        ),
+        (
+            r"denied|insufficient[_ ]scope|\b403\b",
+            "Give the account of REGISTRY_AUTH_DOCKERCONFIG the right to push to {repository} and to pull "
+            "from it; then {again}",
+        ),
+        (
+            r"name[_ ](unknown|invalid)|\b404\b",
+            "Check that {repository} exists at the registry, and REGISTRY; then {again}",
+        ),
+        (
+            r"is built for",
+            "Let every stage of the Dockerfile build for the target platform; then redeploy.",
+        ),
+        ("", "See the registry's own log; once it is well, {again}"),
     ),
-    (r"no space left|insufficient storage", "Free some space at the registry; then redeploy."),
-    (r"quota|too large|\b413\b", "Free some of the quota at the registry, or make the image smaller."),
-    (
-        r"denied|insufficient_scope|\b403\b",
-        "Let the account of REGISTRY_AUTH_DOCKERCONFIG push there.",
-    ),
-)
-_OF_KIND = {
-    "auth_expired": "Renew the login in REGISTRY_AUTH_DOCKERCONFIG; then redeploy.",
-    "push": "Check that the registry runs, that REGISTRY names it, and the network; then redeploy.",
-    "tag": "Redeploy: that builds the image again.",
 }
 
 
-def advice(error: RegistryError) -> str:
-    for pattern, words in _KNOWN:
-        if re.search(pattern, error.message, re.IGNORECASE):
-            return words
-    if error.kind in _OF_KIND:
-        return _OF_KIND[error.kind]
-    if error.permanent:
-        return "See the registry's log; then redeploy."
-    return "The registry has trouble of its own: see its log, and redeploy when it is over."
+def advice(error: RegistryError, ref: Reference, slug: str) -> str:
+    """`slug` names the server whose push can be resumed, "" where there is no push."""
+    again = f"resume: manage.py redeploy {slug} --mode resume --wait" if slug else "redeploy."
+    known = _ADVICE[error.kind]
+    words = next(words for pattern, words in known if re.search(pattern, error.message, re.IGNORECASE))
+    return words.format(host=ref.host, repository=ref.endpoint, again=again)

@@ -138,13 +138,16 @@ def target_of(server: Server, tag: str) -> Reference:
 
 
 @contextmanager
-def registry_faults(doing: str) -> Iterator[None]:
-    """Turns the registry library's errors into ones that a user can be told; `doing` names the work."""
+def registry_faults(doing: str, ref: Reference, slug: str = "") -> Iterator[None]:
+    """Turns the registry library's errors into ones that a user can be told; `doing` names the work on `ref`.
+
+    `slug` is the server's whose push can be resumed.
+    """
     try:
         yield
     except RegistryError as error:
         message = f"{doing} failed: {error.message.rstrip('.')}."
-        hint = registry_advice.advice(error)
+        hint = registry_advice.advice(error, ref, slug)
         raise UserError(message, hint=hint, kind=error.kind, permanent=error.permanent) from error
 
 
@@ -178,7 +181,7 @@ def source_of(server: Server, revision: str = "") -> Source:
 def start_command(reference: str, platform: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """ENTRYPOINT and CMD of an image at a registry, for one platform."""
     wanted = Reference.parse(reference)
-    with registry_faults(f"Reading the image {reference}"):
+    with registry_faults(f"Reading the image {reference}", wanted):
         config = image_config(registry_client(wanted.host), wanted, platform).get("config") or {}
     return tuple(config.get("Entrypoint") or ()), tuple(config.get("Cmd") or ())
 
@@ -192,5 +195,5 @@ def _digest_of(reference: str) -> str:
         wanted = Reference.parse(reference)
     except InvalidReference as error:
         raise SourceError(str(error)) from None
-    with registry_faults(f"Looking up the image {reference}"):
+    with registry_faults(f"Looking up the image {reference}", wanted):
         return registry_client(wanted.host).resolve(wanted)[0]
