@@ -2,6 +2,7 @@
 
 python -m deploy.bench prepare                       install or name what tests need, make the base images
 python -m deploy.bench prepare-demo                  the same for `make demo`
+python -m deploy.bench prepare-kubernetes            the Kubernetes of `make test-kubernetes`, built once
 python -m deploy.bench with postgres redis -- CMD …  run a command with private services, then stop them
 python -m deploy.bench demo -- CMD …                 the same with all that `make demo` needs
 """
@@ -29,6 +30,10 @@ def main(argv: Sequence[str]) -> int:
                 from . import demo
 
                 return _prepare(demo.prepare())
+            case ["prepare-kubernetes"]:
+                from . import kubernetes
+
+                return kubernetes.prepare()
             case ["with", *rest] if "--" in rest:
                 at = rest.index("--")
                 return _run_with(rest[:at], rest[at + 1 :])

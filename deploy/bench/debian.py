@@ -40,6 +40,15 @@ def fetch(packages: list[str], architecture: str, work: Path) -> list[Path]:
     return sorted((work / "cache/archives").glob("*.deb"))
 
 
+def fetch_source(package: str, suite: str, work: Path) -> Path:
+    """Download a source package of a Debian release; returns its .dsc file."""
+    apt = _private_apt("", work, kind="deb-src", suite=suite)
+    _run(["apt-get", *apt, "update"])
+    _run(["apt-get", *apt, "source", "--download-only", package], work)
+    [description] = work.glob("*.dsc")
+    return description
+
+
 def root_file_system(packages: list[str], architecture: str, work: Path) -> Path:
     """A directory with a usable Debian root file system that holds `packages`."""
     root = work / "root"
@@ -57,12 +66,13 @@ def unpack_file(deb: Path, member: str, target: Path) -> None:
     target.chmod(0o755)
 
 
-def _private_apt(architecture: str, work: Path) -> list[str]:
+def _private_apt(architecture: str, work: Path, kind: str = "deb", suite: str = "") -> list[str]:
+    """Options for apt-get; without an architecture it is this machine's."""
     for directory in ("lists/partial", "cache/archives/partial"):
         (work / directory).mkdir(parents=True)
     (work / "status").touch()
     signed = f"[signed-by={_KEYRING}] " if _KEYRING.exists() else ""
-    (work / "sources.list").write_text(f"deb {signed}{_mirror()} {_suite()} main\n")
+    (work / "sources.list").write_text(f"{kind} {signed}{_mirror()} {suite or _suite()} main\n")
     options = {
         "Dir::Etc::SourceList": work / "sources.list",
         "Dir::Etc::SourceParts": "/dev/null",
@@ -73,13 +83,13 @@ def _private_apt(architecture: str, work: Path) -> list[str]:
         "Dir::State::extended_states": work / "extended_states",
         "Dir::Cache": work / "cache",
         "Dir::Log": work / "log",
-        "APT::Architecture": architecture,
-        "APT::Architectures": architecture,
         "APT::Sandbox::User": "root",
         "APT::Keep-Downloaded-Packages": "true",
         "Acquire::Languages": "none",
         "Acquire::Retries": "3",
     }
+    if architecture:
+        options |= {"APT::Architecture": architecture, "APT::Architectures": architecture}
     return ["-qq", *(word for name, value in options.items() for word in ("-o", f"{name}={value}"))]
 
 
@@ -137,7 +147,7 @@ def _finish(root: Path) -> None:
         (root / directory).chmod(0o1777)
 
 
-def _run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True)
+def _run(command: list[str], directory: Path | None = None) -> None:
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True)
     if done.returncode:
         raise BenchError(f"{command[0]} failed:\n{done.stderr.strip()}")
