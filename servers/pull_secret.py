@@ -5,84 +5,119 @@ from __future__ import annotations
 import base64
 import json
 from pathlib import Path
-from typing import Any
 
-from kubernetes import client, config
-from kubernetes.client.exceptions import ApiException
-from kubernetes.config.config_exception import ConfigException
-from urllib3.exceptions import HTTPError
-
-from servers.errors import UserError
+from servers.errors import RuntimeFault
+from servers.runtimes.kube_client import Cluster, Json
+from servers.runtimes.kube_faults import Clash
 
 TYPE, KEY = "kubernetes.io/dockerconfigjson", ".dockerconfigjson"
-SECONDS = 15
+PATIENCE_SECONDS = 5.0  # a push waits for it
+ROUNDS = 5  # others write it too: each time they did, it is read again
 
 
 def patch(*, name: str, namespace: str, config_path: Path) -> bool:
     """Creates the secret, or patches it where its content differs; whether anything was written.
 
-    Entries of registries that the file does not name are kept. Raises `UserError`.
+    Entries of registries that the file does not name are kept, as are other fields. Raises `RuntimeFault`.
     """
-    wanted = _auths(config_path.read_bytes(), str(config_path))
-    core = _api()
-    try:
-        return _write(core, name, namespace, wanted)
-    except ApiException as error:
-        raise UserError(_sentence(error, name, namespace), kind="runtime", permanent=False) from error
-    except HTTPError as error:
-        raise UserError(
-            "The Kubernetes API server does not answer.", kind="runtime", permanent=False
-        ) from error
-
-
-def _api() -> client.CoreV1Api:
-    try:
-        config.load_incluster_config()  # type: ignore[no-untyped-call]
-    except ConfigException:
+    wanted = _auths(config_path)
+    cluster = Cluster(namespace, patience=PATIENCE_SECONDS)
+    for _ in range(ROUNDS):
         try:
-            config.load_kube_config()  # type: ignore[no-untyped-call]
-        except ConfigException as error:
-            raise UserError(
-                "No access to Kubernetes is configured.",
-                hint="Set KUBECONFIG, or run in a cluster.",
-                kind="runtime",
-            ) from error
-    return client.CoreV1Api()
+            return _write(cluster, name, wanted)
+        except Clash:
+            continue
+        except RuntimeFault as fault:
+            raise _explained(fault, name, namespace) from fault
+    raise RuntimeFault(
+        f"The pull secret {name} is changed by others again and again.", hint="Try again.", permanent=False
+    )
 
 
-def _write(core: client.CoreV1Api, name: str, namespace: str, wanted: dict[str, Any]) -> bool:
-    try:
-        found = core.read_namespaced_secret(name, namespace, _request_timeout=SECONDS)
-    except ApiException as error:
-        if error.status != 404:
-            raise
-        body: Any = {"metadata": {"name": name}, "type": TYPE, "data": _data({"auths": wanted})}
-        core.create_namespaced_secret(namespace, body, _request_timeout=SECONDS)
+def _write(cluster: Cluster, name: str, wanted: Json) -> bool:
+    found = cluster.get("v1", "Secret", name)
+    if found is None:
+        about = {"name": name, "labels": {"app.kubernetes.io/managed-by": "mcphost"}}
+        cluster.create(
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": about,
+                "type": TYPE,
+                "data": _data({"auths": wanted}),
+            }
+        )
         return True
-    held = json.loads(base64.b64decode((found.data or {}).get(KEY, "")) or b"{}")
+    held = _held(found)
     merged = {**held, "auths": {**held.get("auths", {}), **wanted}}
     if merged == held:
         return False
-    core.patch_namespaced_secret(name, namespace, {"data": _data(merged)}, _request_timeout=SECONDS)
+    version = {"resourceVersion": found["metadata"]["resourceVersion"]}
+    cluster.merge("v1", "Secret", name, {"metadata": version, "data": _data(merged)})
     return True
 
 
-def _auths(content: bytes, path: str) -> dict[str, Any]:
+def _held(secret: Json) -> Json:
+    """The secret's content; raises `RuntimeFault` for one that is no pull secret."""
+    name = secret["metadata"]["name"]
+    if secret["type"] != TYPE:
+        raise RuntimeFault(
+            f"The secret {name} is of type {secret['type']}, not {TYPE}: no node can pull with it.",
+            hint="Delete it, or name another one in K8S_REGISTRY_SECRET_NAME.",
+        )
     try:
-        auths = json.loads(content)["auths"]
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"{path} has no entry auths for the pull secret.", kind="runtime") from None
-    return {host: entry for host, entry in auths.items() if entry}
+        held = json.loads(base64.b64decode(secret["data"][KEY]))
+        if isinstance(held, dict) and isinstance(held.get("auths", {}), dict):
+            return held
+    except (KeyError, ValueError):
+        pass
+    raise RuntimeFault(f"The secret {name} holds no docker config.", hint="Delete it: it is made anew.")
 
 
-def _data(content: dict[str, Any]) -> dict[str, str]:
+def _auths(path: Path) -> Json:
+    """The entries that a node can use: Kubernetes knows neither helpers nor identity tokens."""
+    try:
+        held = json.loads(path.read_bytes())
+        entries = held["auths"].items()
+    except OSError as error:
+        raise RuntimeFault(f"{path} cannot be read: {error.strerror}.") from error
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise RuntimeFault(f"{path} has no entry auths for the pull secret.") from None
+    usable = {host: entry for host, entry in entries if _has_password(entry)}
+    if not usable:
+        raise RuntimeFault(
+            f"{path} names no password that a node could pull with.",
+            hint="Helpers and identity tokens do not work on nodes: put a password into the file.",
+        )
+    return usable
+
+
+def _has_password(entry: object) -> bool:
+    return isinstance(entry, dict) and bool(entry.get("auth") or entry.get("password"))
+
+
+def _data(content: Json) -> dict[str, str]:
     return {KEY: base64.b64encode(json.dumps(content, sort_keys=True).encode()).decode()}
 
 
-def _sentence(error: ApiException, name: str, namespace: str) -> str:
+def _explained(fault: RuntimeFault, name: str, namespace: str) -> RuntimeFault:
     what = f"the secret {name} in the namespace {namespace}"
-    if error.status == 403:
-        return (
-            f"Kubernetes does not allow the platform to write {what}: grant get, create and patch on secrets."
+    status, said = fault.details.get("status"), fault.details.get("kubernetes", "")
+    if status == 403:
+        message = f"Kubernetes does not allow the platform to write {what}."
+        hint = "Grant it get, create and patch on secrets: deploy/kubernetes/role.yaml does."
+        return RuntimeFault(message, hint=hint, details=fault.details)
+    if status == 404:
+        return RuntimeFault(
+            f"The namespace {namespace} does not exist.",
+            hint="Create it, or set K8S_NAMESPACE.",
+            details=fault.details,
         )
-    return f"Kubernetes refused to write {what}: {error.status} {error.reason}."
+    if status is None:
+        return fault
+    return RuntimeFault(
+        f"Kubernetes refused to write {what}: {status} {said}",
+        hint=fault.hint,
+        permanent=fault.permanent,
+        details=fault.details,
+    )

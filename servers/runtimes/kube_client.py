@@ -1,0 +1,244 @@
+"""The Kubernetes API as it is on the wire: plain objects by kind and name, in one namespace."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import urllib3
+import yaml
+from kubernetes.client import ApiClient, Configuration
+from kubernetes.config import load_incluster_config, load_kube_config
+from kubernetes.config.config_exception import ConfigException
+
+from servers.errors import RuntimeFault
+from servers.runtimes.kube_faults import Absent, Unreachable, from_status, said, translated
+
+Json = dict[str, Any]
+
+FIELD_MANAGER = "mcphost"
+DEFAULT_CONFIG = "~/.kube/config"
+CONNECT_SECONDS, READ_SECONDS = 5, 30
+PATIENCE_SECONDS = 15.0
+LONGEST_PAUSE = 5.0
+WORTH_WAITING = (None, 429, 502, 503, 504)  # None: no answer at all
+_JSON = "application/json"
+_MERGE = "application/merge-patch+json"
+_APPLY = "application/apply-patch+yaml"  # JSON is YAML
+_PLURALS = {
+    "Secret": "secrets",
+    "Service": "services",
+    "Pod": "pods",
+    "Deployment": "deployments",
+    "ReplicaSet": "replicasets",
+    "NetworkPolicy": "networkpolicies",
+    "HorizontalPodAutoscaler": "horizontalpodautoscalers",
+    "PodDisruptionBudget": "poddisruptionbudgets",
+}
+
+
+class Cluster:
+    """Thread-safe. Connects on first use; `context` names one of the kubeconfig, "" is its current one.
+
+    KUBECONFIG comes first, then the service account of a pod, then ~/.kube/config. Throttling (429) and an
+    API server that restarts are waited for, `patience` seconds long. Raises `RuntimeFault`s only.
+    """
+
+    def __init__(self, namespace: str, context: str = "", *, patience: float = PATIENCE_SECONDS) -> None:
+        self.namespace = namespace
+        self._patience = patience
+        self._context = context
+        self._lock = threading.Lock()
+        self._connected: ApiClient | None = None
+
+    def apply(self, manifest: Json) -> Json:
+        """Server-side apply: our fields become what `manifest` says, fields of others stay as they are."""
+        path = self._path(manifest["apiVersion"], manifest["kind"], manifest["metadata"]["name"])
+        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        return self.request("PATCH", path, query=query, body=manifest, content_type=_APPLY)
+
+    def create(self, manifest: Json) -> Json:
+        """Raises `Clash` if it is there already."""
+        path = self._path(manifest["apiVersion"], manifest["kind"])
+        return self.request("POST", path, query={"fieldManager": FIELD_MANAGER}, body=manifest)
+
+    def merge(self, api: str, kind: str, name: str, patch: Json) -> Json:
+        """With `metadata.resourceVersion` in `patch`: raises `Clash` if another has changed the object."""
+        query = {"fieldManager": FIELD_MANAGER}
+        return self.request(
+            "PATCH", self._path(api, kind, name), query=query, body=patch, content_type=_MERGE
+        )
+
+    def get(self, api: str, kind: str, name: str) -> Json | None:
+        try:
+            return self.request("GET", self._path(api, kind, name))
+        except Absent:
+            return None
+
+    def list(self, api: str, kind: str, selector: str) -> tuple[list[Json], str]:
+        """The objects, and the version of the list that a watch goes on from."""
+        found = self.request("GET", self._path(api, kind), query={"labelSelector": selector})
+        return list(found["items"]), str(found["metadata"]["resourceVersion"])
+
+    def delete(self, api: str, kind: str, name: str) -> None:
+        """With all that it owns, soon; what is gone already is fine."""
+        try:
+            self.request("DELETE", self._path(api, kind, name), body={"propagationPolicy": "Background"})
+        except Absent:
+            return
+
+    def delete_all(self, api: str, kind: str, selector: str, *, grace: int | None = None) -> None:
+        options: Json = {"propagationPolicy": "Background"}
+        if grace is not None:
+            options["gracePeriodSeconds"] = grace
+        self.request("DELETE", self._path(api, kind), query={"labelSelector": selector}, body=options)
+
+    def watch(
+        self, api: str, kind: str, selector: str, version: str, seconds: int
+    ) -> Iterator[tuple[str, Json]]:
+        """What happens after `version`, `seconds` long: ADDED, MODIFIED or DELETED, and the object.
+
+        Raises `Gone` when the API server does not remember that version any more.
+        """
+        query = {"labelSelector": selector, "resourceVersion": version, "watch": "true"}
+        response = self._send(
+            "GET", self._path(api, kind), {**query, "timeoutSeconds": str(seconds)}, None, _JSON
+        )
+        with translated():
+            for line in _lines(response):
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise from_status(int(event["object"].get("code", 0)), said(json.dumps(event["object"])))
+                yield event["type"], event["object"]
+
+    def text(self, path: str, query: Mapping[str, str]) -> bytes:
+        return bytes(self._answer("GET", path, query, None, _JSON))
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Json | None = None,
+        content_type: str = _JSON,
+    ) -> Json:
+        found: Json = json.loads(self._answer(method, path, query or {}, body, content_type))
+        return found
+
+    def path(self, kind: str, name: str, below: str) -> str:
+        return f"{self._path('v1', kind, name)}/{below}"
+
+    def _path(self, api: str, kind: str, name: str = "") -> str:
+        root = f"/apis/{api}" if "/" in api else f"/api/{api}"
+        return f"{root}/namespaces/{self.namespace}/{_PLURALS[kind]}" + (f"/{name}" if name else "")
+
+    def _answer(
+        self, method: str, path: str, query: Mapping[str, str], body: Json | None, content_type: str
+    ) -> bytes:
+        response = self._send(method, path, query, body, content_type)
+        with translated():
+            data: bytes = response.data
+            return data
+
+    def _send(
+        self, method: str, path: str, query: Mapping[str, str], body: Json | None, content_type: str
+    ) -> Any:
+        """The open response; a busy or absent API server is asked again until patience ends."""
+        end = time.monotonic() + self._patience
+        for attempt in itertools.count():
+            try:
+                with translated():
+                    response = self._once(method, path, query, body, content_type)
+                if response.status < 400:
+                    return response
+                fault = from_status(response.status, said(response.data))
+                pause = _pause(attempt, response.headers.get("Retry-After", ""))
+            except Unreachable as unreachable:
+                fault, pause = unreachable, _pause(attempt)
+            if fault.details.get("status") not in WORTH_WAITING or time.monotonic() + pause > end:
+                raise fault
+            time.sleep(pause)
+        raise AssertionError
+
+    def _once(
+        self, method: str, path: str, query: Mapping[str, str], body: Json | None, content_type: str
+    ) -> Any:
+        client = self._client()
+        _, url, headers, sent, _ = client.param_serialize(
+            method,
+            path,
+            query_params=list(query.items()),
+            header_params={"Accept": "application/json, */*", "Content-Type": content_type},
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        timeout = (CONNECT_SECONDS, READ_SECONDS)
+        return client.call_api(method, url, headers, sent, None, timeout).response
+
+    def _client(self) -> ApiClient:
+        with self._lock:
+            if self._connected is None:
+                self._connected = ApiClient(configured(self._context))
+            return self._connected
+
+
+def configured(context: str = "") -> Configuration:
+    """Raises `RuntimeFault` that names the file and the context at fault."""
+    configuration = Configuration()
+    explicit = os.environ.get("KUBECONFIG", "")
+    if not explicit and _in_cluster(configuration):
+        return _without_own_retries(configuration)
+    path = explicit or DEFAULT_CONFIG
+    if not explicit and not Path(path).expanduser().exists():
+        raise RuntimeFault(
+            "No access to Kubernetes is configured.", hint="Set KUBECONFIG, or run in a cluster."
+        )
+    try:
+        load_kube_config(  # type: ignore[no-untyped-call]
+            config_file=str(path),
+            context=context or None,
+            client_configuration=configuration,
+            persist_config=False,
+        )
+    except (ConfigException, OSError, yaml.YAMLError, TypeError, ValueError) as error:
+        about = f" (context {context})" if context else ""
+        raise RuntimeFault(
+            f"The kubeconfig {path}{about} cannot be used: {_first_line(error)}", hint="Correct KUBECONFIG."
+        ) from error
+    return _without_own_retries(configuration)
+
+
+def _in_cluster(configuration: Configuration) -> bool:
+    try:
+        load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    except ConfigException:
+        return False
+    return True
+
+
+def _without_own_retries(configuration: Configuration) -> Configuration:
+    configuration.retries = urllib3.Retry(0, redirect=0)
+    return configuration
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _pause(attempt: int, retry_after: str = "") -> float:
+    asked = float(retry_after) if retry_after.isdigit() else 0.25 * 2.0**attempt
+    return min(asked, LONGEST_PAUSE)
+
+
+def _lines(response: Any) -> Iterator[bytes]:
+    pending = b""
+    for chunk in response.stream(65_536):
+        *lines, pending = (pending + chunk).split(b"\n")
+        yield from (line for line in lines if line)
