@@ -68,6 +68,7 @@ class Builder:
                 progress,
             )
         if code:
+            self._require_engine()
             raise build_errors.translate(progress, code, spec.platform)
         return self._inspect(spec)
 
@@ -79,6 +80,11 @@ class Builder:
             except ImageNotFound:
                 return None
         return _built(image, tag, platform) if _is_for(image, platform) else None
+
+    def _require_engine(self) -> None:
+        """An engine that goes takes its steps along, and these then fail with words of their own."""
+        with _engine(self.docker_host) as client:
+            client.ping()
 
     def remove(self, tag: str) -> None:
         """Removes the local tag, and the image with its last tag. Idempotent. Raises `BuildError`."""
