@@ -19,6 +19,7 @@ from django.conf import settings
 from gateway.app import Gateway
 from gateway.database import close_pool
 from gateway.types import ASGIApp, Message, Receive, Scope, Send
+from servers import scrape
 
 WEB, GATEWAY = "web", "gateway"
 ALL = frozenset({WEB, GATEWAY})
@@ -45,7 +46,9 @@ class Dispatcher:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        if _GATEWAY.match(path):
+        if path == scrape.PATH:
+            await scrape.application(scope, receive, send)
+        elif _GATEWAY.match(path):
             await (self._gateway or not_here)(scope, receive, send)
         elif self._web is None:
             await not_here(scope, receive, send)
@@ -71,7 +74,7 @@ class Dispatcher:
 
 
 def make_application(parts: frozenset[str] = ALL) -> ASGIApp:
-    """The application of a process that serves these parts: "web", "gateway" or both."""
+    """The application of a process that serves these parts: "web", "gateway", both, or none but /metrics."""
     if unknown := parts - ALL:
         raise ValueError(f"No such part: {', '.join(sorted(unknown))}. There are: {', '.join(sorted(ALL))}.")
     return Dispatcher(parts)

@@ -10,13 +10,16 @@ from collections.abc import Callable
 import dramatiq
 from django.conf import settings
 from django.db import close_old_connections, connection
+from django.utils import timezone
 
+from metrics import rollups
 from servers import broker, heartbeat, reconciler, runs, tasks
 
 logger = logging.getLogger(__name__)
 COLLECT_SECONDS = 0.5
 SWEEP_SECONDS = 30.0
 TRIM_SECONDS = 3600.0
+ROLL_UP_SECONDS = 30.0
 REPEAT_SECONDS = 60.0
 STOP_MS = 20_000
 SETTLE_THREADS = 2
@@ -97,9 +100,14 @@ def _reconcile() -> None:
         broker.send(tasks.settle, server_id)
 
 
+def _roll_up() -> None:
+    rollups.roll_up(timezone.now())
+
+
 LOOPS: tuple[tuple[str, float, Callable[[], None]], ...] = (
     ("reconciler", settings.RECONCILE_SECONDS, _reconcile),
     ("collector", COLLECT_SECONDS, runs.collect_all),
     ("sweeper", SWEEP_SECONDS, reconciler.sweep),
     ("trimmer", TRIM_SECONDS, reconciler.trim),
+    ("usage", ROLL_UP_SECONDS, _roll_up),
 )

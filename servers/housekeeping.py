@@ -9,6 +9,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.utils import timezone
 
+from metrics import rollups
 from metrics.models import UsageMetric
 from servers import delivery, image_steps, wiring
 from servers.errors import UserError
@@ -23,6 +24,7 @@ def trim() -> None:
     """Deletes what is older than its retention, and what more deployments than KEEP_DEPLOYMENTS left."""
     now = timezone.now()
     UsageMetric.objects.older_than(now - timedelta(days=settings.METRICS_RETENTION_DAYS)).delete()
+    rollups.trim(now - timedelta(days=settings.ROLLUP_RETENTION_DAYS))
     LogLine.objects.filter(at__lt=now - timedelta(days=settings.LOG_RETENTION_DAYS)).delete()
     storage.trim(now - timedelta(hours=settings.STREAM_RETENTION_HOURS))
     for server in Server.objects.all():

@@ -11,6 +11,7 @@ from servers.api.views.metrics import Metrics
 from servers.api.views.secrets import OneSecret, Secrets
 from servers.api.views.servers import ServerViewSet
 from servers.api.views.tokens import TokenViewSet
+from servers.api.views.usage import Usage
 
 app_name = "api"
 router = SimpleRouter()
@@ -28,6 +29,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("servers/<int:pk>/secrets/<str:name>/", OneSecret.as_view(), name="server-secret"),
     path("servers/<int:pk>/metrics/", Metrics.as_view(), name="server-metrics"),
     path("servers/<int:pk>/metrics/stream/", fallback.MetricsStream.as_view(), name="server-metrics-stream"),
+    path("servers/<int:pk>/usage/", Usage.as_view(), name="server-usage"),
     path("health/", HealthView.as_view(), name="health"),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerSplitView.as_view(url_name="api:schema"), name="docs"),

@@ -148,3 +148,8 @@ async def _within(woken: asyncio.Event, seconds: float) -> bool:
         async with asyncio.timeout(seconds):
             return await woken.wait()
     return False
+
+
+def listeners() -> int:
+    """How many listen in this process; from any thread."""
+    return sum(len(woken) for each in list(_feeds.values()) for woken in list(each.listeners.values()))

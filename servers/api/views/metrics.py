@@ -1,16 +1,15 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
-from django.utils.dateparse import parse_datetime
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from metrics import pages, payload, recorder
 from servers import events
 from servers.api import examples
+from servers.api.moments import aware, moment_of
 from servers.api.pagination import decode, limit_of, number_of, page
 from servers.api.small_serializers import CustomMetric, MetricPage, MetricShape
 from servers.api.views.access import ServerView
@@ -52,27 +51,9 @@ def _wanted(request: Request) -> pages.Wanted:
         event_types=asked.getlist("event_type"),
         platforms=asked.getlist("platform"),
         deployment=number_of(request, "deployment"),
-        since=_moment(request, "since"),
-        until=_moment(request, "until"),
+        since=moment_of(request, "since"),
+        until=moment_of(request, "until"),
     )
-
-
-def _moment(request: Request, name: str) -> datetime | None:
-    # In a query "+" stands for a space, and people write RFC 3339 as it is.
-    text = request.query_params.get(name, "").replace(" ", "+")
-    if not text:
-        return None
-    return _aware(text, name)
-
-
-def _aware(text: str, name: str) -> datetime:
-    try:
-        moment = parse_datetime(text)
-    except ValueError:
-        moment = None
-    if moment is None:
-        raise ValidationError({name: "Must be a time such as 2026-11-22T16:55:53Z."})
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _after(request: Request) -> pages.Key | None:
@@ -80,4 +61,4 @@ def _after(request: Request) -> pages.Key | None:
     if not cursor:
         return None
     timestamp, pk = decode(cursor, str, int)
-    return _aware(timestamp, "cursor"), pk
+    return aware(timestamp, "cursor"), pk

@@ -1,0 +1,71 @@
+"""Calls of one server over time and by tool, from the hourly rollups."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from metrics.methods import FAILURES
+from metrics.models import CallRollup
+from metrics.rollups import BOUNDS
+
+INTERVALS = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
+MOST_ROWS = 1000
+
+
+def of_server(server_id: int, *, since: datetime, until: datetime, interval: str) -> dict[str, Any]:
+    """`total`, `series` (each interval that has calls, in time) and `by_name` (each method and tool, most
+    calls first); times in ms. `since` is cut to its interval's beginning and included, `until` is not."""
+    since = floor(since, interval)
+    rows = list(CallRollup.objects.filter(server_id=server_id, hour__gte=since, hour__lt=until))
+    by_time = _grouped(rows, lambda row: floor(row.hour, interval))
+    by_name = _grouped(rows, lambda row: (row.method, row.name))
+    named = [{"method": key[0], "name": key[1], **figures(group)} for key, group in by_name.items()]
+    return {
+        "total": figures(rows),
+        "series": [{"time": time, **figures(by_time[time])} for time in sorted(by_time)],
+        "by_name": sorted(named, key=lambda found: -found["calls"])[:MOST_ROWS],
+    }
+
+
+def floor(moment: datetime, interval: str) -> datetime:
+    hour = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    return hour.replace(hour=0) if interval == "day" else hour
+
+
+def figures(rows: Sequence[CallRollup]) -> dict[str, Any]:
+    outcomes: dict[str, int] = defaultdict(int)
+    for row in rows:
+        outcomes[row.outcome] += row.calls
+    buckets = [sum(column) for column in zip(*(row.buckets for row in rows), strict=True)]
+    calls = sum(outcomes.values())
+    return {
+        "calls": calls,
+        "errors": sum(count for outcome, count in outcomes.items() if outcome in FAILURES),
+        "outcomes": dict(outcomes),
+        "bytes_in": sum(row.bytes_in for row in rows),
+        "bytes_out": sum(row.bytes_out for row in rows),
+        "mean_ms": round(sum(row.duration_ms for row in rows) / calls) if calls else None,
+        **{f"p{share}_ms": quantile(buckets, share / 100) for share in (50, 95, 99)},
+    }
+
+
+def quantile(buckets: Sequence[int], share: float) -> int | None:
+    """Within its bucket by proportion, as Prometheus does; the highest bound for what lies beyond it."""
+    rank, before, low = share * sum(buckets), 0, 0
+    if not rank:
+        return None
+    for high, count in zip(BOUNDS, buckets, strict=False):
+        if before + count >= rank:
+            return round(low + (high - low) * (rank - before) / count)
+        before, low = before + count, high
+    return BOUNDS[-1]
+
+
+def _grouped(rows: Iterable[CallRollup], key: Callable[[CallRollup], Any]) -> dict[Any, list[CallRollup]]:
+    groups: dict[Any, list[CallRollup]] = defaultdict(list)
+    for row in rows:
+        groups[key(row)].append(row)
+    return groups

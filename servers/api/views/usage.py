@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from metrics import summary
+from metrics.payload import moment
+from servers.api.moments import moment_of
+from servers.api.views.access import ServerView
+
+MOST_DAYS = {"hour": 31, "day": 366}
+USUAL_DAYS = {"hour": 1, "day": 30}
+PARAMETERS = [
+    OpenApiParameter(
+        "since", datetime, description="Included; by default a day, or 30 days, before `until`."
+    ),
+    OpenApiParameter("until", datetime, description="Not included; by default now."),
+    OpenApiParameter("interval", str, enum=list(summary.INTERVALS), default="hour"),
+]
+
+
+class Figures(serializers.Serializer[Any]):
+    """Times in ms, from the request's arrival to the answer's end; null where there were no calls."""
+
+    calls = serializers.IntegerField()
+    errors = serializers.IntegerField(  # type: ignore[assignment]  # a field, not the serializer's own
+        help_text="tool_error, rpc_error, http_error and timeout together."
+    )
+    outcomes = serializers.DictField(child=serializers.IntegerField())
+    bytes_in = serializers.IntegerField()
+    bytes_out = serializers.IntegerField()
+    mean_ms = serializers.IntegerField(allow_null=True)
+    p50_ms = serializers.IntegerField(allow_null=True)
+    p95_ms = serializers.IntegerField(allow_null=True)
+    p99_ms = serializers.IntegerField(allow_null=True)
+
+
+class FiguresInTime(Figures):
+    time = serializers.DateTimeField(help_text="When the interval begins; UTC.")
+
+
+class FiguresByName(Figures):
+    method = serializers.CharField()
+    name = serializers.CharField(help_text="Tool or prompt; “*” for those beyond 200 in an hour.")
+
+
+class UsageShape(serializers.Serializer[Any]):
+    since = serializers.DateTimeField()
+    until = serializers.DateTimeField()
+    interval = serializers.ChoiceField(choices=list(summary.INTERVALS))
+    total = Figures()
+    series = FiguresInTime(many=True)
+    by_name = FiguresByName(many=True)
+
+
+class Usage(ServerView):
+    """Calls of a server by hour or day and by tool. New calls appear within two minutes."""
+
+    @extend_schema(parameters=PARAMETERS, responses=UsageShape)
+    def get(self, request: Request, pk: int) -> Response:
+        server, interval = self.server(), _interval(request)
+        since, until = _range(request, interval)
+        found = summary.of_server(server.pk, since=since, until=until, interval=interval)
+        series = [{**each, "time": moment(each["time"])} for each in found["series"]]
+        about = {"since": moment(since), "until": moment(until), "interval": interval}
+        return Response({**about, **found, "series": series})
+
+
+def _interval(request: Request) -> str:
+    interval = request.query_params.get("interval", "hour")
+    if interval not in summary.INTERVALS:
+        raise ValidationError({"interval": f"Choose one of {', '.join(summary.INTERVALS)}."})
+    return interval
+
+
+def _range(request: Request, interval: str) -> tuple[datetime, datetime]:
+    until = moment_of(request, "until") or timezone.now()
+    since = moment_of(request, "since") or until - timedelta(days=USUAL_DAYS[interval])
+    if since >= until:
+        raise ValidationError({"since": "Must be before until."})
+    if until - since > timedelta(days=MOST_DAYS[interval]):
+        raise ValidationError({"since": f"At most {MOST_DAYS[interval]} days at once by {interval}."})
+    return summary.floor(since, interval), until
