@@ -33,7 +33,7 @@ _VALUE = re.compile(
 # Bounds keep it linear on text without spaces.
 _NAMED = re.compile(
     r"(?i)((?<![\w-])[\w-]{0,40}?(?:password|passwd|secret|token|api[-_]?key|authorization|credential)[\w-]{0,40}"
-    r"""\\?["']?\s{0,4}[:=]\s{0,4})(\\?"(?:[^"\\]|\\[^"])*\\?"|'[^']*'|[^\s,;&"'}\])]+)"""
+    r"""\\?["']?\s{0,4}[:=]\s{0,4})(\\"(?:[^"\\]|\\[^"])*\\"|"(?:[^"\\]|\\.)*"|'[^']*'|[^\s,;&"'}\])]+)"""
 )
 Redact = Callable[[str], str]
 

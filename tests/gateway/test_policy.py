@@ -66,7 +66,7 @@ NO_DELETE = Policy((ToolLists(denied=["delete"]),), personal=False)
         '{"method":"tools/call","params":{"name":"read_file"},"param\u017f":{"name":"delete"}}'.encode(),
         '{"method":"tools/call","params":{"name":"delete"}}'.encode("utf-16"),
         b'\xef\xbb\xbf{"method":"tools/call","params":{"name":"delete"}}',
-        gzip.compress(b'{"method":"tools/call","params":{"name":"delete"}}'),
+        gzip.compress(b'{"method":"tools/call","params":{"name":"delete"}}', mtime=0),
         b"[" * 100_000,
         b"",
     ],

@@ -18,6 +18,8 @@ ERROR_KINDS = {
     "tag", "push", "remote", "auth_expired", "build", "source", "runtime", "timeout", "cancelled", "internal",
 }  # fmt: skip
 
+OUTCOMES = {"ok", "tool_error", "rpc_error", "http_error", "timeout", "cancelled", "input_required"}
+
 
 def _text(value: Any) -> bool:
     return isinstance(value, str)
@@ -82,6 +84,18 @@ TYPES: dict[str, Check] = {
     "digest": _digest,
     "architectures": _platforms,
     "duration_ms": _count,
+    "method": _text,
+    "name": _text,
+    "era": lambda value: value in ("legacy", "modern"),
+    "protocol_version": _text,
+    "client": _text,
+    "token": _text,
+    "outcome": lambda value: value in OUTCOMES,
+    "first_byte_ms": _count,
+    "bytes_in": _count,
+    "bytes_out": _count,
+    "sse_messages": _count,
+    "cold_start": _flag,
 }
 _STREAM = {"attempt", "retry_limit", "registry_endpoint", "platform"}
 _FAILURE = {"error", "error_kind", "auth_expired"}
@@ -98,6 +112,10 @@ REQUIRED: dict[str, set[str]] = {
     "auth_refresh_failed": _STREAM | {"error"},
     "manifest_published": {"registry_endpoint", "tag", "digest", "architectures"},
 }
+REQUIRED["mcp_call"] = {
+    "method", "name", "era", "protocol_version", "client", "token", "outcome", "status", "duration_ms",
+    "first_byte_ms", "bytes_in", "bytes_out", "sse_messages", "cold_start",
+}  # fmt: skip
 STEPS = ("deploy", "clone", "build", "start", "health", "discover", "stop", "rollback")
 for step in STEPS:
     REQUIRED[f"{step}_started"] = set()
@@ -105,7 +123,7 @@ for step in STEPS:
     REQUIRED[f"{step}_failed"] = {"duration_ms", "error", "error_kind"}
 OTHERS = {
     "pull_secret_patched", "pull_secret_failed", "auth_health_reported", "deploy_cancelled",
-    "server_restarted", "mcp_call",
+    "server_restarted",
 }  # fmt: skip
 EVENT_TYPES = set(REQUIRED) | OTHERS
 # What may follow an event in the life of one platform's push; None stands before the first.

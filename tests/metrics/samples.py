@@ -22,6 +22,12 @@ def tag(platform: str) -> dict[str, Any]:
     return {"registry_endpoint": ENDPOINT, "platform": platform, "tag": "d1-" + platform.partition("/")[2]}
 
 
+CALL = {
+    "method": "tools/call", "name": "read_file", "era": "modern", "protocol_version": "2026-07-28",
+    "client": "probe 1.2", "token": "mcph_a1b2c3d", "outcome": "tool_error", "status": 200,
+    "duration_ms": 21, "first_byte_ms": 20, "bytes_in": 120, "bytes_out": 340, "sse_messages": 2,
+    "cold_start": False,
+}  # fmt: skip
 PUBLISHED = {"registry_endpoint": ENDPOINT, "tag": "d1", "digest": DIGEST, "architectures": [AMD, ARM]}
 PUSHED: list[Sample] = [
     ("deploy_started", {"number": 1}),
@@ -70,5 +76,5 @@ FAILED: list[Sample] = [
     ("auth_health_reported", {}),
     ("deploy_cancelled", {}),
     ("server_restarted", {}),
-    ("mcp_call", {}),
+    ("mcp_call", CALL),
 ]  # fmt: skip
