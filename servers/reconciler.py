@@ -14,7 +14,7 @@ from servers import events, housekeeping, queue, restarts, runs, timeline, wirin
 from servers.errors import Conflict, UserError
 from servers.models import Deployment, Server
 from servers.models.server import DesiredState
-from servers.runtimes.base import RunStatus
+from servers.runtimes.base import RunStatus, Runtime
 from servers.states import OPEN, DeploymentStatus, Mode, ServerStatus, Trigger
 
 logger = logging.getLogger(__name__)
@@ -172,15 +172,31 @@ def settle(server_id: int) -> None:
 
 
 def _end(server: Server, deployment: Deployment) -> None:
+    """Tried again with every look until it is done: what fails is told once."""
     about, began = {"number": deployment.number}, timezone.now()
-    timeline.record(server.pk, deployment.pk, "stop_started", about)
+    first = runs.retire(deployment)
+    if first:
+        timeline.record(server.pk, deployment.pk, "stop_started", about)
     try:
-        runs.stop(deployment)
+        ended = runs.stop(deployment)
     except UserError as error:
-        failure = {"error": str(error), "error_kind": error.kind, "duration_ms": _ms_since(began)}
-        timeline.record(server.pk, deployment.pk, "stop_failed", {**about, **failure})
+        _show_what_holds_up(server, error)
+        if first:
+            failure = {"error": str(error), "error_kind": error.kind, "duration_ms": _ms_since(began)}
+            timeline.record(server.pk, deployment.pk, "stop_failed", {**about, **failure})
         return
-    timeline.record(server.pk, deployment.pk, "stop_succeeded", {**about, "duration_ms": _ms_since(began)})
+    if ended:
+        took = {"duration_ms": _ms_since(began)}
+        timeline.record(server.pk, deployment.pk, "stop_succeeded", {**about, **took})
+
+
+def _show_what_holds_up(server: Server, error: UserError) -> None:
+    """A server that cannot be stopped or deleted yet says why."""
+    waiting = Server.objects.filter(
+        pk=server.pk, status__in=[ServerStatus.STOPPING, ServerStatus.DELETING]
+    ).exclude(error=str(error))
+    if waiting.update(error=str(error), error_kind=error.kind):
+        events.status_changed(server.pk)
 
 
 def _ms_since(began: datetime) -> int:
@@ -203,12 +219,18 @@ def _arrive(server: Server) -> None:
 def sweep() -> None:
     """Ends runs that no row knows: what a lost worker started and could not save."""
     for name in wiring.runtimes_in_use():
-        runtime = wiring.runtime(name)
-        for stray in runtime.strays():
-            row = Deployment.objects.filter(pk=stray.deployment_id).first()
-            if row is None or (row.run is None and row.status not in OPEN):
-                logger.warning("ending a stray run of deployment %s on %s", stray.deployment_id, name)
-                runtime.stop(stray.handle, grace=0)
+        try:
+            _sweep(wiring.runtime(name))
+        except UserError as error:
+            logger.warning("strays on %s were not looked for: %s", name, error)
+
+
+def _sweep(runtime: Runtime) -> None:
+    for stray in runtime.strays():
+        row = Deployment.objects.filter(pk=stray.deployment_id).first()
+        if row is None or (row.run is None and row.status not in OPEN):
+            logger.warning("ending a stray run of deployment %s on %s", stray.deployment_id, runtime.name)
+            runtime.stop(stray.handle, grace=0)
 
 
 def suspend() -> None:

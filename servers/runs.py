@@ -72,19 +72,27 @@ def last_lines(deployment: Deployment, count: int = 5) -> list[str]:
     return list(dict.fromkeys(text for text in newest if text.strip()))[:count][::-1]
 
 
-def stop(deployment: Deployment, grace: float | None = None) -> None:
-    """Ends the run and forgets its handle; what it wrote last is kept. Safe to call again."""
+def retire(deployment: Deployment) -> bool:
+    """No new call goes there from now on. False when somebody did this before."""
+    return bool(Deployment.objects.filter(pk=deployment.pk).exclude(endpoint="").update(endpoint=""))
+
+
+def stop(deployment: Deployment, grace: float | None = None) -> bool:
+    """Ends the run and forgets its handle; what it wrote last is kept. Safe to call again, and by several
+    at once: True for the one that ended it.
+    """
     if deployment.run is None:
-        return
-    Deployment.objects.filter(pk=deployment.pk).update(endpoint="")
+        return False
+    retire(deployment)
     seconds = settings.STOP_GRACE_SECONDS if grace is None else grace
     try:
         collect(deployment)
     except UserError as error:
         logger.warning("the last output of %s is lost: %s", deployment, error)
     runtime_of(deployment).stop(handle_of(deployment), grace=seconds)
-    Deployment.objects.filter(pk=deployment.pk).update(run=None, endpoint="")
+    ended = Deployment.objects.filter(pk=deployment.pk, run__isnull=False).update(run=None, endpoint="")
     deployment.run, deployment.endpoint = None, ""
+    return bool(ended)
 
 
 def stop_strays(deployment: Deployment) -> None:

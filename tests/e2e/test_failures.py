@@ -15,6 +15,7 @@ from deploy.bench.engine import Engine
 from deploy.bench.fault_proxy import FaultProxy
 from deploy.bench.registry import Registry
 from deploy.bench.workspace import free_port
+from servers import reconciler, services
 from servers.builder import emulation
 from servers.models import Deployment, Server
 from servers.states import ServerStatus
@@ -269,6 +270,21 @@ def test_the_engine_goes_during_a_build(fragile: DockerPlatform, own_engine: Eng
         again = fragile.deploy(server)
         assert "The Docker Engine does not answer." in fragile.failed(server, again, "build")
     nothing_of(fragile, again)
+
+
+def test_the_engine_is_away_when_a_server_is_to_stop(fragile: DockerPlatform, own_engine: Engine) -> None:
+    server = fragile.healthy()
+    deployment = fragile.deploy(server, within=120)
+    with stopped(own_engine):
+        services.stop(server=server)
+        waiting = eventually(lambda: fragile.becomes(server, ServerStatus.STOPPING).error, what="it says why")
+        assert waiting.startswith("The Docker Engine does not answer.")
+        for _ in range(3):
+            reconciler.settle(server.pk)
+    done = fragile.becomes(server, ServerStatus.STOPPED)
+    assert (done.error, done.serving) == ("", None)
+    told = [event for event in fragile.events(deployment) if event.startswith("stop_")]
+    assert told == ["stop_started", "stop_failed", "stop_succeeded"]
 
 
 def test_the_engine_goes_under_a_running_server(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from datetime import timedelta
 
 import psutil
@@ -47,6 +48,22 @@ def test_stopping_ends_its_processes_and_starting_brings_it_back(platform: Platf
     started = platform.ended(services.start(server=server, by=platform.owner, trigger=Trigger.API))
     assert (started.status, started.mode) == (DeploymentStatus.SUCCEEDED, Mode.SAME_DIGEST)
     assert platform.fresh(server).status == ServerStatus.RUNNING
+
+
+def test_several_that_stop_it_at_once_tell_of_it_once(idle: Platform) -> None:
+    server = idle.hello()
+    deployment = idle.request(server)
+    deployer.run(deployment.pk)
+    services.stop(server=server)
+    threads = [threading.Thread(target=reconciler.settle, args=(server.pk,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    told = [event for event in idle.events(deployment) if event.startswith("stop_")]
+    assert told == ["stop_started", "stop_succeeded"]
+    assert idle.fresh(server).status == ServerStatus.STOPPED
 
 
 def test_deleting_leaves_nothing(platform: Platform) -> None:
