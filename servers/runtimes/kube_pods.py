@@ -1,0 +1,155 @@
+"""What a pod's or a Deployment's status says, in the platform's words: pure functions on API objects."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from servers.errors import RuntimeFault
+from servers.runtimes.exit_words import describe_exit
+from servers.runtimes.kube_faults import brief, from_status
+
+Json = dict[str, Any]
+
+# Why a node did not get the image (its text, there are no codes): message, hint, whether waiting is in vain.
+_PULLS: tuple[tuple[str, str, str, bool], ...] = (
+    (
+        r"unauthorized|authentication required|no basic auth|denied|forbidden",
+        "The registry does not let the nodes pull the image.",
+        "Check the pull secret (K8S_REGISTRY_SECRET_NAME) and its credentials.",
+        True,
+    ),
+    (
+        r"no match for platform|no matching manifest",
+        "The image does not exist for the node's platform.",
+        "Add the platform to REGISTRY_ARCH_TARGETS and redeploy.",
+        True,
+    ),
+    (
+        r"not found|manifest unknown|name unknown",
+        "The image is not at the registry.",
+        "Redeploy the server: that builds and pushes it again.",
+        True,
+    ),
+    (
+        r"http response to https client",
+        "The registry speaks http, and the nodes expect https.",
+        "Let the nodes' container runtime know it as an insecure registry.",
+        True,
+    ),
+    (
+        r"certificate signed by unknown authority|x509",
+        "The nodes do not trust the registry's certificate.",
+        "Install its CA on the nodes.",
+        True,
+    ),
+)
+_WAITING_FOR_GOOD = {
+    "InvalidImageName": ("The image's name is not one.", "Redeploy the server."),
+    "ErrImageNeverPull": ("The image is not on the node, and may not be pulled.", "Redeploy the server."),
+    "CreateContainerConfigError": (
+        "The container cannot be made as configured.",
+        "Redeploy the server.",
+    ),
+    "CreateContainerError": ("The container cannot be made.", "Correct the server's command."),
+    "RunContainerError": ("The container cannot be started.", "Correct the server's command."),
+}
+_SUFFIXES = {
+    **{"n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0},
+    **{name: 1000.0**power for power, name in enumerate("kMGTPE", 1)},
+    **{f"{name}i": 1024.0**power for power, name in enumerate("KMGTPE", 1)},
+}
+
+
+@dataclass(frozen=True)
+class PodState:
+    """`fault` is why it does not run; where that is not permanent, it may still come right by itself."""
+
+    name: str
+    started: bool = False
+    ready: bool = False
+    fault: RuntimeFault | None = None
+    exit_code: int | None = None
+
+
+def look(pod: Json) -> PodState:
+    name, status = pod["metadata"]["name"], pod.get("status", {})
+    if status.get("phase") == "Failed" and status.get("reason"):
+        words = f"{status['reason']}: {brief(status.get('message', ''))}"
+        return PodState(name, fault=_fault(f"Its pod was ended by the cluster ({words}).", "", False))
+    if containers := status.get("containerStatuses"):
+        return _container(name, containers[0])
+    return PodState(name, fault=_unschedulable(status.get("conditions", [])))
+
+
+def refusal(deployment: Json) -> RuntimeFault | None:
+    """Why no pod could even be made: a quota, a missing service account, an admission rule."""
+    for condition in deployment.get("status", {}).get("conditions", []):
+        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+            return from_status(403, brief(condition.get("message", "")))
+    return None
+
+
+def quantity(text: str) -> float:
+    """`250m` is 0.25, `64Mi` is 67108864 (Kubernetes: resource.Quantity)."""
+    number = text.rstrip("numkKMGTPEi")
+    return float(number) * _SUFFIXES[text[len(number) :]]
+
+
+def worst(pods: Sequence[PodState]) -> PodState | None:
+    """The pod whose fault explains most: a permanent one before others."""
+    faulty = [pod for pod in pods if pod.fault]
+    return min(faulty, key=lambda pod: not (pod.fault and pod.fault.permanent), default=None)
+
+
+def _container(name: str, status: Json) -> PodState:
+    state, last = status.get("state", {}), status.get("lastState", {}).get("terminated")
+    if "running" in state:
+        return PodState(name, started=True, ready=bool(status.get("ready")))
+    if ended := state.get("terminated"):
+        return _ended(name, ended, permanent=False)
+    waiting = state.get("waiting", {})
+    reason, text = waiting.get("reason", ""), brief(waiting.get("message", ""))
+    if reason == "CrashLoopBackOff":
+        return _ended(name, last or {}, permanent=True)
+    if reason in ("ErrImagePull", "ImagePullBackOff"):
+        return PodState(name, fault=_pull_fault(text))
+    if known := _WAITING_FOR_GOOD.get(reason):
+        message, hint = known
+        return PodState(name, fault=_fault(f"{message} ({text or reason})", hint, True))
+    return PodState(name)
+
+
+def _ended(name: str, ended: Json, *, permanent: bool) -> PodState:
+    code = ended.get("exitCode")
+    if ended.get("reason") == "OOMKilled":
+        message, hint = "It ran out of memory and was killed.", "Raise its memory limit."
+    else:
+        message = "It keeps ending." if code is None else describe_exit(code)
+        hint = "Correct its code, its command or its environment; then redeploy."
+    if said := " ⏎ ".join(ended.get("message", "").strip().splitlines()[-5:]):
+        message = f"{message} It wrote last: “{brief(said)}”."
+    return PodState(name, fault=_fault(message, hint, permanent), exit_code=code)
+
+
+def _pull_fault(text: str) -> RuntimeFault:
+    for pattern, message, hint, permanent in _PULLS:
+        if re.search(pattern, text, re.IGNORECASE):
+            return _fault(f"{message} ({text})", hint, permanent)
+    hint = "Check that the nodes reach the registry."
+    return _fault(f"The nodes cannot pull the image. ({text})", hint, False)
+
+
+def _unschedulable(conditions: Sequence[Json]) -> RuntimeFault | None:
+    for condition in conditions:
+        if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
+            text = brief(condition.get("message", ""))
+            hint = "Add nodes of a published platform, or lower the server's limits."
+            return _fault(f"No node takes the server: {text}", hint, False)
+    return None
+
+
+def _fault(message: str, hint: str, permanent: bool) -> RuntimeFault:
+    return RuntimeFault(message, hint=hint, permanent=permanent)

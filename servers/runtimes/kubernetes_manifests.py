@@ -1,0 +1,250 @@
+"""RunSpec → Kubernetes objects: pure functions.
+
+Quantities are written as the API server itself writes them, so that a second apply changes nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from servers.runtimes.base import Limits, RunSpec
+
+Json = dict[str, Any]
+
+LABEL = "mcphost/"
+USER = 10001  # as the images that the platform builds; the API server takes no name for it
+TMP_SIZE = "64Mi"
+STARTUP_SECONDS = 300
+CPU_REQUESTED = 0.1  # of the limit: idle servers share a core, while memory is never promised twice
+LONGEST_SLUG = 24  # so that a pod's name, 17 longer than its Deployment's, still is a host name
+PLATFORM_PODS = {"app.kubernetes.io/name": "mcphost"}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How a server lies on the cluster.
+
+    `platforms` are those that `RunSpec.image` exists for, () means `RunSpec.platform`. `max_replicas` above
+    `replicas` lets the cluster scale by load of the requested CPU. `egress` None leaves the way out open;
+    else it holds the networks (CIDR) that may be reached besides the cluster's DNS.
+    """
+
+    replicas: int = 1
+    max_replicas: int = 0
+    cpu_percent: int = 80
+    platforms: tuple[str, ...] = ()
+    egress: tuple[str, ...] | None = None
+    account_token: bool = False
+
+    @property
+    def scales(self) -> bool:
+        return self.max_replicas > self.replicas
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where on which cluster. `callers` are the labels of the pods that may call servers: the platform's.
+
+    `caller_networks` (CIDR) may too: of a platform that lies outside. `policy_api` is the version that the
+    cluster has of PodDisruptionBudget.
+    """
+
+    instance: str
+    namespace: str
+    pull_secret: str = ""
+    service_account: str = ""
+    callers: Mapping[str, str] = field(default_factory=lambda: PLATFORM_PODS)
+    caller_networks: tuple[str, ...] = ()
+    policy_api: str = "policy/v1"
+
+
+def name_of(spec: RunSpec, place: Placement) -> str:
+    """The same for each apply of one deployment; it is a host name too, that of the Service."""
+    slug = re.sub(r"[^a-z0-9-]", "-", spec.slug.lower())[:LONGEST_SLUG].strip("-")
+    return f"mcp-{place.instance[:6]}-{slug}-{spec.deployment_id}"
+
+
+def endpoint_of(spec: RunSpec, place: Placement) -> str:
+    return f"http://{name_of(spec, place)}.{place.namespace}.svc:{spec.port}/{spec.path.lstrip('/')}"
+
+
+def selector_of(instance: str, deployment_id: int) -> str:
+    return f"{LABEL}instance={instance},{LABEL}deployment={deployment_id}"
+
+
+def manifests(spec: RunSpec, place: Placement, shape: Shape) -> list[Json]:
+    """All objects of one run, in the order in which they are applied."""
+    made = [secret(spec, place), service(spec, place), network_policy(spec, place, shape)]
+    if shape.replicas > 1:
+        made.append(disruption_budget(spec, place))
+    made.append(deployment(spec, place, shape))
+    if shape.scales:
+        made.append(autoscaler(spec, place, shape))
+    return made
+
+
+def secret(spec: RunSpec, place: Placement) -> Json:
+    """The environment: whole, as its values may be secret."""
+    address = {"PORT": str(spec.port), "HOST": "0.0.0.0"} if spec.transport == "streamable-http" else {}
+    environment = {"HOME": "/tmp", **spec.environment, **address}  # noqa: S108 (the container's)
+    data = {name: base64.b64encode(value.encode()).decode() for name, value in environment.items()}
+    return {**_object("v1", "Secret", spec, place), "type": "Opaque", "data": data}
+
+
+def service(spec: RunSpec, place: Placement) -> Json:
+    port = {"name": "mcp", "protocol": "TCP", "port": spec.port, "targetPort": "mcp"}
+    body = {"type": "ClusterIP", "selector": _selector(spec, place), "ports": [port]}
+    return {**_object("v1", "Service", spec, place), "spec": body}
+
+
+def network_policy(spec: RunSpec, place: Placement, shape: Shape) -> Json:
+    """In: only the platform, only to the server's port. Out: what `Shape.egress` says."""
+    callers: list[Json] = [{"podSelector": {"matchLabels": dict(place.callers)}}] if place.callers else []
+    callers += [{"ipBlock": {"cidr": network}} for network in place.caller_networks]
+    body: Json = {
+        "podSelector": {"matchLabels": _selector(spec, place)},
+        "policyTypes": ["Ingress"],
+        # A rule without peers would let everyone in.
+        "ingress": [{"from": callers, "ports": [{"protocol": "TCP", "port": spec.port}]}] if callers else [],
+    }
+    if shape.egress is not None:
+        body["policyTypes"] = ["Ingress", "Egress"]
+        body["egress"] = _egress(shape.egress)
+    return {**_object("networking.k8s.io/v1", "NetworkPolicy", spec, place), "spec": body}
+
+
+def disruption_budget(spec: RunSpec, place: Placement) -> Json:
+    body = {"maxUnavailable": 1, "selector": {"matchLabels": _selector(spec, place)}}
+    return {**_object(place.policy_api, "PodDisruptionBudget", spec, place), "spec": body}
+
+
+def autoscaler(spec: RunSpec, place: Placement, shape: Shape) -> Json:
+    body = {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name_of(spec, place)},
+        "minReplicas": shape.replicas,
+        "maxReplicas": shape.max_replicas,
+        "targetCPUUtilizationPercentage": shape.cpu_percent,
+    }
+    return {**_object("autoscaling/v1", "HorizontalPodAutoscaler", spec, place), "spec": body}
+
+
+def deployment(spec: RunSpec, place: Placement, shape: Shape) -> Json:
+    found = _object("apps/v1", "Deployment", spec, place)
+    found["metadata"]["annotations"] = {f"{LABEL}endpoint": endpoint_of(spec, place)}
+    body: Json = {
+        "revisionHistoryLimit": 1,
+        "selector": {"matchLabels": _selector(spec, place)},
+        "template": {"metadata": {"labels": _labels(spec, place)}, "spec": _pod(spec, place, shape)},
+    }
+    if not shape.scales:  # else the autoscaler's field: an apply must not take it back
+        body["replicas"] = shape.replicas
+    return {**found, "spec": body}
+
+
+def _pod(spec: RunSpec, place: Placement, shape: Shape) -> Json:
+    return {
+        "automountServiceAccountToken": shape.account_token,
+        **({"serviceAccountName": place.service_account} if place.service_account else {}),
+        **({"imagePullSecrets": [{"name": place.pull_secret}]} if place.pull_secret else {}),
+        "enableServiceLinks": False,  # the addresses of others are none of its business
+        # The first process of the pod reaps, and the server gets signals as an ordinary process does.
+        "shareProcessNamespace": True,
+        "affinity": _affinity(shape.platforms or (spec.platform,)),
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(spec, name_of(spec, place))],
+        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": TMP_SIZE}}],
+    }
+
+
+def _container(spec: RunSpec, name: str) -> Json:
+    listens = {"tcpSocket": {"port": "mcp"}, "timeoutSeconds": 2}
+    return {
+        "name": "server",
+        "image": spec.image,
+        "imagePullPolicy": "IfNotPresent",
+        # As with `docker run`: an image's entry point, which may be the bridge, stays.
+        **({"args": list(spec.command)} if spec.command else {}),
+        "envFrom": [{"secretRef": {"name": name}}],
+        "ports": [{"name": "mcp", "containerPort": spec.port, "protocol": "TCP"}],
+        "resources": _resources(spec.limits),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "privileged": False,
+            "readOnlyRootFilesystem": True,
+            "runAsNonRoot": True,
+        },
+        "startupProbe": {**listens, "periodSeconds": 2, "failureThreshold": STARTUP_SECONDS // 2},
+        "readinessProbe": {**listens, "periodSeconds": 5, "failureThreshold": 2},
+        "terminationMessagePolicy": "FallbackToLogsOnError",  # its last lines, when it fails
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 (the container's)
+    }
+
+
+def _resources(limits: Limits) -> Json:
+    """There is no such limit on processes: the kubelet's `podPidsLimit` is for all pods of a node."""
+    most, least = dict[str, str](), dict[str, str]()
+    if limits.cpu:
+        most["cpu"], least["cpu"] = _cores(limits.cpu), _cores(max(limits.cpu * CPU_REQUESTED, 0.001))
+    if limits.memory_mb:
+        most["memory"] = least["memory"] = _mebibytes(limits.memory_mb)
+    return {"limits": most, "requests": least} if most else {}
+
+
+def _cores(value: float) -> str:
+    thousandths = round(value * 1000)
+    return f"{thousandths}m" if thousandths % 1000 else str(thousandths // 1000)
+
+
+def _mebibytes(value: int) -> str:
+    return f"{value}Mi" if value % 1024 else f"{value // 1024}Gi"
+
+
+def _affinity(platforms: tuple[str, ...]) -> Json:
+    """Only nodes that can run the image: any other would end in an `exec format error`."""
+    architectures = sorted({platform.split("/")[1] for platform in platforms if "/" in platform})
+    wanted = [{"key": "kubernetes.io/os", "operator": "In", "values": ["linux"]}]
+    if architectures:
+        wanted.append({"key": "kubernetes.io/arch", "operator": "In", "values": architectures})
+    required = {"nodeSelectorTerms": [{"matchExpressions": wanted}]}
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
+
+
+def _egress(networks: tuple[str, ...]) -> list[Json]:
+    names: Json = {"ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]}
+    if not networks:
+        return [names]
+    blocks = [{"ipBlock": {"cidr": str(ipaddress.ip_network(network))}} for network in networks]
+    return [names, {"to": blocks}]
+
+
+def _object(api: str, kind: str, spec: RunSpec, place: Placement) -> Json:
+    about = {"name": name_of(spec, place), "namespace": place.namespace, "labels": _labels(spec, place)}
+    return {"apiVersion": api, "kind": kind, "metadata": about}
+
+
+def _selector(spec: RunSpec, place: Placement) -> dict[str, str]:
+    return {f"{LABEL}instance": place.instance, f"{LABEL}deployment": str(spec.deployment_id)}
+
+
+def _labels(spec: RunSpec, place: Placement) -> dict[str, str]:
+    """By these a run is found again, whatever became of the platform's rows."""
+    return {
+        "app.kubernetes.io/managed-by": "mcphost",
+        "app.kubernetes.io/name": "mcp-server",
+        **_selector(spec, place),
+        f"{LABEL}server": str(spec.server_id),
+        f"{LABEL}slug": spec.slug[:63].strip("-_."),
+        f"{LABEL}number": str(spec.number),
+    }

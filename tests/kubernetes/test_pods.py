@@ -1,0 +1,128 @@
+"""What a pod's status says, on dicts as the API server gives them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from servers.runtimes import kube_pods
+from servers.runtimes.kube_pods import PodState
+
+
+def pod(state: dict[str, Any], **more: Any) -> dict[str, Any]:
+    status = {"phase": "Pending", "containerStatuses": [{"name": "server", "state": state, **more}]}
+    return {"metadata": {"name": "weather-1"}, "status": status}
+
+
+def waiting(reason: str, message: str = "") -> dict[str, Any]:
+    return pod({"waiting": {"reason": reason, "message": message}})
+
+
+def crashed(**ended: Any) -> PodState:
+    back_off = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s restarting"}}
+    return kube_pods.look(pod(back_off, lastState={"terminated": ended}))
+
+
+def told(state: PodState) -> str:
+    assert state.fault
+    return str(state.fault)
+
+
+def test_a_container_that_runs() -> None:
+    assert kube_pods.look(pod({"running": {}}, ready=False)) == PodState("weather-1", started=True)
+    assert kube_pods.look(pod({"running": {}}, ready=True)) == PodState("weather-1", started=True, ready=True)
+
+
+def test_what_is_still_being_made_is_no_fault() -> None:
+    assert kube_pods.look(waiting("ContainerCreating")) == PodState("weather-1")
+    assert kube_pods.look({"metadata": {"name": "weather-1"}}) == PodState("weather-1")
+
+
+PULL = "rpc error: code = Unknown desc = failed to pull and unpack image"
+
+
+@pytest.mark.parametrize(
+    ("text", "says", "permanent"),
+    [
+        (f"{PULL}: 401 Unauthorized", "does not let the nodes pull", True),
+        (f"{PULL}: pull access denied, repository does not exist", "does not let the nodes pull", True),
+        (f"{PULL}: registry/x:nope: not found", "not at the registry", True),
+        (f"{PULL}: no match for platform in manifest", "REGISTRY_ARCH_TARGETS", True),
+        (f"{PULL}: http: server gave HTTP response to HTTPS client", "speaks http", True),
+        (f"{PULL}: x509: certificate signed by unknown authority", "certificate", True),
+        (f"{PULL}: dial tcp 127.0.0.1:1: connect: connection refused", "reach the registry", False),
+        ('Back-off pulling image "registry/x"', "reach the registry", False),
+    ],
+)
+def test_an_image_that_does_not_come(text: str, says: str, permanent: bool) -> None:
+    state = kube_pods.look(waiting("ErrImagePull", text))
+    assert says in told(state)
+    assert state.fault
+    assert state.fault.permanent is permanent
+
+
+@pytest.mark.parametrize(
+    "reason", ["InvalidImageName", "CreateContainerConfigError", "CreateContainerError", "RunContainerError"]
+)
+def test_a_container_that_cannot_be_made_never_will(reason: str) -> None:
+    state = kube_pods.look(waiting(reason, 'secret "gone" not found'))
+    assert 'secret "gone" not found' in told(state)
+    assert state.fault
+    assert state.fault.permanent
+
+
+def test_a_crash_tells_its_code_and_last_lines() -> None:
+    state = crashed(exitCode=3, reason="Error", message="one\ntwo\nboom\n")
+    assert "exited with code 3" in told(state)
+    assert "“one ⏎ two ⏎ boom”" in told(state)
+    assert state.exit_code == 3
+    assert state.fault
+    assert state.fault.permanent
+
+
+def test_out_of_memory_says_what_to_raise() -> None:
+    assert "Raise its memory limit." in told(crashed(exitCode=137, reason="OOMKilled"))
+
+
+def test_a_first_crash_may_be_bad_luck() -> None:
+    state = kube_pods.look(pod({"terminated": {"exitCode": 1, "reason": "Error"}}))
+    assert state.fault
+    assert not state.fault.permanent
+
+
+def test_an_evicted_pod_says_why() -> None:
+    status = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."}
+    state = kube_pods.look({"metadata": {"name": "weather-1"}, "status": status})
+    assert "Evicted: The node was low on resource: memory." in told(state)
+
+
+def test_unschedulable_says_what_the_scheduler_says() -> None:
+    text = "0/3 nodes are available: 3 Insufficient memory."
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": text}
+    state = kube_pods.look({"metadata": {"name": "weather-1"}, "status": {"conditions": [condition]}})
+    assert text in told(state)
+    assert "lower the server's limits" in told(state)
+
+
+def test_a_quota_is_named() -> None:
+    text = 'pods "weather-1" is forbidden: exceeded quota: small, requested: pods=1, used: pods=1'
+    condition = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": text}
+    fault = kube_pods.refusal({"status": {"conditions": [condition]}})
+    assert fault
+    assert "quota" in fault.hint
+
+
+def test_the_worst_of_several_pods_explains() -> None:
+    soft = PodState("a", fault=kube_pods.look(waiting("ErrImagePull", "connection refused")).fault)
+    hard = crashed(exitCode=1)
+    assert kube_pods.worst([PodState("b", started=True), soft, hard]) is hard
+    assert kube_pods.worst([PodState("b", started=True)]) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("250m", 0.25), ("1", 1.0), ("12345678n", 0.012345678), ("64Mi", 64 * 2**20), ("2k", 2000.0)],
+)
+def test_quantities(text: str, value: float) -> None:
+    assert kube_pods.quantity(text) == pytest.approx(value)

@@ -1,0 +1,423 @@
+"""The runtime on a real API server. There is no kubelet: what one would say of a pod, the tests say."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kubernetes import utils
+
+from servers.errors import Cancelled, RuntimeFault, UserError
+from servers.leash import Leash
+from servers.runtimes.base import Handle, RunSpec
+from servers.runtimes.kubernetes import KubernetesRuntime
+from servers.runtimes.kubernetes_manifests import Placement, Shape
+from tests.eventually import eventually
+from tests.kubernetes import test_manifests
+from tests.kubernetes.conftest import Admin, Json
+
+pytestmark = pytest.mark.kubernetes
+
+INSTANCE = "0123456789ab"
+NAME = "mcp-012345-weather-42"
+ROLE = Path(__file__).parents[2] / "deploy/kubernetes/role.yaml"
+RUNNING: Json = {"running": {"startedAt": "2026-11-22T17:05:32Z"}}
+
+
+def spec(**changes: Any) -> RunSpec:
+    return test_manifests.spec(**{"environment": {"API_KEY": "s3cret"}, **changes})
+
+
+def make(admin: Admin, shape: Shape = Shape(), **changes: Any) -> KubernetesRuntime:  # noqa: B008
+    place = Placement(INSTANCE, admin.namespace, pull_secret="pull")
+    return KubernetesRuntime(place, shape_of=lambda _: shape, **changes)
+
+
+@pytest.fixture
+def runtime(admin: Admin) -> KubernetesRuntime:
+    return make(admin)
+
+
+class Starting:
+    """A start in a thread of its own; `lines` is what it told so far."""
+
+    def __init__(self, runtime: KubernetesRuntime, spec: RunSpec, leash: Leash) -> None:
+        self.lines: list[str] = []
+        self._handle: Handle | None = None
+        self._fault: UserError | None = None
+        self._thread = threading.Thread(target=self._run, args=(runtime, spec, leash))
+        self._thread.start()
+
+    def _run(self, runtime: KubernetesRuntime, spec: RunSpec, leash: Leash) -> None:
+        try:
+            self._handle = runtime.start(spec, leash=leash, log=self.lines.append)
+        except UserError as fault:
+            self._fault = fault
+
+    def handle(self) -> Handle:
+        self._thread.join(30)
+        if self._fault:
+            raise self._fault
+        assert self._handle
+        return self._handle
+
+    def fault(self) -> UserError:
+        self._thread.join(30)
+        assert self._fault
+        return self._fault
+
+
+Start = Callable[..., Starting]
+
+
+@pytest.fixture
+def start(runtime: KubernetesRuntime) -> Start:
+    def begin(on: KubernetesRuntime = runtime, leash: Leash | None = None, **changes: Any) -> Starting:
+        return Starting(on, spec(**changes), leash or Leash.of(60))
+
+    return begin
+
+
+def started(admin: Admin, start: Start, **changes: Any) -> Handle:
+    """Runs as far as a kubelet would tell."""
+    known = {pod["metadata"]["name"] for pod in admin.pods()}
+    starting = start(**changes)
+    for pod in new_pods(admin, known):
+        admin.say_of_pod(pod, RUNNING)
+    return starting.handle()
+
+
+def new_pods(admin: Admin, known: set[str], count: int = 1) -> list[Json]:
+    def found() -> list[Json] | None:
+        pods = [pod for pod in admin.pods() if pod["metadata"]["name"] not in known]
+        return pods if len(pods) >= count else None
+
+    return eventually(found, what="new pods are made")
+
+
+def versions(admin: Admin, *kinds: str) -> dict[str, tuple[str, Any]]:
+    return {
+        name: (found["metadata"]["resourceVersion"], found["metadata"].get("generation"))
+        for name, found in admin.objects().items()
+        if name.split("/")[0] in kinds
+    }
+
+
+UNTOUCHED = ("Deployment", "ReplicaSet", "Service", "Secret", "NetworkPolicy", "PodDisruptionBudget")
+MADE = {*UNTOUCHED, "HorizontalPodAutoscaler"} - {"ReplicaSet"}
+
+
+def test_a_start_makes_the_objects_and_a_stop_removes_all(
+    admin: Admin, runtime: KubernetesRuntime, start: Start
+) -> None:
+    handle = started(admin, start)
+    assert handle.endpoint == f"http://{NAME}.{admin.namespace}.svc:9000/mcp"
+    assert {name for name in admin.objects() if name.split("/")[0] in MADE} == {
+        f"{kind}/{NAME}" for kind in ("Deployment", "Service", "Secret", "NetworkPolicy")
+    }
+    runtime.stop(handle, grace=0)
+    eventually(lambda: not admin.objects(), what="nothing is left")
+    runtime.stop(handle, grace=0)
+
+
+def test_the_api_server_keeps_what_confines_a_pod(admin: Admin, start: Start) -> None:
+    """It drops fields that it does not know without a word."""
+    started(admin, start)
+    found, wanted = admin.a_pod()["spec"], test_manifests.pod()
+    [container], [expected] = found["containers"], wanted["containers"]
+    assert found["securityContext"] == wanted["securityContext"]
+    assert container["securityContext"] == expected["securityContext"]
+    assert container["resources"] == expected["resources"]
+    assert container["startupProbe"].items() >= expected["startupProbe"].items()
+    assert found["affinity"] == wanted["affinity"]
+    for name in ("automountServiceAccountToken", "enableServiceLinks", "shareProcessNamespace"):
+        assert found[name] == wanted[name]
+    assert all("serviceaccount" not in mount["mountPath"] for mount in container["volumeMounts"])
+
+
+@pytest.mark.parametrize("shape", [Shape(replicas=2, egress=("198.51.100.0/24",)), Shape(max_replicas=4)])
+def test_a_second_apply_changes_nothing(admin: Admin, shape: Shape) -> None:
+    runtime = make(admin, shape)
+    starting = Starting(runtime, spec(), Leash.of(60))
+    for pod in new_pods(admin, set(), shape.replicas):
+        admin.say_of_pod(pod, RUNNING)
+    starting.handle()
+    eventually(lambda: settled(admin), what="the controllers have said what they see")
+    before, ours = versions(admin, *UNTOUCHED), applied(admin)
+    Starting(runtime, spec(), Leash.of(60)).handle()
+    assert (versions(admin, *UNTOUCHED), applied(admin)) == (before, ours)
+    assert len(ours) == 5
+
+
+def applied(admin: Admin) -> dict[str, list[Json]]:
+    """What we own of each object, and since when."""
+    found = {}
+    for name, each in admin.objects().items():
+        ours = [f for f in each["metadata"]["managedFields"] if f["manager"] == "mcphost"]
+        if ours:
+            found[name] = ours
+    return found
+
+
+def settled(admin: Admin) -> bool:
+    """Nothing has been written to the namespace for two looks in a row."""
+    first = versions(admin, *UNTOUCHED, "Pod")
+    threading.Event().wait(1)
+    return versions(admin, *UNTOUCHED, "Pod") == first
+
+
+def test_what_a_person_changed_beside_our_fields_survives(admin: Admin, start: Start) -> None:
+    started(admin, start)
+    body: Any = {
+        "metadata": {"labels": {"team": "tools"}},
+        "spec": {
+            "minReadySeconds": 5,
+            "template": {"spec": {"containers": [{"name": "server", "image": "x"}]}},
+        },
+    }
+    admin.apps.patch_namespaced_deployment(NAME, admin.namespace, body)
+    started(admin, start)
+    found = admin.objects()[f"Deployment/{NAME}"]
+    assert found["metadata"]["labels"]["team"] == "tools"
+    assert found["spec"]["minReadySeconds"] == 5
+    assert found["spec"]["template"]["spec"]["containers"][0]["image"] == test_manifests.IMAGE
+
+
+def test_an_autoscalers_replicas_survive(admin: Admin) -> None:
+    runtime = make(admin, Shape(replicas=1, max_replicas=4))
+    started(admin, lambda **_: Starting(runtime, spec(), Leash.of(60)))
+    scaled: Any = {"spec": {"replicas": 3}}
+    admin.apps.patch_namespaced_deployment_scale(NAME, admin.namespace, scaled)
+    Starting(runtime, spec(), Leash.of(60)).handle()
+    assert admin.objects()[f"Deployment/{NAME}"]["spec"]["replicas"] == 3
+
+
+def test_runs_of_two_deployments_lie_side_by_side(
+    admin: Admin, runtime: KubernetesRuntime, start: Start
+) -> None:
+    first = started(admin, start)
+    second = started(admin, start, deployment_id=43, number=4)
+    runtime.stop(first, grace=0)
+    assert runtime.poll(second).alive
+    assert not runtime.poll(first).alive
+    assert {stray.deployment_id for stray in runtime.strays()} == {43}
+
+
+def test_strays_are_found_by_label_and_can_be_stopped(
+    admin: Admin, runtime: KubernetesRuntime, start: Start
+) -> None:
+    handle = started(admin, start)
+    other = KubernetesRuntime(Placement("another-one", admin.namespace))
+    assert other.strays() == []
+    [stray] = runtime.strays()
+    assert (stray.server_id, stray.deployment_id, stray.handle) == (7, 42, handle)
+    runtime.stop(stray.handle, grace=0)
+    assert runtime.strays() == []
+
+
+# --- What keeps it from running, within seconds
+
+
+def test_no_node_is_a_reason_and_leaves_nothing(admin: Admin) -> None:
+    starting = Starting(make(admin, patience=0.5), spec(), Leash.of(60))
+    fault = starting.fault()
+    assert isinstance(fault, RuntimeFault)
+    assert "No node takes the server: " in fault.message
+    assert "no nodes available" in fault.message
+    assert any("No node takes the server" in line for line in starting.lines)
+    eventually(lambda: not admin.objects(), what="nothing is left")
+
+
+@pytest.fixture
+def node(admin: Admin) -> Iterator[str]:
+    """A node for linux/arm64 that nothing runs behind."""
+    name = f"node-{uuid.uuid4().hex[:6]}"
+    labels = {"kubernetes.io/arch": "arm64", "kubernetes.io/os": "linux"}
+    body: Any = {"metadata": {"name": name, "labels": labels}}
+    admin.core.create_node(body)
+    status: Any = {
+        "status": {
+            "capacity": {"cpu": "4", "memory": "8Gi", "pods": "20"},
+            "allocatable": {"cpu": "4", "memory": "8Gi", "pods": "20"},
+            "conditions": [{"type": "Ready", "status": "True", "reason": "Test", "message": "said so"}],
+        }
+    }
+    admin.core.patch_node_status(name, status)
+    yield name
+    admin.core.delete_node(name)
+
+
+def test_only_a_node_of_a_published_platform_is_taken(admin: Admin, node: str) -> None:
+    arm = Starting(make(admin), spec(), Leash.of(60))
+    [pod] = new_pods(admin, set())
+    eventually(lambda: admin.pods()[0]["spec"].get("nodeName") == node, what="the node takes it")
+    admin.say_of_pod(pod, RUNNING)
+    arm.handle()
+    amd = Starting(make(admin, patience=0.5), spec(platform="linux/amd64", deployment_id=43), Leash.of(60))
+    assert "affinity" in str(amd.fault())
+
+
+@pytest.mark.parametrize(
+    ("state", "more", "says"),
+    [
+        (
+            {"waiting": {"reason": "ErrImagePull", "message": "failed to pull: 401 Unauthorized"}},
+            {},
+            "K8S_REGISTRY_SECRET_NAME",
+        ),
+        (
+            {"waiting": {"reason": "CreateContainerConfigError", "message": 'secret "x" not found'}},
+            {},
+            'secret "x" not found',
+        ),
+        (
+            {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}},
+            {"lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}, "restartCount": 2},
+            "Raise its memory limit.",
+        ),
+        (
+            {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}},
+            {"lastState": {"terminated": {"exitCode": 1, "reason": "Error", "message": "boom"}}},
+            "It wrote last: “boom”",
+        ),
+    ],
+)
+def test_what_a_kubelet_says_for_good_ends_the_start(
+    admin: Admin, start: Start, state: Json, more: Json, says: str
+) -> None:
+    starting = start()
+    [pod] = new_pods(admin, set())
+    admin.say_of_pod(pod, state, **more)
+    assert says in str(starting.fault())
+    eventually(lambda: not admin.objects(), what="nothing is left")
+
+
+def test_a_quota_is_a_reason(admin: Admin, start: Start) -> None:
+    body: Any = {"metadata": {"name": "small"}, "spec": {"hard": {"pods": "0"}}}
+    admin.core.create_namespaced_resource_quota(admin.namespace, body)
+    eventually(
+        lambda: admin.core.read_namespaced_resource_quota("small", admin.namespace).status.hard,
+        what="the quota is in force",
+    )
+    assert "The namespace's quota is used up" in str(start().fault())
+
+
+def test_a_missing_service_account_is_a_reason(admin: Admin) -> None:
+    runtime = KubernetesRuntime(Placement(INSTANCE, admin.namespace, service_account="absent"))
+    fault = Starting(runtime, spec(), Leash.of(60)).fault()
+    assert 'serviceaccount "absent" not found' in str(fault)
+
+
+def test_what_the_api_server_does_not_accept_is_told(admin: Admin, start: Start) -> None:
+    fault = start(port=70_000).fault()
+    assert "must be between 1 and 65535" in str(fault)
+    assert not admin.objects()
+
+
+def test_a_namespace_that_is_not_there_is_told(admin: Admin) -> None:
+    runtime = KubernetesRuntime(Placement(INSTANCE, "nowhere"))
+    fault = Starting(runtime, spec(), Leash.of(60)).fault()
+    assert 'namespaces "nowhere" not found' in str(fault)
+    assert "K8S_NAMESPACE" in str(fault)
+
+
+def test_a_cancel_ends_a_start_that_waits(admin: Admin, start: Start) -> None:
+    wanted = threading.Event()
+    starting = start(leash=Leash.of(60, wanted.is_set))
+    new_pods(admin, set())
+    wanted.set()
+    assert isinstance(starting.fault(), Cancelled)
+    eventually(lambda: not admin.objects(), what="nothing is left")
+
+
+# --- While it runs
+
+
+def test_a_run_is_alive_while_a_pod_is_ready(admin: Admin, runtime: KubernetesRuntime, start: Start) -> None:
+    handle = started(admin, start)
+    assert runtime.poll(handle).alive
+    crash = {"terminated": {"exitCode": 3, "reason": "Error"}}
+    admin.say_of_pod(
+        admin.a_pod(), {"waiting": {"reason": "CrashLoopBackOff"}}, lastState=crash, restartCount=2
+    )
+    status = runtime.poll(handle)
+    assert (status.alive, status.exit_code) == (False, 3)
+    assert "exited with code 3" in status.reason
+
+
+def test_a_deployment_that_someone_deleted_is_gone(
+    admin: Admin, runtime: KubernetesRuntime, start: Start
+) -> None:
+    handle = started(admin, start)
+    admin.apps.delete_namespaced_deployment(NAME, admin.namespace)
+    assert runtime.poll(handle).reason == "Its Deployment is gone."
+
+
+def test_a_pod_without_a_node_has_no_output_and_no_numbers(
+    admin: Admin, runtime: KubernetesRuntime, start: Start
+) -> None:
+    handle = started(admin, start)
+    assert runtime.output(handle, "") == ([], "")
+    assert runtime.stats(handle) is None
+
+
+# --- Rights
+
+
+def test_the_role_suffices(admin: Admin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grant_role(admin)
+    monkeypatch.setenv("KUBECONFIG", str(admin.kubeconfig_of("mcphost", tmp_path)))
+    runtime = make(admin, Shape(replicas=2, max_replicas=3))
+    assert runtime.capability().found, runtime.capability()
+    starting = Starting(runtime, spec(), Leash.of(60))
+    admin.say_of_pod(new_pods(admin, set())[0], RUNNING)
+    handle = starting.handle()
+    assert runtime.poll(handle).alive
+    assert runtime.output(handle, "") == ([], "")
+    assert runtime.stats(handle) is None
+    assert len(runtime.strays()) == 1
+    runtime.stop(handle, grace=0)
+    eventually(lambda: not admin.objects(), what="nothing is left")
+
+
+def grant_role(admin: Admin) -> None:
+    """Exactly what deploy/kubernetes/role.yaml holds."""
+    utils.create_from_yaml(admin.api, str(ROLE), namespace=admin.namespace)
+
+
+def test_what_is_not_allowed_is_named_before_and_at_the_start(
+    admin: Admin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(admin.kubeconfig_of("default", tmp_path)))
+    runtime = make(admin)
+    found = runtime.capability()
+    assert not found.found
+    assert "deploy/kubernetes/role.yaml" in found.advice
+    assert "patch deployments" in found.advice
+    fault = Starting(runtime, spec(), Leash.of(60)).fault()
+    assert "deploy/kubernetes/role.yaml" in str(fault)
+    assert "cannot patch resource" in str(fault)
+
+
+def test_capability_names_the_cluster(admin: Admin, runtime: KubernetesRuntime) -> None:
+    found = runtime.capability()
+    assert found.found
+    assert found.detail == f"Kubernetes v1.20.2, namespace {admin.namespace}"
+
+
+def test_a_wrong_context_is_named(admin: Admin) -> None:
+    found = make(admin, context="elsewhere").capability()
+    assert not found.found
+    assert "elsewhere" in found.detail
+    assert str(admin.kubeconfig) in found.detail
+
+
+def test_a_secret_is_in_no_object_but_the_secret(admin: Admin, start: Start) -> None:
+    started(admin, start)
+    shown = {name for name, found in admin.objects().items() if "s3cret" in str(found)}
+    assert shown == set()
+    assert admin.secret(NAME)["data"]["API_KEY"] == "czNjcmV0"
