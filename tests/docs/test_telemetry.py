@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from prometheus_client.metrics import MetricWrapperBase
 
 from gateway.calls import Call, Outcome
+from metrics import prometheus
 from servers import push_report
 from servers.states import Mode, StepKind, Trigger
 from servers.timeline import SPEAKS_FOR_ITSELF
@@ -23,7 +25,13 @@ COMMON = "Keys that many events have"
 NAME = re.compile(
     r"[a-z]+(_[a-z]+)*_(started|succeeded|failed|retry|published|patched|reported|cancelled|restarted)|mcp_call"
 )
-PYTHON_TYPES: dict[str, type] = {"string": str, "int": int, "bool": bool, "list of string": list}
+PYTHON_TYPES: dict[str, type] = {
+    "string": str,
+    "int": int,
+    "bool": bool,
+    "list of string": list,
+    "any": object,
+}
 Event = dict[str, Any]
 
 
@@ -91,7 +99,8 @@ def test_an_example_has_the_keys_of_its_section(section: str, event: Event) -> N
     known = {**keys_of(COMMON), **keys_of(section)}
     for key, value in event["details"].items():
         assert key in known, f"{key} is in no table of {section!r}"
-        assert type(value) is PYTHON_TYPES[known[key]], key
+        kind = PYTHON_TYPES[known[key]]
+        assert type(value) is kind or kind is object, key
 
 
 def test_every_key_of_a_table_is_seen_in_an_example() -> None:
@@ -120,12 +129,34 @@ def test_the_words_that_keys_take() -> None:
 
 
 def test_a_call_has_the_keys_of_the_document() -> None:
-    (call,) = (event for _, event in EXAMPLES if event["event_type"] == "mcp_call")
+    call = next(event for _, event in EXAMPLES if event["event_type"] == "mcp_call")
     recorded = Call(server_id=1, token_id=1, token="laptop").details()
     assert set(call["details"]) == set(recorded)
     assert {key: type(value) for key, value in recorded.items()} == {
         key: type(value) for key, value in call["details"].items()
     }
+
+
+def test_the_metrics_of_prometheus() -> None:
+    exposed = {
+        (metric.name, metric.type, labels_of(metric.name))
+        for metric in prometheus.REGISTRY.collect()
+        if metric.name.startswith("mcphost_")
+    }
+    table = {
+        (pages.code(row[0])[0], row[1], tuple(filter(None, re.split(r",\s*", row[2]))))
+        for row in pages.rows(SECTIONS["Prometheus"])
+    }
+    assert table == exposed
+
+
+def labels_of(name: str) -> tuple[str, ...]:
+    (collector,) = (
+        kept
+        for kept in vars(prometheus).values()
+        if isinstance(kept, MetricWrapperBase) and next(iter(kept.describe())).name == name
+    )
+    return tuple(collector._labelnames)
 
 
 def test_the_messages_of_the_log() -> None:
