@@ -47,7 +47,10 @@ def forget_old_builds(server: Server) -> None:
 def _forget(server: Server, deployments: list[Deployment]) -> None:
     _remove_tags(server, deployments)
     for deployment in deployments:
-        _remove_build(deployment)
+        try:
+            _remove_build(deployment)
+        except UserError as error:
+            logger.warning("what %s built is still there: %s", deployment, error)
 
 
 def _remove_tags(server: Server, deployments: list[Deployment]) -> None:
@@ -66,18 +69,12 @@ def _shared(deployment: Deployment) -> bool:
 
 
 def _remove_build(deployment: Deployment) -> None:
+    """Raises `UserError` while the engine is away: the row keeps what is needed to try again."""
     if deployment.directory:
         shutil.rmtree(deployment.directory, ignore_errors=True)
     else:
-        _remove_images(deployment)
-    Deployment.objects.filter(pk=deployment.pk).update(directory="", image="", platforms=[])
-
-
-def _remove_images(deployment: Deployment) -> None:
-    try:
         image_steps.remove_local_images(deployment)
-    except UserError as error:
-        logger.warning("images of %s stay on the engine: %s", deployment, error)
+    Deployment.objects.filter(pk=deployment.pk).update(directory="", image="", platforms=[])
 
 
 def remove_everything_of(server: Server) -> None:

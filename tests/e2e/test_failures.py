@@ -15,7 +15,7 @@ from deploy.bench.engine import Engine
 from deploy.bench.fault_proxy import FaultProxy
 from deploy.bench.registry import Registry
 from deploy.bench.workspace import free_port
-from servers import reconciler, services
+from servers import housekeeping, reconciler, services
 from servers.builder import emulation
 from servers.models import Deployment, Server
 from servers.states import ServerStatus
@@ -259,7 +259,9 @@ def _answers(own: Engine) -> bool:
 
 
 def test_the_engine_goes_during_a_build(fragile: DockerPlatform, own_engine: Engine) -> None:
-    server = fragile.server("cut", fragile.busybox("RUN echo working && sleep 300"))
+    server = fragile.server("cut", fragile.busybox('CMD ["false"]'), transport=HTTP)
+    built = fragile.deploy(server)
+    fragile.upload(server, fragile.busybox("RUN echo working && sleep 300"))
     deployment = fragile.request(server)
     eventually(lambda: "working" in fragile.log(deployment), what="it builds")
     with stopped(own_engine):
@@ -269,6 +271,10 @@ def test_the_engine_goes_during_a_build(fragile: DockerPlatform, own_engine: Eng
         assert "Start it" in reason
         again = fragile.deploy(server)
         assert "The Docker Engine does not answer." in fragile.failed(server, again, "build")
+        housekeeping.trim()
+    assert {tag.rpartition(":")[2][0] for tag in fragile.tags()} == {str(built.number)}
+    housekeeping.trim()
+    assert fragile.tags() == []
     nothing_of(fragile, again)
 
 
