@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
 
 import aiohttp
 
-from gateway import errors, metadata, options, routes, tokens
+from gateway import era, errors, metadata, options, params, routes
+from gateway.admission import Admission
 from gateway.cache import Cache
-from gateway.calls import Call
+from gateway.calls import Call, Content
 from gateway.database import DatabaseThreads
 from gateway.errors import Refusal
-from gateway.exchange import Exchange, Target
+from gateway.exchange import Exchange, Message, Target
+from gateway.identities import Identities
 from gateway.inbox import Inbox
+from gateway.limits import Limits
 from gateway.options import Options
+from gateway.params import Declared
+from gateway.places import Places
 from gateway.request import Request, check_host, check_method, check_origin
 from gateway.routes import Route
 from gateway.sessions import Session, Sessions
@@ -22,7 +30,31 @@ from gateway.types import Receive, Scope, Send
 from gateway.upstream import Upstream
 from gateway.usage import UsageWriter
 
+if TYPE_CHECKING:
+    from gateway.tracing import Tracing
+
 SESSION = "mcp-session-id"
+LOOK_AGAIN = 0.2  # seconds between looks at a server that starts
+LISTED = 60.0  # a deployment's tools are listed once, when it is made
+
+
+class _Wait:
+    """The time that one call may wait for its server to start."""
+
+    def __init__(self, seconds: float) -> None:
+        self._until = time.monotonic() + seconds
+
+    async def again(self) -> bool:
+        """Waits a moment; False when the time is over."""
+        if time.monotonic() >= self._until:
+            return False
+        await asyncio.sleep(LOOK_AGAIN)
+        return True
+
+
+def _tracing() -> Tracing:
+    """Imported on demand: OpenTelemetry need not be installed."""
+    return cast("Tracing", import_module("gateway.tracing").start())
 
 
 class Gateway:
@@ -33,12 +65,16 @@ class Gateway:
         self._options = given or options.from_settings()
         self._database = DatabaseThreads()
         fresh, asks = self._options.fresh, self._database.asks
-        self._tokens: Cache[str, Identity | None] = Cache(asks(tokens.identify), fresh)
+        self._identities = Identities(self._options, self._database)
+        self._limits = Limits()
         self._routes: Cache[str, Route | None] = Cache(asks(routes.find), fresh)
         self._older: Cache[int, str] = Cache(asks(routes.endpoint_of), fresh)
+        self._declared: Cache[int, Declared] = Cache(asks(params.declared_by), LISTED)
         self._sessions = Sessions()
+        self._places = Places(self._options.concurrency, self._options.patience)
         self._upstream = Upstream(self._options.connect)
         self.usage = UsageWriter()
+        self.tracing = _tracing() if self._options.tracing else None
 
     async def start(self) -> None:
         self.usage.start()
@@ -46,6 +82,8 @@ class Gateway:
     async def stop(self) -> None:
         await self._upstream.close()
         await asyncio.to_thread(self.usage.stop)
+        if self.tracing:
+            await asyncio.to_thread(self.tracing.stop)
         await asyncio.to_thread(self._database.close)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,7 +104,7 @@ class Gateway:
             raise errors.not_found()
         check_origin(request, self._options)
         check_method(request)
-        identity = await self._identify(request, slug)
+        identity = await self._identities.of(request, slug)
         route = await self._routes.get(slug)
         if route is None or not identity.opens(route.server_id, route.owner_id):
             raise errors.not_found()
@@ -74,67 +112,90 @@ class Gateway:
 
     async def _describe(self, request: Request, slug: str, send: Send) -> None:
         """Public, and fetched by browser clients of any origin."""
-        document = metadata.document(request.base(self._options), slug)
+        document = metadata.document(request.base(self._options), slug, self._options.trust)
         await errors.respond(send, 200, document, [(b"access-control-allow-origin", b"*")])
-
-    async def _identify(self, request: Request, slug: str) -> Identity:
-        value = tokens.bearer(request.every(b"authorization"))
-        identity = await self._tokens.get(value) if tokens.could_be_ours(value) else None
-        if identity is None:
-            where = metadata.url(request.base(self._options), slug)
-            raise errors.unauthorized(where, presented=bool(value))
-        return identity
 
     async def _call(
         self, request: Request, identity: Identity, route: Route, receive: Receive, send: Send
     ) -> None:
         call = Call(server_id=route.server_id, token_id=identity.token_id, token=identity.prefix)
+        call.content = Content() if route.record_arguments else None
         exchange = Exchange(
             request=request,
             inbox=Inbox(receive, self._options.body_limit),
             send=send,
             call=call,
+            admission=Admission.of(self._options, self._limits, identity, route),
             upstream=self._upstream,
+            places=self._places,
+            tracing=self.tracing,
             options=self._options,
         )
         session_id = request.one(SESSION.encode())
         try:
             await exchange.run(
-                lambda: self._target(route, call, session_id),
+                lambda message: self._target(request, message, route, call, session_id),
                 lambda response: self._note(response, call, session_id),
             )
         finally:
             self.usage.start()
             self.usage.record(call)
 
-    async def _target(self, route: Route, call: Call, session_id: str) -> Target:
+    async def _target(
+        self, request: Request, message: Message | None, route: Route, call: Call, session_id: str
+    ) -> Target:
         """The current deployment, but for a session the one that holds it, as long as it runs."""
+        wait = _Wait(self._options.cold_start)
         if not route.serves:
-            raise errors.unavailable(route.state, route.retry_after)
+            call.cold_start = True
+            route = await self._started(route, wait)
+        era.check(request, message, route.era, route.versions)
+        await self._check_params(request, message, route)
         session = self._sessions.get(route.server_id, session_id) if session_id else None
         if session is None:
-            return self._current(route)
+            return self._current(route, wait)
         if session.token_id != call.token_id:
             raise errors.session_lost()
         call.client, call.version = call.client or session.client, call.version or session.version
         if session.deployment_id == route.deployment_id:
-            return self._current(route)
+            return self._current(route, wait)
         return await self._earlier(route, session, session_id)
 
-    def _current(self, route: Route) -> Target:
-        assert route.deployment_id is not None
-        return Target(route.name, route.deployment_id, route.endpoint, lambda: self._moved(route))
+    async def _started(self, route: Route, wait: _Wait) -> Route:
+        """The route once its server serves. Raises `Refusal` (503) where it is not on its way, and when the
+        call has waited long enough."""
+        while not route.serves:
+            if not (route.comes and await wait.again()):
+                raise errors.unavailable(route.state, route.retry_after)
+            route = await self._fresh(route)
+        return route
 
-    async def _moved(self, route: Route) -> Target:
+    async def _fresh(self, route: Route) -> Route:
         self._routes.forget(route.slug)
         fresh = await self._routes.get(route.slug)
         if fresh is None:
             raise errors.not_found()
-        if not fresh.serves:
-            raise errors.unavailable(fresh.state, fresh.retry_after)
-        if fresh.endpoint == route.endpoint:
+        return fresh
+
+    async def _check_params(self, request: Request, message: Message | None, route: Route) -> None:
+        """What a server behind the bridge cannot check, for it sees no headers."""
+        if not (message and message.get("method") == "tools/call" and era.is_modern(request)):
+            return
+        if route.behind_bridge and route.deployment_id is not None:
+            called = era.params_of(message)
+            tools = await self._declared.get(route.deployment_id)
+            params.check(request, tools.get(str(called.get("name")), []), called.get("arguments"))
+
+    def _current(self, route: Route, wait: _Wait) -> Target:
+        assert route.deployment_id is not None
+        return Target(route.name, route.deployment_id, route.endpoint, lambda: self._moved(route, wait))
+
+    async def _moved(self, route: Route, wait: _Wait) -> Target:
+        """Nothing listens there: the server has moved, or has died and is about to be started again."""
+        fresh = await self._started(await self._fresh(route), wait)
+        if fresh.endpoint == route.endpoint and not await wait.again():
             raise errors.unreachable(route.name)
-        return self._current(fresh)
+        return self._current(fresh, wait)
 
     async def _earlier(self, route: Route, session: Session, session_id: str) -> Target:
         async def gone() -> Target:

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
 from gateway import errors, headers, upstream
+from gateway.admission import Admission
 from gateway.calls import Call, Outcome, describe, judge
 from gateway.errors import Refusal
 from gateway.inbox import CallerLeft, Inbox
 from gateway.options import Options
+from gateway.places import Places
 from gateway.request import Request
-from gateway.sse import KEEP_ALIVE, Tail
+from gateway.sse import COMMENT, KEEP_ALIVE, Tail
+from gateway.tool_lists import ListFilter
 from gateway.types import RawHeaders, Send
 from gateway.upstream import Upstream
 
+if TYPE_CHECKING:
+    from gateway.tracing import CallSpan, Tracing
+
 SMALL = 64 * 1024
 EVENT_STREAM = "text/event-stream"
+ENDLESS = "subscriptions/listen"  # the modern era's GET stream
+Message = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -39,82 +49,134 @@ class Exchange:
     server, whose connection is closed so that it can stop its work."""
 
     def __init__(
-        self, *, request: Request, inbox: Inbox, send: Send, call: Call, upstream: Upstream, options: Options
+        self,
+        *,
+        request: Request,
+        inbox: Inbox,
+        send: Send,
+        call: Call,
+        admission: Admission,
+        upstream: Upstream,
+        places: Places,
+        tracing: Tracing | None,
+        options: Options,
     ) -> None:
         self._request, self._inbox, self._send, self.call = request, inbox, send, call
-        self._upstream, self._options = upstream, options
-        self._clock = asyncio.timeout(None if request.method == "GET" else options.response_start)
+        self._admission, self._upstream, self._places = admission, upstream, places
+        self._options, self._tracing = options, tracing
+        self._clock = asyncio.timeout(options.call_timeout)
         self._began = False
         self._tail = Tail(events=False)
+        self._filter: ListFilter | None = None
+        self._span: CallSpan | None = None
 
     async def run(
-        self, find: Callable[[], Awaitable[Target]], opened: Callable[[aiohttp.ClientResponse], None]
+        self,
+        find: Callable[[Message | None], Awaitable[Target]],
+        opened: Callable[[aiohttp.ClientResponse], None],
     ) -> None:
-        """`find` says where to; `opened` is told of the response before its first byte is passed on."""
+        """`find` says where to, given the body where it is one small JSON-RPC object; `opened` is told of the
+        response before its first byte is passed on."""
         call, name = self.call, "The server"
         try:
             async with self._clock:
-                beginning = await self._read()
-                target = await find()
-                call.deployment_id, name = target.deployment_id, target.name
-                await self._relay(target, beginning, opened)
+                beginning, message = await self._read()
+                async with self._watched():
+                    target = await find(message)
+                    call.deployment_id, name = target.deployment_id, target.name
+                    await self._in_turn(target, beginning, opened)
         except Refusal as refusal:
-            await self._refuse(refusal, Outcome.HTTP_ERROR)
+            await self._refuse(refusal, Outcome.RPC_ERROR if refusal.code else Outcome.HTTP_ERROR)
         except CallerLeft:
             pass
         except TimeoutError:
             await self._give_up(name)
         finally:
             call.bytes_in, call.ended = self._inbox.size, time.perf_counter()
+            call.sse_messages = self._tail.messages
+            if self._span:
+                self._span.end(call)
 
-    async def _read(self) -> bytes:
-        """All of a small body, the beginning of a large one."""
+    async def _read(self) -> tuple[bytes, Message | None]:
+        """All of a small body, the beginning of a large one; all of any where a policy has to see it."""
         if self._request.announced_length > self._options.body_limit:
             raise errors.too_large(self._options.body_limit)
         if self._request.method != "POST":
             self._inbox.skip()
-        beginning = await self._inbox.read(SMALL)
-        describe(self.call, self._request, beginning if self._inbox.over else None)
-        return beginning
+        beginning = await self._inbox.read(self._options.body_limit if self._admission.policy else SMALL)
+        message = describe(self.call, self._request, beginning if self._inbox.over else None)
+        if self._tracing and self.call.counts:
+            self._span = self._tracing.begin(self.call, self._request, message)
+        self._admission.check(self.call, self._request, beginning)
+        return beginning, message
+
+    @property
+    def _endless(self) -> bool:
+        return self._request.method == "GET" or self.call.method == ENDLESS
+
+    async def _in_turn(
+        self, target: Target, beginning: bytes, opened: Callable[[aiohttp.ClientResponse], None]
+    ) -> None:
+        """Only calls take a place: an endless stream would keep it, and a call may wait for the caller's
+        own response to a question of the server."""
+        if self.call.counts and not self._endless:
+            async with self._places.one_of(self.call.server_id, target.name):
+                await self._relay(target, beginning, opened)
+        else:
+            await self._relay(target, beginning, opened)
 
     async def _relay(
         self, target: Target, beginning: bytes, opened: Callable[[aiohttp.ClientResponse], None]
     ) -> None:
+        self._restart_clock()
+        response = await self._open(target, beginning)
+        try:
+            opened(response)
+            await self._pass_on(response, target.name)
+        finally:
+            response.close()  # read to its end it has given its connection back: this cuts all others
+
+    @contextlib.asynccontextmanager
+    async def _watched(self) -> AsyncIterator[None]:
         watcher = asyncio.create_task(self._watch())
         try:
-            response = await self._open(target, beginning)
-            self._clock.reschedule(None)
-            try:
-                opened(response)
-                await self._pass_on(response, target.name)
-            finally:
-                response.close()  # read to its end it has given its connection back: this cuts all others
+            yield
         finally:
             watcher.cancel()
 
     async def _watch(self) -> None:
         """Ends the exchange at once when the caller leaves."""
         await self._inbox.wait_until_left()
-        self._clock.reschedule(asyncio.get_running_loop().time())
+        if not self._clock.expired():
+            self._clock.reschedule(asyncio.get_running_loop().time())
+
+    def _restart_clock(self) -> None:
+        """The server has said something: it has all its time again. Not so when the caller has left."""
+        if not self._inbox.left and not self._clock.expired():
+            now = asyncio.get_running_loop().time()
+            self._clock.reschedule(None if self._endless else now + self._options.call_timeout)
 
     async def _open(self, target: Target, beginning: bytes) -> aiohttp.ClientResponse:
-        try:
-            return await self._send_to(target, beginning)
-        except upstream.NotConnected:
-            fresh = await target.moved()
-            self.call.deployment_id = fresh.deployment_id
-        except upstream.Broken as fault:
-            raise self._fault(target.name) from fault
-        try:
-            return await self._send_to(fresh, beginning)
-        except upstream.Broken as fault:
-            raise self._fault(target.name) from fault
+        while True:
+            try:
+                return await self._send_to(target, beginning)
+            except upstream.NotConnected:  # nothing was sent
+                target = await target.moved()
+                self.call.deployment_id = target.deployment_id
+            except upstream.Broken as fault:
+                raise self._fault(target.name) from fault
 
     async def _send_to(self, target: Target, beginning: bytes) -> aiohttp.ClientResponse:
         sent = headers.to_upstream(self._request.headers)
+        if self._admission.may_list(self.call, self._request):
+            sent = headers.uncompressed(sent)
         if self._request.method != "POST":
+            sent = headers.without_body(sent)
             return await self._upstream.open(target.endpoint, self._request, sent, None)
-        body = beginning if self._inbox.over else self._inbox.rest(beginning)
+        whole = beginning if self._inbox.over else None
+        if self._span:
+            sent, whole = self._span.pass_on(sent, whole)
+        body = self._inbox.rest(beginning) if whole is None else whole
         return await self._upstream.open(target.endpoint, self._request, sent, body)
 
     def _fault(self, name: str) -> Exception:
@@ -131,7 +193,9 @@ class Exchange:
             raise errors.redirected(name, location)
         events = response.content_type == EVENT_STREAM
         self._tail = Tail(events=events)
-        await self._begin(response.status, _response_headers(response, events=events))
+        self._filter = self._admission.filter(self.call, self._request, response, events=events, name=name)
+        raw = _response_headers(response, events=events)
+        await self._begin(response.status, headers.of_any_length(raw) if self._filter else raw)
         comments = events and "content-encoding" not in response.headers
         try:
             await self._body(response.content, comments=comments)
@@ -156,6 +220,10 @@ class Exchange:
 
     async def _chunk(self, content: aiohttp.StreamReader) -> bytes:
         chunk = await content.readany()
+        if not chunk.startswith(COMMENT):
+            self._restart_clock()
+        if self._filter:
+            chunk = self._filter.feed(chunk) + (self._filter.end() if content.at_eof() else b"")
         self._tail.feed(chunk)
         return chunk
 
@@ -177,10 +245,21 @@ class Exchange:
     async def _give_up(self, name: str) -> None:
         """The clock ran out: the caller left, or the server was too slow."""
         if not self._inbox.left:
-            await self._refuse(errors.too_slow(name, self._options.response_start), Outcome.TIMEOUT)
+            await self._time_out(errors.too_slow(name, self._options.call_timeout))
             return
         answered = self._tail.message()  # clients close a stream as soon as they have what they asked for
         self.call.outcome = judge(self.call, answered) if "id" in answered else Outcome.CANCELLED
+
+    async def _time_out(self, refusal: Refusal) -> None:
+        """Within an event stream the error is an event: were it only cut, a client would resume it."""
+        if not self._began:
+            await self._refuse(refusal, Outcome.TIMEOUT)
+            return
+        self.call.outcome = Outcome.TIMEOUT
+        if self._tail.events:
+            event = b"data: " + refusal.body(self.call.request_id) + b"\n\n"
+            begun = b"" if self._tail.between_events else b"\n\n"
+            await self._send({"type": "http.response.body", "body": begun + event})
 
     async def _refuse(self, refusal: Refusal, outcome: Outcome) -> None:
         self.call.status, self.call.outcome = refusal.status, outcome

@@ -55,6 +55,11 @@ def uncompressed(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
     return [*others, ("accept-encoding", "identity")]
 
 
+def without_body(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """A body that is announced and does not come would be waited for."""
+    return [header for header in headers if header[0] != "content-length"]
+
+
 def of_any_length(headers: RawHeaders) -> RawHeaders:
     """For a body that will not be as long as announced."""
     return [header for header in headers if header[0] != b"content-length"]

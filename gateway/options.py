@@ -38,6 +38,7 @@ class Options:
     trust: Trust | None = None
     rate_per_token: int = 0  # calls per minute where the token says nothing; 0: no limit
     rate_per_server: int = 0
+    tracing: bool = False
 
 
 def from_settings() -> Options:
@@ -52,6 +53,7 @@ def from_settings() -> Options:
         trust=_trust(),
         rate_per_token=settings.RATE_LIMIT_PER_TOKEN,
         rate_per_server=settings.RATE_LIMIT_PER_SERVER,
+        tracing=settings.TRACING,
     )
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway import policy
+from gateway.policy import ToolLists
 from servers import states
 from servers.models import Deployment, Server
-from servers.models.server import DesiredState
+from servers.models.server import DesiredState, Transport
 from servers.states import ServerStatus
 
 SOON, LATER = 2, 30  # seconds after which a client is told to try again
@@ -15,7 +17,8 @@ ON_ITS_WAY = states.DEPLOYING | {ServerStatus.PENDING, ServerStatus.DEGRADED}
 
 @dataclass(frozen=True)
 class Route:
-    """A server as the data path sees it; `endpoint` is "" when nothing serves."""
+    """A server as the data path sees it; `endpoint` is "" when nothing serves, `era` where it is not known.
+    `behind_bridge`: it speaks stdio and sees no headers."""
 
     server_id: int
     slug: str
@@ -25,6 +28,12 @@ class Route:
     wanted: bool
     deployment_id: int | None
     endpoint: str
+    era: str = ""
+    versions: tuple[str, ...] = ()
+    behind_bridge: bool = False
+    calls_per_minute: int = 0
+    tools: ToolLists | None = None
+    record_arguments: bool = False
 
     @property
     def serves(self) -> bool:
@@ -46,8 +55,13 @@ class Route:
         return f"{self.name} is not running ({states.look(self.status).label.lower()})."
 
     @property
+    def comes(self) -> bool:
+        """It serves soon, as far as we know."""
+        return self.wanted and self.status in ON_ITS_WAY
+
+    @property
     def retry_after(self) -> int:
-        return SOON if self.wanted and self.status in ON_ITS_WAY else LATER
+        return SOON if self.comes else LATER
 
 
 def find(slug: str) -> Route | None:
@@ -57,6 +71,7 @@ def find(slug: str) -> Route | None:
     if server is None:
         return None
     current = server.serving
+    facts = current.facts if current else {}
     return Route(
         server_id=server.pk,
         slug=server.slug,
@@ -66,6 +81,12 @@ def find(slug: str) -> Route | None:
         wanted=server.desired_state == DesiredState.RUNNING,
         deployment_id=current.pk if current else None,
         endpoint=current.endpoint if current else "",
+        era=str(facts.get("era") or ""),
+        versions=tuple(facts.get("protocol_versions") or ()),
+        behind_bridge=server.transport == Transport.STDIO,
+        calls_per_minute=server.calls_per_minute,
+        tools=policy.lists_of(server.tools_allowed, server.tools_denied),
+        record_arguments=server.record_arguments,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,10 @@ from django.contrib.auth.models import User
 from gateway.app import Gateway
 from gateway.options import Options
 from gateway.types import Receive, Scope, Send
+from servers import handshake
+from servers.leash import Leash
+from servers.models import Server
+from servers.models.server import Transport
 from tests.conformance.suite import BRIDGES, REVISIONS, Check, bridged_server, checks, reference_server
 from tests.gateway.conftest import host, in_database, owner, serving, token, transactional_db
 
@@ -20,10 +25,30 @@ __all__ = ["owner", "transactional_db"]
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
 
+# Through the bridge a check may differ, for these reasons only.
+EXCEPTIONS = {
+    # An answer that nothing precedes comes as JSON, not as an event; the specification leaves that to the
+    # server, and the suite then has nothing to say of streams.
+    ("server-server-sse-multiple-streams", "server-sse-streams-functional"),
+    # The tool closes its stream in the middle of a call: stdio has no word for that, so that nothing is
+    # resumed, and other messages are written down.
+    ("server-server-sse-polling", "server-sse-retry-field"),
+    ("server-server-sse-polling", "server-sse-disconnect-resume"),
+    ("server-server-sse-polling", "outgoing-request"),
+    ("server-server-sse-polling", "incoming-response"),
+    # White space around a header's value is not part of it (RFC 9110 section 5.5): the bridge takes it off,
+    # the reference server over HTTP does not and refuses the call.
+    ("server-http-header-validation", "sep-2243-server-accepts-whitespace-header-value"),
+}
+
+
 @contextlib.asynccontextmanager
-async def through_gateway(owner: User, upstream: str) -> AsyncIterator[str]:
-    """The gateway in front of `upstream`; the suite cannot send a token, so that it is put in here."""
-    key = await in_database(lambda: token(owner, host(owner, "reference", upstream)))
+async def through_gateway(owner: User, upstream: str, transport: Transport) -> AsyncIterator[str]:
+    """The gateway in front of `upstream`, of which it knows what a deployment learns.
+
+    The suite cannot send a token, so that it is put in here.
+    """
+    key = await in_database(lambda: token(owner, hosted(owner, upstream, transport)))
     gateway = Gateway(Options())
 
     async def with_token(scope: Scope, receive: Receive, send: Send) -> None:
@@ -37,6 +62,15 @@ async def through_gateway(owner: User, upstream: str) -> AsyncIterator[str]:
     await gateway.stop()
 
 
+def hosted(owner: User, upstream: str, transport: Transport) -> Server:
+    leash = Leash.of(60)
+    facts = handshake.probe(upstream, leash=leash)
+    discovery = asdict(handshake.discover(upstream, facts, leash=leash))
+    server = host(owner, "reference", upstream, transport=transport)
+    server.deployments.update(facts=asdict(facts), discovery=discovery)
+    return server
+
+
 async def direct(revision: str, results: Path) -> Counter[Check]:
     async with reference_server() as url:
         return await checks(url, revision, results)
@@ -46,7 +80,7 @@ async def direct(revision: str, results: Path) -> Counter[Check]:
 async def test_a_server_over_http(owner: User, revision: str, tmp_path: Path) -> None:
     async with reference_server() as upstream:
         expected = await checks(upstream, revision, tmp_path / "direct")
-        async with through_gateway(owner, upstream) as url:
+        async with through_gateway(owner, upstream, Transport.HTTP) as url:
             found = await checks(url, revision, tmp_path / "gateway")
     assert (found - expected, expected - found) == (Counter(), Counter())
 
@@ -55,6 +89,10 @@ async def test_a_server_over_http(owner: User, revision: str, tmp_path: Path) ->
 @pytest.mark.parametrize("revision", REVISIONS)
 async def test_a_server_over_stdio(owner: User, revision: str, bridge: str, tmp_path: Path) -> None:
     expected = await direct(revision, tmp_path / "direct")
-    async with bridged_server(BRIDGES[bridge]) as upstream, through_gateway(owner, upstream) as url:
+    async with (
+        bridged_server(BRIDGES[bridge]) as upstream,
+        through_gateway(owner, upstream, Transport.STDIO) as url,
+    ):
         found = await checks(url, revision, tmp_path / "bridge")
-    assert (found - expected, expected - found) == (Counter(), Counter())
+    differing = (found - expected) + (expected - found)
+    assert {check for check in differing if check[:2] not in EXCEPTIONS} == set()

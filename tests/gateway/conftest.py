@@ -163,7 +163,7 @@ def options() -> Options:
         origins=frozenset({"https://mcp.example"}),
         fresh=0.2,
         keep_alive=0.2,
-        response_start=20,
+        call_timeout=20,
         body_limit=256 * 1024,
     )
 
@@ -191,8 +191,7 @@ def host(owner: User, slug: str, endpoint: str, **fields: Any) -> Server:
         slug=slug,
         owner=owner,
         source_kind=SourceKind.PACKAGE,
-        transport=Transport.HTTP,
-        **{"status": ServerStatus.RUNNING, **fields},
+        **{"transport": Transport.HTTP, "status": ServerStatus.RUNNING, **fields},
     )
     if endpoint:
         deploy(server, endpoint)

@@ -268,7 +268,7 @@ async def test_a_server_that_does_not_begin_to_answer_is_a_timeout(
 
     upstream.behave = behave
     value = await in_database(lambda: token(owner, host(owner, "clock", upstream.url)))
-    async with running_gateway(Options(response_start=0.3)) as gateway:
+    async with running_gateway(Options(call_timeout=0.3)) as gateway:
         async with gateway.client.post(gateway.mcp("clock"), json=call(), headers=bearer(value)) as response:
             assert response.status == 504
         assert [made["outcome"] for made in await gateway.calls()] == ["timeout"]

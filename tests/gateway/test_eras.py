@@ -1,0 +1,157 @@
+"""Callers and servers of different eras, and headers that do not say what the body says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from servers.models import Server
+from servers.models.server import Transport
+
+from .conftest import Running, Upstream, bearer, call, host, in_database, token
+
+MODERN, LEGACY = "2026-07-28", "2025-11-25"
+META = {
+    "io.modelcontextprotocol/protocolVersion": MODERN,
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+INITIALIZE = call("initialize", protocolVersion=LEGACY)
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "region": {"type": "string", "x-mcp-header": "Region"},
+        "where": {"type": "object", "properties": {"zone": {"type": "integer", "x-mcp-header": "Zone"}}},
+    },
+}
+
+
+def modern(method: str, **params: Any) -> dict[str, Any]:
+    return call(method, _meta=META, **params)
+
+
+def said(message: dict[str, Any], **headers: str) -> dict[str, str]:
+    """The headers that belong to the message, but for those given."""
+    params = message["params"]
+    usual = {"mcp-protocol-version": MODERN, "mcp-method": message["method"], "mcp-name": params.get("name")}
+    return {name: value for name, value in {**usual, **headers}.items() if value is not None}
+
+
+def a_server(owner: User, upstream: Upstream, era: str, **fields: Any) -> str:
+    server = host(owner, "clock", upstream.url, **fields)
+    versions = {"modern": [MODERN], "legacy": [LEGACY], "both": [MODERN, LEGACY]}.get(era, [])
+    tools = [{"name": "tell", "inputSchema": SCHEMA}]
+    server.deployments.update(facts={"era": era, "protocol_versions": versions}, discovery={"tools": tools})
+    return token(owner, server)
+
+
+async def ask(
+    gateway: Running, key: str, message: dict[str, Any], method: str = "POST", **headers: str
+) -> tuple[int, dict[str, Any]]:
+    sent = bearer(key, **headers)
+    async with gateway.client.request(method, gateway.mcp("clock"), json=message, headers=sent) as response:
+        return response.status, (await response.json(content_type=None)).get("error", {})
+
+
+async def test_a_modern_caller_of_a_legacy_server_is_told_to_fall_back(
+    gateway: Running, upstream: Upstream, owner: User
+) -> None:
+    """400 without one of the modern era's own error codes: those would keep clients from falling back."""
+    key = await in_database(lambda: a_server(owner, upstream, "legacy"))
+    message = modern("server/discover")
+    status, error = await ask(gateway, key, message, **said(message))
+    assert (status, error["code"]) == (400, -32600)
+    assert LEGACY in error["message"]
+    assert upstream.seen == []
+    assert await ask(gateway, key, INITIALIZE) == (200, {})
+
+
+async def test_a_legacy_caller_of_a_modern_server_learns_what_it_speaks(
+    gateway: Running, upstream: Upstream, owner: User
+) -> None:
+    key = await in_database(lambda: a_server(owner, upstream, "modern"))
+    status, error = await ask(gateway, key, INITIALIZE)
+    assert (status, error["code"]) == (400, -32022)
+    assert (error["data"]["supported"], error["data"]["requested"]) == ([MODERN], LEGACY)
+    for method in ("GET", "DELETE"):
+        assert (await ask(gateway, key, {}, method))[0] == 405
+    assert upstream.seen == []
+    message = modern("server/discover")
+    assert await ask(gateway, key, message, **said(message)) == (200, {})
+
+
+@pytest.mark.parametrize("era", ["both", ""])
+async def test_a_server_of_both_or_of_an_unknown_era_gets_either(
+    gateway: Running, upstream: Upstream, owner: User, era: str
+) -> None:
+    key = await in_database(lambda: a_server(owner, upstream, era))
+    message = modern("tools/call", name="tell")
+    assert await ask(gateway, key, INITIALIZE) == (200, {})
+    assert await ask(gateway, key, message, **said(message)) == (200, {})
+    assert (await ask(gateway, key, {}, "GET"))[0] == 200
+    assert (await ask(gateway, key, {}, "GET", **{"mcp-protocol-version": MODERN}))[0] == 405
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("mcp-method", "tools/list"),
+        ("mcp-name", "other"),
+        ("mcp-name", "=?base64?!?="),
+        ("mcp-protocol-version", "2027-01-01"),
+    ],
+)
+async def test_headers_that_do_not_say_what_the_body_says_are_refused(
+    gateway: Running, upstream: Upstream, owner: User, header: str, value: str
+) -> None:
+    key = await in_database(lambda: a_server(owner, upstream, "both"))
+    message = modern("tools/call", name="tell")
+    status, error = await ask(gateway, key, message, **said(message, **{header: value}))
+    assert (status, error["code"], upstream.seen) == (400, -32020, [])
+
+
+async def test_a_name_may_be_encoded_and_a_request_without_envelope_is_the_servers_to_refuse(
+    gateway: Running, upstream: Upstream, owner: User
+) -> None:
+    key = await in_database(lambda: a_server(owner, upstream, "both"))
+    message = modern("tools/call", name="tell")
+    encoded = said(message, **{"mcp-name": "=?base64?dGVsbA==?="})
+    assert await ask(gateway, key, message, **encoded) == (200, {})
+    assert await ask(gateway, key, call(), **{"mcp-protocol-version": MODERN}) == (200, {})
+
+
+@pytest.mark.parametrize("method", ["initialize", "ping", "logging/setLevel", "resources/subscribe"])
+async def test_removed_methods_are_refused(
+    gateway: Running, upstream: Upstream, owner: User, method: str
+) -> None:
+    key = await in_database(lambda: a_server(owner, upstream, "both"))
+    message = modern(method)
+    status, error = await ask(gateway, key, message, **said(message))
+    assert (status, error["code"], upstream.seen) == (404, -32601, [])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "headers", "status"),
+    [
+        ({"region": "eu"}, {"mcp-param-region": "eu"}, 200),
+        ({"where": {"zone": 42}}, {"mcp-param-zone": "42.0"}, 200),
+        ({}, {}, 200),
+        ({"region": "eu"}, {"mcp-param-region": "us"}, 400),
+        ({"region": "eu"}, {}, 400),
+        ({}, {"mcp-param-region": "eu"}, 400),
+        ({"where": {"zone": 42}}, {"mcp-param-zone": "42.5"}, 400),
+    ],
+)
+async def test_mirrored_arguments_are_checked_for_servers_that_see_no_headers(
+    gateway: Running,
+    upstream: Upstream,
+    owner: User,
+    arguments: dict[str, Any],
+    headers: dict[str, str],
+    status: int,
+) -> None:
+    key = await in_database(lambda: a_server(owner, upstream, "both", transport=Transport.STDIO))
+    message = modern("tools/call", name="tell", arguments=arguments)
+    assert (await ask(gateway, key, message, **said(message, **headers)))[0] == status
+    await in_database(lambda: Server.objects.update(transport=Transport.HTTP))
