@@ -90,7 +90,7 @@ def unwritable(error: OSError) -> BuildError:
 def no_space() -> BuildError:
     return BuildError(
         "The disk filled up during the build.",
-        hint="Free some space for builds and the Docker Engine (docker system df shows what it holds), "
+        hint="Free some space where DATA_DIR and the engine keep theirs (docker system df shows the engine's), "
         "then try again.",
         permanent=False,
     )

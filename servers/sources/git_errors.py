@@ -99,7 +99,7 @@ def empty(url: str) -> SourceError:
 def no_space(doing: str) -> SourceError:
     return SourceError(
         f"The disk filled up while {doing}.",
-        hint="Free some space where builds are kept; then try again.",
+        hint="Free some space where DATA_DIR and the temporary directory lie; then try again.",
         permanent=False,
     )
 

@@ -21,7 +21,7 @@ from servers.models import Deployment, Server
 from servers.states import ServerStatus
 from tests.e2e.hosting import DockerPlatform, builds, call, engine, scratch_of, skopeo, tags_at
 from tests.eventually import eventually
-from tests.platform import forget_adapters
+from tests.platform import Platform, forget_adapters, hello_files, processes_under
 from tests.servers.builder.small_disk import small_disk
 from tests.servers.sources.git_server import GitServer
 
@@ -132,6 +132,19 @@ def test_the_registry_is_down(docker_platform: DockerPlatform, settings: Any) ->
     nothing_of(docker_platform, deployment)
 
 
+def test_the_registry_wants_a_login(
+    docker_platform: DockerPlatform, registry_basic: Registry, settings: Any
+) -> None:
+    settings.REGISTRY = f"{registry_basic.host}/e2e"
+    server = docker_platform.server("unknown", docker_platform.busybox(EXITS), transport=HTTP)
+    deployment = docker_platform.deploy(server)
+
+    reason = docker_platform.failed(server, deployment, "auth_expired")
+    assert f"The push to {settings.REGISTRY}/unknown (linux/amd64) failed: " in reason
+    assert "REGISTRY_AUTH_DOCKERCONFIG" in reason
+    nothing_of(docker_platform, deployment)
+
+
 def test_the_registry_goes_in_the_middle(
     docker_platform: DockerPlatform, fault_proxy: FaultProxy, settings: Any, door: str
 ) -> None:
@@ -213,6 +226,20 @@ def test_the_disk_of_builds_fills_up(docker_platform: DockerPlatform, full: Path
     assert "The disk filled up" in reason
     assert "Free some space" in reason
     nothing_of(docker_platform, deployment)
+
+
+def test_the_disk_of_environments_fills_up(platform: Platform, settings: Any) -> None:
+    with small_disk(settings.DATA_DIR / "runs"):
+        server = platform.server("heavy", {**hello_files(), "data.bin": b"\0" * 2_000_000})
+        deployment = platform.deploy(server)
+        left = list((settings.DATA_DIR / "runs" / str(server.pk)).iterdir())
+
+    assert (deployment.status, deployment.error_kind) == ("failed", "build")
+    assert "The disk filled up" in deployment.error
+    assert "Free some space" in deployment.error
+    assert (platform.fresh(server).status, platform.fresh(server).error) == ("error", deployment.error)
+    assert not left
+    assert not processes_under(settings.DATA_DIR)
 
 
 def test_the_place_of_builds_takes_nothing(docker_platform: DockerPlatform) -> None:
