@@ -35,6 +35,7 @@ _PLURALS = {
     "Secret": "secrets",
     "Service": "services",
     "Pod": "pods",
+    "Event": "events",
     "Deployment": "deployments",
     "ReplicaSet": "replicasets",
     "NetworkPolicy": "networkpolicies",
@@ -81,9 +82,10 @@ class Cluster:
         except Absent:
             return None
 
-    def list(self, api: str, kind: str, selector: str) -> tuple[list[Json], str]:
-        """The objects, and the version of the list that a watch goes on from."""
-        found = self.request("GET", self._path(api, kind), query={"labelSelector": selector})
+    def list(self, api: str, kind: str, selector: str = "", *, fields: str = "") -> tuple[list[Json], str]:
+        """The objects, by labels or by fields, and the version of the list that a watch goes on from."""
+        wanted = {"labelSelector": selector, "fieldSelector": fields}
+        found = self.request("GET", self._path(api, kind), query=wanted)
         return list(found["items"]), str(found["metadata"]["resourceVersion"])
 
     def delete(self, api: str, kind: str, name: str) -> None:

@@ -9,26 +9,28 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 
-from servers.errors import RuntimeFault
+from servers.errors import RuntimeFault, TimedOut
 from servers.leash import Leash
 from servers.process_group import LineSink
 from servers.runtimes import kube_logs, kube_pods, kubernetes_manifests
 from servers.runtimes.base import Capability, Handle, OutputLine, RunSpec, RunStatus, Stats, Stray
 from servers.runtimes.docker_logs import Cursor
 from servers.runtimes.kube_client import Cluster, Json
-from servers.runtimes.kube_faults import Absent, Gone
+from servers.runtimes.kube_faults import Absent, Gone, Unreachable, brief
 from servers.runtimes.kube_pods import PodState
 from servers.runtimes.kubernetes_manifests import LABEL, Placement, Shape
 
 OLDEST = (1, 20)  # Server-side apply, startup probes and seccomp profiles as fields
 WATCH_SECONDS = 1  # a cancel or a deadline is seen this late
 PATIENCE_SECONDS = 10.0  # for what may come right by itself: a node that joins, a registry that returns
+GLANCE_SECONDS = 2.0  # what looks after many servers must not wait long for one
 APPS, NETWORKING, CORE = "apps/v1", "networking.k8s.io/v1", "v1"
 ACCESS = (
     *(("", "secrets", verb) for verb in ("get", "create", "patch", "delete")),
     *(("", "services", verb) for verb in ("create", "patch", "delete")),
     *(("", "pods", verb) for verb in ("list", "watch", "deletecollection")),
     ("", "pods/log", "get"),
+    ("", "events", "list"),
     *(("apps", "deployments", verb) for verb in ("get", "list", "create", "patch", "delete")),
     ("apps", "replicasets", "deletecollection"),
     *(("networking.k8s.io", "networkpolicies", verb) for verb in ("create", "patch", "delete")),
@@ -63,12 +65,17 @@ class KubernetesRuntime:
         self._shape_of = shape_of
         self._patience = patience
         self._cluster = Cluster(place.namespace, context)
+        self._glance = Cluster(place.namespace, context, patience=GLANCE_SECONDS)
 
     def start(self, spec: RunSpec, *, leash: Leash, log: LineSink) -> Handle:
         """Applies the objects and returns once a container runs.
 
         What cannot come right by itself ends it at once, anything else after `patience` seconds.
         """
+        if "@sha256:" not in spec.image:
+            raise RuntimeFault(
+                "Kubernetes runs images from a registry only, by digest.", hint="Set REGISTRY and redeploy."
+            )
         place = self._place
         name = kubernetes_manifests.name_of(spec, place)
         handle = Handle(
@@ -105,10 +112,10 @@ class KubernetesRuntime:
 
     def poll(self, handle: Handle) -> RunStatus:
         """Alive as long as one of its pods is ready, or may still become so."""
-        found = self._cluster.get(APPS, "Deployment", handle.data["name"])
+        found = self._glance.get(APPS, "Deployment", handle.data["name"])
         if found is None:
             return RunStatus(alive=False, reason="Its Deployment is gone.")
-        pods = self._pods(handle)[0]
+        pods = self._pods(handle)
         bad = kube_pods.worst(pods)
         fault = bad.fault if bad else kube_pods.refusal(found)
         if fault is None:
@@ -119,7 +126,7 @@ class KubernetesRuntime:
     def output(self, handle: Handle, cursor: str) -> tuple[Sequence[OutputLine], str]:
         """Of the pods that there are; each line names its pod where there are several."""
         known = kube_logs.Cursors.parse(cursor).pods
-        pods = [pod.name for pod in self._pods(handle)[0]]
+        pods = [pod.name for pod in self._pods(handle)]
         parts, reached = [], dict[str, Cursor]()
         for pod in pods:
             before = known.get(pod, Cursor())
@@ -133,7 +140,7 @@ class KubernetesRuntime:
         """From metrics-server, where the cluster has one; it counts no processes."""
         path = f"/apis/metrics.k8s.io/v1beta1/namespaces/{self._given.namespace}/pods"
         try:
-            found = self._cluster.request("GET", path, query={"labelSelector": self._selector(handle)})
+            found = self._glance.request("GET", path, query={"labelSelector": self._selector(handle)})
         except Absent:
             return None
         used = [container["usage"] for pod in found["items"] for container in pod["containers"]]
@@ -145,11 +152,11 @@ class KubernetesRuntime:
 
     def strays(self) -> Sequence[Stray]:
         selector = f"{LABEL}instance={self._given.instance}"
-        return [_stray(found) for found in self._cluster.list(APPS, "Deployment", selector)[0]]
+        return [_stray(found) for found in self._glance.list(APPS, "Deployment", selector)[0]]
 
     def capability(self) -> Capability:
         try:
-            version = self._cluster.request("GET", "/version")
+            version = self._glance.request("GET", "/version")
             missing = [access for access in ACCESS if not self._may(*access)]
         except RuntimeFault as fault:
             return Capability(self.name, False, fault.message, fault.hint)
@@ -172,19 +179,41 @@ class KubernetesRuntime:
     def _selector(self, handle: Handle) -> str:
         return kubernetes_manifests.selector_of(self._given.instance, handle.data["deployment"])
 
-    def _pods(self, handle: Handle) -> tuple[list[PodState], str]:
-        found, version = self._cluster.list(CORE, "Pod", self._selector(handle))
-        return [kube_pods.look(pod) for pod in found if not _is_ending(pod)], version
+    def _pods(self, handle: Handle) -> list[PodState]:
+        found, _ = self._glance.list(CORE, "Pod", self._selector(handle))
+        return [kube_pods.look(pod) for pod in found if not _is_ending(pod)]
 
     def _await_start(self, handle: Handle, leash: Leash, log: LineSink) -> None:
-        pods, version = self._pods(handle)
-        seen = {pod.name: pod for pod in pods}
+        version, seen = self._listed(handle)
         trouble = _Trouble(self._patience, log)
         while not any(pod.started for pod in seen.values()):
-            leash.check()
+            self._check(leash, handle)
             bad = kube_pods.worst(list(seen.values()))
             trouble.note(bad.fault if bad else self._refusal(handle))
             version = self._follow(handle, seen, version)
+
+    def _listed(self, handle: Handle) -> tuple[str, dict[str, PodState]]:
+        pods, version = self._cluster.list(CORE, "Pod", self._selector(handle))
+        states = [kube_pods.look(pod) for pod in pods if not _is_ending(pod)]
+        return version, {state.name: state for state in states}
+
+    def _check(self, leash: Leash, handle: Handle) -> None:
+        """As `Leash.check`; a timeout says what the cluster has warned of meanwhile."""
+        try:
+            leash.check()
+        except TimedOut as late:
+            if warning := self._last_warning(handle):
+                raise TimedOut(f"{late.message} The cluster says: {warning}") from None
+            raise
+
+    def _last_warning(self, handle: Handle) -> str:
+        """Of the events: what kept a volume or a network from being there is told nowhere else."""
+        fields = "type=Warning,involvedObject.kind=Pod"
+        events, _ = self._glance.list(CORE, "Event", fields=fields)
+        name = f"{handle.data['name']}-"
+        mine = [event for event in events if event["involvedObject"]["name"].startswith(name)]
+        newest = max(mine, key=lambda event: event.get("lastTimestamp") or "", default=None)
+        return f"{newest['reason']}: {brief(newest.get('message', ''))}" if newest else ""
 
     def _follow(self, handle: Handle, seen: dict[str, PodState], version: str) -> str:
         """Takes into `seen` what happens to the pods, until one has changed or a moment is over."""
@@ -196,10 +225,10 @@ class KubernetesRuntime:
                     seen[state.name] = state
                 if seen.get(state.name) != before:
                     break
-        except Gone:
-            pods, version = self._pods(handle)
+        except (Gone, Unreachable):  # forgotten meanwhile, or the API server is restarting
+            version, listed = self._listed(handle)
             seen.clear()
-            seen.update({pod.name: pod for pod in pods})
+            seen.update(listed)
         return version
 
     def _refusal(self, handle: Handle) -> RuntimeFault | None:
@@ -210,7 +239,7 @@ class KubernetesRuntime:
         """Nothing for a pod whose container was not made yet (400), or that is gone (404)."""
         path = self._cluster.path("Pod", pod, "log")
         try:
-            return self._cluster.text(path, kube_logs.query(cursor))
+            return self._glance.text(path, kube_logs.query(cursor))
         except RuntimeFault as fault:
             if fault.details.get("status") in (400, 404):
                 return b""
@@ -225,7 +254,7 @@ class KubernetesRuntime:
             "spec": {"resourceAttributes": {**wanted, **({"subresource": below} if below else {})}},
         }
         path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-        return bool(self._cluster.request("POST", path, body=review)["status"]["allowed"])
+        return bool(self._glance.request("POST", path, body=review)["status"]["allowed"])
 
 
 class _Trouble:

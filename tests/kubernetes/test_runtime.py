@@ -325,6 +325,19 @@ def test_a_namespace_that_is_not_there_is_told(admin: Admin) -> None:
     assert "K8S_NAMESPACE" in str(fault)
 
 
+def test_an_image_of_the_engine_alone_is_refused(admin: Admin, start: Start) -> None:
+    fault = start(image="sha256:" + "1" * 64).fault()
+    assert "Set REGISTRY and redeploy." in str(fault)
+    assert not admin.objects()
+
+
+def test_a_timeout_says_what_the_cluster_warned_of(admin: Admin, start: Start) -> None:
+    """Without a kubelet the scheduler's warning is the only one."""
+    fault = start(leash=Leash.of(3)).fault()
+    assert "took longer than it may" in fault.message
+    assert "The cluster says: FailedScheduling: " in fault.message
+
+
 def test_a_cancel_ends_a_start_that_waits(admin: Admin, start: Start) -> None:
     wanted = threading.Event()
     starting = start(leash=Leash.of(60, wanted.is_set))

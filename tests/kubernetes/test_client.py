@@ -1,0 +1,140 @@
+"""What a busy, restarting or forgetful API server does, by a stand-in that does it on request."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from servers.errors import RuntimeFault
+from servers.runtimes.kube_client import Cluster
+from servers.runtimes.kube_faults import Clash, Gone, Unreachable
+
+Answer = tuple[int, dict[str, str], Any]
+FOUND: Answer = (200, {}, {"kind": "Secret"})
+
+
+class ApiServer:
+    """Answers with what `answers` holds, in turn; None breaks the connection."""
+
+    def __init__(self) -> None:
+        self.answers: list[Answer | None] = []
+        self.asked: list[tuple[str, str, dict[str, str]]] = []
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self.http.daemon_threads = True
+        threading.Thread(target=self.http.serve_forever, args=(0.05,), daemon=True).start()
+
+    def status(self, code: int, message: str, **headers: str) -> Answer:
+        return code, headers, {"kind": "Status", "code": code, "message": message}
+
+
+def _handler(server: ApiServer) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            return
+
+        def _reply(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            server.asked.append((self.command, self.path, dict(self.headers)))
+            answer = server.answers.pop(0)
+            if answer is None:
+                self.connection.close()
+                return
+            code, headers, document = answer
+            self.send_response(code)
+            for name, value in headers.items():
+                self.send_header(name.replace("_", "-"), value)
+            self.end_headers()
+            self.wfile.write(json.dumps(document).encode() + b"\n")
+
+        do_GET = do_POST = do_PATCH = do_DELETE = _reply
+
+    return Handler
+
+
+@pytest.fixture
+def server() -> Iterator[ApiServer]:
+    made = ApiServer()
+    yield made
+    made.http.shutdown()
+    made.http.server_close()
+
+
+@pytest.fixture
+def cluster(server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    document = {
+        "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.http.server_port}"}}],
+        "users": [{"name": "u", "user": {}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    }
+    path = tmp_path / "kubeconfig"
+    path.write_text(yaml.safe_dump(document))
+    monkeypatch.setenv("KUBECONFIG", str(path))
+    return Cluster("hosted")
+
+
+def test_throttling_is_waited_for(server: ApiServer, cluster: Cluster) -> None:
+    server.answers = [server.status(429, "slow down", Retry_After="0"), FOUND]
+    assert cluster.get("v1", "Secret", "pull") == {"kind": "Secret"}
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize("code", [502, 503, 504])
+def test_a_restart_is_waited_for(server: ApiServer, cluster: Cluster, code: int) -> None:
+    server.answers = [None, server.status(code, "starting"), FOUND]
+    assert cluster.get("v1", "Secret", "pull") == {"kind": "Secret"}
+
+
+def test_patience_ends(server: ApiServer, cluster: Cluster) -> None:
+    hasty = Cluster("hosted", patience=0)
+    server.answers = [server.status(429, "slow down", Retry_After="1")]
+    with pytest.raises(RuntimeFault, match="asks for patience"):
+        hasty.get("v1", "Secret", "pull")
+    server.answers = [None]
+    with pytest.raises(Unreachable):
+        hasty.get("v1", "Secret", "pull")
+
+
+def test_a_refusal_is_not_asked_for_twice(server: ApiServer, cluster: Cluster) -> None:
+    server.answers = [server.status(403, "no")]
+    with pytest.raises(RuntimeFault, match="does not allow"):
+        cluster.get("v1", "Secret", "pull")
+    assert len(server.asked) == 1
+
+
+def test_a_conflict_is_told_apart(server: ApiServer, cluster: Cluster) -> None:
+    server.answers = [server.status(409, "the object has been modified")]
+    with pytest.raises(Clash):
+        cluster.merge("v1", "Secret", "pull", {})
+
+
+def test_what_a_watch_has_forgotten_is_told_apart(server: ApiServer, cluster: Cluster) -> None:
+    server.answers = [(200, {}, {"type": "ERROR", "object": {"code": 410, "message": "too old"}})]
+    with pytest.raises(Gone):
+        list(cluster.watch("v1", "Pod", "a=b", "1", 1))
+    server.answers = [server.status(410, "too old")]
+    with pytest.raises(Gone):
+        list(cluster.watch("v1", "Pod", "a=b", "1", 1))
+
+
+def test_an_apply_is_ours(server: ApiServer, cluster: Cluster) -> None:
+    server.answers = [FOUND]
+    cluster.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}})
+    [(method, path, headers)] = server.asked
+    assert (method, path) == (
+        "PATCH",
+        "/apis/apps/v1/namespaces/hosted/deployments/web?fieldManager=mcphost&force=true",
+    )
+    assert headers["Content-Type"] == "application/apply-patch+yaml"
+
+
+def test_what_is_gone_already_is_deleted(server: ApiServer, cluster: Cluster) -> None:
+    server.answers = [server.status(404, "not found")]
+    cluster.delete("apps/v1", "Deployment", "web")
