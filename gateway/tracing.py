@@ -1,0 +1,139 @@
+"""OpenTelemetry spans of calls, by the semantic conventions for MCP. Imported only where TRACING is on.
+
+The caller's W3C context comes in HTTP headers or in the request's `_meta`, which has the last word; the
+hosted server gets ours in both. With TRACING off both cross as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from opentelemetry import propagate, trace
+from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
+
+from gateway.calls import Call
+from gateway.request import Request
+from metrics.methods import FAILURES
+
+log = logging.getLogger(__name__)
+CONTEXT = ("traceparent", "tracestate", "baggage")
+TARGETS = {
+    "tools/call": "gen_ai.tool.name",
+    "prompts/get": "gen_ai.prompt.name",
+    "resources/read": "mcp.resource.uri",
+}
+Headers = list[tuple[str, str]]
+
+
+class CallSpan:
+    """One call's span; `end` has to be called."""
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+        self._context: dict[str, str] = {}
+        propagate.inject(self._context, trace.set_span_in_context(span))
+
+    def pass_on(self, headers: Headers, body: bytes | None) -> tuple[Headers, bytes | None]:
+        """Both with this span as the parent of what the server does. A body that is None, or no request as we
+        know it, stays as it is."""
+        others = [header for header in headers if header[0] not in CONTEXT]
+        if body is not None:
+            body = self._in_meta(body)
+            others = [header for header in others if header[0] != "content-length"]
+        return [*others, *self._context.items()], body
+
+    def _in_meta(self, body: bytes) -> bytes:
+        try:
+            message = json.loads(body)
+            meta = message.setdefault("params", {}).setdefault("_meta", {})
+            for name in CONTEXT:
+                meta.pop(name, None)
+            meta.update(self._context)
+            return json.dumps(message, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        except (ValueError, AttributeError, RecursionError):
+            return body
+
+    def end(self, call: Call) -> None:
+        for name, value in _outcome(call).items():
+            self._span.set_attribute(name, value)
+        if call.outcome in FAILURES:
+            self._span.set_attribute("error.type", str(call.outcome))
+            self._span.set_status(StatusCode.ERROR)
+        self._span.end()
+
+
+class Tracing:
+    def __init__(self, tracer: Tracer) -> None:
+        self._tracer = tracer
+
+    def begin(self, call: Call, request: Request, message: Mapping[str, Any] | None) -> CallSpan:
+        span = self._tracer.start_span(
+            f"{call.method} {call.name}".strip() if call.method in TARGETS else call.method,
+            context=propagate.extract(_carried(request, message or {})),
+            kind=SpanKind.SERVER,
+            attributes=_attributes(call),
+            start_time=time.time_ns() - int((time.perf_counter() - call.began) * 1e9),
+        )
+        return CallSpan(span)
+
+    def stop(self) -> None:
+        """Sends what is still held. Blocks."""
+        if shut_down := getattr(trace.get_tracer_provider(), "shutdown", None):
+            shut_down()
+
+
+def start() -> Tracing:
+    """With the provider that is set already (by `opentelemetry-instrument`), or one that exports as the
+    OTEL_* variables say. Without an SDK spans go nowhere, and the log says so."""
+    if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+        _set_up()
+    return Tracing(trace.get_tracer("mcphost.gateway"))
+
+
+def _set_up() -> None:
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # type: ignore[import-not-found]
+            OTLPSpanExporter,
+        )
+        from opentelemetry.sdk.trace import TracerProvider  # type: ignore[import-not-found]
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # type: ignore[import-not-found]
+    except ImportError:
+        log.error("TRACING needs opentelemetry-sdk and opentelemetry-exporter-otlp-proto-http")
+        return
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)
+
+
+def _carried(request: Request, message: Mapping[str, Any]) -> dict[str, str]:
+    params = message.get("params")
+    meta = params.get("_meta") if isinstance(params, dict) else None
+    carried = {name: request.one(name.encode()) for name in CONTEXT}
+    if isinstance(meta, dict) and isinstance(meta.get("traceparent"), str):
+        carried = {name: value for name in CONTEXT if isinstance(value := meta.get(name), str)}
+    return {name: value for name, value in carried.items() if value}
+
+
+def _attributes(call: Call) -> dict[str, str | int]:
+    known = {
+        "mcp.method.name": call.method,
+        "mcp.protocol.version": call.version,
+        "jsonrpc.request.id": "" if call.request_id is None else str(call.request_id),
+        "gen_ai.operation.name": "execute_tool" if call.method == "tools/call" else "",
+        TARGETS.get(call.method, "mcphost.name"): call.name,
+        "network.protocol.name": "http",
+        "mcphost.server.id": call.server_id,
+    }
+    return {name: value for name, value in known.items() if value != ""}
+
+
+def _outcome(call: Call) -> dict[str, str | int]:
+    return {
+        "http.response.status_code": call.status,
+        "mcphost.deployment.id": call.deployment_id,
+        "mcphost.outcome": str(call.outcome),
+    }
