@@ -14,7 +14,7 @@ from metrics.models import UsageMetric
 from servers import delivery, image_steps, wiring
 from servers.errors import UserError
 from servers.models import Deployment, LogLine, Server
-from servers.states import OPEN, DeploymentStatus
+from servers.states import OPEN, DeploymentStatus, Mode
 from servers.streams import storage
 
 logger = logging.getLogger(__name__)
@@ -29,6 +29,17 @@ def trim() -> None:
     storage.trim(now - timedelta(hours=settings.STREAM_RETENTION_HOURS))
     for server in Server.objects.all():
         forget_old_builds(server)
+
+
+def clear_up_after_lost_workers() -> None:
+    """Scratch space, and builds of deployments that were given up, which nobody was left to remove."""
+    for scratch in wiring.scratch_directory().glob("[0-9]*"):
+        if not Deployment.objects.open().filter(pk=scratch.name).exists():
+            shutil.rmtree(scratch, ignore_errors=True)
+    over = Deployment.objects.exclude(status__in=[*OPEN, DeploymentStatus.SUCCEEDED])
+    for deployment in over.filter(run__isnull=True).exclude(mode=Mode.SAME_DIGEST):
+        if deployment.can_start_again and not _shared(deployment):
+            _remove_build(deployment)
 
 
 def forget_old_builds(server: Server) -> None:

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from django.conf import settings
-
 from servers import wiring
 from servers.leash import Leash
 from servers.models import Deployment, Server
@@ -52,7 +50,7 @@ class Job:
     @property
     def work(self) -> Path:
         """Scratch space, gone when the deployment is over."""
-        return Path(settings.DATA_DIR) / "work" / str(self.deployment.pk)
+        return wiring.scratch_directory() / str(self.deployment.pk)
 
     @property
     def directory(self) -> Path:

@@ -217,12 +217,13 @@ def _arrive(server: Server) -> None:
 
 
 def sweep() -> None:
-    """Ends runs that no row knows: what a lost worker started and could not save."""
+    """Ends runs that no row knows: what a lost worker started and could not save. Then clears up after it."""
     for name in wiring.runtimes_in_use():
         try:
             _sweep(wiring.runtime(name))
         except UserError as error:
             logger.warning("strays on %s were not looked for: %s", name, error)
+    housekeeping.clear_up_after_lost_workers()
 
 
 def _sweep(runtime: Runtime) -> None:

@@ -47,6 +47,11 @@ def runs_directory() -> Path:
     return Path(settings.DATA_DIR) / "runs"
 
 
+def scratch_directory() -> Path:
+    """Holds a directory for each deployment that is being worked on, named by its id."""
+    return Path(settings.DATA_DIR) / "work"
+
+
 def uploads_of(server: Server) -> Path:
     return Path(settings.DATA_DIR) / "uploads" / str(server.pk)
 

@@ -89,8 +89,9 @@ def test_credentials_must_be_a_json_object(settings: Any, tmp_path: Path) -> Non
 
 
 def test_django_finds_nothing_to_warn_of(tmp_path: Path) -> None:
-    for url in ("", "https://mcp.example.org"):
-        ended = manage(tmp_path, "check", "--deploy", "--fail-level", "WARNING", PUBLIC_URL=url)
+    https = {"PUBLIC_URL": "https://mcp.example.org", "BEHIND_PROXY": "true"}
+    for given in ({}, https):
+        ended = manage(tmp_path, "check", "--deploy", "--fail-level", "WARNING", **given)
         assert ended.returncode == 0, ended.stderr
 
 

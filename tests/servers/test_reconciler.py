@@ -137,6 +137,24 @@ def test_a_run_that_a_lost_worker_could_not_save_is_ended(idle: Platform) -> Non
     eventually(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
 
 
+def test_what_a_lost_worker_left_on_the_disk_is_cleared_up(idle: Platform) -> None:
+    server = idle.hello()
+    given_up = services.deploy(server=server, by=idle.owner, trigger=Trigger.API)
+    scratch, build = settings.DATA_DIR / "work" / str(given_up.pk), settings.DATA_DIR / "runs" / "x" / "1"
+    for directory in (scratch, build):
+        directory.mkdir(parents=True)
+    lose_worker(given_up, claims=reconciler.MOST_CLAIMS)
+    Deployment.objects.filter(pk=given_up.pk).update(directory=str(build))
+
+    reconciler.sweep()
+    assert scratch.exists()
+    assert build.exists()
+    reconciler.look()
+    reconciler.sweep()
+    assert not scratch.exists()
+    assert not build.exists()
+
+
 def test_what_stopped_with_the_platform_comes_back_with_it(idle: Platform) -> None:
     server = idle.hello()
     first = services.deploy(server=server, by=idle.owner, trigger=Trigger.API)

@@ -1,0 +1,229 @@
+"""Intent: who gets what queued, superseded, cancelled, stopped, shown, sealed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from servers import queue, secretbox, services, states
+from servers.errors import Conflict, Invalid
+from servers.models import Deployment, Secret, Server, Token
+from servers.models.server import DesiredState
+from servers.models.token import Scope
+from servers.states import DEPLOYING, DeploymentStatus, Mode, ServerStatus, Trigger
+from tests.accounts import make_deployment, make_server
+
+pytestmark = [pytest.mark.core, pytest.mark.django_db]
+
+
+def deploy(server: Server, **options: Any) -> Deployment:
+    return services.deploy(server=server, by=server.owner, trigger=Trigger.API, **options)
+
+
+def now_running(deployment: Deployment) -> Deployment:
+    Deployment.objects.filter(pk=deployment.pk).update(status=DeploymentStatus.RUNNING)
+    deployment.refresh_from_db()
+    return deployment
+
+
+def fresh(row: Any) -> Any:
+    return type(row).objects.get(pk=row.pk)
+
+
+def test_a_request_waits_in_the_queue_with_the_next_number(server: Server) -> None:
+    first = deploy(server)
+    assert (first.number, first.status, first.mode) == (1, DeploymentStatus.QUEUED, Mode.LATEST)
+    assert first.requested_by == server.owner
+    assert fresh(server).status == ServerStatus.PENDING
+    assert list(Deployment.objects.due(timedelta())) == [first]
+
+
+def test_a_newer_request_takes_the_place_of_a_queued_one(server: Server) -> None:
+    first, second = deploy(server), deploy(server)
+    assert fresh(first).status == DeploymentStatus.SUPERSEDED
+    assert fresh(first).finished_at
+    assert (second.number, fresh(second).status) == (2, DeploymentStatus.QUEUED)
+
+
+def test_behind_a_running_one_it_waits(server: Server) -> None:
+    running, waiting = now_running(deploy(server)), deploy(server)
+    assert fresh(running).status == DeploymentStatus.RUNNING
+    assert not Deployment.objects.claimable().exists()
+    Deployment.objects.move(running.pk, DeploymentStatus.FAILED)
+    assert list(Deployment.objects.claimable()) == [waiting]
+
+
+@pytest.mark.parametrize("status", [DeploymentStatus.RUNNING, DeploymentStatus.QUEUED])
+def test_the_database_itself_holds_one_of_each_per_server(server: Server, status: str) -> None:
+    make_deployment(server, status=status)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        make_deployment(server, status=status)
+    make_deployment(make_server(server.owner), status=status)
+
+
+def test_what_was_never_built_cannot_start_again(server: Server) -> None:
+    with pytest.raises(Conflict, match="no built deployment"):
+        deploy(server, mode=Mode.SAME_DIGEST)
+    assert not server.deployments.exists()
+
+
+def test_a_start_uses_what_was_built_and_refuses_what_serves(server: Server) -> None:
+    built = make_deployment(server, image="sha256:abc", serves=True, endpoint="http://127.0.0.1:1/mcp")
+    with pytest.raises(Conflict, match="is running already"):
+        services.start(server=server, by=None, trigger=Trigger.COMMAND)
+    Deployment.objects.filter(pk=built.pk).update(endpoint="")
+    started = services.start(server=server, by=None, trigger=Trigger.COMMAND)
+    assert (started.mode, started.based_on) == (Mode.SAME_DIGEST, built)
+
+
+def test_a_start_without_a_build_deploys(server: Server) -> None:
+    assert services.start(server=server, by=None, trigger=Trigger.COMMAND).mode == Mode.LATEST
+
+
+def test_a_rollback_starts_an_earlier_success_and_nothing_else(server: Server) -> None:
+    good, bad = make_deployment(server, image="x"), make_deployment(server, status="failed", image="x")
+    other = make_deployment(make_server(server.owner), image="x")
+    back = services.roll_back(server=server, to=good, by=server.owner)
+    assert (back.mode, back.based_on, back.trigger) == (Mode.SAME_DIGEST, good, Trigger.ROLLBACK)
+    for wrong in (bad, other):
+        with pytest.raises(Conflict, match="no successful deployment"):
+            services.roll_back(server=server, to=wrong, by=server.owner)
+
+
+def test_cancelling_ends_a_queued_one_and_asks_a_running_one(server: Server) -> None:
+    queued = services.cancel(deployment=deploy(server))
+    assert (queued.status, queued.error_kind) == (DeploymentStatus.CANCELLED, "cancelled")
+    running = services.cancel(deployment=now_running(deploy(server)))
+    assert (running.status, running.cancel_requested) == (DeploymentStatus.RUNNING, True)
+    with pytest.raises(Conflict, match="nothing to cancel"):
+        services.cancel(deployment=queued)
+
+
+def test_stopping_cancels_what_is_open(server: Server) -> None:
+    running, queued = now_running(deploy(server)), deploy(server)
+    services.stop(server=server)
+    assert fresh(running).cancel_requested
+    assert fresh(queued).status == DeploymentStatus.CANCELLED
+    assert (fresh(server).status, fresh(server).desired_state) == ("stopping", DesiredState.STOPPED)
+
+
+def test_a_deletion_is_not_undone(server: Server) -> None:
+    services.delete(server=server)
+    with pytest.raises(Conflict, match="being deleted"):
+        deploy(server)
+    services.stop(server=server)
+    assert fresh(server).status == ServerStatus.DELETING
+
+
+@pytest.mark.parametrize("status", sorted(DEPLOYING))
+def test_a_lost_deployment_goes_back_to_the_queue_with_its_server(server: Server, status: str) -> None:
+    lost = now_running(deploy(server))
+    Server.objects.filter(pk=server.pk).update(status=status)
+    assert Deployment.objects.put_back(lost)
+    assert fresh(lost).status == DeploymentStatus.QUEUED
+    assert fresh(server).status == ServerStatus.PENDING
+
+
+def test_a_lost_deployment_of_a_server_that_stops_leaves_it_stopping(server: Server) -> None:
+    lost = now_running(deploy(server))
+    services.stop(server=server)
+    Deployment.objects.put_back(lost)
+    assert fresh(server).status == ServerStatus.STOPPING
+
+
+@pytest.mark.parametrize("final", sorted(states.FINAL))
+def test_what_is_over_stays_over(server: Server, final: DeploymentStatus) -> None:
+    over = make_deployment(server, status=final)
+    for wanted in DeploymentStatus:
+        assert not Deployment.objects.move(over.pk, wanted)
+    assert fresh(over).status == final
+
+
+def test_without_a_worker_in_this_process_no_message_is_counted_on(server: Server) -> None:
+    """A command beside a platform without a broker: the row is due at once."""
+    waiting = deploy(server)
+    assert list(Deployment.objects.due(timedelta(hours=1))) == [waiting]
+
+
+def test_a_server_is_seen_by_its_owner_and_staff(server: Server, outsider: User, staff: User) -> None:
+    seen = {user.username: list(Server.objects.visible_to(user)) for user in (server.owner, outsider, staff)}
+    assert seen == {"owner": [server], "outsider": [], "staff": [server]}
+    assert [server.is_visible_to(user) for user in (server.owner, outsider, staff)] == [True, False, True]
+
+
+def test_a_slug_is_taken_once(server: Server) -> None:
+    fields = {"name": "x", "slug": server.slug, "source_kind": "image", "source": {"reference": "a/b:1"}}
+    with pytest.raises(ValidationError, match="slug"):
+        services.create_server(by=server.owner, fields=fields)
+    for bad in ("-a", "A", "a_b", "a" * 49, "", "a\n"):
+        with pytest.raises(ValidationError, match="slug"):
+            services.create_server(by=server.owner, fields={**fields, "slug": bad})
+
+
+def test_a_token_is_shown_once_and_kept_as_a_digest(server: Server) -> None:
+    token, value = services.issue_token(owner=server.owner, name="ci", server=server)
+    assert value not in str(Token.objects.filter(pk=token.pk).values().get())
+    assert Token.objects.matching(value, Scope.MCP).get() == token
+    assert not Token.objects.matching(value, Scope.API).exists()
+    services.revoke_token(token=token)
+    assert not Token.objects.matching(value, Scope.MCP).exists()
+
+
+def test_a_token_ends_with_its_time_and_with_its_owner(server: Server) -> None:
+    past = timezone.now() - timedelta(seconds=1)
+    _, old = services.issue_token(owner=server.owner, name="old", expires_at=past)
+    assert not Token.objects.matching(old, Scope.MCP).exists()
+    _, value = services.issue_token(owner=server.owner, name="ci")
+    User.objects.filter(pk=server.owner_id).update(is_active=False)
+    assert not Token.objects.matching(value, Scope.MCP).exists()
+
+
+def test_a_token_opens_no_server_that_its_owner_cannot_see(server: Server, outsider: User) -> None:
+    with pytest.raises(Invalid, match="no such server"):
+        services.issue_token(owner=outsider, name="x", server=server)
+
+
+def test_a_secret_is_sealed_replaced_and_named_like_a_variable(server: Server) -> None:
+    for value in ("first-value", "second-value"):
+        services.set_secret(server=server, name="API_KEY", value=value, by=server.owner)
+    secret = Secret.objects.get()
+    assert (secret.reveal(), secret.updated_by) == ("second-value", server.owner)
+    assert b"second-value" not in bytes(secret.sealed)
+    with pytest.raises(Invalid, match="needs a value"):
+        services.set_secret(server=server, name="API_KEY", value="", by=server.owner)
+    with pytest.raises(ValidationError):
+        services.set_secret(server=server, name="1 KEY", value="x", by=server.owner)
+
+
+def test_keys_rotate(server: Server, settings: Any) -> None:
+    services.set_secret(server=server, name="API_KEY", value="kept", by=server.owner)
+    old, new = settings.SECRET_ENCRYPTION_KEYS[0], Fernet.generate_key().decode()
+    settings.SECRET_ENCRYPTION_KEYS = [new, old]
+    call_command("rotate_secrets")
+    settings.SECRET_ENCRYPTION_KEYS = [new]
+    assert Secret.objects.get().reveal() == "kept"
+
+
+def test_a_secret_that_no_key_opens_is_named(server: Server, settings: Any) -> None:
+    services.set_secret(server=server, name="API_KEY", value="lost", by=server.owner)
+    settings.SECRET_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+    with pytest.raises(secretbox.Unreadable):
+        Secret.objects.get().reveal()
+    with pytest.raises(CommandError, match=f"{server.slug}/API_KEY"):
+        call_command("rotate_secrets")
+
+
+def test_the_queue_counts_per_server(server: Server) -> None:
+    other = make_server(server.owner)
+    assert [deploy(one).number for one in (server, other, server)] == [1, 1, 2]
+    added = queue.add(server=other, by=None, trigger=Trigger.RECONCILER, mode=Mode.LATEST)
+    assert added.requested_by is None
