@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import secrets
 import signal
+import socket
 from pathlib import Path
 
 import requests
@@ -13,9 +15,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from . import kubernetes_build, requirement
 from .requirement import BenchError, Requirement
-from .workspace import Workspace, free_port
+from .workspace import Workspace
 
 _ETCD = Requirement("etcd", "etcd-server")
+# Below those that the kernel hands out: the API server takes its port a second after it was chosen.
+_PORTS = range(20_000, 32_000)
 _SERVICES = "10.79.0.0/24"  # addresses that are only written down: nothing routes them here
 
 
@@ -33,7 +37,7 @@ def start_api(workspace: Workspace) -> Path:
     home = workspace.directory("kubernetes")
     programs = _programs()
     etcd = _start_etcd(workspace, home)
-    url, token = f"https://127.0.0.1:{free_port()}", secrets.token_urlsafe(24)
+    url, token = f"https://127.0.0.1:{_free_port()}", secrets.token_urlsafe(24)
     (home / "tokens.csv").write_text(f"{token},admin,1,system:masters\n")
     _write_key(home / "accounts.key")
     workspace.start(
@@ -55,7 +59,7 @@ def _programs() -> Path:
 
 
 def _start_etcd(workspace: Workspace, home: Path) -> str:
-    client, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+    client, peer = (f"http://127.0.0.1:{_free_port()}" for _ in range(2))
     workspace.start(
         [
             _located(_ETCD),
@@ -114,6 +118,14 @@ def _answers(url: str, certificate: str | None = None, headers: dict[str, str] |
             return session.get(url, verify=certificate, headers=headers, timeout=5).ok
         except (requests.RequestException, OSError):
             return False
+
+
+def _free_port() -> int:
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)):
+                return port
+    raise BenchError("no port is free on loopback")
 
 
 def _write_key(path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ class ApiServer:
 
     def __init__(self) -> None:
         self.answers: list[Answer | None] = []
-        self.asked: list[tuple[str, str, dict[str, str]]] = []
+        self.asked: list[tuple[str, str, Message]] = []
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self.http.daemon_threads = True
         threading.Thread(target=self.http.serve_forever, args=(0.05,), daemon=True).start()
@@ -41,7 +42,7 @@ def _handler(server: ApiServer) -> type[BaseHTTPRequestHandler]:
 
         def _reply(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            server.asked.append((self.command, self.path, dict(self.headers)))
+            server.asked.append((self.command, self.path, self.headers))
             answer = server.answers.pop(0)
             if answer is None:
                 self.connection.close()
@@ -70,7 +71,7 @@ def server() -> Iterator[ApiServer]:
 def cluster(server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     document = {
         "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.http.server_port}"}}],
-        "users": [{"name": "u", "user": {}}],
+        "users": [{"name": "u", "user": {"token": "bearer-of-news"}}],
         "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
         "current-context": "x",
     }
@@ -124,7 +125,7 @@ def test_what_a_watch_has_forgotten_is_told_apart(server: ApiServer, cluster: Cl
         list(cluster.watch("v1", "Pod", "a=b", "1", 1))
 
 
-def test_an_apply_is_ours(server: ApiServer, cluster: Cluster) -> None:
+def test_an_apply_is_ours_and_carries_the_token(server: ApiServer, cluster: Cluster) -> None:
     server.answers = [FOUND]
     cluster.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}})
     [(method, path, headers)] = server.asked
@@ -132,6 +133,7 @@ def test_an_apply_is_ours(server: ApiServer, cluster: Cluster) -> None:
         "PATCH",
         "/apis/apps/v1/namespaces/hosted/deployments/web?fieldManager=mcphost&force=true",
     )
+    assert headers["Authorization"] == "Bearer bearer-of-news"
     assert headers["Content-Type"] == "application/apply-patch+yaml"
 
 
