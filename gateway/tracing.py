@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from opentelemetry import propagate, trace
+from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 
 from gateway.calls import Call
@@ -32,10 +33,10 @@ Headers = list[tuple[str, str]]
 class CallSpan:
     """One call's span; `end` has to be called."""
 
-    def __init__(self, span: Span) -> None:
+    def __init__(self, span: Span, came_with: Context) -> None:
         self._span = span
         self._context: dict[str, str] = {}
-        propagate.inject(self._context, trace.set_span_in_context(span))
+        propagate.inject(self._context, trace.set_span_in_context(span, came_with))
 
     def pass_on(self, headers: Headers, body: bytes | None) -> tuple[Headers, bytes | None]:
         """Both with this span as the parent of what the server does. A body that is None, or no request as we
@@ -71,14 +72,15 @@ class Tracing:
         self._tracer = tracer
 
     def begin(self, call: Call, request: Request, message: Mapping[str, Any] | None) -> CallSpan:
+        came_with = propagate.extract(_carried(request, message or {}))
         span = self._tracer.start_span(
             f"{call.method} {call.name}".strip() if call.method in TARGETS else call.method,
-            context=propagate.extract(_carried(request, message or {})),
+            context=came_with,
             kind=SpanKind.SERVER,
             attributes=_attributes(call),
             start_time=time.time_ns() - int((time.perf_counter() - call.began) * 1e9),
         )
-        return CallSpan(span)
+        return CallSpan(span, came_with)
 
     def stop(self) -> None:
         """Sends what is still held. Blocks."""
