@@ -19,7 +19,6 @@ from servers.job import Job
 from servers.logbook import Logbook
 from servers.models import Deployment, Server
 from servers.models.server import DesiredState
-from servers.redaction import Redactor
 from servers.states import DeploymentStatus, ServerStatus, Trigger
 from servers.timeline import Timeline
 
@@ -31,15 +30,11 @@ def run(deployment_id: int) -> None:
     deployment = _claim(deployment_id)
     if deployment is None:
         return
-    secrets = steps.secrets_of(deployment.server)
-    redact = Redactor(secrets.values())
     with (
         heartbeat.beating(deployment) as leash,
-        Logbook(deployment.server_id, deployment.pk, redact) as logbook,
+        Logbook(deployment.server_id, deployment.pk) as logbook,
     ):
-        timeline = Timeline(deployment, logbook)
-        job = Job(deployment, deployment.server, timeline, leash, secrets)
-        _attempt(job, redact)
+        _attempt(Job(deployment, deployment.server, Timeline(deployment, logbook), leash))
 
 
 def _claim(deployment_id: int) -> Deployment | None:
@@ -65,8 +60,9 @@ def _claim(deployment_id: int) -> Deployment | None:
     )
 
 
-def _attempt(job: Job, redact: Redactor) -> None:
+def _attempt(job: Job) -> None:
     try:
+        job.timeline.logbook.redact = job.server.redactor()
         _begin(job)
         _walk(job)
         _switch(job)

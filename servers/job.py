@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,13 +15,10 @@ from servers.timeline import Timeline
 
 @dataclass
 class Job:
-    """`secrets` are the server's environment secrets by name."""
-
     deployment: Deployment
     server: Server
     timeline: Timeline
     leash: Leash
-    secrets: Mapping[str, str]
 
     @property
     def runtime_name(self) -> str:

@@ -29,8 +29,8 @@ def keep(server_id: int, lines: Iterable[LogLine]) -> None:
 class Logbook:
     """The log of one deployment's work. Thread-safe; lines keep the order in which they were written."""
 
-    def __init__(self, server_id: int, deployment_id: int, redact: Redactor) -> None:
-        self.server_id, self.deployment_id, self.redact = server_id, deployment_id, redact
+    def __init__(self, server_id: int, deployment_id: int) -> None:
+        self.server_id, self.deployment_id, self.redact = server_id, deployment_id, Redactor()
         self._pending: list[LogLine] = []
         self._lock = threading.Lock()
         self._writing = threading.Lock()

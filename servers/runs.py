@@ -10,7 +10,6 @@ from django.db import transaction
 from servers import logbook, wiring
 from servers.errors import UserError
 from servers.models import Deployment, LogLine
-from servers.redaction import Redactor
 from servers.runtimes.base import Handle, RunStatus, Runtime
 
 logger = logging.getLogger(__name__)
@@ -39,7 +38,7 @@ def poll(deployment: Deployment) -> RunStatus:
 
 def collect(deployment: Deployment) -> None:
     """Takes new output into the log. Of two that try at once, one does: the cursor is compared and set."""
-    redact = Redactor(secret.reveal() for secret in deployment.server.secrets.all())
+    redact = deployment.server.redactor()
     for _ in range(COLLECT_ROUNDS):
         cursor = deployment.output_cursor
         lines, after = runtime_of(deployment).output(handle_of(deployment), cursor)

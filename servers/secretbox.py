@@ -9,9 +9,17 @@ from __future__ import annotations
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
+from servers.errors import UserError
 
-class Unreadable(Exception):
+
+class Unreadable(UserError):
     """None of the keys opens this secret: it was sealed with a key that is gone."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "No key of SECRET_ENCRYPTION_KEYS opens a secret of this server.",
+            hint="Put the key that sealed it back, behind the first one, or set the secret anew.",
+        )
 
 
 def _box() -> MultiFernet:
@@ -26,7 +34,7 @@ def open_sealed(sealed: bytes) -> str:
     try:
         return _box().decrypt(sealed).decode()
     except InvalidToken:
-        raise Unreadable("No key of SECRET_ENCRYPTION_KEYS opens this secret.") from None
+        raise Unreadable from None
 
 
 def reseal(sealed: bytes) -> bytes:
@@ -34,4 +42,4 @@ def reseal(sealed: bytes) -> bytes:
     try:
         return _box().rotate(sealed)
     except InvalidToken:
-        raise Unreadable("No key of SECRET_ENCRYPTION_KEYS opens this secret.") from None
+        raise Unreadable from None

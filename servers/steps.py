@@ -14,7 +14,6 @@ from servers.errors import RuntimeFault, SourceError
 from servers.handshake import ServerFacts
 from servers.job import Job
 from servers.models import Server
-from servers.models.server import SecretPurpose
 from servers.runtimes.base import Handle, Limits, RunSpec
 from servers.sources.base import BuildContext, ExistingImage, Fetched
 from servers.sources.recognise import recognise
@@ -32,10 +31,6 @@ INHERITED = (
     "directory",
     "platforms",
 )
-
-
-def secrets_of(server: Server) -> dict[str, str]:
-    return {s.name: s.reveal() for s in server.secrets.filter(purpose=SecretPurpose.ENVIRONMENT)}
 
 
 def take_over(job: Job) -> None:
@@ -104,7 +99,7 @@ def _run_spec(job: Job) -> RunSpec:
         transport=server.transport,  # type: ignore[arg-type]
         port=server.port,
         path=server.path,
-        environment={**server.environment, **job.secrets},
+        environment={**server.environment, **server.secret_environment()},
         limits=Limits(server.cpu, server.memory_mb, server.pids),
         image=deployment.image,
         platform=wiring.native_platform() if deployment.image else "",

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from servers import secretbox, states
 from servers.models import tool_patterns
+from servers.redaction import Redactor
 from servers.states import ServerStatus
 
 if TYPE_CHECKING:
@@ -164,6 +165,14 @@ class Server(models.Model):
         """The deployment that answers calls now, or None."""
         current = self.current_deployment
         return current if current is not None and current.endpoint else None
+
+    def secret_environment(self) -> dict[str, str]:
+        """Values of the environment's secrets by name. Raises `secretbox.Unreadable`."""
+        return {s.name: s.reveal() for s in self.secrets.filter(purpose=SecretPurpose.ENVIRONMENT)}
+
+    def redactor(self) -> Redactor:
+        """Takes this server's secrets out of text. Raises `secretbox.Unreadable`."""
+        return Redactor(secret.reveal() for secret in self.secrets.all())
 
     def is_visible_to(self, user: AbstractBaseUser | AnonymousUser) -> bool:
         return bool(user.is_authenticated and (getattr(user, "is_staff", False) or user.pk == self.owner_id))

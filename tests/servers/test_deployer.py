@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 from django.conf import settings
 
 from servers import deployer, services
@@ -179,3 +180,15 @@ def test_secrets_reach_the_server_and_no_log(platform: Platform) -> None:
     assert (
         "s3cr3t" not in platform.log(deployment) + deployment.error + Server.objects.get(pk=server.pk).error
     )
+
+
+def test_a_secret_that_no_key_opens_ends_the_deployment_with_what_to_do(idle: Platform, settings) -> None:  # type: ignore[no-untyped-def]
+    server = idle.hello()
+    services.set_secret(server=server, name="API_KEY", value="s3cr3t-value-1234", by=idle.owner)
+    settings.SECRET_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+    deployment = services.deploy(server=server, by=idle.owner, trigger=Trigger.API)
+    deployer.run(deployment.pk)
+
+    deployment.refresh_from_db()
+    assert (deployment.status, deployment.claims) == (DeploymentStatus.FAILED, 1)
+    assert "SECRET_ENCRYPTION_KEYS" in deployment.error

@@ -27,7 +27,6 @@ from servers.job import Job
 from servers.leash import Leash
 from servers.logbook import Logbook
 from servers.models import Deployment, Server
-from servers.redaction import Redactor
 from servers.states import DeploymentStatus, Trigger
 from servers.timeline import Timeline
 from tests.docs.telemetry import undocumented
@@ -119,8 +118,8 @@ def deliver(server: Server, image: str) -> Deployment:
         revision=uuid.uuid4().hex, platforms=[AMD],
     )  # fmt: skip
     try:
-        with Logbook(server.pk, deployment.pk, Redactor()) as logbook:
-            job = Job(deployment, server, Timeline(deployment, logbook), Leash.of(120), {})
+        with Logbook(server.pk, deployment.pk) as logbook:
+            job = Job(deployment, server, Timeline(deployment, logbook), Leash.of(120))
             delivery.deliver(job, {AMD: BuiltImage(AMD, image, "", 0)})
     finally:
         connection.close()
