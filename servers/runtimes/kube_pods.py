@@ -74,6 +74,17 @@ class PodState:
     exit_code: int | None = None
 
 
+def states(pods: Sequence[Json]) -> list[PodState]:
+    """Of the pods that count: not those that end, nor what was evicted and has been replaced."""
+    here = [pod for pod in pods if not is_ending(pod)]
+    kept = [pod for pod in here if pod.get("status", {}).get("phase") != "Failed"]
+    return [look(pod) for pod in kept or here]
+
+
+def is_ending(pod: Json) -> bool:
+    return "deletionTimestamp" in pod["metadata"]
+
+
 def look(pod: Json) -> PodState:
     name, status = pod["metadata"]["name"], pod.get("status", {})
     if status.get("phase") == "Failed" and status.get("reason"):

@@ -181,7 +181,7 @@ class KubernetesRuntime:
 
     def _pods(self, handle: Handle) -> list[PodState]:
         found, _ = self._glance.list(CORE, "Pod", self._selector(handle))
-        return [kube_pods.look(pod) for pod in found if not _is_ending(pod)]
+        return kube_pods.states(found)
 
     def _await_start(self, handle: Handle, leash: Leash, log: LineSink) -> None:
         version, seen = self._listed(handle)
@@ -194,8 +194,7 @@ class KubernetesRuntime:
 
     def _listed(self, handle: Handle) -> tuple[str, dict[str, PodState]]:
         pods, version = self._cluster.list(CORE, "Pod", self._selector(handle))
-        states = [kube_pods.look(pod) for pod in pods if not _is_ending(pod)]
-        return version, {state.name: state for state in states}
+        return version, {state.name: state for state in kube_pods.states(pods)}
 
     def _check(self, leash: Leash, handle: Handle) -> None:
         """As `Leash.check`; a timeout says what the cluster has warned of meanwhile."""
@@ -221,7 +220,7 @@ class KubernetesRuntime:
             for kind, pod in self._cluster.watch(CORE, "Pod", self._selector(handle), version, WATCH_SECONDS):
                 version, state = pod["metadata"]["resourceVersion"], kube_pods.look(pod)
                 before = seen.pop(state.name, None)
-                if kind != "DELETED" and not _is_ending(pod):
+                if kind != "DELETED" and not kube_pods.is_ending(pod):
                     seen[state.name] = state
                 if seen.get(state.name) != before:
                     break
@@ -288,10 +287,6 @@ def _stray(found: Json) -> Stray:
         {"name": about["name"], "deployment": deployment},
     )
     return Stray(int(labels[f"{LABEL}server"]), deployment, handle)
-
-
-def _is_ending(pod: Json) -> bool:
-    return "deletionTimestamp" in pod["metadata"]
 
 
 def _number(version: Json) -> tuple[int, int]:

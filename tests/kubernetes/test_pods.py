@@ -97,6 +97,15 @@ def test_an_evicted_pod_says_why() -> None:
     assert "Evicted: The node was low on resource: memory." in told(state)
 
 
+def test_what_was_evicted_and_replaced_does_not_count() -> None:
+    evicted = {"metadata": {"name": "a"}, "status": {"phase": "Failed", "reason": "Evicted"}}
+    ending = {**pod({"running": {}}), "metadata": {"name": "b", "deletionTimestamp": "now"}}
+    living = pod({"running": {}}, ready=True)
+    assert kube_pods.states([evicted, ending, living]) == [PodState("weather-1", started=True, ready=True)]
+    [alone] = kube_pods.states([evicted, ending])
+    assert "Evicted" in told(alone)
+
+
 def test_unschedulable_says_what_the_scheduler_says() -> None:
     text = "0/3 nodes are available: 3 Insufficient memory."
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": text}
