@@ -13,7 +13,7 @@ import requests
 
 from tests.eventually import eventually
 
-from .upping import Machine, Session, Up, greeted, machine
+from .upping import READY, Machine, Session, Up, archive, greeted, machine, statuses_until
 
 pytestmark = pytest.mark.real
 SERVES = "deploy succeeded"
@@ -157,6 +157,36 @@ def test_parts_that_need_a_broker_say_so(here: Machine) -> None:
         refused = here.command("up", "--only", part)
         assert (refused.returncode, len(refused.stderr.splitlines())) == (1, 1)
         assert "set BROKER_URL" in refused.stderr
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+async def test_each_part_in_a_process_of_its_own(
+    here: Machine, request: pytest.FixtureRequest, redis_url: str, database: str
+) -> None:
+    """Started at once, as a cluster does: one of them migrates, one makes the administrator."""
+    here.more = {**here.more, "BROKER_URL": redis_url}
+    if database == "postgres":
+        here.more = {**here.more, "DATABASE_URL": request.getfixturevalue("postgres_url")}
+    parts = {part: here.launch(part) for part in ("web", "gateway", "worker", "reconciler")}
+    eventually(lambda: all(READY in up.said for up in parts.values()), within=60, what="all are up")
+    web, gateway = parts["web"], parts["gateway"]
+    assert [name for name, up in parts.items() if "Password" in up.said] == ["web"]
+    session = Session(web, web.password)
+
+    feed = session.feed()
+    with archive(here.home) as source:
+        made = session.upload("/api/servers/", source, name="Hello", slug="hello")
+    token = session.post("/api/tokens/", {"name": "test", "scope": "mcp"})["value"]
+    statuses = statuses_until(feed, "running")
+    assert "building" in statuses
+    assert "deploy succeeded" in parts["worker"].complaints
+    assert session.get(f"/api/servers/{made['id']}/")["status"] == "running"
+    assert (await greeted(f"{gateway.url}/mcp/hello", token))[1] == "Hello, Ada!"
+
+    for up in parts.values():
+        assert up.stop(signal.SIGTERM) == 0
+        assert "Traceback" not in up.complaints
+    assert not here.hosted()
 
 
 async def test_the_gateway_runs_in_a_process_of_its_own(here: Machine) -> None:

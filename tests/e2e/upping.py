@@ -175,8 +175,36 @@ class Session:
         assert answer.ok, answer.text
         return answer.json() if answer.content else None
 
+    def upload(self, path: str, archive: Path, **fields: str) -> Any:
+        with archive.open("rb") as file:
+            answer = self.http.post(
+                f"{self.up.url}{path}",
+                data={"server": json.dumps(fields)},
+                files={"archive": file},
+                headers={"X-CSRFToken": self._token()},
+                timeout=20,
+            )
+        assert answer.ok, answer.text
+        return answer.json()
+
+    def feed(self) -> requests.Response:
+        """The live feed of statuses, from now on."""
+        return self.http.get(f"{self.up.url}/api/servers/stream/", stream=True, timeout=60)
+
     def _token(self) -> str:
         return self.http.cookies["mcphost_csrf"]
+
+
+def statuses_until(feed: requests.Response, last: str) -> list[str]:
+    """What the feed tells, up to that status."""
+    seen: list[str] = []
+    for line in feed.iter_lines(chunk_size=1):
+        if line.startswith(b"data:") and b'"status"' in line:
+            seen.append(json.loads(line[5:])["status"])
+            if seen[-1] == last:
+                feed.close()
+                return seen
+    raise AssertionError(f"the feed ended after {seen}")
 
 
 @contextmanager
