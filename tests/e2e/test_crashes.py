@@ -186,9 +186,14 @@ def test_in_the_middle_of_a_clone(here: Machine) -> None:
 
 
 def test_servers_go_on_once_and_no_line_of_theirs_is_lost_or_doubled(here: Machine) -> None:
-    up = killed_at(here, "deploy succeeded", server_that(COUNTS))
+    up = here.start()
+    reached(up, "deploy succeeded", server=1)
+    with archive(here.home, server_that(COUNTS)) as source:
+        deploy(here, "--archive", str(source))
+    serves_once(here)
+    eventually(lambda: _counted(here), what="it counts")
     before = {process.pid for process in at_work_for(here)}
-    assert not up.is_alive()
+    up.kill()
 
     again = here.start()
     serves_once(here)
