@@ -90,8 +90,8 @@ def unwritable(error: OSError) -> BuildError:
 def no_space() -> BuildError:
     return BuildError(
         "The disk filled up during the build.",
-        hint="Free some space where DATA_DIR and the engine keep theirs (docker system df shows the engine's), "
-        "then try again.",
+        hint="Free some space where DATA_DIR lies and on the engine's disk (docker system df shows what it "
+        "holds); then try again.",
         permanent=False,
     )
 
