@@ -18,7 +18,7 @@ from deploy.bench import packages
 SUITE = "@modelcontextprotocol/conformance@0.2.0-alpha.12"
 SDK = "mcp==2.3.0"  # the reference server comes with the SDK's source, and runs on the SDK that we test with
 REVISIONS = ("2025-11-25", "2026-07-28")
-SECONDS = 120
+SECONDS = 400  # the suite opens 30 sessions, and behind a bridge each starts a process
 BRIDGES = {
     "python": [sys.executable, str(Path(__file__).parents[2] / "bridge")],
     "node": ["node", str(Path(__file__).parents[2] / "bridge" / "bridge.mjs")],
