@@ -86,7 +86,7 @@ TYPES: dict[str, Check] = {
     "duration_ms": _count,
     "method": _text,
     "name": _text,
-    "era": lambda value: value in ("legacy", "modern"),
+    "era": lambda value: value in ("legacy", "modern", "both"),  # of a call one, of a server perhaps both
     "protocol_version": _text,
     "client": _text,
     "token": _text,
