@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 from django.http.request import split_domain_port, validate_host
 
@@ -40,7 +41,11 @@ class Request:
 
     def one(self, name: bytes) -> str:
         """The header's first value, "" without one."""
-        return next((value.decode("latin-1") for key, value in self.headers if key == name), "")
+        return self._first.get(name, b"").decode("latin-1")
+
+    @cached_property
+    def _first(self) -> dict[bytes, bytes]:
+        return dict(reversed(self.headers))
 
     @property
     def slug(self) -> str:
