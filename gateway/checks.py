@@ -14,7 +14,7 @@ from django.core.checks import CheckMessage, Error, register
 NEEDED_FOR_TRACING = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http")
 
 
-@register("gateway")
+@register("mcphost")
 def issuer(**_: Any) -> Iterator[CheckMessage]:
     if not settings.OAUTH_ISSUER:
         return
@@ -34,7 +34,7 @@ def issuer(**_: Any) -> Iterator[CheckMessage]:
         )
 
 
-@register("gateway")
+@register("mcphost")
 def tracing(**_: Any) -> Iterator[CheckMessage]:
     if settings.TRACING and not all(map(_is_installed, NEEDED_FOR_TRACING)):
         yield Error(

@@ -61,7 +61,7 @@ class UsageShape(serializers.Serializer[Any]):
 
 
 class Usage(ServerView):
-    """Calls of a server by hour or day and by tool. New calls appear within two minutes."""
+    """Calls of a server by hour or day and by tool. New calls appear within a minute."""
 
     @extend_schema(parameters=PARAMETERS, responses=UsageShape)
     def get(self, request: Request, pk: int) -> Response:
