@@ -115,3 +115,36 @@ async def test_a_modern_client_moves_to_the_new_deployment_unawares(gateway: Run
                 return (await client.call_tool("whoami", {})).content[0].text == "new"
 
             await until(switched)
+
+
+async def test_a_client_of_both_eras_falls_back_before_a_server_that_has_sessions_only(
+    gateway: Running, owner: User
+) -> None:
+    async with hosted("one") as url:
+        server = await in_database(lambda: host(owner, "clock", url))
+        facts = {"era": "legacy", "protocol_versions": ["2025-11-25"]}
+        await in_database(lambda: server.deployments.update(facts=facts))
+        key = await in_database(lambda: token(owner, server))
+        async with connected(gateway, key, "auto") as client:
+            assert client.protocol_version == "2025-11-25"
+            assert (await client.call_tool("whoami", {})).content[0].text == "one"
+
+
+async def test_a_client_with_sessions_only_learns_why_a_modern_server_refuses_it(
+    gateway: Running, owner: User
+) -> None:
+    async with hosted("one") as url:
+        server = await in_database(lambda: host(owner, "clock", url))
+        facts = {"era": "modern", "protocol_versions": ["2026-07-28"]}
+        await in_database(lambda: server.deployments.update(facts=facts))
+        key = await in_database(lambda: token(owner, server))
+        with pytest.raises(ExceptionGroup) as caught:
+            async with connected(gateway, key, "legacy"):
+                pass
+        refused = caught.value
+        while isinstance(refused, ExceptionGroup):
+            refused = refused.exceptions[0]
+        assert isinstance(refused, MCPError)
+        assert (refused.code, refused.error.data["supported"]) == (-32022, ["2026-07-28"])
+        async with connected(gateway, key, "auto") as client:
+            assert client.protocol_version == "2026-07-28"
