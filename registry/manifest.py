@@ -69,6 +69,22 @@ def publish(
     return digest
 
 
+def move_tag(
+    *,
+    client: RegistryClient,
+    target: Reference,
+    tag: str,
+    line: Line,
+    policy: PushPolicy | None = None,
+    control: Control | None = None,
+) -> None:
+    """Puts what the registry holds under the digest of `target` under `tag` too; retried as `publish` is."""
+    publisher = _Publisher(client, target, policy or PushPolicy(), control or Unleashed(), line)
+    found = publisher.do(lambda: client.get_manifest(target))
+    publisher.do(lambda: client.put_manifest(target.with_tag(tag), found.body, found.media_type))
+    line(f"Tag {tag} moved to {found.digest}")
+
+
 def _compose(
     client: RegistryClient, target: Reference, children: Sequence[Pushed], annotations: Mapping[str, str]
 ) -> tuple[bytes, str]:
@@ -114,7 +130,7 @@ def _put(client: RegistryClient, target: Reference, body: bytes, media_type: str
         return digest
     client.put_manifest(target, body, media_type)
     # Whoever publishes the same tag meanwhile is complete as well and may win; ours must still be there.
-    if digest not in {_held(client, target), _held(client, target.with_digest(digest))}:
+    if _held(client, target) != digest and _held(client, target.with_digest(digest)) != digest:
         raise RegistryError(f"{target} does not hold {digest} after it was published.", permanent=False)
     return digest
 

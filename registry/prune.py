@@ -39,7 +39,7 @@ class _Pruner:
         self._line = line
 
     def run(self) -> list[str]:
-        present = self._client.tags(self._repository)
+        present = self._present()
         doomed = [tag for tag in present if tag in self._tags]
         try:
             return self._by_tag(doomed) if doomed else []
@@ -53,6 +53,14 @@ class _Pruner:
                 raise
             self._line(f"The registry removes no images, old ones stay: {fault.message}")
             return []
+
+    def _present(self) -> list[str]:
+        try:
+            return self._client.tags(self._repository)
+        except RegistryError as fault:
+            if fault.not_found:  # nothing was ever pushed there
+                return []
+            raise
 
     def _by_tag(self, doomed: list[str]) -> list[str]:
         for tag in doomed:

@@ -66,9 +66,7 @@ def _push(job: Job, built: BuiltImage, target: Reference, leash: Leash) -> Pushe
             target=_target_for(job.deployment, target, built.platform),
             platform=built.platform,
             client=wiring.registry_client(target.host),
-            policy=PushPolicy(
-                attempts=settings.REGISTRY_PUSH_RETRIES, deadline=settings.REGISTRY_PUSH_TIMEOUT
-            ),
+            policy=_policy(),
             report=push_report.reporter(
                 job.server.pk, job.deployment.pk, target, on_refresh=lambda: _renew_pull_secret(job)
             ),
@@ -94,14 +92,24 @@ def _publish(job: Job, target: Reference, pushed: list[Pushed]) -> str:
                 annotations=_annotations(job),
                 report=push_report.reporter(job.server.pk, job.deployment.pk, target),
                 line=step.line,
+                policy=_policy(),
                 control=job.leash,
             )
         step.details.update(digest=digest, tag=target.tag, registry_endpoint=target.endpoint)
         if settings.REGISTRY_MOVING_TAG != NO_MOVING_TAG:
-            found = client.get_manifest(target.with_digest(digest))
-            client.put_manifest(target.with_tag(settings.REGISTRY_MOVING_TAG), found.body, found.media_type)
-            step.line(f"Tag {settings.REGISTRY_MOVING_TAG} moved to {digest}")
+            manifest.move_tag(
+                client=client,
+                target=target.with_digest(digest),
+                tag=settings.REGISTRY_MOVING_TAG,
+                line=step.line,
+                policy=_policy(),
+                control=job.leash,
+            )
         return digest
+
+
+def _policy() -> PushPolicy:
+    return PushPolicy(attempts=settings.REGISTRY_PUSH_RETRIES, deadline=settings.REGISTRY_PUSH_TIMEOUT)
 
 
 def _annotations(job: Job) -> dict[str, str]:

@@ -107,3 +107,14 @@ def test_a_registry_that_fails_is_an_error() -> None:
         ref = Reference(server.host, "app")
         with pytest.raises(RegistryError, match="500"):
             prune(client=_client(server), repository=ref, tags=["1"], keep=[], line=print)
+
+
+@pytest.mark.real
+def test_where_nothing_was_ever_pushed_nothing_is_removed(
+    registry_plain: Registry, make_push: MakePush
+) -> None:
+    push = make_push(registry_plain.host)
+    removed = prune(
+        client=push.client, repository=push.ref(), tags=["1-aaa"], keep=[], line=push.lines.append
+    )
+    assert (removed, push.lines) == ([], [])
