@@ -52,13 +52,13 @@ _ADVICE = {
         ),
         (
             r"took longer than|no progress",
-            "Raise REGISTRY_PUSH_TIMEOUT if the image is large, or see what holds the registry up; "
-            "what arrived is not sent again: {again}",
+            "Raise REGISTRY_PUSH_TIMEOUT if the image is large, or see what holds the registry up. "
+            "What arrived is not sent again; {again}",
         ),
         (
             "",
             "Check that the registry runs, that REGISTRY names it, and the network between it and the "
-            "engine; what arrived is not sent again: {again}",
+            "engine. What arrived is not sent again; {again}",
         ),
     ),
     "remote": (
