@@ -24,12 +24,13 @@ class Identities:
 
     async def of(self, request: Request, slug: str) -> Identity:
         """Raises `Refusal`: 401 without a valid token, 403 with one that does not suffice."""
-        value, where = tokens.bearer(request.every(b"authorization")), self._metadata(request, slug)
+        value = tokens.bearer(request.every(b"authorization"))
         if self._grants is None or not value or tokens.could_be_ours(value):
             identity = await self._ours.get(value) if tokens.could_be_ours(value) else None
         else:
             identity = await self._of_issuer(value, request, slug)
         if identity is None:
+            where = self._metadata(request, slug)
             raise errors.unauthorized(where, presented=bool(value), scopes=self._scopes)
         return identity
 

@@ -43,7 +43,8 @@ class UsageWriter:
         self.dropped = 0
 
     def record(self, call: Call) -> None:
-        self._used.add(call.token_id)
+        if call.token_id > 0:  # not a user of the trusted issuer
+            self._used.add(call.token_id)
         if not call.counts:
             return
         if len(self._calls) >= self._most:
