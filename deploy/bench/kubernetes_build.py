@@ -50,6 +50,8 @@ def find(programs: tuple[str, ...] = API) -> Path | None:
 
 def build(programs: tuple[str, ...] = API) -> Path:
     """The directory with `API` or `FULL`, built on first use; raises BenchError with the compiler's words."""
+    if found := find(programs):
+        return found  # without the lock: a build of more programs may hold it for long
     with cache_lock("kubernetes"):
         if found := find(programs):
             return found
