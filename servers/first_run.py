@@ -11,7 +11,7 @@ from pathlib import Path
 from django.conf import settings
 from django.contrib.auth.models import User
 
-from servers import services, uploads
+from servers import intake, services, uploads
 from servers.models import Server
 from servers.models.server import RuntimeChoice, SourceKind, Transport
 from servers.states import Trigger
@@ -63,7 +63,7 @@ def hello(owner: User, runtime: str) -> Server:
     }
     server = services.create_server(by=owner, fields=fields)
     with uploads.received([_packed()], "hello.tar.gz") as archive:
-        return uploads.attach(server=server, archive=archive)
+        return intake.attach(server=server, archive=archive)
 
 
 def _packed() -> bytes:

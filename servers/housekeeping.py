@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from metrics import rollups
 from metrics.models import UsageMetric
-from servers import delivery, image_steps, wiring
+from servers import delivery, image_steps, uploads, wiring
 from servers.errors import UserError
 from servers.models import Deployment, LogLine, Server
 from servers.states import OPEN, DeploymentStatus, Mode
@@ -93,4 +93,4 @@ def remove_everything_of(server: Server) -> None:
     built = [d for d in server.deployments.exclude(status__in=OPEN) if d.platforms]
     _forget(server, built)
     shutil.rmtree(wiring.runs_directory() / str(server.pk), ignore_errors=True)
-    shutil.rmtree(wiring.uploads_of(server), ignore_errors=True)
+    uploads.remove(server.pk)

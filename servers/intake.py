@@ -8,9 +8,9 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from servers import services, validation
+from servers import services
 from servers.models import Deployment, Server
-from servers.models.server import SecretPurpose
+from servers.models.server import GIT_TOKEN, SecretPurpose, SourceKind
 from servers.states import Trigger
 from servers.uploads import Archive
 
@@ -41,8 +41,13 @@ def change(*, server: Server, fields: Mapping[str, Any], token: str, by: User) -
     return services.update_server(server=server, fields=fields)
 
 
+def attach(*, server: Server, archive: Archive) -> Server:
+    """Makes the archive the server's source; what runs stays as it is until the next deployment."""
+    archive.keep(server.pk)
+    fields = {"source_kind": SourceKind.UPLOAD, "source": archive.source}
+    return services.update_server(server=server, fields=fields)
+
+
 def set_source_token(*, server: Server, token: str, by: User) -> None:
     if token:
-        services.set_secret(
-            server=server, name=validation.GIT_TOKEN, value=token, by=by, purpose=SecretPurpose.SOURCE
-        )
+        services.set_secret(server=server, name=GIT_TOKEN, value=token, by=by, purpose=SecretPurpose.SOURCE)

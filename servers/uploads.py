@@ -14,10 +14,8 @@ from typing import IO, Any
 
 from django.conf import settings
 
-from servers import services
 from servers.errors import Invalid
 from servers.models import Server
-from servers.models.server import SourceKind
 
 ENDINGS = {".tar.gz": "tar.gz", ".tgz": "tar.gz", ".tar": "tar", ".zip": "zip"}
 
@@ -62,13 +60,6 @@ def received(chunks: Iterable[bytes], filename: str) -> Iterator[Archive]:
             yield Archive(path, filename, sha256, size)
         finally:
             path.unlink(missing_ok=True)
-
-
-def attach(*, server: Server, archive: Archive) -> Server:
-    """Makes the archive the server's source; what runs stays as it is until the next deployment."""
-    archive.keep(server.pk)
-    fields = {"source_kind": SourceKind.UPLOAD, "source": archive.source}
-    return services.update_server(server=server, fields=fields)
 
 
 def directory(server_id: int) -> Path:

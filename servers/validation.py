@@ -23,8 +23,6 @@ MOST_WORDS = 100
 # The platform's own: they have to fit the run.
 RESERVED = frozenset({"HOME", "HOST", "PATH", "PORT", "TMPDIR"})
 RESERVED_PREFIX = "MCPHOST_"
-# The name under which the token of a git source is kept among a server's secrets (purpose `source`).
-GIT_TOKEN = "GIT_TOKEN"  # noqa: S105  (a name)
 
 
 def clean_source(kind: str, source: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,13 +17,13 @@ from registry.credentials import CredentialStore
 from registry.errors import RegistryError
 from registry.inspection import image_config
 from registry.reference import InvalidReference, Reference
-from servers import registry_advice
+from servers import registry_advice, uploads
 from servers.builder import emulation
 from servers.builder.base import BuildSettings
 from servers.builder.buildkit import Builder, find_builder
 from servers.errors import RuntimeFault, SourceError, UserError
 from servers.models import Server
-from servers.models.server import SecretPurpose, SourceKind
+from servers.models.server import GIT_TOKEN, SecretPurpose, SourceKind
 from servers.runtimes.base import Runtime
 from servers.runtimes.docker import DockerRuntime
 from servers.runtimes.process import ProcessRuntime
@@ -35,7 +35,6 @@ from servers.sources.upload import ArchiveSource
 
 BRIDGE = Path(bridge.__file__).parent
 DEFAULT_ENGINE = "unix:///var/run/docker.sock"
-GIT_TOKEN = "GIT_TOKEN"  # noqa: S105  (the name of the secret)
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
 
@@ -50,10 +49,6 @@ def runs_directory() -> Path:
 def scratch_directory() -> Path:
     """Holds a directory for each deployment that is being worked on, named by its id."""
     return Path(settings.DATA_DIR) / "work"
-
-
-def uploads_of(server: Server) -> Path:
-    return Path(settings.DATA_DIR) / "uploads" / str(server.pk)
 
 
 @functools.cache
@@ -169,7 +164,7 @@ def source_of(server: Server, revision: str = "") -> Source:
             protocols=tuple(settings.GIT_PROTOCOLS),
         )
     if server.source_kind == SourceKind.UPLOAD:
-        return ArchiveSource(uploads_of(server) / about["archive"])
+        return ArchiveSource(uploads.path_of(server))
     if server.source_kind == SourceKind.IMAGE:
         return ImageSource(_pinned(about["reference"], revision), _digest_of)
     version = revision.partition("==")[2] or about.get("version", "")

@@ -13,7 +13,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from metrics.models import UsageMetric
-from servers import background, heartbeat, reconciler, services, uploads, wiring
+from servers import background, heartbeat, intake, reconciler, services, uploads, wiring
 from servers.models import Deployment, Server
 from servers.states import FINAL, Mode, Trigger
 from tests.eventually import eventually
@@ -39,7 +39,7 @@ class Platform:
 
     def upload(self, server: Server, files: Mapping[str, str | bytes]) -> Server:
         with uploads.received([archive_of(files)], "source.tar.gz") as archive:
-            return uploads.attach(server=server, archive=archive)
+            return intake.attach(server=server, archive=archive)
 
     def hello(self, slug: str = "hello", **fields: Any) -> Server:
         return self.server(slug, hello_files(), **fields)

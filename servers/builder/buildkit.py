@@ -73,7 +73,7 @@ class Builder:
         return self._inspect(spec)
 
     def find(self, tag: str, platform: str) -> BuiltImage | None:
-        """An image that was built earlier, if the engine still has it for that platform. Raises `BuildError`."""
+        """An image that was built earlier, if the engine still has it for that platform."""
         with _engine(self.docker_host) as client:
             try:
                 image: dict[str, Any] = client.inspect_image(tag)  # type: ignore[no-untyped-call]

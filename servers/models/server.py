@@ -178,6 +178,10 @@ class Server(models.Model):
         return bool(user.is_authenticated and (getattr(user, "is_staff", False) or user.pk == self.owner_id))
 
 
+# The name under which the credential of a git source is kept, with the purpose `source`.
+GIT_TOKEN = "GIT_TOKEN"  # noqa: S105  (a name)
+
+
 class SecretPurpose(models.TextChoices):
     ENVIRONMENT = "environment", "Environment variable of the server"
     SOURCE = "source", "Credential for the source"

@@ -50,7 +50,7 @@ class RunSpec:
 
 @dataclass(frozen=True)
 class Handle:
-    """State of a run that can be saved (`data` is JSON) and taken up again by another process of the platform.
+    """State of a run that can be saved (`data` is JSON) and taken up by another process of the platform.
 
     `endpoint` is the URL of the MCP endpoint, reachable from the gateway: `http://127.0.0.1:49153/mcp`.
     """
@@ -124,7 +124,7 @@ class Runtime(Protocol):
     def poll(self, handle: Handle) -> RunStatus: ...
 
     def output(self, handle: Handle, cursor: str) -> tuple[Sequence[OutputLine], str]:
-        """Lines written since `cursor` ("" = from the start) and the cursor for the next call. Never blocks."""
+        """Lines written since `cursor` ("" = the start) and the cursor for the next call. Never blocks."""
         ...
 
     def stats(self, handle: Handle) -> Stats | None: ...

@@ -92,7 +92,7 @@ class ServerViewSet(viewsets.ModelViewSet[Server]):
         server, file = self.get_object(), multipart.required_archive(request)
         with _received(file) as archive:
             assert archive
-            uploads.attach(server=server, archive=archive)
+            intake.attach(server=server, archive=archive)
         return self.retrieve(request, pk=pk)
 
     @QUEUED

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from servers import services, uploads, validation
+from servers import intake, services, uploads, validation
 from servers.console import working
 from servers.console.command import ServerCommand, facts_of, operator
 from servers.models import Server
@@ -82,7 +82,7 @@ def _attach(server: Server, path: Path) -> None:
             path.open("rb") as file,
             uploads.received(iter(lambda: file.read(1 << 20), b""), path.name) as archive,
         ):
-            uploads.attach(server=server, archive=archive)
+            intake.attach(server=server, archive=archive)
     except OSError as error:
         raise CommandError(f"{path} cannot be read: {error.strerror}.") from error
 

@@ -10,8 +10,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
-from servers import uploads, wiring
+from servers import uploads
 from servers.models import Server
+from servers.models.server import GIT_TOKEN
 from tests.platform import archive_of
 
 PACKAGE = {"source_kind": "package", "package_ecosystem": "pypi", "package_name": "mcp-server-time"}
@@ -76,7 +77,7 @@ def test_a_git_repository_with_its_token(console: Client) -> None:
     server = Server.objects.get()
     assert server.source == {"url": "https://git.example.org/a.git", "ref": "main", "subdirectory": ""}
     token = server.secrets.get()
-    assert (token.purpose, token.name, token.reveal()) == ("source", wiring.GIT_TOKEN, "tok-en-tok-en")
+    assert (token.purpose, token.name, token.reveal()) == ("source", GIT_TOKEN, "tok-en-tok-en")
     assert "tok-en" not in console.get(reverse("admin:servers_server_edit", args=[server.pk])).text
 
 
