@@ -30,7 +30,7 @@ test: $(VENV)/.installed-dev
 	$(PY) -m deploy.bench with postgres redis -- $(PY) -m pytest -m core
 
 test-fast: $(VENV)/.installed-dev
-	$(PY) -m pytest -m "not real and not slow and not kubernetes" -n 2
+	$(PY) -m pytest -m "not real and not slow and not kubernetes" -n 2 --timeout 60
 
 test-kubernetes: $(VENV)/.installed-dev
 	@$(PY) -m deploy.bench prepare
