@@ -20,9 +20,9 @@ from gateway.tool_lists import ListFilter
 _MAY_LIST = frozenset({"tools/list", "batch"})
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Admission:
-    """`policy` None: nothing is looked at that would not be looked at anyway."""
+    """No `bounds`: no limit. `policy` None: nothing is looked at that would not be looked at anyway."""
 
     limits: Limits
     bounds: tuple[Bound, ...]
@@ -32,7 +32,9 @@ class Admission:
     def of(cls, options: Options, limits: Limits, identity: Identity, route: Route) -> Admission:
         by_token = identity.calls_per_minute or options.rate_per_token
         by_server = route.calls_per_minute or options.rate_per_server
-        bounds = (("token", identity.token_id), by_token), (("server", route.server_id), by_server)
+        bounds: tuple[Bound, ...] = ()
+        if by_token or by_server:
+            bounds = (("token", identity.token_id), by_token), (("server", route.server_id), by_server)
         return cls(limits, bounds, policy.combined(route.tools, identity.tools))
 
     def check(self, call: Call, request: Request, body: bytes) -> None:
@@ -40,7 +42,7 @@ class Admission:
 
         A batch counts as its messages, a stream as one call, the end of a session as none.
         """
-        if request.method != "DELETE":
+        if self.bounds and request.method != "DELETE":
             self.limits.admit(self.bounds, call.messages)
         if self.policy and request.method == "POST":
             self.policy.check(body, modern=call.version >= FIRST_MODERN_VERSION)

@@ -78,8 +78,10 @@ def lists_of(allowed: Iterable[str], denied: Iterable[str]) -> ToolLists | None:
 
 
 def combined(server: ToolLists | None, token: ToolLists | None) -> Policy | None:
+    if server is None and token is None:
+        return None
     lists = tuple(each for each in (server, token) if each is not None)
-    return Policy(lists, personal=token is not None) if lists else None
+    return Policy(lists, personal=token is not None)
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:
