@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from servers.runtimes.base import OutputLine
 from servers.runtimes.docker_logs import Cursor
+from servers.runtimes.kube_pods import CONTAINER
 from servers.runtimes.output_files import clean
 
 MAX_BYTES = 4 << 20
@@ -35,6 +36,7 @@ def query(cursor: Cursor) -> dict[str, str]:
     """Parameters for a pod's log; the API server takes whole seconds only."""
     since = datetime.fromtimestamp(cursor.anchor // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
+        "container": CONTAINER,
         "timestamps": "true",
         "limitBytes": str(MAX_BYTES),
         **({"sinceTime": since} if cursor.anchor else {}),

@@ -13,6 +13,8 @@ from servers.runtimes.kube_faults import brief, from_status
 
 Json = dict[str, Any]
 
+CONTAINER = "server"
+
 # Why a node did not get the image (its text, there are no codes): message, hint, whether waiting is in vain.
 _PULLS: tuple[tuple[str, str, str, bool], ...] = (
     (
@@ -90,8 +92,8 @@ def look(pod: Json) -> PodState:
     if status.get("phase") == "Failed" and status.get("reason"):
         words = f"{status['reason']}: {brief(status.get('message', ''))}"
         return PodState(name, fault=_fault(f"Its pod was ended by the cluster ({words}).", "", False))
-    if containers := status.get("containerStatuses"):
-        return _container(name, containers[0])
+    if containers := status.get("containerStatuses"):  # ours is not alone where a mesh adds a sidecar
+        return _container(name, next((c for c in containers if c["name"] == CONTAINER), containers[0]))
     return PodState(name, fault=_unschedulable(status.get("conditions", [])))
 
 
@@ -126,7 +128,7 @@ def _container(name: str, status: Json) -> PodState:
     if reason == "CrashLoopBackOff":
         return _ended(name, last or {}, permanent=True)
     if reason in ("ErrImagePull", "ImagePullBackOff"):
-        return PodState(name, fault=_pull_fault(text))
+        return PodState(name, fault=pull_fault(text))
     if known := _WAITING_FOR_GOOD.get(reason):
         message, hint = known
         return PodState(name, fault=_fault(f"{message} ({text or reason})", hint, True))
@@ -145,7 +147,13 @@ def _ended(name: str, ended: Json, *, permanent: bool) -> PodState:
     return PodState(name, fault=_fault(message, hint, permanent), exit_code=code)
 
 
-def _pull_fault(text: str) -> RuntimeFault:
+def is_vague(fault: RuntimeFault) -> bool:
+    """Between two tries a node no longer says why a pull failed: its events do."""
+    return "Back-off pulling image" in fault.message
+
+
+def pull_fault(text: str) -> RuntimeFault:
+    """`text` is what a node says of a pull that failed."""
     for pattern, message, hint, permanent in _PULLS:
         if re.search(pattern, text, re.IGNORECASE):
             return _fault(f"{message} ({text})", hint, permanent)

@@ -188,9 +188,17 @@ class KubernetesRuntime:
         trouble = _Trouble(self._patience, log)
         while not any(pod.started for pod in seen.values()):
             self._check(leash, handle)
-            bad = kube_pods.worst(list(seen.values()))
-            trouble.note(bad.fault if bad else self._refusal(handle))
+            trouble.note(self._fault(handle, list(seen.values())))
             version = self._follow(handle, seen, version)
+
+    def _fault(self, handle: Handle, pods: list[PodState]) -> RuntimeFault | None:
+        bad = kube_pods.worst(pods)
+        if bad is None or bad.fault is None:
+            return self._refusal(handle)
+        if kube_pods.is_vague(bad.fault):
+            pulls = [told for told in self._warnings(handle) if "Failed to pull image" in told]
+            return kube_pods.pull_fault(pulls[0]) if pulls else bad.fault
+        return bad.fault
 
     def _listed(self, handle: Handle) -> tuple[str, dict[str, PodState]]:
         pods, version = self._cluster.list(CORE, "Pod", self._selector(handle))
@@ -201,18 +209,18 @@ class KubernetesRuntime:
         try:
             leash.check()
         except TimedOut as late:
-            if warning := self._last_warning(handle):
-                raise TimedOut(f"{late.message} The cluster says: {warning}") from None
+            if warnings := self._warnings(handle):
+                raise TimedOut(f"{late.message} The cluster says: {warnings[0]}") from None
             raise
 
-    def _last_warning(self, handle: Handle) -> str:
-        """Of the events: what kept a volume or a network from being there is told nowhere else."""
+    def _warnings(self, handle: Handle) -> list[str]:
+        """Of the events, newest first: only there is told what keeps a volume or a network away."""
         fields = "type=Warning,involvedObject.kind=Pod"
         events, _ = self._glance.list(CORE, "Event", fields=fields)
         name = f"{handle.data['name']}-"
         mine = [event for event in events if event["involvedObject"]["name"].startswith(name)]
-        newest = max(mine, key=lambda event: event.get("lastTimestamp") or "", default=None)
-        return f"{newest['reason']}: {brief(newest.get('message', ''))}" if newest else ""
+        mine.sort(key=lambda event: event.get("lastTimestamp") or "", reverse=True)
+        return [f"{event['reason']}: {brief(event.get('message', ''))}" for event in mine]
 
     def _follow(self, handle: Handle, seen: dict[str, PodState], version: str) -> str:
         """Takes into `seen` what happens to the pods, until one has changed or a moment is over."""

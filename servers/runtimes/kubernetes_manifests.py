@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from servers.runtimes.base import Limits, RunSpec
+from servers.runtimes.kube_pods import CONTAINER
 
 Json = dict[str, Any]
 
@@ -170,7 +171,7 @@ def _pod(spec: RunSpec, place: Placement, shape: Shape) -> Json:
 def _container(spec: RunSpec, name: str) -> Json:
     listens = {"tcpSocket": {"port": "mcp"}, "timeoutSeconds": 2}
     return {
-        "name": "server",
+        "name": CONTAINER,
         "image": spec.image,
         "imagePullPolicy": "IfNotPresent",
         # As with `docker run`: an image's entry point, which may be the bridge, stays.

@@ -87,6 +87,19 @@ class Admin:
         body: Any = {"status": {"phase": "Pending", "containerStatuses": [container]}}
         self.core.patch_namespaced_pod_status(pod["metadata"]["name"], self.namespace, body)
 
+    def warn_of_pod(self, pod: Json, reason: str, message: str) -> None:
+        """An event as a kubelet records it."""
+        name = pod["metadata"]["name"]
+        body: Any = {
+            "metadata": {"name": f"{name}.{uuid.uuid4().hex[:8]}"},
+            "involvedObject": {"kind": "Pod", "name": name, "namespace": self.namespace},
+            "type": "Warning",
+            "reason": reason,
+            "message": message,
+            "lastTimestamp": "2126-11-22T17:05:32Z",
+        }
+        self.core.create_namespaced_event(self.namespace, body)
+
     def kubeconfig_of(self, account: str, tmp_path: Path) -> Path:
         """A kubeconfig with a token of this service account."""
         body: Any = {"spec": {}, "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest"}

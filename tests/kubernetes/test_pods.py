@@ -34,6 +34,13 @@ def test_a_container_that_runs() -> None:
     assert kube_pods.look(pod({"running": {}}, ready=True)) == PodState("weather-1", started=True, ready=True)
 
 
+def test_a_sidecar_is_not_the_server() -> None:
+    both = pod({"running": {}}, ready=True)
+    broken = {"name": "mesh", "state": {"waiting": {"reason": "InvalidImageName"}}}
+    both["status"]["containerStatuses"].insert(0, broken)
+    assert kube_pods.look(both).ready
+
+
 def test_what_is_still_being_made_is_no_fault() -> None:
     assert kube_pods.look(waiting("ContainerCreating")) == PodState("weather-1")
     assert kube_pods.look({"metadata": {"name": "weather-1"}}) == PodState("weather-1")

@@ -296,6 +296,15 @@ def test_what_a_kubelet_says_for_good_ends_the_start(
     eventually(lambda: not admin.objects(), what="nothing is left")
 
 
+def test_why_a_pull_failed_is_found_between_two_tries(admin: Admin, start: Start) -> None:
+    starting = start()
+    [pod] = new_pods(admin, set())
+    admin.warn_of_pod(pod, "Failed", 'Failed to pull image "x": rpc error: code = Unknown: 401 Unauthorized')
+    back_off = {"waiting": {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "x"'}}
+    admin.say_of_pod(pod, back_off)
+    assert "K8S_REGISTRY_SECRET_NAME" in str(starting.fault())
+
+
 def test_a_quota_is_a_reason(admin: Admin, start: Start) -> None:
     body: Any = {"metadata": {"name": "small"}, "spec": {"hard": {"pods": "0"}}}
     admin.core.create_namespaced_resource_quota(admin.namespace, body)
