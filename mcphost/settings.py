@@ -105,6 +105,7 @@ TRACING = env.boolean("TRACING", False)
 # --- What is kept, and how it is logged
 METRICS_TOKEN = env.text("METRICS_TOKEN", "", secret=True)
 ROLLUP_RETENTION_DAYS = env.integer("ROLLUP_RETENTION_DAYS", 730, 1, 3650)
+METRICS_PORT = env.integer("METRICS_PORT", 0, 0, 65535)
 METRICS_RETENTION_DAYS = env.integer("METRICS_RETENTION_DAYS", 90, 1, 3650)
 LOG_RETENTION_DAYS = env.integer("LOG_RETENTION_DAYS", 30, 1, 3650)
 STREAM_RETENTION_HOURS = env.integer("STREAM_RETENTION_HOURS", 24, 1, 720)

@@ -10,9 +10,12 @@ from django.core.management.base import CommandError
 BACKLOG = 2048
 
 
-def listen() -> socket.socket:
-    """Listens before anything else is done: a port that is taken stops the start. Raises `CommandError`."""
-    address, port = settings.BIND_ADDRESS, settings.BIND_PORT
+def listen(setting: str = "BIND_PORT") -> socket.socket:
+    """Listens before anything else is done: a port that is taken stops the start. Raises `CommandError`.
+
+    `setting` names the one that has the port.
+    """
+    address, port = settings.BIND_ADDRESS, getattr(settings, setting)
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -22,7 +25,7 @@ def listen() -> socket.socket:
     except OSError as error:
         listener.close()
         raise CommandError(
-            f"Cannot listen on {address}:{port}: {_reason(error)}. Set BIND_PORT or BIND_ADDRESS."
+            f"Cannot listen on {address}:{port}: {_reason(error)}. Set {setting} or BIND_ADDRESS."
         ) from error
     return listener
 

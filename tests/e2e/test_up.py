@@ -13,7 +13,7 @@ import requests
 
 from tests.eventually import eventually
 
-from .upping import READY, Machine, Session, Up, archive, greeted, machine, statuses_until
+from .upping import READY, Machine, Session, Up, archive, free_port, greeted, machine, statuses_until
 
 pytestmark = pytest.mark.real
 SERVES = "deploy succeeded"
@@ -167,7 +167,9 @@ async def test_each_part_in_a_process_of_its_own(
     here.more = {**here.more, "BROKER_URL": redis_url}
     if database == "postgres":
         here.more = {**here.more, "DATABASE_URL": request.getfixturevalue("postgres_url")}
-    parts = {part: here.launch(part) for part in ("web", "gateway", "worker", "reconciler")}
+    parts = {part: here.launch(part) for part in ("web", "gateway", "reconciler")}
+    scraped = free_port()
+    parts["worker"] = here.launch("worker", METRICS_PORT=str(scraped), METRICS_TOKEN="scrapes-only")
     eventually(lambda: all(READY in up.said for up in parts.values()), within=60, what="all are up")
     web, gateway = parts["web"], parts["gateway"]
     assert [name for name, up in parts.items() if "Password" in up.said] == ["web"]
@@ -182,6 +184,11 @@ async def test_each_part_in_a_process_of_its_own(
     assert "deploy succeeded" in parts["worker"].complaints
     assert session.get(f"/api/servers/{made['id']}/")["status"] == "running"
     assert (await greeted(f"{gateway.url}/mcp/hello", token))[1] == "Hello, Ada!"
+
+    bearer = {"Authorization": "Bearer scrapes-only"}
+    counted = requests.get(f"http://127.0.0.1:{scraped}/metrics", headers=bearer, timeout=20).text
+    assert 'mcphost_deployments_total{error_kind="",outcome="succeeded"} 1.0' in counted
+    assert requests.get(f"http://127.0.0.1:{scraped}/api/health/", timeout=20).status_code == 404
 
     for up in parts.values():
         assert up.stop(signal.SIGTERM) == 0

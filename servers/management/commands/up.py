@@ -126,8 +126,13 @@ def _signals_as_interrupt() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _listener(parts: frozenset[str]) -> Iterator[socket.socket | None]:
-    with listen() if parts & DOORS else contextlib.nullcontext() as listener:
-        yield listener
+    """Of the doors; a process that has none listens on METRICS_PORT, where one is set, for /metrics alone."""
+    if parts & DOORS:
+        listener: Any = listen()
+    else:
+        listener = listen("METRICS_PORT") if settings.METRICS_PORT else contextlib.nullcontext()
+    with listener as opened:
+        yield opened
 
 
 @contextlib.contextmanager
