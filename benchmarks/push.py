@@ -32,6 +32,7 @@ import psutil
 from benchmarks.push_images import MB, layers, load
 from deploy.bench import registry
 from deploy.bench.engine import Engine, start_engine
+from deploy.bench.fault_proxy import FaultProxy
 from deploy.bench.requirement import program
 from deploy.bench.workspace import Workspace
 from registry.client import DOCKER_LIST, RegistryClient
@@ -43,6 +44,7 @@ from registry.reference import Reference
 
 AMD, ARM = "linux/amd64", "linux/arm64"
 LAYERS = 6
+AWAY = 0.02  # seconds that each request to a registry far away takes longer
 
 
 @dataclass
@@ -118,6 +120,8 @@ class Bench:
         self.ours = Ours(engine.host, self.client)
         self.tools: list[Tool] = [self.ours, DockerPush(engine.host), Skopeo(engine.host)]
         self.costs: dict[tuple[str, str], list[Cost]] = defaultdict(list)
+        self.far = FaultProxy(host)
+        self.far.set([{"action": "delay", "seconds": AWAY}])
         self._daemon = psutil.Process(engine.daemon.pid)
 
     def repository(self, tag: str = "1") -> Reference:
@@ -142,7 +146,8 @@ class Bench:
         for tool in [*self.tools[turned:], *self.tools[:turned]]:
             self._one_platform(tool)
             self._two_platforms(tool)
-        self._publish()
+        self._publish("publish", self.host)
+        self._publish(f"publish, {AWAY * 1000:g} ms away", self.far.host)
 
     def _one_platform(self, tool: Tool) -> None:
         made = layers(self.directory, LAYERS, self.size // LAYERS)
@@ -174,18 +179,19 @@ class Bench:
                 for platform in images:
                     push(platform)
 
-    def _publish(self) -> None:
-        target = self.repository()
+    def _publish(self, case: str, host: str) -> None:
+        near = self.repository()
+        target = Reference(host, near.repository, near.tag)
         small = layers(self.directory, 1, 4096)
         pushed = [
-            self.ours.pushed(load(self.engine.host, small, platform), target.for_platform(platform), platform)
+            self.ours.pushed(load(self.engine.host, small, platform), near.for_platform(platform), platform)
             for platform in (AMD, ARM)
         ]
-        with self.timed("publish", "docker manifest"):
+        with self.timed(case, "docker manifest"):
             self._publish_by_cli(target.with_tag("cli"))
         # A client of its own: connections and what it learnt of the registry are not taken over.
-        client = RegistryClient(self.host, credentials=CredentialStore(None))
-        with self.timed("publish", self.ours.name):
+        client = RegistryClient(host, credentials=CredentialStore(None))
+        with self.timed(case, self.ours.name):
             publish(
                 client=client,
                 target=target.with_tag("ours"),
@@ -194,8 +200,8 @@ class Bench:
                 report=lambda event: None,
                 line=lambda text: None,
             )
-        index = self.client.get_manifest(target.with_tag("ours")).body
-        with self.timed("publish", "bare requests"):
+        index = self.client.get_manifest(near.with_tag("ours")).body
+        with self.timed(case, "bare requests"):
             self._bare(target.with_tag("bare"), pushed, index)
 
     def _publish_by_cli(self, target: Reference) -> None:
@@ -205,7 +211,7 @@ class Bench:
 
     def _bare(self, target: Reference, pushed: Sequence[Pushed], index: bytes) -> None:
         """The requests of a publishing and nothing else, over one connection."""
-        connection = http.client.HTTPConnection(self.host)
+        connection = http.client.HTTPConnection(target.host)
         base = f"/v2/{target.repository}"
         accept = {"Accept": ", ".join({DOCKER_LIST, *(child.media_type for child in pushed)})}
 
@@ -222,7 +228,6 @@ class Bench:
         ask("HEAD", f"{base}/manifests/{target.tag}", accept)
         ask("PUT", f"{base}/manifests/{target.tag}", {"Content-Type": DOCKER_LIST}, index)
         ask("HEAD", f"{base}/manifests/{target.tag}", accept)
-        ask("HEAD", f"{base}/manifests/{self.client.head_manifest(target).digest}", accept)
         connection.close()
 
     def tidy(self) -> None:
