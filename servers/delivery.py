@@ -18,6 +18,7 @@ from servers.errors import UserError
 from servers.job import Job
 from servers.leash import Leash
 from servers.models import Deployment, Server
+from servers.process_group import LineSink
 from servers.states import DeploymentStatus, StepKind
 
 NO_MOVING_TAG = "none"
@@ -51,7 +52,9 @@ def _look_at_credentials(job: Job, target: Reference) -> None:
         client=wiring.registry_client(target.host),
         target=target,
         policy=policy,
-        report=push_report.reporter(job.server.pk, job.deployment.pk, target),
+        report=push_report.reporter(
+            job.server.pk, job.deployment.pk, target, on_refresh=lambda: _renew_pull_secret(job)
+        ),
         line=job.timeline.say,
     )
 
@@ -96,16 +99,22 @@ def _publish(job: Job, target: Reference, pushed: list[Pushed]) -> str:
                 control=job.leash,
             )
         step.details.update(digest=digest, tag=target.tag, registry_endpoint=target.endpoint)
-        if settings.REGISTRY_MOVING_TAG != NO_MOVING_TAG:
-            manifest.move_tag(
-                client=client,
-                target=target.with_digest(digest),
-                tag=settings.REGISTRY_MOVING_TAG,
-                line=step.line,
-                policy=_policy(),
-                control=job.leash,
-            )
         return digest
+
+
+def move_tag(deployment: Deployment, say: LineSink) -> None:
+    """Puts the moving tag on what serves now. A failure fails nothing: servers start by digest; it shows."""
+    tag = settings.REGISTRY_MOVING_TAG
+    if not (settings.REGISTRY and deployment.images and deployment.digest) or tag == NO_MOVING_TAG:
+        return
+    target = target_of(deployment).with_digest(deployment.digest)
+    try:
+        with wiring.registry_faults(f"Moving the tag {tag}", target, deployment.server.slug):
+            manifest.move_tag(
+                client=wiring.registry_client(target.host), target=target, tag=tag, line=say, policy=_policy()
+            )
+    except UserError as error:
+        say(str(error))
 
 
 def _policy() -> PushPolicy:

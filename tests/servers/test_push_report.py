@@ -130,6 +130,9 @@ def test_a_refresh_is_passed_on_once_it_succeeded(server: Server) -> None:
     for kind in ("auth_refresh_started", "auth_refresh_failed", "auth_refresh_succeeded"):
         reporter(RegistryEvent(kind, stream(AMD, error="no")))
     assert refreshed == [True]
+    for ahead in (False, True):
+        reporter(RegistryEvent("auth_health_reported", {"status": "healthy", "refreshed": ahead}))
+    assert refreshed == [True, True]
 
 
 @pytest.mark.parametrize("written", ["keyvalue"], indirect=True)
