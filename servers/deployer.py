@@ -12,7 +12,7 @@ from django.db.models import F
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from servers import events, heartbeat, restarts, runs, steps, workers
+from servers import delivery, events, heartbeat, restarts, runs, steps, workers
 from servers.builder import context as build_context
 from servers.errors import Cancelled, UserError
 from servers.job import Job
@@ -78,6 +78,8 @@ def _attempt(job: Job) -> None:
         logger.exception("deployment %s failed, reference %s", job.deployment.pk, reference)
         hint = f"The platform's log has it under reference {reference}."
         _end(job, DeploymentStatus.FAILED, UserError("An internal error.", hint=hint))
+    else:
+        delivery.move_tag(job.deployment, job.timeline.say)
     finally:
         shutil.rmtree(job.work, ignore_errors=True)
 
