@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 VERSION = "2025-11-25"
-LEAVES_AFTER = 0.1
+LEAVES_AFTER = 1.0  # by then the call has been read, on a busy machine too
 
 
 class Unexpected(Exception):

@@ -29,7 +29,7 @@ def answer(message: dict) -> dict:
     if message["params"]["name"] == "exit":
         os._exit(1)
     if message["params"]["name"] == "slow":
-        time.sleep(0.5)
+        time.sleep(2)
     text = message["params"]["arguments"]["message"]
     return {"result": {"content": [{"type": "text", "text": text}], "isError": False}}
 
