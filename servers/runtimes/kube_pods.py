@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from servers.errors import RuntimeFault
@@ -14,6 +15,7 @@ from servers.runtimes.kube_faults import brief, from_status
 Json = dict[str, Any]
 
 CONTAINER = "server"
+STEADY = timedelta(minutes=1)  # what ran longer and ends is started anew by the kubelet at once
 
 # Why a node did not get the image (its text, there are no codes): message, hint, whether waiting is in vain.
 _PULLS: tuple[tuple[str, str, str, bool], ...] = (
@@ -122,7 +124,8 @@ def _container(name: str, status: Json) -> PodState:
     if "running" in state:
         return PodState(name, started=True, ready=bool(status.get("ready")))
     if ended := state.get("terminated"):
-        return _ended(name, ended, permanent=False)
+        # A kubelet says CrashLoopBackOff some ten seconds after the second crash only.
+        return _ended(name, ended, permanent=status.get("restartCount", 0) > 0 and _ran_shortly(ended))
     waiting = state.get("waiting", {})
     reason, text = waiting.get("reason", ""), brief(waiting.get("message", ""))
     if reason == "CrashLoopBackOff":
@@ -145,6 +148,14 @@ def _ended(name: str, ended: Json, *, permanent: bool) -> PodState:
     if said := " ⏎ ".join(ended.get("message", "").strip().splitlines()[-5:]):
         message = f"{message} It wrote last: “{brief(said)}”."
     return PodState(name, fault=_fault(message, hint, permanent), exit_code=code)
+
+
+def _ran_shortly(ended: Json) -> bool:
+    times = [ended.get(name) for name in ("startedAt", "finishedAt")]
+    if not all(times):
+        return True
+    began, finished = (datetime.fromisoformat(str(time).removesuffix("Z")) for time in times)
+    return finished - began < STEADY
 
 
 def is_vague(fault: RuntimeFault) -> bool:

@@ -98,6 +98,14 @@ def test_a_first_crash_may_be_bad_luck() -> None:
     assert not state.fault.permanent
 
 
+@pytest.mark.parametrize(("finished", "permanent"), [("17:05:35", True), ("19:05:35", False)])
+def test_a_second_crash_is_none_unless_it_ran_for_long(finished: str, permanent: bool) -> None:
+    times = {"startedAt": "2026-11-22T17:05:32Z", "finishedAt": f"2026-11-22T{finished}Z"}
+    state = kube_pods.look(pod({"terminated": {"exitCode": 1, **times}}, restartCount=1))
+    assert state.fault
+    assert state.fault.permanent is permanent
+
+
 def test_an_evicted_pod_says_why() -> None:
     status = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."}
     state = kube_pods.look({"metadata": {"name": "weather-1"}, "status": status})
