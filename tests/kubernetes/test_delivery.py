@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from deploy.bench.fault_proxy import FaultProxy
+from deploy.bench.registry import Registry
 from metrics.models import UsageMetric
 from servers import services
 from servers.models import Deployment, Server
@@ -87,6 +88,21 @@ def test_a_refreshed_credential_reaches_the_nodes(
         list(UsageMetric.objects.values_list("details", flat=True))
     )
     assert "fresh and secret" not in told
+
+
+def test_so_does_one_that_was_refreshed_ahead_of_the_push(
+    refreshing: Platform, settings: Any, admin: Admin, registry_basic: Registry, base_images: dict[str, str]
+) -> None:
+    config, host = settings.REGISTRY_AUTH_DOCKERCONFIG, registry_basic.host
+    config.write_text(docker_config(host, "long gone"))
+    config.with_name("renewed.json").write_text(docker_config(host, registry_basic.password))
+    settings.REGISTRY = f"{host}/ahead"
+    forget_adapters()
+    deployment = pushed(refreshing, base_images)
+    events = refreshing.events(deployment)
+    assert "push_retry" not in events
+    assert events.index("pull_secret_patched") < events.index("push_started")
+    assert admin.content("pull")["auths"][host]["password"] == registry_basic.password
 
 
 def test_a_secret_that_cannot_be_patched_never_fails_the_push_and_shows(
