@@ -279,9 +279,12 @@ def test_a_moving_tag_is_tried_again(
     forget_adapters()
     lines = f'FROM {base_images["busybox"]}\nCMD ["true"]\n'
     server = platform.server("moved", {"Dockerfile": lines}, transport="streamable-http")
-    fault_proxy.set([{"method": "PUT", "path": "/manifests/stable", **PASSING[4], "times": 1}])
     deployment = platform.ended(platform.request(server))
     assert steps_of(deployment)["publish"] == "succeeded"
+    fault_proxy.set([{"method": "PUT", "path": "/manifests/stable", **PASSING[4], "times": 1}])
+    said: list[str] = []
+    delivery.move_tag(deployment, said.append)
+    assert said[-1] == f"Tag stable moved to {deployment.digest}"
     held = client_of(registry_plain, tmp_path).head_manifest(
         Reference(registry_plain.host, "moved/moved", "stable")
     )
