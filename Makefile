@@ -26,7 +26,7 @@ demo: $(VENV)/.installed-dev
 
 test: $(VENV)/.installed-dev
 	@$(PY) -m deploy.bench prepare
-	$(PY) -m pytest -m "not kubernetes"
+	$(PY) -m pytest -m "not kubernetes" -n 2 --dist loadfile
 	$(PY) -m deploy.bench with postgres redis -- $(PY) -m pytest -m core
 
 test-fast: $(VENV)/.installed-dev

@@ -12,7 +12,7 @@ from django.db.models import F
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from servers import delivery, events, heartbeat, restarts, runs, steps, workers
+from servers import aftermath, delivery, events, heartbeat, restarts, runs, steps, workers
 from servers.builder import context as build_context
 from servers.errors import Cancelled, UserError
 from servers.job import Job
@@ -127,6 +127,7 @@ def _switch(job: Job) -> None:
     deployment, now = job.deployment, timezone.now()
     job.leash.check()
     with transaction.atomic():
+        _lock_server(job)
         if not heartbeat.held(deployment):
             raise Cancelled("Another worker holds this deployment.")
         moved = Server.objects.filter(desired_state=DesiredState.RUNNING).move(
@@ -154,8 +155,12 @@ def _end(job: Job, status: DeploymentStatus, error: UserError) -> None:
     """Closes a deployment that did not make it: its leftovers go, what served before goes on serving."""
     deployment, redact = job.deployment, job.timeline.logbook.redact
     message = redact(str(error))
+    if not heartbeat.held(deployment):
+        _leave_to_successor(job)
+        return
     _clean_up(job)
     with transaction.atomic():
+        _lock_server(job)
         if not heartbeat.held(deployment):
             return
         Deployment.objects.move(
@@ -188,19 +193,33 @@ def _settle_server(job: Job, status: DeploymentStatus, message: str, kind: str) 
         restarts.schedule(server)
     if status == DeploymentStatus.FAILED:
         Server.objects.move(server.pk, ServerStatus.ERROR, error=message, error_kind=kind)
-    elif server.desired_state == DesiredState.RUNNING and server.serving:
-        Server.objects.move(server.pk, ServerStatus.RUNNING)
-    elif server.desired_state == DesiredState.RUNNING:
-        Server.objects.filter(pk=server.pk).update(desired_state=DesiredState.STOPPED)
-        Server.objects.move(server.pk, ServerStatus.STOPPED)
+    else:
+        aftermath.rest(server.pk)
 
 
 def _put_back(job: Job) -> None:
     """The process ends: the deployment returns to the queue, for whoever starts next."""
+    if not heartbeat.held(job.deployment):
+        _leave_to_successor(job)
+        return
     _clean_up(job)
     Deployment.objects.put_back(job.deployment)
     events.status_changed(job.server.pk)
     job.timeline.say("Interrupted: the platform is stopping; the deployment goes on when it is back.")
+
+
+def _lock_server(job: Job) -> None:
+    """The server's row first, as everywhere: whoever locks it second after a deployment's may deadlock."""
+    Server.objects.select_for_update().get(pk=job.server.pk)
+
+
+def _leave_to_successor(job: Job) -> None:
+    """This worker was taken for dead and another holds the deployment: only our own run may be ended."""
+    logger.warning("deployment %s was taken over by another worker", job.deployment.pk)
+    try:
+        runs.end_without_a_word(job.deployment)
+    except UserError as error:
+        logger.warning("deployment %s left something behind: %s", job.deployment.pk, error)
 
 
 def _clean_up(job: Job) -> None:

@@ -46,7 +46,8 @@ def _beat(deployment: Deployment, done: threading.Event, pulled: threading.Event
         try:
             close_old_connections()
             asked = Deployment.objects.filter(pk=deployment.pk, cancel_requested=True).exists()
-            if asked or not held(deployment):
+            still_held = held(deployment)  # a step that is slow to hear of the cancel is alive all the same
+            if asked or not still_held:
                 pulled.set()
         except DatabaseError:
             logger.warning("no heartbeat for deployment %s: the database does not answer", deployment.pk)

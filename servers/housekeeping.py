@@ -32,13 +32,17 @@ def trim() -> None:
 
 
 def clear_up_after_lost_workers() -> None:
-    """Scratch space, and builds of deployments that were given up, which nobody was left to remove."""
-    for scratch in wiring.scratch_directory().glob("[0-9]*"):
-        if not Deployment.objects.open().filter(pk=scratch.name).exists():
+    """Scratch space, and environments of deployments that were given up, which nobody was left to remove.
+
+    Images of theirs stay until the next deployment, as those of any that failed: see `forget_old_builds`.
+    """
+    for scratch in wiring.scratch_directory().glob("[0-9]*-[0-9]*"):
+        pk, _, claims = scratch.name.partition("-")
+        if not Deployment.objects.open().filter(pk=pk, claims=claims).exists():
             shutil.rmtree(scratch, ignore_errors=True)
     over = Deployment.objects.exclude(status__in=[*OPEN, DeploymentStatus.SUCCEEDED])
-    for deployment in over.filter(run__isnull=True).exclude(mode=Mode.SAME_DIGEST):
-        if deployment.can_start_again and not _shared(deployment):
+    for deployment in over.filter(run__isnull=True).exclude(mode=Mode.SAME_DIGEST).exclude(directory=""):
+        if not _shared(deployment, []):
             _remove_build(deployment)
 
 
@@ -51,8 +55,16 @@ def forget_old_builds(server: Server) -> None:
     done = list(over.filter(status=DeploymentStatus.SUCCEEDED))
     newest = server.deployments.order_by("-number").values_list("pk", flat=True).first() or 0
     failed = over.exclude(status=DeploymentStatus.SUCCEEDED).exclude(pk=newest)
+    needed = {server.current_deployment_id, *_bases_of_open(server)}
     old = [d for d in [*done[settings.KEEP_DEPLOYMENTS :], *failed] if d.can_start_again or d.platforms]
-    _forget(server, [d for d in old if d.pk != server.current_deployment_id and not _shared(d)])
+    going = [d for d in old if d.pk not in needed]
+    _forget(server, [d for d in going if not _shared(d, going)])
+    kept = server.deployments.exclude(pk__in=[d.pk for d in going])
+    uploads.keep_only(server, set(kept.values_list("revision", flat=True)))
+
+
+def _bases_of_open(server: Server) -> set[int | None]:
+    return set(server.deployments.filter(status__in=OPEN).values_list("based_on_id", flat=True))
 
 
 def _forget(server: Server, deployments: list[Deployment]) -> None:
@@ -71,9 +83,10 @@ def _remove_tags(server: Server, deployments: list[Deployment]) -> None:
         logger.warning("old tags of %s stay at the registry: %s", server.slug, error)
 
 
-def _shared(deployment: Deployment) -> bool:
-    """Another deployment starts from the same directory or image."""
-    same = Deployment.objects.filter(server_id=deployment.server_id).exclude(pk=deployment.pk)
+def _shared(deployment: Deployment, going: list[Deployment]) -> bool:
+    """A deployment that does not go itself starts from the same directory or image."""
+    leaving = [deployment.pk, *(other.pk for other in going)]
+    same = Deployment.objects.filter(server_id=deployment.server_id).exclude(pk__in=leaving)
     if deployment.directory:
         return same.filter(directory=deployment.directory).exists()
     return bool(deployment.image) and same.filter(image=deployment.image).exists()

@@ -88,7 +88,7 @@ def _build(
 def _built_before(job: Job, platform: str) -> BuiltImage | None:
     """What the deployment that is resumed built for this platform, if the engine still has it."""
     base = job.deployment.based_on
-    if job.deployment.mode != Mode.RESUME or base is None:
+    if job.deployment.mode != Mode.RESUME or base is None or base.revision != job.deployment.revision:
         return None
     done = base.steps.filter(kind=StepKind.BUILD, platform=platform, status=StepStatus.SUCCEEDED).first()
     if done is None or "tag" not in done.details:

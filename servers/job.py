@@ -46,7 +46,7 @@ class Job:
     @property
     def work(self) -> Path:
         """Scratch space, gone when the deployment is over."""
-        return wiring.scratch_directory() / str(self.deployment.pk)
+        return wiring.scratch_directory() / f"{self.deployment.pk}-{self.deployment.claims}"
 
     @property
     def directory(self) -> Path:

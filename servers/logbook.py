@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterable
 from types import TracebackType
 
-from django.db import close_old_connections, connection
+from django.db import DatabaseError, close_old_connections, connection
 from django.utils import timezone
 
 from servers import events
@@ -14,6 +15,7 @@ from servers.models import LogLine
 from servers.models.log import LogStream
 from servers.redaction import Redactor
 
+logger = logging.getLogger(__name__)
 FLUSH_SECONDS = 0.25
 BATCH = 200
 LONGEST_LINE = 8_000
@@ -69,12 +71,20 @@ class Logbook:
         with self._writing:
             with self._lock:
                 lines, self._pending = self._pending, []
-            keep(self.server_id, lines)
+            try:
+                keep(self.server_id, lines)
+            except DatabaseError:
+                with self._lock:
+                    self._pending = [*lines, *self._pending]
+                raise
 
     def _flush_for_ever(self) -> None:
         while not self._closed:
             self._wake.wait(FLUSH_SECONDS)
             self._wake.clear()
-            close_old_connections()
-            self.flush()
+            try:
+                close_old_connections()
+                self.flush()
+            except DatabaseError:
+                logger.warning("log lines of deployment %s wait for the database", self.deployment_id)
         connection.close()

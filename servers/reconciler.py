@@ -80,12 +80,13 @@ def _watch(server: Server) -> None:
         return
     try:
         status = runs.poll(current)
-    except UserError as error:
+        if not status.alive:
+            _note_exit(server, current, status)
+            return
+    except UserError as error:  # one server's trouble is not the others'
         _degrade(server, str(error))
         return
-    if not status.alive:
-        _note_exit(server, current, status)
-    elif server.status == ServerStatus.DEGRADED and current.endpoint:
+    if server.status == ServerStatus.DEGRADED and current.endpoint:
         Server.objects.move(server.pk, ServerStatus.RUNNING, error="", error_kind="")
         events.status_changed(server.pk)
     else:
@@ -238,7 +239,14 @@ def suspend() -> None:
     """The platform stops: ends the runs that do not outlive it. They come back with the next start."""
     for deployment in Deployment.objects.with_run().select_related("server"):
         if not runs.runtime_of(deployment).outlives_platform:
-            runs.stop(deployment)
+            _suspend(deployment)
+
+
+def _suspend(deployment: Deployment) -> None:
+    try:
+        runs.stop(deployment)
+    except UserError as error:
+        logger.warning("%s could not be ended: %s", deployment, error)
 
 
 def trim() -> None:

@@ -94,6 +94,12 @@ def stop(deployment: Deployment, grace: float | None = None) -> bool:
     return bool(ended)
 
 
+def end_without_a_word(deployment: Deployment) -> None:
+    """Ends the run and leaves the row alone: it is somebody else's now."""
+    if deployment.run is not None:
+        runtime_of(deployment).stop(handle_of(deployment), grace=0)
+
+
 def stop_strays(deployment: Deployment) -> None:
     """Ends runs of this deployment that a lost worker started and could not save."""
     runtime = runtime_of(deployment)

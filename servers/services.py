@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from servers import events, queue, tasks, validation
+from servers import aftermath, events, queue, tasks, validation
 from servers.errors import Conflict, Invalid
 from servers.models import Deployment, Secret, Server, Token
 from servers.models.server import DesiredState, SecretPurpose, Transport
@@ -75,12 +75,14 @@ def roll_back(*, server: Server, to: Deployment, by: User | None) -> Deployment:
 def cancel(*, deployment: Deployment) -> Deployment:
     """Ends a queued deployment now, asks a running one to stop. Raises `Conflict` when it is over."""
     now = timezone.now()
+    _locked(deployment.server)
     if Deployment.objects.filter(pk=deployment.pk, status=DeploymentStatus.QUEUED).update(
         status=DeploymentStatus.CANCELLED,
         finished_at=now,
         error_kind="cancelled",
         error="Cancelled on request.",
     ):
+        aftermath.rest(deployment.server_id)
         tasks.settle_on_commit(deployment.server_id)
     elif not Deployment.objects.open().filter(pk=deployment.pk).update(cancel_requested=True):
         raise Conflict(f"{deployment} is over: there is nothing to cancel.")

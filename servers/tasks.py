@@ -17,6 +17,8 @@ broker.install()
 from servers import deployer, reconciler  # noqa: E402  (actors register with the broker that is installed)
 
 _slots = threading.BoundedSemaphore(settings.DEPLOYMENTS_PARALLEL)
+_settling: set[int] = set()
+_lock = threading.Lock()
 DEPLOY_LIMIT_MS = (settings.DEPLOY_TIMEOUT + 60) * 1000
 
 
@@ -34,7 +36,16 @@ def deploy(deployment_id: int) -> None:
 
 @dramatiq.actor(max_retries=0, time_limit=600_000, queue_name="servers")
 def settle(server_id: int) -> None:
-    reconciler.settle(server_id)
+    """One at a time for a server: the reconciler asks again every second for as long as it takes."""
+    with _lock:
+        if server_id in _settling:
+            return
+        _settling.add(server_id)
+    try:
+        reconciler.settle(server_id)
+    finally:
+        with _lock:
+            _settling.discard(server_id)
 
 
 @dramatiq.actor(max_retries=0, time_limit=600_000, queue_name="servers")

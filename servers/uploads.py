@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ from typing import IO, Any
 
 from django.conf import settings
 
-from servers.errors import Invalid
+from servers.errors import Invalid, SourceError
 from servers.models import Server
 
+YOUNG_SECONDS = 3600
 ENDINGS = {".tar.gz": "tar.gz", ".tgz": "tar.gz", ".tar": "tar", ".zip": "zip"}
 
 
@@ -69,6 +71,32 @@ def directory(server_id: int) -> Path:
 def path_of(server: Server) -> Path:
     """Where the archive of an upload source lies."""
     return directory(server.pk) / Path(server.source["archive"]).name
+
+
+def path_of_revision(server: Server, revision: str) -> Path:
+    """The archive that an earlier deployment was made of: its revision is the content's digest.
+
+    Raises `SourceError` where it is gone.
+    """
+    found = sorted(directory(server.pk).glob(f"{revision.removeprefix('sha256:')}.*"))
+    if not found:
+        raise SourceError(
+            "The archive of that deployment is gone.",
+            hint="Redeploy with mode latest, from the newest archive.",
+        )
+    return found[0]
+
+
+def keep_only(server: Server, revisions: set[str]) -> None:
+    """Removes archives that neither the source nor a deployment with one of `revisions` is made of.
+
+    A young one may be about to become the source.
+    """
+    wanted = {revision.removeprefix("sha256:") for revision in revisions} | {server.source.get("sha256", "")}
+    for path in directory(server.pk).glob("*.*"):
+        young = time.time() - path.stat().st_mtime < YOUNG_SECONDS
+        if path.name.partition(".")[0] not in wanted and not young:
+            path.unlink(missing_ok=True)
 
 
 def remove(server_id: int) -> None:

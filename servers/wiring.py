@@ -164,7 +164,8 @@ def source_of(server: Server, revision: str = "") -> Source:
             protocols=tuple(settings.GIT_PROTOCOLS),
         )
     if server.source_kind == SourceKind.UPLOAD:
-        return ArchiveSource(uploads.path_of(server))
+        pinned = uploads.path_of_revision(server, revision) if revision else uploads.path_of(server)
+        return ArchiveSource(pinned)
     if server.source_kind == SourceKind.IMAGE:
         return ImageSource(_pinned(about["reference"], revision), _digest_of)
     version = revision.partition("==")[2] or about.get("version", "")

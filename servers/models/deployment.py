@@ -46,10 +46,11 @@ class DeploymentQuerySet(models.QuerySet["Deployment"]):
             Server.objects.filter(status__in=states.DEPLOYING).move(
                 deployment.server_id, ServerStatus.PENDING
             )
+            held = self.filter(worker=deployment.worker, claims=deployment.claims)
             newer = self.filter(server=deployment.server_id, status=DeploymentStatus.QUEUED).exists()
             if newer:
-                return self.move(deployment.pk, DeploymentStatus.SUPERSEDED, finished_at=timezone.now())
-            return self.move(deployment.pk, DeploymentStatus.QUEUED, enqueued_at=None)
+                return held.move(deployment.pk, DeploymentStatus.SUPERSEDED, finished_at=timezone.now())
+            return held.move(deployment.pk, DeploymentStatus.QUEUED, enqueued_at=None)
 
     def move(self, pk: int, to: DeploymentStatus, **changes: Any) -> bool:
         """A guarded status move: False when the row is not in a status that allows it."""

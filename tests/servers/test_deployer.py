@@ -9,7 +9,7 @@ import pytest
 from cryptography.fernet import Fernet
 from django.conf import settings
 
-from servers import deployer, services
+from servers import deployer, runs, services
 from servers.models import Deployment, Server
 from servers.states import DeploymentStatus, Mode, ServerStatus, Trigger
 from tests.eventually import eventually
@@ -40,8 +40,8 @@ def test_a_source_becomes_a_healthy_server(platform: Platform) -> None:
     assert deployment.endpoint.startswith("http://127.0.0.1:")
     assert {tool["name"] for tool in deployment.discovery["tools"]} >= {"greet", "add", "now", "count"}
     assert deployment.facts["era"] == "both"
-    scratch = settings.DATA_DIR / "work" / str(deployment.pk)
-    eventually(lambda: not scratch.exists(), what="the scratch space is gone")
+    scratch = settings.DATA_DIR / "work"
+    eventually(lambda: not list(scratch.iterdir()), what="the scratch space is gone")
 
 
 def test_a_failed_redeploy_never_takes_a_healthy_server_down(platform: Platform) -> None:
@@ -192,3 +192,47 @@ def test_a_secret_that_no_key_opens_ends_the_deployment_with_what_to_do(idle: Pl
     deployment.refresh_from_db()
     assert (deployment.status, deployment.claims) == (DeploymentStatus.FAILED, 1)
     assert "SECRET_ENCRYPTION_KEYS" in deployment.error
+
+
+def test_cancelling_what_runs_leaves_what_waits_behind_it_alone(platform: Platform) -> None:
+    server = platform.server("slow", SLEEPS)
+    running = platform.request(server)
+    eventually(lambda: running.steps.filter(kind="health").exists(), what="it waits for health")
+    platform.upload(server, hello_files())
+    waiting = platform.request(server)
+    services.cancel(deployment=running)
+
+    assert platform.ended(running).status == DeploymentStatus.CANCELLED
+    assert platform.ended(waiting).status == DeploymentStatus.SUCCEEDED
+    server = platform.fresh(server)
+    assert (server.status, server.serving) == (ServerStatus.RUNNING, waiting)
+
+
+def test_a_worker_that_was_taken_for_dead_leaves_its_successor_alone(idle: Platform, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    server = idle.hello()
+    deployment = services.deploy(server=server, by=idle.owner, trigger=Trigger.API)
+    walk = deployer._walk
+
+    def taken_over_in_the_middle(job) -> None:  # type: ignore[no-untyped-def]
+        walk(job)
+        if Deployment.objects.filter(pk=deployment.pk, claims=1).exists():
+            assert Deployment.objects.put_back(job.deployment)
+            deployer.run(deployment.pk)
+
+    monkeypatch.setattr(deployer, "_walk", taken_over_in_the_middle)
+    deployer.run(deployment.pk)
+
+    deployment.refresh_from_db()
+    assert (deployment.status, deployment.claims) == (DeploymentStatus.SUCCEEDED, 2)
+    assert Path(deployment.directory).is_dir()
+    assert idle.fresh(server).serving == deployment
+    assert runs.poll(deployment).alive
+
+
+def test_rebuild_takes_the_archive_that_was_deployed_not_the_newest(platform: Platform) -> None:
+    server = platform.hello()
+    first = platform.deploy(server)
+    platform.upload(server, {**hello_files(), "extra.txt": "newer"})
+    again = platform.deploy(server, Mode.REBUILD)
+
+    assert (again.status, again.revision) == (DeploymentStatus.SUCCEEDED, first.revision)

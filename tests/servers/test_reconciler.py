@@ -11,7 +11,7 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
-from servers import deployer, reconciler, runs, services
+from servers import deployer, reconciler, runs, services, workers
 from servers.models import Deployment, Server
 from servers.states import DeploymentStatus, Mode, ServerStatus, Trigger
 from tests.eventually import eventually
@@ -140,10 +140,12 @@ def test_a_run_that_a_lost_worker_could_not_save_is_ended(idle: Platform) -> Non
 def test_what_a_lost_worker_left_on_the_disk_is_cleared_up(idle: Platform) -> None:
     server = idle.hello()
     given_up = services.deploy(server=server, by=idle.owner, trigger=Trigger.API)
-    scratch, build = settings.DATA_DIR / "work" / str(given_up.pk), settings.DATA_DIR / "runs" / "x" / "1"
+    claims = reconciler.MOST_CLAIMS
+    scratch = settings.DATA_DIR / "work" / f"{given_up.pk}-{claims}"
+    build = settings.DATA_DIR / "runs" / "x" / "1"
     for directory in (scratch, build):
         directory.mkdir(parents=True)
-    lose_worker(given_up, claims=reconciler.MOST_CLAIMS)
+    lose_worker(given_up, claims=claims)
     Deployment.objects.filter(pk=given_up.pk).update(directory=str(build))
 
     reconciler.sweep()
@@ -194,3 +196,41 @@ def lose_worker(deployment: Deployment, claims: int = 1) -> None:
         claims=claims,
         heartbeat_at=timezone.now() - timedelta(seconds=1),
     )
+
+
+def test_a_cancelled_wait_leaves_the_server_as_it_was(idle: Platform) -> None:
+    server = idle.hello()
+    first = services.deploy(server=server, by=idle.owner, trigger=Trigger.API)
+    services.cancel(deployment=first)
+    assert idle.fresh(server).status == ServerStatus.STOPPED
+
+    second = services.deploy(server=server, by=idle.owner, trigger=Trigger.API)
+    deployer.run(second.pk)
+    third = services.deploy(server=server, by=idle.owner, trigger=Trigger.API)
+    assert idle.fresh(server).status == ServerStatus.PENDING
+    services.cancel(deployment=third)
+    assert (idle.fresh(server).status, idle.fresh(server).serving) == (ServerStatus.RUNNING, second)
+    assert reconciler.look().deployments == []
+
+
+def test_a_build_that_was_started_again_goes_with_the_last_that_needs_it(idle: Platform, settings) -> None:  # type: ignore[no-untyped-def]
+    settings.KEEP_DEPLOYMENTS = 1
+    server = idle.hello()
+    done = []
+    for mode in (Mode.LATEST, Mode.SAME_DIGEST, Mode.LATEST, Mode.LATEST):
+        deployment = services.deploy(server=server, by=idle.owner, trigger=Trigger.API, mode=mode)
+        deployer.run(deployment.pk)
+        done.append(deployment)
+    for deployment in done[:3]:
+        deployment.refresh_from_db()
+        runs.stop(deployment)
+    reconciler.trim()
+
+    assert [Deployment.objects.get(pk=d.pk).can_start_again for d in done] == [False, False, True, True]
+
+
+def test_a_living_worker_is_known_by_what_no_clock_changes() -> None:
+    assert not workers.is_gone(workers.me())
+    host, pid, _ = workers.me().rsplit("/", 2)
+    assert workers.is_gone(f"{host}/{pid}/1")
+    assert not workers.is_gone("another-host/1/1")
