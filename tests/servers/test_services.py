@@ -148,8 +148,9 @@ def test_what_is_over_stays_over(server: Server, final: DeploymentStatus) -> Non
     assert fresh(over).status == final
 
 
-def test_without_a_worker_in_this_process_no_message_is_counted_on(server: Server) -> None:
+def test_without_a_worker_in_this_process_no_message_is_counted_on(server: Server, settings: Any) -> None:
     """A command beside a platform without a broker: the row is due at once."""
+    settings.BROKER_URL = ""
     waiting = deploy(server)
     assert list(Deployment.objects.due(timedelta(hours=1))) == [waiting]
 
