@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import Any
 
 import dramatiq
@@ -75,11 +74,4 @@ def registry() -> Capability:
 def kubernetes() -> Capability:
     return Capability(
         "kubernetes", False, "the runtime kubernetes is not part of this version", "Use process or docker."
-    )
-
-
-def disk() -> Capability:
-    free = shutil.disk_usage(settings.DATA_DIR).free / 1024**3
-    return Capability(
-        "disk", free > 1, f"{free:.0f} GiB free in DATA_DIR", "" if free > 1 else "Free some space."
     )

@@ -48,11 +48,6 @@ def settle(server_id: int) -> None:
             _settling.discard(server_id)
 
 
-@dramatiq.actor(max_retries=0, time_limit=600_000, queue_name="servers")
-def trim() -> None:
-    reconciler.trim()
-
-
 def enqueue(deployment_id: int) -> None:
     """Sends the message. A broker that is away loses nothing: the reconciler sends again."""
     broker.send(deploy, deployment_id)

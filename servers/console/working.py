@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 from argparse import ArgumentParser
+from collections.abc import Mapping
+from typing import Any
 
 from django.core.management.base import CommandError
 from django.db import connection
 
 from servers import deployer
+from servers.console.command import ServerCommand, facts_of
 from servers.console.following import follow
 from servers.models import Deployment
 
@@ -24,8 +27,23 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def see_through(deployment: Deployment, *, wait: bool, here: bool, quiet: bool) -> None:
-    """Raises `CommandError` when it was waited for and did not succeed."""
+def finish(command: ServerCommand, deployment: Deployment, options: Mapping[str, Any]) -> None:
+    """Says that it is queued, sees it through as asked, and ends with its facts where JSON is wanted.
+
+    Raises `CommandError` when it was waited for and did not succeed.
+    """
+    as_json = options["json"]
+    if not as_json:
+        command.stdout.write(f"{deployment} is queued.")
+    try:
+        _see_through(deployment, wait=options["wait"], here=options["here"], quiet=as_json)
+    finally:
+        if as_json:
+            deployment.refresh_from_db()
+            command.put(facts_of(deployment))
+
+
+def _see_through(deployment: Deployment, *, wait: bool, here: bool, quiet: bool) -> None:
     thread = threading.Thread(target=_work, args=(deployment.pk,)) if here else None
     if thread:
         thread.start()

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from django.core.management.base import CommandError
 
 from servers import intake, services, uploads, validation
 from servers.console import working
-from servers.console.command import ServerCommand, facts_of, operator
+from servers.console.command import ServerCommand, operator
 from servers.models import Server
 from servers.models.server import RuntimeChoice, SourceKind, Transport
 from servers.states import Trigger
@@ -66,14 +65,7 @@ class Command(ServerCommand):
         if options["archive"]:
             _attach(server, Path(options["archive"]))
         deployment = services.deploy(server=server, by=owner, trigger=Trigger.COMMAND)
-        if not options["json"]:
-            self.stdout.write(f"{deployment} is queued.")
-        try:
-            working.see_through(deployment, wait=options["wait"], here=options["here"], quiet=options["json"])
-        finally:
-            if options["json"]:
-                deployment.refresh_from_db()
-                self.stdout.write(json.dumps(facts_of(deployment)))
+        working.finish(self, deployment, options)
 
 
 def _attach(server: Server, path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from servers import services
 from servers.console import working
-from servers.console.command import ServerCommand, deployment_of, facts_of, operator, server_of
+from servers.console.command import ServerCommand, deployment_of, operator, server_of
 from servers.states import Mode, Trigger
 
 
@@ -33,11 +33,4 @@ class Command(ServerCommand):
             deployment = services.deploy(
                 server=server, by=by, trigger=Trigger.COMMAND, mode=Mode(options["mode"])
             )
-        if not options["json"]:
-            self.stdout.write(f"{deployment} is queued.")
-        try:
-            working.see_through(deployment, wait=options["wait"], here=options["here"], quiet=options["json"])
-        finally:
-            if options["json"]:
-                deployment.refresh_from_db()
-                self.put(facts_of(deployment))
+        working.finish(self, deployment, options)

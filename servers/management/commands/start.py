@@ -5,7 +5,7 @@ from typing import Any
 
 from servers import services
 from servers.console import working
-from servers.console.command import ServerCommand, facts_of, operator, server_of
+from servers.console.command import ServerCommand, operator, server_of
 from servers.states import Trigger
 
 
@@ -20,9 +20,4 @@ class Command(ServerCommand):
 
     def act(self, **options: Any) -> None:
         deployment = services.start(server=server_of(options["slug"]), by=operator(), trigger=Trigger.COMMAND)
-        if not options["json"]:
-            self.stdout.write(f"{deployment} is queued.")
-        working.see_through(deployment, wait=options["wait"], here=options["here"], quiet=options["json"])
-        if options["json"]:
-            deployment.refresh_from_db()
-            self.put(facts_of(deployment))
+        working.finish(self, deployment, options)
