@@ -106,7 +106,7 @@ class Gateway:
         check_method(request)
         identity = await self._identities.of(request, slug)
         route = await self._routes.get(slug)
-        if route is None or not identity.opens(route.server_id, route.owner_id):
+        if route is None or not identity.opens(route.server_id, route.owner_id, route.team_id):
             raise errors.not_found()
         await self._call(request, identity, route, receive, send)
 

@@ -24,6 +24,7 @@ class Route:
     slug: str
     name: str
     owner_id: int
+    team_id: int | None
     status: str
     wanted: bool
     deployment_id: int | None
@@ -77,6 +78,7 @@ def find(slug: str) -> Route | None:
         slug=server.slug,
         name=server.name,
         owner_id=server.owner_id,
+        team_id=server.team_id,
         status=server.status,
         wanted=server.desired_state == DesiredState.RUNNING,
         deployment_id=current.pk if current else None,

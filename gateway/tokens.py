@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from django.contrib.auth.models import User
 
+from access import roles
 from gateway import policy
 from gateway.policy import ToolLists
 from servers.models import Token
@@ -25,14 +26,15 @@ class Identity:
     token_id: int
     prefix: str
     owner_id: int
-    is_staff: bool
+    is_administrator: bool
+    teams: frozenset[int]
     server_id: int | None
     calls_per_minute: int = 0
     tools: ToolLists | None = None
 
-    def opens(self, server_id: int, owner_id: int) -> bool:
+    def opens(self, server_id: int, owner_id: int, team_id: int | None) -> bool:
         """A token never opens more than its owner may see, not even one that was made for a server."""
-        visible = self.is_staff or self.owner_id == owner_id
+        visible = self.is_administrator or self.owner_id == owner_id or team_id in self.teams
         return visible and self.server_id in (None, server_id)
 
 
@@ -58,7 +60,8 @@ def identify(value: str) -> Identity | None:
         token.pk,
         token.prefix,
         token.owner_id,
-        token.owner.is_staff,
+        roles.is_administrator(token.owner),
+        roles.teams_of(token.owner),
         token.server_id,
         token.calls_per_minute,
         policy.lists_of(token.tools_allowed, token.tools_denied),
@@ -68,4 +71,7 @@ def identify(value: str) -> Identity | None:
 def identify_user(username: str) -> Identity | None:
     """Asks the database for the active user with exactly this name."""
     user = User.objects.filter(username=username, is_active=True).first()
-    return Identity(-user.pk, f"oauth:{username}", user.pk, user.is_staff, None) if user else None
+    if user is None:
+        return None
+    administrator, teams = roles.is_administrator(user), roles.teams_of(user)
+    return Identity(-user.pk, f"oauth:{username}", user.pk, administrator, teams, None)

@@ -6,13 +6,14 @@ Everything waits for the commit, and a failure is logged: what an announcement t
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import orjson
 from django.db import transaction
 
+from access import roles
 from metrics import payload
 from metrics.models import UsageMetric
 from servers import payloads
@@ -36,19 +37,20 @@ def lines_written(server_id: int, lines: Sequence[LogLine]) -> None:
 
 
 def status_changed(server_id: int) -> None:
-    """Announces the server's status to staff and its owner, once the transaction is committed.
+    """Announces the server's status to whoever sees it, once the transaction is committed.
 
     For a server whose row is deleted in this transaction, call it before the deletion.
     """
-    known = Server.objects.filter(pk=server_id).values_list("owner_id", "slug").first()
+    known = Server.objects.filter(pk=server_id).values_list("slug", "owner_id", "team_id").first()
     if known:
-        _after_commit(partial(_send_status, server_id, *known))
+        slug, owner_id, team_id = known
+        _after_commit(partial(_send_status, server_id, slug, {owner_id, *roles.members_of(team_id)}))
 
 
-def _send_status(server_id: int, owner_id: int, slug: str) -> None:
+def _send_status(server_id: int, slug: str, people: Iterable[int]) -> None:
     server = payloads.with_newest_deployment(Server.objects.filter(pk=server_id)).first()
     status = payloads.server_status(server) if server else payloads.server_gone(server_id, slug)
-    for channel in (access.EVERY_STATUS, access.own_statuses(owner_id)):
+    for channel in (access.EVERY_STATUS, *map(access.own_statuses, people)):
         _send(channel, "status", [status])
 
 

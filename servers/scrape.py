@@ -1,6 +1,6 @@
 """`GET /metrics` for Prometheus: an ASGI application of every process, for each counts its own.
 
-Who may read it: the bearer of METRICS_TOKEN, or of an API token of a staff member. Nobody else: it tells
+Who may read it: the bearer of METRICS_TOKEN, or of an API token of an administrator. Nobody else: it tells
 which servers there are and how much they are used.
 """
 
@@ -19,6 +19,7 @@ from django.utils import timezone
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from access import roles
 from metrics import prometheus
 from servers import bearer, states
 from servers.models import Deployment, Server
@@ -105,4 +106,4 @@ def _may_read(authorization: str) -> bool:
         token = bearer.find(value, Scope.API) if value else None
     except Error:
         return False
-    return token is not None and token.owner.is_staff
+    return token is not None and roles.is_administrator(token.owner)

@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from rest_framework.test import APIClient
 
+from access.models import Membership, Role, Team
 from servers import services
 from servers.models import Deployment, Server
 from servers.models.token import Scope
@@ -32,12 +33,40 @@ def owner(db: None) -> User:
 
 @pytest.fixture
 def outsider(db: None) -> User:
-    """May log in, owns nothing of the owner's, is no staff."""
+    """May log in, owns nothing, belongs to no team."""
     return User.objects.create_user("outsider")
 
 
 @pytest.fixture
+def team(owner: User) -> Team:
+    """The owner's team; `server` belongs to it."""
+    return with_member(Team.objects.create(name="Owner's team"), owner, Role.OPERATOR)
+
+
+@pytest.fixture
+def teammate(team: Team) -> User:
+    """An operator of the owner's team."""
+    user = User.objects.create_user("teammate")
+    with_member(team, user, Role.OPERATOR)
+    return user
+
+
+@pytest.fixture
+def viewer(team: Team) -> User:
+    """A viewer of the owner's team."""
+    user = User.objects.create_user("viewer")
+    with_member(team, user, Role.VIEWER)
+    return user
+
+
+def with_member(team: Team, user: User, role: Role) -> Team:
+    Membership.objects.create(team=team, user=user, role=role)
+    return team
+
+
+@pytest.fixture
 def staff(db: None) -> User:
+    """An administrator of the platform."""
     return User.objects.create_user("staff", is_staff=True, is_superuser=True)
 
 
@@ -67,8 +96,8 @@ def make_deployment(server: Server, **fields: Any) -> Deployment:
 
 
 @pytest.fixture
-def server(owner: User) -> Server:
-    return make_server(owner)
+def server(owner: User, team: Team) -> Server:
+    return make_server(owner, team=team)
 
 
 def token_of(user: User, scope: str = Scope.API) -> str:

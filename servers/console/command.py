@@ -8,6 +8,9 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
+from access import door
+from access.door import Door
+from access.models import Via
 from servers.errors import Invalid, UserError
 from servers.models import Deployment, Server
 
@@ -32,7 +35,8 @@ class ServerCommand(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            self.act(**options)
+            with door.opened(Door(Via.COMMAND)):
+                self.act(**options)
         except (UserError, ValidationError) as error:
             raise CommandError(one_line(error)) from error
         except BrokenPipeError:

@@ -9,6 +9,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from access import roles
+from access.models import Team
 from servers import secretbox, states
 from servers.models import tool_patterns
 from servers.redaction import Redactor
@@ -52,10 +54,12 @@ class RuntimeChoice(models.TextChoices):
 
 class ServerQuerySet(models.QuerySet["Server"]):
     def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> ServerQuerySet:
-        """A server is seen by its owner and by staff."""
-        if not user.is_authenticated:
-            return self.none()
-        return self if getattr(user, "is_staff", False) else self.filter(owner_id=user.pk)
+        """A server is seen by its owner, its team and administrators."""
+        return self.filter(roles.seen_by(user))
+
+    def operable_by(self, user: AbstractBaseUser | AnonymousUser) -> ServerQuerySet:
+        """It is changed, deployed and removed by its owner, its team's operators and administrators."""
+        return self.filter(roles.operated_by(user))
 
     def with_current(self) -> ServerQuerySet:
         return self.select_related("owner", "current_deployment")
@@ -87,6 +91,10 @@ class Server(models.Model):
         max_length=48, unique=True, validators=[SLUG], help_text="Part of the URL: /mcp/<slug>"
     )
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="servers")
+    team = models.ForeignKey(
+        Team, models.SET_NULL, null=True, blank=True, related_name="servers",
+        help_text="Its members see the server, its operators look after it; empty: the owner alone.",
+    )  # fmt: skip
     source_kind = models.CharField(max_length=10, choices=SourceKind.choices)
     source = models.JSONField(default=dict, blank=True)
     transport = models.CharField(max_length=16, choices=Transport.choices, default=Transport.STDIO)
@@ -175,7 +183,10 @@ class Server(models.Model):
         return Redactor(secret.reveal() for secret in self.secrets.all())
 
     def is_visible_to(self, user: AbstractBaseUser | AnonymousUser) -> bool:
-        return bool(user.is_authenticated and (getattr(user, "is_staff", False) or user.pk == self.owner_id))
+        return roles.sees(user, owner_id=self.owner_id, team_id=self.team_id)
+
+    def is_operable_by(self, user: AbstractBaseUser | AnonymousUser) -> bool:
+        return roles.operates(user, owner_id=self.owner_id, team_id=self.team_id)
 
 
 # The name under which the credential of a git source is kept, with the purpose `source`.

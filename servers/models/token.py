@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from access import roles
 from servers.models import tool_patterns
 from servers.models.server import Server
 
@@ -33,9 +34,8 @@ class TokenQuerySet(models.QuerySet["Token"]):
         return self.filter(alive, revoked_at__isnull=True, owner__is_active=True)
 
     def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> TokenQuerySet:
-        if not user.is_authenticated:
-            return self.none()
-        return self if getattr(user, "is_staff", False) else self.filter(owner_id=user.pk)
+        """Everybody sees their own; an administrator sees all."""
+        return self if roles.is_administrator(user) else self.filter(owner_id=user.pk)
 
     def matching(self, value: str, scope: str) -> TokenQuerySet:
         return self.valid().filter(digest=digest_of(value), scope=scope)

@@ -13,6 +13,7 @@ from django.http import HttpRequest
 from django.utils.module_loading import import_string
 from django_eventstream.channelmanager import ChannelManagerBase
 
+from access import roles
 from servers import bearer
 from servers.models import Server
 from servers.models.token import Scope
@@ -69,7 +70,7 @@ def reader_for(request: HttpRequest) -> Reader:
     if path is None:
         raise NotFound
     if path["server"] is None:
-        return Reader(EVERY_STATUS if getattr(user, "is_staff", False) else own_statuses(user.pk))
+        return Reader(EVERY_STATUS if roles.is_administrator(user) else own_statuses(user.pk))
     return Reader(_server_channel(user, int(path["server"]), path["kind"]))
 
 

@@ -98,7 +98,7 @@ async def test_a_token_without_a_server_opens_what_its_owner_sees(
 ) -> None:
     def make() -> tuple[str, str]:
         host(owner, "clock", upstream.url)
-        staff = User.objects.create(username="staff", is_staff=True)
+        staff = User.objects.create(username="staff", is_superuser=True)
         return token(owner), token(staff)
 
     for value in await in_database(make):

@@ -157,7 +157,7 @@ async def test_a_user_whom_the_platform_does_not_know_is_forbidden(
 async def test_a_user_sees_only_what_is_visible_to_them(
     gateway: Running, clock: str, issuer: Issuer, outsider: User
 ) -> None:
-    await in_database(lambda: User.objects.create(username="staff", is_staff=True))
+    await in_database(lambda: User.objects.create(username="staff", is_superuser=True))
     assert (await ask(gateway, clock, issuer.token("outsider", clock)))[0] == 404
     assert (await ask(gateway, clock, issuer.token("staff", clock)))[0] == 200
 
@@ -274,7 +274,7 @@ async def test_sessions_stay_with_the_user_when_tokens_are_renewed(
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b'{"jsonrpc":"2.0","id":1,"result":{}}'})
 
-    await in_database(lambda: User.objects.create(username="staff", is_staff=True))
+    await in_database(lambda: User.objects.create(username="staff", is_superuser=True))
     upstream.behave = opens
     await ask(gateway, clock, issuer.token("owner", clock, jti="1"))
 

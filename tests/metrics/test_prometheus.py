@@ -99,7 +99,7 @@ class TestDoor:
     @pytest.fixture
     def people(self, transactional_db: None) -> dict[str, str]:
         """Tokens by what they are."""
-        staff = User.objects.create(username="staff", is_staff=True)
+        staff = User.objects.create(username="staff", is_superuser=True)
         user = User.objects.create(username="user")
         return {
             "": "",

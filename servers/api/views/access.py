@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from access import roles
 from servers import payloads
 from servers.api import serializers
 from servers.models import Deployment, Server
@@ -26,9 +27,11 @@ def servers_of(request: Request) -> QuerySet[Server]:
 
 
 def deployments_of(request: Request) -> QuerySet[Deployment]:
-    mine = Deployment.objects.select_related("server", "requested_by", "based_on")
+    every = Deployment.objects.select_related("server", "requested_by", "based_on")
     user = user_of(request)
-    return mine if user.is_staff else mine.filter(server__owner=user)
+    if roles.is_administrator(user):
+        return every
+    return every.filter(server__in=Server.objects.visible_to(user).order_by().values("pk"))
 
 
 def server_of(request: Request, pk: int) -> Server:

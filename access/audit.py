@@ -1,0 +1,70 @@
+"""Who did what: one immutable entry per change, written in the transaction that makes it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db.models import Model
+
+from access import door
+from access.models import AuditEntry
+
+MASK = "***"
+SECRET_NAME = re.compile(
+    r"pass(word|wd|phrase)|secret|token|(api|private)_?key|credential|authorization", re.I
+)
+SECRET_TEXT = re.compile(r"(?<=://)[^/\s@:]*:[^/\s@]+(?=@)|(?<=mcph_)[\w-]{20,}")
+
+
+def record(
+    *,
+    action: str,
+    target: Model | None = None,
+    by: AbstractBaseUser | None = None,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+    via: str = "",
+) -> AuditEntry:
+    """Writes what was done: `server.changed`, `token.revoked` …, with the fields that changed.
+
+    `by` and `via` default to who stands at the door and which door that is (`access.door`). Of a secret, pass
+    the name, never the value; what looks like one is masked all the same.
+    """
+    here = door.current()
+    actor: Any = by or here.user
+    return AuditEntry.objects.create(
+        by=actor,
+        actor=actor.get_username() if actor else "",
+        via=via or here.via,
+        address=here.address,
+        action=action,
+        target_kind=target._meta.model_name or "" if target else "",
+        target_id=target.pk if target else None,
+        target=str(target)[:200] if target else "",
+        server_id=_server_id(target),
+        before=masked(before) if before is not None else None,
+        after=masked(after) if after is not None else None,
+    )
+
+
+def _server_id(target: Model | None) -> int | None:
+    """Servers are known by name only: this package knows nothing of them."""
+    if target is not None and target._meta.label_lower == "servers.server":
+        return int(target.pk)
+    return getattr(target, "server_id", None)
+
+
+def masked(value: Any, name: str = "") -> Any:
+    """As JSON takes it, without values of what is named like a secret, passwords in URLs and tokens."""
+    if name and SECRET_NAME.search(name) and isinstance(value, str) and value:
+        return MASK
+    if isinstance(value, Mapping):
+        return {str(key): masked(held, str(key)) for key, held in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [masked(held) for held in value]
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    return SECRET_TEXT.sub(MASK, str(value))

@@ -1,0 +1,77 @@
+"""Who may do what. An administrator everything; the others what is theirs, and what their teams' roles say.
+
+Rows that belong to somebody ask here with their owner and team, and need to know nothing of roles.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias, cast
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.db.models import Q, QuerySet
+
+from access.models import Membership, Role
+from access.models.team import OPERATING
+
+Person: TypeAlias = AbstractBaseUser | AnonymousUser
+EVERYTHING, NOTHING = Q(), Q(pk__in=[])
+
+
+def is_administrator(user: Person) -> bool:
+    """Of the whole platform, not of a team."""
+    return bool(user.is_active and getattr(user, "is_superuser", False))
+
+
+def may_add(user: Person) -> bool:
+    """Whether this person may add servers at all: administrators, and whoever operates for some team."""
+    return is_administrator(user) or bool(user.is_active and _memberships(user, OPERATING).exists())
+
+
+def seen_by(user: Person) -> Q:
+    """Which rows with an `owner` and a `team` this person sees."""
+    return _rows(user, Role)
+
+
+def operated_by(user: Person) -> Q:
+    """Which of them this person may change, deploy and remove."""
+    return _rows(user, OPERATING)
+
+
+def sees(user: Person, *, owner_id: int, team_id: int | None) -> bool:
+    return _reaches(user, Role, owner_id, team_id)
+
+
+def operates(user: Person, *, owner_id: int, team_id: int | None) -> bool:
+    return _reaches(user, OPERATING, owner_id, team_id)
+
+
+def members_of(team_id: int | None) -> list[int]:
+    """Ids of the team's people, whatever their roles."""
+    if team_id is None:
+        return []
+    return list(Membership.objects.order_by().filter(team=team_id).values_list("user_id", flat=True))
+
+
+def teams_of(user: Person) -> frozenset[int]:
+    """Ids of the teams that this person belongs to."""
+    return frozenset(_memberships(user, Role).values_list("team_id", flat=True))
+
+
+def _rows(user: Person, roles: type[Role] | tuple[Role, ...]) -> Q:
+    if is_administrator(user):
+        return EVERYTHING
+    if not user.is_active:
+        return NOTHING
+    return Q(owner_id=user.pk) | Q(team_id__in=_memberships(user, roles).values("team_id"))
+
+
+def _reaches(user: Person, roles: type[Role] | tuple[Role, ...], owner_id: int, team_id: int | None) -> bool:
+    if not user.is_active:
+        return False
+    if is_administrator(user) or user.pk == owner_id:
+        return True
+    return team_id is not None and _memberships(user, roles).filter(team=team_id).exists()
+
+
+def _memberships(user: Person, roles: type[Role] | tuple[Role, ...]) -> QuerySet[Membership]:
+    return Membership.objects.order_by().filter(user=cast("Any", user.pk), role__in=list(roles))
