@@ -8,13 +8,13 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 
 from servers import display, intake, services, uploads
-from servers.admin import actions, server_list, server_page
+from servers.admin import actions, server_list, server_tabs
 from servers.admin.server_form import ADD_FIELDSETS, EDIT_FIELDSETS, ServerForm
 from servers.admin.views import ActionView, BulkRedeployView, RemoveSecretView, TokenView
 from servers.errors import UserError
@@ -70,7 +70,7 @@ class ServerAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
             )
             for action in actions.ON_SERVERS
         ]
-        return [*own, *super().get_urls()]
+        return [*own, *server_tabs.urls(self), *super().get_urls()]
 
     # --- The list
 
@@ -109,9 +109,7 @@ class ServerAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         """The server's page; its form is a page of its own (`edit_view`)."""
-        if request.method not in ("GET", "HEAD"):
-            return HttpResponseNotAllowed(["GET", "HEAD"])
-        return server_page.show(self, request, object_id)
+        return server_tabs.show(self, request, object_id)
 
     def edit_view(self, request: HttpRequest, pk: int) -> Any:
         server = self.get_object(request, str(pk))

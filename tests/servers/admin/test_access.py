@@ -10,6 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from metrics.models import UsageMetric
+from servers.admin.server_tabs import TABS
 from servers.models import Deployment, Secret, Server, Token
 from tests.servers.admin.conftest import logged_in
 
@@ -25,7 +26,7 @@ def pages(server: Server) -> list[str]:
         reverse("admin:index"),
         *(reverse(f"admin:servers_{name}_changelist") for name in lists),
         reverse("admin:metrics_usagemetric_changelist"),
-        reverse("admin:servers_server_change", args=[server.pk]),
+        *(reverse(f"admin:{tab.view}", args=[server.pk]) for tab in TABS),
         reverse("admin:servers_deployment_change", args=[deployment.pk]),
         *([reverse("admin:metrics_usagemetric_change", args=[event.pk])] if event else []),
     ]

@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from servers.admin.dashboard import Notes
+from servers.admin.server_tabs import TABS, Tab
 from servers.models import LogLine, Server
 from servers.runtimes.base import Capability
 from tests.eventually import eventually
@@ -104,6 +105,28 @@ def test_the_server_page_offers_what_makes_sense(console: Client, seeded: dict[s
     assert offered("archive-search") == {"redeploy", "start", "remove"}
 
 
+@pytest.mark.parametrize("tab", TABS, ids=lambda tab: tab.name)
+def test_a_page_of_a_server_asks_as_much_of_an_old_one(console: Client, staff: User, tab: Tab) -> None:
+    """The number of queries is the same whatever has gathered around the server."""
+
+    def queries(server: Server) -> int:
+        with CaptureQueriesContext(connection) as captured:
+            page(console, tab.view, server.pk)
+        return len(captured)
+
+    young, old = (demo.server(staff, name, status="running") for name in ("Young", "Old"))
+    for server, count in ((young, 1), (old, 30)):
+        for number in range(1, count + 1):
+            ended = demo.deployment(server, number, "succeeded", 60, 5, endpoint="http://127.0.0.1:1/mcp")
+            demo.log(ended, {0.5: ("stderr", "ready")})
+        names = [{"name": f"tool_{number}", "inputSchema": {}} for number in range(count)]
+        ended.discovery = {"tools": names}
+        ended.save()
+        Server.objects.filter(pk=server.pk).update(current_deployment=ended)
+    queries(young)
+    assert queries(old) == queries(young)
+
+
 def test_connect_names_the_public_url(console: Client, seeded: dict[str, Server], settings: object) -> None:
     settings.PUBLIC_URL = "https://mcp.example.org"  # type: ignore[attr-defined]
     text = page(console, "servers_server_change", seeded["time"].pk)
@@ -112,7 +135,8 @@ def test_connect_names_the_public_url(console: Client, seeded: dict[str, Server]
 
 def test_no_secret_is_on_any_page(console: Client, seeded: dict[str, Server]) -> None:
     server = seeded["time"]
-    text = page(console, "servers_server_change", server.pk) + page(console, "servers_server_edit", server.pk)
+    names = ["servers_server_edit", *(tab.view for tab in TABS)]
+    text = "".join(page(console, name, server.pk) for name in names)
     assert "API_KEY" in text
     assert "not shown anywhere" not in text
     for secret in server.secrets.all():
@@ -154,6 +178,7 @@ def test_markup_in_a_log_or_an_error_stays_text(console: Client, seeded: dict[st
     Server.objects.filter(pk=server.pk).update(error=evil, name=evil, status="error")
     for text in (
         page(console, "servers_server_change", server.pk),
+        page(console, "servers_server_logs", server.pk),
         page(console, "servers_server_changelist"),
         page(console, "servers_logline_changelist"),
         page(console, "index"),
@@ -191,4 +216,4 @@ def test_the_page_follows_from_where_its_rows_end(
     server = seeded["time"]
     with django_capture_on_commit_callbacks(execute=True):  # type: ignore[attr-defined]
         events.lines_written(server.pk, LogLine.objects.filter(server=server)[:1])
-    assert f"lastEventId=server-{server.pk}-logs%3A1" in page(console, "servers_server_change", server.pk)
+    assert f"lastEventId=server-{server.pk}-logs%3A1" in page(console, "servers_server_logs", server.pk)
