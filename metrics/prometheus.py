@@ -35,6 +35,7 @@ FIRST_BYTE = _histogram("mcp_call_first_byte", "Until the answer's beginning.", 
 COLD_STARTS = _counter("mcp_cold_starts", "Calls that found their server not yet serving.", "server")
 DROPPED = _counter("usage_dropped", "Calls that could not be recorded.")
 WAITING = Gauge("mcphost_usage_waiting", "Calls not recorded yet.", registry=REGISTRY)
+LEADS = Gauge("mcphost_reconciler_leads", "1 in the process whose reconciler leads.", registry=REGISTRY)
 PUSHES = _counter("registry_pushes", "Pushes that ended.", "platform", "outcome", "error_kind")
 PUSH_TIME = _histogram("registry_push_duration", "Of successful pushes.", STEP_SECONDS, "platform")
 RETRIES = _counter("registry_push_retries", "Attempts after the first.", "platform", "reason")

@@ -13,7 +13,7 @@ from django.db import close_old_connections, connection
 from django.utils import timezone
 
 from metrics import rollups
-from servers import broker, heartbeat, reconciler, runs, tasks
+from servers import broker, heartbeat, leader, reconciler, runs, tasks
 
 logger = logging.getLogger(__name__)
 COLLECT_SECONDS = 0.5
@@ -21,17 +21,22 @@ SWEEP_SECONDS = 30.0
 TRIM_SECONDS = 3600.0
 ROLL_UP_SECONDS = 15.0
 REPEAT_SECONDS = 60.0
+FOLLOW_SECONDS = 0.2
 STOP_MS = 20_000
 SETTLE_THREADS = 2
 
 
 class Background:
-    """Starts the parts that are asked for; `stop` ends them and puts unfinished deployments back."""
+    """Starts the parts that are asked for; `stop` ends them and puts unfinished deployments back.
+
+    Of several reconcilers only the leader works.
+    """
 
     def __init__(self, *, worker: bool, reconciler: bool) -> None:
         self._stopping = threading.Event()
         self._worker = _worker() if worker else None
-        self._threads = [self._loop(*loop) for loop in LOOPS] if reconciler else []
+        self._leader = leader.Leader() if reconciler else None
+        self._threads = [self._loop(self._leader, *loop) for loop in LOOPS] if self._leader else []
 
     def start(self) -> None:
         heartbeat.interrupted.clear()
@@ -39,6 +44,8 @@ class Background:
             dramatiq.get_broker().emit_after("process_boot")  # without it no actor has a time limit
             self._worker.start()
             broker.workers_here.set()
+        if self._leader:
+            self._leader.start()
         for thread in self._threads:
             thread.start()
 
@@ -47,12 +54,17 @@ class Background:
         heartbeat.interrupted.set()
         for thread in self._threads:
             thread.join()
+        if self._leader:
+            self._leader.stop()
         if self._worker:
             broker.workers_here.clear()
             self._worker.stop(timeout=STOP_MS)
 
-    def _loop(self, name: str, seconds: float, work: Callable[[], None]) -> threading.Thread:
-        return threading.Thread(target=_every, args=(seconds, work, self._stopping), name=name, daemon=True)
+    def _loop(
+        self, led: leader.Leader, name: str, seconds: float, work: Callable[[], None]
+    ) -> threading.Thread:
+        about = (seconds, work, led, self._stopping)
+        return threading.Thread(target=_every, args=about, name=name, daemon=True)
 
 
 def _worker() -> dramatiq.Worker:
@@ -60,9 +72,12 @@ def _worker() -> dramatiq.Worker:
     return dramatiq.Worker(dramatiq.get_broker(), worker_threads=threads)
 
 
-def _every(seconds: float, work: Callable[[], None], stopping: threading.Event) -> None:
+def _every(seconds: float, work: Callable[[], None], led: leader.Leader, stopping: threading.Event) -> None:
     name, faults = threading.current_thread().name, Faults()
     while not stopping.is_set():
+        if not led.leads():
+            stopping.wait(FOLLOW_SECONDS)
+            continue
         try:
             close_old_connections()
             work()

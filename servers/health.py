@@ -12,6 +12,8 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
+from servers import leader
+
 OK, DEGRADED, FAILED = "ok", "degraded", "failed"
 TIMEOUT = 2.0
 logger = logging.getLogger(__name__)
@@ -29,6 +31,7 @@ def run() -> list[Check]:
         _checked("database", _database, FAILED, "The database does not answer."),
         _checked("migrations", _migrations, FAILED, "The migrations could not be read."),
         _checked("broker", _broker, DEGRADED, "The broker does not answer: deployments wait for it."),
+        _checked("reconciler", _reconciler, DEGRADED, "Whether a reconciler leads could not be asked."),
     ]
 
 
@@ -57,6 +60,12 @@ def _migrations() -> tuple[str, str]:
         return OK, "Every migration is applied."
     sentence = f"{pending} migrations are not applied: run `manage.py migrate` and read what it says."
     return (DEGRADED if settings.ALLOW_MIGRATION_FAILURE else FAILED), sentence
+
+
+def _reconciler() -> tuple[str, str]:
+    if leader.somebody_leads():
+        return OK, "One leads."
+    return DEGRADED, "None leads: nothing is restarted or sent again. Start one: `up --only reconciler`."
 
 
 def _broker() -> tuple[str, str]:
