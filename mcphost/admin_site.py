@@ -17,10 +17,12 @@ def _style(request: HttpRequest) -> str:
     return static("mcphost/console.css")
 
 
-def _item(title: str, icon: str, name: str) -> dict[str, Any]:
-    return {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{name}")}
+def _item(title: str, icon: str, name: str, permission: str | None = None) -> dict[str, Any]:
+    """`permission` names the function that says who sees it; without it everybody does."""
+    return {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{name}"), "permission": permission}
 
 
+FOR_ADMINISTRATORS = "access.site.for_administrators"
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "MCP Host",
     "SITE_HEADER": "MCP Host",
@@ -73,8 +75,7 @@ UNFOLD: dict[str, Any] = {
                 "separator": True,
                 "items": [
                     _item("Tokens", "key", "servers_token_changelist"),
-                    _item("Users", "person", "auth_user_changelist"),
-                    _item("Groups", "group", "auth_group_changelist"),
+                    _item("Users", "person", "auth_user_changelist", FOR_ADMINISTRATORS),
                 ],
             },
         ],

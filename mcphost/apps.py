@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.contrib.admin import apps as admin_apps
 
 
 class McpHostConfig(AppConfig):
@@ -6,3 +7,8 @@ class McpHostConfig(AppConfig):
 
     def ready(self) -> None:
         from mcphost import checks  # noqa: F401  (registers them)
+
+
+class ConsoleConfig(admin_apps.AdminConfig):
+    default = False
+    default_site = "access.site.ConsoleSite"

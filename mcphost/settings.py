@@ -123,8 +123,8 @@ INSTANCE = hashlib.sha256(f"instance:{SECRET_KEY}".encode()).hexdigest()[:12]
 # --- Django
 INSTALLED_APPS = [
     "mcphost",
-    "unfold",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",
+    "mcphost.apps.ConsoleConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

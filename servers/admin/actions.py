@@ -53,12 +53,11 @@ class SecretForm(forms.Form):
 
 
 class Action(Generic[Target]):
-    """One button. `permission` is what Django's permission of that name on servers must allow."""
+    """One button, for who operates the server."""
 
     name: str
     label: str
     icon: str
-    permission = "change"
     danger = False
     form: type[forms.Form] | None = None
 
@@ -155,7 +154,6 @@ class Stop(Action[Server]):
 
 class Delete(Action[Server]):
     name, label, icon, danger = "remove", "Delete", "delete", True
-    permission = "delete"
 
     def refusal(self, target: Server) -> str:
         return "It is being deleted." if target.desired_state == DesiredState.DELETED else ""

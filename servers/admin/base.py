@@ -1,20 +1,43 @@
-"""What the admin's pages share: rows of history that nobody edits, and lists that never count."""
+"""What the admin's pages share: roles decide, what is not to be seen is not there, lists never count."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
-from django.http import HttpRequest
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.paginator import InfinitePaginator
 
+from access import roles
+from servers.models import Server
 
-class HistoryAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
-    """Rows that the platform writes: seen, never added, changed or deleted by hand."""
 
-    actions = None
-    list_per_page = 50
-    show_full_result_count = False
+class RoleAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
+    """Rows of servers that the person sees; Django's own permissions are not asked.
+
+    `server_path` leads from a row to its server, "" where the row is one.
+    """
+
+    server_path = "server"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().get_queryset(request)
+        if roles.is_administrator(request.user):
+            return rows
+        seen = Server.objects.visible_to(request.user).order_by().values("pk")
+        return rows.filter(**{f"{self.server_path or 'pk'}__in": seen})
+
+    def may_operate(self, request: HttpRequest, obj: Any) -> bool:
+        """Whether this person may act on the row."""
+        server: Server = getattr(obj, self.server_path) if self.server_path else obj
+        return server.is_operable_by(request.user)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return True
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True  # of the rows above
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -24,6 +47,17 @@ class HistoryAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> NoReturn:
+        raise Http404("There is nothing here, or it is not yours to see.")
+
+
+class HistoryAdmin(RoleAdmin):
+    """Rows that the platform writes: seen, never added, changed or deleted by hand."""
+
+    actions = None
+    list_per_page = 50
+    show_full_result_count = False
 
 
 class UncountedAdmin(HistoryAdmin):

@@ -10,13 +10,15 @@ from importlib.util import find_spec
 from time import monotonic
 from typing import Any
 
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
+from access import roles
 from servers import states
 from servers.models import Deployment, Server
+from servers.models.server import ServerQuerySet
 from servers.runtimes.base import Capability
 from servers.states import DeploymentStatus, ServerStatus
 
@@ -28,37 +30,39 @@ STUCK_AFTER = timedelta(minutes=2)
 
 def context(request: HttpRequest, page: dict[str, Any]) -> dict[str, Any]:
     """Adds the dashboard to the page's context. The number of queries does not grow with the servers."""
-    counts = _counts()
+    servers = Server.objects.visible_to(request.user)
+    deployments = Deployment.objects.filter(server__in=servers.order_by().values("pk"))
+    counts = _counts(servers)
     return {
         **page,
         "title": "Overview",
-        "troubled": troubled(),
+        "troubled": troubled(servers),
         "troubled_count": sum(counts.get(status, 0) for status in NEEDS_A_PERSON),
-        "stuck": stuck(),
+        "stuck": stuck(deployments),
         "tiles": _tiles(counts),
         "total": sum(counts.values()),
-        "deployments": Deployment.objects.select_related("server", "requested_by")[:SHOWN],
+        "deployments": deployments.select_related("server", "requested_by")[:SHOWN],
         "capabilities": notes.current(),
-        "can_add": request.user.has_perm("servers.add_server"),
+        "can_add": roles.may_add(request.user),
     }
 
 
-def troubled() -> Sequence[Server]:
+def troubled(servers: ServerQuerySet) -> Sequence[Server]:
     """Servers that need a person, the newest trouble first."""
-    rows = Server.objects.with_current().filter(status__in=NEEDS_A_PERSON)
+    rows = servers.with_current().filter(status__in=NEEDS_A_PERSON)
     return list(rows.order_by("-status_at")[:SHOWN])
 
 
-def stuck() -> Sequence[Deployment]:
+def stuck(deployments: QuerySet[Deployment]) -> Sequence[Deployment]:
     """Deployments whose worker has fallen silent, and that nobody has taken up since."""
-    silent = Deployment.objects.filter(
+    silent = deployments.filter(
         status=DeploymentStatus.RUNNING, heartbeat_at__lt=timezone.now() - STUCK_AFTER
     )
     return list(silent.select_related("server")[:SHOWN])
 
 
-def _counts() -> dict[str, int]:
-    rows = Server.objects.order_by().values_list("status").annotate(count=Count("pk"))
+def _counts(servers: ServerQuerySet) -> dict[str, int]:
+    rows = servers.order_by().values_list("status").annotate(count=Count("pk"))
     return dict(rows)
 
 

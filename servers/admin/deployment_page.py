@@ -21,9 +21,8 @@ QUIET = {"platform", "error", "error_kind", "duration_ms", "bytes_done", "bytes_
 
 
 def show(model_admin: Any, request: HttpRequest, object_id: str) -> HttpResponse:
-    if not model_admin.has_view_permission(request):
-        return model_admin.admin_site.login(request)  # type: ignore[no-any-return]
-    rows = Deployment.objects.select_related("server__current_deployment", "requested_by", "based_on")
+    seen = model_admin.get_queryset(request)
+    rows = seen.select_related("server__current_deployment", "requested_by", "based_on")
     deployment = rows.filter(pk=object_id).first() if object_id.isdigit() else None
     if deployment is None:
         raise Http404("There is no such deployment (any more).")

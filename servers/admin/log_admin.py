@@ -20,7 +20,10 @@ class OfServer(admin.SimpleListFilter):
     parameter_name = "server"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(str(pk), name) for pk, name in Server.objects.values_list("pk", "name")[:200]]
+        return [
+            (str(pk), name)
+            for pk, name in Server.objects.visible_to(request.user).values_list("pk", "name")[:200]
+        ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = self.value() or ""

@@ -7,14 +7,17 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin
 
+from access import roles
 from servers import display, intake, services, uploads
 from servers.admin import actions, server_list, server_tabs
+from servers.admin.base import RoleAdmin
 from servers.admin.server_form import ADD_FIELDSETS, EDIT_FIELDSETS, ServerForm
 from servers.admin.views import ActionView, BulkRedeployView, RemoveSecretView, TokenView
 from servers.errors import UserError
@@ -24,7 +27,8 @@ from servers.uploads import Archive
 
 
 @admin.register(Server)
-class ServerAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
+class ServerAdmin(RoleAdmin):
+    server_path = ""
     form = ServerForm
     list_display = server_list.COLUMNS
     list_filter = server_list.FILTERS
@@ -36,8 +40,13 @@ class ServerAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
 
     # --- What may be done with it. Deleting is an action of ours: rows go last, after what runs.
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return roles.may_add(request.user)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        if obj is None:
+            return Server.objects.operable_by(request.user).exists()
+        return self.may_operate(request, obj)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Server]:
         return server_list.with_newest(super().get_queryset(request))
@@ -112,9 +121,10 @@ class ServerAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
         return server_tabs.show(self, request, object_id)
 
     def edit_view(self, request: HttpRequest, pk: int) -> Any:
-        server = self.get_object(request, str(pk))
-        extra = {"title": f"Edit {server}", "subtitle": None} if server else None
-        return self.changeform_view(request, str(pk), "", extra)
+        server = get_object_or_404(self.get_queryset(request), pk=pk)
+        if not self.may_operate(request, server):
+            raise PermissionDenied
+        return self.changeform_view(request, str(pk), "", {"title": f"Edit {server}", "subtitle": None})
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         return EDIT_FIELDSETS if obj else ADD_FIELDSETS

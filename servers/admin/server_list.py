@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib.admin import SimpleListFilter
+from django.contrib.admin import RelatedOnlyFieldListFilter, SimpleListFilter
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django.utils.html import format_html
@@ -36,7 +36,8 @@ class Attention(SimpleListFilter):
         return queryset.filter(status__in=statuses) if statuses else queryset
 
 
-FILTERS = [Attention, "status", "source_kind", "runtime", "transport", "desired_state", "owner"]
+FILTERS = [Attention, "status", "source_kind", "runtime", "transport", "desired_state"]
+FILTERS += [(name, RelatedOnlyFieldListFilter) for name in ("owner", "team")]
 
 
 def with_newest(servers: QuerySet[Server]) -> QuerySet[Server]:

@@ -50,11 +50,10 @@ def newest_deployments(server: Server, count: int) -> list[Deployment]:
 
 def offered(some: Sequence[actions.Action[Any]], target: Any, request: HttpRequest) -> dict[str, Any]:
     """The actions that this person may take and that make sense now, by name."""
-    return {
-        action.name.replace("-", "_"): action
-        for action in some
-        if request.user.has_perm(f"servers.{action.permission}_server") and not action.refusal(target)
-    }
+    server = target.server if isinstance(target, Deployment) else target
+    if not server.is_operable_by(request.user):
+        return {}
+    return {action.name.replace("-", "_"): action for action in some if not action.refusal(target)}
 
 
 def last_lines(lines: Any, count: int = LINES_SHOWN) -> list[LogLine]:

@@ -53,8 +53,6 @@ def urls(model_admin: Any) -> list[URLPattern]:
 def show(model_admin: Any, request: HttpRequest, object_id: str, tab: Tab = OVERVIEW) -> HttpResponse:
     if request.method not in ("GET", "HEAD"):
         return HttpResponseNotAllowed(["GET", "HEAD"])
-    if not model_admin.has_view_permission(request):
-        return model_admin.admin_site.login(request)  # type: ignore[no-any-return]
     server = model_admin.get_object(request, object_id)
     if server is None:
         raise Http404("There is no such server (any more).")
@@ -81,7 +79,7 @@ def head(request: HttpRequest, server: Server, tab: Tab) -> dict[str, Any]:
         "open_deployment": next((d for d in newest if d.status in states.OPEN), None),
         "failed_deployment": next((d for d in newest if d.status == "failed"), None),
         "actions": server_page.offered(actions.ON_SERVERS, server, request),
-        "can_change": request.user.has_perm("servers.change_server"),
+        "can_change": server.is_operable_by(request.user),
     }
 
 

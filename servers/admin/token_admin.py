@@ -14,14 +14,15 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin
 
+from access import roles
 from servers import display, services
 from servers.admin import connect
+from servers.admin.base import RoleAdmin
 from servers.admin.gateway_fields import CallsPerMinute, PatternLines
 from servers.admin.views import ConsoleView
 from servers.errors import UserError
-from servers.models import Token
+from servers.models import Server, Token
 from servers.models.token import Scope
 
 
@@ -76,7 +77,7 @@ class RevokeView(ConsoleView):
 
 
 @admin.register(Token)
-class TokenAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
+class TokenAdmin(RoleAdmin):
     form = TokenForm
     list_display = ["label", "owner", "scope", "opens", "state", "used", "created", "buttons"]
     list_display_links = None
@@ -89,11 +90,20 @@ class TokenAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
     search_fields = ["name", "prefix", "owner__username", "server__name"]
     actions = None
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+    def may_operate(self, request: HttpRequest, obj: Token) -> bool:
+        return True  # of the tokens that one sees: one's own, and an administrator's all
+
+    def get_exclude(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        """Only an administrator makes tokens for others."""
+        return [] if roles.is_administrator(request.user) else ["owner"]
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "server":
+            kwargs["queryset"] = Server.objects.visible_to(request.user)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def get_urls(self) -> list[URLPattern]:
         view = RevokeView.as_view(model_admin=self)
@@ -104,7 +114,7 @@ class TokenAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
         return {"owner": request.user.pk, **super().get_changeform_initial_data(request)}
 
     def save_model(self, request: HttpRequest, obj: Token, form: TokenForm, change: bool) -> None:
-        data = form.cleaned_data
+        data = {"owner": request.user, **form.cleaned_data}
         try:
             made, value = services.issue_token(**{key: data[key] for key in TokenForm.Meta.fields})
         except (UserError, ValidationError) as error:
@@ -127,8 +137,7 @@ class TokenAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
         return response
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Token]:
-        tokens: QuerySet[Token] = super().get_queryset(request)
-        return tokens.defer("digest")
+        return Token.objects.all().visible_to(request.user).defer("digest")
 
     @admin.display(description="Token", ordering="name")
     def label(self, token: Token) -> SafeString:

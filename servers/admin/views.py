@@ -22,14 +22,20 @@ from servers.states import Mode, Trigger
 
 
 class ConsoleView(View):
-    """A page of the admin beside a model's own: permission first, the site's frame around it."""
+    """A page of the admin beside a model's own: permission first, the site's frame around it.
+
+    Where the address names a row (`pk`), only who sees it gets further (404), and only who operates it where
+    `permission` is "change" (403). A page without a row checks the rows that it finds.
+    """
 
     model_admin: Any = None
     permission = "change"
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        if not request.user.has_perm(f"servers.{self.permission}_server"):
-            raise PermissionDenied
+        if "pk" in kwargs:
+            row = get_object_or_404(self.model_admin.get_queryset(request), pk=kwargs["pk"])
+            if self.permission != "view" and not self.model_admin.may_operate(request, row):
+                raise PermissionDenied
         return super().dispatch(request, *args, **kwargs)
 
     def page(self, template: str, title: str, **context: Any) -> HttpResponse:
@@ -50,10 +56,6 @@ class ConsoleView(View):
 
 class ActionView(ConsoleView):
     action: Action[Any] = actions.REDEPLOY
-
-    def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
-        super().setup(request, *args, **kwargs)
-        self.permission = self.action.permission
 
     def get(self, request: HttpRequest, pk: int) -> HttpResponse:
         return self._confirm(self._target(pk), self._form(request.GET.dict()))
@@ -164,9 +166,10 @@ class BulkRedeployView(ConsoleView):
 
     def _servers(self, ids: str) -> list[Server]:
         chosen = [int(part) for part in ids.split(",") if part.isdigit()]
-        servers = list(Server.objects.filter(pk__in=chosen).select_related("current_deployment"))
+        operable = Server.objects.operable_by(self.request.user)
+        servers = list(operable.filter(pk__in=chosen).select_related("current_deployment"))
         if not servers:
-            raise Http404("None of these servers is there any more.")
+            raise Http404("None of these servers is there, or none is yours to operate.")
         return servers
 
     def _confirm(self, servers: list[Server], form: ModeForm) -> HttpResponse:

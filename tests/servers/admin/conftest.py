@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.test import Client
 
+from access.models import Role, Team
 from servers.models import Server
-from tests.accounts import person
+from tests.accounts import person, with_member
 from tests.servers.admin import demo
 
 
@@ -16,20 +17,24 @@ def console(staff: User) -> Client:
 
 
 @pytest.fixture
-def viewer(db: None) -> User:
-    """Staff that may look at everything and change nothing."""
-    user = person("viewer", is_staff=True)
-    looks = Permission.objects.filter(
-        codename__startswith="view_", content_type__app_label__in=["servers", "metrics"]
-    )
-    user.user_permissions.set(looks)
+def viewer(team: Team) -> User:
+    """Sees every server of `seeded` and changes none."""
+    user = person("viewer")
+    with_member(team, user, Role.VIEWER)
     return user
 
 
 @pytest.fixture
-def seeded(staff: User) -> dict[str, Server]:
-    """The servers of `demo.seed`, by slug."""
-    return demo.seed(staff)
+def team(db: None) -> Team:
+    return Team.objects.create(name="Everybody")
+
+
+@pytest.fixture
+def seeded(staff: User, team: Team) -> dict[str, Server]:
+    """The servers of `demo.seed`, by slug, all of `team`."""
+    seeded = demo.seed(staff)
+    Server.objects.update(team=team)
+    return seeded
 
 
 def logged_in(user: User) -> Client:

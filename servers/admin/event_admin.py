@@ -11,10 +11,10 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin
-from unfold.paginator import InfinitePaginator
 
 from metrics.models import UsageMetric
+from servers.admin.base import UncountedAdmin
+from servers.admin.log_admin import OfServer
 
 
 class Kind(admin.SimpleListFilter):
@@ -25,9 +25,8 @@ class Kind(admin.SimpleListFilter):
     _lately = 5_000
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        newest = UsageMetric.objects.order_by("-id").values_list(self.parameter_name, flat=True)[
-            : self._lately
-        ]
+        rows = model_admin.get_queryset(request).order_by("-id")
+        newest = rows.values_list(self.parameter_name, flat=True)[: self._lately]
         return [(value, value) for value in sorted(set(newest)) if value]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -39,40 +38,15 @@ class Platform(Kind):
     parameter_name = "platform"
 
 
-class OfServer(admin.SimpleListFilter):
-    title = "server"
-    parameter_name = "server"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        model: Any = UsageMetric._meta.get_field("server").related_model
-        return [(str(pk), name) for pk, name in model.objects.values_list("pk", "name")[:200]]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        value = self.value() or ""
-        return queryset.filter(server_id=int(value)) if value.isdigit() else queryset
-
-
 @admin.register(UsageMetric)
-class UsageMetricAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
+class UsageMetricAdmin(UncountedAdmin):
     list_display = ["moment", "event_type", "platform", "of_server", "of_deployment", "summary"]
     list_filter = [Kind, Platform, OfServer, "timestamp"]
     list_select_related = ["server", "deployment"]
     list_per_page = 100
-    show_full_result_count = False
-    paginator = InfinitePaginator
     sortable_by: list[str] = []
-    actions = None
     fields = ["moment", "event_type", "platform", "of_server", "of_deployment", "pretty_details"]
     readonly_fields = ["moment", "of_server", "of_deployment", "pretty_details"]
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         return lookup == "deployment__id__exact" or super().lookup_allowed(lookup, value, request)
