@@ -14,7 +14,7 @@ def main() -> int:
     from django.core.management import execute_from_command_line
 
     try:
-        if sys.argv[1:2] == ["up"]:
+        if sys.argv[1:2] in (["up"], ["prepare"]):
             bootstrap.write_missing_keys(Path(__file__).resolve().parent)
         execute_from_command_line(sys.argv)
     except BadSetting as error:

@@ -19,7 +19,7 @@ from django.conf import settings
 from gateway.app import Gateway
 from gateway.database import close_pool
 from gateway.types import ASGIApp, Message, Receive, Scope, Send
-from servers import scrape
+from servers import probes, scrape
 
 WEB, GATEWAY = "web", "gateway"
 ALL = frozenset({WEB, GATEWAY})
@@ -34,6 +34,7 @@ class Dispatcher:
 
     def __init__(self, parts: frozenset[str]) -> None:
         self._gateway = Gateway() if GATEWAY in parts else None
+        self._readiness = probes.Readiness()
         self._web = WSGIMiddleware(cast("Any", django), workers=WEB_THREADS) if WEB in parts else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -46,7 +47,9 @@ class Dispatcher:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        if path == scrape.PATH:
+        if path in probes.PATHS:
+            await probes.application(scope, receive, send, self._readiness)
+        elif path == scrape.PATH:
             await scrape.application(scope, receive, send)
         elif _GATEWAY.match(path):
             await (self._gateway or not_here)(scope, receive, send)
@@ -74,7 +77,7 @@ class Dispatcher:
 
 
 def make_application(parts: frozenset[str] = ALL) -> ASGIApp:
-    """The application of a process that serves these parts: "web", "gateway", both, or none but /metrics."""
+    """For a process that serves these parts: "web", "gateway", both, or none but probes and /metrics."""
     if unknown := parts - ALL:
         raise ValueError(f"No such part: {', '.join(sorted(unknown))}. There are: {', '.join(sorted(ALL))}.")
     return Dispatcher(parts)

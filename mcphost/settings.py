@@ -28,9 +28,12 @@ BEHIND_PROXY = env.boolean("BEHIND_PROXY", False)
 DEBUG = env.boolean("DEBUG", False)
 ALLOW_MIGRATION_FAILURE = env.boolean("ALLOW_MIGRATION_FAILURE", False)
 
+MIGRATE_ON_START = env.boolean("MIGRATE_ON_START", True)
+
 # --- Keys. `manage.py up` writes them to .env where there are none.
 SECRET_KEY = env.text("SECRET_KEY", "", secret=True)
 SECRET_ENCRYPTION_KEYS = env.names("SECRET_ENCRYPTION_KEYS", secret=True)
+ADMIN_PASSWORD = env.text("ADMIN_PASSWORD", "", secret=True)
 
 # --- Data
 DATA_DIR = env.path("DATA_DIR", str(BASE_DIR / "var")) or BASE_DIR / "var"
@@ -291,7 +294,7 @@ EVENTSTREAM_STORAGE_CLASS = "servers.streams.storage.EventStorage"
 EVENTSTREAM_CHANNELMANAGER_CLASS = "servers.streams.access.ChannelManager"
 
 LOGGING_CONFIG = None
-logs.configure(LOG_FORMAT, LOG_LEVEL, [SECRET_KEY, *SECRET_ENCRYPTION_KEYS])
+logs.configure(LOG_FORMAT, LOG_LEVEL, [SECRET_KEY, *SECRET_ENCRYPTION_KEYS, *filter(None, [ADMIN_PASSWORD])])
 
 # --- Admin
 from mcphost.admin_site import UNFOLD  # noqa: E402, F401  (Django reads it here)

@@ -13,7 +13,7 @@ from django.db import close_old_connections, connection
 from django.utils import timezone
 
 from metrics import rollups
-from servers import broker, heartbeat, leader, reconciler, runs, tasks
+from servers import broker, heartbeat, leader, probes, reconciler, runs, tasks
 
 logger = logging.getLogger(__name__)
 COLLECT_SECONDS = 0.5
@@ -48,8 +48,10 @@ class Background:
             self._leader.start()
         for thread in self._threads:
             thread.start()
+        probes.vital.watch([*self._threads, *(self._worker.workers if self._worker else ())])
 
     def stop(self) -> None:
+        probes.vital.watch(())
         self._stopping.set()
         heartbeat.interrupted.set()
         for thread in self._threads:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import secrets
 import tarfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
 
 from servers import intake, services, uploads
 from servers.models import Server
@@ -22,7 +23,12 @@ EXAMPLE = Path(settings.BASE_DIR) / "examples" / "hello"
 @dataclass(frozen=True)
 class Login:
     username: str
-    password: str
+    password: str = field(repr=False)
+    chosen: bool = False  # by the operator, who knows it
+
+    @property
+    def shown(self) -> str:
+        return "as ADMIN_PASSWORD says" if self.chosen else f"{self.password}   (shown this once)"
 
 
 @dataclass(frozen=True)
@@ -32,12 +38,17 @@ class Example:
 
 
 def administrator() -> Login | None:
-    """The first administrator with a random password, where there is none yet."""
+    """The first administrator, with ADMIN_PASSWORD or a random one, where there is none yet."""
     if User.objects.filter(is_superuser=True).exists():
         return None
-    password = secrets.token_urlsafe(15)
-    User.objects.create_superuser("admin", password=password)
-    return Login("admin", password)
+    chosen = str(settings.ADMIN_PASSWORD)
+    login = Login("admin", chosen or secrets.token_urlsafe(15), bool(chosen))
+    try:
+        with transaction.atomic():
+            User.objects.create_superuser(login.username, password=login.password)
+    except IntegrityError:  # another process that starts has just done it
+        return None
+    return login
 
 
 def example() -> Example | None:

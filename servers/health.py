@@ -10,9 +10,8 @@ import pika
 import redis
 from django.conf import settings
 from django.db import DatabaseError, connection
-from django.db.migrations.executor import MigrationExecutor
 
-from servers import leader
+from servers import leader, schema
 
 OK, DEGRADED, FAILED = "ok", "degraded", "failed"
 TIMEOUT = 2.0
@@ -28,11 +27,18 @@ class Check:
 
 def run() -> list[Check]:
     return [
-        _checked("database", _database, FAILED, "The database does not answer."),
-        _checked("migrations", _migrations, FAILED, "The migrations could not be read."),
+        *of_database(migrations=True),
         _checked("broker", _broker, DEGRADED, "The broker does not answer: deployments wait for it."),
         _checked("reconciler", _reconciler, DEGRADED, "Whether a reconciler leads could not be asked."),
     ]
+
+
+def of_database(*, migrations: bool) -> list[Check]:
+    """Without it nothing works; `migrations`: whether they are looked at too."""
+    checks = [_checked("database", _database, FAILED, "The database does not answer.")]
+    if migrations:
+        checks.append(_checked("migrations", _migrations, FAILED, "The migrations could not be read."))
+    return checks
 
 
 def worst(checks: list[Check]) -> str:
@@ -54,8 +60,7 @@ def _database() -> tuple[str, str]:
 
 
 def _migrations() -> tuple[str, str]:
-    executor = MigrationExecutor(connection)
-    pending = len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+    pending = schema.pending()
     if not pending:
         return OK, "Every migration is applied."
     sentence = f"{pending} migrations are not applied: run `manage.py migrate` and read what it says."

@@ -11,12 +11,11 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import ERROR, run_checks
-from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 from django.utils.module_loading import import_string
 
-from servers import background, capabilities, first_run, reconciler, start_lock, wiring
+from servers import background, capabilities, first_run, reconciler, schema, wiring
 from servers.console.listening import listen, public_url
 from servers.console.serving import serve
 from servers.runtimes.base import Capability
@@ -26,6 +25,7 @@ DOORS = frozenset({"web", "gateway"})
 # These tell each other through the broker that there is work; the gateway only reads.
 TIED = frozenset({"web", "worker", "reconciler"})
 PARTS = ("web", "gateway", "worker", "reconciler")
+SCHEMA_SECONDS = 120
 
 
 class Command(BaseCommand):
@@ -45,15 +45,23 @@ class Command(BaseCommand):
         _refuse_what_cannot_work(parts)
         with _signals_as_interrupt(), _listener(parts) as listener:
             _prepare_directories()
-            self._migrate()
+            self._bring_schema()
             self._greet(parts)
             with _background(parts, self.stdout.write):
                 _serve(parts, listener)
 
+    def _bring_schema(self) -> None:
+        if settings.MIGRATE_ON_START:
+            self._migrate()
+            return
+        try:
+            schema.wait(SCHEMA_SECONDS)
+        except schema.NotMigrated as error:
+            raise CommandError(str(error)) from error
+
     def _migrate(self) -> None:
         try:
-            with start_lock.held():
-                call_command("migrate", verbosity=0, interactive=False)
+            schema.migrate()
         except Exception as error:
             if not settings.ALLOW_MIGRATION_FAILURE:
                 raise CommandError(
@@ -79,13 +87,13 @@ class Command(BaseCommand):
     def _first_run(self, parts: frozenset[str]) -> None:
         """The example runs where its archive was written: in one process with the workers."""
         try:
-            login = first_run.administrator()
+            login = first_run.administrator() if settings.MIGRATE_ON_START else None
             example = first_run.example() if login and parts >= TIED else None
         except DatabaseError as error:
             logger.error("no administrator was looked for: %s", _first_line(error))
             return
         if login:
-            self.stdout.write(f"  Login  {login.username}   Password  {login.password}   (shown this once)")
+            self.stdout.write(f"  Login  {login.username}   Password  {login.shown}")
         if example:
             self.stdout.write(
                 f"\n  The example server is being deployed: {public_url()}/mcp/{example.server.slug}"

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
+
+from servers import first_run, schema
+
+
+class Command(BaseCommand):
+    help = (
+        "Migrates the database and makes the first administrator, once for all parts that start with "
+        "MIGRATE_ON_START=false. Safe to run again, and by several at once."
+    )
+    requires_system_checks = []
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            schema.migrate()
+            login = first_run.administrator()
+        except DatabaseError as error:
+            raise CommandError(
+                f"The database could not be prepared: {str(error).strip().partition(chr(10))[0]}"
+            ) from error
+        self.stdout.write("The database has the schema of this version.")
+        if login:
+            self.stdout.write(f"  Login  {login.username}   Password  {login.shown}")
