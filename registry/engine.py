@@ -20,7 +20,8 @@ from docker import APIClient
 from docker.errors import APIError, DockerException
 
 from registry.errors import RegistryError, from_engine, unreachable
-from registry.events import Line, Progress
+from registry.events import Line
+from registry.progress import Sent
 from registry.reference import Reference
 from registry.retry import TICK
 
@@ -138,10 +139,10 @@ class PushLog:
     Both image stores are understood: the classic one sends `aux`, the containerd one only a status line.
     """
 
-    def __init__(self, line: Line, progress: Progress | None) -> None:
+    def __init__(self, line: Line, sent: Sent) -> None:
         self.digest = ""
         self._line = line
-        self._progress = progress
+        self._sent = sent
         self._layers: dict[str, tuple[str, int, int]] = {}
         self._waits: dict[str, int] = {}
         self._changed_at = time.monotonic()
@@ -175,10 +176,7 @@ class PushLog:
             return
         self._layers[layer] = now
         self._changed_at = time.monotonic()
-        if self._progress:
-            self._progress(
-                sum(at[1] for at in self._layers.values()), sum(at[2] for at in self._layers.values())
-            )
+        self._sent.take(layer, *now)
 
     def _tell_wait(self, layer: str, status: str, seconds: int) -> None:
         """One line for each countdown, not one for each of its seconds."""

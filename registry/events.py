@@ -18,7 +18,6 @@ class RegistryEvent:
 
 Report = Callable[[RegistryEvent], None]
 Line = Callable[[str], None]
-Progress = Callable[[int, int], None]
 
 
 class Control(Protocol):

@@ -57,24 +57,33 @@ class AuthHealth:
 
 
 def check(
-    *, client: RegistryClient, target: Reference, policy: HealthPolicy, report: Report, line: Line
+    *,
+    client: RegistryClient,
+    target: Reference,
+    policy: HealthPolicy,
+    report: Report,
+    line: Line,
+    renew: bool = False,
 ) -> AuthHealth:
     """Reports the health of the credential for `target`; renews one that ends soon, and reports again.
 
-    Never raises `RegistryError`: a push may succeed where this did not, and tells better why it fails.
+    Never raises `RegistryError`: a push may succeed where this did not, and tells better why it fails. With
+    `renew` somebody asked for a new one, whatever the old one's health: that it fails is an error then.
     """
     credential, health = look(client, target, policy)
     report(health.event(target))
-    if not health.wants_refresh:
+    if not (renew or health.wants_refresh):
         return health
     try:
         client.renew(credential, target)
     except RegistryError as fault:
+        if renew:
+            raise
         line(f"Registry credentials could not be refreshed ahead of time: {fault.message}")
         return health
     _, health = look(client, target, policy)
     report(health.event(target, refreshed=True))
-    line("Registry credentials refreshed ahead of time")
+    line(f"Registry credentials refreshed {'on request' if renew else 'ahead of time'}")
     return health
 
 

@@ -10,7 +10,8 @@ from registry.client import RegistryClient
 from registry.credentials import ANONYMOUS, Credential
 from registry.engine import Engine, PushLog
 from registry.errors import RegistryError, failed_refresh, redact
-from registry.events import Control, Line, Progress, RegistryEvent, Report, Stopwatch
+from registry.events import Control, Line, RegistryEvent, Report, Stopwatch
+from registry.progress import Progress, Sent
 from registry.reference import Reference
 from registry.retry import Deadline, PushPolicy
 
@@ -45,11 +46,11 @@ def push_image(
     Reports the contract's events from `tag_started` to `push_succeeded` or `push_failed`; `attempt` of a
     `push_retry` is the one that failed. Transient errors are retried within the policy. A rejected credential
     is refreshed: once free of charge, then each time at the cost of an attempt. Raises `RegistryError`, or
-    what `control.check` raises, both after `push_failed` was reported. `progress` is called with bytes sent
-    and bytes known of, over all layers. All callbacks are called in the caller's thread.
+    what `control.check` raises, both after `push_failed` was reported. All callbacks are called in
+    the caller's thread.
     """
     deadline = Deadline(policy, control)
-    push = _Push(engine_url, image, target, platform, client, policy, report, line, deadline, progress)
+    push = _Push(engine_url, image, target, platform, client, policy, report, line, deadline, Sent(progress))
     return push.run()
 
 
@@ -64,7 +65,7 @@ class _Push:
     report: Report
     line: Line
     deadline: Deadline
-    progress: Progress | None
+    sent: Sent
     attempt: int = 0
     retries: int = 0
     refreshed: bool = False
@@ -126,7 +127,7 @@ class _Push:
         """Lets the engine send what the registry lacks; the digest that it tells."""
         self.credential = self.deadline.hold(lambda: self.client.credentials.for_host(self.target.host))
         engine = self.deadline.hold(lambda: Engine(self.engine_url))
-        log = PushLog(self.line, self.progress)
+        log = PushLog(self.line, self.sent)
         auth = self.credential.engine_auth(self.target.host)
         try:
             with engine.push(self.target, auth, self.policy.stall) as stream:

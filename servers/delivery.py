@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from django.conf import settings
 
 from registry import health, manifest, prune, push
-from registry.health import HealthPolicy
+from registry.errors import RegistryError
+from registry.health import AuthHealth, HealthPolicy
 from registry.push import Pushed
 from registry.reference import Reference
 from registry.retry import PushPolicy
@@ -19,7 +21,7 @@ from servers.job import Job
 from servers.leash import Leash
 from servers.models import Deployment, Server
 from servers.process_group import LineSink
-from servers.states import DeploymentStatus, StepKind
+from servers.states import DeploymentStatus, Mode, StepKind, StepStatus
 
 NO_MOVING_TAG = "none"
 
@@ -45,17 +47,28 @@ def _facts(target: Reference, done: Pushed) -> dict[str, str | int]:
 
 
 def _look_at_credentials(job: Job, target: Reference) -> None:
+    """A refresh that was asked for and fails ends the deployment; one ahead of time only shows."""
+    wanted = job.deployment.refresh_credentials
+    faults = wiring.registry_faults(f"Renewing the credentials of {target.host}", target, job.server.slug)
+    with job.timeline.step(StepKind.CREDENTIALS) as step, faults:
+        found = _check_credentials(job, target, step.line, renew=wanted)
+        known = {"status": found.status, "source": found.source, "seconds": found.seconds}
+        step.details.update({key: value for key, value in known.items() if value is not None})
+
+
+def _check_credentials(job: Job, target: Reference, line: LineSink, *, renew: bool) -> AuthHealth:
     policy = HealthPolicy(
         lead=settings.REGISTRY_AUTH_LEAD_SECONDS, max_age=settings.REGISTRY_AUTH_MAX_AGE_SECONDS
     )
-    health.check(
+    return health.check(
         client=wiring.registry_client(target.host),
         target=target,
         policy=policy,
         report=push_report.reporter(
             job.server.pk, job.deployment.pk, target, on_refresh=lambda: _renew_pull_secret(job)
         ),
-        line=job.timeline.say,
+        line=line,
+        renew=renew,
     )
 
 
@@ -63,13 +76,18 @@ def _push(job: Job, built: BuiltImage, target: Reference, leash: Leash) -> Pushe
     doing = f"The push to {target.endpoint} ({built.platform})"
     faults = wiring.registry_faults(doing, target, job.server.slug)
     with job.timeline.step(StepKind.PUSH, built.platform) as step, faults:
+        step.expect(built.size)
+        if done := _pushed_before(job, built, target):
+            _tag_again(job, done, target, step.line)
+            step.details.update(taken_over=True, **_pushed_facts(done, target))
+            return done
         done = push.push_image(
             engine_url=wiring.engine_url(),
             image=built.tag,
             target=_target_for(job.deployment, target, built.platform),
             platform=built.platform,
             client=wiring.registry_client(target.host),
-            policy=_policy(),
+            policy=_policy(job.deployment),
             report=push_report.reporter(
                 job.server.pk, job.deployment.pk, target, on_refresh=lambda: _renew_pull_secret(job)
             ),
@@ -77,8 +95,45 @@ def _push(job: Job, built: BuiltImage, target: Reference, leash: Leash) -> Pushe
             control=leash,
             progress=step.progress,
         )
-        step.details.update(digest=done.digest, size=done.size, registry_endpoint=target.endpoint)
+        step.details.update(_pushed_facts(done, target))
         return done
+
+
+def _pushed_facts(done: Pushed, target: Reference) -> dict[str, Any]:
+    return {"digest": done.digest, "size": done.size, "registry_endpoint": target.endpoint}
+
+
+def _pushed_before(job: Job, built: BuiltImage, target: Reference) -> Pushed | None:
+    """What the deployment that is resumed pushed of this very image, if the registry still holds it."""
+    base = job.deployment.based_on
+    if job.deployment.mode != Mode.RESUME or base is None:
+        return None
+    done = base.steps.filter(platform=built.platform, status=StepStatus.SUCCEEDED)
+    details = dict(done.values_list("kind", "details"))
+    build, pushed = details.get(StepKind.BUILD, {}), details.get(StepKind.PUSH, {})
+    if build.get("image_id") != built.image_id or pushed.get("registry_endpoint") != target.endpoint:
+        return None
+    return _held(target.with_digest(pushed["digest"]), built.platform)
+
+
+def _held(ref: Reference, platform: str) -> Pushed | None:
+    try:
+        found = wiring.registry_client(ref.host).head_manifest(ref)
+    except RegistryError:  # whatever it is, the push that follows meets it too and tells it better
+        return None
+    return Pushed(platform, found.digest, found.size, found.media_type)
+
+
+def _tag_again(job: Job, done: Pushed, target: Reference, line: LineSink) -> None:
+    manifest.move_tag(
+        client=wiring.registry_client(target.host),
+        target=target.with_digest(done.digest),
+        tag=_target_for(job.deployment, target, done.platform).tag,
+        line=line,
+        policy=_policy(job.deployment),
+        control=job.leash,
+    )
+    line(f"Taken over from #{job.base_number}: the registry holds {done.digest}")
 
 
 def _publish(job: Job, target: Reference, pushed: list[Pushed]) -> str:
@@ -95,7 +150,7 @@ def _publish(job: Job, target: Reference, pushed: list[Pushed]) -> str:
                 annotations=_annotations(job),
                 report=push_report.reporter(job.server.pk, job.deployment.pk, target),
                 line=step.line,
-                policy=_policy(),
+                policy=_policy(job.deployment),
                 control=job.leash,
             )
         step.details.update(digest=digest, tag=target.tag, registry_endpoint=target.endpoint)
@@ -111,14 +166,19 @@ def move_tag(deployment: Deployment, say: LineSink) -> None:
     try:
         with wiring.registry_faults(f"Moving the tag {tag}", target, deployment.server.slug):
             manifest.move_tag(
-                client=wiring.registry_client(target.host), target=target, tag=tag, line=say, policy=_policy()
+                client=wiring.registry_client(target.host),
+                target=target,
+                tag=tag,
+                line=say,
+                policy=_policy(deployment),
             )
     except UserError as error:
         say(str(error))
 
 
-def _policy() -> PushPolicy:
-    return PushPolicy(attempts=settings.REGISTRY_PUSH_RETRIES, deadline=settings.REGISTRY_PUSH_TIMEOUT)
+def _policy(deployment: Deployment) -> PushPolicy:
+    attempts = deployment.push_retries or settings.REGISTRY_PUSH_RETRIES
+    return PushPolicy(attempts=attempts, deadline=settings.REGISTRY_PUSH_TIMEOUT)
 
 
 def _annotations(job: Job) -> dict[str, str]:

@@ -6,7 +6,7 @@ Everything waits for the commit, and a failure is logged: what an announcement t
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ from access import roles
 from metrics import payload
 from metrics.models import UsageMetric
 from servers import payloads
-from servers.models import LogLine, Server
+from servers.models import LogLine, Server, Step
 from servers.streams import access, feed, storage
 
 LINES, BYTES = 200, 64 * 1024
@@ -27,6 +27,12 @@ logger = logging.getLogger(__name__)
 def metric_recorded(metric: UsageMetric) -> None:
     """Announces one metric to `server-<id>-metrics`, once the transaction is committed."""
     _after_commit(partial(_send, access.metrics_channel(metric.server_id), "metric", [payload.of(metric)]))
+
+
+def step_progressed(server_id: int, step: Step, details: Mapping[str, Any]) -> None:
+    """Announces how many bytes a running step has sent, as `progress` on `server-<id>-metrics`."""
+    said = payloads.step_progress(step, details)
+    _after_commit(partial(_send, access.metrics_channel(server_id), "progress", [said]))
 
 
 def lines_written(server_id: int, lines: Sequence[LogLine]) -> None:

@@ -90,6 +90,8 @@ def _built_before(job: Job, platform: str) -> BuiltImage | None:
     base = job.deployment.based_on
     if job.deployment.mode != Mode.RESUME or base is None or base.revision != job.deployment.revision:
         return None
+    if platform == job.deployment.platform_anew:
+        return None
     done = base.steps.filter(kind=StepKind.BUILD, platform=platform, status=StepStatus.SUCCEEDED).first()
     if done is None or "tag" not in done.details:
         return None

@@ -40,8 +40,9 @@ class Job:
     def starts_what_is_built(self) -> bool:
         """Nothing is fetched, built or pushed: `based_on` came as far as something that can start."""
         base = self.deployment.based_on
-        resumed = self.deployment.mode == Mode.RESUME and base is not None and base.can_start_again
-        return self.deployment.mode == Mode.SAME_DIGEST or resumed
+        resumed = self.deployment.mode == Mode.RESUME and not self.deployment.platform_anew
+        started = resumed and base is not None and base.can_start_again
+        return self.deployment.mode == Mode.SAME_DIGEST or started
 
     @property
     def work(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.db.models import OuterRef, QuerySet, Subquery
@@ -9,7 +10,7 @@ from django.db.models.functions import JSONObject
 
 from metrics.payload import moment
 from servers import states
-from servers.models import Deployment, LogLine, Server
+from servers.models import Deployment, LogLine, Server, Step
 
 LOG_COLUMNS = ("id", "at", "stream", "text", "deployment_id", "step_id")
 
@@ -26,6 +27,19 @@ def log_row(row: dict[str, Any]) -> dict[str, Any]:
         "text": row["text"],
         "deployment": row["deployment_id"],
         "step": row["step_id"],
+    }
+
+
+def step_progress(step: Step, details: Mapping[str, Any]) -> dict[str, Any]:
+    """`percent` never falls; `whole` is false while `bytes_total` is only the most that it may be."""
+    return {
+        "deployment": step.deployment_id,
+        "step": step.pk,
+        "platform": step.platform,
+        "bytes_done": details["bytes_done"],
+        "bytes_total": details["bytes_total"],
+        "whole": details["bytes_whole"],
+        "percent": details["percent"],
     }
 
 

@@ -11,18 +11,26 @@ from servers import events
 from servers.errors import Conflict
 from servers.models import Deployment, Server
 from servers.models.server import DesiredState
+from servers.push_options import NO_OPTIONS, PushOptions
 from servers.states import DeploymentStatus, Mode, ServerStatus, Trigger
 
 
 @transaction.atomic
 def add(
-    *, server: Server, by: User | None, trigger: Trigger, mode: Mode, based_on: Deployment | None = None
+    *,
+    server: Server,
+    by: User | None,
+    trigger: Trigger,
+    mode: Mode,
+    based_on: Deployment | None = None,
+    options: PushOptions = NO_OPTIONS,
 ) -> Deployment:
-    """Writes the row; whoever calls sends the message. Raises `Conflict`."""
+    """Writes the row; whoever calls sends the message. Raises `Conflict` or `Invalid`."""
     locked = Server.objects.select_for_update().get(pk=server.pk)
     if locked.desired_state == DesiredState.DELETED:
         raise Conflict(f"{locked.name} is being deleted.")
     base = _base(locked, mode, based_on)
+    options.check(mode, base.platforms if base else [])
     _supersede(locked)
     deployment = Deployment.objects.create(
         server=locked,
@@ -31,6 +39,7 @@ def add(
         requested_by=by,
         mode=mode,
         based_on=base,
+        **options.columns,
     )
     if not locked.deployments.filter(status=DeploymentStatus.RUNNING).exists():
         Server.objects.move(locked.pk, ServerStatus.PENDING)

@@ -15,6 +15,7 @@ from servers.errors import Conflict, Invalid
 from servers.models import Deployment, Secret, Server, Token
 from servers.models.server import DesiredState, SecretPurpose, Transport
 from servers.models.token import Scope
+from servers.push_options import NO_OPTIONS, PushOptions
 from servers.states import DeploymentStatus, Mode, ServerStatus, Trigger
 
 
@@ -49,14 +50,17 @@ def deploy(
     trigger: Trigger,
     mode: Mode = Mode.LATEST,
     based_on: Deployment | None = None,
+    options: PushOptions = NO_OPTIONS,
 ) -> Deployment:
     """Queues a deployment. A queued one is superseded; behind a running one it waits.
 
     `based_on` gives the revision to `rebuild` and the image to start for `same-digest`; the current
-    deployment by default. Raises `Conflict`.
+    deployment by default. Raises `Conflict`, or `Invalid` for options that do not fit the mode.
     """
     locked = _locked(server)
-    deployment = queue.add(server=locked, by=by, trigger=trigger, mode=mode, based_on=based_on)
+    deployment = queue.add(
+        server=locked, by=by, trigger=trigger, mode=mode, based_on=based_on, options=options
+    )
     Server.objects.filter(pk=locked.pk).update(
         desired_state=DesiredState.RUNNING, restarts=0, restart_at=None
     )

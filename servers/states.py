@@ -48,6 +48,7 @@ class StepStatus(StrEnum):
 class StepKind(StrEnum):
     CLONE = "clone"
     BUILD = "build"
+    CREDENTIALS = "credentials"
     PUSH = "push"
     PUBLISH = "publish"
     START = "start"
@@ -133,6 +134,7 @@ DEPLOYMENT_MOVES: dict[DeploymentStatus, frozenset[DeploymentStatus]] = {
 STATUS_OF_STEP: dict[StepKind, ServerStatus] = {
     StepKind.CLONE: S.CLONING,
     StepKind.BUILD: S.BUILDING,
+    StepKind.CREDENTIALS: S.PUSHING,
     StepKind.PUSH: S.PUSHING,
     StepKind.PUBLISH: S.PUBLISHING,
     StepKind.START: S.STARTING,

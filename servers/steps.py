@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 from django.conf import settings
 
-from servers import handshake, image_steps, runs, wiring
+from servers import configuration, handshake, image_steps, runs, wiring
 from servers.builder import context, environment
 from servers.errors import RuntimeFault, SourceError
 from servers.handshake import ServerFacts
@@ -83,13 +84,15 @@ def command_of(server: Server, fetched: BuildContext) -> tuple[str, ...]:
 def start(job: Job) -> Handle:
     with job.timeline.step(StepKind.START) as step:
         leash = job.leash.within(settings.HEALTH_TIMEOUT, "start")
-        handle = job.runtime.start(_run_spec(job), leash=leash, log=step.line)
+        secrets = job.server.secret_environment()
+        job.keep(configuration=configuration.of(job.server, secrets))
+        handle = job.runtime.start(_run_spec(job, secrets), leash=leash, log=step.line)
         runs.save(job.deployment, handle)
         step.details.update(runtime=handle.runtime)
     return handle
 
 
-def _run_spec(job: Job) -> RunSpec:
+def _run_spec(job: Job, secrets: Mapping[str, str]) -> RunSpec:
     server, deployment = job.server, job.deployment
     return RunSpec(
         server_id=server.pk,
@@ -99,7 +102,7 @@ def _run_spec(job: Job) -> RunSpec:
         transport=server.transport,  # type: ignore[arg-type]
         port=server.port,
         path=server.path,
-        environment={**server.environment, **server.secret_environment()},
+        environment={**server.environment, **secrets},
         limits=Limits(server.cpu, server.memory_mb, server.pids),
         image=deployment.image,
         platform=wiring.native_platform() if deployment.image else "",

@@ -21,7 +21,7 @@ from servers.states import STATUS_OF_STEP, StepKind, StepStatus
 logger = logging.getLogger("deployment")
 # These steps' events come from the registry library, under the contract's own names.
 PROGRESS_SECONDS = 0.5
-SPEAKS_FOR_ITSELF = {StepKind.PUSH, StepKind.PUBLISH}
+SPEAKS_FOR_ITSELF = {StepKind.CREDENTIALS, StepKind.PUSH, StepKind.PUBLISH}
 
 
 class StepInProgress:
@@ -30,18 +30,28 @@ class StepInProgress:
     def __init__(self, row: Step, logbook: Logbook) -> None:
         self.row, self._logbook = row, logbook
         self.details: dict[str, Any] = {}
-        self._noted_at = 0.0
+        self._noted_at, self._expected = 0.0, 0
 
     def line(self, text: str) -> None:
         self._logbook.write(text, LogStream.BUILD, self.row.pk)
 
-    def progress(self, done: int, total: int) -> None:
-        """Keeps bytes sent and bytes known of in the row, at most every PROGRESS_SECONDS."""
+    def expect(self, size: int) -> None:
+        """The most that may be sent: what `progress` is measured against while not all is known."""
+        self._expected = size
+
+    def progress(self, done: int, total: int, whole: bool) -> None:
+        """Keeps bytes sent and bytes known of in the row and announces them, at most every PROGRESS_SECONDS.
+
+        `percent` never falls: where it turns out that less is to be sent than expected, it leaps ahead.
+        """
         now = time.monotonic()
-        if now - self._noted_at >= PROGRESS_SECONDS or done == total:
+        if now - self._noted_at >= PROGRESS_SECONDS or (whole and done == total):
             self._noted_at = now
-            self.details.update(bytes_done=done, bytes_total=total)
+            most = total if whole else max(total, self._expected)
+            percent = max(self.details.get("percent", 0), 100 * done // most if most else 0)
+            self.details.update(bytes_done=done, bytes_total=most, bytes_whole=whole, percent=percent)
             Step.objects.filter(pk=self.row.pk).update(details=self.details)
+            events.step_progressed(self.row.deployment.server_id, self.row, self.details)
 
 
 class Timeline:

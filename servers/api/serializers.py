@@ -174,6 +174,19 @@ class Redeploy(serializers.Serializer[Any]):
         help_text="latest: the source's head; rebuild: the same revision; no-cache: the same without any "
         "build cache; same-digest: neither builds nor pushes; resume: goes on where the last one failed.",
     )
+    refresh_credentials = serializers.BooleanField(
+        default=False, help_text="Renew the registry's credentials before anything is pushed."
+    )
+    platform = serializers.CharField(
+        default="",
+        allow_blank=True,
+        max_length=32,
+        source="platform_anew",
+        help_text="With resume: build and push this platform anew, and take the others over.",
+    )
+    push_retries = serializers.IntegerField(
+        default=None, allow_null=True, help_text="Attempts of each push of this one deployment."
+    )
 
 
 class RollBack(serializers.Serializer[Any]):

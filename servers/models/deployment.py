@@ -65,6 +65,7 @@ class Deployment(models.Model):
     a reference by digest, or an engine-local id. `run` is the saved `Handle` while something runs for it,
     `endpoint` the URL that the gateway sends calls to while it serves. `recipe` and `directory` are what a
     prepared environment needs to start again. `discovery` holds tools, prompts and resources as listed.
+    `configuration` tells what it was started with, see `servers.configuration`.
     """
 
     server = models.ForeignKey(Server, models.CASCADE, related_name="deployments")
@@ -75,6 +76,15 @@ class Deployment(models.Model):
     )
     mode = models.CharField(max_length=12, choices=[(m.value, m.value) for m in Mode], default=Mode.LATEST)
     based_on = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="+")
+    refresh_credentials = models.BooleanField(
+        default=False, help_text="Renew the registry's credentials before anything is pushed."
+    )
+    platform_anew = models.CharField(
+        max_length=32, blank=True, default="", help_text="Of what is resumed, this platform is built again."
+    )
+    push_retries = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="Attempts of each push, in place of REGISTRY_PUSH_RETRIES."
+    )
     status = models.CharField(
         max_length=12,
         choices=[(s.value, states.look(s).label) for s in DeploymentStatus],
@@ -91,6 +101,7 @@ class Deployment(models.Model):
     image = models.CharField(max_length=500, blank=True, default="")
     digest = models.CharField(max_length=71, blank=True, default="")
     command = models.JSONField(default=list, blank=True)
+    configuration = models.JSONField(default=dict, blank=True)
     directory = models.CharField(max_length=500, blank=True, default="")
     run = models.JSONField(null=True, blank=True)
     output_cursor = models.CharField(max_length=200, blank=True, default="")

@@ -13,6 +13,7 @@ import urllib3
 
 from registry.engine import PushLog, sort_fault
 from registry.errors import RegistryError, from_engine, from_response, read_retry_after, redact, unreachable
+from registry.progress import Sent
 
 FIXTURES = Path(__file__).parent / "fixtures"
 CLASSIC, CONTAINERD = ("engine-20.10", "engine-26.1"), ("engine-26.1-containerd",)
@@ -87,7 +88,7 @@ def _captured() -> list[Path]:
 
 
 def _replay(path: Path) -> PushLog:
-    log = PushLog(line=lambda _: None, progress=None)
+    log = PushLog(line=lambda _: None, sent=Sent(None))
     for text in path.read_text().splitlines():
         message = json.loads(text)
         if message.get("_raised"):
@@ -123,7 +124,7 @@ def test_every_expectation_has_its_capture() -> None:
 
 def test_engine_retries_become_one_line_for_each_countdown() -> None:
     lines: list[str] = []
-    log = PushLog(line=lines.append, progress=None)
+    log = PushLog(line=lines.append, sent=Sent(None))
     for text in (FIXTURES / "engine-20.10/push-reset-once-patch.jsonl").read_text().splitlines():
         log.take(json.loads(text))
     assert lines == ["54a76d324573: Retrying in 5 seconds"]

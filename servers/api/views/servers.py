@@ -21,6 +21,7 @@ from servers.api.serializers import DeploymentSerializer, NewServer, Redeploy, R
 from servers.api.views.access import deployment_accepted, server_accepted, server_of, servers_of, user_of
 from servers.errors import Conflict, Invalid
 from servers.models import Deployment, Server
+from servers.push_options import PushOptions
 from servers.states import Mode, ServerStatus, Trigger
 from servers.uploads import Archive
 
@@ -116,8 +117,14 @@ class ServerViewSet(viewsets.ModelViewSet[Server]):
         """Queues a deployment; what runs keeps serving until the new one is healthy."""
         server, wanted = self.get_object(), Redeploy(data=request.data)
         wanted.is_valid(raise_exception=True)
-        mode = Mode(wanted.validated_data["mode"])
-        deployment = services.deploy(server=server, by=user_of(request), trigger=Trigger.API, mode=mode)
+        options = dict(wanted.validated_data)
+        deployment = services.deploy(
+            server=server,
+            by=user_of(request),
+            trigger=Trigger.API,
+            mode=Mode(options.pop("mode")),
+            options=PushOptions(**options),
+        )
         return deployment_accepted(deployment, request)
 
     @QUEUED
