@@ -10,7 +10,7 @@ from types import TracebackType
 from django.db import DatabaseError, close_old_connections, connection
 from django.utils import timezone
 
-from servers import events
+from servers import events, levels
 from servers.models import LogLine
 from servers.models.log import LogStream
 from servers.redaction import Redactor
@@ -22,8 +22,11 @@ LONGEST_LINE = 8_000
 
 
 def keep(server_id: int, lines: Iterable[LogLine]) -> None:
-    """Inserts the lines in their order and announces them."""
-    rows = LogLine.objects.bulk_create(list(lines))
+    """Inserts the lines in their order, each with the level that it claims, and announces them."""
+    rows = list(lines)
+    for row in rows:
+        row.level = levels.level_of(row.text)
+    LogLine.objects.bulk_create(rows)
     if rows:
         events.lines_written(server_id, rows)
 

@@ -12,7 +12,7 @@ from metrics.payload import moment
 from servers import states
 from servers.models import Deployment, LogLine, Server, Step
 
-LOG_COLUMNS = ("id", "at", "stream", "text", "deployment_id", "step_id")
+LOG_COLUMNS = ("id", "at", "stream", "level", "text", "deployment_id", "step_id")
 
 
 def log_line(line: LogLine) -> dict[str, Any]:
@@ -24,6 +24,7 @@ def log_row(row: dict[str, Any]) -> dict[str, Any]:
         "id": row["id"],
         "at": moment(row["at"]),
         "stream": row["stream"],
+        "level": row["level"],
         "text": row["text"],
         "deployment": row["deployment_id"],
         "step": row["step_id"],

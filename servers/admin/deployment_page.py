@@ -11,8 +11,8 @@ from django.shortcuts import render
 
 from metrics.models import UsageMetric
 from servers import display
-from servers.admin import actions, feeds, server_page
-from servers.models import Deployment, Step
+from servers.admin import actions, feeds, server_log, server_page
+from servers.models import Deployment, LogLine, Step
 from servers.states import StepStatus
 
 EVENTS_SHOWN = 200
@@ -36,15 +36,15 @@ def context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
     log_feed, metric_feed = feeds.of_logs(server.pk), feeds.of_metrics(server.pk)
     steps = list(deployment.steps.all())
     chosen = _chosen_step(request, steps)
-    lines = deployment.log_lines.all() if chosen is None else deployment.log_lines.filter(step=chosen)
+    lines = LogLine.objects.filter(deployment=deployment, **({"step": chosen} if chosen else {}))
     return {
         "deployment": deployment,
         "server": server,
         "steps": [shown_step(step) for step in steps],
         "chosen_step": chosen,
         "events": [shown_event(event) for event in newest_events(deployment)],
-        "lines": server_page.last_lines(lines),
-        "lines_shown": server_page.LINES_SHOWN,
+        "lines": lines.newest(server_log.LINES_SHOWN),
+        "levels": server_log.LEVELS,
         "images": sorted(deployment.images.items()),
         "log_feed": log_feed if not deployment.is_final or deployment.run else "",
         "metric_feed": metric_feed if not deployment.is_final else "",

@@ -7,13 +7,12 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from servers.admin import actions, connect, feeds
-from servers.models import Deployment, LogLine, Server
+from servers.admin import actions, connect
+from servers.models import Deployment, Server
 
 LOOKED_AT = 10  # newest deployments
 SHOWN_FIRST = 5
 DEPLOYMENTS_SHOWN = 50
-LINES_SHOWN = 300
 LISTS = ("tools", "prompts", "resources")
 
 
@@ -35,11 +34,6 @@ def deployments(request: HttpRequest, server: Server) -> dict[str, Any]:
     return {"deployments": newest_deployments(server, DEPLOYMENTS_SHOWN)}
 
 
-def logs(request: HttpRequest, server: Server) -> dict[str, Any]:
-    log_feed = feeds.of_logs(server.pk)
-    return {"log_feed": log_feed, "lines": last_lines(LogLine.objects.filter(server=server))}
-
-
 def configuration(request: HttpRequest, server: Server) -> dict[str, Any]:
     return {"secrets": server.secrets.select_related("updated_by")}
 
@@ -54,11 +48,6 @@ def offered(some: Sequence[actions.Action[Any]], target: Any, request: HttpReque
     if not server.is_operable_by(request.user):
         return {}
     return {action.name.replace("-", "_"): action for action in some if not action.refusal(target)}
-
-
-def last_lines(lines: Any, count: int = LINES_SHOWN) -> list[LogLine]:
-    """The newest lines, oldest first."""
-    return list(lines.order_by("-id")[:count])[::-1]
 
 
 def discovery(deployment: Deployment | None) -> dict[str, Any]:

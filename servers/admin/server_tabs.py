@@ -11,7 +11,7 @@ from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
 
 from servers import states
-from servers.admin import actions, server_page
+from servers.admin import actions, server_log, server_page
 from servers.models import Server
 
 Context = Callable[[HttpRequest, Server], dict[str, Any]]
@@ -35,7 +35,7 @@ TABS = (
     OVERVIEW,
     Tab("tools", "Tools", server_page.tools),
     Tab("deployments", "Deployments", server_page.deployments),
-    Tab("logs", "Logs", server_page.logs),
+    Tab("logs", "Logs", server_log.context),
     Tab("settings", "Settings", server_page.configuration),
 )
 

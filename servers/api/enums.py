@@ -1,8 +1,9 @@
 """Names of the OpenAPI schema's enums, for statuses that share the key `status`."""
 
-from servers import states
+from servers import levels, states
 
 SERVER_STATUS = [(s.value, states.look(s).label) for s in states.ServerStatus]
 DEPLOYMENT_STATUS = [(s.value, states.look(s).label) for s in states.DeploymentStatus]
 STEP_STATUS = [(s.value, states.look(s).label) for s in states.StepStatus]
 HEALTH_STATUS = ["ok", "degraded", "failed"]
+LOG_LEVEL = list(levels.LEVELS)

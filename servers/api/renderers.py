@@ -35,3 +35,8 @@ class PlainTextRenderer(renderers.BaseRenderer):
         renderer_context: Mapping[str, Any] | None = None,
     ) -> str:
         return "" if data is None else str(data)
+
+
+class JSONLinesRenderer(PlainTextRenderer):
+    media_type = "application/jsonl"
+    format = "jsonl"

@@ -24,6 +24,11 @@ class LogLineShape(Shape):
     id = serializers.IntegerField()
     at = serializers.DateTimeField()
     stream = serializers.ChoiceField(choices=LogStream.values)
+    level = serializers.ChoiceField(
+        choices=enums.LOG_LEVEL,
+        allow_blank=True,
+        help_text="What the line claims; empty where it claims none.",
+    )
     text = serializers.CharField()
     deployment = serializers.IntegerField(allow_null=True)
     step = serializers.IntegerField(allow_null=True)

@@ -6,7 +6,7 @@ from servers.api import schema  # noqa: F401  (drf-spectacular finds what is imp
 from servers.api.views import fallback
 from servers.api.views.deployments import DeploymentViewSet, ServerDeployments
 from servers.api.views.health import HealthView
-from servers.api.views.logs import Logs
+from servers.api.views.logs import LogDownload, Logs
 from servers.api.views.metrics import Metrics
 from servers.api.views.secrets import OneSecret, Secrets
 from servers.api.views.servers import ServerViewSet
@@ -24,6 +24,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("servers/stream/", fallback.ServersStream.as_view(), name="servers-stream"),
     path("servers/<int:pk>/deployments/", ServerDeployments.as_view(), name="server-deployments"),
     path("servers/<int:pk>/logs/", Logs.as_view(), name="server-logs"),
+    path("servers/<int:pk>/logs/download/", LogDownload.as_view(), name="server-logs-download"),
     path("servers/<int:pk>/logs/stream/", fallback.LogsStream.as_view(), name="server-logs-stream"),
     path("servers/<int:pk>/secrets/", Secrets.as_view(), name="server-secrets"),
     path("servers/<int:pk>/secrets/<str:name>/", OneSecret.as_view(), name="server-secret"),

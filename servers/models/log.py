@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+from datetime import datetime
+from typing import ClassVar
+
 from django.db import models
 
+from servers import levels
 from servers.models.deployment import Deployment, Step
 from servers.models.server import Server
 
@@ -13,6 +17,31 @@ class LogStream(models.TextChoices):
     PLATFORM = "platform", "Platform"
 
 
+class LogLineQuerySet(models.QuerySet["LogLine"]):
+    """Only within one server or deployment: neither text nor time has an index of its own."""
+
+    def holding(self, text: str) -> LogLineQuerySet:
+        return self.filter(text__icontains=text) if text else self
+
+    def at_least(self, level: str) -> LogLineQuerySet:
+        """Lines that claim this level or a higher one; "" is every line, of no level too."""
+        return self.filter(level__in=levels.at_least(level)) if level else self
+
+    def between(self, since: datetime | None, until: datetime | None) -> LogLineQuerySet:
+        """`since` is included, `until` is not."""
+        lines = self.filter(at__gte=since) if since else self
+        return lines.filter(at__lt=until) if until else lines
+
+    def around(self, pk: int, count: int) -> list[LogLine]:
+        """The line, and as many before as after it, in their order."""
+        before = list(self.filter(pk__lte=pk).order_by("-pk")[: count // 2])
+        return [*reversed(before), *self.filter(pk__gt=pk).order_by("pk")[: count - len(before)]]
+
+    def newest(self, count: int) -> list[LogLine]:
+        """In their order, the last one last."""
+        return list(self.order_by("-pk")[:count])[::-1]
+
+
 class LogLine(models.Model):
     """One line of a deployment's work or of a server's output; `id` is the order in which they were kept."""
 
@@ -20,8 +49,11 @@ class LogLine(models.Model):
     deployment = models.ForeignKey(Deployment, models.CASCADE, null=True, related_name="log_lines")
     step = models.ForeignKey(Step, models.SET_NULL, null=True, related_name="log_lines")
     stream = models.CharField(max_length=8, choices=LogStream.choices)
+    level = models.CharField(max_length=7, blank=True, default="")
     at = models.DateTimeField()
     text = models.TextField()
+
+    objects: ClassVar[models.Manager[LogLine]] = LogLineQuerySet.as_manager()
 
     class Meta:
         ordering = ["id"]

@@ -30,5 +30,5 @@ document.addEventListener("change", (event) => {
 });
 
 keepTimes();
-document.querySelectorAll("[data-log]").forEach(liveLog);
+document.querySelectorAll("[data-log-tool]").forEach(liveLog);
 livePage();

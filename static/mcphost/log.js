@@ -1,69 +1,244 @@
-// A log that grows: lines in their order, each once, with the view at the end while "Follow" is ticked.
+// A log that grows: lines in the order in which they were kept, each once; older ones are fetched when one
+// scrolls up to them, and a search asks the server for every line that is kept.
 import { Feed, show } from "./feed.js";
-import { fetchPage } from "./page.js";
+import { draw, matcher, read } from "./log_lines.js";
+import { keys } from "./log_keys.js";
+import { LogView } from "./log_view.js";
 
-const KEPT = 5000;
+const KEPT = 100_000;
+const PAGE = 1000;
+const NEAR = 600; // pixels from the upper edge at which older lines are asked for
+const TYPING = 300;
 
-function element(name, text, attributes = {}) {
-  return Object.assign(document.createElement(name), { textContent: text }, attributes);
-}
+class Log {
+  constructor(tool) {
+    this.tool = tool;
+    this.box = tool.querySelector("[data-log]");
+    this.form = tool.querySelector("[data-log-form]");
+    this.follow = tool.querySelector("[data-log-follow]");
+    this.none = tool.querySelector(".mh-log-none");
+    this.wanted = this.asked();
+    this.view = new LogView(this.box, (line) => draw(line, this.box.dataset.page, this.wanted.search));
+    this.waiting = []; // what came while older lines than the newest are shown
+    this.speech = { lines: 0, at: 0 };
+    this.take();
+    this.listen();
+  }
 
-function row(line) {
-  const at = new Date(line.at);
-  const shown = at.toISOString();
-  const node = element("div", "", { className: "mh-log-line" });
-  node.dataset.id = line.id;
-  node.dataset.stream = line.stream;
-  const title = `${shown.slice(0, 19).replace("T", " ")} UTC, ${line.stream}`;
-  node.append(element("time", shown.slice(11, 19), { dateTime: line.at, title }), element("span", line.text));
-  return node;
-}
+  // The lines that the page came with.
+  take() {
+    const nodes = [...this.box.querySelectorAll(".mh-log-line")];
+    const lines = nodes.map(read);
+    nodes.forEach((node) => node.remove());
+    this.start(lines, lines.length < 300 && !this.box.dataset.line, !this.box.dataset.line);
+    this.select(Number(this.box.dataset.line) || null, "center");
+  }
 
-export function liveLog(log) {
-  const panel = log.closest("section");
-  const follow = panel.querySelector("[data-log-follow]");
-  const state = panel.querySelector("[data-log-state]");
-  const none = log.querySelector(".mh-log-none");
-  const seen = new Set([...log.querySelectorAll("[data-id]")].map((node) => node.dataset.id));
-  const toEnd = () => { if (follow.checked) log.scrollTop = log.scrollHeight; };
-  const atEnd = () => log.scrollHeight - log.scrollTop - log.clientHeight < 24;
+  // complete: nothing older is kept; newest: the last of them is the newest that is kept.
+  start(lines, complete, newest) {
+    this.seen = new Set(lines.map((line) => line.id));
+    this.complete = complete;
+    this.newest = newest;
+    this.view.show(lines);
+    this.say();
+    if (this.follow.checked) this.view.toEnd();
+  }
 
-  const wanted = (line) =>
-    !seen.has(String(line.id)) &&
-    (!log.dataset.deployment || String(line.deployment) === log.dataset.deployment) &&
-    (!log.dataset.step || String(line.step) === log.dataset.step);
+  listen() {
+    this.form.addEventListener("input", () => this.typed());
+    this.form.addEventListener("submit", (event) => { event.preventDefault(); this.search(); });
+    this.follow.addEventListener("change", () => this.followed());
+    this.box.addEventListener("scroll", () => this.scrolled(), { passive: true });
+    // Whoever scrolls up wants to read; whoever scrolls to the end wants to follow.
+    this.box.addEventListener("wheel", () => requestAnimationFrame(() => this.read()), { passive: true });
+    this.box.addEventListener("touchmove", () => requestAnimationFrame(() => this.read()), { passive: true });
+    this.box.addEventListener("click", (event) => this.clicked(event));
+    for (const name of ["times", "wrap"]) this.preference(name);
+    keys(this);
+    const state = this.tool.querySelector("[data-log-state]");
+    if (!this.box.dataset.feed) return show(state, "ended");
+    this.feed = new Feed(this.box.dataset.feed, {
+      on: { log: (lines) => this.add(lines) }, reset: () => this.search(), says: (word) => show(state, word),
+    });
+  }
 
-  const add = (lines) => {
-    const fresh = lines.filter(wanted);
+  asked() {
+    const given = Object.fromEntries(new FormData(this.form));
+    const moment = (text) => (text ? new Date(`${text}Z`) : null);
+    return {
+      search: given.search, level: given.level, since: moment(given.since), until: moment(given.until),
+      deployment: given.deployment ?? "", step: given.step ?? "",
+    };
+  }
+
+  query(more) {
+    const { since, until, ...plain } = this.wanted;
+    const given = { ...plain, since: since?.toISOString(), until: until?.toISOString(), ...more };
+    return new URLSearchParams(Object.entries(given).filter(([, value]) => value));
+  }
+
+  async fetch(more) {
+    const answer = await fetch(`${this.box.dataset.lines}?${this.query(more)}`, { headers: { Accept: "application/json" } });
+    if (!answer.ok) throw new Error(`The log answered ${answer.status}`);
+    return answer.json();
+  }
+
+  // What is there is sifted at once; the server is asked when the typing has paused.
+  typed() {
+    this.wanted = this.asked();
+    const fits = matcher(this.wanted);
+    this.view.show(this.view.lines.filter(fits));
+    this.say();
+    this.links();
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.search(), TYPING);
+  }
+
+  async search() {
+    clearTimeout(this.timer);
+    this.wanted = this.asked();
+    this.links();
+    const asked = (this.asking = Symbol("search"));
+    const early = (this.waiting = []);
+    this.newest = false; // lines that come meanwhile wait
+    try {
+      const { results } = await this.fetch({ tail: PAGE });
+      if (asked !== this.asking) return;
+      this.start(results, results.length < PAGE, true);
+      this.add(early);
+    } catch {
+      this.newest = true;
+      this.add(early);
+      this.said("The search could not be asked for. Try again.");
+    }
+  }
+
+  // The filters in the address and in the links, so that both can be passed on.
+  links() {
+    const { since, until, deployment, step, ...plain } = Object.fromEntries(new FormData(this.form));
+    const given = new URLSearchParams(Object.entries({ ...plain, since, until }).filter(([, value]) => value));
+    if (!this.box.dataset.deployment) {
+      if (deployment) given.set("deployment", deployment);
+      history.replaceState(null, "", given.size ? `?${given}` : location.pathname);
+    }
+    for (const link of this.tool.querySelectorAll("[data-log-download]")) {
+      link.search = this.query({ format: link.dataset.logDownload });
+    }
+  }
+
+  add(lines) {
+    if (!this.newest) return this.waiting.push(...lines);
+    const fits = matcher(this.wanted);
+    const fresh = lines.filter((line) => !this.seen.has(line.id) && fits(line));
     if (!fresh.length) return;
-    fresh.forEach((line) => seen.add(String(line.id)));
-    none.before(...fresh.map(row));
-    none.hidden = true;
-    trim();
-    toEnd();
-  };
+    fresh.forEach((line) => this.seen.add(line.id));
+    this.view.append(fresh);
+    if (this.follow.checked) {
+      this.view.trim(KEPT);
+      this.view.toEnd();
+    }
+    this.say();
+    this.speak(fresh);
+  }
 
-  // Lines above the view are dropped only while the view is at the end: nothing jumps under a reader.
-  const trim = () => {
-    if (!follow.checked) return;
-    const lines = log.querySelectorAll(".mh-log-line");
-    for (let n = 0; n < lines.length - KEPT; n++) lines[n].remove();
-  };
+  async scrolled() {
+    if (this.fetching) return;
+    const up = this.box.scrollTop < NEAR && !this.complete && this.view.first;
+    const down = !this.newest && !this.asking && this.view.atEnd() && this.view.last;
+    if (!up && !down) return;
+    this.fetching = true;
+    try {
+      await (up ? this.older() : this.newer());
+      requestAnimationFrame(() => this.scrolled()); // one may have scrolled on meanwhile
+    } catch {
+      this.said("More lines could not be fetched.");
+    }
+    this.fetching = false;
+  }
 
-  // More was missed than the feed still knows: the page has the newest lines.
-  const refill = async () => {
-    const lines = (await fetchPage()).querySelectorAll("[data-log] .mh-log-line");
-    log.querySelectorAll(".mh-log-line").forEach((line) => line.remove());
-    lines.forEach((line) => seen.add(line.dataset.id));
-    none.before(...lines);
-    toEnd();
-  };
+  async older() {
+    const asked = this.asking;
+    const { results } = await this.fetch({ before: this.view.first.id, tail: PAGE });
+    if (asked !== this.asking) return;
+    const fresh = results.filter((line) => !this.seen.has(line.id));
+    fresh.forEach((line) => this.seen.add(line.id));
+    this.complete = results.length < PAGE;
+    this.view.prepend(fresh);
+    this.say();
+  }
 
-  follow.addEventListener("change", toEnd);
-  // Whoever scrolls up wants to read; whoever scrolls to the end wants to follow.
-  log.addEventListener("wheel", () => requestAnimationFrame(() => { follow.checked = atEnd(); }), { passive: true });
-  log.addEventListener("keyup", () => { follow.checked = atEnd(); });
-  toEnd();
-  if (!log.dataset.feed) return show(state, "ended");
-  new Feed(log.dataset.feed, { on: { log: add }, reset: refill, says: (word) => show(state, word) });
+  async newer() {
+    const { results, next } = await this.fetch({ after: this.view.last.id, limit: PAGE });
+    const fresh = results.filter((line) => !this.seen.has(line.id));
+    fresh.forEach((line) => this.seen.add(line.id));
+    this.view.append(fresh);
+    this.newest = !next;
+    if (this.newest) this.add(this.waiting.splice(0));
+    this.say();
+  }
+
+  followed() {
+    if (!this.follow.checked) return;
+    if (this.newest) this.view.toEnd();
+    else this.search();
+  }
+
+  read() {
+    this.follow.checked = this.newest && this.view.atEnd();
+  }
+
+  clicked(event) {
+    const link = event.target.closest(".mh-log-line a");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    this.select(Number(link.parentElement.dataset.id));
+  }
+
+  // Marks a line and puts it into the address.
+  select(id, block = "nearest") {
+    this.box.querySelector("[aria-current]")?.removeAttribute("aria-current");
+    this.selected = id;
+    const node = id && this.view.element(id);
+    if (!node) return;
+    this.follow.checked = false;
+    node.setAttribute("aria-current", "true");
+    node.scrollIntoView({ block });
+    if (!this.box.dataset.deployment) history.replaceState(null, "", `${this.box.dataset.page}?line=${id}`);
+  }
+
+  preference(name) {
+    const box = this.tool.querySelector(`[data-log-${name}]`);
+    const key = `mh-log-${name}`;
+    const apply = () => this.view.inPlace(() => this.box.classList.toggle(`mh-no-${name}`, !box.checked));
+    box.checked = localStorage.getItem(key) !== "no";
+    box.addEventListener("change", () => { localStorage.setItem(key, box.checked ? "yes" : "no"); apply(); });
+    apply();
+  }
+
+  say() {
+    const count = this.view.count;
+    this.none.hidden = count > 0;
+    const filtered = this.wanted.search || this.wanted.level || this.wanted.since || this.wanted.until;
+    const more = this.complete ? "" : ", older ones above";
+    const text = count ? `${count.toLocaleString("en")} ${filtered ? "found" : count === 1 ? "line" : "lines"}${more}` : "";
+    this.tool.querySelector("[data-log-count]").textContent = text;
+    this.box.dataset.count = count;
+  }
+
+  // For screen readers: a line as it comes while few come, else how many there were.
+  speak(lines) {
+    const now = Date.now();
+    this.speech.lines += lines.length;
+    if (!this.follow.checked || now - this.speech.at < 5000) return;
+    this.said(this.speech.lines <= 3 ? lines.at(-1).text : `${this.speech.lines} new lines`);
+    this.speech = { lines: 0, at: now };
+  }
+
+  said(text) {
+    this.tool.querySelector("[data-log-said]").textContent = text;
+  }
+}
+
+export function liveLog(tool) {
+  return new Log(tool);
 }

@@ -134,17 +134,36 @@ def test_a_deployment_is_watched_to_its_end(page: Page, web: Web, running: Deplo
     expect(page.get_by_role("link", name="Cancel…")).to_have_count(0)
 
 
+def count(page: Page) -> int:
+    return int(page.locator("[data-log]").get_attribute("data-count") or 0)
+
+
 def shown(page: Page) -> list[str]:
-    return page.locator(".mh-log-line span").all_inner_texts()
+    """Every line, in its order: only those near the view have elements, so one scrolls through them."""
+    return page.evaluate(
+        """async () => {
+            const log = document.querySelector("[data-log]"), found = new Map();
+            for (let top = 0; ; top += 300) {
+                log.scrollTop = top;
+                await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+                for (const line of log.querySelectorAll(".mh-log-line")) {
+                    const place = line.offsetTop;
+                    found.set(line.dataset.id, [place, line.querySelector("span").textContent]);
+                }
+                if (top > log.scrollHeight) break;
+            }
+            return [...found.values()].map(([, text]) => text);
+        }"""
+    )
 
 
 def test_no_line_is_lost_or_doubled_over_a_restart(page: Page, web: Web, running: Deployment) -> None:
     wrote(running, "line 0")
-    page.goto(web.url("servers_deployment_change", running.pk))
-    state = page.locator("[data-log-state]")
+    page.goto(web.url("servers_server_logs", running.server_id))
+    state, log = page.locator("[data-log-state]"), page.locator("[data-log]")
     expect(state).to_have_text("Live")
     wrote(running, *(f"line {n}" for n in range(1, 300)))
-    expect(page.locator(".mh-log-line")).to_have_count(300)
+    expect(log).to_have_attribute("data-count", "300")
 
     web.stop()
     expect(state).to_have_text("Reconnecting")
@@ -152,29 +171,95 @@ def test_no_line_is_lost_or_doubled_over_a_restart(page: Page, web: Web, running
     web.start()
     expect(state).to_have_text("Live", timeout=30_000)
     wrote(running, "line 320")
-    expect(page.locator(".mh-log-line")).to_have_count(321)
+    expect(log).to_have_attribute("data-count", "321")
     assert shown(page) == [f"line {n}" for n in range(321)]
+
+
+AT_END = "log => log.scrollHeight - log.scrollTop - log.clientHeight < 24"
 
 
 def test_the_log_follows_until_somebody_reads(page: Page, web: Web, running: Deployment) -> None:
     wrote(running, *(f"line {n}" for n in range(200)))
     page.goto(web.url("servers_deployment_change", running.pk))
     log, follow = page.locator("[data-log]"), page.get_by_label("Follow")
-    at_end = "log => log.scrollHeight - log.scrollTop - log.clientHeight < 24"
-    assert log.evaluate(at_end)
+    assert log.evaluate(AT_END)
     wrote(running, "one more")
-    expect(page.locator(".mh-log-line")).to_have_count(201)
-    assert log.evaluate(at_end)
+    expect(log).to_have_attribute("data-count", "201")
+    assert log.evaluate(AT_END)
 
     log.hover()
     page.mouse.wheel(0, -2000)
     expect(follow).not_to_be_checked()
     top = log.evaluate("log => log.scrollTop")
     wrote(running, "another")
-    expect(page.locator(".mh-log-line")).to_have_count(202)
+    expect(log).to_have_attribute("data-count", "202")
     assert log.evaluate("log => log.scrollTop") == top
     follow.check()
-    assert log.evaluate(at_end)
+    assert log.evaluate(AT_END)
+
+
+def test_a_hundred_thousand_lines_are_a_few_elements(page: Page, web: Web, running: Deployment) -> None:
+    """Older lines come as one scrolls up to them, and what one reads stays where it is."""
+    rows = (
+        LogLine(server_id=running.server_id, deployment=running, stream="build", at=timezone.now(), text=text)
+        for text in (f"line {n} " + "x" * (n % 400) for n in range(100_000))
+    )
+    LogLine.objects.bulk_create(rows, batch_size=5_000)
+    page.goto(web.url("servers_server_logs", running.server_id))
+    log = page.locator("[data-log]")
+    expect(log).to_have_attribute("data-count", "300")
+    page.get_by_label("Follow").uncheck()
+    while (before := count(page)) < 20_000:
+        log.evaluate("log => { log.scrollTop = 0 }")
+        expect(log).not_to_have_attribute("data-count", str(before))
+    assert page.evaluate("document.querySelectorAll('.mh-log-line').length") < 1_500
+    log.evaluate("log => { log.scrollTop = log.scrollHeight / 2 }")
+    top = """() => {
+        const log = document.querySelector("[data-log]"), drawn = [...log.querySelectorAll(".mh-log-line")];
+        return drawn.find((line) => line.offsetTop + line.offsetHeight > log.scrollTop + 1)?.innerText }"""
+    reading = page.wait_for_function(top).json_value()
+    before = count(page)
+    wrote(running, "meanwhile")
+    expect(log).to_have_attribute("data-count", str(before + 1))
+    assert page.evaluate(top) == reading
+
+
+def test_a_search_finds_what_is_far_away(page: Page, web: Web, running: Deployment) -> None:
+    texts = ["the needle", *(f"hay {n}" for n in range(2_000)), "level=error no needles", "Needle at last"]
+    wrote(running, *texts)
+    page.goto(web.url("servers_server_logs", running.server_id))
+    log = page.locator("[data-log]")
+    page.get_by_label("Search in the log").fill("needle")
+    expect(log).to_have_attribute("data-count", "3")
+    expect(page.locator(".mh-log-line mark")).to_have_text(["needle", "needle", "Needle"])
+    expect(page).to_have_url(f"{web.url('servers_server_logs', running.server_id)}?search=needle")
+    wrote(running, "one more needle", "and hay")
+    expect(log).to_have_attribute("data-count", "4")
+    page.get_by_label("Level", exact=True).select_option("error")
+    expect(log).to_have_attribute("data-count", "1")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="text", exact=True).click()
+    assert download.value.path().read_text().count("\n") == 1
+    page.reload()
+    expect(log).to_have_attribute("data-count", "1")
+
+
+def test_a_link_leads_to_one_line(page: Page, web: Web, running: Deployment) -> None:
+    wrote(running, *(f"line {n}" for n in range(3_000)))
+    chosen = LogLine.objects.get(text="line 700")
+    page.goto(f"{web.url('servers_server_logs', running.server_id)}?line={chosen.pk}")
+    here = page.locator(".mh-log-line[aria-current]")
+    expect(here).to_contain_text("line 700")
+    expect(here).to_be_in_viewport()
+    expect(page.get_by_label("Follow")).not_to_be_checked()
+    page.locator("[data-log]").focus()
+    page.keyboard.press("j")
+    expect(here).to_contain_text("line 701")
+    expect(page).to_have_url(f"{web.url('servers_server_logs', running.server_id)}?line={chosen.pk + 1}")
+    page.get_by_label("Follow").check()
+    expect(page.locator(".mh-log-line").last).to_contain_text("line 2999")
+    wrote(running, "the newest")
+    expect(page.locator(".mh-log-line").last).to_contain_text("the newest")
 
 
 def test_the_list_and_the_dashboard_follow_a_status(page: Page, web: Web, running: Deployment) -> None:

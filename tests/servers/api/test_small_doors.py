@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +17,7 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 from rest_framework.test import APIClient
 
-from servers import services, uploads
+from servers import logbook, services, uploads
 from servers.models import LogLine, Server, Token
 from tests.accounts import make_deployment, make_server
 
@@ -85,6 +86,33 @@ def test_logs_as_a_download(client: APIClient, logged: Server) -> None:
         assert answer["Content-Disposition"] == f'attachment; filename="{logged.slug}.log"'
         assert len(lines) == 10
         assert lines[0].endswith(" build    line 0")
+
+
+def test_logs_by_what_they_say(client: APIClient, server: Server) -> None:
+    began = timezone.now()
+    said = ["INFO: Ready", "level=warning Slow", "ERROR it broke", "plain", "50% done"]
+    lines = [LogLine(server=server, stream="stderr", at=began, text=text) for text in said]
+    lines[0].at -= timedelta(hours=1)
+    logbook.keep(server.pk, lines)
+    assert texts(client, server, "?search=READY") == [said[0]]
+    assert texts(client, server, "?search=%25") == [said[4]]
+    assert texts(client, server, "?level=warning") == said[1:3]
+    assert texts(client, server, "?level=debug") == said[:3]
+    moment = began.isoformat().replace("+", "%2B")
+    assert texts(client, server, f"?since={moment}") == said[1:]
+    assert texts(client, server, f"?until={moment}") == said[:1]
+    for query in ("?level=loud", "?since=yesterday", f"?search={'x' * 201}", "?search=%00"):
+        assert client.get(f"/api/servers/{server.pk}/logs/{query}").status_code == 400
+
+
+def test_logs_as_lines_of_json(client: APIClient, logged: Server, outsider: User, api: Api) -> None:
+    address = f"/api/servers/{logged.pk}/logs/download/?format=jsonl&search=line&tail=1"
+    answer: Any = client.get(address)
+    lines = [json.loads(line) for line in b"".join(answer.streaming_content).splitlines()]
+    assert answer["Content-Disposition"] == f'attachment; filename="{logged.slug}.jsonl"'
+    assert [line["text"] for line in lines] == [f"line {number}" for number in range(10)]
+    assert lines[0]["level"] == ""
+    assert api(outsider).get(address).status_code == 404
 
 
 def test_secrets_are_set_listed_replaced_and_deleted(client: APIClient, server: Server) -> None:

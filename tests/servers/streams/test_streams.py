@@ -149,7 +149,7 @@ def test_log_lines_come_in_batches(live_feed: str, owner: User, server: Server) 
         batches = [orjson.loads(event.data) for event in client.take(3, "log")]
     lines = [line for batch in batches for line in batch]
     assert [line["text"] for line in lines] == [f"line {n}" for n in range(450)]
-    assert set(lines[0]) == {"id", "at", "stream", "text", "deployment", "step"}
+    assert set(lines[0]) == {"id", "at", "stream", "level", "text", "deployment", "step"}
     assert (lines[0]["deployment"], lines[0]["step"]) == (deployment.pk, step.pk)
 
 

@@ -1,0 +1,55 @@
+// A log line: read from the page, matched against what is searched for, and drawn.
+const LEVELS = ["debug", "info", "warning", "error"];
+
+export function read(node) {
+  return {
+    id: Number(node.dataset.id),
+    stream: node.dataset.stream,
+    level: node.dataset.level,
+    at: node.querySelector("time").dateTime,
+    text: node.querySelector("span").textContent,
+  };
+}
+
+// wanted: search, level, since and until (Date or null), deployment and step ("" for any).
+export function matcher(wanted) {
+  const text = wanted.search.toLowerCase();
+  const levels = wanted.level ? LEVELS.slice(LEVELS.indexOf(wanted.level)) : null;
+  return (line) =>
+    (!text || line.text.toLowerCase().includes(text)) &&
+    (!levels || levels.includes(line.level)) &&
+    (!wanted.since || new Date(line.at) >= wanted.since) &&
+    (!wanted.until || new Date(line.at) < wanted.until) &&
+    (!wanted.deployment || !("deployment" in line) || String(line.deployment) === wanted.deployment) &&
+    (!wanted.step || !("step" in line) || String(line.step) === wanted.step);
+}
+
+function element(name, attributes = {}, ...content) {
+  const made = Object.assign(document.createElement(name), attributes);
+  made.append(...content);
+  return made;
+}
+
+export function draw(line, page, search) {
+  const shown = new Date(line.at).toISOString();
+  const title = `${shown.slice(0, 19).replace("T", " ")} UTC, ${line.stream}`;
+  const time = element("time", { dateTime: line.at, title }, shown.slice(11, 19));
+  const node = element("div", { className: "mh-log-line" });
+  Object.assign(node.dataset, { id: line.id, stream: line.stream, level: line.level });
+  node.append(element("a", { href: `${page}?line=${line.id}`, tabIndex: -1 }, time), element("span", {}, ...marked(line.text, search)));
+  return node;
+}
+
+// The text with what was searched for marked in it.
+function marked(text, search) {
+  if (!search) return [text];
+  const [folded, sought] = [text.toLowerCase(), search.toLowerCase()];
+  if (folded.length !== text.length) return [text];
+  const parts = [];
+  let from = 0;
+  for (let at = folded.indexOf(sought); at >= 0; at = folded.indexOf(sought, from)) {
+    parts.push(text.slice(from, at), element("mark", {}, text.slice(at, at + sought.length)));
+    from = at + sought.length;
+  }
+  return [...parts, text.slice(from)];
+}
