@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('servers', '0004_team_of_former_staff'),
+        ('servers', '0005_push_options_and_configuration'),
     ]
 
     operations = [
