@@ -13,6 +13,10 @@ from cryptography.fernet import Fernet
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
+from servers.errors import RuntimeFault
+from servers.models.placement import is_network
+from servers.runtimes import kube_client
+
 TAG = "mcphost"
 
 
@@ -29,12 +33,36 @@ def encryption_keys(**_: Any) -> Iterator[CheckMessage]:
 
 @register(TAG)
 def runtime(**_: Any) -> Iterator[CheckMessage]:
-    if settings.CONTAINER_RUNTIME == "kubernetes":
+    if settings.CONTAINER_RUNTIME == "kubernetes" and not settings.REGISTRY:
         yield Error(
-            "CONTAINER_RUNTIME=kubernetes: that runtime is not part of this version.",
-            hint="Use docker, process or auto.",
+            "CONTAINER_RUNTIME=kubernetes: nodes pull what they run, and REGISTRY is not set.",
+            hint="Set REGISTRY to one that the nodes reach too.",
             id="mcphost.E002",
         )
+
+
+@register(TAG)
+def kubernetes(**_: Any) -> Iterator[CheckMessage]:
+    """That the API server answers is no matter of the settings: `up` says whether it does."""
+    runs_there = settings.CONTAINER_RUNTIME == "kubernetes" and settings.REGISTRY
+    if not runs_there and not settings.K8S_CONTEXT:
+        return
+    try:
+        kube_client.configured(settings.K8S_CONTEXT)
+    except RuntimeFault as fault:
+        name = "K8S_CONTEXT" if settings.K8S_CONTEXT else "CONTAINER_RUNTIME"
+        yield Error(f"{name}={getattr(settings, name)}: {fault.message}", hint=fault.hint, id="mcphost.E006")
+
+
+@register(TAG)
+def caller_networks(**_: Any) -> Iterator[CheckMessage]:
+    for network in settings.K8S_CALLER_NETWORKS:
+        if not is_network(network):
+            yield Error(
+                f"K8S_CALLER_NETWORKS={network}: that is no network.",
+                hint="Write networks as 10.0.0.0/16, separated by commas.",
+                id="mcphost.E007",
+            )
 
 
 @register(TAG)

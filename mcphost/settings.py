@@ -64,7 +64,12 @@ REGISTRY_CA_BUNDLE = env.readable_file("REGISTRY_CA_BUNDLE")
 CONTAINER_RUNTIME = env.choice("CONTAINER_RUNTIME", "auto", ["auto", "process", "docker", "kubernetes"])
 DOCKER_HOST = env.url("DOCKER_HOST", "", ["unix", "tcp", "http", "https", "npipe"])
 DOCKER_NETWORK = env.text("DOCKER_NETWORK", "")
-K8S_NAMESPACE = env.text("K8S_NAMESPACE", "default")
+K8S_CONTEXT = env.text("K8S_CONTEXT", "")
+K8S_NAMESPACE = env.pattern(
+    "K8S_NAMESPACE", "default", r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "a namespace's name"
+)
+K8S_REACH = env.choice("K8S_REACH", "auto", ["auto", "service", "proxy"])
+K8S_CALLER_NETWORKS = env.names("K8S_CALLER_NETWORKS")
 K8S_SERVICE_ACCOUNT = env.text("K8S_SERVICE_ACCOUNT", "")
 K8S_REGISTRY_SECRET_NAME = env.text("K8S_REGISTRY_SECRET_NAME", "")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import dramatiq
@@ -72,6 +73,10 @@ def registry() -> Capability:
 
 
 def kubernetes() -> Capability:
-    return Capability(
-        "kubernetes", False, "the runtime kubernetes is not part of this version", "Use process or docker."
-    )
+    if not settings.REGISTRY:
+        return Capability(
+            "kubernetes", False, "REGISTRY is not set", "Nodes pull what they run: set REGISTRY."
+        )
+    found = wiring.runtime("kubernetes").capability()
+    way = "through the API server" if wiring.goes_through_api_server() else "through their Services"
+    return replace(found, detail=f"{found.detail}, servers are called {way}") if found.found else found

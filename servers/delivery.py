@@ -38,8 +38,13 @@ def deliver(job: Job, built: Mapping[str, BuiltImage]) -> None:
     )
     digest = _publish(job, target, list(pushed.values()))
     images = {platform: _facts(target, done) for platform, done in pushed.items()}
-    native = images.get(wiring.native_platform(), {"reference": f"{target.endpoint}@{digest}"})
-    job.keep(images=images, digest=digest, image=native["reference"])
+    job.keep(images=images, digest=digest, image=_to_start(job, images, f"{target.endpoint}@{digest}"))
+
+
+def _to_start(job: Job, images: Mapping[str, Mapping[str, Any]], published: str) -> str:
+    """One platform's image for the engine here; all of them where each node takes its own."""
+    native = None if job.runtime.any_platform else images.get(wiring.native_platform())
+    return str(native["reference"]) if native else published
 
 
 def _facts(target: Reference, done: Pushed) -> dict[str, str | int]:
@@ -200,6 +205,7 @@ def _renew_pull_secret(job: Job) -> None:
         changed = pull_secret.patch(
             name=settings.K8S_REGISTRY_SECRET_NAME,
             namespace=settings.K8S_NAMESPACE,
+            context=settings.K8S_CONTEXT,
             config_path=settings.REGISTRY_AUTH_DOCKERCONFIG,
         )
     except UserError as error:

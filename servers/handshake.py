@@ -14,7 +14,15 @@ from typing import Any, Literal
 
 from servers.errors import RuntimeFault, TimedOut
 from servers.leash import Leash
-from servers.mcp_client import NEWEST_LEGACY, NEWEST_MODERN, McpEndpoint, NotServing, RpcError
+from servers.mcp_client import (
+    NEWEST_LEGACY,
+    NEWEST_MODERN,
+    Equip,
+    McpEndpoint,
+    NotServing,
+    RpcError,
+    unchanged,
+)
 from servers.runtimes.base import RunStatus
 
 Era = Literal["modern", "legacy", "both"]
@@ -61,12 +69,14 @@ class Discovery:
     truncated: tuple[str, ...] = ()
 
 
-def probe(endpoint: str, *, leash: Leash, timeout: float = REQUEST_SECONDS) -> ServerFacts:
+def probe(
+    endpoint: str, *, leash: Leash, timeout: float = REQUEST_SECONDS, equip: Equip = unchanged
+) -> ServerFacts:
     """Shakes hands in both eras. Raises `NotServing`, a `RuntimeFault`, where neither is answered.
 
     `timeout` seconds for each request. A session that was opened is closed again.
     """
-    with McpEndpoint(endpoint, leash=leash, timeout=timeout) as server:
+    with McpEndpoint(endpoint, leash=leash, timeout=timeout, equip=equip) as server:
         modern = _modern(server)
         try:
             legacy = _legacy(server)
@@ -77,7 +87,9 @@ def probe(endpoint: str, *, leash: Leash, timeout: float = REQUEST_SECONDS) -> S
     return _combined(modern, legacy)
 
 
-def wait_healthy(endpoint: str, *, leash: Leash, alive: Callable[[], RunStatus]) -> ServerFacts:
+def wait_healthy(
+    endpoint: str, *, leash: Leash, alive: Callable[[], RunStatus], equip: Equip = unchanged
+) -> ServerFacts:
     """Asks until the endpoint answers. Raises `RuntimeFault` at once when the run has exited, and when the
     leash ends with what was seen last; `Cancelled`.
     """
@@ -92,7 +104,7 @@ def wait_healthy(endpoint: str, *, leash: Leash, alive: Callable[[], RunStatus])
                 details={"exit_code": status.exit_code},
             )
         try:
-            return probe(endpoint, leash=leash)
+            return probe(endpoint, leash=leash, equip=equip)
         except NotServing as fault:
             exits = exits + 1 if isinstance(fault, ServerExited) else 0
             seen = f"{fault.message} {fault.hint} {status.reason}".strip()
@@ -103,12 +115,13 @@ def wait_healthy(endpoint: str, *, leash: Leash, alive: Callable[[], RunStatus])
     raise RuntimeFault(f"The server exits before it answers: {seen}", hint=EXITED)
 
 
-def discover(endpoint: str, facts: ServerFacts, *, leash: Leash) -> Discovery:
+def discover(endpoint: str, facts: ServerFacts, *, leash: Leash, equip: Equip = unchanged) -> Discovery:
     """Asks for what `facts.capabilities` announce, page by page up to the bounds above.
 
     Raises `RuntimeFault` when the server answers one of its own capabilities with an error.
     """
-    with McpEndpoint(endpoint, leash=leash, timeout=REQUEST_SECONDS) as server, _opened(server, facts):
+    opened = McpEndpoint(endpoint, leash=leash, timeout=REQUEST_SECONDS, equip=equip)
+    with opened as server, _opened(server, facts):
         lists = _Lists(server, facts.capabilities)
         return Discovery(
             tools=lists.ask("tools", "tools/list", "tools"),

@@ -102,7 +102,12 @@ def _remove_build(deployment: Deployment) -> None:
 
 
 def remove_everything_of(server: Server) -> None:
-    """The server is deleted: its directories, uploads, images and tags go before its row does."""
+    """The server is deleted: its volume, directories, uploads, images and tags go before its row does.
+
+    Raises `UserError` while its volume cannot be removed: without the row nobody would look for it.
+    """
+    for name in set(server.deployments.exclude(runtime="").values_list("runtime", flat=True)):
+        wiring.runtime(name).forget(server.pk)
     built = [d for d in server.deployments.exclude(status__in=OPEN) if d.platforms]
     _forget(server, built)
     shutil.rmtree(wiring.runs_directory() / str(server.pk), ignore_errors=True)

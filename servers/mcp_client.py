@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -44,19 +44,28 @@ class RpcError(Exception):
         self.message = message
 
 
+Equip = Callable[[requests.Session], None]
+
+
+def unchanged(_: requests.Session) -> None:
+    """What lies beside us takes nothing."""
+
+
 class McpEndpoint:
     """Requests to `url`, each at most `timeout` seconds long and within the leash.
 
+    `equip` gives the HTTP client what the way to `url` takes.
     In the modern era after `use`, in the legacy era after `initialize`. Not thread-safe.
     """
 
-    def __init__(self, url: str, *, leash: Leash, timeout: float) -> None:
+    def __init__(self, url: str, *, leash: Leash, timeout: float, equip: Equip = unchanged) -> None:
         self.last_size = 0
         self._url = url
         self._leash = leash
         self._timeout = timeout
         self._http = requests.Session()
         self._http.trust_env = False  # a proxy of the platform is not asked for what runs beside it
+        equip(self._http)
         self._modern = ""
         self._legacy_headers: dict[str, str] = {}
         self._next_id = 0

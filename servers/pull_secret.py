@@ -15,13 +15,13 @@ PATIENCE_SECONDS = 5.0  # a push waits for it
 ROUNDS = 5  # others write it too: each time they did, it is read again
 
 
-def patch(*, name: str, namespace: str, config_path: Path) -> bool:
+def patch(*, name: str, namespace: str, config_path: Path, context: str = "") -> bool:
     """Creates the secret, or patches it where its content differs; whether anything was written.
 
     Entries of registries that the file does not name are kept, as are other fields. Raises `RuntimeFault`.
     """
     wanted = _auths(config_path)
-    cluster = Cluster(namespace, patience=PATIENCE_SECONDS)
+    cluster = Cluster(namespace, context, patience=PATIENCE_SECONDS)
     for _ in range(ROUNDS):
         try:
             return _write(cluster, name, wanted)

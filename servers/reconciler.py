@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from servers import events, housekeeping, queue, restarts, runs, timeline, wiring, workers
-from servers.errors import Conflict, UserError
+from servers.errors import Conflict, RuntimeFault, UserError
 from servers.models import Deployment, Server
 from servers.models.server import DesiredState
 from servers.runtimes.base import RunStatus, Runtime
@@ -33,8 +33,7 @@ class Due:
 def look() -> Due:
     """One pass over the rows. Quick: it polls, closes and queues, and leaves the slow work to actors."""
     _close_lost()
-    for server in Server.objects.should_run().with_current():
-        _watch(server)
+    _watch_all()
     for server in restarts.due(Server.objects.should_run()).filter(current_deployment__run__isnull=True):
         _start_again(server)
     return Due(_deployments_to_send(), _servers_to_settle())
@@ -74,18 +73,28 @@ def _give_up(deployment: Deployment) -> None:
         events.status_changed(deployment.server_id)
 
 
-def _watch(server: Server) -> None:
-    current = server.current_deployment
-    if current is None or current.run is None:
-        return
+def _watch_all() -> None:
+    watched = [
+        (server, current)
+        for server in Server.objects.should_run().with_current()
+        if (current := server.current_deployment) and current.run is not None
+    ]
+    seen = runs.survey(current for _, current in watched)
+    for server, current in watched:
+        _watch(server, current, seen[current.pk])
+
+
+def _watch(server: Server, current: Deployment, status: RunStatus | RuntimeFault) -> None:
     try:
-        status = runs.poll(current)
+        if isinstance(status, RuntimeFault):
+            raise status
         if not status.alive:
             _note_exit(server, current, status)
             return
     except UserError as error:  # one server's trouble is not the others'
         _degrade(server, str(error))
         return
+    runs.note_endpoints(current, status)
     if server.status == ServerStatus.DEGRADED and current.endpoint:
         Server.objects.move(server.pk, ServerStatus.RUNNING, error="", error_kind="")
         events.status_changed(server.pk)
@@ -211,7 +220,11 @@ def _arrive(server: Server) -> None:
         Server.objects.move(server.pk, ServerStatus.STOPPED, error="", error_kind="")
         events.status_changed(server.pk)
     else:
-        housekeeping.remove_everything_of(server)
+        try:
+            housekeeping.remove_everything_of(server)
+        except UserError as error:
+            _show_what_holds_up(server, error)
+            return
         with transaction.atomic():
             events.status_changed(server.pk)
             server.delete()

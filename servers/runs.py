@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Sequence
 
 from django.conf import settings
 from django.db import transaction
 
 from servers import logbook, wiring
-from servers.errors import UserError
+from servers.errors import RuntimeFault, UserError
 from servers.models import Deployment, LogLine
 from servers.runtimes.base import Handle, RunStatus, Runtime
 
@@ -34,6 +35,33 @@ def runtime_of(deployment: Deployment) -> Runtime:
 
 def poll(deployment: Deployment) -> RunStatus:
     return runtime_of(deployment).poll(handle_of(deployment))
+
+
+def survey(deployments: Iterable[Deployment]) -> dict[int, RunStatus | RuntimeFault]:
+    """What has become of their runs, by id: each runtime is asked once about all of its own."""
+    by_runtime: dict[str, list[Deployment]] = {}
+    for deployment in deployments:
+        by_runtime.setdefault(deployment.runtime, []).append(deployment)
+    found: dict[int, RunStatus | RuntimeFault] = {}
+    for asked in by_runtime.values():
+        seen = _survey(asked)
+        found |= {deployment.pk: status for deployment, status in zip(asked, seen, strict=True)}
+    return found
+
+
+def _survey(deployments: list[Deployment]) -> Sequence[RunStatus | RuntimeFault]:
+    try:
+        return runtime_of(deployments[0]).survey([handle_of(each) for each in deployments])
+    except RuntimeFault as fault:  # a runtime that is not there any more
+        return [fault] * len(deployments)
+
+
+def note_endpoints(deployment: Deployment, status: RunStatus) -> None:
+    """Replicas come and go: sessions are kept on those that are there."""
+    if dict(status.endpoints) != deployment.endpoints:
+        Deployment.objects.filter(pk=deployment.pk, run__isnull=False).update(
+            endpoints=dict(status.endpoints)
+        )
 
 
 def collect(deployment: Deployment) -> None:
@@ -89,7 +117,9 @@ def stop(deployment: Deployment, grace: float | None = None) -> bool:
     except UserError as error:
         logger.warning("the last output of %s is lost: %s", deployment, error)
     runtime_of(deployment).stop(handle_of(deployment), grace=seconds)
-    ended = Deployment.objects.filter(pk=deployment.pk, run__isnull=False).update(run=None, endpoint="")
+    ended = Deployment.objects.filter(pk=deployment.pk, run__isnull=False).update(
+        run=None, endpoint="", endpoints={}
+    )
     deployment.run, deployment.endpoint = None, ""
     return bool(ended)
 

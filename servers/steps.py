@@ -11,10 +11,11 @@ from django.conf import settings
 
 from servers import configuration, handshake, image_steps, runs, wiring
 from servers.builder import context, environment
-from servers.errors import RuntimeFault, SourceError
+from servers.errors import RuntimeFault, SourceError, UserError
 from servers.handshake import ServerFacts
 from servers.job import Job
-from servers.models import Server
+from servers.models import Server, placement
+from servers.process_group import LineSink
 from servers.runtimes.base import Handle, Limits, RunSpec
 from servers.sources.base import BuildContext, ExistingImage, Fetched
 from servers.sources.recognise import recognise
@@ -86,13 +87,25 @@ def start(job: Job) -> Handle:
         leash = job.leash.within(settings.HEALTH_TIMEOUT, "start")
         secrets = job.server.secret_environment()
         job.keep(configuration=configuration.of(job.server, secrets))
-        handle = job.runtime.start(_run_spec(job, secrets), leash=leash, log=step.line)
+        handle = job.runtime.start(_run_spec(job, secrets, _platforms(job, step.line)), leash=leash, log=step.line)
         runs.save(job.deployment, handle)
         step.details.update(runtime=handle.runtime)
     return handle
 
 
-def _run_spec(job: Job, secrets: Mapping[str, str]) -> RunSpec:
+def _platforms(job: Job, line: LineSink) -> tuple[str, ...]:
+    """Of nodes that can run the image. A registry that does not tell keeps nothing from starting."""
+    deployment = job.deployment
+    if not job.runtime.any_platform or deployment.images:
+        return tuple(deployment.images)
+    try:
+        return wiring.platforms_of(deployment.image)
+    except UserError as error:
+        line(f"Any Linux node may take it, for the image's platforms are not known: {error}")
+        return ()
+
+
+def _run_spec(job: Job, secrets: Mapping[str, str], platforms: tuple[str, ...]) -> RunSpec:
     server, deployment = job.server, job.deployment
     return RunSpec(
         server_id=server.pk,
@@ -105,9 +118,11 @@ def _run_spec(job: Job, secrets: Mapping[str, str]) -> RunSpec:
         environment={**server.environment, **secrets},
         limits=Limits(server.cpu, server.memory_mb, server.pids),
         image=deployment.image,
-        platform=wiring.native_platform() if deployment.image else "",
+        platform=wiring.native_platform() if deployment.image and not job.runtime.any_platform else "",
+        platforms=platforms,
         command=tuple(deployment.command),
         directory=Path(deployment.directory) if deployment.directory else None,
+        shape=placement.shape_of(server.placement),
     )
 
 
@@ -117,13 +132,16 @@ def check_health(job: Job, handle: Handle) -> ServerFacts:
         leash = job.leash.within(settings.HEALTH_TIMEOUT, "health check")
         try:
             facts = handshake.wait_healthy(
-                handle.endpoint, leash=leash, alive=lambda: job.runtime.poll(handle)
+                handle.endpoint,
+                leash=leash,
+                alive=lambda: job.runtime.poll(handle),
+                equip=wiring.equip_for(handle.endpoint),
             )
         except RuntimeFault as error:
             raise _with_last_lines(job, error) from error
         finally:
             runs.collect(job.deployment)
-        job.keep(facts=asdict(facts))
+        job.keep(facts=asdict(facts), endpoints=dict(job.runtime.poll(handle).endpoints))
         step.details.update(era=facts.era, protocol_versions=list(facts.protocol_versions))
     return facts
 
@@ -138,7 +156,8 @@ def _with_last_lines(job: Job, error: RuntimeFault) -> RuntimeFault:
 def discover(job: Job, handle: Handle, facts: ServerFacts) -> None:
     with job.timeline.step(StepKind.DISCOVER) as step:
         leash = job.leash.within(settings.HEALTH_TIMEOUT, "discovery")
-        found = handshake.discover(handle.endpoint, facts, leash=leash)
+        equip = wiring.equip_for(handle.endpoint)
+        found = handshake.discover(handle.endpoint, facts, leash=leash, equip=equip)
         job.keep(discovery=asdict(found))
         step.details.update(
             tools=len(found.tools), prompts=len(found.prompts), resources=len(found.resources)

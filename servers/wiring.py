@@ -17,15 +17,20 @@ from registry.credentials import CredentialStore
 from registry.errors import RegistryError
 from registry.inspection import image_config
 from registry.reference import InvalidReference, Reference
-from servers import registry_advice, uploads
+from servers import mcp_client, registry_advice, uploads
 from servers.builder import emulation
 from servers.builder.base import BuildSettings
 from servers.builder.buildkit import Builder, find_builder
 from servers.errors import RuntimeFault, SourceError, UserError
+from servers.mcp_client import Equip
 from servers.models import Server
 from servers.models.server import GIT_TOKEN, SecretPurpose, SourceKind
+from servers.runtimes import kube_client
 from servers.runtimes.base import Runtime
 from servers.runtimes.docker import DockerRuntime
+from servers.runtimes.kube_client import Cluster
+from servers.runtimes.kubernetes import KubernetesRuntime
+from servers.runtimes.kubernetes_manifests import Placement
 from servers.runtimes.process import ProcessRuntime
 from servers.sources.base import Source
 from servers.sources.git import GitSource
@@ -60,11 +65,51 @@ def runtime(name: str) -> Runtime:
         return DockerRuntime(
             engine_url(), network=settings.DOCKER_NETWORK, instance=settings.INSTANCE, auth=registry_auth
         )
-    raise RuntimeFault(f"There is no runtime “{name}” here.", hint="Use process or docker.")
+    if name == "kubernetes":
+        return _kubernetes()
+    raise RuntimeFault(f"There is no runtime “{name}” here.", hint="Use process, docker or kubernetes.")
+
+
+def _kubernetes() -> KubernetesRuntime:
+    if not settings.REGISTRY:
+        raise RuntimeFault("Kubernetes runs images from a registry only.", hint="Set REGISTRY.")
+    place = Placement(
+        instance=settings.INSTANCE,
+        namespace=settings.K8S_NAMESPACE,
+        pull_secret=settings.K8S_REGISTRY_SECRET_NAME,
+        service_account=settings.K8S_SERVICE_ACCOUNT,
+        caller_networks=tuple(settings.K8S_CALLER_NETWORKS),
+    )
+    return KubernetesRuntime(place, context=settings.K8S_CONTEXT, proxied=goes_through_api_server())
+
+
+def goes_through_api_server() -> bool:
+    """K8S_REACH; `auto` is the way through the API server for a platform that is no pod itself."""
+    if settings.K8S_REACH != "auto":
+        return bool(settings.K8S_REACH == "proxy")
+    return not kube_client.is_within()
+
+
+@functools.cache
+def cluster() -> Cluster:
+    """What calls through the API server bear, and where it is."""
+    return Cluster(settings.K8S_NAMESPACE, settings.K8S_CONTEXT)
+
+
+def is_behind_api_server(endpoint: str) -> bool:
+    """What runs beside us or in our cluster is spoken to over plain http."""
+    return endpoint.startswith("https://")
+
+
+def equip_for(endpoint: str) -> Equip:
+    """What an HTTP client needs to call this endpoint: credentials for the API server's alone."""
+    return cluster().equip if is_behind_api_server(endpoint) else mcp_client.unchanged
 
 
 def runtimes_in_use() -> list[str]:
-    return ["process", "docker"] if default_runtime() == "docker" else ["process"]
+    """Where something of ours may run."""
+    chosen = Server.objects.exclude(runtime="").order_by().values_list("runtime", flat=True).distinct()
+    return sorted({"process", default_runtime(), *chosen})
 
 
 @functools.cache
@@ -177,6 +222,13 @@ def source_of(server: Server, revision: str = "") -> Source:
         tuple(about.get("arguments", ())),
         build_settings(),
     )
+
+
+def platforms_of(reference: str) -> tuple[str, ...]:
+    """The platforms that an image at a registry exists for."""
+    wanted = Reference.parse(reference)
+    with registry_faults(f"Reading the image {reference}", wanted):
+        return registry_client(wanted.host).resolve(wanted)[2]
 
 
 def start_command(reference: str, platform: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

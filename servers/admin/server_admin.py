@@ -16,9 +16,9 @@ from django.utils.safestring import SafeString
 
 from access import roles
 from servers import display, intake, services, uploads
-from servers.admin import actions, server_list, server_tabs
+from servers.admin import actions, placement_fields, server_list, server_tabs
 from servers.admin.base import RoleAdmin
-from servers.admin.server_form import ADD_FIELDSETS, EDIT_FIELDSETS, ServerForm
+from servers.admin.server_form import ADD_FIELDSETS, EDIT_FIELDSETS, LIMITS, ServerForm
 from servers.admin.views import ActionView, BulkRedeployView, RemoveSecretView, TokenView
 from servers.errors import UserError
 from servers.models import Server
@@ -127,7 +127,9 @@ class ServerAdmin(RoleAdmin):
         return self.changeform_view(request, str(pk), "", {"title": f"Edit {server}", "subtitle": None})
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        return EDIT_FIELDSETS if obj else ADD_FIELDSETS
+        fieldsets = EDIT_FIELDSETS if obj else ADD_FIELDSETS
+        after = fieldsets.index(LIMITS) + 1
+        return [*fieldsets[:after], placement_fields.fieldset(), *fieldsets[after:]]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return ["slug"] if obj else []

@@ -24,6 +24,7 @@ from unfold.widgets import (
 
 from servers import services, uploads, validation
 from servers.admin.gateway_fields import CallsPerMinute, PatternLines
+from servers.admin.placement_fields import PlacementFields
 from servers.models import Server
 from servers.models.server import ENVIRONMENT_NAME, SourceKind, Transport
 
@@ -109,7 +110,7 @@ def _password(label: str, help_text: str = "") -> forms.CharField:
     return forms.CharField(label=label, required=False, strip=False, widget=widget, help_text=help_text)
 
 
-class ServerForm(forms.ModelForm):  # type: ignore[type-arg]
+class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
     source_kind = forms.ChoiceField(
         label="Source",
         choices=[
@@ -196,6 +197,7 @@ class ServerForm(forms.ModelForm):  # type: ignore[type-arg]
         if kind == SourceKind.PACKAGE:
             self.initial["package_arguments"] = _joined(self.instance.source.get("arguments", []))
         self.initial["transport_choice"] = self.instance.transport
+        self.fill_placement(self.instance.placement)
         self.initial["command_line"] = _joined(self.instance.command)
         self.initial["environment_lines"] = "\n".join(
             f"{k}={v}" for k, v in self.instance.environment.items()
@@ -231,6 +233,7 @@ class ServerForm(forms.ModelForm):  # type: ignore[type-arg]
         data = super().clean() or {}
         if data.get("source_kind"):
             data["source"] = self._source(SourceKind(data["source_kind"]))
+        data["placement"] = self.clean_placement()
         self._check_secrets()
         return data
 
@@ -288,6 +291,7 @@ class ServerForm(forms.ModelForm):  # type: ignore[type-arg]
             "transport": data["transport_choice"] or services.default_transport(data["source_kind"]),
             "command": data["command_line"],
             "environment": data["environment_lines"],
+            "placement": data["placement"],
         }
 
     def first_secrets(self) -> dict[str, str]:

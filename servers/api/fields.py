@@ -12,7 +12,7 @@ from rest_framework import serializers
 
 from servers import validation
 from servers.api import sources
-from servers.models import tool_patterns
+from servers.models import placement, tool_patterns
 from servers.models.server import SourceKind
 
 
@@ -104,6 +104,50 @@ class WordsField(serializers.ListField):
     def to_internal_value(self, data: Any) -> list[str]:
         words = super().to_internal_value(data)
         return list(checked(lambda: validation.clean_words(words)))
+
+
+class VolumeSerializer(serializers.Serializer[Any]):
+    size_mb = serializers.IntegerField(default=1024, help_text="MiB.")
+    path = serializers.CharField(default="/data", help_text="Where it is mounted.")
+    storage_class = serializers.CharField(
+        default="", allow_blank=True, help_text="Empty: the cluster's default."
+    )
+
+
+class PlacementShape(serializers.Serializer[Any]):
+    """How a server lies on a Kubernetes cluster."""
+
+    replicas = serializers.IntegerField(default=1)
+    max_replicas = serializers.IntegerField(
+        default=0, help_text="Above the replicas: more pods while their CPU is busy; 0: a fixed number."
+    )
+    egress = serializers.ListField(
+        child=serializers.CharField(),
+        default=None,
+        allow_null=True,
+        help_text="null: everything may be reached; else the networks (CIDR) that may, besides DNS.",
+    )
+    volume = VolumeSerializer(
+        default=None,
+        allow_null=True,
+        help_text="Kept over deployments, gone with the server. One pod mounts it: replicas must be 1.",
+    )
+    account_token = serializers.BooleanField(
+        default=False, help_text="Mount the service account's token, for a server that speaks to Kubernetes."
+    )
+
+
+@extend_schema_field(PlacementShape)
+class PlacementField(serializers.Field[Any, Any, Any, Any]):
+    """`servers.models.placement`; what is left out has its default."""
+
+    def to_representation(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        return placement.clean(value)
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        if not isinstance(data, Mapping):
+            raise serializers.ValidationError("Must be an object.")
+        return dict(checked(lambda: placement.clean(data)))
 
 
 class PatternsField(serializers.ListField):

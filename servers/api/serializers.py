@@ -12,7 +12,14 @@ from rest_framework.reverse import reverse
 
 from servers import services, states
 from servers.api import enums
-from servers.api.fields import EnvironmentField, PatternsField, SourceField, SourceInput, WordsField
+from servers.api.fields import (
+    EnvironmentField,
+    PatternsField,
+    PlacementField,
+    SourceField,
+    SourceInput,
+    WordsField,
+)
 from servers.models import Deployment, Server, Step
 from servers.models.server import SourceKind
 from servers.states import Mode
@@ -81,6 +88,7 @@ class ServerSerializer(serializers.ModelSerializer[Server]):
     command = WordsField(required=False, max_length=100)
     environment = EnvironmentField(required=False)
     limits = LimitsSerializer(source="*", required=False)
+    placement = PlacementField(required=False, help_text="For the runtime kubernetes.")
     tools_allowed = PatternsField(required=False)
     tools_denied = PatternsField(required=False)
     status_label = serializers.SerializerMethodField()
@@ -91,8 +99,8 @@ class ServerSerializer(serializers.ModelSerializer[Server]):
         model = Server
         fields = [
             "id", "url", "name", "slug", "owner", "mcp_url", "source", "transport", "port", "path", "command",
-            "environment", "limits", "runtime", "calls_per_minute", "tools_allowed", "tools_denied",
-            "record_arguments", "desired_state", "status", "status_label", "status_at",
+            "environment", "limits", "runtime", "placement", "calls_per_minute", "tools_allowed",
+            "tools_denied", "record_arguments", "desired_state", "status", "status_label", "status_at",
             "error_kind", "error", "serving", "deployment", "restarts", "created_at", "updated_at",
         ]  # fmt: skip
         read_only_fields = [

@@ -63,7 +63,8 @@ class Deployment(models.Model):
 
     `images` maps platform to `{reference, digest, size, media_type}`; `image` is what the runtime starts:
     a reference by digest, or an engine-local id. `run` is the saved `Handle` while something runs for it,
-    `endpoint` the URL that the gateway sends calls to while it serves. `recipe` and `directory` are what a
+    `endpoint` the URL that the gateway sends calls to while it serves; where there are several replicas,
+    `endpoints` are their own by name, for a session stays with one. `recipe` and `directory` are what a
     prepared environment needs to start again. `discovery` holds tools, prompts and resources as listed.
     `configuration` tells what it was started with, see `servers.configuration`.
     """
@@ -104,8 +105,9 @@ class Deployment(models.Model):
     configuration = models.JSONField(default=dict, blank=True)
     directory = models.CharField(max_length=500, blank=True, default="")
     run = models.JSONField(null=True, blank=True)
-    output_cursor = models.CharField(max_length=200, blank=True, default="")
-    endpoint = models.CharField(max_length=300, blank=True, default="")
+    output_cursor = models.TextField(blank=True, default="")
+    endpoint = models.CharField(max_length=500, blank=True, default="")
+    endpoints = models.JSONField(default=dict)
     facts = models.JSONField(default=dict)
     discovery = models.JSONField(default=dict)
     worker = models.CharField(max_length=100, blank=True, default="")

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
@@ -12,7 +13,7 @@ from django.utils import timezone
 from access import roles
 from access.models import Team
 from servers import secretbox, states
-from servers.models import tool_patterns
+from servers.models import placement, tool_patterns
 from servers.redaction import Redactor
 from servers.states import ServerStatus
 
@@ -50,6 +51,7 @@ class RuntimeChoice(models.TextChoices):
     DEFAULT = "", "The platform's default"
     PROCESS = "process", "Local process"
     DOCKER = "docker", "Docker"
+    KUBERNETES = "kubernetes", "Kubernetes"
 
 
 class ServerQuerySet(models.QuerySet["Server"]):
@@ -118,6 +120,12 @@ class Server(models.Model):
         default=128, validators=[MinValueValidator(8), MaxValueValidator(32_768)]
     )
     runtime = models.CharField(max_length=12, choices=RuntimeChoice.choices, blank=True, default="")
+    placement = models.JSONField(
+        default=dict,
+        blank=True,
+        validators=[placement.validate],
+        help_text="How it lies on a Kubernetes cluster: see servers.models.placement.",
+    )
     calls_per_minute = models.PositiveIntegerField(
         default=0,
         help_text="Calls per minute that it answers, by all callers together; 0: RATE_LIMIT_PER_SERVER.",
@@ -167,6 +175,10 @@ class Server(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        if self.runtime == RuntimeChoice.KUBERNETES and not settings.REGISTRY:
+            raise ValidationError({"runtime": "Its nodes pull what they run: REGISTRY has to be set."})
 
     @property
     def serving(self) -> Deployment | None:

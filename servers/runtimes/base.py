@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from servers.errors import RuntimeFault
 from servers.leash import Leash
 from servers.process_group import LineSink
 
@@ -24,10 +26,44 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Volume:
+    """Storage of a server's own, mounted at `path`; `storage_class` "" is the cluster's default."""
+
+    size_mb: int
+    path: str
+    storage_class: str = ""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How a server lies on a cluster; a runtime of one machine knows none of it.
+
+    `max_replicas` above `replicas` lets the cluster scale by load of the requested CPU. `egress` None leaves
+    the way out open; else it holds the networks (CIDR) that may be reached besides the cluster's DNS.
+    """
+
+    replicas: int = 1
+    max_replicas: int = 0
+    cpu_percent: int = 80
+    egress: tuple[str, ...] | None = None
+    account_token: bool = False
+    volume: Volume | None = None
+
+    @property
+    def scales(self) -> bool:
+        return self.max_replicas > self.replicas
+
+    @property
+    def is_several(self) -> bool:
+        return max(self.replicas, self.max_replicas) > 1
+
+
+@dataclass(frozen=True)
 class RunSpec:
     """Everything a runtime needs to start one deployment of one server. Frozen: made once, by the deployer.
 
     `image` is a reference by digest, or an engine-local image id where no registry is set; "" for processes.
+    `platform` is this machine's, `platforms` are those that the image exists for, () where that is not known.
     `command` is what starts the server; () for an image's own command. `directory` (processes only) holds the
     prepared environment. `port` and `path` say where a streamable-http server listens; a stdio server is
     served by the bridge.
@@ -44,8 +80,10 @@ class RunSpec:
     limits: Limits = Limits()
     image: str = ""
     platform: str = ""
+    platforms: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     directory: Path | None = None
+    shape: Shape = Shape()
 
 
 @dataclass(frozen=True)
@@ -62,11 +100,15 @@ class Handle:
 
 @dataclass(frozen=True)
 class RunStatus:
-    """`alive` False: it has exited (`exit_code`, `reason` fit for a screen) or is gone (`exit_code` None)."""
+    """`alive` False: it has exited (`exit_code`, `reason` fit for a screen) or is gone (`exit_code` None).
+
+    `endpoints` are the URLs of its replicas by name, where it may have several: those that answer now.
+    """
 
     alive: bool
     exit_code: int | None = None
     reason: str = ""
+    endpoints: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -112,6 +154,7 @@ class Runtime(Protocol):
     name: str
     needs_image: bool  # False: runs a prepared directory
     outlives_platform: bool  # False: stopped when the platform stops
+    any_platform: bool  # True: its nodes differ, and each takes its own out of the published index
 
     def start(self, spec: RunSpec, *, leash: Leash, log: LineSink) -> Handle:
         """Starts a new run beside any other. What a failed start made is removed again."""
@@ -123,6 +166,10 @@ class Runtime(Protocol):
 
     def poll(self, handle: Handle) -> RunStatus: ...
 
+    def survey(self, handles: Sequence[Handle]) -> Sequence[RunStatus | RuntimeFault]:
+        """As `poll` for each, in their order; a fault stands for what could not be asked about."""
+        ...
+
     def output(self, handle: Handle, cursor: str) -> tuple[Sequence[OutputLine], str]:
         """Lines written since `cursor` ("" = the start) and the cursor for the next call. Never blocks."""
         ...
@@ -133,4 +180,29 @@ class Runtime(Protocol):
         """Every run of this platform that the runtime knows, by its own labels or directories."""
         ...
 
+    def forget(self, server_id: int) -> None:
+        """Removes what outlives the runs of a server: its volume. Idempotent."""
+        ...
+
     def capability(self) -> Capability: ...
+
+
+class OneByOne(ABC):
+    """For a runtime of this machine: asking costs little, and nothing outlives a run."""
+
+    any_platform = False
+
+    @abstractmethod
+    def poll(self, handle: Handle) -> RunStatus: ...
+
+    def survey(self, handles: Sequence[Handle]) -> Sequence[RunStatus | RuntimeFault]:
+        return [self._asked(handle) for handle in handles]
+
+    def _asked(self, handle: Handle) -> RunStatus | RuntimeFault:
+        try:
+            return self.poll(handle)
+        except RuntimeFault as fault:
+            return fault
+
+    def forget(self, server_id: int) -> None:
+        return

@@ -19,7 +19,7 @@ from servers.errors import RuntimeFault
 from servers.leash import Leash
 from servers.process_group import LineSink
 from servers.runtimes import docker_logs, docker_pull, docker_spec, ports
-from servers.runtimes.base import Capability, Handle, OutputLine, RunSpec, RunStatus, Stats, Stray
+from servers.runtimes.base import Capability, Handle, OneByOne, OutputLine, RunSpec, RunStatus, Stats, Stray
 from servers.runtimes.docker_faults import PortTaken, translated
 from servers.runtimes.docker_pull import AuthConfig, no_credentials
 from servers.runtimes.docker_spec import LABEL, RESTARTS, Placement
@@ -32,7 +32,7 @@ PORT_ATTEMPTS = 3
 TAIL = 5
 
 
-class DockerRuntime:
+class DockerRuntime(OneByOne):
     """`engine_url` is a DOCKER_HOST; `instance` names this platform among others on the engine.
 
     With `network`, servers are reached by name on that existing network, on which the platform lies too;

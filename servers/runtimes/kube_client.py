@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import requests
 import urllib3
 import yaml
 from kubernetes.client import ApiClient, Configuration
@@ -35,6 +37,7 @@ _PLURALS = {
     "Secret": "secrets",
     "Service": "services",
     "Pod": "pods",
+    "PersistentVolumeClaim": "persistentvolumeclaims",
     "Event": "events",
     "Deployment": "deployments",
     "ReplicaSet": "replicasets",
@@ -104,11 +107,13 @@ class Cluster:
     def watch(
         self, api: str, kind: str, selector: str, version: str, seconds: int
     ) -> Iterator[tuple[str, Json]]:
-        """What happens after `version`, `seconds` long: ADDED, MODIFIED or DELETED, and the object.
+        """What happens after `version`, `seconds` long: ADDED, MODIFIED or DELETED, and the object; BOOKMARK,
+        and one that has nothing but the version reached.
 
         Raises `Gone` when the API server does not remember that version any more.
         """
         query = {"labelSelector": selector, "resourceVersion": version, "watch": "true"}
+        query["allowWatchBookmarks"] = "true"
         response = self._send(
             "GET", self._path(api, kind), {**query, "timeoutSeconds": str(seconds)}, None, _JSON
         )
@@ -118,6 +123,33 @@ class Cluster:
                 if event["type"] == "ERROR":
                     raise from_status(int(event["object"].get("code", 0)), said(json.dumps(event["object"])))
                 yield event["type"], event["object"]
+
+    @property
+    def url(self) -> str:
+        """Of the API server."""
+        return str(self._client().configuration.host).rstrip("/")
+
+    def equip(self, session: requests.Session) -> None:
+        """Lets an HTTP client of our own call what lies behind the API server."""
+        known = self._client().configuration
+        session.headers.update(self.authorization())
+        session.verify = known.ssl_ca_cert or known.verify_ssl
+        session.cert = (known.cert_file, known.key_file) if known.cert_file else None
+
+    def authorization(self) -> dict[str, str]:
+        """The header that says who we are, renewed where it is about to expire; {} with a certificate."""
+        client = self._client()
+        _, _, headers, _, _ = client.param_serialize("GET", "/", auth_settings=["BearerToken"])
+        return {name: value for name, value in headers.items() if name.lower() == "authorization"}
+
+    def tls(self) -> ssl.SSLContext:
+        known = self._client().configuration
+        context = ssl.create_default_context(cafile=known.ssl_ca_cert)
+        if not known.verify_ssl:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if known.cert_file:
+            context.load_cert_chain(known.cert_file, known.key_file)
+        return context
 
     def text(self, path: str, query: Mapping[str, str]) -> bytes:
         return bytes(self._answer("GET", path, query, None, _JSON))
@@ -189,6 +221,11 @@ class Cluster:
             if self._connected is None:
                 self._connected = ApiClient(configured(self._context))
             return self._connected
+
+
+def is_within() -> bool:
+    """Whether this process is a pod of the cluster that it would talk to."""
+    return not os.environ.get("KUBECONFIG") and _in_cluster(Configuration())
 
 
 def configured(context: str = "") -> Configuration:

@@ -32,7 +32,12 @@ class Cursors:
         return json.dumps(read) if read else ""
 
 
-def query(cursor: Cursor) -> dict[str, str]:
+def is_before(cursor: Cursor, restarted: str) -> bool:
+    """Whether lines of the container before this one may be missing, or are among those that are counted."""
+    return bool(restarted) and cursor.anchor // 10**9 <= _nanoseconds(restarted) // 10**9
+
+
+def query(cursor: Cursor, *, previous: bool = False) -> dict[str, str]:
     """Parameters for a pod's log; the API server takes whole seconds only."""
     since = datetime.fromtimestamp(cursor.anchor // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
@@ -40,6 +45,7 @@ def query(cursor: Cursor) -> dict[str, str]:
         "timestamps": "true",
         "limitBytes": str(MAX_BYTES),
         **({"sinceTime": since} if cursor.anchor else {}),
+        **({"previous": "true"} if previous else {}),
     }
 
 

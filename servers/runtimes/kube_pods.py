@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -69,28 +69,45 @@ _SUFFIXES = {
 
 @dataclass(frozen=True)
 class PodState:
-    """`fault` is why it does not run; where that is not permanent, it may still come right by itself."""
+    """`fault` is why it does not run; where that is not permanent, it may still come right by itself.
+
+    `restarted` is when its container was started anew (RFC 3339), "" for its first.
+    """
 
     name: str
     started: bool = False
     ready: bool = False
     fault: RuntimeFault | None = None
     exit_code: int | None = None
+    restarted: str = ""
+    address: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict, compare=False)
+    is_ending: bool = False
+    has_failed: bool = False
 
 
-def states(pods: Sequence[Json]) -> list[PodState]:
-    """Of the pods that count: not those that end, nor what was evicted and has been replaced."""
-    here = [pod for pod in pods if not is_ending(pod)]
-    kept = [pod for pod in here if pod.get("status", {}).get("phase") != "Failed"]
-    return [look(pod) for pod in kept or here]
+def states(pods: Iterable[Json]) -> list[PodState]:
+    return counting([look(pod) for pod in pods])
 
 
-def is_ending(pod: Json) -> bool:
-    return "deletionTimestamp" in pod["metadata"]
+def counting(pods: Sequence[PodState]) -> list[PodState]:
+    """Not those that end, nor what was evicted and has been replaced."""
+    here = [pod for pod in pods if not pod.is_ending]
+    return [pod for pod in here if not pod.has_failed] or here
 
 
 def look(pod: Json) -> PodState:
-    name, status = pod["metadata"]["name"], pod.get("status", {})
+    about, status = pod["metadata"], pod.get("status", {})
+    return replace(
+        _state(about["name"], status),
+        address=status.get("podIP", ""),
+        labels=about.get("labels", {}),
+        is_ending="deletionTimestamp" in about,
+        has_failed=status.get("phase") == "Failed",
+    )
+
+
+def _state(name: str, status: Json) -> PodState:
     if status.get("phase") == "Failed" and status.get("reason"):
         words = f"{status['reason']}: {brief(status.get('message', ''))}"
         return PodState(name, fault=_fault(f"Its pod was ended by the cluster ({words}).", "", False))
@@ -122,7 +139,8 @@ def worst(pods: Sequence[PodState]) -> PodState | None:
 def _container(name: str, status: Json) -> PodState:
     state, last = status.get("state", {}), status.get("lastState", {}).get("terminated")
     if "running" in state:
-        return PodState(name, started=True, ready=bool(status.get("ready")))
+        restarted = state["running"].get("startedAt", "") if status.get("restartCount") else ""
+        return PodState(name, started=True, ready=bool(status.get("ready")), restarted=restarted)
     if ended := state.get("terminated"):
         # A kubelet says CrashLoopBackOff some ten seconds after the second crash only.
         return _ended(name, ended, permanent=status.get("restartCount", 0) > 0 and _ran_shortly(ended))

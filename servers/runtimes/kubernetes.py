@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from servers.errors import RuntimeFault, TimedOut
@@ -17,8 +17,9 @@ from servers.runtimes.base import Capability, Handle, OutputLine, RunSpec, RunSt
 from servers.runtimes.docker_logs import Cursor
 from servers.runtimes.kube_client import Cluster, Json
 from servers.runtimes.kube_faults import Absent, Gone, Unreachable, brief
+from servers.runtimes.kube_mirror import Mirror
 from servers.runtimes.kube_pods import PodState
-from servers.runtimes.kubernetes_manifests import LABEL, Placement, Shape
+from servers.runtimes.kubernetes_manifests import LABEL, Placement
 
 OLDEST = (1, 20)  # Server-side apply, startup probes and seccomp profiles as fields
 WATCH_SECONDS = 1  # a cancel or a deadline is seen this late
@@ -31,41 +32,45 @@ ACCESS = (
     *(("", "pods", verb) for verb in ("list", "watch", "deletecollection")),
     ("", "pods/log", "get"),
     ("", "events", "list"),
-    *(("apps", "deployments", verb) for verb in ("get", "list", "create", "patch", "delete")),
+    *(("", "persistentvolumeclaims", verb) for verb in ("create", "patch", "deletecollection")),
+    *(("apps", "deployments", verb) for verb in ("get", "list", "watch", "create", "patch", "delete")),
     ("apps", "replicasets", "deletecollection"),
     *(("networking.k8s.io", "networkpolicies", verb) for verb in ("create", "patch", "delete")),
     *(("policy", "poddisruptionbudgets", verb) for verb in ("create", "patch", "delete")),
     *(("autoscaling", "horizontalpodautoscalers", verb) for verb in ("create", "patch", "delete")),
 )
-
-
-def _plain(_: RunSpec) -> Shape:
-    return Shape()
+PROXIED = tuple(
+    ("", f"{what}/proxy", verb) for what in ("services", "pods") for verb in ("get", "create", "delete")
+)
 
 
 class KubernetesRuntime:
     """One Deployment, Service, Secret and NetworkPolicy per run, in the namespace of `place`.
 
-    `shape_of` says how a server lies on the cluster. `context` is one of the kubeconfig's.
+    `context` is one of the kubeconfig's. `proxied`: servers are called through the API server, by whoever
+    holds its credentials.
     """
 
     name = "kubernetes"
     needs_image = True
     outlives_platform = True
+    any_platform = True
 
     def __init__(
         self,
         place: Placement,
         *,
         context: str = "",
-        shape_of: Callable[[RunSpec], Shape] = _plain,
+        proxied: bool = False,
         patience: float = PATIENCE_SECONDS,
     ) -> None:
-        self._given = place
-        self._shape_of = shape_of
+        self._given, self._proxied = place, proxied
         self._patience = patience
         self._cluster = Cluster(place.namespace, context)
         self._glance = Cluster(place.namespace, context, patience=GLANCE_SECONDS)
+        ours = f"{LABEL}instance={place.instance}"
+        self._all_pods = Mirror(self._glance, CORE, "Pod", ours, kube_pods.look)
+        self._all_deployments = Mirror(self._glance, APPS, "Deployment", ours, _Seen.of)
 
     def start(self, spec: RunSpec, *, leash: Leash, log: LineSink) -> Handle:
         """Applies the objects and returns once a container runs.
@@ -81,10 +86,14 @@ class KubernetesRuntime:
         handle = Handle(
             self.name,
             kubernetes_manifests.endpoint_of(spec, place),
-            {"name": name, "deployment": spec.deployment_id},
+            {
+                "name": name,
+                "deployment": spec.deployment_id,
+                **({"several": True} if spec.shape.is_several else {}),
+            },
         )
         try:
-            for manifest in kubernetes_manifests.manifests(spec, place, self._shape_of(spec)):
+            for manifest in kubernetes_manifests.manifests(spec, place):
                 leash.check()
                 self._cluster.apply(manifest)
                 log(f"Applied {manifest['kind']} {name}")
@@ -110,28 +119,67 @@ class KubernetesRuntime:
         ):
             self._cluster.delete(api, kind, name)
 
+    def forget(self, server_id: int) -> None:
+        selector = kubernetes_manifests.server_selector(self._given.instance, server_id)
+        self._cluster.delete_all(CORE, "PersistentVolumeClaim", selector)
+
     def poll(self, handle: Handle) -> RunStatus:
         """Alive as long as one of its pods is ready, or may still become so."""
         found = self._glance.get(APPS, "Deployment", handle.data["name"])
         if found is None:
             return RunStatus(alive=False, reason="Its Deployment is gone.")
-        pods = self._pods(handle)
+        return self._status(handle, self._pods(handle), kube_pods.refusal(found))
+
+    def survey(self, handles: Sequence[Handle]) -> Sequence[RunStatus | RuntimeFault]:
+        """Out of what two watches saw, without a request; what looks ended there is asked about once more."""
+        try:
+            seen, pods = self._all_deployments.held(), _by_run(self._all_pods.held().values())
+        except RuntimeFault as fault:
+            return [fault] * len(handles)
+        return [self._surveyed(handle, seen, pods) for handle in handles]
+
+    def _surveyed(
+        self, handle: Handle, seen: Mapping[str, _Seen], pods: Mapping[str, list[PodState]]
+    ) -> RunStatus | RuntimeFault:
+        if found := seen.get(handle.data["name"]):
+            mine = kube_pods.counting(pods.get(str(handle.data["deployment"]), []))
+            status = self._status(handle, mine, found.refusal)
+            if status.alive:
+                return status
+        try:
+            return self.poll(handle)
+        except RuntimeFault as fault:
+            return fault
+
+    def _status(self, handle: Handle, pods: list[PodState], refusal: RuntimeFault | None) -> RunStatus:
         bad = kube_pods.worst(pods)
-        fault = bad.fault if bad else kube_pods.refusal(found)
+        fault = bad.fault if bad else refusal
+        endpoints = self._endpoints(handle, pods)
         if fault is None:
-            return RunStatus(alive=True)
+            return RunStatus(alive=True, endpoints=endpoints)
         alive = not fault.permanent or any(pod.ready for pod in pods)
-        return RunStatus(alive, bad.exit_code if bad else None, str(fault))
+        return RunStatus(alive, bad.exit_code if bad else None, str(fault), endpoints)
+
+    def _endpoints(self, handle: Handle, pods: list[PodState]) -> dict[str, str]:
+        """For what may run in several pods: a session belongs to one of them."""
+        if not handle.data.get("several"):
+            return {}
+        return {
+            pod.name: kubernetes_manifests.endpoint_of_pod(handle.endpoint, pod.name, pod.address)
+            for pod in pods
+            if pod.ready and pod.address
+        }
 
     def output(self, handle: Handle, cursor: str) -> tuple[Sequence[OutputLine], str]:
         """Of the pods that there are; each line names its pod where there are several."""
         known = kube_logs.Cursors.parse(cursor).pods
-        pods = [pod.name for pod in self._pods(handle)]
+        pods = self._pods(handle)
         parts, reached = [], dict[str, Cursor]()
         for pod in pods:
-            before = known.get(pod, Cursor())
+            before = known.get(pod.name, Cursor())
             answer = self._log_of(pod, before)
-            lines, reached[pod] = kube_logs.after(before, answer, pod=pod if len(pods) > 1 else "")
+            named = pod.name if len(pods) > 1 or handle.data.get("several") else ""
+            lines, reached[pod.name] = kube_logs.after(before, answer, pod=named)
             parts.append(lines)
         read = {pod: position for pod, position in reached.items() if position != Cursor()}
         return kube_logs.merged(parts), str(kube_logs.Cursors(read)) or cursor
@@ -157,7 +205,8 @@ class KubernetesRuntime:
     def capability(self) -> Capability:
         try:
             version = self._glance.request("GET", "/version")
-            missing = [access for access in ACCESS if not self._may(*access)]
+            wanted = ACCESS + (PROXIED if self._proxied else ())
+            missing = [access for access in wanted if not self._may(*access)]
         except RuntimeFault as fault:
             return Capability(self.name, False, fault.message, fault.hint)
         detail = f"Kubernetes {version['gitVersion']}, namespace {self._given.namespace}"
@@ -173,8 +222,8 @@ class KubernetesRuntime:
     def _place(self) -> Placement:
         """With the API of this cluster: policy/v1 came with 1.21."""
         version = self._cluster.request("GET", "/version")
-        old = _number(version) < (1, 21)
-        return replace(self._given, policy_api="policy/v1beta1") if old else self._given
+        policy_api = "policy/v1beta1" if _number(version) < (1, 21) else "policy/v1"
+        return replace(self._given, policy_api=policy_api, through=self._cluster.url if self._proxied else "")
 
     def _selector(self, handle: Handle) -> str:
         return kubernetes_manifests.selector_of(self._given.instance, handle.data["deployment"])
@@ -226,9 +275,12 @@ class KubernetesRuntime:
         """Takes into `seen` what happens to the pods, until one has changed or a moment is over."""
         try:
             for kind, pod in self._cluster.watch(CORE, "Pod", self._selector(handle), version, WATCH_SECONDS):
-                version, state = pod["metadata"]["resourceVersion"], kube_pods.look(pod)
+                version = pod["metadata"]["resourceVersion"]
+                if kind == "BOOKMARK":
+                    continue
+                state = kube_pods.look(pod)
                 before = seen.pop(state.name, None)
-                if kind != "DELETED" and not kube_pods.is_ending(pod):
+                if kind != "DELETED" and not state.is_ending:
                     seen[state.name] = state
                 if seen.get(state.name) != before:
                     break
@@ -242,11 +294,18 @@ class KubernetesRuntime:
         found = self._cluster.get(APPS, "Deployment", handle.data["name"])
         return kube_pods.refusal(found) if found else None
 
-    def _log_of(self, pod: str, cursor: Cursor) -> bytes:
+    def _log_of(self, pod: PodState, cursor: Cursor) -> bytes:
+        """From the cursor on; of a container that was replaced since, what it wrote last comes first."""
+        if kube_logs.is_before(cursor, pod.restarted):
+            before = self._log(pod, cursor, previous=True)
+            return before[: before.rfind(b"\n") + 1] + self._log(pod, cursor)
+        return self._log(pod, cursor)
+
+    def _log(self, pod: PodState, cursor: Cursor, *, previous: bool = False) -> bytes:
         """Nothing for a pod whose container was not made yet (400), or that is gone (404)."""
-        path = self._cluster.path("Pod", pod, "log")
+        path = self._cluster.path("Pod", pod.name, "log")
         try:
-            return self._glance.text(path, kube_logs.query(cursor))
+            return self._glance.text(path, kube_logs.query(cursor, previous=previous))
         except RuntimeFault as fault:
             if fault.details.get("status") in (400, 404):
                 return b""
@@ -262,6 +321,24 @@ class KubernetesRuntime:
         }
         path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
         return bool(self._glance.request("POST", path, body=review)["status"]["allowed"])
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What is kept of a Deployment."""
+
+    refusal: RuntimeFault | None
+
+    @classmethod
+    def of(cls, found: Json) -> _Seen:
+        return cls(kube_pods.refusal(found))
+
+
+def _by_run(pods: Iterable[PodState]) -> dict[str, list[PodState]]:
+    found: dict[str, list[PodState]] = {}
+    for pod in pods:
+        found.setdefault(pod.labels.get(f"{LABEL}deployment", ""), []).append(pod)
+    return found
 
 
 class _Trouble:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from servers.runtimes.base import Limits, RunSpec
+from servers.runtimes.base import Limits, RunSpec, Volume
 from servers.runtimes.kube_pods import CONTAINER
 
 Json = dict[str, Any]
@@ -27,32 +27,11 @@ PLATFORM_PODS = {"app.kubernetes.io/name": "mcphost"}
 
 
 @dataclass(frozen=True)
-class Shape:
-    """How a server lies on the cluster.
-
-    `platforms` are those that `RunSpec.image` exists for, () means `RunSpec.platform`. `max_replicas` above
-    `replicas` lets the cluster scale by load of the requested CPU. `egress` None leaves the way out open;
-    else it holds the networks (CIDR) that may be reached besides the cluster's DNS.
-    """
-
-    replicas: int = 1
-    max_replicas: int = 0
-    cpu_percent: int = 80
-    platforms: tuple[str, ...] = ()
-    egress: tuple[str, ...] | None = None
-    account_token: bool = False
-
-    @property
-    def scales(self) -> bool:
-        return self.max_replicas > self.replicas
-
-
-@dataclass(frozen=True)
 class Placement:
     """Where on which cluster. `callers` are the labels of the pods that may call servers: the platform's.
 
     `caller_networks` (CIDR) may too: of a platform that lies outside. `policy_api` is the version that the
-    cluster has of PodDisruptionBudget.
+    cluster has of PodDisruptionBudget. `through` is the API server's URL where calls go through it.
     """
 
     instance: str
@@ -62,6 +41,7 @@ class Placement:
     callers: Mapping[str, str] = field(default_factory=lambda: PLATFORM_PODS)
     caller_networks: tuple[str, ...] = ()
     policy_api: str = "policy/v1"
+    through: str = ""
 
 
 def name_of(spec: RunSpec, place: Placement) -> str:
@@ -71,21 +51,41 @@ def name_of(spec: RunSpec, place: Placement) -> str:
 
 
 def endpoint_of(spec: RunSpec, place: Placement) -> str:
-    return f"http://{name_of(spec, place)}.{place.namespace}.svc:{spec.port}/{spec.path.lstrip('/')}"
+    """The Service by its name in the cluster, or behind the API server."""
+    name, path = name_of(spec, place), spec.path.lstrip("/")
+    if place.through:
+        root = f"{place.through}/api/v1/namespaces/{place.namespace}"
+        return f"{root}/services/{name}:{spec.port}/proxy/{path}"
+    return f"http://{name}.{place.namespace}.svc:{spec.port}/{path}"
+
+
+def endpoint_of_pod(endpoint: str, pod: str, address: str) -> str:
+    """One pod's own, out of its Service's."""
+    before, proxied, after = endpoint.partition("/services/")
+    if proxied:
+        return f"{before}/pods/{pod}:{after.partition(':')[2]}"
+    host = f"[{address}]" if ":" in address else address
+    return f"http://{host}:{endpoint.split(':')[2]}"
 
 
 def selector_of(instance: str, deployment_id: int) -> str:
     return f"{LABEL}instance={instance},{LABEL}deployment={deployment_id}"
 
 
-def manifests(spec: RunSpec, place: Placement, shape: Shape) -> list[Json]:
+def server_selector(instance: str, server_id: int) -> str:
+    return ",".join(f"{name}={value}" for name, value in _server_labels(server_id, instance).items())
+
+
+def manifests(spec: RunSpec, place: Placement) -> list[Json]:
     """All objects of one run, in the order in which they are applied."""
-    made = [secret(spec, place), service(spec, place), network_policy(spec, place, shape)]
-    if shape.replicas > 1:
+    made = [secret(spec, place), service(spec, place), network_policy(spec, place)]
+    if spec.shape.volume:
+        made.append(volume_claim(spec, place, spec.shape.volume))
+    if spec.shape.replicas > 1:
         made.append(disruption_budget(spec, place))
-    made.append(deployment(spec, place, shape))
-    if shape.scales:
-        made.append(autoscaler(spec, place, shape))
+    made.append(deployment(spec, place))
+    if spec.shape.scales:
+        made.append(autoscaler(spec, place))
     return made
 
 
@@ -103,7 +103,7 @@ def service(spec: RunSpec, place: Placement) -> Json:
     return {**_object("v1", "Service", spec, place), "spec": body}
 
 
-def network_policy(spec: RunSpec, place: Placement, shape: Shape) -> Json:
+def network_policy(spec: RunSpec, place: Placement) -> Json:
     """In: only the platform, only to the server's port. Out: what `Shape.egress` says."""
     callers: list[Json] = [{"podSelector": {"matchLabels": dict(place.callers)}}] if place.callers else []
     callers += [{"ipBlock": {"cidr": network}} for network in place.caller_networks]
@@ -113,9 +113,9 @@ def network_policy(spec: RunSpec, place: Placement, shape: Shape) -> Json:
         # A rule without peers would let everyone in.
         "ingress": [{"from": callers, "ports": [{"protocol": "TCP", "port": spec.port}]}] if callers else [],
     }
-    if shape.egress is not None:
+    if spec.shape.egress is not None:
         body["policyTypes"] = ["Ingress", "Egress"]
-        body["egress"] = _egress(shape.egress)
+        body["egress"] = _egress(spec.shape.egress)
     return {**_object("networking.k8s.io/v1", "NetworkPolicy", spec, place), "spec": body}
 
 
@@ -124,38 +124,62 @@ def disruption_budget(spec: RunSpec, place: Placement) -> Json:
     return {**_object(place.policy_api, "PodDisruptionBudget", spec, place), "spec": body}
 
 
-def autoscaler(spec: RunSpec, place: Placement, shape: Shape) -> Json:
+def autoscaler(spec: RunSpec, place: Placement) -> Json:
     body = {
         "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name_of(spec, place)},
-        "minReplicas": shape.replicas,
-        "maxReplicas": shape.max_replicas,
-        "targetCPUUtilizationPercentage": shape.cpu_percent,
+        "minReplicas": spec.shape.replicas,
+        "maxReplicas": spec.shape.max_replicas,
+        "targetCPUUtilizationPercentage": spec.shape.cpu_percent,
     }
     return {**_object("autoscaling/v1", "HorizontalPodAutoscaler", spec, place), "spec": body}
 
 
-def deployment(spec: RunSpec, place: Placement, shape: Shape) -> Json:
+def volume_claim(spec: RunSpec, place: Placement, volume: Volume) -> Json:
+    """The server's, not the deployment's: what it holds stays while deployments come and go."""
+    body: Json = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": _mebibytes(volume.size_mb)}},
+    }
+    if volume.storage_class:
+        body["storageClassName"] = volume.storage_class
+    about = {
+        "name": claim_of(spec, place),
+        "namespace": place.namespace,
+        "labels": {
+            "app.kubernetes.io/managed-by": "mcphost",
+            **_server_labels(spec.server_id, place.instance),
+            f"{LABEL}slug": spec.slug[:63].strip("-_."),
+        },
+    }
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": about, "spec": body}
+
+
+def claim_of(spec: RunSpec, place: Placement) -> str:
+    return f"mcp-{place.instance[:6]}-{spec.server_id}-data"
+
+
+def deployment(spec: RunSpec, place: Placement) -> Json:
     found = _object("apps/v1", "Deployment", spec, place)
     found["metadata"]["annotations"] = {f"{LABEL}endpoint": endpoint_of(spec, place)}
     body: Json = {
         "revisionHistoryLimit": 1,
         "selector": {"matchLabels": _selector(spec, place)},
-        "template": {"metadata": {"labels": _labels(spec, place)}, "spec": _pod(spec, place, shape)},
+        "template": {"metadata": {"labels": _labels(spec, place)}, "spec": _pod(spec, place)},
     }
-    if not shape.scales:  # else the autoscaler's field: an apply must not take it back
-        body["replicas"] = shape.replicas
+    if not spec.shape.scales:  # else the autoscaler's field: an apply must not take it back
+        body["replicas"] = spec.shape.replicas
     return {**found, "spec": body}
 
 
-def _pod(spec: RunSpec, place: Placement, shape: Shape) -> Json:
+def _pod(spec: RunSpec, place: Placement) -> Json:
     return {
-        "automountServiceAccountToken": shape.account_token,
+        "automountServiceAccountToken": spec.shape.account_token,
         **({"serviceAccountName": place.service_account} if place.service_account else {}),
         **({"imagePullSecrets": [{"name": place.pull_secret}]} if place.pull_secret else {}),
         "enableServiceLinks": False,  # the addresses of others are none of its business
         # The first process of the pod reaps, and the server gets signals as an ordinary process does.
         "shareProcessNamespace": True,
-        "affinity": _affinity(shape.platforms or (spec.platform,)),
+        "affinity": _affinity(spec, place),
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": USER,
@@ -164,7 +188,7 @@ def _pod(spec: RunSpec, place: Placement, shape: Shape) -> Json:
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "containers": [_container(spec, name_of(spec, place))],
-        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": TMP_SIZE}}],
+        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": TMP_SIZE}}, *_claimed(spec, place)],
     }
 
 
@@ -189,8 +213,18 @@ def _container(spec: RunSpec, name: str) -> Json:
         "startupProbe": {**listens, "periodSeconds": 2, "failureThreshold": STARTUP_SECONDS // 2},
         "readinessProbe": {**listens, "periodSeconds": 5, "failureThreshold": 2},
         "terminationMessagePolicy": "FallbackToLogsOnError",  # its last lines, when it fails
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 (the container's)
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}, *_mounted(spec.shape.volume)],  # noqa: S108
     }
+
+
+def _claimed(spec: RunSpec, place: Placement) -> list[Json]:
+    if spec.shape.volume is None:
+        return []
+    return [{"name": "data", "persistentVolumeClaim": {"claimName": claim_of(spec, place)}}]
+
+
+def _mounted(volume: Volume | None) -> list[Json]:
+    return [{"name": "data", "mountPath": volume.path}] if volume else []
 
 
 def _resources(limits: Limits) -> Json:
@@ -212,14 +246,26 @@ def _mebibytes(value: int) -> str:
     return f"{value}Mi" if value % 1024 else f"{value // 1024}Gi"
 
 
-def _affinity(platforms: tuple[str, ...]) -> Json:
+def _affinity(spec: RunSpec, place: Placement) -> Json:
+    """What holds a volume goes where its other pods are, as only one node can mount it: the old deployment
+    serves on while the new one starts.
+    """
+    affinity = {"nodeAffinity": _nodes(spec.platforms)}
+    if spec.shape.volume is None:
+        return affinity
+    together = {"labelSelector": {"matchLabels": _server_labels(spec.server_id, place.instance)}}
+    term = {**together, "topologyKey": "kubernetes.io/hostname"}
+    return {**affinity, "podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+
+
+def _nodes(platforms: tuple[str, ...]) -> Json:
     """Only nodes that can run the image: any other would end in an `exec format error`."""
     architectures = sorted({platform.split("/")[1] for platform in platforms if "/" in platform})
     wanted = [{"key": "kubernetes.io/os", "operator": "In", "values": ["linux"]}]
     if architectures:
         wanted.append({"key": "kubernetes.io/arch", "operator": "In", "values": architectures})
     required = {"nodeSelectorTerms": [{"matchExpressions": wanted}]}
-    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
+    return {"requiredDuringSchedulingIgnoredDuringExecution": required}
 
 
 def _egress(networks: tuple[str, ...]) -> list[Json]:
@@ -239,13 +285,17 @@ def _selector(spec: RunSpec, place: Placement) -> dict[str, str]:
     return {f"{LABEL}instance": place.instance, f"{LABEL}deployment": str(spec.deployment_id)}
 
 
+def _server_labels(server_id: int, instance: str) -> dict[str, str]:
+    return {f"{LABEL}instance": instance, f"{LABEL}server": str(server_id)}
+
+
 def _labels(spec: RunSpec, place: Placement) -> dict[str, str]:
     """By these a run is found again, whatever became of the platform's rows."""
     return {
         "app.kubernetes.io/managed-by": "mcphost",
         "app.kubernetes.io/name": "mcp-server",
         **_selector(spec, place),
-        f"{LABEL}server": str(spec.server_id),
+        **_server_labels(spec.server_id, place.instance),
         f"{LABEL}slug": spec.slug[:63].strip("-_."),
         f"{LABEL}number": str(spec.number),
     }

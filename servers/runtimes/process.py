@@ -22,7 +22,7 @@ from servers.errors import RuntimeFault
 from servers.leash import Leash
 from servers.process_group import LineSink
 from servers.runtimes import output_files, ports, process_run, process_spec, process_table
-from servers.runtimes.base import Capability, Handle, OutputLine, RunSpec, RunStatus, Stats, Stray
+from servers.runtimes.base import Capability, Handle, OneByOne, OutputLine, RunSpec, RunStatus, Stats, Stray
 from servers.runtimes.exit_words import describe_exit
 from servers.runtimes.process_run import Run
 
@@ -34,7 +34,7 @@ REAP_SECONDS = 2.0
 PROBE_SECONDS = 5.0
 
 
-class ProcessRuntime:
+class ProcessRuntime(OneByOne):
     """`root` holds all that runs here and names this platform among others on the machine.
 
     `bridge` is the directory of the bridge package; `python` runs it and the launcher. `search_path` is the

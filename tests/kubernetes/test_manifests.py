@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from servers.runtimes import kubernetes_manifests
-from servers.runtimes.base import Limits, RunSpec
-from servers.runtimes.kubernetes_manifests import Placement, Shape
+from servers.runtimes.base import Limits, RunSpec, Shape, Volume
+from servers.runtimes.kubernetes_manifests import Placement
 
 PLACE = Placement("0123456789ab", "hosted", pull_secret="pull", service_account="runner")
 IMAGE = "registry.example/weather@sha256:" + "1" * 64
@@ -24,14 +25,14 @@ def spec(**changes: Any) -> RunSpec:
         "transport": "streamable-http",
         "port": 9000,
         "image": IMAGE,
-        "platform": "linux/arm64",
+        "platforms": ("linux/arm64",),
         **changes,
     }
     return RunSpec(**values)
 
 
 def objects(shape: Shape = Shape(), place: Placement = PLACE, **changes: Any) -> dict[str, Any]:  # noqa: B008
-    found = kubernetes_manifests.manifests(spec(**changes), place, shape)
+    found = kubernetes_manifests.manifests(spec(shape=shape, **changes), place)
     return {manifest["kind"]: manifest for manifest in found}
 
 
@@ -183,10 +184,7 @@ def architectures(**changes: Any) -> list[str]:
 
 def test_only_nodes_that_can_run_the_image_are_taken() -> None:
     assert architectures() == ["arm64"]
-    assert architectures(shape=Shape(platforms=("linux/arm64", "linux/amd64", "linux/arm64/v8"))) == [
-        "amd64",
-        "arm64",
-    ]
+    assert architectures(platforms=("linux/arm64", "linux/amd64", "linux/arm64/v8")) == ["amd64", "arm64"]
 
 
 def policy(shape: Shape = Shape(), place: Placement = PLACE) -> dict[str, Any]:  # noqa: B008
@@ -239,3 +237,47 @@ def test_the_endpoint_is_the_services() -> None:
     found = kubernetes_manifests.endpoint_of(spec(path="tools/mcp"), PLACE)
     assert found == "http://mcp-012345-weather-42.hosted.svc:9000/tools/mcp"
     assert objects()["Deployment"]["metadata"]["annotations"]["mcphost/endpoint"].endswith(":9000/mcp")
+
+
+VOLUME = Volume(2048, "/data", "fast")
+
+
+def test_a_volume_is_the_servers_and_no_deployments() -> None:
+    one, two = (
+        objects(Shape(volume=VOLUME), deployment_id=number)["PersistentVolumeClaim"] for number in (1, 2)
+    )
+    assert one == two
+    assert one["spec"] == {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "2Gi"}},
+        "storageClassName": "fast",
+    }
+    assert "mcphost/deployment" not in one["metadata"]["labels"]
+    found = pod(Shape(volume=VOLUME))
+    assert found["volumes"][1] == {
+        "name": "data",
+        "persistentVolumeClaim": {"claimName": one["metadata"]["name"]},
+    }
+    assert found["containers"][0]["volumeMounts"][1] == {"name": "data", "mountPath": "/data"}
+
+
+def test_pods_of_one_volume_go_to_one_node() -> None:
+    [term] = pod(Shape(volume=VOLUME))["affinity"]["podAffinity"][
+        "requiredDuringSchedulingIgnoredDuringExecution"
+    ]
+    assert term["topologyKey"] == "kubernetes.io/hostname"
+    assert term["labelSelector"]["matchLabels"] == {"mcphost/instance": "0123456789ab", "mcphost/server": "7"}
+    assert "podAffinity" not in pod()["affinity"]
+
+
+def test_the_way_to_a_server_and_to_one_of_its_pods() -> None:
+    inside = kubernetes_manifests.endpoint_of(spec(path="/tools/mcp"), PLACE)
+    assert inside == "http://mcp-012345-weather-42.hosted.svc:9000/tools/mcp"
+    assert kubernetes_manifests.endpoint_of_pod(inside, "w-1", "10.0.0.7") == "http://10.0.0.7:9000/tools/mcp"
+    assert kubernetes_manifests.endpoint_of_pod(inside, "w-1", "fd00::7") == "http://[fd00::7]:9000/tools/mcp"
+    outside = kubernetes_manifests.endpoint_of(spec(), replace(PLACE, through="https://api:6443"))
+    root = "https://api:6443/api/v1/namespaces/hosted"
+    assert outside == f"{root}/services/mcp-012345-weather-42:9000/proxy/mcp"
+    assert (
+        kubernetes_manifests.endpoint_of_pod(outside, "w-1", "10.0.0.7") == f"{root}/pods/w-1:9000/proxy/mcp"
+    )

@@ -13,9 +13,9 @@ from kubernetes import utils
 
 from servers.errors import Cancelled, RuntimeFault, UserError
 from servers.leash import Leash
-from servers.runtimes.base import Handle, RunSpec
+from servers.runtimes.base import Handle, RunSpec, Shape
 from servers.runtimes.kubernetes import KubernetesRuntime
-from servers.runtimes.kubernetes_manifests import Placement, Shape
+from servers.runtimes.kubernetes_manifests import Placement
 from tests.eventually import eventually
 from tests.kubernetes import test_manifests
 from tests.kubernetes.conftest import Admin, Json
@@ -32,9 +32,8 @@ def spec(**changes: Any) -> RunSpec:
     return test_manifests.spec(**{"environment": {"API_KEY": "s3cret"}, **changes})
 
 
-def make(admin: Admin, shape: Shape = Shape(), **changes: Any) -> KubernetesRuntime:  # noqa: B008
-    place = Placement(INSTANCE, admin.namespace, pull_secret="pull")
-    return KubernetesRuntime(place, shape_of=lambda _: shape, **changes)
+def make(admin: Admin, **changes: Any) -> KubernetesRuntime:
+    return KubernetesRuntime(Placement(INSTANCE, admin.namespace, pull_secret="pull"), **changes)
 
 
 @pytest.fixture
@@ -141,14 +140,14 @@ def test_the_api_server_keeps_what_confines_a_pod(admin: Admin, start: Start) ->
 
 @pytest.mark.parametrize("shape", [Shape(replicas=2, egress=("198.51.100.0/24",)), Shape(max_replicas=4)])
 def test_a_second_apply_changes_nothing(admin: Admin, shape: Shape) -> None:
-    runtime = make(admin, shape)
-    starting = Starting(runtime, spec(), Leash.of(60))
+    runtime = make(admin)
+    starting = Starting(runtime, spec(shape=shape), Leash.of(60))
     for pod in new_pods(admin, set(), shape.replicas):
         admin.say_of_pod(pod, RUNNING)
     starting.handle()
     eventually(lambda: settled(admin), what="the controllers have said what they see")
     before, ours = versions(admin, *UNTOUCHED), applied(admin)
-    Starting(runtime, spec(), Leash.of(60)).handle()
+    Starting(runtime, spec(shape=shape), Leash.of(60)).handle()
     assert (versions(admin, *UNTOUCHED), applied(admin)) == (before, ours)
     assert len(ours) == 5
 
@@ -188,11 +187,11 @@ def test_what_a_person_changed_beside_our_fields_survives(admin: Admin, start: S
 
 
 def test_an_autoscalers_replicas_survive(admin: Admin) -> None:
-    runtime = make(admin, Shape(replicas=1, max_replicas=4))
-    started(admin, lambda **_: Starting(runtime, spec(), Leash.of(60)))
+    runtime, wanted = make(admin), spec(shape=Shape(replicas=1, max_replicas=4))
+    started(admin, lambda **_: Starting(runtime, wanted, Leash.of(60)))
     scaled: Any = {"spec": {"replicas": 3}}
     admin.apps.patch_namespaced_deployment_scale(NAME, admin.namespace, scaled)
-    Starting(runtime, spec(), Leash.of(60)).handle()
+    Starting(runtime, wanted, Leash.of(60)).handle()
     assert admin.objects()[f"Deployment/{NAME}"]["spec"]["replicas"] == 3
 
 
@@ -257,7 +256,9 @@ def test_only_a_node_of_a_published_platform_is_taken(admin: Admin, node: str) -
     eventually(lambda: admin.pods()[0]["spec"].get("nodeName") == node, what="the node takes it")
     admin.say_of_pod(pod, RUNNING)
     arm.handle()
-    amd = Starting(make(admin, patience=0.5), spec(platform="linux/amd64", deployment_id=43), Leash.of(60))
+    amd = Starting(
+        make(admin, patience=0.5), spec(platforms=("linux/amd64",), deployment_id=43), Leash.of(60)
+    )
     assert "affinity" in str(amd.fault())
 
 
@@ -393,9 +394,9 @@ def test_a_pod_without_a_node_has_no_output_and_no_numbers(
 def test_the_role_suffices(admin: Admin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     grant_role(admin)
     monkeypatch.setenv("KUBECONFIG", str(admin.kubeconfig_of("mcphost", tmp_path)))
-    runtime = make(admin, Shape(replicas=2, max_replicas=3))
+    runtime = make(admin)
     assert runtime.capability().found, runtime.capability()
-    starting = Starting(runtime, spec(), Leash.of(60))
+    starting = Starting(runtime, spec(shape=Shape(replicas=2, max_replicas=3)), Leash.of(60))
     admin.say_of_pod(new_pods(admin, set())[0], RUNNING)
     handle = starting.handle()
     assert runtime.poll(handle).alive

@@ -63,6 +63,8 @@ def test_a_bad_setting_is_one_line_and_starts_nothing(
         ("E004", "PUBLIC_URL", "https://"),
         ("E004", "PUBLIC_URL", "https://mcp.example.org/prefix"),
         ("E005", "DATA_DIR", f"{__file__}/data"),
+        ("E006", "K8S_CONTEXT", "elsewhere"),
+        ("E007", "K8S_CALLER_NETWORKS", "10.0.0.1/8"),
     ],
 )
 def test_what_only_a_start_can_tell(tmp_path: Path, number: str, setting: str, value: str) -> None:
