@@ -87,7 +87,8 @@ def start(job: Job) -> Handle:
         leash = job.leash.within(settings.HEALTH_TIMEOUT, "start")
         secrets = job.server.secret_environment()
         job.keep(configuration=configuration.of(job.server, secrets))
-        handle = job.runtime.start(_run_spec(job, secrets, _platforms(job, step.line)), leash=leash, log=step.line)
+        spec = _run_spec(job, secrets, _platforms(job, step.line))
+        handle = job.runtime.start(spec, leash=leash, log=step.line)
         runs.save(job.deployment, handle)
         step.details.update(runtime=handle.runtime)
     return handle
