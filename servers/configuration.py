@@ -9,7 +9,7 @@ from django.utils.crypto import salted_hmac
 
 from servers.models import Server
 
-SETTINGS = ("transport", "port", "path", "command", "cpu", "memory_mb", "pids")
+SETTINGS = ("transport", "port", "path", "command", "cpu", "memory_mb", "pids", "placement")
 
 
 def of(server: Server, secrets: Mapping[str, str]) -> dict[str, Any]:
