@@ -1,0 +1,190 @@
+"""Document + package + answers → the description of a server and its secrets. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from catalog import inputs
+from catalog.document import Document, digest
+from catalog.inputs import BRACES, Answers, Slot
+from catalog.packages import Option, reference
+from servers import validation
+from servers.errors import UserError
+
+DEFAULT_PORT, DEFAULT_PATH = 8000, "/mcp"
+
+
+class BadAnswers(UserError):
+    """`problems`: question's key → sentence."""
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        super().__init__(" ".join(f"{key}: {text}" for key, text in problems.items()))
+        self.problems = dict(problems)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`fields` as `servers.services.create_server` takes them, without slug and owner."""
+
+    fields: dict[str, Any]
+    secrets: dict[str, str] = field(repr=False)
+    origin: dict[str, Any]
+
+
+def make(
+    document: Document,
+    option: Option,
+    answers: Answers,
+    *,
+    runtime: str,
+    found_at: Mapping[str, str] | None = None,
+    kept_secrets: frozenset[str] = frozenset(),
+) -> Plan:
+    """`runtime` is the one that will run it; `kept_secrets`: variables whose secret is set already.
+
+    `found_at` is `{registry, url}`, as far as known. Raises `UserError` for a package that cannot be hosted,
+    `BadAnswers` for answers that do not fit.
+    """
+    if not option.hostable:
+        raise UserError(option.why_not)
+    staying = [slot for slot in option.slots if _stays(slot, answers, kept_secrets)]
+    _check(option, answers, staying)
+    environment, secrets = _environment([slot for slot in option.slots if slot not in staying], answers)
+    port, path, bearer = _address(option, answers)
+    words = _words(option, answers, "{port}" if runtime == "process" else None, bearer)
+    kind = "image" if option.kind == "oci" else "package"
+    fields = {
+        "name": (document.get("title") or document["name"].rpartition("/")[2])[:100],
+        "source_kind": kind,
+        "source": _source(option, words),
+        "transport": option.transport,
+        "port": port,
+        "path": path,
+        "environment": environment,
+    }
+    return Plan(fields, secrets, _origin(document, option, answers, dict(found_at or {})))
+
+
+def secret_names(option: Option) -> dict[str, str]:
+    """Question's key → environment variable whose secret it becomes part of."""
+    return {
+        question.key: _variable(slot)
+        for slot in option.slots
+        if slot.secret and slot.place != "package"
+        for question in slot.questions
+    }
+
+
+def _stays(slot: Slot, answers: Answers, kept: frozenset[str]) -> bool:
+    """Its secret is set already and nothing was typed: a secret is replaced as a whole, or not at all."""
+    typed = any(answers.get(question.key) for question in slot.questions)
+    return slot.secret and slot.place != "package" and _variable(slot) in kept and not typed
+
+
+def _check(option: Option, answers: Answers, staying: list[Slot]) -> None:
+    kept = frozenset(question.key for slot in staying for question in slot.questions)
+    if problems := inputs.problems(option.questions, answers, kept):
+        raise BadAnswers(problems)
+
+
+def _environment(slots: list[Slot], answers: Answers) -> tuple[dict[str, str], dict[str, str]]:
+    """(plain, sealed). What the platform sets itself, such as PORT, is not the document's to set."""
+    plain: dict[str, str] = {}
+    sealed: dict[str, str] = {}
+    for slot in slots:
+        if slot.place != "package" and not validation.is_reserved(_variable(slot)):
+            for name, value in _assignments(slot, answers):
+                (sealed if slot.secret else plain)[name] = value
+    return plain, sealed
+
+
+def _assignments(slot: Slot, answers: Answers) -> list[tuple[str, str]]:
+    values = slot.values(answers)
+    if slot.place == "environment":
+        return [(slot.name, value) for value in values[:1]]
+    parts = [value.partition("=") for value in values]
+    return [(name, value) for name, _, value in parts]
+
+
+def _variable(slot: Slot) -> str:
+    return slot.name if slot.place == "environment" else (slot.template or "").partition("=")[0]
+
+
+def _words(option: Option, answers: Answers, port: str | None, bearer: Slot | None) -> list[str]:
+    """The arguments after the package's own command. `bearer` is the one that tells it its port."""
+    words: list[str] = []
+    for slot in option.slots:
+        if slot.place != "package":
+            continue
+        if slot is bearer and port and slot.own:
+            words += slot.words({slot.own.key: port})
+        else:
+            words += slot.words(answers)
+    return words
+
+
+def _address(option: Option, answers: Answers) -> tuple[int, str, Slot | None]:
+    """Port and path of a Streamable HTTP package from its URL template, and the argument with the port."""
+    url = ((option.package or {}).get("transport") or {}).get("url", "")
+    if not url:
+        return DEFAULT_PORT, DEFAULT_PATH, None
+    known = _names(option)
+    values = {name: (slot.values(answers) or [""])[0] for name, slot in known.items()}
+    filled = BRACES.sub(lambda match: values.get(match[1]) or match[0], url)
+    try:
+        parts = urlsplit(filled if "://" in filled else f"http://{filled}")
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        raise UserError(f"Its URL ({url}) makes no address with these answers.") from None
+    mentioned = [known[name] for name in BRACES.findall(urlsplit(url).netloc) if name in known]
+    bearer = next((slot for slot in mentioned if slot.place == "package"), None)
+    return port, parts.path or "/", bearer
+
+
+def _names(option: Option) -> dict[str, Slot]:
+    """What a transport's URL may mention: hints and names of arguments, names of variables."""
+    found: dict[str, Slot] = {}
+    for slot in option.slots:
+        for name in (slot.hint, slot.name, slot.name.lstrip("-")):
+            if name:
+                found.setdefault(name, slot)
+    return found
+
+
+def _source(option: Option, words: list[str]) -> dict[str, Any]:
+    assert option.package is not None
+    if option.kind == "oci":
+        return {"reference": reference(option.package), "arguments": words}
+    return {
+        "ecosystem": option.kind,
+        "name": option.identifier,
+        "version": option.version,
+        "command": "",
+        "arguments": words,
+    }
+
+
+def _origin(
+    document: Document, option: Option, answers: Answers, found_at: Mapping[str, str]
+) -> dict[str, Any]:
+    """What is kept of where a server came from. Answers without the secret ones."""
+    told = {question.key for question in option.questions if not question.secret}
+    sealed = set(secret_names(option))
+    kept = {
+        key: list(value) if not isinstance(value, str) else value
+        for key, value in answers.items()
+        if key in told and key not in sealed and value not in ("", [])
+    }
+    return {
+        "name": document["name"],
+        "version": document["version"],
+        "description": document["description"],
+        "digest": digest(document),
+        "registry": found_at.get("registry", ""),
+        "url": found_at.get("url", ""),
+        "package": dict(option.package or {}),
+        "answers": kept,
+    }

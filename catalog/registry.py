@@ -1,0 +1,87 @@
+"""A registry API (`/v0.1/servers`): look for a name, read one version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import orjson
+from django.conf import settings
+
+from catalog import document, fetch
+from catalog.document import Document
+from catalog.fetch import Guard, Unreachable
+
+FOUND = 30
+LIST_BYTES = 4 << 20
+OFFICIAL = "io.modelcontextprotocol.registry/official"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One server of a registry's answer, as far as a list shows it."""
+
+    name: str
+    version: str
+    title: str
+    description: str
+    status: str
+    packages: tuple[str, ...]
+
+
+def base_url() -> str:
+    return str(settings.CATALOG_REGISTRY_URL).rstrip("/")
+
+
+def search(text: str) -> list[Entry]:
+    """Servers whose name holds `text`, newest versions only. Raises `UserError`."""
+    query = urlencode({"search": text, "version": "latest", "limit": FOUND})
+    found = _read(f"{base_url()}/v0.1/servers?{query}", LIST_BYTES)
+    servers = found.get("servers") if isinstance(found, dict) else None
+    if not isinstance(servers, list):
+        raise Unreachable(f"{base_url()} answers no list of servers.")
+    return list(_entries(servers))
+
+
+def url_of(name: str, version: str = "latest", registry: str = "") -> str:
+    """Where a registry serves one version of a server."""
+    base = registry.rstrip("/") or base_url()
+    return f"{base}/v0.1/servers/{quote(name, safe='')}/versions/{quote(version, safe='')}"
+
+
+def read(name: str, version: str = "latest", registry: str = "") -> Document:
+    """Raises `UserError`, and `Invalid` for a document that is none."""
+    return read_url(url_of(name, version, registry))
+
+
+def read_url(url: str) -> Document:
+    return document.parse(fetch.get(url, _guard(document.LARGEST)))
+
+
+def _read(url: str, most_bytes: int) -> Any:
+    try:
+        return orjson.loads(fetch.get(url, _guard(most_bytes)))
+    except orjson.JSONDecodeError:
+        raise Unreachable(f"{base_url()} answers something else than JSON.") from None
+
+
+def _guard(most_bytes: int) -> Guard:
+    return Guard(private=settings.CATALOG_ALLOW_PRIVATE, most_bytes=most_bytes)
+
+
+def _entries(servers: list[Any]) -> Iterator[Entry]:
+    for answer in servers:
+        server = answer.get("server") if isinstance(answer, dict) else None
+        if not isinstance(server, dict) or not server.get("name"):
+            continue
+        official = (answer.get("_meta") or {}).get(OFFICIAL) or {}
+        yield Entry(
+            name=str(server["name"]),
+            version=str(server.get("version", "")),
+            title=str(server.get("title") or ""),
+            description=str(server.get("description") or ""),
+            status=str(official.get("status", "active")),
+            packages=tuple(str(p.get("registryType", "")) for p in server.get("packages") or ()),
+        )
