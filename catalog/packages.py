@@ -20,7 +20,7 @@ SSE = (
     "It speaks only the old transport, HTTP with SSE, which MCP gave up in 2025. "
     "This platform serves stdio and Streamable HTTP."
 )
-SECRET_ARGUMENT = (
+SEALED_ARGUMENT = (
     "It takes a secret ({}) on its command line, where every process of the machine can read it. "
     "This platform gives secrets in the environment only."
 )
@@ -114,9 +114,10 @@ def _why_not_slot(kind: str, slot: Slot) -> str:
     if _is_environment(kind, slot):
         return ""
     if slot.secret and slot.place == "package" and slot.required:
-        return SECRET_ARGUMENT.format(slot.name or slot.hint)
+        return SEALED_ARGUMENT.format(slot.name or slot.hint)
     if slot.place == "runtime" and slot.required and slot.name not in USUAL.get(kind, set()):
-        return f"It needs {slot.name or slot.hint} of its own launcher ({_launcher(kind)}), which is not used here."
+        option = slot.name or slot.hint
+        return f"It needs {option} of its own launcher ({_launcher(kind)}), which is not used here."
     return ""
 
 

@@ -71,7 +71,7 @@ def make(
 def secret_names(option: Option) -> dict[str, str]:
     """Question's key → environment variable whose secret it becomes part of."""
     return {
-        question.key: _variable(slot)
+        question.key: variable_of(slot)
         for slot in option.slots
         if slot.secret and slot.place != "package"
         for question in slot.questions
@@ -81,7 +81,7 @@ def secret_names(option: Option) -> dict[str, str]:
 def _stays(slot: Slot, answers: Answers, kept: frozenset[str]) -> bool:
     """Its secret is set already and nothing was typed: a secret is replaced as a whole, or not at all."""
     typed = any(answers.get(question.key) for question in slot.questions)
-    return slot.secret and slot.place != "package" and _variable(slot) in kept and not typed
+    return slot.secret and slot.place != "package" and variable_of(slot) in kept and not typed
 
 
 def _check(option: Option, answers: Answers, staying: list[Slot]) -> None:
@@ -95,7 +95,7 @@ def _environment(slots: list[Slot], answers: Answers) -> tuple[dict[str, str], d
     plain: dict[str, str] = {}
     sealed: dict[str, str] = {}
     for slot in slots:
-        if slot.place != "package" and not validation.is_reserved(_variable(slot)):
+        if slot.place != "package" and not validation.is_reserved(variable_of(slot)):
             for name, value in _assignments(slot, answers):
                 (sealed if slot.secret else plain)[name] = value
     return plain, sealed
@@ -109,7 +109,10 @@ def _assignments(slot: Slot, answers: Answers) -> list[tuple[str, str]]:
     return [(name, value) for name, _, value in parts]
 
 
-def _variable(slot: Slot) -> str:
+def variable_of(slot: Slot) -> str:
+    """The environment variable that a slot sets; "" for an argument."""
+    if slot.place == "package":
+        return ""
     return slot.name if slot.place == "environment" else (slot.template or "").partition("=")[0]
 
 

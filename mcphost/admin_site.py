@@ -59,6 +59,7 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _item("Overview", "dashboard", "index"),
                     _item("Servers", "dns", "servers_server_changelist"),
+                    {"title": "Catalog", "icon": "inventory_2", "link": reverse_lazy("catalog:add")},
                     _item("Deployments", "rocket_launch", "servers_deployment_changelist"),
                 ]
             },

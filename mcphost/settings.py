@@ -100,6 +100,15 @@ BUILD_PIP_INDEX_URL = env.url("BUILD_PIP_INDEX_URL", "", ["http", "https"])
 BUILD_NPM_REGISTRY = env.url("BUILD_NPM_REGISTRY", "", ["http", "https"])
 BUILD_CA_BUNDLE = env.readable_file("BUILD_CA_BUNDLE")
 
+# --- Catalog: the registry API that is looked in, and what is served at /v0.1/
+CATALOG_REGISTRY_URL = env.url(
+    "CATALOG_REGISTRY_URL", "https://registry.modelcontextprotocol.io", ["http", "https"]
+)
+CATALOG_ALLOW_PRIVATE = env.boolean("CATALOG_ALLOW_PRIVATE", False)
+CATALOG_NAMESPACE = env.pattern(
+    "CATALOG_NAMESPACE", "", r"[a-zA-Z0-9.-]+", "a reverse-DNS name such as org.example.mcp"
+)
+
 # --- Gateway: access tokens of an authorization server besides ours, and limits per minute (0: none)
 OAUTH_ISSUER = env.url("OAUTH_ISSUER", "", ["http", "https"])
 OAUTH_JWKS_URL = env.url("OAUTH_JWKS_URL", "", ["http", "https"])
@@ -150,6 +159,7 @@ INSTALLED_APPS = [
     "servers",
     "metrics",
     "gateway",
+    "catalog",
 ]
 MIDDLEWARE = [
     "mcphost.hosts.UnknownHostMiddleware",

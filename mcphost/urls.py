@@ -6,6 +6,8 @@ from django.views.generic import RedirectView
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin/catalog/", include("catalog.urls")),
     path("admin/", admin.site.urls),
+    path("api/catalog/", include("catalog.api.urls")),
     path("api/", include("servers.api.urls")),
 ]

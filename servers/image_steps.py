@@ -23,7 +23,8 @@ from servers.states import Mode, StepKind, StepStatus
 def make(job: Job, fetched: Fetched) -> None:
     """Leaves in the row what the runtime starts: `image`, `images` by platform, `digest`."""
     if isinstance(fetched, ExistingImage) and job.server.transport == Transport.HTTP:
-        job.keep(image=fetched.reference, digest=fetched.digest, command=list(job.server.command))
+        command = job.server.command or job.server.source.get("arguments", [])
+        job.keep(image=fetched.reference, digest=fetched.digest, command=list(command))
         return
     platforms = list(settings.REGISTRY_ARCH_TARGETS)
     job.keep(platforms=platforms)
@@ -125,6 +126,7 @@ def _wrap(
     if built is None:
         assert isinstance(fetched, ExistingImage)
         entrypoint, command = wiring.start_command(fetched.reference, platform)
+        command = tuple(job.server.source.get("arguments", ())) or command
         base = fetched.reference
     else:
         entrypoint, command, base = built.entrypoint, built.command, built.tag

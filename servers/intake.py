@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.utils.text import slugify
 
 from servers import services
 from servers.models import Deployment, Server
@@ -51,3 +52,11 @@ def attach(*, server: Server, archive: Archive) -> Server:
 def set_source_token(*, server: Server, token: str, by: User) -> None:
     if token:
         services.set_secret(server=server, name=GIT_TOKEN, value=token, by=by, purpose=SecretPurpose.SOURCE)
+
+
+def free_slug(name: str) -> str:
+    """A slug for `name` that no server has now; two requests at once may still meet at the database."""
+    base = slugify(name).replace("_", "-").strip("-")[:40].strip("-") or "server"
+    taken = set(Server.objects.filter(slug__startswith=base).values_list("slug", flat=True))
+    numbered = (f"{base}-{number}" for number in range(2, len(taken) + 3))
+    return next(slug for slug in (base, *numbered) if slug not in taken)

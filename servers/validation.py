@@ -134,7 +134,8 @@ def _upload(source: Mapping[str, Any]) -> dict[str, Any]:
 def _image(source: Mapping[str, Any]) -> dict[str, Any]:
     reference = _text(source, "reference", required="An image source needs a reference.")
     _checked("reference", lambda: image.parse(reference))
-    return {"reference": reference}
+    arguments = _keyed("arguments", lambda: clean_words(source.get("arguments") or []))
+    return {"reference": reference, **({"arguments": arguments} if arguments else {})}
 
 
 def _package(source: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.template.defaultfilters import filesizeformat
-from django.utils.text import slugify
 from unfold.widgets import (
     INPUT_CLASSES,
     UnfoldAdminFileFieldWidget,
@@ -22,7 +21,7 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
-from servers import services, uploads, validation
+from servers import intake, services, uploads, validation
 from servers.admin.gateway_fields import CallsPerMinute, PatternLines
 from servers.admin.placement_fields import PlacementFields
 from servers.models import Server
@@ -39,10 +38,10 @@ SOURCE_FIELDS = {
         "command": "package_command",
         "arguments": "package_arguments",
     },
-    SourceKind.IMAGE: {"reference": "image_reference"},
+    SourceKind.IMAGE: {"reference": "image_reference", "arguments": "image_arguments"},
     SourceKind.UPLOAD: {"archive": "archive"},
 }
-GATEWAY = ("calls_per_minute", "tools_allowed", "tools_denied", "record_arguments")
+GATEWAY = ("listed", "calls_per_minute", "tools_allowed", "tools_denied", "record_arguments")
 PLAIN = ("port", "path", "cpu", "memory_mb", "pids", "runtime", *GATEWAY)
 _SECRET_ROWS = tuple((f"secret_name_{n}", f"secret_value_{n}") for n in range(1, FIRST_SECRETS + 1))
 BASICS = (None, {"fields": [("name", "slug"), "source_kind"]})
@@ -62,7 +61,7 @@ SOURCES = [
             ],
         },
     ),
-    ("Image", {"classes": ["mh-if-image"], "fields": ["image_reference"]}),
+    ("Image", {"classes": ["mh-if-image"], "fields": ["image_reference", "image_arguments"]}),
     ("Archive", {"classes": ["mh-if-upload"], "fields": ["archive"]}),
 ]  # fmt: skip
 RUNNING = ("How it runs", {"fields": ["transport_choice", ("port", "path"), "command_line", "runtime"]})
@@ -73,7 +72,7 @@ CALLS = (
     {
         "classes": ["collapse"],
         "description": "In force within a second; no deployment is needed.",
-        "fields": [("tools_allowed", "tools_denied"), "calls_per_minute", "record_arguments"],
+        "fields": [("tools_allowed", "tools_denied"), "calls_per_minute", "record_arguments", "listed"],
     },
 )
 DEPLOY = (None, {"fields": ["deploy"]})
@@ -139,6 +138,7 @@ class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
     package_command = _text("Command", "found in the package", "Which of the package's commands starts it.")
     package_arguments = _text("Arguments", "--local-timezone UTC", "Words, quoted as in a shell.")
     image_reference = _text("Reference", "registry.example.org/team/server:1.2")
+    image_arguments = _text("Arguments", "", "Follow the image's own command; quoted as in a shell.")
     archive = forms.FileField(label="Archive", required=False, widget=UnfoldAdminFileFieldWidget)
     transport_choice = forms.ChoiceField(
         label="Transport",
@@ -194,8 +194,8 @@ class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
         kind = SourceKind(self.instance.source_kind)
         for key, name in SOURCE_FIELDS[kind].items():
             self.initial[name] = self.instance.source.get(key, "")
-        if kind == SourceKind.PACKAGE:
-            self.initial["package_arguments"] = _joined(self.instance.source.get("arguments", []))
+        if kind in (SourceKind.PACKAGE, SourceKind.IMAGE):
+            self.initial[f"{kind}_arguments"] = _joined(self.instance.source.get("arguments", []))
         self.initial["transport_choice"] = self.instance.transport
         self.fill_placement(self.instance.placement)
         self.initial["command_line"] = _joined(self.instance.command)
@@ -210,7 +210,7 @@ class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
     # --- Each part, cleaned; `clean` joins them
 
     def clean_slug(self) -> str:
-        return self.cleaned_data.get("slug") or _free_slug(self.cleaned_data.get("name", ""))
+        return self.cleaned_data.get("slug") or intake.free_slug(self.cleaned_data.get("name", ""))
 
     def clean_environment_lines(self) -> dict[str, str]:
         return validation.parse_environment(self.cleaned_data["environment_lines"])
@@ -220,6 +220,9 @@ class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
 
     def clean_package_arguments(self) -> list[str]:
         return validation.parse_words(self.cleaned_data["package_arguments"])
+
+    def clean_image_arguments(self) -> list[str]:
+        return validation.parse_words(self.cleaned_data["image_arguments"])
 
     def clean_archive(self) -> Any:
         file = self.cleaned_data["archive"]
@@ -312,12 +315,3 @@ class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
 
 def _joined(words: Iterable[str]) -> str:
     return shlex.join(words)
-
-
-def _free_slug(name: str) -> str:
-    """A slug made from the name that no other server has."""
-    base = slugify(name)[:44].strip("-_").replace("_", "-") or "server"
-    taken = set(Server.objects.filter(slug__startswith=base).values_list("slug", flat=True))
-    return (
-        base if base not in taken else next(s for n in range(2, 10_000) if (s := f"{base}-{n}") not in taken)
-    )

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.utils.text import slugify
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
-from servers import services, states
+from servers import intake, services, states
 from servers.api import enums
 from servers.api.fields import (
     EnvironmentField,
@@ -100,8 +99,8 @@ class ServerSerializer(serializers.ModelSerializer[Server]):
         fields = [
             "id", "url", "name", "slug", "owner", "mcp_url", "source", "transport", "port", "path", "command",
             "environment", "limits", "runtime", "placement", "calls_per_minute", "tools_allowed",
-            "tools_denied", "record_arguments", "desired_state", "status", "status_label", "status_at",
-            "error_kind", "error", "serving", "deployment", "restarts", "created_at", "updated_at",
+            "tools_denied", "record_arguments", "listed", "desired_state", "status", "status_label",
+            "status_at", "error_kind", "error", "serving", "deployment", "restarts", "created_at", "updated_at",
         ]  # fmt: skip
         read_only_fields = [
             "desired_state", "status", "status_at", "error_kind", "error", "restarts", "created_at",
@@ -163,7 +162,7 @@ class NewServer(ServerSerializer):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         attrs = super().validate(attrs)
-        attrs.setdefault("slug", free_slug(attrs["name"]))
+        attrs.setdefault("slug", intake.free_slug(attrs["name"]))
         attrs.setdefault("transport", services.default_transport(attrs["source_kind"]))
         if attrs["source_kind"] == SourceKind.UPLOAD and attrs["deploy"] and not self.context.get("archive"):
             raise serializers.ValidationError(
@@ -199,14 +198,6 @@ class Redeploy(serializers.Serializer[Any]):
 
 class RollBack(serializers.Serializer[Any]):
     to = serializers.IntegerField(min_value=1, help_text="Number of an earlier successful deployment.")
-
-
-def free_slug(name: str) -> str:
-    """A slug for `name` that no server has now; two requests at once may still meet at the database."""
-    base = slugify(name).replace("_", "-").strip("-")[:40].strip("-") or "server"
-    taken = set(Server.objects.filter(slug__startswith=base).values_list("slug", flat=True))
-    numbered = (f"{base}-{number}" for number in range(2, len(taken) + 3))
-    return next(slug for slug in (base, *numbered) if slug not in taken)
 
 
 def deployment_url(deployment: Deployment, request: Any) -> str:

@@ -22,6 +22,9 @@ class GitSource(Shape):
 class ImageSource(Shape):
     kind = serializers.ChoiceField(choices=["image"])
     reference = serializers.CharField(help_text="registry.example.org/team/server:1.2")
+    arguments = serializers.ListField(
+        child=serializers.CharField(), required=False, help_text="Follow its ENTRYPOINT, in place of its CMD."
+    )
 
 
 class PackageSource(Shape):

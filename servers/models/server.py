@@ -83,7 +83,9 @@ class Server(models.Model):
     """One MCP server: where it comes from, how it runs, what is wanted and what is.
 
     `source` holds what its kind needs: git `{url, ref, subdirectory}`, upload `{archive, filename}`,
-    image `{reference}`, package `{ecosystem, name, version, command, arguments}`.
+    image `{reference, arguments}`, package `{ecosystem, name, version, command, arguments}`.
+    `origin` is empty, or `{name, version, description, digest, registry, url, package, answers}` of the
+    server.json that it was made of (`catalog.plan`).
     `status` says where the newest work on it stands, `error_kind` and `error` why that failed;
     `current_deployment` is what serves, or served last: a failed redeploy leaves it as it is.
     """
@@ -144,6 +146,14 @@ class Server(models.Model):
     )
     record_arguments = models.BooleanField(
         default=False, help_text="Keep arguments and results of calls among the metrics, with secrets masked."
+    )
+    origin = models.JSONField(
+        default=dict, blank=True, help_text="Where a catalog's document was found, and what was answered."
+    )
+    listed = models.BooleanField(
+        "listed in the public catalog",
+        default=False,
+        help_text="Anybody reads its name and URL at /v0.1/servers; calls need a token all the same.",
     )
     desired_state = models.CharField(max_length=8, choices=DesiredState.choices, default=DesiredState.RUNNING)
     status = models.CharField(

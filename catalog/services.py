@@ -1,0 +1,203 @@
+"""Intent: make a server of a document, look for a newer version, move a server to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from access import audit
+from catalog import inputs, packages, plan, registry
+from catalog.document import Document
+from catalog.inputs import Answers
+from catalog.packages import Option
+from catalog.plan import Plan
+from servers import intake, services, validation, wiring
+from servers.errors import Conflict, Invalid, UserError
+from servers.models import Deployment, Server
+from servers.models.server import SecretPurpose
+from servers.states import Trigger
+
+
+@dataclass(frozen=True)
+class Found:
+    """A document and where it was found; both parts of `place` may be ""."""
+
+    document: Document
+    registry: str = ""
+    url: str = ""
+
+    @property
+    def place(self) -> dict[str, str]:
+        return {"registry": self.registry, "url": self.url}
+
+
+def look_up(*, name: str, version: str = "latest", base: str = "") -> Found:
+    """A version of a server at a registry API, CATALOG_REGISTRY_URL by default. Raises `UserError`."""
+    base = base or registry.base_url()
+    document = registry.read(name, version, base)
+    return Found(document, base, registry.url_of(document["name"], document["version"], base))
+
+
+def fetch(*, url: str) -> Found:
+    """The document behind a URL: a server.json, or a registry's answer for one version."""
+    document, base = registry.read_url(url), url.partition("/v0.1/servers/")
+    return Found(document, base[0] if base[1] else "", url)
+
+
+def options(document: Document) -> list[Option]:
+    return packages.options(document, runtimes())
+
+
+def runtimes() -> frozenset[str]:
+    return frozenset({wiring.default_runtime(), *wiring.runtimes_in_use()})
+
+
+def chosen(document: Document, index: int | None = None) -> Option:
+    """The package that is asked for, or the first that can be hosted. Raises `Invalid`."""
+    found = options(document)
+    if index is not None:
+        if not 0 <= index < len(found):
+            raise Invalid("The document has no such package.", field="package")
+        return found[index]
+    option = packages.preselected(found)
+    if option is None:
+        raise Invalid(_nothing_to_host(document, found), field="package")
+    return option
+
+
+@transaction.atomic
+def take_in(
+    *,
+    found: Found,
+    option: Option,
+    answers: Answers,
+    by: User,
+    trigger: Trigger,
+    name: str = "",
+    slug: str = "",
+    deploy: bool = True,
+) -> tuple[Server, Deployment | None]:
+    """Makes a server of one package of a document. Raises `UserError`, `BadAnswers`, `ValidationError`."""
+    made = _planned(found, option, answers)
+    fields = {**made.fields, "origin": made.origin}
+    fields["name"] = name.strip() or fields["name"]
+    fields["slug"] = slug or intake.free_slug(found.document["name"].rpartition("/")[2])
+    server, deployment = intake.take_in(
+        by=by, fields=fields, trigger=trigger, secrets=made.secrets, deploy=deploy
+    )
+    audit.record(action="catalog.imported", target=server, by=by, after=_told(made.origin))
+    return server, deployment
+
+
+def newer(server: Server) -> Found | None:
+    """The newest version where the server was found, or None where it is that already.
+
+    Raises `Conflict` for a server that no registry is known for, and `UserError`.
+    """
+    origin = server.origin
+    if not origin.get("registry"):
+        raise Conflict(
+            f"{server.name} comes from no registry: there is nowhere to look.",
+            hint="To move it to another version, import that version's server.json again.",
+        )
+    found = look_up(name=origin["name"], base=origin["registry"])
+    if found.document["name"] != origin["name"]:
+        raise UserError(f"The registry answers for another server: {found.document['name']}.")
+    return None if found.document["version"] == origin["version"] else found
+
+
+def same_package(server: Server, document: Document) -> Option:
+    """The package of `document` that continues what the server runs. Raises `Invalid`."""
+    before = server.origin.get("package") or {}
+    alike = [o for o in options(document) if o.kind == before.get("registryType") and o.hostable]
+    same = [o for o in alike if _family(o.package or {}) == _family(before)]
+    return (same or alike or [chosen(document)])[0]
+
+
+def old_answers(server: Server, option: Option) -> dict[str, Any]:
+    """Of what was answered before, what this version still asks for and still accepts."""
+    before = {**server.origin.get("answers", {})}
+    asked = {question.key: question for question in option.questions}
+    return {k: v for k, v in before.items() if k in asked and not asked[k].problem({k: v})}
+
+
+def kept_secrets(server: Server) -> frozenset[str]:
+    rows = server.secrets.filter(purpose=SecretPurpose.ENVIRONMENT)
+    return frozenset(rows.values_list("name", flat=True))
+
+
+@transaction.atomic
+def update(
+    *,
+    server: Server,
+    found: Found,
+    option: Option,
+    answers: Answers,
+    by: User,
+    trigger: Trigger,
+    deploy: bool = True,
+) -> tuple[Server, Deployment | None]:
+    """Moves a server to another version of its document. Its name, limits and further variables stay."""
+    if found.document["name"] != server.origin.get("name"):
+        raise Conflict(f"This document is of {found.document['name']}, not of {server.origin.get('name')}.")
+    made = _planned(found, option, answers, kept=kept_secrets(server))
+    before = _told(server.origin)
+    kept_names = _own_variables(server)
+    environment = {name: value for name, value in server.environment.items() if name in kept_names}
+    fields = {key: made.fields[key] for key in ("source_kind", "source", "transport", "port", "path")}
+    fields |= {"environment": {**environment, **made.fields["environment"]}, "origin": made.origin}
+    changed = services.update_server(server=server, fields=fields)
+    for name, value in made.secrets.items():
+        services.set_secret(server=changed, name=name, value=value, by=by)
+    audit.record(action="catalog.updated", target=changed, by=by, before=before, after=_told(made.origin))
+    return changed, services.deploy(server=changed, by=by, trigger=trigger) if deploy else None
+
+
+def _planned(found: Found, option: Option, answers: Answers, kept: frozenset[str] = frozenset()) -> Plan:
+    made = plan.make(
+        found.document,
+        option,
+        answers,
+        runtime=wiring.default_runtime(),
+        found_at=found.place,
+        kept_secrets=kept,
+    )
+    fields = made.fields
+    try:
+        fields["source"] = validation.clean_source(fields["source_kind"], fields["source"])
+        validation.clean_environment(fields["environment"])
+    except ValidationError as error:
+        raise Invalid(" ".join(error.messages), field="package") from error
+    return made
+
+
+def _own_variables(server: Server) -> frozenset[str]:
+    """Variables that an operator added beside those of the document."""
+    package = server.origin.get("package") or {}
+    told = {plan.variable_of(slot) for slot in inputs.slots(package)}
+    return frozenset(server.environment) - told
+
+
+def _family(package: Mapping[str, Any]) -> str:
+    """What stays the same from version to version: the identifier, of an image without its tag."""
+    identifier = str(package.get("identifier", ""))
+    if package.get("registryType") != "oci":
+        return identifier
+    return packages.TAGGED.sub("", identifier.partition("@")[0])
+
+
+def _told(origin: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: origin.get(key, "") for key in ("name", "version", "digest", "registry", "url")}
+
+
+def _nothing_to_host(document: Document, found: list[Option]) -> str:
+    if not found and document.get("remotes"):
+        return "It is run by its publisher (a remote): there is nothing in it to host here."
+    if not found:
+        return "The document names no package."
+    return " ".join(f"{option.identifier}: {option.why_not}" for option in found)
