@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('servers', '0005_push_options_and_configuration'),
+        ('servers', '0006_log_level'),
     ]
 
     operations = [
