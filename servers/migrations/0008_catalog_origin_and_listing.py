@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('servers', '0006_log_level'),
+        ('servers', '0007_placement_on_kubernetes'),
     ]
 
     operations = [
