@@ -100,7 +100,8 @@ class ServerSerializer(serializers.ModelSerializer[Server]):
             "id", "url", "name", "slug", "owner", "mcp_url", "source", "transport", "port", "path", "command",
             "environment", "limits", "runtime", "placement", "calls_per_minute", "tools_allowed",
             "tools_denied", "record_arguments", "listed", "desired_state", "status", "status_label",
-            "status_at", "error_kind", "error", "serving", "deployment", "restarts", "created_at", "updated_at",
+            "status_at", "error_kind", "error", "serving", "deployment", "restarts", "created_at",
+            "updated_at",
         ]  # fmt: skip
         read_only_fields = [
             "desired_state", "status", "status_at", "error_kind", "error", "restarts", "created_at",
