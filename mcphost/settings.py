@@ -160,6 +160,8 @@ INSTALLED_APPS = [
     "metrics",
     "gateway",
     "catalog",
+    "hooks",
+    "notices",
 ]
 MIDDLEWARE = [
     "mcphost.hosts.UnknownHostMiddleware",

@@ -9,5 +9,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/catalog/", include("catalog.urls")),
     path("admin/", admin.site.urls),
     path("api/catalog/", include("catalog.api.urls")),
+    path("hooks/", include("hooks.urls")),
     path("api/", include("servers.api.urls")),
 ]

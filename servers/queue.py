@@ -24,6 +24,7 @@ def add(
     mode: Mode,
     based_on: Deployment | None = None,
     options: PushOptions = NO_OPTIONS,
+    revision: str = "",
 ) -> Deployment:
     """Writes the row; whoever calls sends the message. Raises `Conflict` or `Invalid`."""
     locked = Server.objects.select_for_update().get(pk=server.pk)
@@ -40,6 +41,7 @@ def add(
         mode=mode,
         based_on=base,
         **options.columns,
+        wanted_revision=revision,
     )
     if not locked.deployments.filter(status=DeploymentStatus.RUNNING).exists():
         Server.objects.move(locked.pk, ServerStatus.PENDING)

@@ -1,15 +1,12 @@
-"""Secrets at rest: Fernet (AES-128-CBC and HMAC-SHA256), with keys that rotate.
-
-The first of SECRET_ENCRYPTION_KEYS seals; every one of them opens. To rotate, put a new key first and run
-`manage.py rotate_secrets`.
-"""
+"""Secrets at rest (`sealing`), with an error that a user can be told."""
 
 from __future__ import annotations
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from django.conf import settings
-
+import sealing
+from sealing import seal
 from servers.errors import UserError
+
+__all__ = ["Unreadable", "open_sealed", "seal"]
 
 
 class Unreadable(UserError):
@@ -22,24 +19,8 @@ class Unreadable(UserError):
         )
 
 
-def _box() -> MultiFernet:
-    return MultiFernet([Fernet(key) for key in settings.SECRET_ENCRYPTION_KEYS])
-
-
-def seal(value: str) -> bytes:
-    return _box().encrypt(value.encode())
-
-
 def open_sealed(sealed: bytes) -> str:
     try:
-        return _box().decrypt(sealed).decode()
-    except InvalidToken:
-        raise Unreadable from None
-
-
-def reseal(sealed: bytes) -> bytes:
-    """The same secret under the first key."""
-    try:
-        return _box().rotate(sealed)
-    except InvalidToken:
+        return sealing.open_sealed(sealed)
+    except sealing.Unsealable:
         raise Unreadable from None

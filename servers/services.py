@@ -51,15 +51,23 @@ def deploy(
     mode: Mode = Mode.LATEST,
     based_on: Deployment | None = None,
     options: PushOptions = NO_OPTIONS,
+    revision: str = "",
 ) -> Deployment:
     """Queues a deployment. A queued one is superseded; behind a running one it waits.
 
     `based_on` gives the revision to `rebuild` and the image to start for `same-digest`; the current
-    deployment by default. Raises `Conflict`, or `Invalid` for options that do not fit the mode.
+    deployment by default. `revision` is the commit that `latest` fetches; "" is the source's newest.
+    Raises `Conflict`, or `Invalid` for options that do not fit the mode.
     """
     locked = _locked(server)
     deployment = queue.add(
-        server=locked, by=by, trigger=trigger, mode=mode, based_on=based_on, options=options
+        server=locked,
+        by=by,
+        trigger=trigger,
+        mode=mode,
+        based_on=based_on,
+        options=options,
+        revision=revision,
     )
     Server.objects.filter(pk=locked.pk).update(
         desired_state=DesiredState.RUNNING, restarts=0, restart_at=None

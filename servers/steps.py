@@ -45,7 +45,8 @@ def take_over(job: Job) -> None:
 
 def fetch(job: Job) -> Fetched:
     base = job.deployment.based_on
-    pinned = base.revision if base and job.deployment.mode in SAME_REVISION else ""
+    same = base if job.deployment.mode in SAME_REVISION else None
+    pinned = same.revision if same else job.deployment.wanted_revision
     with job.timeline.step(StepKind.CLONE) as step:
         into = job.work / "source"
         with context.filling(into):

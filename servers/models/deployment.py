@@ -96,6 +96,9 @@ class Deployment(models.Model):
     error = models.TextField(blank=True, default="")
     runtime = models.CharField(max_length=12, blank=True, default="")
     platforms = models.JSONField(default=list)
+    wanted_revision = models.CharField(
+        max_length=200, blank=True, default="", help_text="The commit that was asked for; empty: the newest."
+    )
     revision = models.CharField(max_length=200, blank=True, default="")
     summary = models.CharField(max_length=300, blank=True, default="")
     images = models.JSONField(default=dict)

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from access import roles
 from access.models import Team
+from sealing.fields import SealedField
 from servers import secretbox, states
 from servers.models import placement, tool_patterns
 from servers.redaction import Redactor
@@ -228,7 +229,7 @@ class Secret(models.Model):
         max_length=12, choices=SecretPurpose.choices, default=SecretPurpose.ENVIRONMENT
     )
     name = models.CharField(max_length=128, validators=[ENVIRONMENT_NAME])
-    sealed = models.BinaryField()
+    sealed = SealedField()
     updated_at = models.DateTimeField(auto_now=True)
     updated_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
 

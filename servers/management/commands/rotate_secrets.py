@@ -2,11 +2,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.apps import apps
 from django.core.management.base import CommandError
+from django.db.models import Model
 
-from servers import secretbox
+import sealing
+from sealing.fields import SealedField
 from servers.console.command import ServerCommand
-from servers.models import Secret
 
 
 class Command(ServerCommand):
@@ -14,14 +16,28 @@ class Command(ServerCommand):
     examples = "  SECRET_ENCRYPTION_KEYS=<new>,<old> manage.py rotate_secrets"
 
     def act(self, **options: Any) -> None:
-        unreadable = []
-        for secret in Secret.objects.select_related("server"):
-            try:
-                Secret.objects.filter(pk=secret.pk, sealed=secret.sealed).update(
-                    sealed=secretbox.reseal(bytes(secret.sealed))
-                )
-            except secretbox.Unreadable:
-                unreadable.append(f"{secret.server.slug}/{secret.name}")
+        unreadable = [
+            what
+            for model in apps.get_models()
+            for field in model._meta.fields
+            if isinstance(field, SealedField)
+            for what in _reseal(model, field.name)
+        ]
         if unreadable:
             raise CommandError(f"No key opens {', '.join(unreadable)}: set them anew.")
         self.stdout.write("Every secret is sealed with the first key now; the others can go.")
+
+
+def _reseal(model: type[Model], name: str) -> list[str]:
+    """Seals this column anew; returns the rows that no key opens."""
+    rows, unreadable = model._default_manager, []
+    for row in rows.all():
+        sealed = getattr(row, name)
+        if not sealed:
+            continue
+        try:
+            rows.filter(**{"pk": row.pk, name: sealed}).update(**{name: sealing.reseal(bytes(sealed))})
+        except sealing.Unsealable:
+            server = getattr(row, "server", None)
+            unreadable.append(f"{server.slug}/{row}" if server else str(row))
+    return unreadable

@@ -1,0 +1,72 @@
+"""What a provider tells of a push, whichever provider it is. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+BRANCH, TAG = "refs/heads/", "refs/tags/"
+MOST_PATHS = 2000
+
+
+@dataclass(frozen=True)
+class Push:
+    """`paths` are the changed ones; None where the provider does not tell them all.
+
+    `urls` are the addresses under which the repository can be cloned or seen, `repository` its name for people.
+    `ref` is "" where a generic hook just asks for a deployment, and `commit` "" where it names none.
+    """
+
+    ref: str = ""
+    commit: str = ""
+    before: str = ""
+    paths: tuple[str, ...] | None = None
+    sender: str = ""
+    repository: str = ""
+    urls: tuple[str, ...] = ()
+    default_branch: str = ""
+    forced: bool = False
+    deleted: bool = False
+
+    @property
+    def name(self) -> str:
+        """`main`, or `tags/v1` of a tag: as branch filters are written."""
+        if self.ref.startswith(BRANCH):
+            return self.ref.removeprefix(BRANCH)
+        return self.ref.removeprefix("refs/")
+
+    def kept(self) -> dict[str, Any]:
+        """As JSON, for the row of a delivery."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, kept: Mapping[str, Any]) -> Push:
+        paths = kept.get("paths")
+        changed = {"paths": None if paths is None else tuple(paths), "urls": tuple(kept.get("urls", ()))}
+        return cls(**{**kept, **changed})
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A delivery whose signature is right. `push` is None for an event that is none, such as a ping."""
+
+    delivery_id: str
+    event: str
+    push: Push | None = None
+
+
+class Refused(Exception):
+    """A delivery that is not taken; the message is fit for a screen."""
+
+
+class NotSigned(Refused):
+    """No secret of the hook made this signature: whoever sent it is not told more than a stranger."""
+
+
+class Stale(Refused):
+    """Signed, but too long ago, or in the future."""
+
+
+class Malformed(Refused):
+    """Signed, but it does not hold what its provider sends."""

@@ -1,0 +1,170 @@
+"""A delivery on its way in: checked, kept once, turned into a deployment."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from hooks import matching
+from hooks.excerpts import excerpt
+from hooks.models import Delivery, Outcome, WebHook
+from hooks.providers import PROVIDERS
+from hooks.push import NotSigned, Push, Refused, Verified
+from servers import services
+from servers.errors import UserError
+from servers.models import Deployment
+from servers.models.server import DesiredState, SourceKind
+from servers.redaction import Redactor
+from servers.states import Trigger
+
+MOST_REJECTED = 100
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A request as it came: header names in lower case."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def receive(*, hook: WebHook, arrival: Arrival) -> Delivery:
+    """Keeps what arrived and deploys where that is due. Raises `Refused`, which is kept too."""
+    now = timezone.now()
+    secrets = hook.secrets(now)
+    _forget_old(hook, now)
+    try:
+        verified = PROVIDERS[hook.kind].verified(arrival.headers, arrival.body, secrets, now.timestamp())
+    except Refused as refusal:
+        _keep_refused(hook, arrival, refusal)
+        raise
+    redact = Redactor([*secrets, *(secret.reveal() for secret in hook.server.secrets.all())])
+    shown = excerpt(arrival.body, redact)
+    try:
+        with transaction.atomic():
+            return _taken(hook, arrival, verified, shown)
+    except IntegrityError:  # the same delivery was taken before, or is being taken by another request now
+        return _duplicate(hook, arrival, verified)
+
+
+def _taken(hook: WebHook, arrival: Arrival, verified: Verified, shown: str) -> Delivery:
+    delivery = _row(hook, arrival, verified)
+    delivery.excerpt = shown
+    delivery.outcome = Outcome.IGNORED
+    delivery.save()
+    return conclude(delivery, _late(hook, verified.push))
+
+
+def conclude(delivery: Delivery, objection: str = "", by: User | None = None) -> Delivery:
+    """Decides what comes of a delivery, in the transaction that keeps it."""
+    hook, push = delivery.hook, delivery.facts()
+    reason = objection or would_ignore(hook, push)
+    deployment = None
+    if push is not None and not reason:
+        try:
+            with transaction.atomic():
+                deployment = _deploy(hook, push, by)
+        except UserError as error:
+            reason = str(error)
+    delivery.outcome = Outcome.IGNORED if deployment is None else Outcome.ACCEPTED
+    delivery.reason, delivery.deployment = reason[:500], deployment
+    delivery.save(update_fields=["outcome", "reason", "deployment"])
+    return delivery
+
+
+def would_ignore(hook: WebHook, push: Push | None) -> str:
+    """Why a push like this deploys nothing now; "" where it does."""
+    server = hook.server
+    if push is None:
+        return "It is not a push."
+    if not hook.enabled:
+        return "The webhook is turned off."
+    if server.desired_state != DesiredState.RUNNING:
+        return "The server is stopped: a push does not start it."
+    return matching.objection(wanted_of(hook), push)
+
+
+def wanted_of(hook: WebHook) -> matching.Wanted:
+    server = hook.server
+    is_git = server.source_kind == SourceKind.GIT
+    return matching.Wanted(
+        branches=tuple(hook.branches),
+        paths=tuple(hook.paths),
+        ref=server.source.get("ref", "") if is_git else "",
+        url=server.source.get("url", "") if is_git else "",
+    )
+
+
+def _deploy(hook: WebHook, push: Push, by: User | None) -> Deployment:
+    is_git = hook.server.source_kind == SourceKind.GIT
+    return services.deploy(
+        server=hook.server, by=by, trigger=Trigger.WEBHOOK, revision=push.commit if is_git else ""
+    )
+
+
+def _late(hook: WebHook, push: Push | None) -> str:
+    """A push that arrives after the one that followed it deploys nothing: the newer state stays."""
+    if push is None or not (push.commit and push.before):
+        return ""
+    accepted = hook.deliveries.filter(ref=push.ref, outcome=Outcome.ACCEPTED)
+    follower = accepted.filter(push__before=push.commit).order_by("id").first()
+    if follower is None or accepted.filter(pk__gte=follower.pk, commit=push.before).exists():
+        return ""
+    return f"A later push, {follower.commit[:12]}, arrived before it."
+
+
+def _row(hook: WebHook, arrival: Arrival, verified: Verified) -> Delivery:
+    push = verified.push
+    return Delivery(
+        hook=hook,
+        delivery_id=verified.delivery_id,
+        event=verified.event[:40],
+        ref=push.ref if push else "",
+        commit=push.commit if push else "",
+        push=push.kept() if push else None,
+        payload_digest=hashlib.sha256(arrival.body).hexdigest(),
+        payload_size=len(arrival.body),
+    )
+
+
+def _duplicate(hook: WebHook, arrival: Arrival, verified: Verified) -> Delivery:
+    first = hook.deliveries.filter(
+        delivery_id=verified.delivery_id, outcome__in=[Outcome.ACCEPTED, Outcome.IGNORED]
+    ).get()
+    delivery = _row(hook, arrival, verified)
+    delivery.outcome, delivery.origin = Outcome.DUPLICATE, first
+    delivery.deployment = first.deployment
+    delivery.reason = f"It was {first.outcome} before."
+    delivery.save()
+    return delivery
+
+
+def _keep_refused(hook: WebHook, arrival: Arrival, refusal: Refused) -> None:
+    """Only the newest: whoever knows the URL can send these, and as many as the rate limit lets through."""
+    known = (
+        {} if isinstance(refusal, NotSigned) else {"payload_digest": hashlib.sha256(arrival.body).hexdigest()}
+    )
+    Delivery.objects.create(
+        hook=hook,
+        outcome=Outcome.REJECTED,
+        reason=str(refusal)[:500],
+        payload_size=len(arrival.body),
+        **known,
+    )
+    rejected = hook.deliveries.filter(outcome=Outcome.REJECTED).order_by("-id")
+    if (
+        oldest := rejected.values_list("pk", flat=True)[MOST_REJECTED : MOST_REJECTED + 1].first()
+    ) is not None:
+        rejected.filter(pk__lte=oldest).delete()
+
+
+def _forget_old(hook: WebHook, now: datetime) -> None:
+    kept_since = now - timedelta(days=settings.LOG_RETENTION_DAYS)
+    hook.deliveries.filter(received_at__lt=kept_since).delete()

@@ -1,0 +1,80 @@
+"""Intent: what a person wants done with webhooks. One transaction each."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils import timezone
+
+from hooks import reception
+from hooks.models import Delivery, WebHook
+from notices import signing
+from servers import secretbox
+from servers.errors import Conflict
+from servers.models import Server
+
+FORMER_FOR = timedelta(days=1)
+
+
+@transaction.atomic
+def create(*, server: Server, by: User, fields: Mapping[str, Any]) -> tuple[WebHook, str]:
+    """Makes a webhook; its secret is returned this once. Raises `ValidationError`."""
+    hook, secret = WebHook(server=server, created_by=by, **fields), signing.new_secret()
+    hook.sealed = secretbox.seal(secret)
+    hook.full_clean()
+    hook.save()
+    return hook, secret
+
+
+@transaction.atomic
+def change(*, hook: WebHook, by: User, fields: Mapping[str, Any]) -> WebHook:
+    """Filters, and whether it is on. Raises `ValidationError`."""
+    for name, value in fields.items():
+        setattr(hook, name, value)
+    hook.full_clean()
+    hook.save(update_fields=list(fields))
+    return hook
+
+
+@transaction.atomic
+def rotate(*, hook: WebHook, by: User) -> str:
+    """A new secret, returned this once; the one before is accepted for FORMER_FOR beside it."""
+    locked = WebHook.objects.select_for_update().get(pk=hook.pk)
+    secret = signing.new_secret()
+    locked.former, locked.former_until = locked.sealed, timezone.now() + FORMER_FOR
+    locked.sealed = secretbox.seal(secret)
+    locked.save(update_fields=["sealed", "former", "former_until"])
+    return secret
+
+
+@transaction.atomic
+def remove(*, hook: WebHook, by: User) -> None:
+    hook.delete()
+
+
+@transaction.atomic
+def deliver_again(*, delivery: Delivery, by: User) -> Delivery:
+    """Decides anew about the kept facts of a delivery, with the filters of now. Raises `Conflict`."""
+    if not delivery.can_be_repeated:
+        raise Conflict("Nothing of this delivery was kept that could be delivered again.")
+    again = Delivery(
+        hook=delivery.hook,
+        delivery_id=f"again-{uuid.uuid4()}",
+        event=delivery.event,
+        ref=delivery.ref,
+        commit=delivery.commit,
+        push=delivery.push,
+        payload_digest=delivery.payload_digest,
+        payload_size=delivery.payload_size,
+        excerpt=delivery.excerpt,
+        outcome="ignored",
+        origin=delivery,
+        requested_by=by,
+    )
+    again.save()
+    return reception.conclude(again, by=by)

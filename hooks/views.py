@@ -1,0 +1,80 @@
+"""The door: POST /hooks/<public id>/, open to whoever can sign."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.decorators import method_decorator
+from django.views import View
+from django.views.decorators.csrf import csrf_exempt
+
+from hooks import reception
+from hooks.limits import Buckets
+from hooks.models import Delivery, Kind, Outcome, WebHook
+from hooks.providers import PROVIDERS
+from hooks.push import NotSigned, Refused
+from notices import signing
+from servers.api import problems
+from servers.errors import UserError
+
+logger = logging.getLogger(__name__)
+MOST_BYTES = 5 * 1024 * 1024
+KNOCKS, CALLS = Buckets(per_minute=30), Buckets(per_minute=120)
+# What an unknown address is checked against, so that it takes as long as a wrong signature.
+NOBODY = [signing.new_secret()]
+
+
+@method_decorator(csrf_exempt, name="dispatch")
+class Receive(View):
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest, public_id: str) -> HttpResponse:
+        address = request.META.get("REMOTE_ADDR", "")
+        if wait := KNOCKS.wait(address) or CALLS.wait(public_id):
+            return problems.answer(429, "Too many requests.", headers={"Retry-After": str(wait)})
+        body = request.read(MOST_BYTES + 1)
+        if len(body) > MOST_BYTES:
+            KNOCKS.take(address)
+            return problems.answer(413, f"A delivery has at most {MOST_BYTES} bytes.")
+        arrival = reception.Arrival(_headers(request), body)
+        hook = WebHook.objects.select_related("server").filter(public_id=public_id).first()
+        try:
+            return _answer(_received(hook, arrival, public_id))
+        except NotSigned:
+            KNOCKS.take(address)
+            return problems.answer(404, "No webhook answers here to that signature.")
+        except (Refused, UserError) as refusal:
+            return problems.answer(400, str(refusal))
+
+
+def _received(hook: WebHook | None, arrival: reception.Arrival, public_id: str) -> Delivery:
+    if hook is None:
+        PROVIDERS[Kind.GITHUB].verified(arrival.headers, arrival.body, NOBODY, 0.0)
+        raise NotSigned
+    CALLS.take(public_id)
+    delivery = reception.receive(hook=hook, arrival=arrival)
+    logger.info(
+        "webhook delivery",
+        extra={
+            "hook": hook.pk,
+            "server_id": hook.server_id,
+            "event": delivery.event,
+            "outcome": delivery.outcome,
+        },
+    )
+    return delivery
+
+
+def _headers(request: HttpRequest) -> dict[str, str]:
+    return {name.lower(): value for name, value in request.headers.items()}
+
+
+def _answer(delivery: Delivery) -> HttpResponse:
+    body: dict[str, Any] = {"delivery": delivery.pk, "outcome": delivery.outcome}
+    if delivery.reason:
+        body["reason"] = delivery.reason
+    if delivery.deployment:
+        body["deployment"] = delivery.deployment.number
+    return JsonResponse(body, status=202 if delivery.outcome == Outcome.ACCEPTED else 200)

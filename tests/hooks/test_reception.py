@@ -1,0 +1,263 @@
+"""From a request to a deployment, at the door itself."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.http import HttpResponse
+from django.test import Client
+from django.utils import timezone
+
+from hooks import limits, reception, services, views
+from hooks.models import Delivery, WebHook
+from servers import secretbox
+from servers import services as server_services
+from servers.models import Server
+from servers.models.server import DesiredState
+from tests.accounts import make_server
+from tests.hooks import payloads
+from tests.hooks.payloads import AFTER, as_body
+
+pytestmark = [pytest.mark.core, pytest.mark.django_db]
+URL = "https://github.com/octo/hello.git"
+
+
+@pytest.fixture(autouse=True)
+def _fresh_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(views, "KNOCKS", limits.Buckets(per_minute=30))
+    monkeypatch.setattr(views, "CALLS", limits.Buckets(per_minute=120))
+
+
+@pytest.fixture
+def git_server(owner: User) -> Server:
+    return make_server(owner, source_kind="git", source={"url": URL})
+
+
+class Door:
+    """A webhook, and whoever calls it."""
+
+    def __init__(self, hook: WebHook, secret: str) -> None:
+        self.hook, self.secret = hook, secret
+
+    def send(self, headers: dict[str, str], body: bytes, path: str = "") -> HttpResponse:
+        content_type = headers.get("content-type", "application/json")
+        rest = {name: value for name, value in headers.items() if name != "content-type"}
+        return Client(enforce_csrf_checks=True).post(  # type: ignore[return-value]
+            path or self.hook.path, body, content_type=content_type, headers=rest
+        )
+
+    def push(self, delivery: str = "d1", **changes: Any) -> tuple[int, dict[str, Any]]:
+        body = as_body(payloads.github(**changes))
+        answer = self.send(payloads.github_headers(self.secret, body, delivery), body)
+        return answer.status_code, json.loads(answer.content)
+
+
+@pytest.fixture
+def door(git_server: Server, owner: User) -> Door:
+    return Door(*services.create(server=git_server, by=owner, fields={"kind": "github"}))
+
+
+def test_a_push_deploys_the_commit_that_was_pushed(door: Door, git_server: Server) -> None:
+    status, answer = door.push()
+    deployment = git_server.deployments.get()
+    delivery = Delivery.objects.get()
+    assert status == 202
+    assert answer == {"delivery": delivery.pk, "outcome": "accepted", "deployment": 1}
+    assert (deployment.trigger, deployment.mode, deployment.wanted_revision) == ("webhook", "latest", AFTER)
+    assert delivery.deployment == deployment
+    assert (delivery.event, delivery.ref, delivery.commit) == ("push", "refs/heads/main", AFTER)
+    assert '"full_name": "octo/hello"' in delivery.excerpt
+    assert len(delivery.payload_digest) == 64
+
+
+def test_a_delivery_is_taken_once(door: Door, git_server: Server) -> None:
+    door.push()
+    status, answer = door.push()
+    assert (status, answer["outcome"], answer["deployment"]) == (200, "duplicate", 1)
+    assert git_server.deployments.count() == 1
+    again = Delivery.objects.get(outcome="duplicate")
+    assert again.origin == Delivery.objects.get(outcome="accepted")
+    assert door.push("d2")[0] == 202
+
+
+def test_a_newer_push_supersedes_one_that_waits(door: Door, git_server: Server) -> None:
+    door.push()
+    newer = "c" * 40
+    assert door.push("d2", before=AFTER, after=newer, head_commit={"id": newer})[1]["deployment"] == 2
+    statuses = git_server.deployments.order_by("number").values_list("status", "wanted_revision")
+    assert list(statuses) == [("superseded", AFTER), ("queued", newer)]
+
+
+def test_a_push_that_arrives_after_its_successor_changes_nothing(door: Door, git_server: Server) -> None:
+    newer = "c" * 40
+    door.push("later", before=AFTER, after=newer, head_commit={"id": newer})
+    status, answer = door.push("earlier")
+    assert (status, answer["outcome"]) == (200, "ignored")
+    assert "arrived before it" in answer["reason"]
+    back = door.push("back", before=newer, after=AFTER, forced=True)
+    assert back[0] == 202
+    assert git_server.deployments.count() == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"ref": "refs/heads/topic"}, "not the default branch"),
+        ({"deleted": True, "after": payloads.NONE, "head_commit": None}, "was deleted"),
+        (
+            {"repository": {"full_name": "fork/hello", "clone_url": "https://github.com/fork/hello"}},
+            "fork/hello",
+        ),
+    ],
+)
+def test_pushes_that_are_not_meant(
+    door: Door, git_server: Server, changes: dict[str, Any], reason: str
+) -> None:
+    status, answer = door.push(**changes)
+    assert (status, answer["outcome"]) == (200, "ignored")
+    assert reason in answer["reason"]
+    assert not git_server.deployments.exists()
+
+
+def test_filters_of_the_hook(door: Door, owner: User, git_server: Server) -> None:
+    services.change(hook=door.hook, by=owner, fields={"branches": ["release/*"], "paths": ["!docs/**"]})
+    assert "branch filter" in door.push()[1]["reason"]
+    docs = [payloads.commit(modified=["docs/a.md"])]
+    assert "path filter" in door.push("d2", ref="refs/heads/release/1", commits=docs)[1]["reason"]
+    assert door.push("d3", ref="refs/heads/release/1")[0] == 202
+
+
+def test_a_ping_is_answered_and_deploys_nothing(door: Door, git_server: Server) -> None:
+    body = as_body({"zen": "Design for failure."})
+    answer = door.send(payloads.github_headers(door.secret, body, event="ping"), body)
+    assert answer.status_code == 200
+    assert not git_server.deployments.exists()
+
+
+def test_who_cannot_sign_learns_nothing(door: Door, git_server: Server) -> None:
+    body = as_body(payloads.github())
+    wrong = door.send(payloads.github_headers("guess", body), body)
+    unknown = door.send(payloads.github_headers("guess", body), body, "/hooks/nobody/")
+    assert (wrong.status_code, wrong.content) == (unknown.status_code, unknown.content)
+    assert wrong.status_code == 404
+    kept = Delivery.objects.get()
+    assert (kept.outcome, kept.excerpt, kept.payload_digest, kept.push) == ("rejected", "", "", None)
+    assert Client().get(door.hook.path).status_code == 405
+
+
+def test_a_guess_does_not_use_up_a_delivery_id(door: Door) -> None:
+    body = as_body(payloads.github())
+    door.send(payloads.github_headers("guess", body, "d1"), body)
+    assert door.push("d1")[0] == 202
+
+
+def test_guessing_is_slowed_down(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(views, "KNOCKS", limits.Buckets(per_minute=2))
+    answers = [door.send({}, b"{}").status_code for _ in range(3)]
+    assert answers == [404, 404, 429]
+    assert int(door.send({}, b"{}")["Retry-After"]) > 0
+
+
+def test_of_rejected_ones_only_the_newest_are_kept(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reception, "MOST_REJECTED", 3)
+    for _ in range(5):
+        door.send({}, b"{}")
+    assert Delivery.objects.count() == 3
+
+
+def test_a_body_may_not_be_endless(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(views, "MOST_BYTES", 10)
+    assert door.send({}, b"x" * 11).status_code == 413
+
+
+def test_a_large_push_is_taken(door: Door) -> None:
+    commits = [payloads.commit(modified=[f"src/{number}/{'x' * 1500}.py"]) for number in range(1900)]
+    body = as_body(payloads.github(commits=commits))
+    assert 2_500_000 < len(body) < views.MOST_BYTES  # beyond what Django would hold in memory
+    assert door.send(payloads.github_headers(door.secret, body), body).status_code == 202
+
+
+def test_a_stale_signature_is_refused_with_a_reason(git_server: Server, owner: User) -> None:
+    generic = Door(*services.create(server=git_server, by=owner, fields={"kind": "generic"}))
+    body = b"{}"
+    old = generic.send(payloads.standard(generic.secret, body, time.time() - 400), body)
+    assert old.status_code == 400
+    assert "too long ago" in old.content.decode()
+    assert Delivery.objects.get().outcome == "rejected"
+    now = generic.send(payloads.standard(generic.secret, body, time.time()), body)
+    assert now.status_code == 202
+    assert git_server.deployments.get().wanted_revision == ""
+
+
+def test_a_generic_hook_redeploys_what_is_no_repository(server: Server, owner: User) -> None:
+    hook, secret = services.create(server=server, by=owner, fields={"kind": "generic"})
+    body = as_body(payloads.generic())
+    assert Door(hook, secret).send(payloads.standard(secret, body, time.time()), body).status_code == 202
+    assert server.deployments.get().wanted_revision == ""
+
+
+def test_a_rotated_secret_is_accepted_beside_the_new_one_for_a_while(door: Door, owner: User) -> None:
+    old, door.secret = door.secret, services.rotate(hook=door.hook, by=owner)
+    assert door.push("new")[0] == 202
+    door.secret = old
+    assert door.push("old")[0] == 202
+    WebHook.objects.update(former_until=timezone.now() - timedelta(seconds=1))
+    assert door.push("too old")[0] == 404
+
+
+def test_a_stopped_server_stays_stopped(door: Door, git_server: Server) -> None:
+    server_services.stop(server=git_server)
+    answer = door.push()[1]
+    assert "does not start it" in answer["reason"]
+    git_server.refresh_from_db()
+    assert git_server.desired_state == DesiredState.STOPPED
+
+
+def test_a_hook_that_is_off_keeps_what_arrives(door: Door, owner: User) -> None:
+    services.change(hook=door.hook, by=owner, fields={"enabled": False})
+    assert door.push()[1]["reason"] == "The webhook is turned off."
+    assert Delivery.objects.get().push
+
+
+def test_deliver_again_decides_anew(door: Door, owner: User, git_server: Server) -> None:
+    services.change(hook=door.hook, by=owner, fields={"branches": ["release"]})
+    door.push()
+    ignored = Delivery.objects.get()
+    services.change(hook=door.hook, by=owner, fields={"branches": []})
+    again = services.deliver_again(delivery=ignored, by=owner)
+    deployment = git_server.deployments.get()
+    assert (again.outcome, again.origin, again.requested_by) == ("accepted", ignored, owner)
+    assert (deployment.wanted_revision, deployment.requested_by) == (AFTER, owner)
+    services.deliver_again(delivery=again, by=owner)
+    assert git_server.deployments.count() == 2
+
+
+def test_what_a_payload_tells_in_confidence_is_not_kept(door: Door, owner: User, git_server: Server) -> None:
+    server_services.set_secret(server=git_server, name="API_KEY", value="hunter2-hunter2", by=owner)
+    door.push(secret="3gEsCfjlV2", note=f"hunter2-hunter2 {door.secret}", head_commit={"api_key": 'a\\"b'})
+    kept = Delivery.objects.get().excerpt
+    for text in ("3gEsCfjlV2", "hunter2", door.secret, 'a\\\\\\"b'):
+        assert text not in kept
+    assert "***" in kept
+
+
+def test_old_deliveries_go_as_new_ones_come(door: Door) -> None:
+    door.push("old")
+    Delivery.objects.update(received_at=timezone.now() - timedelta(days=400))
+    door.push("new")
+    assert Delivery.objects.get().delivery_id == "new"
+
+
+def test_secrets_are_sealed_and_go_with_the_rotation_of_keys(door: Door) -> None:
+    stored = bytes(WebHook.objects.get().sealed)
+    assert door.secret.encode() not in stored
+    call_command("rotate_secrets")
+    renewed = bytes(WebHook.objects.get().sealed)
+    assert renewed != stored
+    assert secretbox.open_sealed(renewed) == door.secret
