@@ -72,7 +72,7 @@ class WebHook(models.Model):
         default=list,
         blank=True,
         validators=[validate_patterns],
-        help_text="Globs such as main, release/* or tags/v*; empty: the branch or tag of the server's source.",
+        help_text="Globs such as main, release/* or tags/v*; empty: the ref of the server's source.",
     )
     paths = models.JSONField(
         default=list,

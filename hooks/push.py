@@ -14,7 +14,7 @@ MOST_PATHS = 2000
 class Push:
     """`paths` are the changed ones; None where the provider does not tell them all.
 
-    `urls` are the addresses under which the repository can be cloned or seen, `repository` its name for people.
+    `urls` are addresses of the repository, to clone it or to see it; `repository` is its name for people.
     `ref` is "" where a generic hook just asks for a deployment, and `commit` "" where it names none.
     """
 

@@ -27,7 +27,7 @@ class Migration(migrations.Migration):
                 ('sealed', sealing.fields.SealedField()),
                 ('former', sealing.fields.SealedField(null=True)),
                 ('former_until', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('branches', models.JSONField(blank=True, default=list, help_text="Globs such as main, release/* or tags/v*; empty: the branch or tag of the server's source.", validators=[hooks.models.validate_patterns])),
+                ('branches', models.JSONField(blank=True, default=list, help_text="Globs such as main, release/* or tags/v*; empty: the ref of the server's source.", validators=[hooks.models.validate_patterns])),
                 ('paths', models.JSONField(blank=True, default=list, help_text='Globs of changed paths such as src/** or !docs/**; empty: any change.', validators=[hooks.models.validate_patterns])),
                 ('enabled', models.BooleanField(default=True)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
