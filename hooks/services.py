@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
+from access import audit
 from hooks import reception
 from hooks.models import Delivery, WebHook
 from notices import signing
@@ -28,16 +29,19 @@ def create(*, server: Server, by: User, fields: Mapping[str, Any]) -> tuple[WebH
     hook.sealed = secretbox.seal(secret)
     hook.full_clean()
     hook.save()
+    audit.record(action="webhook.added", target=hook, by=by, after={"kind": hook.kind, **_settings(hook)})
     return hook, secret
 
 
 @transaction.atomic
 def change(*, hook: WebHook, by: User, fields: Mapping[str, Any]) -> WebHook:
     """Filters, and whether it is on. Raises `ValidationError`."""
+    before = _settings(hook)
     for name, value in fields.items():
         setattr(hook, name, value)
     hook.full_clean()
     hook.save(update_fields=list(fields))
+    audit.record(action="webhook.changed", target=hook, by=by, before=before, after=_settings(hook))
     return hook
 
 
@@ -49,11 +53,13 @@ def rotate(*, hook: WebHook, by: User) -> str:
     locked.former, locked.former_until = locked.sealed, timezone.now() + FORMER_FOR
     locked.sealed = secretbox.seal(secret)
     locked.save(update_fields=["sealed", "former", "former_until"])
+    audit.record(action="webhook.secret_rotated", target=hook, by=by)
     return secret
 
 
 @transaction.atomic
 def remove(*, hook: WebHook, by: User) -> None:
+    audit.record(action="webhook.removed", target=hook, by=by, before=_settings(hook))
     hook.delete()
 
 
@@ -77,4 +83,11 @@ def deliver_again(*, delivery: Delivery, by: User) -> Delivery:
         requested_by=by,
     )
     again.save()
+    audit.record(
+        action="webhook.delivered_again", target=delivery.hook, by=by, after={"delivery": delivery.pk}
+    )
     return reception.conclude(again, by=by)
+
+
+def _settings(hook: WebHook) -> dict[str, Any]:
+    return {"branches": hook.branches, "paths": hook.paths, "enabled": hook.enabled}

@@ -10,6 +10,8 @@ from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
+from access.door import Door, opened
+from access.models.audit import Via
 from hooks import reception
 from hooks.limits import Buckets
 from hooks.models import Delivery, Kind, Outcome, WebHook
@@ -41,7 +43,8 @@ class Receive(View):
         arrival = reception.Arrival(_headers(request), body)
         hook = WebHook.objects.select_related("server").filter(public_id=public_id).first()
         try:
-            return _answer(_received(hook, arrival, public_id))
+            with opened(Door(Via.WEBHOOK, address or None)):
+                return _answer(_received(hook, arrival, public_id))
         except NotSigned:
             KNOCKS.take(address)
             return problems.answer(404, "No webhook answers here to that signature.")

@@ -69,6 +69,7 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _item("Events", "timeline", "metrics_usagemetric_changelist"),
                     _item("Logs", "article", "servers_logline_changelist"),
+                    _item("Webhooks", "webhook", "hooks_delivery_changelist"),
                 ],
             },
             {

@@ -299,6 +299,7 @@ SPECTACULAR_SETTINGS = {
         "DeploymentStatus": "servers.api.enums.DEPLOYMENT_STATUS",
         "StepStatus": "servers.api.enums.STEP_STATUS",
         "HealthStatus": "servers.api.enums.HEALTH_STATUS",
+        "WebHookKind": "hooks.models.Kind",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",

@@ -10,5 +10,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("api/catalog/", include("catalog.api.urls")),
     path("hooks/", include("hooks.urls")),
+    path("api/", include("hooks.api.urls")),
     path("api/", include("servers.api.urls")),
 ]

@@ -31,13 +31,18 @@ class Tab:
 
 
 OVERVIEW = Tab("change", "Overview", server_page.overview)
-TABS = (
+TABS = [
     OVERVIEW,
     Tab("tools", "Tools", server_page.tools),
     Tab("deployments", "Deployments", server_page.deployments),
     Tab("logs", "Logs", server_log.context),
     Tab("settings", "Settings", server_page.configuration),
-)
+]
+
+
+def add(tab: Tab) -> None:
+    """For what stands above this package: a page more, before the settings."""
+    TABS.insert(-1, tab)
 
 
 def urls(model_admin: Any) -> list[URLPattern]:

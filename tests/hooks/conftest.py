@@ -1,3 +1,3 @@
-from tests.accounts import api, outsider, owner, server, session, staff
+from tests.accounts import api, outsider, owner, server, session, staff, team, teammate, viewer
 
-__all__ = ["api", "outsider", "owner", "server", "session", "staff"]
+__all__ = ["api", "outsider", "owner", "server", "session", "staff", "team", "teammate", "viewer"]

@@ -1,0 +1,155 @@
+"""What may be done with a webhook: add, change, rotate its secret, remove. Each GET says what will happen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+from django.views import View
+
+from hooks import services
+from hooks.admin import server_tab
+from hooks.admin.forms import FilterForm, NewHookForm
+from hooks.models import WebHook
+from servers.admin.base import HistoryAdmin
+from servers.admin.views import ConsoleView
+from servers.models import Server
+
+
+class OperatorView(ConsoleView):
+    """For who operates the server; who does not see it learns nothing."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        server = self.server_of(**kwargs)
+        if server is None or not server.is_visible_to(request.user):
+            raise Http404
+        if not server.is_operable_by(request.user):
+            raise PermissionDenied
+        self.server = server
+        return View.dispatch(self, request, *args, **kwargs)
+
+    def server_of(self, **kwargs: Any) -> Server | None:
+        raise NotImplementedError
+
+    def confirm(self, title: str, action: dict[str, Any], **context: Any) -> HttpResponse:
+        given = {"back": home(self.server), "action": action, **context}
+        return self.page("admin/servers/confirm.html", title, **given)
+
+    def secret_page(self, hook: WebHook, secret: str) -> HttpResponse:
+        url = server_tab.url_of(self.request, hook)
+        return self.page("admin/hooks/secret.html", str(hook), hook=hook, secret=secret, url=url)
+
+
+class OfHook(OperatorView):
+    def server_of(self, **kwargs: Any) -> Server | None:
+        self.hook = WebHook.objects.select_related("server").filter(pk=kwargs["pk"]).first()
+        return self.hook.server if self.hook else None
+
+    hook: WebHook | None
+
+
+class AddView(OperatorView):
+    def server_of(self, **kwargs: Any) -> Server | None:
+        return Server.objects.filter(pk=kwargs["server"]).first()
+
+    def get(self, request: HttpRequest, server: int) -> HttpResponse:
+        return self._ask(NewHookForm())
+
+    def post(self, request: HttpRequest, server: int) -> HttpResponse:
+        form, user = NewHookForm(request.POST), request.user
+        if not form.is_valid():
+            return self._ask(form)
+        hook, secret = services.create(server=self.server, by=user, fields=form.cleaned_data)  # type: ignore[arg-type]
+        return self.secret_page(hook, secret)
+
+    def _ask(self, form: NewHookForm) -> HttpResponse:
+        sentences = [
+            "A URL is made for this server, and a secret that is shown once.",
+            "What arrives there with the right signature deploys the commit that was pushed.",
+        ]
+        action = {"label": "Add webhook"}
+        return self.confirm(f"Add a webhook: {self.server}", action, form=form, sentences=sentences)
+
+
+class EditView(OfHook):
+    def get(self, request: HttpRequest, pk: int) -> HttpResponse:
+        assert self.hook
+        kept = {name: getattr(self.hook, name) for name in ("branches", "paths", "enabled")}
+        return self._ask(FilterForm(initial=kept))
+
+    def post(self, request: HttpRequest, pk: int) -> HttpResponse:
+        assert self.hook
+        form = FilterForm(request.POST)
+        if not form.is_valid():
+            return self._ask(form)
+        try:
+            services.change(hook=self.hook, by=request.user, fields=form.cleaned_data)  # type: ignore[arg-type]
+        except ValidationError as error:
+            self.fail(error)
+        else:
+            self.note(self.hook, f"{self.hook} was changed.")
+        return HttpResponseRedirect(home(self.server))
+
+    def _ask(self, form: FilterForm) -> HttpResponse:
+        sentences = ["The next delivery is held against these filters. What is queued stays queued."]
+        return self.confirm(str(self.hook), {"label": "Save"}, form=form, sentences=sentences)
+
+
+class RotateView(OfHook):
+    def get(self, request: HttpRequest, pk: int) -> HttpResponse:
+        sentences = [
+            "A new secret is made and shown once.",
+            "The present one is accepted for one more day, so that you can change it at the sender.",
+        ]
+        return self.confirm(f"New secret: {self.hook}", {"label": "Make a new secret"}, sentences=sentences)
+
+    def post(self, request: HttpRequest, pk: int) -> HttpResponse:
+        assert self.hook
+        secret = services.rotate(hook=self.hook, by=request.user)  # type: ignore[arg-type]
+        return self.secret_page(self.hook, secret)
+
+
+class RemoveView(OfHook):
+    def get(self, request: HttpRequest, pk: int) -> HttpResponse:
+        assert self.hook
+        count = self.hook.deliveries.count()
+        sentences = [
+            "Its URL answers 404 from now on.",
+            f"{count} kept deliveries go with it. What they deployed stays.",
+        ]
+        action = {"label": "Remove webhook", "danger": True}
+        return self.confirm(f"Remove: {self.hook}", action, sentences=sentences)
+
+    def post(self, request: HttpRequest, pk: int) -> HttpResponse:
+        assert self.hook
+        services.remove(hook=self.hook, by=request.user)  # type: ignore[arg-type]
+        self.note(self.server, f"The {self.hook} is removed.")
+        return HttpResponseRedirect(home(self.server))
+
+
+def home(server: Server) -> str:
+    return reverse("admin:servers_server_webhooks", args=[server.pk])
+
+
+@admin.register(WebHook)
+class WebHookAdmin(HistoryAdmin):
+    """Only the way to the pages above: a webhook is seen on the page of its server."""
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        views: dict[str, type[OfHook]] = {"edit": EditView, "rotate": RotateView, "remove": RemoveView}
+        own = [
+            path(f"<int:pk>/{name}/", wrap(view.as_view(model_admin=self)), name=f"hooks_webhook_{name}")
+            for name, view in views.items()
+        ]
+        add = path("for/<int:server>/", wrap(AddView.as_view(model_admin=self)), name="hooks_webhook_for")
+        return [add, *own, *super().get_urls()]

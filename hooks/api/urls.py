@@ -1,0 +1,17 @@
+"""Below /api/, before the servers' own: those end with what answers everything else."""
+
+from django.urls import URLPattern, URLResolver, path
+from rest_framework.routers import SimpleRouter
+
+from hooks.api.views import HookDeliveries, HookViewSet, Redeliver, ServerHooks
+
+app_name = "hooks-api"
+router = SimpleRouter()
+router.register("hooks", HookViewSet, "hook")
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    *router.urls,
+    path("servers/<int:pk>/hooks/", ServerHooks.as_view(), name="server-hooks"),
+    path("hooks/<int:pk>/deliveries/", HookDeliveries.as_view(), name="hook-deliveries"),
+    path("hooks/<int:pk>/deliveries/<int:delivery>/redeliver/", Redeliver.as_view(), name="hook-redeliver"),
+]
