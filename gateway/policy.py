@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fnmatch
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gateway import errors
+from servers.models import tool_patterns
 
 # What decides is read by these keys; a server that takes "Name" for "name" must not be told another name.
 _KEYS = frozenset({"method", "params", "name"})
@@ -22,7 +22,7 @@ class ToolLists:
     denied: Sequence[str] = ()
 
     def permit(self, name: str) -> bool:
-        return (not self.allowed or _matches(name, self.allowed)) and not _matches(name, self.denied)
+        return tool_patterns.permit(name, self.allowed, self.denied)
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,6 @@ def combined(server: ToolLists | None, token: ToolLists | None) -> Policy | None
         return None
     lists = tuple(each for each in (server, token) if each is not None)
     return Policy(lists, personal=token is not None)
-
-
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

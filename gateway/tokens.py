@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from access import roles
 from gateway import policy
 from gateway.policy import ToolLists
+from servers import tickets
 from servers.models import Token
 from servers.models.token import PREFIX, Scope
 
@@ -19,8 +20,8 @@ LONGEST = 200
 class Identity:
     """The caller. `server_id` None: the token opens every server that its owner can see.
 
-    A user whom the trusted issuer names has minus the user's id as `token_id`: access tokens come and go, but
-    sessions and limits stay with the user.
+    A user whom the trusted issuer names, or who calls from the console, has minus its id as `token_id`:
+    access tokens and tickets come and go, but sessions and limits stay with the user.
     """
 
     token_id: int
@@ -53,6 +54,8 @@ def could_be_ours(value: str) -> bool:
 
 def identify(value: str) -> Identity | None:
     """Asks the database who holds this token; None when it is unknown, expired, revoked or not for calls."""
+    if ticket := tickets.read(value):
+        return _of_ticket(*ticket)
     token = Token.objects.matching(value, Scope.MCP).select_related("owner").first()
     if token is None:
         return None
@@ -71,7 +74,14 @@ def identify(value: str) -> Identity | None:
 def identify_user(username: str) -> Identity | None:
     """Asks the database for the active user with exactly this name."""
     user = User.objects.filter(username=username, is_active=True).first()
-    if user is None:
-        return None
+    return _of_user(user, "oauth", None) if user else None
+
+
+def _of_ticket(user_id: int, server_id: int) -> Identity | None:
+    user = User.objects.filter(pk=user_id, is_active=True).first()
+    return _of_user(user, "console", server_id) if user else None
+
+
+def _of_user(user: User, way: str, server_id: int | None) -> Identity:
     administrator, teams = roles.is_administrator(user), roles.teams_of(user)
-    return Identity(-user.pk, f"oauth:{username}", user.pk, administrator, teams, None)
+    return Identity(-user.pk, f"{way}:{user.username}", user.pk, administrator, teams, server_id)

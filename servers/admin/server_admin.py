@@ -19,6 +19,7 @@ from servers import display, intake, services, uploads
 from servers.admin import actions, placement_fields, server_list, server_tabs
 from servers.admin.base import RoleAdmin
 from servers.admin.server_form import ADD_FIELDSETS, EDIT_FIELDSETS, LIMITS, ServerForm
+from servers.admin.server_tools import TicketView
 from servers.admin.views import ActionView, BulkRedeployView, RemoveSecretView, TokenView
 from servers.errors import UserError
 from servers.models import Server
@@ -63,6 +64,11 @@ class ServerAdmin(RoleAdmin):
                 "<int:pk>/token/",
                 site.admin_view(TokenView.as_view(model_admin=self)),
                 name="servers_server_token",
+            ),
+            path(
+                "<int:pk>/ticket/",
+                site.admin_view(TicketView.as_view(model_admin=self)),
+                name="servers_server_ticket",
             ),
             path(
                 "<int:pk>/secrets/<int:secret>/remove/",

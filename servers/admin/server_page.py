@@ -26,10 +26,6 @@ def overview(request: HttpRequest, server: Server) -> dict[str, Any]:
     }
 
 
-def tools(request: HttpRequest, server: Server) -> dict[str, Any]:
-    return {"discovery": discovery(server.current_deployment)}
-
-
 def deployments(request: HttpRequest, server: Server) -> dict[str, Any]:
     return {"deployments": newest_deployments(server, DEPLOYMENTS_SHOWN)}
 

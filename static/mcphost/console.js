@@ -1,6 +1,5 @@
 // The console's behaviour: every page works without it; with it, pages keep themselves current.
 import { keepTimes } from "./times.js";
-import { liveLog } from "./log.js";
 import { livePage } from "./page.js";
 
 document.addEventListener("click", async (event) => {
@@ -30,5 +29,6 @@ document.addEventListener("change", (event) => {
 });
 
 keepTimes();
-document.querySelectorAll("[data-log-tool]").forEach(liveLog);
+const logs = document.querySelectorAll("[data-log-tool]");
+if (logs.length) import("./log.js").then(({ liveLog }) => logs.forEach(liveLog));
 livePage();

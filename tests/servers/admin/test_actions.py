@@ -140,7 +140,7 @@ def test_a_token_is_shown_once_and_opens_its_server(
     assert Token.objects.matching(value, "mcp").get() == token
     assert (token.owner, token.server) == (staff, seeded["time"])
     assert "no-store" in answer["Cache-Control"]
-    assert answer.text.count(value) == 4  # itself, and in three snippets
+    assert answer.text.count(value) == 6  # itself, and in the snippets that hold one
     for url in (
         reverse("admin:servers_token_changelist"),
         reverse("admin:servers_server_change", args=[seeded["time"].pk]),

@@ -2,87 +2,23 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import uvicorn
 from django.contrib.auth.models import User
-from django.db import connections
-from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 
 from metrics import recorder
 from servers import events, logbook
 from servers.models import Deployment, LogLine, Server, Step
-from tests.accounts import person
-from tests.eventually import eventually
 from tests.servers.admin import demo
+from tests.servers.admin.browsing import Web, admin, page, web
 
 pytestmark = pytest.mark.real
 
 
-class Web:
-    """The web part of the platform in a thread, on a port that stays the same over a restart."""
-
-    def __init__(self) -> None:
-        self.port = 0
-        self.start()
-
-    def start(self) -> None:
-        from mcphost.asgi import WEB, make_application
-
-        web = make_application(frozenset({WEB}))
-        config = uvicorn.Config(web, port=self.port, log_level="warning", timeout_graceful_shutdown=1)
-        self.server = uvicorn.Server(config)
-        self.thread = threading.Thread(target=self.server.run, daemon=True)
-        self.thread.start()
-        eventually(lambda: self.server.started, within=30, what="the web server has started")
-        self.port = self.server.servers[0].sockets[0].getsockname()[1]
-
-    def stop(self) -> None:
-        self.server.should_exit = True
-        self.thread.join(timeout=30)
-
-    def url(self, name: str, *arguments: object) -> str:
-        return f"http://127.0.0.1:{self.port}{reverse(f'admin:{name}', args=arguments)}"
-
-
-@pytest.fixture
-def web(transactional_db: None) -> Iterator[Web]:
-    running = Web()
-    yield running
-    running.stop()
-    connections.close_all()
-
-
-@pytest.fixture
-def admin(web: Web) -> User:
-    return person("admin", is_staff=True, is_superuser=True)
-
-
-@pytest.fixture
-def page(browser: Browser, web: Web, admin: User) -> Iterator[Page]:
-    """Logged in; whatever the browser complains of (scripts, the security policy) fails the test."""
-    complaints: list[str] = []
-    context = browser.new_context()
-    page = context.new_page()
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda message: complaints.append(message.text) if _is_ours(message) else None)
-    page.goto(web.url("login"))
-    page.fill("[name=username]", "admin")
-    page.fill("[name=password]", "admin-password")
-    page.click("[type=submit]")
-    page.wait_for_url(web.url("index"))
-    yield page
-    context.close()
-    assert complaints == []
-
-
-def _is_ours(message: Any) -> bool:
-    return message.type == "error" and "net::ERR" not in message.text
+__all__ = ["admin", "page", "web"]
 
 
 def wrote(deployment: Deployment, *texts: str) -> None:

@@ -1,0 +1,32 @@
+"""Tickets: what the console calls one server with, through the gateway, as the person who is signed in.
+
+A ticket is signed, not kept: it ends by itself after a few minutes, and there is no row to clear up.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.core import signing
+
+from servers.models.token import PREFIX
+
+TICKET = f"{PREFIX}console."
+LIVES = timedelta(minutes=5)
+_signer = signing.TimestampSigner(salt="servers.tickets", sep=".")
+
+
+def issue(*, user_id: int, server_id: int) -> str:
+    return TICKET + _signer.sign_object([user_id, server_id])
+
+
+def read(value: str) -> tuple[int, int] | None:
+    """The ids of the user and the server; None for what is no ticket of ours, or has ended."""
+    if not value.startswith(TICKET):
+        return None
+    try:
+        ids: Any = _signer.unsign_object(value.removeprefix(TICKET), max_age=LIVES)
+    except signing.BadSignature:
+        return None
+    return ids[0], ids[1]

@@ -1,0 +1,166 @@
+// A small MCP client over Streamable HTTP, of both protocol eras: up to 2025-11-25 with a session, from
+// 2026-07-28 on with an envelope in each request.
+const NEWEST_LEGACY = "2025-11-25";
+const FIRST_MODERN = "2026-07-28";
+const META = "io.modelcontextprotocol/";
+const CLIENT = { name: "mcphost-console", version: "1" };
+const NAMED = { "tools/call": "name" };
+
+export class RpcError extends Error {
+  constructor({ code, message, data }) {
+    super(message);
+    Object.assign(this, { code, data });
+  }
+}
+
+export class Mcp {
+  // `versions`: what the server speaks, newest first; `ticket()` gives a bearer token, a new one with `true`.
+  constructor(url, versions, ticket) {
+    this.url = url;
+    this.ticket = ticket;
+    this.modern = versions.find((version) => version >= FIRST_MODERN) ?? "";
+    this.session = null;
+    this.next = 1;
+  }
+
+  // The result. `mirrored`: headers that repeat arguments; `heard(notification)` while it works.
+  async request(method, params, { signal, heard, mirrored } = {}) {
+    if (!this.modern && !this.session) await this.initialize(signal);
+    return this.ask(method, params, { signal, heard, mirrored });
+  }
+
+  async initialize(signal) {
+    this.session = { version: NEWEST_LEGACY };
+    try {
+      const offer = { protocolVersion: NEWEST_LEGACY, capabilities: {}, clientInfo: CLIENT };
+      const hello = await this.ask("initialize", offer, { signal });
+      this.session.version = hello.protocolVersion;
+      await this.notify("notifications/initialized", {});
+    } catch (error) {
+      this.session = null;
+      throw error;
+    }
+  }
+
+  async ask(method, params, { signal, heard, mirrored }) {
+    const id = this.next++;
+    const progress = heard && method !== "initialize" ? { progressToken: id } : {};
+    const message = { jsonrpc: "2.0", id, method, params: this.framed(params, progress) };
+    const stop = () => this.cancel(id);
+    signal?.addEventListener("abort", stop);
+    try {
+      const response = await this.post(message, mirrored, signal);
+      const opened = response.headers.get("mcp-session-id");
+      if (opened && this.session) this.session.id = opened;
+      if (response.status === 404 && !this.modern && this.session?.id && method !== "initialize") this.session = null;
+      const answer = await answerTo(id, response, heard);
+      if (answer.error) throw new RpcError(answer.error);
+      return answer.result;
+    } finally {
+      signal?.removeEventListener("abort", stop);
+    }
+  }
+
+  // A closed connection cancels in the newer era; the older one wants to be told.
+  cancel(requestId) {
+    if (!this.modern) this.notify("notifications/cancelled", { requestId, reason: "Cancelled in the console" }).catch(() => {});
+  }
+
+  async notify(method, params) {
+    const response = await this.post({ jsonrpc: "2.0", method, params });
+    if (!response.ok) throw new Error(`It answered HTTP ${response.status} to ${method}.`);
+  }
+
+  async end() {
+    if (!this.session?.id) return;
+    const headers = await this.headers({ method: "" }, {});
+    this.session = null;
+    await fetch(this.url, { method: "DELETE", headers }).catch(() => {});
+  }
+
+  async post(message, mirrored = {}, signal = undefined, again = true) {
+    const headers = await this.headers(message, mirrored);
+    const body = JSON.stringify(message);
+    const response = await fetch(this.url, { method: "POST", headers, body, signal, credentials: "omit", redirect: "error" });
+    if (response.status !== 401 || !again) return response;
+    await this.ticket(true);
+    return this.post(message, mirrored, signal, false);
+  }
+
+  async headers(message, mirrored) {
+    const plain = {
+      Authorization: `Bearer ${await this.ticket()}`,
+      "Content-Type": "application/json",
+      Accept: "application/json, text/event-stream",
+    };
+    if (!this.modern) {
+      if (this.session?.id) plain["Mcp-Session-Id"] = this.session.id;
+      if (message.method !== "initialize" && this.session) plain["MCP-Protocol-Version"] = this.session.version;
+      return plain;
+    }
+    const name = message.params?.[NAMED[message.method]];
+    const named = name === undefined ? {} : { "Mcp-Name": written(name) };
+    return { ...plain, "MCP-Protocol-Version": this.modern, "Mcp-Method": message.method, ...named, ...mirrored };
+  }
+
+  framed(params, progress) {
+    if (!this.modern) return Object.keys(progress).length ? { ...params, _meta: progress } : params;
+    const meta = {
+      [`${META}protocolVersion`]: this.modern, [`${META}clientInfo`]: CLIENT, [`${META}clientCapabilities`]: {},
+    };
+    return { ...params, _meta: { ...meta, ...progress } };
+  }
+}
+
+// Headers that repeat arguments (2026-07-28, "Custom headers").
+export function mirroredBy(schema, values) {
+  const found = {};
+  for (const [key, inner] of Object.entries(schema?.properties ?? {})) {
+    const value = values?.[key];
+    if (inner?.["x-mcp-header"] && ["string", "number", "boolean"].includes(typeof value)) {
+      found[`Mcp-Param-${inner["x-mcp-header"]}`] = written(String(value));
+    }
+    if (inner?.properties) Object.assign(found, mirroredBy(inner, value));
+  }
+  return found;
+}
+
+// As a header takes it: what is not plain ASCII in base64.
+export function written(value) {
+  if (/^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/.test(value) && !value.startsWith("=?base64?")) return value;
+  return `=?base64?${btoa(String.fromCharCode(...new TextEncoder().encode(value)))}?=`;
+}
+
+async function answerTo(id, response, heard) {
+  const kind = (response.headers.get("content-type") ?? "").split(";")[0].trim();
+  if (kind === "text/event-stream") return fromEvents(id, response, heard);
+  const body = await response.text();
+  try {
+    const answer = JSON.parse(body);
+    if (answer.result !== undefined || answer.error) return answer;
+  } catch {
+    // said below
+  }
+  throw new Error(`It answered HTTP ${response.status}${kind ? `, ${kind}` : ""}, which is not MCP.`);
+}
+
+async function fromEvents(id, response, heard) {
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let pending = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) throw new Error("The stream ended without an answer.");
+    const events = (pending + value).split(/\r?\n\r?\n/);
+    pending = events.pop();
+    for (const event of events) {
+      const data = event.split(/\r?\n/).filter((line) => line.startsWith("data:")).map((line) => line.slice(5).replace(/^ /, ""));
+      if (!data.join("").trim()) continue;
+      const message = JSON.parse(data.join("\n"));
+      if (message.id === id && !message.method) {
+        reader.cancel().catch(() => {});
+        return message;
+      }
+      if (message.method && heard) heard(message);
+    }
+  }
+}

@@ -1,0 +1,174 @@
+// The page of a server's tools: search among them, and call one through the gateway.
+import { pretty, shownResult, text } from "./call_result.js";
+import { Mcp, mirroredBy, RpcError } from "./mcp.js";
+import { make, RawForm, SchemaForm } from "./schema_form.js";
+
+class Panel {
+  constructor(panel) {
+    this.panel = panel;
+    for (const name of ["form", "tool", "fields", "call", "cancel", "raw", "outcome", "result", "list"]) {
+      this[name] = panel.querySelector(`[data-try-${name}]`);
+    }
+    this.offer(discovered());
+    const versions = panel.dataset.versions.split(" ").filter(Boolean);
+    this.mcp = new Mcp(panel.dataset.url, panel.dataset.era === "legacy" ? [] : versions, (fresh) => this.ticket(fresh));
+    this.form.addEventListener("submit", (event) => { event.preventDefault(); this.run(); });
+    this.tool.addEventListener("change", () => this.choose(this.tool.value));
+    this.raw.addEventListener("change", () => this.draw());
+    this.cancel.addEventListener("click", () => this.abort?.abort());
+    this.list.addEventListener("click", () => this.ask());
+    addEventListener("hashchange", () => this.choose(inAddress()));
+    addEventListener("pagehide", () => this.mcp.end());
+    document.addEventListener("click", (event) => {
+      const button = event.target.closest("[data-try-this]");
+      if (button) this.choose(button.dataset.tryThis, true);
+    });
+    this.choose(inAddress() || this.tool.value);
+  }
+
+  // Kept in memory only; it ends by itself after minutes.
+  async ticket(fresh) {
+    if (this.held && !fresh) return this.held;
+    const token = this.form.querySelector("[name=csrfmiddlewaretoken]").value;
+    const answer = await fetch(this.panel.dataset.ticket, { method: "POST", headers: { "X-CSRFToken": token } });
+    if (!answer.ok) throw new Error(answer.status === 403 ? "You may not call this server from here." : "Reload the page and log in again.");
+    return (this.held = (await answer.json()).ticket);
+  }
+
+  offer(tools) {
+    this.tools = new Map(tools.map((tool) => [tool.name, tool]));
+    this.tool.replaceChildren(...[...this.tools.keys()].map((name) => new Option(name, name)));
+    this.call.disabled = !this.tools.size;
+  }
+
+  choose(name, go = false) {
+    if (!this.tools.has(name)) return;
+    this.tool.value = name;
+    this.draw(true);
+    if (!go) return;
+    history.replaceState(null, "", `#tool=${encodeURIComponent(name)}`);
+    this.panel.scrollIntoView({ block: "nearest" });
+    (this.fields.querySelector("input, select, textarea") ?? this.call).focus();
+  }
+
+  draw(anew = false) {
+    const schema = this.tools.get(this.tool.value)?.inputSchema ?? {};
+    let values = {};
+    try {
+      if (!anew) values = this.arguments.values();
+    } catch {
+      // what could not be read stays behind
+    }
+    this.arguments = this.raw.checked ? new RawForm(this.fields, values) : new SchemaForm(this.fields, schema);
+    if (!this.raw.checked && !anew) this.arguments.fill(values);
+    if (anew) this.show("", "", []);
+  }
+
+  async ask() {
+    await this.during("Listing", async (signal) => {
+      const tools = [];
+      let cursor;
+      do {
+        const page = await this.mcp.request("tools/list", cursor ? { cursor } : {}, { signal });
+        tools.push(...page.tools);
+        cursor = page.nextCursor;
+      } while (cursor && tools.length < 1000);
+      const chosen = this.tool.value;
+      this.offer(tools);
+      this.choose(this.tools.has(chosen) ? chosen : this.tool.value);
+      return ["green", `The server lists ${tools.length} ${tools.length === 1 ? "tool" : "tools"} for you`, []];
+    });
+  }
+
+  async run() {
+    let given;
+    try {
+      given = this.arguments.values();
+    } catch (error) {
+      return this.show("amber", error.message, []);
+    }
+    const name = this.tool.value;
+    const mirrored = mirroredBy(this.tools.get(name).inputSchema, given);
+    const notes = make("ul", { className: "mh-rows mh-sub" });
+    await this.during("Calling", async (signal) => {
+      this.result.replaceChildren(notes);
+      const heard = (message) => this.heard(message, notes);
+      const result = await this.mcp.request("tools/call", { name, arguments: given }, { signal, mirrored, heard });
+      const words = result.isError ? "The tool reports an error" : result.resultType === "input_required" ? "The tool asks for more" : "Answered";
+      return [result.isError ? "red" : "green", words, [notes, ...shownResult(result)]];
+    });
+  }
+
+  heard({ method, params }, notes) {
+    const said = {
+      "notifications/progress": () => `Progress ${params.progress}${params.total ? ` of ${params.total}` : ""} ${params.message ?? ""}`,
+      "notifications/message": () => `${params.level}: ${typeof params.data === "string" ? params.data : pretty(params.data)}`,
+    }[method];
+    if (said && notes.children.length < 200) notes.append(make("li", {}, said()));
+  }
+
+  // Runs one exchange with its clock, its way out and its outcome.
+  async during(doing, work) {
+    if (this.abort) return;
+    const began = performance.now();
+    this.abort = new AbortController();
+    this.busy(true);
+    const took = () => `${Math.round(performance.now() - began).toLocaleString("en")} ms`;
+    const clock = setInterval(() => { this.outcome.textContent = `${doing} ${took()}`; }, 1000);
+    this.show("blue", doing, []);
+    try {
+      const [tone, words, parts] = await work(this.abort.signal);
+      this.show(tone, `${words} in ${took()}.`, parts);
+    } catch (error) {
+      this.show(...this.failure(error, took()));
+    }
+    clearInterval(clock);
+    this.abort = null;
+    this.busy(false);
+  }
+
+  failure(error, took) {
+    if (this.abort.signal.aborted) return ["grey", `Cancelled after ${took}.`, []];
+    if (!(error instanceof RpcError)) return ["red", `${error.message} (${took})`, []];
+    const more = error.data === undefined ? [] : [text(pretty(error.data))];
+    return ["red", `Error ${error.code} after ${took}: ${error.message}`, more];
+  }
+
+  busy(yes) {
+    this.call.disabled = this.list.disabled = yes;
+    this.cancel.hidden = !yes;
+    this.panel.setAttribute("aria-busy", String(yes));
+    if (yes) this.cancel.focus();
+    else if (document.activeElement === document.body) this.call.focus();
+  }
+
+  show(tone, words, parts) {
+    this.outcome.textContent = words;
+    this.outcome.dataset.tone = tone;
+    this.result.replaceChildren(...parts);
+  }
+}
+
+// The tools as the page lists them, but for those that the policy denies.
+function discovered() {
+  return [...document.querySelectorAll("[data-tool]:has([data-try-this])")].map((row) => ({
+    name: row.dataset.tool, inputSchema: JSON.parse(row.querySelector("[data-schema]").textContent),
+  }));
+}
+
+function inAddress() {
+  return decodeURIComponent(location.hash.match(/^#tool=(.*)/)?.[1] ?? "");
+}
+
+function searchAmong(list) {
+  const input = list.querySelector("[data-tool-search]");
+  input?.addEventListener("input", () => {
+    const sought = input.value.toLowerCase();
+    const rows = [...list.querySelectorAll("[data-tool]")];
+    rows.forEach((row) => { row.hidden = !row.textContent.toLowerCase().includes(sought); });
+    list.querySelector("[data-tool-none]").hidden = rows.some((row) => !row.hidden);
+  });
+}
+
+document.querySelectorAll("[data-tools]").forEach(searchAmong);
+document.querySelectorAll("[data-try]").forEach((panel) => new Panel(panel));
