@@ -1,0 +1,141 @@
+"""What failed, what it means and what to press, for one deployment; and the pressing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.http import Http404
+
+from access import audit
+from servers import services
+from servers.errors import Conflict
+from servers.models import Deployment
+from servers.runbooks import reading
+from servers.runbooks.facts import Facts
+from servers.runbooks.remedies import REMEDIES, Remedy, Wish
+from servers.runbooks.table import runbook_of
+from servers.states import Mode, Trigger
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A remedy, as it stands now: `refusal` says why it makes no sense, "" where it does."""
+
+    name: str
+    label: str
+    danger: bool
+    refusal: str
+    preview: tuple[str, ...]
+    command: str
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """`what` names what failed, `means` are sentences; `offers` stand in their order of fit."""
+
+    name: str
+    title: str
+    what: str
+    means: tuple[str, ...]
+    first: str
+    offers: tuple[Offer, ...]
+
+    @property
+    def best(self) -> Offer | None:
+        return next((offer for offer in self.offers if not offer.refusal), None)
+
+    @property
+    def others(self) -> list[Offer]:
+        return [offer for offer in self.offers if not offer.refusal and offer is not self.best]
+
+    @property
+    def refused(self) -> list[Offer]:
+        return [offer for offer in self.offers if offer.refusal]
+
+
+def diagnose(deployment: Deployment) -> Diagnosis | None:
+    """None where nothing is wrong."""
+    if not reading.has_runbook(deployment):
+        return None
+    return _diagnosis(reading.read(deployment))
+
+
+def _diagnosis(facts: Facts) -> Diagnosis:
+    book = runbook_of(facts)
+    return Diagnosis(
+        name=book.name,
+        title=book.title,
+        what=_what(facts),
+        means=(book.means, *book.told(facts)),
+        first=book.first,
+        offers=tuple(_offer(REMEDIES[name], facts) for name in book.remedies),
+    )
+
+
+def offer_of(deployment: Deployment, name: str) -> Offer:
+    """One remedy, whether its class offers it or not. Raises `Http404` for one that there is not."""
+    if name not in REMEDIES:
+        raise Http404("There is no such action.")
+    return _offer(REMEDIES[name], reading.read(deployment))
+
+
+def _offer(remedy: Remedy, facts: Facts) -> Offer:
+    refusal = remedy.refusal(facts)
+    return Offer(
+        name=remedy.name,
+        label=remedy.label(facts),
+        danger=remedy.danger,
+        refusal=refusal,
+        preview=() if refusal else tuple(remedy.preview(facts)),
+        command=f"manage.py runbook {facts.slug}#{facts.number} --do {remedy.name} --wait",
+    )
+
+
+def _what(facts: Facts) -> str:
+    step = facts.failed_step
+    if step is None:
+        return f"#{facts.number}"
+    return f"{step.title} of #{facts.number}"
+
+
+@transaction.atomic
+def perform(*, deployment: Deployment, name: str, by: User | None, trigger: Trigger) -> Deployment | None:
+    """Presses one: the deployment that it queued, None for stop. What holds is looked at now, not when the
+    page was drawn. Raises `Http404`, `Conflict` with the reason why it makes no sense, or what the services
+    raise.
+    """
+    if name not in REMEDIES:
+        raise Http404("There is no such action.")
+    facts, remedy = reading.read(deployment), REMEDIES[name]
+    if refusal := remedy.refusal(facts):
+        raise Conflict(refusal)
+    made = _act(deployment, remedy, facts, by, trigger)
+    audit.record(
+        action=f"runbook.{name}",
+        target=deployment.server,
+        by=by,
+        before={"deployment": deployment.number, "class": runbook_of(facts).name},
+        after={"deployment": made.number} if made else {"desired_state": "stopped"},
+    )
+    return made
+
+
+def _act(
+    deployment: Deployment, remedy: Remedy, facts: Facts, by: User | None, trigger: Trigger
+) -> Deployment | None:
+    if remedy.wish is None:
+        services.stop(server=deployment.server)
+        return None
+    return _deploy(deployment, remedy.wish(facts), by, trigger)
+
+
+def _deploy(deployment: Deployment, wish: Wish, by: User | None, trigger: Trigger) -> Deployment:
+    server = deployment.server
+    base = server.deployments.filter(number=wish.base).first() if wish.base else None
+    if base and wish.mode == Mode.SAME_DIGEST:
+        return services.roll_back(server=server, to=base, by=by)
+    return services.deploy(
+        server=server, by=by, trigger=trigger, mode=wish.mode, based_on=base, options=wish.options
+    )

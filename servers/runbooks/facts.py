@@ -1,0 +1,125 @@
+"""What is known of one deployment at one moment. Pure: classes and remedies are functions of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from servers.states import StepKind, StepStatus
+
+# Of a server's own output nothing is concluded, and an address says nothing about what is wrong there.
+_OUTPUT = re.compile(r"It wrote (last: “.*|nothing\.)", re.DOTALL)
+_ADDRESS = re.compile(r"\S*/\S*")
+
+
+@dataclass(frozen=True)
+class StepFacts:
+    pk: int
+    kind: str
+    platform: str
+    status: str
+    error: str = ""
+    error_kind: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        return f"{self.kind.capitalize()} {self.platform}".strip()
+
+
+@dataclass(frozen=True)
+class Event:
+    """Of the telemetry contract."""
+
+    type: str
+    platform: str
+    details: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Numbers of deployments are 0 where there is none.
+
+    `serving` answers calls now, `current` did last, `good` is the newest other one that can be started again,
+    `newer` was asked for after this one; `open` maps the numbers of queued and running ones to their status.
+    """
+
+    slug: str
+    number: int
+    status: str
+    mode: str = "latest"
+    runtime: str = ""
+    error_kind: str = ""
+    error: str = ""
+    revision: str = ""
+    platforms: tuple[str, ...] = ()
+    can_start_again: bool = False
+    claims: int = 1
+    retry_limit: int = 3
+    steps: tuple[StepFacts, ...] = ()
+    events: tuple[Event, ...] = ()
+    last_lines: tuple[str, ...] = ()
+    desired: str = "running"
+    is_current: bool = False
+    serving: int = 0
+    current: int = 0
+    current_can_start: bool = False
+    good: int = 0
+    newer: int = 0
+    open: Mapping[int, str] = field(default_factory=dict)
+    registry: str = ""
+    has_refresh_command: bool = False
+
+    @property
+    def failed_step(self) -> StepFacts | None:
+        """The one that ended it; others were cancelled because of it."""
+        over = [step for step in self.steps if step.status in (StepStatus.FAILED, StepStatus.CANCELLED)]
+        return min(over, key=lambda step: step.status != StepStatus.FAILED, default=None)
+
+    @property
+    def failed_platform(self) -> str:
+        return self.failed_step.platform if self.failed_step else ""
+
+    @property
+    def fault(self) -> str:
+        """What went wrong in the words of whoever met it, without addresses and the server's own output."""
+        raw = [str(event.details.get("error", "")) for event in self.events if event.type == "push_failed"]
+        own = [text for text in raw if not text.startswith("Stopped, since")]
+        return _ADDRESS.sub("", own[-1] if own else _OUTPUT.sub("", self.error))
+
+    def says(self, pattern: str) -> bool:
+        return bool(re.search(pattern, self.fault, re.IGNORECASE))
+
+    def of(self, event_type: str) -> list[Event]:
+        return [event for event in self.events if event.type == event_type]
+
+    @property
+    def attempts(self) -> int:
+        """Of the push that failed."""
+        own = [event for event in self.events if event.platform == self.failed_platform]
+        return max((int(event.details.get("attempt", 0)) for event in own), default=0)
+
+    def succeeded(self, kind: StepKind) -> list[str]:
+        """Platforms whose step of that kind is done."""
+        done = (s for s in self.steps if s.kind == kind and s.status == StepStatus.SUCCEEDED)
+        return [step.platform for step in done]
+
+    @property
+    def health(self) -> Mapping[str, Any]:
+        """The last look at the credentials: `status`, `source`, `seconds` …"""
+        looks = self.of("auth_health_reported")
+        return looks[-1].details if looks else {}
+
+
+def span(seconds: int) -> str:
+    """ "40 s", "12 min", "3 h", "2 d"."""
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def times(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"

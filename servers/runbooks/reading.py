@@ -1,0 +1,112 @@
+"""Reads the facts of one deployment, in a number of queries that does not depend on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Q
+
+from metrics.models import UsageMetric
+from servers import wiring
+from servers.models import Deployment, LogLine, Server, Step
+from servers.models.log import LogStream
+from servers.runbooks.facts import Event, Facts, StepFacts
+from servers.states import OPEN, DeploymentStatus, ServerStatus, StepKind, StepStatus
+
+EVENTS = (
+    "push_started", "push_retry", "push_failed", "auth_refresh_succeeded", "auth_refresh_failed",
+    "auth_health_reported",
+)  # fmt: skip
+MOST_EVENTS = 500
+LINES, LOOK_BACK = 5, 50
+DOWN = (ServerStatus.DEGRADED, ServerStatus.ERROR)
+
+
+def has_runbook(deployment: Deployment) -> bool:
+    """It failed or was cancelled, or it served and is down now."""
+    if deployment.status in (DeploymentStatus.FAILED, DeploymentStatus.CANCELLED):
+        return True
+    return _is_current(deployment) and _went_down(deployment.server)
+
+
+def read(deployment: Deployment) -> Facts:
+    """`deployment.server.current_deployment` should be there already: see `Deployment.objects`."""
+    server = deployment.server
+    current = server.current_deployment
+    own = _own(deployment)
+    return Facts(
+        slug=server.slug,
+        desired=server.desired_state,
+        is_current=_is_current(deployment),
+        serving=server.serving.number if server.serving else 0,
+        current=current.number if current else 0,
+        current_can_start=bool(current and current.can_start_again),
+        registry=wiring.target_of(server, "any").endpoint if settings.REGISTRY else "",
+        has_refresh_command=bool(settings.REGISTRY_REFRESH_COMMAND),
+        retry_limit=deployment.push_retries or settings.REGISTRY_PUSH_RETRIES,
+        events=_events(deployment),
+        **own,
+        **_others(deployment),
+    )
+
+
+def _own(deployment: Deployment) -> dict[str, Any]:
+    steps = tuple(_step(row) for row in deployment.steps.all())
+    down = deployment.status == DeploymentStatus.SUCCEEDED
+    about = deployment.server if down else deployment
+    return {
+        "number": deployment.number,
+        "status": deployment.status,
+        "mode": deployment.mode,
+        "runtime": deployment.runtime,
+        "error_kind": about.error_kind,
+        "error": about.error,
+        "revision": deployment.revision,
+        "platforms": tuple(deployment.platforms),
+        "can_start_again": deployment.can_start_again,
+        "claims": deployment.claims,
+        "steps": steps,
+        "last_lines": _last_lines(deployment, steps),
+    }
+
+
+def _step(row: Step) -> StepFacts:
+    return StepFacts(row.pk, row.kind, row.platform, row.status, row.error, row.error_kind, row.details)
+
+
+def _last_lines(deployment: Deployment, steps: tuple[StepFacts, ...]) -> tuple[str, ...]:
+    """Of the build that failed, or of the server; each line once."""
+    build = [s.pk for s in steps if s.kind == StepKind.BUILD and s.status == StepStatus.FAILED]
+    of_server = Q(stream__in=[LogStream.STDOUT, LogStream.STDERR])
+    lines = LogLine.objects.filter(Q(step__in=build) if build else of_server, deployment=deployment)
+    newest = lines.order_by("-id").values_list("text", flat=True)[:LOOK_BACK]
+    told = dict.fromkeys(text.strip() for text in newest if text.strip())
+    return tuple(list(told)[:LINES][::-1])
+
+
+def _events(deployment: Deployment) -> tuple[Event, ...]:
+    rows = UsageMetric.objects.filter(
+        server=deployment.server_id, deployment=deployment, event_type__in=EVENTS
+    ).order_by("-id")
+    newest = rows.values_list("event_type", "platform", "details")[:MOST_EVENTS]
+    return tuple(Event(*row) for row in newest)[::-1]
+
+
+def _others(deployment: Deployment) -> dict[str, Any]:
+    others = deployment.server.deployments.exclude(pk=deployment.pk)
+    after = others.filter(number__gt=deployment.number).exclude(status=DeploymentStatus.SUPERSEDED)
+    good = others.filter(~Q(image="", directory=""), status=DeploymentStatus.SUCCEEDED)
+    return {
+        "newer": after.order_by("-number").values_list("number", flat=True).first() or 0,
+        "good": good.order_by("-number").values_list("number", flat=True).first() or 0,
+        "open": dict(others.filter(status__in=OPEN).values_list("number", "status")),
+    }
+
+
+def _is_current(deployment: Deployment) -> bool:
+    return deployment.server.current_deployment_id == deployment.pk
+
+
+def _went_down(server: Server) -> bool:
+    return server.status in DOWN and not server.serving and server.error_kind == "runtime"

@@ -1,0 +1,108 @@
+"""From an image to a server that answers, and that goes on answering."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from servers.runbooks.base import Runbook
+from servers.runbooks.facts import Facts
+from servers.states import DeploymentStatus
+
+PULL = (
+    r"nodes cannot pull|let the image be pulled|image is not there|image .*(cannot|not) be pulled"
+    r"|back-off pulling|(is|was) not let .*pull|errimagepull|imagepullbackoff"
+)
+
+
+def _last_words(facts: Facts) -> Iterator[str]:
+    if facts.last_lines:
+        yield f"It wrote last: “{' ⏎ '.join(facts.last_lines[-5:])}”."
+    else:
+        yield "It wrote nothing."
+
+
+def _of_start(facts: Facts) -> Iterator[str]:
+    yield from _last_words(facts)
+    if facts.can_start_again:
+        yield "What was built is kept: it can be started again without a build."
+
+
+def _of_pull(facts: Facts) -> Iterator[str]:
+    if facts.registry:
+        yield f"The image is at {facts.registry}."
+    if seconds := facts.health.get("seconds"):
+        yield f"The platform's own credential had {max(int(seconds), 0) // 60} minutes left when it pushed."
+
+
+NODE_FULL = Runbook(
+    name="node-full",
+    title="The cluster has no room for it",
+    sign="`runtime`: namespace's quota is used up, No node takes the server, evicted, disk pressure",
+    means="A quota of the namespace, or the nodes' memory, processors or disks stand in the way.",
+    first="Raise the quota, add or free nodes, or lower the server's limits.",
+    recognises=lambda facts: (
+        facts.error_kind == "runtime"
+        and facts.says(r"quota is used up|no node takes|evicted|disk ?pressure|ephemeral.storage")
+    ),
+    remedies=("resume", "roll-back", "stop"),
+)
+IMAGE_PULL = Runbook(
+    name="image-pull",
+    title="The image could not be pulled",
+    sign="`runtime`: the nodes or the engine cannot pull the image",
+    means="It was pushed, but where it is to run it cannot be had: no credentials, no way, or no such image.",
+    first="Check that the nodes reach the registry, and the pull secret (K8S_REGISTRY_SECRET_NAME).",
+    recognises=lambda facts: facts.error_kind == "runtime" and facts.says(PULL),
+    told=_of_pull,
+    remedies=("resume", "rebuild", "roll-back", "stop"),
+)
+CRASH = Runbook(
+    name="crash",
+    title="The server ends as soon as it is started",
+    sign="`runtime`: has exited, exits before it answers, keeps ending, out of memory",
+    means="It was built and started, and its process ended before it had answered MCP.",
+    first="Correct its code, its command, its environment or its limits, as its last lines say.",
+    recognises=lambda facts: (
+        facts.error_kind == "runtime"
+        and facts.says(
+            r"has exited|exits before|keeps ending|out of memory|exit(ed with)? code|crashed with"
+            r"|command was not found|could not be executed|ended by itself"
+        )
+    ),
+    told=_of_start,
+    remedies=("redeploy", "resume", "roll-back", "stop"),
+)
+NEVER_HEALTHY = Runbook(
+    name="never-healthy",
+    title="The server runs, but does not answer MCP",
+    sign="`runtime`: did not answer MCP in time, speaks no version of MCP",
+    means="Its process lives, but no MCP handshake was answered within HEALTH_TIMEOUT.",
+    first="Check its transport, port and path; raise HEALTH_TIMEOUT if it is only slow to start.",
+    recognises=lambda facts: (
+        facts.error_kind == "runtime"
+        and facts.says(r"did not answer mcp|speaks no version|answered \S* with")
+    ),
+    told=_of_start,
+    remedies=("resume", "redeploy", "roll-back", "stop"),
+)
+START = Runbook(
+    name="start",
+    title="The server could not be started",
+    sign="`runtime`: anything else",
+    means="The runtime refused it, or what it needs to run is not there.",
+    first="Correct what the error names.",
+    recognises=lambda facts: facts.error_kind == "runtime" and facts.status == DeploymentStatus.FAILED,
+    told=_of_start,
+    remedies=("resume", "redeploy", "roll-back", "stop"),
+)
+WENT_DOWN = Runbook(
+    name="went-down",
+    title="The server went down after it had served",
+    sign="`runtime`, of a deployment that succeeded",
+    means="It served, then its process ended. The platform starts it again by itself, ever later, and gives "
+    "up in the end.",
+    first="See what it wrote last: memory, a service that it needs, or a fault of its own.",
+    recognises=lambda facts: facts.status == DeploymentStatus.SUCCEEDED,
+    told=_last_words,
+    remedies=("restart", "roll-back", "redeploy", "stop"),
+)

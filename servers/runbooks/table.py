@@ -1,0 +1,38 @@
+"""All classes of failure, in the order in which they are asked: the particular before the general. Pure."""
+
+from __future__ import annotations
+
+from servers.runbooks import building, credentials, registry, running, work
+from servers.runbooks.base import Runbook
+from servers.runbooks.facts import Facts
+
+RUNBOOKS: tuple[Runbook, ...] = (
+    running.WENT_DOWN,
+    work.CANCELLED,
+    work.LOST_WORKER,
+    building.ENGINE_AWAY,
+    building.ENGINE_FULL,
+    credentials.AUTH_EXPIRED,
+    registry.RATE_LIMIT,
+    registry.REGISTRY_FULL,
+    credentials.DENIED,
+    registry.UNTRUSTED,
+    registry.NETWORK,
+    registry.IMAGE_LOST,
+    registry.REGISTRY_OTHER,
+    building.SOURCE,
+    building.EMULATION,
+    building.BUILD,
+    running.NODE_FULL,
+    running.IMAGE_PULL,
+    running.CRASH,
+    running.NEVER_HEALTHY,
+    running.START,
+    work.TIMEOUT,
+    work.INTERNAL,
+)
+
+
+def runbook_of(facts: Facts) -> Runbook:
+    """The first class that recognises itself; the last one always does."""
+    return next(book for book in RUNBOOKS if book.recognises(facts))
