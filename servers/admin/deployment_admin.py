@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 from servers import display
 from servers.admin import actions, deployment_page
 from servers.admin.base import HistoryAdmin
+from servers.admin.runbook_views import RemedyView
 from servers.admin.views import ActionView
 from servers.models import Deployment
 
@@ -42,6 +43,8 @@ class DeploymentAdmin(HistoryAdmin):
             )
             for action in actions.ON_DEPLOYMENTS
         ]
+        remedy = self.admin_site.admin_view(RemedyView.as_view(model_admin=self))
+        own.append(path("<int:pk>/runbook/<slug:action>/", remedy, name="servers_deployment_runbook"))
         return [*own, *super().get_urls()]
 
     def change_view(

@@ -13,6 +13,7 @@ from metrics.models import UsageMetric
 from servers import display
 from servers.admin import actions, feeds, server_log, server_page
 from servers.models import Deployment, LogLine, Step
+from servers.runbooks import diagnosis
 from servers.states import StepStatus
 
 EVENTS_SHOWN = 200
@@ -50,6 +51,8 @@ def context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
         "metric_feed": metric_feed if not deployment.is_final else "",
         "actions": server_page.offered(actions.ON_DEPLOYMENTS, deployment, request),
         "redeploy": server_page.offered([actions.REDEPLOY], server, request),
+        "diagnosis": diagnosis.diagnose(deployment),
+        "may_operate": server.is_operable_by(request.user),
     }
 
 

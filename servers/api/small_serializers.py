@@ -130,6 +130,29 @@ class IssuedToken(TokenSerializer):
         fields = [*TokenSerializer.Meta.fields, "value"]
 
 
+class OfferShape(Shape):
+    """One action of a runbook; where `refusal` is not empty it makes no sense now."""
+
+    name = serializers.CharField()
+    title = serializers.CharField()
+    preview = serializers.ListField(child=serializers.CharField(), help_text="What it will do.")
+    refusal = serializers.CharField(allow_blank=True)
+    method = serializers.CharField(help_text="Always POST.")
+    url = serializers.URLField()
+    command = serializers.CharField(help_text="The same from the command line.")
+
+
+class DiagnosisShape(Shape):
+    """`name` is that of a class in docs/runbook.md; the actions stand in their order of fit."""
+
+    name = serializers.CharField(allow_null=True)
+    title = serializers.CharField(allow_blank=True)
+    what = serializers.CharField(allow_blank=True)
+    means = serializers.ListField(child=serializers.CharField())
+    first = serializers.CharField(allow_blank=True, help_text="What has to be done by hand before.")
+    actions = OfferShape(many=True)
+
+
 class Check(Shape):
     status = serializers.ChoiceField(choices=enums.HEALTH_STATUS)
     detail = serializers.CharField()

@@ -52,7 +52,7 @@ ENGINE_FULL = Runbook(
     first="Make room: docker system df shows what the engine uses; lower KEEP_DEPLOYMENTS.",
     recognises=lambda facts: (
         facts.error_kind in ("build", "runtime", "source", "internal")
-        and facts.says(r"no space left|disk is full|no room on the disk|disk quota exceeded")
+        and facts.says(r"no space left|disk (is full|filled up)|disk quota exceeded")
     ),
     remedies=("resume", "redeploy", "roll-back", "stop"),
 )

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.http import Http404
 
 from access import audit
 from servers import services
-from servers.errors import Conflict
+from servers.errors import Conflict, Invalid
 from servers.models import Deployment
 from servers.runbooks import reading
 from servers.runbooks.facts import Facts
@@ -75,10 +74,14 @@ def _diagnosis(facts: Facts) -> Diagnosis:
 
 
 def offer_of(deployment: Deployment, name: str) -> Offer:
-    """One remedy, whether its class offers it or not. Raises `Http404` for one that there is not."""
+    """One remedy, whether its class offers it or not. Raises `Invalid` for one that there is not."""
+    return _offer(_remedy(name), reading.read(deployment))
+
+
+def _remedy(name: str) -> Remedy:
     if name not in REMEDIES:
-        raise Http404("There is no such action.")
-    return _offer(REMEDIES[name], reading.read(deployment))
+        raise Invalid(f"There is no action {name}: {', '.join(REMEDIES)}.", field="action")
+    return REMEDIES[name]
 
 
 def _offer(remedy: Remedy, facts: Facts) -> Offer:
@@ -103,12 +106,10 @@ def _what(facts: Facts) -> str:
 @transaction.atomic
 def perform(*, deployment: Deployment, name: str, by: User | None, trigger: Trigger) -> Deployment | None:
     """Presses one: the deployment that it queued, None for stop. What holds is looked at now, not when the
-    page was drawn. Raises `Http404`, `Conflict` with the reason why it makes no sense, or what the services
+    page was drawn. Raises `Invalid`, `Conflict` with the reason why it makes no sense, or what the services
     raise.
     """
-    if name not in REMEDIES:
-        raise Http404("There is no such action.")
-    facts, remedy = reading.read(deployment), REMEDIES[name]
+    facts, remedy = reading.read(deployment), _remedy(name)
     if refusal := remedy.refusal(facts):
         raise Conflict(refusal)
     made = _act(deployment, remedy, facts, by, trigger)

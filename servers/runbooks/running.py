@@ -9,8 +9,8 @@ from servers.runbooks.facts import Facts
 from servers.states import DeploymentStatus
 
 PULL = (
-    r"nodes cannot pull|let the image be pulled|image is not there|image .*(cannot|not) be pulled"
-    r"|back-off pulling|(is|was) not let .*pull|errimagepull|imagepullbackoff"
+    r"the nodes (cannot )?pull|nodes do not trust|nodes expect https|let the image be pulled|pulling image"
+    r"|image is not (there|at|on)|image does not exist"
 )
 
 

@@ -13,6 +13,8 @@ from servers import services
 from servers.api.pagination import NewestFirst
 from servers.api.parsers import JSONParser
 from servers.api.serializers import DeploymentDetail, DeploymentSerializer
+from servers.api.small_serializers import DiagnosisShape
+from servers.api.views import runbooks
 from servers.api.views.access import deployment_accepted, deployments_of, server_of
 from servers.models import Deployment
 from servers.states import DeploymentStatus
@@ -41,6 +43,21 @@ class DeploymentViewSet(viewsets.ReadOnlyModelViewSet[Deployment]):
     def cancel(self, request: Request, pk: str) -> Response:
         """Ends it now where it is queued, asks it to stop where it runs."""
         return deployment_accepted(services.cancel(deployment=self.get_object()), request)
+
+    @extend_schema(responses=DiagnosisShape)
+    @action(detail=True, methods=["get"])
+    def runbook(self, request: Request, pk: str) -> Response:
+        """What failed, what it means and what to do about it; `name` is null where nothing is wrong."""
+        return Response(runbooks.as_json(self.get_object(), request))
+
+    @extend_schema(request=None, responses={202: DeploymentSerializer}, parameters=[runbooks.ACTION])
+    @action(
+        detail=True, methods=["post"], url_path="runbook/(?P<remedy>[a-z-]+)", parser_classes=[JSONParser]
+    )
+    def remedy(self, request: Request, pk: str, remedy: str) -> Response:
+        """Takes one action of the runbook: the deployment that it queued, for `stop` this one. What it needs
+        is looked at now; 409 says why it makes no sense (any more)."""
+        return runbooks.taken(self.get_object(), remedy, request)
 
 
 class ServerDeployments(generics.ListAPIView[Deployment]):
