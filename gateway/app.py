@@ -7,15 +7,13 @@ import time
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
-import aiohttp
-
 from gateway import era, errors, metadata, options, params, routes
 from gateway.admission import Admission
 from gateway.cache import Cache
 from gateway.calls import Call, Content
 from gateway.database import DatabaseThreads
 from gateway.errors import Refusal
-from gateway.exchange import Exchange, Message, Target
+from gateway.exchange import SESSION, Exchange, Message, Target
 from gateway.identities import Identities
 from gateway.inbox import Inbox
 from gateway.limits import Limits
@@ -23,7 +21,7 @@ from gateway.options import Options
 from gateway.params import Declared
 from gateway.places import Places
 from gateway.request import Request, check_host, check_method, check_origin
-from gateway.routes import Route
+from gateway.routes import Earlier, Route
 from gateway.sessions import Session, Sessions
 from gateway.tokens import Identity
 from gateway.types import Receive, Scope, Send
@@ -33,7 +31,6 @@ from gateway.usage import UsageWriter
 if TYPE_CHECKING:
     from gateway.tracing import Tracing
 
-SESSION = "mcp-session-id"
 LOOK_AGAIN = 0.2  # seconds between looks at a server that starts
 LISTED = 60.0  # a deployment's tools are listed once, when it is made
 
@@ -68,9 +65,9 @@ class Gateway:
         self._identities = Identities(self._options, self._database)
         self._limits = Limits()
         self._routes: Cache[str, Route | None] = Cache(asks(routes.find), fresh)
-        self._older: Cache[int, str] = Cache(asks(routes.endpoint_of), fresh)
+        self._earlier: Cache[int, Earlier | None] = Cache(asks(routes.earlier), fresh)
         self._declared: Cache[int, Declared] = Cache(asks(params.declared_by), LISTED)
-        self._sessions = Sessions()
+        self._sessions = Sessions(self._options.session_key)
         self._places = Places(self._options.concurrency, self._options.patience)
         self._upstream = Upstream(self._options.connect)
         self.usage = UsageWriter()
@@ -118,7 +115,11 @@ class Gateway:
     async def _call(
         self, request: Request, identity: Identity, route: Route, receive: Receive, send: Send
     ) -> None:
+        session = self._session(request, identity, route)
         call = Call(server_id=route.server_id, token_id=identity.token_id, token=identity.prefix)
+        if session:
+            request = request.with_header(SESSION, session.inner.encode())
+            call.client, call.version = session.client, session.version
         call.content = Content() if route.record_arguments else None
         exchange = Exchange(
             request=request,
@@ -131,18 +132,40 @@ class Gateway:
             tracing=self.tracing,
             options=self._options,
         )
-        session_id = request.one(SESSION.encode())
         try:
             await exchange.run(
-                lambda message: self._target(request, message, route, call, session_id),
-                lambda response: self._note(response, call, session_id),
+                lambda message: self._target(request, message, route, call, session),
+                lambda inner: self._seal(inner, call, request, session),
             )
         finally:
             self.usage.start()
             self.usage.record(call)
 
+    def _session(self, request: Request, identity: Identity, route: Route) -> Session | None:
+        """The session that the request names, where it is this caller's at this server. The modern era has
+        none: there the header means nothing."""
+        sealed = request.one(SESSION)
+        session = self._sessions.unseal(sealed) if sealed and not era.is_modern(request) else None
+        mine = session and (session.token_id, session.server_id) == (identity.token_id, route.server_id)
+        return session if mine else None
+
+    def _seal(self, inner: bytes, call: Call, request: Request, known: Session | None) -> bytes:
+        """What the caller is told as the id of the session that the server calls `inner`."""
+        if era.is_modern(request):
+            return inner
+        about = known if known and known.inner == inner.decode("latin-1") else None
+        about = about or Session(
+            call.server_id,
+            call.deployment_id,
+            call.token_id,
+            inner.decode("latin-1"),
+            call.client,
+            call.version,
+        )
+        return self._sessions.seal(about).encode()
+
     async def _target(
-        self, request: Request, message: Message | None, route: Route, call: Call, session_id: str
+        self, request: Request, message: Message | None, route: Route, call: Call, session: Session | None
     ) -> Target:
         """The current deployment, but for a session the one that holds it, as long as it runs."""
         wait = _Wait(self._options.cold_start)
@@ -151,15 +174,13 @@ class Gateway:
             route = await self._started(route, wait)
         era.check(request, message, route.era, route.versions)
         await self._check_params(request, message, route)
-        session = self._sessions.get(route.server_id, session_id) if session_id else None
         if session is None:
+            if request.one(SESSION) and not era.is_modern(request):
+                raise errors.session_lost()
             return self._current(route, wait)
-        if session.token_id != call.token_id:
-            raise errors.session_lost()
-        call.client, call.version = call.client or session.client, call.version or session.version
         if session.deployment_id == route.deployment_id:
             return self._current(route, wait)
-        return await self._earlier(route, session, session_id)
+        return await self._of_session(route, session, call)
 
     async def _started(self, route: Route, wait: _Wait) -> Route:
         """The route once its server serves. Raises `Refusal` (503) where it is not on its way, and when the
@@ -197,18 +218,14 @@ class Gateway:
             raise errors.unreachable(route.name)
         return self._current(fresh, wait)
 
-    async def _earlier(self, route: Route, session: Session, session_id: str) -> Target:
+    async def _of_session(self, route: Route, session: Session, call: Call) -> Target:
+        """An earlier deployment: it takes the session's calls for a while, and then only what those that are
+        under way need."""
+
         async def gone() -> Target:
-            self._sessions.drop(route.server_id, session_id)
             raise errors.session_lost()
 
-        endpoint = await self._older.get(session.deployment_id)
-        return Target(route.name, session.deployment_id, endpoint, gone) if endpoint else await gone()
-
-    def _note(self, response: aiohttp.ClientResponse, call: Call, session_id: str) -> None:
-        """Learns a session from the response that opens it, or from the first that accepts it here."""
-        if response.status == 404 or response.method == "DELETE":
-            self._sessions.drop(call.server_id, session_id)
-        elif response.status < 400 and (named := response.headers.get(SESSION) or session_id):
-            known = Session(call.token_id, call.deployment_id, call.client, call.version)
-            self._sessions.put(call.server_id, named, known)
+        earlier = await self._earlier.get(session.deployment_id)
+        if earlier is None or (earlier.retired and call.counts):
+            return await gone()
+        return Target(route.name, session.deployment_id, earlier.endpoint, gone)

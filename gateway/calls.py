@@ -93,7 +93,7 @@ class Call:
 def describe(call: Call, request: Request, body: bytes | None) -> dict[str, Any] | None:
     """Reads off what is called, and returns the body where it is one JSON-RPC object. `body` None: it is too
     long to look at, so that the headers must tell."""
-    call.version = _text(request.one(b"mcp-protocol-version"))
+    call.version = _text(request.one(b"mcp-protocol-version")) or call.version
     if request.method != "POST":
         return None
     if body is None:
@@ -120,7 +120,7 @@ def _describe_message(call: Call, message: dict[str, Any]) -> None:
     call.name = _text(params.get("name") or params.get("uri"))
     meta = _object(params.get("_meta"))
     call.version = _text(call.version or meta.get(PROTOCOL_VERSION) or params.get("protocolVersion"))
-    call.client = _client(_object(meta.get(CLIENT_INFO) or params.get("clientInfo")))
+    call.client = _client(_object(meta.get(CLIENT_INFO) or params.get("clientInfo"))) or call.client
     if call.content:
         call.content.arguments = params.get("arguments")
 

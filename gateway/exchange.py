@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 SMALL = 64 * 1024
 EVENT_STREAM = "text/event-stream"
+SESSION = b"mcp-session-id"
 ENDLESS = "subscriptions/listen"  # the modern era's GET stream
 Message = dict[str, Any]
 
@@ -73,10 +74,11 @@ class Exchange:
     async def run(
         self,
         find: Callable[[Message | None], Awaitable[Target]],
-        opened: Callable[[aiohttp.ClientResponse], None],
+        seal: Callable[[bytes], bytes],
     ) -> None:
-        """`find` says where to, given the body where it is one small JSON-RPC object; `opened` is told of the
-        response before its first byte is passed on."""
+        """`find` says where to, given the body where it is one small JSON-RPC object; `seal` what the caller
+        sees of a session id."""
+        self._seal = seal
         call, name = self.call, "The server"
         try:
             async with self._clock:
@@ -84,7 +86,7 @@ class Exchange:
                 async with self._watched():
                     target = await find(message)
                     call.deployment_id, name = target.deployment_id, target.name
-                    await self._in_turn(target, beginning, opened)
+                    await self._in_turn(target, beginning)
         except Refusal as refusal:
             await self._refuse(refusal, Outcome.RPC_ERROR if refusal.code else Outcome.HTTP_ERROR)
         except CallerLeft:
@@ -114,24 +116,19 @@ class Exchange:
     def _endless(self) -> bool:
         return self._request.method == "GET" or self.call.method == ENDLESS
 
-    async def _in_turn(
-        self, target: Target, beginning: bytes, opened: Callable[[aiohttp.ClientResponse], None]
-    ) -> None:
+    async def _in_turn(self, target: Target, beginning: bytes) -> None:
         """Only calls take a place: an endless stream would keep it, and a call may wait for the caller's
         own response to a question of the server."""
         if self.call.counts and not self._endless:
             async with self._places.one_of(self.call.server_id, target.name):
-                await self._relay(target, beginning, opened)
+                await self._relay(target, beginning)
         else:
-            await self._relay(target, beginning, opened)
+            await self._relay(target, beginning)
 
-    async def _relay(
-        self, target: Target, beginning: bytes, opened: Callable[[aiohttp.ClientResponse], None]
-    ) -> None:
+    async def _relay(self, target: Target, beginning: bytes) -> None:
         self._restart_clock()
         response = await self._open(target, beginning)
         try:
-            opened(response)
             await self._pass_on(response, target.name)
         finally:
             response.close()  # read to its end it has given its connection back: this cuts all others
@@ -194,7 +191,7 @@ class Exchange:
         events = response.content_type == EVENT_STREAM
         self._tail = Tail(events=events)
         self._filter = self._admission.filter(self.call, self._request, response, events=events, name=name)
-        raw = _response_headers(response, events=events)
+        raw = self._response_headers(response, events=events)
         await self._begin(response.status, headers.of_any_length(raw) if self._filter else raw)
         comments = events and "content-encoding" not in response.headers
         try:
@@ -265,10 +262,12 @@ class Exchange:
         self.call.status, self.call.outcome = refusal.status, outcome
         self.call.bytes_out = await errors.answer(self._send, refusal, self.call.request_id)
 
-
-def _response_headers(response: aiohttp.ClientResponse, *, events: bool) -> RawHeaders:
-    passed = headers.to_caller(list(response.raw_headers))
-    if not events:
-        return passed
-    unbuffered = (b"x-accel-buffering", b"no")  # or nginx would hold events back
-    return [*(header for header in passed if header[0] != unbuffered[0]), unbuffered]
+    def _response_headers(self, response: aiohttp.ClientResponse, *, events: bool) -> RawHeaders:
+        passed = [
+            (name, self._seal(value) if name == SESSION else value)
+            for name, value in headers.to_caller(list(response.raw_headers))
+        ]
+        if not events:
+            return passed
+        unbuffered = (b"x-accel-buffering", b"no")  # or nginx would hold events back
+        return [*(header for header in passed if header[0] != unbuffered[0]), unbuffered]

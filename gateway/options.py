@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -35,6 +36,7 @@ class Options:
     connect: float = 5.0
     keep_alive: float = 15.0
     fresh: float = 1.0  # how long a token or a route is believed: revocation holds after this
+    session_key: bytes = b"every gateway process has the same"
     trust: Trust | None = None
     rate_per_token: int = 0  # calls per minute where the token says nothing; 0: no limit
     rate_per_server: int = 0
@@ -50,6 +52,7 @@ def from_settings() -> Options:
         call_timeout=settings.GATEWAY_CALL_TIMEOUT,
         concurrency=settings.GATEWAY_CONCURRENCY,
         cold_start=settings.GATEWAY_COLD_START_WAIT,
+        session_key=hashlib.sha256(f"gateway-sessions:{settings.SECRET_KEY}".encode()).digest(),
         trust=_trust(),
         rate_per_token=settings.RATE_LIMIT_PER_TOKEN,
         rate_per_server=settings.RATE_LIMIT_PER_SERVER,

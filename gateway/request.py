@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from django.http.request import split_domain_port, validate_host
@@ -42,6 +42,11 @@ class Request:
     def one(self, name: bytes) -> str:
         """The header's first value, "" without one."""
         return self._first.get(name, b"").decode("latin-1")
+
+    def with_header(self, name: bytes, value: bytes) -> Request:
+        """The same with that one value for the header."""
+        others = [header for header in self.headers if header[0] != name]
+        return replace(self, headers=[*others, (name, value)])
 
     @cached_property
     def _first(self) -> dict[bytes, bytes]:

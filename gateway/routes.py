@@ -92,7 +92,16 @@ def find(slug: str) -> Route | None:
     )
 
 
-def endpoint_of(deployment_id: int) -> str:
-    """Asks the database where an earlier deployment still runs; "" once it is drained."""
+@dataclass(frozen=True)
+class Earlier:
+    """A deployment that was replaced and still runs. `retired`: it takes no new calls."""
+
+    endpoint: str
+    retired: bool
+
+
+def earlier(deployment_id: int) -> Earlier | None:
+    """Asks the database for a deployment that need not be the current one; None once it has ended."""
     running = Deployment.objects.with_run().filter(pk=deployment_id)
-    return running.values_list("endpoint", flat=True).first() or ""
+    found = running.values_list("run__endpoint", "endpoint").first()
+    return Earlier(found[0], retired=not found[1]) if found and found[0] else None

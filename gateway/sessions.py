@@ -1,54 +1,55 @@
-"""Sessions of the legacy era (≤ 2025-11-25): whose they are, and which deployment holds them."""
+"""Sessions of the legacy era (≤ 2025-11-25). The id that a caller gets is a sealed note: whose the session
+is, which deployment holds it, and what that calls it. So every gateway process serves every session, with no
+state of its own and none to share."""
 
 from __future__ import annotations
 
-import time
-from collections import OrderedDict
-from dataclasses import dataclass, field, replace
+import base64
+import binascii
+import hmac
+from dataclasses import astuple, dataclass
 
-IDLE_SECONDS = 24 * 3600.0
-MOST = 50_000
+import orjson
+
+LONGEST = 4096
+CLIENT = 100  # characters of the client's name that travel along
+_SEAL = 16  # bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Session:
-    """`client` and `version` are what `initialize` said, for the records of later calls."""
+    """`inner` is the hosted server's own id; `client` and `version` are what `initialize` said, for the
+    records of later calls."""
 
-    token_id: int
+    server_id: int
     deployment_id: int
+    token_id: int
+    inner: str
     client: str = ""
     version: str = ""
-    used: float = field(default_factory=time.monotonic)
 
 
 class Sessions:
-    """A bounded table: what is idle longest goes first. A session that is not in it is merely not known here:
-    another gateway process may have opened it, so that the upstream has the last word."""
+    """`key` is the same in all gateway processes; under another one every session is lost."""
 
-    def __init__(self, most: int = MOST, idle: float = IDLE_SECONDS) -> None:
-        self._most, self._idle = most, idle
-        self._table: OrderedDict[tuple[int, str], Session] = OrderedDict()
+    def __init__(self, key: bytes) -> None:
+        self._key = key
 
-    def __len__(self) -> int:
-        return len(self._table)
+    def seal(self, session: Session) -> str:
+        """Visible ASCII, as the specification wants it."""
+        note = orjson.dumps([*astuple(session)[:4], session.client[:CLIENT], session.version])
+        return base64.urlsafe_b64encode(self._seal_of(note) + note).decode()
 
-    def get(self, server_id: int, session_id: str) -> Session | None:
-        self._expire()
-        session = self._table.get((server_id, session_id))
-        if session is not None:
-            self.put(server_id, session_id, replace(session, used=time.monotonic()))
-        return session
+    def unseal(self, sealed: str) -> Session | None:
+        """None for what no process of ours has sealed."""
+        if len(sealed) > LONGEST:
+            return None
+        try:
+            whole = base64.b64decode(sealed.encode(), b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            return None
+        seal, note = whole[:_SEAL], whole[_SEAL:]
+        return Session(*orjson.loads(note)) if hmac.compare_digest(seal, self._seal_of(note)) else None
 
-    def put(self, server_id: int, session_id: str, session: Session) -> None:
-        self._table[server_id, session_id] = session
-        self._table.move_to_end((server_id, session_id))
-        if len(self._table) > self._most:
-            self._table.popitem(last=False)
-
-    def drop(self, server_id: int, session_id: str) -> None:
-        self._table.pop((server_id, session_id), None)
-
-    def _expire(self) -> None:
-        stale = time.monotonic() - self._idle
-        while self._table and next(iter(self._table.values())).used < stale:
-            self._table.popitem(last=False)
+    def _seal_of(self, note: bytes) -> bytes:
+        return hmac.digest(self._key, note, "sha256")[:_SEAL]

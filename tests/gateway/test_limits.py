@@ -8,9 +8,10 @@ from django.contrib.auth.models import User
 from gateway.errors import Refusal
 from gateway.limits import Limits
 from gateway.options import Options
+from gateway.types import Receive, Scope, Send
 from servers.models import Server, Token
 
-from .conftest import Running, Upstream, bearer, call, host, in_database, running_gateway, token, until
+from .conftest import JSON, Running, Upstream, bearer, call, host, in_database, running_gateway, token, until
 
 pytestmark = pytest.mark.core
 
@@ -97,6 +98,27 @@ async def test_a_caller_is_told_when_to_come_again(gateway: Running, upstream: U
     assert await answers(gateway, other, 1) == [200]
     assert len(upstream.seen) == 3
     assert [row["status"] for row in await gateway.calls()] == [200, 200, 429, 200]
+
+
+async def test_a_refused_call_in_a_session_is_recorded_with_its_client(
+    gateway: Running, upstream: Upstream, owner: User
+) -> None:
+    async def behave(scope: Scope, receive: Receive, send: Send) -> None:
+        head = [*JSON, (b"mcp-session-id", b"inner")]
+        await send({"type": "http.response.start", "status": 200, "headers": head})
+        await send({"type": "http.response.body", "body": b'{"jsonrpc":"2.0","id":1,"result":{}}'})
+
+    upstream.behave = behave
+    value = await in_database(lambda: token(owner, host(owner, "clock", upstream.url), calls_per_minute=1))
+    about = {"name": "probe", "version": "1"}
+    first = call("initialize", protocolVersion="2025-11-25", clientInfo=about)
+    async with gateway.client.post(gateway.mcp("clock"), json=first, headers=bearer(value)) as response:
+        session = response.headers["mcp-session-id"]
+    headers = bearer(value, **{"mcp-session-id": session})
+    async with gateway.client.post(gateway.mcp("clock"), json=call(), headers=headers) as response:
+        assert response.status == 429
+    rows = [(row["status"], row["client"], row["protocol_version"]) for row in await gateway.calls()]
+    assert rows == [(200, "probe 1", "2025-11-25"), (429, "probe 1", "2025-11-25")]
 
 
 async def test_a_server_has_its_own_limit_for_all_callers(

@@ -1,15 +1,32 @@
-"""Legacy sessions: whose they are, and what becomes of them when their server is deployed again."""
+"""Legacy sessions: whose they are, which process serves them, and what a new deployment makes of them."""
 
 from __future__ import annotations
+
+import asyncio
+import base64
 
 import pytest
 from django.contrib.auth.models import User
 
+from gateway.options import Options
 from gateway.sessions import Session, Sessions
 from gateway.types import Receive, Scope, Send
 from servers.models import Deployment, Server
 
-from .conftest import JSON, Running, Upstream, bearer, call, deploy, host, in_database, serving, token, until
+from .conftest import (
+    JSON,
+    Running,
+    Upstream,
+    bearer,
+    call,
+    deploy,
+    host,
+    in_database,
+    running_gateway,
+    serving,
+    token,
+    until,
+)
 
 pytestmark = pytest.mark.core
 
@@ -29,15 +46,20 @@ class Holder:
         if not session:
             self.opened += 1
             session = f"{self.name}-{self.opened}"
-        head = [*JSON, (b"mcp-session-id", session.encode())]
+        head = [*JSON, (b"mcp-session-id", session.encode()), (b"x-holder", self.name.encode())]
         await send({"type": "http.response.start", "status": status, "headers": head})
         await send({"type": "http.response.body", "body": b'{"jsonrpc":"2.0","id":1,"result":{}}'})
 
 
-async def post(gateway: Running, key: str, session: str = "", method: str = "POST") -> tuple[int, str]:
+async def post(
+    gateway: Running, key: str, session: str = "", method: str = "POST", body: object = None
+) -> tuple[int, str, str]:
+    """Status, session id, and who answered."""
     headers = bearer(key, **({"mcp-session-id": session} if session else {}))
-    async with gateway.client.request(method, gateway.mcp("clock"), json=call(), headers=headers) as response:
-        return response.status, response.headers.get("mcp-session-id", "")
+    async with gateway.client.request(
+        method, gateway.mcp("clock"), json=body or call(), headers=headers
+    ) as response:
+        return response.status, response.headers.get("mcp-session-id", ""), response.headers.get("x-holder", "")
 
 
 async def test_a_session_is_its_callers_own(gateway: Running, owner: User, upstream: Upstream) -> None:
@@ -48,37 +70,70 @@ async def test_a_session_is_its_callers_own(gateway: Running, owner: User, upstr
         return token(owner, server), token(owner, server)
 
     mine, other = await in_database(make)
-    _, session = await post(gateway, mine)
-    assert await post(gateway, mine, session) == (200, session)
+    _, session, _ = await post(gateway, mine)
+    assert "a-1" not in session
+    assert await post(gateway, mine, session) == (200, session, "a")
     before = holder.calls
-    assert (await post(gateway, other, session))[0] == 404
+    for stranger in (
+        await post(gateway, other, session),
+        await post(gateway, mine, "a-1"),
+        await post(gateway, mine, session[:-4] + "AAAA"),
+    ):
+        assert stranger[0] == 404
     assert holder.calls == before
 
 
-async def test_a_session_stays_with_its_deployment_until_that_is_drained(
+async def test_a_session_of_one_server_is_none_of_another(
+    gateway: Running, owner: User, upstream: Upstream
+) -> None:
+    upstream.behave = Holder("a")
+
+    def make() -> str:
+        host(owner, "clock", upstream.url)
+        host(owner, "other", upstream.url)
+        return token(owner)
+
+    key = await in_database(make)
+    _, session, _ = await post(gateway, key)
+    headers = bearer(key, **{"mcp-session-id": session})
+    async with gateway.client.post(gateway.mcp("other"), json=call(), headers=headers) as response:
+        assert response.status == 404
+
+
+async def test_a_session_stays_with_its_deployment_until_that_is_retired(
     gateway: Running, owner: User
 ) -> None:
+    """Then only answers and notifications get there, which calls that are under way may need."""
     async with serving(Holder("old")) as old, serving(Holder("new")) as new:
         server = await in_database(lambda: host(owner, "clock", f"{old}/mcp"))
         key = await in_database(lambda: token(owner, server))
-        _, session = await post(gateway, key)
+        _, session, _ = await post(gateway, key)
         await in_database(lambda: deploy(server, f"{new}/mcp"))
 
         async def switched() -> bool:
-            return (await post(gateway, key))[1].startswith("new")
+            return (await post(gateway, key))[2] == "new"
 
         await until(switched)
-        assert await post(gateway, key, session) == (200, session)
+        assert await post(gateway, key, session) == (200, session, "old")
 
         first = Deployment.objects.filter(server=server, number=1)
-        await in_database(lambda: first.update(run=None, endpoint=""))
+        await in_database(lambda: first.update(endpoint=""))
 
         async def lost() -> bool:
             return (await post(gateway, key, session))[0] == 404
 
         await until(lost)
-        status, session = await post(gateway, key)
-        assert (status, session[:3]) == (200, "new")
+        answer = {"jsonrpc": "2.0", "id": 7, "result": {}}
+        assert await post(gateway, key, session, body=answer) == (200, session, "old")
+
+        await in_database(lambda: first.update(run=None))
+
+        async def gone() -> bool:
+            return (await post(gateway, key, session, body=answer))[0] == 404
+
+        await until(gone)
+        status, _, holder = await post(gateway, key)
+        assert (status, holder) == (200, "new")
 
 
 async def test_a_session_of_a_deployment_that_died_is_lost(gateway: Running, owner: User) -> None:
@@ -86,36 +141,48 @@ async def test_a_session_of_a_deployment_that_died_is_lost(gateway: Running, own
         async with serving(Holder("old")) as old:
             server = await in_database(lambda: host(owner, "clock", f"{old}/mcp"))
             key = await in_database(lambda: token(owner, server))
-            _, session = await post(gateway, key)
+            _, session, _ = await post(gateway, key)
             await in_database(lambda: deploy(server, f"{new}/mcp"))
 
             async def switched() -> bool:
-                return (await post(gateway, key))[1].startswith("new")
+                return (await post(gateway, key))[2] == "new"
 
             await until(switched)
         assert (await post(gateway, key, session))[0] == 404
 
 
-async def test_a_session_that_is_not_known_here_is_the_servers_to_judge(
-    gateway: Running, owner: User
+async def test_every_gateway_process_serves_every_session(
+    gateway: Running, options: Options, owner: User, upstream: Upstream
 ) -> None:
-    """Another gateway process may have opened it."""
-    async with serving(Holder("a")) as url:
-        server: Server = await in_database(lambda: host(owner, "clock", f"{url}/mcp"))
-        key = await in_database(lambda: token(owner, server))
-        assert await post(gateway, key, "a-from-elsewhere") == (200, "a-from-elsewhere")
-        assert (await post(gateway, key, "never-opened"))[0] == 404
-        assert (await post(gateway, key, "a-from-elsewhere", "DELETE"))[0] == 200
+    """Also after a redeployment, and for nobody but its caller."""
+    upstream.behave = Holder("old")
+    async with running_gateway(options) as replica, serving(Holder("new")) as new:
+        server: Server = await in_database(lambda: host(owner, "clock", upstream.url))
+        key, other = await in_database(lambda: (token(owner, server), token(owner, server)))
+        _, session, _ = await post(gateway, key)
+        assert await post(replica, key, session) == (200, session, "old")
+        assert (await post(replica, other, session))[0] == 404
+        await in_database(lambda: deploy(server, f"{new}/mcp"))
+
+        async def switched() -> bool:
+            return (await post(replica, key))[2] == "new"
+
+        await until(switched)
+        assert await post(replica, key, session) == (200, session, "old")
+        assert (await post(replica, key, session, "DELETE"))[0] == 200
+        _, opened_there, holder = await post(replica, key)
+        answers = await asyncio.gather(*(post(each, key, opened_there) for each in (gateway, replica)))
+        assert answers == [(200, opened_there, holder)] * 2
 
 
-def test_the_table_is_bounded_and_forgets_what_is_idle() -> None:
-    table = Sessions(most=2)
-    for name in ("first", "second"):
-        table.put(1, name, Session(token_id=1, deployment_id=1))
-    assert table.get(1, "first")
-    table.put(1, "third", Session(token_id=1, deployment_id=1))
-    assert (table.get(1, "second"), len(table)) == (None, 2)
-
-    idle = Sessions(idle=-1)
-    idle.put(1, "first", Session(token_id=1, deployment_id=1))
-    assert (idle.get(1, "first"), len(idle)) == (None, 0)
+def test_what_is_sealed_comes_back_and_nothing_else_does() -> None:
+    sessions = Sessions(b"key")
+    session = Session(1, 2, -3, "inner", "Ünï 1", "2025-11-25")
+    sealed = sessions.seal(session)
+    assert sealed.isascii()
+    assert sealed.isprintable()
+    assert sessions.unseal(sealed) == session
+    whole = base64.urlsafe_b64decode(sealed)
+    forged = base64.urlsafe_b64encode(whole[:16] + whole[16:].replace(b"-3", b"-4")).decode()
+    for other in ("", "a", "ü", forged, sealed[:-8], "A" * 5000, Sessions(b"other").seal(session)):
+        assert sessions.unseal(other) is None
