@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import aiohttp
-
 from gateway import errors, policy
 from gateway.calls import FIRST_MODERN_VERSION, Call
+from gateway.http1 import Response
 from gateway.limits import Bound, Limits
 from gateway.options import Options
 from gateway.policy import Policy
@@ -55,11 +54,11 @@ class Admission:
         return resumed or call.method in _MAY_LIST
 
     def filter(
-        self, call: Call, request: Request, response: aiohttp.ClientResponse, *, events: bool, name: str
+        self, call: Call, request: Request, response: Response, *, events: bool, name: str
     ) -> ListFilter | None:
         """What the response's body has to go through; None: nothing. Raises `Refusal` (502)."""
         if self.policy is None or not self.may_list(call, request):
             return None
-        if response.headers.get("content-encoding", "identity") != "identity":
+        if response.header(b"content-encoding") not in (b"", b"identity"):
             raise errors.compressed(name)
         return ListFilter(self.policy, events=events)

@@ -15,6 +15,7 @@ from gateway.database import DatabaseThreads
 from gateway.errors import Refusal
 from gateway.exchange import SESSION, Exchange, Message, Target
 from gateway.identities import Identities
+from gateway.in_flight import InFlight
 from gateway.inbox import Inbox
 from gateway.limits import Limits
 from gateway.options import Options
@@ -70,14 +71,15 @@ class Gateway:
         self._sessions = Sessions(self._options.session_key)
         self._places = Places(self._options.concurrency, self._options.patience)
         self._upstream = Upstream(self._options.connect)
-        self.usage = UsageWriter()
+        self._in_flight = InFlight()
+        self.usage = UsageWriter(also=self._in_flight.tell)
         self.tracing = _tracing() if self._options.tracing else None
 
     async def start(self) -> None:
         self.usage.start()
 
     async def stop(self) -> None:
-        await self._upstream.close()
+        self._upstream.close()
         await asyncio.to_thread(self.usage.stop)
         if self.tracing:
             await asyncio.to_thread(self.tracing.stop)
@@ -129,16 +131,17 @@ class Gateway:
             admission=Admission.of(self._options, self._limits, identity, route),
             upstream=self._upstream,
             places=self._places,
+            in_flight=self._in_flight,
             tracing=self.tracing,
             options=self._options,
         )
+        self.usage.start()
         try:
             await exchange.run(
                 lambda message: self._target(request, message, route, call, session),
                 lambda inner: self._seal(inner, call, request, session),
             )
         finally:
-            self.usage.start()
             self.usage.record(call)
 
     def _session(self, request: Request, identity: Identity, route: Route) -> Session | None:
@@ -209,7 +212,13 @@ class Gateway:
 
     def _current(self, route: Route, wait: _Wait) -> Target:
         assert route.deployment_id is not None
-        return Target(route.name, route.deployment_id, route.endpoint, lambda: self._moved(route, wait))
+        return Target(
+            route.name,
+            route.deployment_id,
+            route.endpoint,
+            lambda: self._moved(route, wait),
+            lambda: self._replaced(route, route.deployment_id),
+        )
 
     async def _moved(self, route: Route, wait: _Wait) -> Target:
         """Nothing listens there: the server has moved, or has died and is about to be started again."""
@@ -228,4 +237,12 @@ class Gateway:
         earlier = await self._earlier.get(session.deployment_id)
         if earlier is None or (earlier.retired and call.counts):
             return await gone()
-        return Target(route.name, session.deployment_id, earlier.endpoint, gone)
+        pk = session.deployment_id
+        return Target(route.name, pk, earlier.endpoint, gone, lambda: self._replaced(route, pk))
+
+    async def _replaced(self, route: Route, deployment_id: int | None) -> Refusal | None:
+        """Why a deployment that broke off had to: another took its place. None: it did so by itself."""
+        now = await self._routes.get(route.slug)
+        if now is None or not now.wanted:
+            return errors.ended(route.name)
+        return errors.replaced(route.name) if now.deployment_id not in (None, deployment_id) else None

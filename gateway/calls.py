@@ -105,14 +105,14 @@ def describe(call: Call, request: Request, body: bytes | None) -> dict[str, Any]
     except orjson.JSONDecodeError:
         return None
     if isinstance(message, dict):
-        _describe_message(call, message)
+        describe_message(call, message)
         return message
     if isinstance(message, list):
         call.counts, call.method, call.messages = True, "batch", max(1, len(message))
     return None
 
 
-def _describe_message(call: Call, message: dict[str, Any]) -> None:
+def describe_message(call: Call, message: dict[str, Any]) -> None:
     method, params = message.get("method"), _object(message.get("params"))
     call.counts = isinstance(method, str) and "id" in message
     call.request_id = message.get("id") if isinstance(message.get("id"), (str, int)) else None

@@ -108,6 +108,11 @@ def method_not_allowed(allowed: str = "POST, GET, DELETE") -> Refusal:
     return Refusal(405, f"Use {allowed}.", [(b"allow", allowed.encode())])
 
 
+def not_comparable() -> Refusal:
+    message = "This body is no JSON object whose method and name can be compared with the headers."
+    return Refusal(400, message, code=PARSE_ERROR)
+
+
 def too_large(limit: int) -> Refusal:
     return Refusal(413, f"The request is larger than {limit} bytes.")
 
@@ -122,6 +127,15 @@ def busy(name: str, most: int) -> Refusal:
 
 def unreachable(name: str) -> Refusal:
     return Refusal(502, f"{name} broke the connection or cannot be reached. See its log.")
+
+
+def replaced(name: str) -> Refusal:
+    message = f"{name} was deployed anew while it answered, and this call took longer than it is then given."
+    return Refusal(502, f"{message} It may have had effects. Call again if that does no harm.")
+
+
+def ended(name: str) -> Refusal:
+    return Refusal(502, f"{name} was stopped while it answered. The call may have had effects.")
 
 
 def redirected(name: str, location: str) -> Refusal:

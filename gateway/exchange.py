@@ -5,44 +5,51 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
+import orjson
 
-from gateway import errors, headers, upstream
+from gateway import era, errors, headers
 from gateway.admission import Admission
-from gateway.calls import Call, Outcome, describe, judge
+from gateway.calls import Call, Outcome, describe, describe_message, judge
 from gateway.errors import Refusal
+from gateway.http1 import Broken, Response
+from gateway.in_flight import InFlight
 from gateway.inbox import CallerLeft, Inbox
 from gateway.options import Options
 from gateway.places import Places
 from gateway.request import Request
+from gateway.skeleton import Skeleton
 from gateway.sse import COMMENT, KEEP_ALIVE, Tail
 from gateway.tool_lists import ListFilter
 from gateway.types import RawHeaders, Send
-from gateway.upstream import Upstream
+from gateway.upstream import NotConnected, Upstream
 
 if TYPE_CHECKING:
     from gateway.tracing import CallSpan, Tracing
 
 SMALL = 64 * 1024
-EVENT_STREAM = "text/event-stream"
+PIECE = 16 * 1024  # of a long body, looked at without a pause
+EVENT_STREAM = b"text/event-stream"
 SESSION = b"mcp-session-id"
 ENDLESS = "subscriptions/listen"  # the modern era's GET stream
+WATCHED_AFTER = 0.05
 Message = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Target:
     """Where a call goes. `moved` finds it again, past every cache, when nothing listens at `endpoint`:
-    the new target, or a `Refusal` that says what became of it."""
+    the new target, or a `Refusal` that says what became of it. `why` is asked when it broke off: a `Refusal`
+    where the platform ended it."""
 
     name: str
     deployment_id: int
     endpoint: str
     moved: Callable[[], Awaitable[Target]]
+    why: Callable[[], Awaitable[Refusal | None]]
 
 
 class Exchange:
@@ -59,14 +66,16 @@ class Exchange:
         admission: Admission,
         upstream: Upstream,
         places: Places,
+        in_flight: InFlight,
         tracing: Tracing | None,
         options: Options,
     ) -> None:
         self._request, self._inbox, self._send, self.call = request, inbox, send, call
         self._admission, self._upstream, self._places = admission, upstream, places
-        self._options, self._tracing = options, tracing
+        self._options, self._tracing, self._in_flight = options, tracing, in_flight
         self._clock = asyncio.timeout(options.call_timeout)
         self._began = False
+        self._endpoint = ""  # where it was sent
         self._tail = Tail(events=False)
         self._filter: ListFilter | None = None
         self._span: CallSpan | None = None
@@ -83,12 +92,15 @@ class Exchange:
         try:
             async with self._clock:
                 beginning, message = await self._read()
-                async with self._watched():
+                with self._watched():
                     target = await find(message)
                     call.deployment_id, name = target.deployment_id, target.name
                     await self._in_turn(target, beginning)
         except Refusal as refusal:
-            await self._refuse(refusal, Outcome.RPC_ERROR if refusal.code else Outcome.HTTP_ERROR)
+            if self._began:  # of a body that the server answered before it had all of it
+                await self._cut(refusal, events=self._tail.events)
+            else:
+                await self._refuse(refusal, Outcome.RPC_ERROR if refusal.code else Outcome.HTTP_ERROR)
         except CallerLeft:
             pass
         except TimeoutError:
@@ -121,7 +133,8 @@ class Exchange:
         own response to a question of the server."""
         if self.call.counts and not self._endless:
             async with self._places.one_of(self.call.server_id, target.name):
-                await self._relay(target, beginning)
+                with self._in_flight.during(self.call):
+                    await self._relay(target, beginning)
         else:
             await self._relay(target, beginning)
 
@@ -129,20 +142,24 @@ class Exchange:
         self._restart_clock()
         response = await self._open(target, beginning)
         try:
-            await self._pass_on(response, target.name)
+            await self._pass_on(response, target)
         finally:
             response.close()  # read to its end it has given its connection back: this cuts all others
 
-    @contextlib.asynccontextmanager
-    async def _watched(self) -> AsyncIterator[None]:
-        watcher = asyncio.create_task(self._watch())
+    @contextlib.contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Ends the exchange when the caller leaves. Most calls are over before it is worth a task to look."""
+        tasks: list[asyncio.Task[None]] = []
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(WATCHED_AFTER, lambda: tasks.append(loop.create_task(self._watch())))
         try:
             yield
         finally:
-            watcher.cancel()
+            timer.cancel()
+            for task in tasks:
+                task.cancel()
 
     async def _watch(self) -> None:
-        """Ends the exchange at once when the caller leaves."""
         await self._inbox.wait_until_left()
         if not self._clock.expired():
             self._clock.reschedule(asyncio.get_running_loop().time())
@@ -153,51 +170,57 @@ class Exchange:
             now = asyncio.get_running_loop().time()
             self._clock.reschedule(None if self._endless else now + self._options.call_timeout)
 
-    async def _open(self, target: Target, beginning: bytes) -> aiohttp.ClientResponse:
+    async def _open(self, target: Target, beginning: bytes) -> Response:
         while True:
             try:
                 return await self._send_to(target, beginning)
-            except upstream.NotConnected:  # nothing was sent
+            except NotConnected:  # nothing was sent
                 target = await target.moved()
                 self.call.deployment_id = target.deployment_id
-            except upstream.Broken as fault:
-                raise self._fault(target.name) from fault
+            except Broken as fault:
+                raise await target.why() or errors.unreachable(target.name) from fault
 
-    async def _send_to(self, target: Target, beginning: bytes) -> aiohttp.ClientResponse:
+    async def _send_to(self, target: Target, beginning: bytes) -> Response:
         sent = headers.to_upstream(self._request.headers)
         if self._admission.may_list(self.call, self._request):
             sent = headers.uncompressed(sent)
-        if self._request.method != "POST":
-            sent = headers.without_body(sent)
-            return await self._upstream.open(target.endpoint, self._request, sent, None)
         whole = beginning if self._inbox.over else None
         if self._span:
             sent, whole = self._span.pass_on(sent, whole)
-        body = self._inbox.rest(beginning) if whole is None else whole
+        body = self._compared(beginning) if whole is None else whole
+        self._endpoint = target.endpoint
         return await self._upstream.open(target.endpoint, self._request, sent, body)
 
-    def _fault(self, name: str) -> Exception:
-        """A broken connection may be the caller's doing: its body ended early, or was too large."""
-        if self._inbox.left:
-            return CallerLeft()
-        if self._inbox.refused:
-            return errors.too_large(self._options.body_limit)
-        return errors.unreachable(name)
+    async def _compared(self, beginning: bytes) -> AsyncIterator[bytes]:
+        """A long body as it comes in. The last piece is held back until the whole is known to call what the
+        headers say: a server that never gets it cannot have acted."""
+        skeleton, held = Skeleton(), beginning
+        await _look(skeleton, beginning)
+        while not self._inbox.over:
+            if piece := await self._inbox.next():
+                yield held
+                held = piece
+                await _look(skeleton, piece)
+        if message := skeleton.message:
+            describe_message(self.call, message)
+        era.check_passed(self._request, skeleton.message)
+        yield held
 
-    async def _pass_on(self, response: aiohttp.ClientResponse, name: str) -> None:
-        location = response.headers.get("location")
-        if 300 <= response.status < 400 and location:
-            raise errors.redirected(name, location)
-        events = response.content_type == EVENT_STREAM
+    async def _pass_on(self, response: Response, target: Target) -> None:
+        if 300 <= response.status < 400 and (location := response.header(b"location")):
+            raise errors.redirected(target.name, location.decode("latin-1"))
+        events = response.header(b"content-type").partition(b";")[0].strip().lower() == EVENT_STREAM
         self._tail = Tail(events=events)
-        self._filter = self._admission.filter(self.call, self._request, response, events=events, name=name)
+        self._filter = self._admission.filter(
+            self.call, self._request, response, events=events, name=target.name
+        )
         raw = self._response_headers(response, events=events)
         await self._begin(response.status, headers.of_any_length(raw) if self._filter else raw)
-        comments = events and "content-encoding" not in response.headers
+        comments = events and not response.header(b"content-encoding")
         try:
-            await self._body(response.content, comments=comments)
-        except upstream.Broken:
-            await self._cut(events=events)
+            await self._body(response, patience=self._options.keep_alive if comments else None)
+        except Broken:
+            await self._cut(await target.why(), events=events)
         else:
             self.call.outcome = judge(self.call, self._tail.message())
 
@@ -205,47 +228,59 @@ class Exchange:
         self._began, self.call.status, self.call.first_byte = True, status, time.perf_counter()
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
 
-    async def _body(self, content: aiohttp.StreamReader, *, comments: bool) -> None:
-        """Chunk by chunk: the next is read when the caller has taken the last (back-pressure both ways)."""
+    async def _body(self, response: Response, *, patience: float | None) -> None:
+        """Chunk by chunk: the next is read when the caller has taken the last (back-pressure both ways). A
+        comment after a silence keeps proxies from closing the stream; never inside an event."""
         more = True
         while more:
-            chunk = await (self._chunk_or_comment(content) if comments else self._chunk(content))
-            more = not content.at_eof()
+            chunk = await response.read(patience)
+            more = not response.whole
+            if chunk is None:
+                chunk = KEEP_ALIVE if self._tail.between_events else b""
+            else:
+                chunk = self._looked_at(chunk, last=not more)
             if chunk or not more:
                 await self._send({"type": "http.response.body", "body": chunk, "more_body": more})
             self.call.bytes_out += len(chunk)
 
-    async def _chunk(self, content: aiohttp.StreamReader) -> bytes:
-        chunk = await content.readany()
+    def _looked_at(self, chunk: bytes, *, last: bool) -> bytes:
         if not chunk.startswith(COMMENT):
             self._restart_clock()
         if self._filter:
-            chunk = self._filter.feed(chunk) + (self._filter.end() if content.at_eof() else b"")
+            chunk = self._filter.feed(chunk) + (self._filter.end() if last else b"")
         self._tail.feed(chunk)
         return chunk
 
-    async def _chunk_or_comment(self, content: aiohttp.StreamReader) -> bytes:
-        """A comment after a silence keeps proxies from closing the stream; never inside an event."""
-        try:
-            async with asyncio.timeout(self._options.keep_alive):
-                return await self._chunk(content)
-        except TimeoutError:
-            return KEEP_ALIVE if self._tail.between_events else b""
-
-    async def _cut(self, *, events: bool) -> None:
-        """The server broke off. An event stream may end anywhere: clients resume. Any other body is left
-        unfinished, so that nobody takes a part for the whole."""
+    async def _cut(self, why: Refusal | None, *, events: bool) -> None:
+        """The server broke off. Of an event stream clients take up the rest, unless its deployment has ended,
+        which an event then says. Any other body is left unfinished, so that nobody takes a part for the
+        whole."""
         self.call.outcome = Outcome.HTTP_ERROR
-        if events:
+        if events and why and self.call.counts:
+            await self._end_with(why)
+        elif events:
             await self._send({"type": "http.response.body", "body": b""})
 
     async def _give_up(self, name: str) -> None:
-        """The clock ran out: the caller left, or the server was too slow."""
+        """The clock ran out: the caller left, or the server was too slow. Only the latter cancels in the
+        legacy era: its callers may come back for the rest."""
         if not self._inbox.left:
+            self._cancel()
             await self._time_out(errors.too_slow(name, self._options.call_timeout))
             return
         answered = self._tail.message()  # clients close a stream as soon as they have what they asked for
         self.call.outcome = judge(self.call, answered) if "id" in answered else Outcome.CANCELLED
+
+    def _cancel(self) -> None:
+        """Tells the server of a session that nobody waits any more. In the modern era the closing of the
+        connection says so; an `initialize` must not be cancelled."""
+        request, call = self._request, self.call
+        sent = self._endpoint and call.request_id is not None and call.method != "initialize"
+        if not sent or era.is_modern(request) or not request.one(SESSION):
+            return
+        why = {"requestId": call.request_id, "reason": "The call timed out."}
+        note = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": why}
+        self._upstream.tell(self._endpoint, request, headers.to_upstream(request.headers), orjson.dumps(note))
 
     async def _time_out(self, refusal: Refusal) -> None:
         """Within an event stream the error is an event: were it only cut, a client would resume it."""
@@ -254,20 +289,30 @@ class Exchange:
             return
         self.call.outcome = Outcome.TIMEOUT
         if self._tail.events:
-            event = b"data: " + refusal.body(self.call.request_id) + b"\n\n"
-            begun = b"" if self._tail.between_events else b"\n\n"
-            await self._send({"type": "http.response.body", "body": begun + event})
+            await self._end_with(refusal)
+
+    async def _end_with(self, refusal: Refusal) -> None:
+        event = b"data: " + refusal.body(self.call.request_id) + b"\n\n"
+        begun = b"" if self._tail.between_events else b"\n\n"
+        await self._send({"type": "http.response.body", "body": begun + event})
 
     async def _refuse(self, refusal: Refusal, outcome: Outcome) -> None:
         self.call.status, self.call.outcome = refusal.status, outcome
         self.call.bytes_out = await errors.answer(self._send, refusal, self.call.request_id)
 
-    def _response_headers(self, response: aiohttp.ClientResponse, *, events: bool) -> RawHeaders:
+    def _response_headers(self, response: Response, *, events: bool) -> RawHeaders:
         passed = [
             (name, self._seal(value) if name == SESSION else value)
-            for name, value in headers.to_caller(list(response.raw_headers))
+            for name, value in headers.to_caller(response.headers)
         ]
         if not events:
             return passed
         unbuffered = (b"x-accel-buffering", b"no")  # or nginx would hold events back
         return [*(header for header in passed if header[0] != unbuffered[0]), unbuffered]
+
+
+async def _look(skeleton: Skeleton, piece: bytes) -> None:
+    """In between, others have their turn."""
+    for at in range(0, len(piece), PIECE):
+        skeleton.feed(piece[at : at + PIECE])
+        await asyncio.sleep(0)

@@ -22,7 +22,16 @@ HOP_BY_HOP = frozenset(
 # The caller's credentials are for the gateway; its Origin was checked here and would fail the upstream's
 # own check, as the public Host would; who called from where is not the hosted server's business.
 CALLERS_OWN = frozenset(
-    {b"authorization", b"cookie", b"origin", b"host", b"forwarded", b"x-real-ip", b"expect"}
+    {
+        b"authorization",
+        b"cookie",
+        b"origin",
+        b"host",
+        b"forwarded",
+        b"x-real-ip",
+        b"expect",
+        b"content-length",
+    }
 )
 
 # A hosted server shares this origin with the platform's pages: it may not set cookies or policies for them,
@@ -40,24 +49,22 @@ ORIGINS_OWN = frozenset(
 )
 
 
-def to_upstream(headers: RawHeaders) -> list[tuple[str, str]]:
-    dropped = HOP_BY_HOP | CALLERS_OWN | _named_in_connection(headers)
+_NOT_TO_UPSTREAM = HOP_BY_HOP | CALLERS_OWN
+_NOT_TO_CALLER = HOP_BY_HOP | ORIGINS_OWN
+
+
+def to_upstream(headers: RawHeaders) -> RawHeaders:
+    """Without those that frame the body: whoever sends it writes them."""
+    dropped = _NOT_TO_UPSTREAM | _named_in_connection(headers)
     return [
-        (name.decode("latin-1"), _text(value))
-        for name, value in headers
-        if name not in dropped and not name.startswith(b"x-forwarded-")
+        header for header in headers if header[0] not in dropped and not header[0].startswith(b"x-forwarded-")
     ]
 
 
-def uncompressed(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+def uncompressed(headers: RawHeaders) -> RawHeaders:
     """Asks for a body that can be read."""
-    others = [header for header in headers if header[0] != "accept-encoding"]
-    return [*others, ("accept-encoding", "identity")]
-
-
-def without_body(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """A body that is announced and does not come would be waited for."""
-    return [header for header in headers if header[0] != "content-length"]
+    others = [header for header in headers if header[0] != b"accept-encoding"]
+    return [*others, (b"accept-encoding", b"identity")]
 
 
 def of_any_length(headers: RawHeaders) -> RawHeaders:
@@ -66,23 +73,16 @@ def of_any_length(headers: RawHeaders) -> RawHeaders:
 
 
 def to_caller(headers: RawHeaders) -> RawHeaders:
-    lowered = [(name.lower(), value) for name, value in headers]
-    dropped = HOP_BY_HOP | ORIGINS_OWN | _named_in_connection(lowered)
+    dropped = _NOT_TO_CALLER | _named_in_connection(headers)
     return [
-        (name, value)
-        for name, value in lowered
-        if name not in dropped and not name.startswith(b"access-control-")
+        header
+        for header in headers
+        if header[0] not in dropped and not header[0].startswith(b"access-control-")
     ]
 
 
 def _named_in_connection(headers: RawHeaders) -> frozenset[bytes]:
-    listed = b",".join(value for name, value in headers if name == b"connection")
-    return frozenset(name.strip().lower() for name in listed.split(b",")) if listed else frozenset()
-
-
-def _text(value: bytes) -> str:
-    """The HTTP client encodes as UTF-8: what was UTF-8 crosses unchanged."""
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return value.decode("latin-1")
+    listed = [value for name, value in headers if name == b"connection"]
+    if not listed or listed == [b"keep-alive"]:
+        return frozenset()
+    return frozenset(name.strip().lower() for name in b",".join(listed).split(b","))

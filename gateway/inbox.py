@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 from gateway import errors
 from gateway.types import Receive
@@ -14,7 +13,7 @@ class CallerLeft(Exception):
 
 
 class Inbox:
-    """Only one of `read`, `rest` and `wait_until_left` receives at a time. `size` counts the body's bytes."""
+    """Only one of `read`, `next` and `wait_until_left` receives at a time. `size` counts the body's bytes."""
 
     def __init__(self, receive: Receive, limit: int) -> None:
         self._receive, self._limit = receive, limit
@@ -22,7 +21,6 @@ class Inbox:
         self.size = 0
         self.over = False
         self.left = False
-        self.refused = False
 
     def skip(self) -> None:
         """There is no body to expect."""
@@ -35,14 +33,8 @@ class Inbox:
         """
         parts: list[bytes] = []
         while not self.over and self.size <= up_to:
-            parts.append(await self._next())
+            parts.append(await self.next())
         return b"".join(parts)
-
-    async def rest(self, beginning: bytes) -> AsyncIterator[bytes]:
-        """The body as it comes in: never more of it in memory than one chunk."""
-        yield beginning
-        while not self.over:
-            yield await self._next()
 
     async def wait_until_left(self) -> None:
         await self._drained.wait()
@@ -50,7 +42,8 @@ class Inbox:
             pass
         self.left = True
 
-    async def _next(self) -> bytes:
+    async def next(self) -> bytes:
+        """The next piece, maybe b"". Raises as `read` does."""
         message = await self._receive()
         if message["type"] == "http.disconnect":
             self.left = True
@@ -58,7 +51,6 @@ class Inbox:
         chunk: bytes = message.get("body", b"")
         self.size += len(chunk)
         if self.size > self._limit:
-            self.refused = True
             raise errors.too_large(self._limit)
         if not message.get("more_body", False):
             self._finish()

@@ -7,8 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import aiohttp
-
+from gateway.http1 import Broken
 from gateway.policy import Policy
 
 LARGEST = 4 * 1024**2
@@ -19,7 +18,7 @@ _LINE = re.compile(rb"\r\n|\n|\r")
 
 class ListFilter:
     """Holds back one event, or a body that is no event stream until its end; gives back the same bytes
-    wherever no denied tool is in them. Raises `aiohttp.ClientPayloadError` past `LARGEST`."""
+    wherever no denied tool is in them. Raises `Broken` past `LARGEST`."""
 
     def __init__(self, policy: Policy, *, events: bool) -> None:
         self._policy, self._events = policy, events
@@ -29,7 +28,7 @@ class ListFilter:
         self._held += chunk
         passed = b"".join(self._complete()) if self._events else b""
         if len(self._held) > LARGEST:
-            raise aiohttp.ClientPayloadError("A list of tools is too large to apply a policy to.")
+            raise Broken("A list of tools is too large to apply a policy to.")
         return passed
 
     def end(self) -> bytes:

@@ -18,6 +18,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 
 from gateway.calls import Call
 from gateway.request import Request
+from gateway.types import RawHeaders
 from metrics.methods import FAILURES
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,6 @@ TARGETS = {
     "prompts/get": "gen_ai.prompt.name",
     "resources/read": "mcp.resource.uri",
 }
-Headers = list[tuple[str, str]]
 
 
 class CallSpan:
@@ -38,14 +38,12 @@ class CallSpan:
         self._context: dict[str, str] = {}
         propagate.inject(self._context, trace.set_span_in_context(span, came_with))
 
-    def pass_on(self, headers: Headers, body: bytes | None) -> tuple[Headers, bytes | None]:
+    def pass_on(self, headers: RawHeaders, body: bytes | None) -> tuple[RawHeaders, bytes | None]:
         """Both with this span as the parent of what the server does. A body that is None, or no request as we
         know it, stays as it is."""
-        others = [header for header in headers if header[0] not in CONTEXT]
-        if body is not None:
-            body = self._in_meta(body)
-            others = [header for header in others if header[0] != "content-length"]
-        return [*others, *self._context.items()], body
+        others = [header for header in headers if header[0].decode("latin-1") not in CONTEXT]
+        ours = [(name.encode(), value.encode()) for name, value in self._context.items()]
+        return [*others, *ours], body if body is None else self._in_meta(body)
 
     def _in_meta(self, body: bytes) -> bytes:
         try:

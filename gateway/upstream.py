@@ -1,70 +1,135 @@
-"""The way to hosted servers: one HTTP client that adds nothing, follows nothing and remembers nothing."""
+"""The way to hosted servers: kept connections, and requests that say what the caller said."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections import defaultdict
 from collections.abc import AsyncIterator
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import urlsplit
 
-import aiohttp
-from yarl import URL
-
+from gateway.http1 import Broken, Connection, Response
 from gateway.request import Request
+from gateway.types import RawHeaders
 
 # Common servers close idle connections after 5 s; one that we reuse at that moment would lose a call.
 IDLE_CONNECTION = 4.0
-# What the HTTP client would otherwise add of its own accord.
-NOTHING_ADDED = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
-LARGEST_HEADER = 64 * 1024
+SWEEP = 1.0
+CHUNKED = b"transfer-encoding: chunked\r\n"
 
-NotConnected = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-Broken = (aiohttp.ClientError, OSError)
+
+class NotConnected(Exception):
+    """Nothing listens there, so nothing was sent."""
+
+
+class Place(NamedTuple):
+    """An endpoint (`http://host:port/path`), taken apart."""
+
+    host: str
+    port: int
+    authority: bytes
+    path: bytes
 
 
 class Upstream:
     def __init__(self, connect: float) -> None:
-        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect)
-        self._session: aiohttp.ClientSession | None = None
-
-    @property
-    def session(self) -> aiohttp.ClientSession:
-        """Opened by the first call: not every ASGI server has a lifespan."""
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_CONNECTION),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=self._timeout,
-                auto_decompress=False,
-                skip_auto_headers=NOTHING_ADDED,
-                trust_env=False,
-                max_line_size=LARGEST_HEADER,
-                max_field_size=LARGEST_HEADER,
-            )
-        return self._session
+        self._connect = connect
+        self._free: dict[tuple[str, int], list[Connection]] = defaultdict(list)
+        self._telling: set[asyncio.Task[None]] = set()
+        self._sweep: asyncio.TimerHandle | None = None
 
     async def open(
-        self,
-        endpoint: str,
-        request: Request,
-        headers: list[tuple[str, str]],
-        body: bytes | AsyncIterator[bytes] | None,
-    ) -> aiohttp.ClientResponse:
-        """Sends the request and returns once the response's headers are there. Raises `Broken` errors,
-        of which `NotConnected` says that nothing was sent."""
-        return await self.session.request(
-            request.method,
-            _url(endpoint, request.query),
-            headers=headers,
-            data=body,
-            allow_redirects=False,
-        )
+        self, endpoint: str, request: Request, headers: RawHeaders, body: bytes | AsyncIterator[bytes]
+    ) -> Response:
+        """Sends the request and returns once the response's head is there. Raises `NotConnected`, `Broken`,
+        and what `body` raises. Of the headers, those that frame the body are written anew."""
+        place = _place(endpoint)
+        framing = _framing(request, body)
+        head = _head(request, place, headers, framing)
+        connection = self._kept(place) or await self._new(place)
+        return await connection.exchange(head, body, chunked=framing == CHUNKED)
 
-    async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+    def tell(self, endpoint: str, request: Request, headers: RawHeaders, body: bytes) -> None:
+        """Sends a notification beside the path; nobody waits for what becomes of it."""
+        task = asyncio.create_task(self._tell(endpoint, request, headers, body))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _tell(self, endpoint: str, request: Request, headers: RawHeaders, body: bytes) -> None:
+        with contextlib.suppress(NotConnected, Broken, TimeoutError):
+            async with asyncio.timeout(self._connect):
+                response = await self.open(endpoint, request, headers, body)
+                response.close()
+
+    def close(self) -> None:
+        for kept in self._free.values():
+            for connection in kept:
+                connection.abort()
+        self._free.clear()
+        if self._sweep:
+            self._sweep.cancel()
+
+    def _kept(self, place: Place) -> Connection | None:
+        kept = self._free.get((place.host, place.port))
+        while kept:
+            connection = kept.pop()
+            if connection.usable:
+                return connection
+        return None
+
+    async def _new(self, place: Place) -> Connection:
+        loop = asyncio.get_running_loop()
+        key = place.host, place.port
+        try:
+            async with asyncio.timeout(self._connect):
+                _, connection = await loop.create_connection(
+                    lambda: Connection(lambda freed: self._keep(key, freed)), place.host, place.port
+                )
+        except (OSError, TimeoutError) as fault:
+            raise NotConnected(str(fault)) from fault
+        return connection
+
+    def _keep(self, key: tuple[str, int], connection: Connection) -> None:
+        loop = asyncio.get_running_loop()
+        connection.free_since = loop.time()
+        self._free[key].append(connection)
+        if self._sweep is None:
+            self._sweep = loop.call_later(SWEEP, self._end_idle)
+
+    def _end_idle(self) -> None:
+        """The one used last is the last of its list."""
+        loop = asyncio.get_running_loop()
+        old = loop.time() - IDLE_CONNECTION
+        for key, kept in list(self._free.items()):
+            while kept and (kept[0].free_since < old or not kept[0].usable):
+                kept.pop(0).abort()
+            if not kept:
+                del self._free[key]
+        self._sweep = loop.call_later(SWEEP, self._end_idle) if self._free else None
 
 
-def _url(endpoint: str, query: bytes) -> URL:
-    if not query:
-        return URL(endpoint, encoded=True)
-    joint = "&" if "?" in endpoint else "?"
-    return URL(f"{endpoint}{joint}{query.decode('latin-1')}", encoded=True)
+def _framing(request: Request, body: bytes | AsyncIterator[bytes]) -> bytes:
+    if isinstance(body, bytes):
+        return b"content-length: %d\r\n" % len(body) if request.method == "POST" else b""
+    length = request.announced_length
+    return b"content-length: %d\r\n" % length if length else CHUNKED
+
+
+def _head(request: Request, place: Place, headers: RawHeaders, framing: bytes) -> bytes:
+    path = place.path
+    if request.query:
+        path += (b"&" if b"?" in path else b"?") + request.query
+    first = b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (request.method.encode(), path, place.authority)
+    lines = [b"%b: %b\r\n" % header for header in headers]
+    return b"".join([first, *lines, framing, b"\r\n"])
+
+
+@lru_cache(1000)
+def _place(endpoint: str) -> Place:
+    parts = urlsplit(endpoint)
+    if parts.scheme != "http" or not parts.hostname:
+        raise NotConnected(f"{endpoint} is no http:// address")
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return Place(parts.hostname, parts.port or 80, parts.netloc.encode("latin-1"), path.encode("latin-1"))

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from django.db import DatabaseError, DataError, IntegrityError, close_old_connections, connections
 from django.utils import timezone
@@ -29,11 +29,14 @@ LOOKED_AT = 64 * 1024
 class UsageWriter:
     """Holds at most `most` calls while the database is away; `dropped` counts those that found no room.
 
-    Arguments and results have a bound of their own, past which calls are recorded without them.
+    Arguments and results have a bound of their own, past which calls are recorded without them. `also` is
+    what else has to be told to the database each time.
     """
 
-    def __init__(self, *, most: int = 10_000, every: float = 1.0) -> None:
-        self._most, self._every = most, every
+    def __init__(
+        self, *, most: int = 10_000, every: float = 1.0, also: Callable[[], None] | None = None
+    ) -> None:
+        self._most, self._every, self._also = most, every, also
         self._calls: deque[Call] = deque()
         self._used: set[int] = set()
         self._ended = threading.Event()
@@ -83,6 +86,8 @@ class UsageWriter:
     def _flush(self) -> None:
         close_old_connections()
         try:
+            if self._also:
+                self._also()
             self._write_use()
             while self._calls:
                 self._write_batch()

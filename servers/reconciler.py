@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from servers import events, housekeeping, queue, restarts, runs, timeline, wiring, workers
+from servers import drain, events, housekeeping, queue, restarts, runs, timeline, wiring, workers
 from servers.errors import Conflict, RuntimeFault, UserError
 from servers.models import Deployment, Server
 from servers.models.server import DesiredState
@@ -154,7 +154,7 @@ def _servers_to_settle() -> list[int]:
 
 
 def _is_over(deployment: Deployment) -> bool:
-    """Nothing should run for it any more, and the calls that it may still answer have had their time."""
+    """Nothing should run for it any more, and the sessions that it holds have had their time."""
     server = deployment.server
     if server.desired_state != DesiredState.RUNNING:
         return True
@@ -182,11 +182,14 @@ def settle(server_id: int) -> None:
 
 
 def _end(server: Server, deployment: Deployment) -> None:
-    """Tried again with every look until it is done: what fails is told once."""
+    """No new calls from now on, and the end when those under way are over. Tried again with every look until
+    it is done: what fails is told once."""
     about, began = {"number": deployment.number}, timezone.now()
     first = runs.retire(deployment)
     if first:
         timeline.record(server.pk, deployment.pk, "stop_started", about)
+    if drain.is_awaited(server, deployment):
+        return
     try:
         ended = runs.stop(deployment)
     except UserError as error:

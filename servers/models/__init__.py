@@ -1,12 +1,14 @@
 """Rows of what is hosted, and querysets named for use."""
 
 from servers.models.deployment import Deployment, DeploymentQuerySet, Step
+from servers.models.in_flight import CallsInFlight
 from servers.models.log import LogLine
 from servers.models.server import Secret, Server, ServerQuerySet
 from servers.models.stream import StreamEvent, StreamPosition
 from servers.models.token import Token, TokenQuerySet
 
 __all__ = [
+    "CallsInFlight",
     "Deployment",
     "DeploymentQuerySet",
     "LogLine",

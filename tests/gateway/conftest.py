@@ -74,6 +74,7 @@ class Seen:
     query: str
     headers: list[tuple[str, str]]
     body: bytes
+    whole: bool
 
     def header(self, name: str) -> str | None:
         return next((value for key, value in self.headers if key == name), None)
@@ -96,14 +97,15 @@ class Upstream:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        body, more = b"", True
+        body, more, whole = b"", True, True
         while more:
             message = await receive()
+            whole = message["type"] == "http.request"
             body += message.get("body", b"")
             more = message.get("more_body", False)
         headers = [(name.decode(), value.decode()) for name, value in scope["headers"]]
         query = scope["query_string"].decode()
-        self.seen.append(Seen(scope["method"], scope["path"], query, headers, body))
+        self.seen.append(Seen(scope["method"], scope["path"], query, headers, body, whole))
         await self.behave(scope, receive, send)
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 
+from gateway import era
+from gateway.errors import Refusal
+from gateway.request import Request
 from servers.models import Server
 from servers.models.server import Transport
 
@@ -119,6 +124,60 @@ async def test_a_name_may_be_encoded_and_a_request_without_envelope_is_the_serve
     encoded = said(message, **{"mcp-name": "=?base64?dGVsbA==?="})
     assert await ask(gateway, key, message, **encoded) == (200, {})
     assert await ask(gateway, key, call(), **{"mcp-protocol-version": MODERN}) == (200, {})
+
+
+LONG = {"file": "A" * 100_000}
+
+
+@pytest.mark.parametrize("announced", [True, False])
+async def test_a_long_body_is_compared_before_the_server_has_all_of_it(
+    gateway: Running, upstream: Upstream, owner: User, announced: bool
+) -> None:
+    """The name comes after arguments of 100 kB."""
+
+    async def send(message: dict[str, Any], **headers: str) -> tuple[int, int]:
+        body = json.dumps(message).encode()
+
+        async def pieces() -> AsyncIterator[bytes]:
+            for at in range(0, len(body), 30_000):
+                yield body[at : at + 30_000]
+
+        data = body if announced else pieces()
+        about = bearer(key, **said(message, **headers))
+        async with gateway.client.post(gateway.mcp("clock"), data=data, headers=about) as response:
+            return response.status, (await response.json()).get("error", {}).get("code", 0)
+
+    key = await in_database(lambda: a_server(owner, upstream, "both"))
+    message = modern("tools/call", arguments=LONG, name="tell")
+    assert await send(message, **{"mcp-name": "other"}) == (400, -32020)
+    assert await send(message, **{"mcp-method": "tools/list"}) == (400, -32020)
+    assert await send({**message, "method": "ping"}, **{"mcp-method": "ping"}) == (404, -32601)
+    assert [seen.body for seen in upstream.seen if seen.whole] == []
+    assert await send(message) == (200, 0)
+    assert json.loads(upstream.seen[-1].body) == message
+
+
+def test_a_long_body_that_is_no_object_is_not_the_modern_eras() -> None:
+    def refusal(*headers: tuple[bytes, bytes]) -> int:
+        try:
+            era.check_passed(Request("POST", "/mcp/clock", b"", "http", list(headers)), None)
+        except Refusal as refused:
+            return refused.code
+        return 0
+
+    version = (b"mcp-protocol-version", MODERN.encode())
+    assert refusal(version) == -32700
+    assert refusal(version, (b"content-encoding", b"gzip")) == 0
+    assert refusal((b"mcp-protocol-version", LEGACY.encode())) == refusal() == 0
+
+
+async def test_a_long_body_is_recorded_by_what_it_calls(
+    gateway: Running, upstream: Upstream, owner: User
+) -> None:
+    key = await in_database(lambda: a_server(owner, upstream, "both"))
+    assert (await ask(gateway, key, call(arguments=LONG, name="tell")))[0] == 200
+    (row,) = await gateway.calls()
+    assert (row["method"], row["name"], row["outcome"]) == ("tools/call", "tell", "ok")
 
 
 @pytest.mark.parametrize("method", ["initialize", "ping", "logging/setLevel", "resources/subscribe"])

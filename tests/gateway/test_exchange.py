@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
+from typing import Any
 
 import aiohttp
 import pytest
@@ -272,6 +274,68 @@ async def test_a_server_that_does_not_begin_to_answer_is_a_timeout(
         async with gateway.client.post(gateway.mcp("clock"), json=call(), headers=bearer(value)) as response:
             assert response.status == 504
         assert [made["outcome"] for made in await gateway.calls()] == ["timeout"]
+
+
+class Silent:
+    """An upstream that opens a session and then answers nothing but notifications."""
+
+    def __init__(self) -> None:
+        self.left = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        if headers[b"x-kind"] != b"silent" or headers[b"content-length"] != headers[b"x-length"]:
+            head = [*JSON, (b"mcp-session-id", b"inner")]
+            await send({"type": "http.response.start", "status": 200, "headers": head})
+            await send({"type": "http.response.body", "body": b'{"jsonrpc":"2.0","id":1,"result":{}}'})
+        else:
+            await receive()
+            self.left += 1
+
+
+async def in_a_session(gateway: Running, key: str, message: dict[str, Any], **headers: str) -> int:
+    """Opens a session and makes a call that is not answered; its status."""
+    opening = bearer(key, **{"x-kind": "opening"})
+    async with gateway.client.post(
+        gateway.mcp("clock"), json=call("initialize"), headers=opening
+    ) as response:
+        session = response.headers["mcp-session-id"]
+    data = json.dumps(message).encode()
+    about = {"mcp-session-id": session, "x-kind": "silent", "x-length": str(len(data)), **headers}
+    async with gateway.client.post(gateway.mcp("clock"), data=data, headers=bearer(key, **about)) as response:
+        return response.status
+
+
+@pytest.mark.parametrize("version", ["2025-11-25", "2026-07-28"])
+async def test_a_call_that_is_given_up_is_cancelled_as_its_era_does(
+    upstream: Upstream, key: str, version: str
+) -> None:
+    """With a notification, or by closing the connection alone."""
+    upstream.behave = silent = Silent()
+    async with running_gateway(Options(call_timeout=0.3)) as gateway:
+        message = {**call(), "id": "seven"}
+        assert await in_a_session(gateway, key, message, **{"mcp-protocol-version": version}) == 504
+        await until(lambda: silent.left == 1)
+        if version == "2026-07-28":
+            assert len(upstream.seen) == 2
+            return
+        await until(lambda: len(upstream.seen) == 3)
+    told = json.loads(upstream.seen[2].body)
+    assert (told["method"], told["params"]["requestId"]) == ("notifications/cancelled", "seven")
+    assert upstream.seen[2].header("mcp-session-id") == "inner"
+
+
+async def test_a_caller_that_leaves_a_session_cancels_nothing(
+    gateway: Running, upstream: Upstream, key: str
+) -> None:
+    """The connection is closed, which in the legacy era is no cancelling."""
+    upstream.behave = silent = Silent()
+    calling = asyncio.create_task(in_a_session(gateway, key, call()))
+    await until(lambda: len(upstream.seen) == 2)
+    calling.cancel()
+    await until(lambda: silent.left == 1)
+    assert [row["outcome"] for row in await gateway.calls()] == ["ok", "cancelled"]
+    assert len(upstream.seen) == 2
 
 
 async def test_a_call_finds_a_server_that_has_just_moved(

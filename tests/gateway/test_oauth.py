@@ -276,10 +276,12 @@ async def test_sessions_stay_with_the_user_when_tokens_are_renewed(
 
     await in_database(lambda: User.objects.create(username="staff", is_superuser=True))
     upstream.behave = opens
-    await ask(gateway, clock, issuer.token("owner", clock, jti="1"))
+    first = bearer(issuer.token("owner", clock, jti="1"))
+    async with gateway.client.post(clock, json=call(), headers=first) as response:
+        session = response.headers["mcp-session-id"]
 
     async def status(value: str) -> int:
-        headers = bearer(value, **{"mcp-session-id": "s-1"})
+        headers = bearer(value, **{"mcp-session-id": session})
         async with gateway.client.post(clock, json=call(), headers=headers) as response:
             return response.status
 

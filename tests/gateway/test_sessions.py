@@ -59,7 +59,11 @@ async def post(
     async with gateway.client.request(
         method, gateway.mcp("clock"), json=body or call(), headers=headers
     ) as response:
-        return response.status, response.headers.get("mcp-session-id", ""), response.headers.get("x-holder", "")
+        return (
+            response.status,
+            response.headers.get("mcp-session-id", ""),
+            response.headers.get("x-holder", ""),
+        )
 
 
 async def test_a_session_is_its_callers_own(gateway: Running, owner: User, upstream: Upstream) -> None:

@@ -1,0 +1,216 @@
+"""As much of an HTTP/1.1 client as the data path needs: one exchange at a time on a connection that is kept,
+bodies as they come in both directions. The parser is that of Node.js (llhttp)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import httptools
+
+from gateway.types import RawHeaders
+
+HIGH_WATER = 128 * 1024  # bytes that may wait for the caller before the server is slowed down
+MOST_HEADERS = 64 * 1024
+BODILESS = frozenset({204, 304})
+
+
+class Broken(Exception):
+    """The connection ended, or what came over it is not HTTP."""
+
+
+class Response:
+    """Names of headers are lower case. `whole`: nothing more comes."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.status = 0
+        self.headers: RawHeaders = []
+        self.whole = False
+        self._connection = connection
+        self._parts: list[bytes] = []
+        self._waiting = 0
+        self._fault: BaseException | None = None
+        self._waiter: asyncio.Future[bool] | None = None
+
+    def header(self, name: bytes) -> bytes:
+        """Its first value, b"" without one."""
+        return next((value for key, value in self.headers if key == name), b"")
+
+    async def read(self, patience: float | None = None) -> bytes | None:
+        """What has come of the body, b"" at its end only; None after that many seconds of silence.
+        Raises `Broken` where it was cut, or what the sending of the request raised."""
+        while not self._parts and not self.whole:
+            if not await self._anything(patience):
+                return None
+        taken = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        self._parts, self._waiting = [], 0
+        self._connection.resume()
+        return taken
+
+    def close(self) -> None:
+        """No more of it is wanted: unless it is whole, its connection ends."""
+        if not self.whole:
+            self._connection.abort()
+
+    async def head(self) -> None:
+        while not self.status:
+            await self._anything(None)
+
+    def add(self, part: bytes) -> bool:
+        """Whether as much waits as may."""
+        self._parts.append(part)
+        self._waiting += len(part)
+        return self._waiting > HIGH_WATER
+
+    def fail(self, fault: BaseException) -> None:
+        if not self.whole:
+            self._fault = self._fault or fault
+        self.wake()
+
+    def wake(self, something: bool = True) -> None:
+        if self._waiter and not self._waiter.done():
+            self._waiter.set_result(something)
+
+    async def _anything(self, patience: float | None) -> bool:
+        """Waits until something has happened; False when nothing does for that many seconds."""
+        if self._fault:
+            raise self._fault
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
+        timer = loop.call_later(patience, self.wake, False) if patience is not None else None
+        try:
+            return await self._waiter
+        finally:
+            self._waiter = None
+            if timer:
+                timer.cancel()
+
+
+class Connection(asyncio.Protocol):
+    """`on_free` is told when it may take the next exchange."""
+
+    def __init__(self, on_free: Callable[[Connection], None]) -> None:
+        self.free_since = 0.0
+        self._on_free = on_free
+        self._response: Response | None = None
+        self._sending: asyncio.Task[None] | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._headers: RawHeaders = []
+        self._header_bytes = 0
+        self._until_eof = False
+        self._paused = False
+        self._room = asyncio.Event()
+        self._room.set()
+
+    @property
+    def usable(self) -> bool:
+        return self._response is None and not self._transport.is_closing()
+
+    async def exchange(self, head: bytes, body: bytes | AsyncIterator[bytes], *, chunked: bool) -> Response:
+        """Sends the request and returns when the head of the response is there."""
+        response = self._response = Response(self)
+        if isinstance(body, bytes):
+            self._transport.write(head + body)
+        else:
+            self._sending = asyncio.create_task(self._send(response, head, body, chunked=chunked))
+        try:
+            await response.head()
+        except BaseException:
+            self.abort()
+            raise
+        return response
+
+    def abort(self) -> None:
+        if self._sending:
+            self._sending.cancel()
+        self._transport.abort()
+
+    def resume(self) -> None:
+        if self._paused and not self._transport.is_closing():
+            self._paused = False
+            self._transport.resume_reading()
+
+    async def _send(
+        self, response: Response, head: bytes, body: AsyncIterator[bytes], *, chunked: bool
+    ) -> None:
+        """What `body` raises, the reader of the response gets."""
+        try:
+            self._transport.write(head)
+            async for part in body:
+                await self._room.wait()
+                if part:
+                    self._transport.write(b"%x\r\n%b\r\n" % (len(part), part) if chunked else part)
+            if chunked:
+                self._transport.write(b"0\r\n\r\n")
+        except Exception as fault:  # noqa: BLE001  (it is raised where somebody waits for it)
+            response.fail(fault)
+            self._transport.abort()
+        else:
+            self._sending = None
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        response = self._response
+        if response is None:  # nothing was asked
+            self._transport.abort()
+            return
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as fault:
+            response.fail(Broken(str(fault)))
+            self._transport.abort()
+        response.wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._room.set()
+        if response := self._response:
+            if self._until_eof and not exc and response.status:
+                response.whole = True
+            response.fail(Broken("the connection was lost"))
+
+    def pause_writing(self) -> None:
+        self._room.clear()
+
+    def resume_writing(self) -> None:
+        self._room.set()
+
+    # httptools
+
+    def on_message_begin(self) -> None:
+        self._headers, self._header_bytes = [], 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._header_bytes += len(name) + len(value)
+        if self._header_bytes > MOST_HEADERS:
+            raise Broken("the headers are too long")
+        self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status >= 200 and self._response:
+            names = {name for name, _ in self._headers}
+            self._until_eof = not (status in BODILESS or names & {b"content-length", b"transfer-encoding"})
+            self._response.status, self._response.headers = status, self._headers
+
+    def on_body(self, part: bytes) -> None:
+        if self._response and self._response.add(part) and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def on_message_complete(self) -> None:
+        response = self._response
+        if response is None or not response.status:  # 1xx: the response proper follows
+            return
+        response.whole = True
+        keep = self._parser.should_keep_alive() and self._sending is None
+        self._response = None
+        if not keep or self._transport.is_closing():
+            self.abort()
+            return
+        self.resume()
+        self._on_free(self)

@@ -1,0 +1,36 @@
+"""The end of a deployment that was replaced: sessions' calls go there for DRAIN_SECONDS, then no call does,
+and it ends when those under way are over, or after DRAIN_CALLS_SECONDS more."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+from servers.models import CallsInFlight, Deployment, Server
+from servers.models.server import DesiredState
+from servers.states import DeploymentStatus
+
+# Gateways send no call there a second after it was retired, and say within another which they still have.
+HEARD = 2.5
+
+
+def is_awaited(server: Server, deployment: Deployment) -> bool:
+    """A retired deployment may still answer calls. Never so where its server is to stop."""
+    replaced = server.desired_state == DesiredState.RUNNING and server.current_deployment_id != deployment.pk
+    since = _retired_for(deployment) if replaced else None
+    if since is None:
+        return False
+    if since < timedelta(seconds=min(settings.DRAIN_SECONDS, HEARD)):
+        return True
+    in_time = since < timedelta(seconds=settings.DRAIN_CALLS_SECONDS)
+    return in_time and CallsInFlight.objects.known_now().filter(deployment=deployment, calls__gt=0).exists()
+
+
+def _retired_for(deployment: Deployment) -> timedelta | None:
+    later = Deployment.objects.filter(
+        server=deployment.server_id, number__gt=deployment.number, status=DeploymentStatus.SUCCEEDED
+    )
+    replaced_at = later.order_by("number").values_list("finished_at", flat=True).first()
+    return timezone.now() - replaced_at - timedelta(seconds=settings.DRAIN_SECONDS) if replaced_at else None

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import ClassVar
+
+from django.db import models
+from django.utils import timezone
+
+from servers.models.deployment import Deployment
+
+SAID_FOR = timedelta(seconds=5)  # after this a gateway that says nothing more is taken for gone
+
+
+class CallsInFlightQuerySet(models.QuerySet["CallsInFlight"]):
+    def known_now(self) -> CallsInFlightQuerySet:
+        return self.filter(at__gte=timezone.now() - SAID_FOR)
+
+
+class CallsInFlight(models.Model):
+    """Calls that one gateway process still has at a deployment that was replaced, as it said every second."""
+
+    gateway = models.CharField(max_length=32)
+    deployment = models.ForeignKey(Deployment, models.CASCADE, related_name="in_flight")
+    calls = models.PositiveIntegerField()
+    at = models.DateTimeField()
+
+    objects: ClassVar[models.Manager[CallsInFlight]] = CallsInFlightQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["gateway", "deployment"], name="in_flight_said_once")]
+
+    def __str__(self) -> str:
+        return f"{self.deployment_id}: {self.calls}"
