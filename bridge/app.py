@@ -19,6 +19,7 @@ from bridge.shared import SharedServer
 
 HEALTH_PATH = "/.bridge/healthz"
 EVICTABLE_SECONDS = 60.0  # without a connection, before a full house may ask a session to leave
+STOPPED = "server was ended: it was stopped or deployed anew while it answered"
 LOOPBACK = re.compile(r"^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$", re.IGNORECASE)
 
 
@@ -73,8 +74,8 @@ class App:
 
     async def close(self) -> None:
         """Ends every server. SIGTERM follows the closing of stdin at once."""
-        ends = [session.end(close_seconds=0.2) for session in list(self._sessions.values())]
-        shared = self._shared.end(close_seconds=0.2)
+        ends = [session.end(STOPPED, close_seconds=0.2) for session in list(self._sessions.values())]
+        shared = self._shared.end(STOPPED, close_seconds=0.2)
         await asyncio.gather(*ends, *([shared] if shared else []))
         for connection in list(self._connections):
             connection.writer.close()

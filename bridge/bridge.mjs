@@ -8,6 +8,7 @@ import http from "node:http";
 import { constants } from "node:os";
 import { parseArgs } from "node:util";
 
+const STOPPED = "server was ended: it was stopped or deployed anew while it answered";
 const HEALTH_PATH = "/.bridge/healthz";
 const KEEP_ALIVE_MS = 15_000;
 const COMMIT_MS = 1_000; // of silence, before a session's answer becomes a stream
@@ -539,9 +540,9 @@ class Session {
     return this.calls.size || this.standing.client ? 0 : Date.now() - this.lastUsed;
   }
 
-  end(closeMs) {
+  end(closeMs, why = "session ended") {
     this.onEnd(this);
-    this.failCalls("session ended");
+    this.failCalls(why);
     this.standing.end();
     return this.child.end(closeMs);
   }
@@ -695,10 +696,10 @@ class SharedServer {
     return this.calls.size ? 0 : Date.now() - this.lastUsed;
   }
 
-  end(closeMs) {
+  end(closeMs, why = "server was ended") {
     const child = this.child;
     this.child = undefined;
-    this.failCalls("server was ended");
+    this.failCalls(why);
     return child?.end(closeMs);
   }
 
@@ -882,7 +883,8 @@ class App {
 
   async close() {
     clearInterval(this.sweeper);
-    await Promise.all([...[...this.sessions.values()].map((session) => session.end(200)), this.shared.end(200)]);
+    const sessions = [...this.sessions.values()].map((session) => session.end(200, STOPPED));
+    await Promise.all([...sessions, this.shared.end(200, STOPPED)]);
   }
 
   async route(exchange) {

@@ -61,10 +61,10 @@ class Session:
     def idle_seconds(self) -> float:
         return 0.0 if self.connected else time.monotonic() - self.last_used
 
-    def end(self, **how: float) -> asyncio.Task[None]:
+    def end(self, why: str = "session ended", **how: float) -> asyncio.Task[None]:
         """Forgets the session at once and ends its server; returns the task of the latter."""
         self._on_end(self)
-        self._fail_calls("session ended")
+        self._fail_calls(why)
         self._standing.end()
         return self.child.end(**how)
 

@@ -51,9 +51,9 @@ class SharedServer:
     def idle_seconds(self) -> float:
         return 0.0 if self._calls else time.monotonic() - self._last_used
 
-    def end(self, **how: float) -> Optional[asyncio.Task[None]]:
+    def end(self, why: str = "server was ended", **how: float) -> Optional[asyncio.Task[None]]:
         child, self._child = self._child, None
-        self._fail_calls("server was ended")
+        self._fail_calls(why)
         return child.end(**how) if child else None
 
     # From clients.

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import aiohttp
 import pytest
 import uvicorn
+import uvloop
 from django.contrib.auth.models import User
 from django.db import connections
 from pytest_django import DjangoDbBlocker
@@ -27,6 +28,11 @@ from servers.states import DeploymentStatus, ServerStatus, Trigger
 T = TypeVar("T")
 EVENTS = [(b"content-type", b"text/event-stream")]
 JSON = [(b"content-type", b"application/json")]
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop that the platform runs on."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @contextlib.asynccontextmanager

@@ -148,6 +148,48 @@ async def test_keep_alive_comments_never_cut_an_event(gateway: Running, script: 
         assert await response.content.readuntil(b"\n\n") == b": keep-alive\n\n"
 
 
+@pytest.mark.parametrize("begun", [True, False])
+async def test_a_call_that_its_deployment_does_not_outlive_is_told_why(
+    gateway: Running, owner: User, upstream: Upstream, begun: bool
+) -> None:
+    writers: list[asyncio.StreamWriter] = []
+
+    async def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        if begun:
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n")
+            writer.write(b"transfer-encoding: chunked\r\n\r\n6\r\ndata: \r\n")
+        writers.append(writer)
+
+    old = await asyncio.start_server(begin, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{old.sockets[0].getsockname()[1]}/mcp"
+    server = await in_database(lambda: host(owner, "clock", url))
+    headers = bearer(await in_database(lambda: token(owner, server)))
+
+    async def text() -> str:
+        async with gateway.client.post(gateway.mcp("clock"), json=call(), headers=headers) as response:
+            return await response.text()
+
+    calling = asyncio.create_task(text())
+    await until(lambda: len(writers) == 1)
+    await in_database(lambda: deploy(server, upstream.url))
+
+    others = []
+    while not upstream.seen:
+        others.append(asyncio.create_task(text()))
+        await asyncio.sleep(0.05)
+    for writer in writers:
+        writer.close()
+    said = await calling
+    await asyncio.gather(*others)
+    old.close()
+    if begun:
+        assert said.startswith("data: \n\ndata: {")
+    error = json.loads(said.rpartition("data: ")[2])["error"]
+    assert "Clock was deployed anew while it answered" in error["message"]
+    assert error["data"]["status"] == 502
+
+
 async def test_a_caller_that_leaves_is_seen_upstream(gateway: Running, script: Script, key: str) -> None:
     response = await gateway.client.post(gateway.mcp("clock"), json=call(), headers=bearer(key))
     assert script.open == 1
