@@ -10,10 +10,11 @@ from typing import Any, TypeAlias, cast
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import Q, QuerySet
 
-from access.models import Membership, Role
+from access.models import Membership, Role, Team
 from access.models.team import OPERATING
 
 Person: TypeAlias = AbstractBaseUser | AnonymousUser
+Roles: TypeAlias = type[Role] | tuple[Role, ...]
 EVERYTHING, NOTHING = Q(), Q(pk__in=[])
 
 
@@ -45,6 +46,18 @@ def operates(user: Person, *, owner_id: int, team_id: int | None) -> bool:
     return _reaches(user, OPERATING, owner_id, team_id)
 
 
+def may_share(user: Person, *, owner_id: int, team_id: int | None) -> bool:
+    """Whether this person decides whose a server is: its owner, an administrator, or one of its team."""
+    return _reaches(user, (Role.ADMINISTRATOR,), owner_id, team_id)
+
+
+def operated_teams(user: Person) -> QuerySet[Team]:
+    """The teams to which this person may give a server."""
+    if is_administrator(user):
+        return Team.objects.all()
+    return Team.objects.filter(pk__in=_memberships(user, OPERATING).values("team_id"))
+
+
 def members_of(team_id: int | None) -> list[int]:
     """Ids of the team's people, whatever their roles."""
     if team_id is None:
@@ -57,7 +70,7 @@ def teams_of(user: Person) -> frozenset[int]:
     return frozenset(_memberships(user, Role).values_list("team_id", flat=True))
 
 
-def _rows(user: Person, roles: type[Role] | tuple[Role, ...]) -> Q:
+def _rows(user: Person, roles: Roles) -> Q:
     if is_administrator(user):
         return EVERYTHING
     if not user.is_active:
@@ -65,7 +78,7 @@ def _rows(user: Person, roles: type[Role] | tuple[Role, ...]) -> Q:
     return Q(owner_id=user.pk) | Q(team_id__in=_memberships(user, roles).values("team_id"))
 
 
-def _reaches(user: Person, roles: type[Role] | tuple[Role, ...], owner_id: int, team_id: int | None) -> bool:
+def _reaches(user: Person, roles: Roles, owner_id: int, team_id: int | None) -> bool:
     if not user.is_active:
         return False
     if is_administrator(user) or user.pk == owner_id:
@@ -73,5 +86,5 @@ def _reaches(user: Person, roles: type[Role] | tuple[Role, ...], owner_id: int, 
     return team_id is not None and _memberships(user, roles).filter(team=team_id).exists()
 
 
-def _memberships(user: Person, roles: type[Role] | tuple[Role, ...]) -> QuerySet[Membership]:
+def _memberships(user: Person, roles: Roles) -> QuerySet[Membership]:
     return Membership.objects.order_by().filter(user=cast("Any", user.pk), role__in=list(roles))

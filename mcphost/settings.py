@@ -269,6 +269,7 @@ AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_ENABLE_ACCESS_FAILURE_LOG = False
 AXES_VERBOSE = False
+AXES_ENABLE_ADMIN = False  # the audit has the logins
 AXES_LOCKOUT_TEMPLATE = "locked_out.html"
 # DATA_DIR is made by `up`; subdomains and preload lists are the domain owner's to decide.
 SILENCED_SYSTEM_CHECKS = ["files.E001", "security.W005", "security.W021"]
@@ -281,7 +282,7 @@ REST_FRAMEWORK = {
         "servers.api.authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PERMISSION_CLASSES": ["servers.api.permissions.ByRole"],
     "DEFAULT_RENDERER_CLASSES": ["servers.api.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["servers.api.parsers.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",

@@ -23,7 +23,6 @@ from access import roles
 from metrics import prometheus
 from servers import bearer, states
 from servers.models import Deployment, Server
-from servers.models.token import Scope
 from servers.states import DeploymentStatus, ServerStatus
 from servers.streams import feed
 
@@ -103,7 +102,7 @@ def _may_read(authorization: str) -> bool:
     if settings.METRICS_TOKEN and hmac.compare_digest(value.encode(), settings.METRICS_TOKEN.encode()):
         return True
     try:
-        token = bearer.find(value, Scope.API) if value else None
+        token = bearer.find(value) if value else None
     except Error:
         return False
     return token is not None and roles.is_administrator(token.owner)

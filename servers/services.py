@@ -10,7 +10,9 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from servers import aftermath, events, queue, tasks, validation
+from access import audit
+from access.models import Via
+from servers import aftermath, events, history, queue, tasks, validation
 from servers.errors import Conflict, Invalid
 from servers.models import Deployment, Secret, Server, Token
 from servers.models.server import DesiredState, SecretPurpose, Transport
@@ -27,6 +29,7 @@ def create_server(*, by: User, fields: Mapping[str, Any], secrets: Mapping[str, 
     server.save()
     for name, value in (secrets or {}).items():
         set_secret(server=server, name=name, value=value, by=by)
+    audit.record(action="server.created", target=server, by=by, after=history.description(fields))
     events.status_changed(server.pk)
     return server
 
@@ -34,10 +37,13 @@ def create_server(*, by: User, fields: Mapping[str, Any], secrets: Mapping[str, 
 @transaction.atomic
 def update_server(*, server: Server, fields: Mapping[str, Any]) -> Server:
     """Changes the description; what runs stays as it is until the next deployment."""
+    before, after = history.changes(Server.objects.get(pk=server.pk), fields)
     for name, value in fields.items():
         setattr(server, name, value)
     server.full_clean(exclude=["current_deployment"])
     server.save(update_fields=[*fields, "updated_at"])
+    if after:
+        audit.record(action="server.changed", target=server, before=before, after=after)
     events.status_changed(server.pk)
     return server
 
@@ -69,6 +75,9 @@ def deploy(
         options=options,
         revision=revision,
     )
+    asked = {"mode": mode, "trigger": trigger, "based_on": deployment.based_on and deployment.based_on.number}
+    via = Via.WEBHOOK if trigger == Trigger.WEBHOOK else ""
+    audit.record(action="deployment.requested", target=deployment, by=by, after=asked, via=via)
     Server.objects.filter(pk=locked.pk).update(
         desired_state=DesiredState.RUNNING, restarts=0, restart_at=None
     )
@@ -98,6 +107,7 @@ def cancel(*, deployment: Deployment) -> Deployment:
         tasks.settle_on_commit(deployment.server_id)
     elif not Deployment.objects.open().filter(pk=deployment.pk).update(cancel_requested=True):
         raise Conflict(f"{deployment} is over: there is nothing to cancel.")
+    audit.record(action="deployment.cancelled", target=deployment)
     events.status_changed(deployment.server_id)
     deployment.refresh_from_db()
     return deployment
@@ -111,6 +121,7 @@ def stop(*, server: Server) -> None:
         desired_state=DesiredState.STOPPED, restarts=0, restart_at=None
     )
     _cancel_open(locked)
+    audit.record(action="server.stopped", target=locked)
     Server.objects.move(locked.pk, ServerStatus.STOPPING)
     events.status_changed(locked.pk)
     tasks.settle_on_commit(locked.pk)
@@ -132,11 +143,13 @@ def delete(*, server: Server) -> None:
     locked = _locked(server)
     Server.objects.filter(pk=locked.pk).update(desired_state=DesiredState.DELETED)
     _cancel_open(locked)
+    audit.record(action="server.deleted", target=locked)
     Server.objects.move(locked.pk, ServerStatus.DELETING)
     events.status_changed(locked.pk)
     tasks.settle_on_commit(locked.pk)
 
 
+@transaction.atomic
 def set_secret(
     *, server: Server, name: str, value: str, by: User | None, purpose: str = SecretPurpose.ENVIRONMENT
 ) -> Secret:
@@ -151,9 +164,19 @@ def set_secret(
     secret.updated_by = by
     secret.full_clean(exclude=["sealed"])
     secret.save()
+    audit.record(action="secret.set", target=secret, by=by, after={"name": name, "purpose": purpose})
     return secret
 
 
+@transaction.atomic
+def remove_secret(*, secret: Secret) -> None:
+    """Takes a secret away; what runs keeps it until the next deployment."""
+    held = {"name": secret.name, "purpose": secret.purpose}
+    audit.record(action="secret.removed", target=secret, before=held)
+    secret.delete()
+
+
+@transaction.atomic
 def issue_token(
     *,
     owner: User,
@@ -170,11 +193,15 @@ def issue_token(
     value = token.set_new_value()
     token.full_clean()
     token.save()
+    opens = {"owner": owner.get_username(), "scope": scope, "server": server and server.slug}
+    audit.record(action="token.issued", target=token, after={**opens, "expires_at": expires_at, **policy})
     return token, value
 
 
+@transaction.atomic
 def revoke_token(*, token: Token) -> None:
-    Token.objects.filter(pk=token.pk, revoked_at__isnull=True).update(revoked_at=timezone.now())
+    if Token.objects.filter(pk=token.pk, revoked_at__isnull=True).update(revoked_at=timezone.now()):
+        audit.record(action="token.revoked", target=token)
 
 
 def _locked(server: Server) -> Server:

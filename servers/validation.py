@@ -9,9 +9,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 
+from access import roles
+from access.models import Team
 from servers.errors import SourceError
+from servers.models import Server
 from servers.models.server import ENVIRONMENT_NAME, SourceKind
 from servers.sources import image
 from servers.sources.git import GitSource
@@ -31,6 +35,16 @@ def clean_source(kind: str, source: Mapping[str, Any]) -> dict[str, Any]:
     An upload is taken as it is: `archive` is the platform's own name for a file that it has received.
     """
     return _CLEANERS[SourceKind(kind)](source)
+
+
+def check_team(*, by: User, server: Server | None, team: Team | None) -> None:
+    """Whether `by` may give the server to this team, or make a new one for it. Raises `ValidationError`."""
+    if server is not None and team == server.team:
+        return
+    if server is not None and not roles.may_share(by, owner_id=server.owner_id, team_id=server.team_id):
+        raise ValidationError("This is for its owner, an administrator of its team or one of the platform.")
+    if team is not None and not roles.operated_teams(by).filter(pk=team.pk).exists():
+        raise ValidationError("There is no team of this name that you operate.")
 
 
 def clean_environment(values: Mapping[str, Any]) -> dict[str, str]:

@@ -27,8 +27,10 @@ def person(name: str, **fields: Any) -> User:
 
 @pytest.fixture
 def owner(db: None) -> User:
-    """Like the others here without a password, whose hash would take longer than most tests."""
-    return User.objects.create_user("owner")
+    """An operator of a team. Like the others here without a password, whose hash would take its time."""
+    user = User.objects.create_user("owner")
+    with_member(Team.objects.create(name="Owner's team"), user, Role.OPERATOR)
+    return user
 
 
 @pytest.fixture
@@ -40,7 +42,7 @@ def outsider(db: None) -> User:
 @pytest.fixture
 def team(owner: User) -> Team:
     """The owner's team; `server` belongs to it."""
-    return with_member(Team.objects.create(name="Owner's team"), owner, Role.OPERATOR)
+    return Team.objects.get(members=owner)
 
 
 @pytest.fixture
@@ -59,9 +61,8 @@ def viewer(team: Team) -> User:
     return user
 
 
-def with_member(team: Team, user: User, role: Role) -> Team:
+def with_member(team: Team, user: User, role: Role) -> None:
     Membership.objects.create(team=team, user=user, role=role)
-    return team
 
 
 @pytest.fixture

@@ -232,7 +232,7 @@ def _is_up(server: Server) -> bool:
 
 def remove_secret(secret: Secret) -> str:
     """Takes a secret away, and returns the sentence that says so."""
-    secret.delete()
+    services.remove_secret(secret=secret)
     kind = "credential" if secret.purpose == SecretPurpose.SOURCE else "secret"
     return f"The {kind} {secret.name} is removed. What runs keeps it until the next deployment."
 

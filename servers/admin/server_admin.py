@@ -138,7 +138,25 @@ class ServerAdmin(RoleAdmin):
         return [*fieldsets[:after], placement_fields.fieldset(), *fieldsets[after:]]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return ["slug"] if obj else []
+        if obj is None:
+            return []
+        closed = ["slug"] if roles.is_administrator(request.user) else ["slug", "owner"]
+        may_share = roles.may_share(request.user, owner_id=obj.owner_id, team_id=obj.team_id)
+        return closed if may_share else [*closed, "team"]
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "team":
+            kwargs["queryset"] = roles.operated_teams(request.user)
+            kwargs["empty_label"] = "None: the owner alone"
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """A new server belongs to the team that its maker operates, where there is one only."""
+        teams = list(roles.operated_teams(request.user)[:2])
+        return {
+            "team": teams[0].pk if len(teams) == 1 else None,
+            **super().get_changeform_initial_data(request),
+        }
 
     def save_model(self, request: HttpRequest, obj: Server, form: ServerForm, change: bool) -> None:
         try:

@@ -21,6 +21,7 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
+from access.models import Team
 from servers import intake, services, uploads, validation
 from servers.admin.gateway_fields import CallsPerMinute, PatternLines
 from servers.admin.placement_fields import PlacementFields
@@ -75,6 +76,7 @@ CALLS = (
         "fields": [("tools_allowed", "tools_denied"), "calls_per_minute", "record_arguments", "listed"],
     },
 )
+ACCESS = ("Access", {"fields": [("team", "owner")]})
 DEPLOY = (None, {"fields": ["deploy"]})
 ADD_FIELDSETS = [
     BASICS,
@@ -90,10 +92,11 @@ ADD_FIELDSETS = [
     ),
     LIMITS,
     CALLS,
+    ("Access", {"fields": ["team"]}),
     DEPLOY,
 ]
 EDIT_FIELDSETS = [
-    BASICS, *SOURCES, RUNNING, SETTINGS, LIMITS, CALLS, ("Owner", {"fields": ["owner"]}), DEPLOY,
+    BASICS, *SOURCES, RUNNING, SETTINGS, LIMITS, CALLS, ACCESS, DEPLOY,
 ]  # fmt: skip
 
 
@@ -170,13 +173,15 @@ class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
 
     class Meta:
         model = Server
-        fields = ["name", "slug", "owner", "source_kind", *PLAIN]
+        fields = ["name", "slug", "team", "owner", "source_kind", *PLAIN]
         labels = {"cpu": "CPU", "memory_mb": "Memory", "pids": "Processes"}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.is_new = self.instance.pk is None
         self._explain()
+        if "team" in self.fields and self.instance.team_id:  # it may stay, whoever operates it
+            self.fields["team"].queryset |= Team.objects.filter(pk=self.instance.team_id)  # type: ignore[attr-defined]
         self._fill() if not self.is_new else None
 
     def _explain(self) -> None:
@@ -288,7 +293,11 @@ class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
     def server_fields(self) -> dict[str, Any]:
         """The columns, validated."""
         data = self.cleaned_data
-        own = [name for name in ("name", "slug", "owner", "source_kind", "source", *PLAIN) if name in data]
+        own = [
+            name
+            for name in ("name", "slug", "team", "owner", "source_kind", "source", *PLAIN)
+            if name in data
+        ]
         return {
             **{name: data[name] for name in own},
             "transport": data["transport_choice"] or services.default_transport(data["source_kind"]),

@@ -23,7 +23,7 @@ from servers.admin.gateway_fields import CallsPerMinute, PatternLines
 from servers.admin.views import ConsoleView
 from servers.errors import UserError
 from servers.models import Server, Token
-from servers.models.token import Scope
+from servers.models.token import REST, Scope
 
 
 class TokenForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -47,7 +47,7 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
-        if data.get("scope") == Scope.API and data.get("server"):
+        if data.get("scope") in REST and data.get("server"):
             self.add_error("server", "A token for the REST API is not bound to one server.")
         if data.get("expires_at") and data["expires_at"] <= timezone.now():
             self.add_error("expires_at", "This moment has passed.")
@@ -149,8 +149,8 @@ class TokenAdmin(RoleAdmin):
 
     @admin.display(description="Opens")
     def opens(self, token: Token) -> SafeString | str:
-        if token.scope == Scope.API:
-            return "REST API"
+        if token.scope in REST:
+            return "REST API" if token.scope == Scope.API else "REST API, reading"
         if token.server is None:
             return "All of the owner's servers"
         return format_html(

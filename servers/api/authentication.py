@@ -1,4 +1,4 @@
-"""Who asks: bearer tokens of scope `api`."""
+"""Who asks: bearer tokens of the scopes `api` and `read`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from rest_framework.request import Request
 
 from servers import bearer
 from servers.models import Token
-from servers.models.token import Scope
 
 
 class TokenAuthentication(BaseAuthentication):
@@ -19,9 +18,9 @@ class TokenAuthentication(BaseAuthentication):
         value = bearer.value_of(request.headers.get("Authorization", ""))
         if value is None:
             return None
-        token = bearer.find(value, Scope.API)
+        token = bearer.find(value)
         if token is None:
-            raise AuthenticationFailed("This token is unknown, expired, revoked, or not of scope api.")
+            raise AuthenticationFailed("This token is unknown, expired, revoked, or of another scope.")
         return token.owner, token
 
     def authenticate_header(self, request: Request) -> str:

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db.models import Q, QuerySet
 from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema_field
 from rest_framework import serializers
 
+from access import roles
+from access.models import Team
 from servers import validation
 from servers.api import sources
 from servers.models import placement, tool_patterns
@@ -162,3 +165,15 @@ class PatternsField(serializers.ListField):
         patterns: list[str] = super().to_internal_value(data)
         checked(lambda: tool_patterns.validate(patterns))
         return patterns
+
+
+class TeamField(serializers.SlugRelatedField[Team]):
+    """A team by its name. Teams that the asking person neither operates nor finds here are not there."""
+
+    default_error_messages = {"does_not_exist": "There is no team of this name that you operate."}
+
+    def get_queryset(self) -> QuerySet[Team]:
+        root: Any = self.root
+        here = Q(pk=getattr(root.instance, "team_id", None))
+        may = roles.operated_teams(self.context["request"].user)
+        return Team.objects.filter(here | Q(pk__in=may.values("pk")))

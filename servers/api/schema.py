@@ -54,7 +54,11 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
     name = "token"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
-        return {"type": "http", "scheme": "bearer", "description": "A token of scope api (`mcph_…`)."}
+        return {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "A token of scope api, or read for GET (`mcph_…`).",
+        }
 
 
 def add_problems(result: dict[str, Any], **_: Any) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
-from servers import intake, services, states
+from access.models import Team
+from servers import intake, services, states, validation
 from servers.api import enums
 from servers.api.fields import (
     EnvironmentField,
@@ -17,6 +18,7 @@ from servers.api.fields import (
     PlacementField,
     SourceField,
     SourceInput,
+    TeamField,
     WordsField,
 )
 from servers.models import Deployment, Server, Step
@@ -82,6 +84,7 @@ class ServerSerializer(serializers.ModelSerializer[Server]):
         required=False, max_length=48, help_text="Part of the MCP URL; made of the name where it is left out."
     )
     owner = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+    team = TeamField(required=False, allow_null=True, slug_field="name")
     mcp_url = serializers.SerializerMethodField()
     source = SourceField()  # type: ignore[assignment]
     command = WordsField(required=False, max_length=100)
@@ -97,8 +100,8 @@ class ServerSerializer(serializers.ModelSerializer[Server]):
     class Meta:
         model = Server
         fields = [
-            "id", "url", "name", "slug", "owner", "mcp_url", "source", "transport", "port", "path", "command",
-            "environment", "limits", "runtime", "placement", "calls_per_minute", "tools_allowed",
+            "id", "url", "name", "slug", "owner", "team", "mcp_url", "source", "transport", "port", "path",
+            "command", "environment", "limits", "runtime", "placement", "calls_per_minute", "tools_allowed",
             "tools_denied", "record_arguments", "listed", "desired_state", "status", "status_label",
             "status_at", "error_kind", "error", "serving", "deployment", "restarts", "created_at",
             "updated_at",
@@ -134,6 +137,10 @@ class ServerSerializer(serializers.ModelSerializer[Server]):
         if self.instance is None and Server.objects.filter(slug=slug).exists():
             raise serializers.ValidationError("This slug is taken.")
         return slug
+
+    def validate_team(self, team: Team | None) -> Team | None:
+        validation.check_team(by=self.context["request"].user, server=self.instance, team=team)
+        return team
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Attributes as `services` takes them; the token of a source is left in `token`."""

@@ -24,7 +24,12 @@ def digest_of(value: str) -> str:
 
 class Scope(models.TextChoices):
     MCP = "mcp", "Call servers through the gateway"
+    READ = "read", "Read the REST API as its owner"
     API = "api", "Use the REST API as its owner"
+
+
+# Of tokens that the REST API and the live feeds take; `read` changes nothing.
+REST = (Scope.READ, Scope.API)
 
 
 class TokenQuerySet(models.QuerySet["Token"]):
@@ -37,8 +42,8 @@ class TokenQuerySet(models.QuerySet["Token"]):
         """Everybody sees their own; an administrator sees all."""
         return self if roles.is_administrator(user) else self.filter(owner_id=user.pk)
 
-    def matching(self, value: str, scope: str) -> TokenQuerySet:
-        return self.valid().filter(digest=digest_of(value), scope=scope)
+    def matching(self, value: str, *scopes: str) -> TokenQuerySet:
+        return self.valid().filter(digest=digest_of(value), scope__in=scopes)
 
 
 class Token(models.Model):

@@ -16,7 +16,6 @@ from django_eventstream.channelmanager import ChannelManagerBase
 from access import roles
 from servers import bearer
 from servers.models import Server
-from servers.models.token import Scope
 
 EVERY_STATUS = "statuses"
 PATH = re.compile(r"^/api/servers/(?:stream|(?P<server>[0-9]{1,18})/(?P<kind>metrics|logs)/stream)/\Z")
@@ -83,7 +82,7 @@ def _server_channel(user: AbstractBaseUser | AnonymousUser, server_id: int, kind
 def _user(request: HttpRequest) -> AbstractBaseUser | AnonymousUser:
     value = bearer.value_of(request.headers.get("Authorization", ""))
     if value is not None:
-        token = bearer.find(value, Scope.API)
+        token = bearer.find(value)
         return token.owner if token else AnonymousUser()
     session = import_string(f"{settings.SESSION_ENGINE}.SessionStore")
     request.session = session(request.COOKIES.get(settings.SESSION_COOKIE_NAME))

@@ -97,7 +97,7 @@ async def _admit(request: ASGIRequest) -> Reader:
         reader: Reader = await database_sync_to_async(access.reader_for)(request)
     except access.Unauthenticated:
         challenge = (b"www-authenticate", b'Bearer realm="api"')
-        raise Refused(401, "Log in, or send a token of scope api.", challenge) from None
+        raise Refused(401, "Log in, or send a token of scope api or read.", challenge) from None
     except access.NotFound:
         raise Refused(404, "There is nothing here, or it is not yours to see.") from None
     return reader

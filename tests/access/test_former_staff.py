@@ -26,7 +26,10 @@ def test_former_staff_keep_what_they_saw(owner: User, staff: User) -> None:
     assert server.is_visible_to(looker)
     assert not server.is_operable_by(looker)
     assert server.is_operable_by(changer)
-    assert not Membership.objects.filter(user__in=[owner, staff]).exists()
+    assert set(Membership.objects.filter(team__name="Staff").values_list("user", flat=True)) == {
+        looker.pk,
+        changer.pk,
+    }
 
 
 @pytest.mark.django_db

@@ -23,7 +23,7 @@ def user_of(request: Request) -> User:
 
 def servers_of(request: Request) -> QuerySet[Server]:
     visible = Server.objects.all().visible_to(request.user)
-    return payloads.with_newest_deployment(visible.select_related("owner"))
+    return payloads.with_newest_deployment(visible.select_related("owner", "team"))
 
 
 def deployments_of(request: Request) -> QuerySet[Deployment]:
@@ -45,7 +45,10 @@ class ServerView(APIView):
     """A door below `/api/servers/{id}/`."""
 
     def server(self) -> Server:
-        return server_of(self.request, self.kwargs["pk"])
+        """404 for who does not see it, 403 for who would change it and does not operate it."""
+        server = server_of(self.request, self.kwargs["pk"])
+        self.check_object_permissions(self.request, server)
+        return server
 
 
 def deployment_accepted(deployment: Deployment, request: Request) -> Response:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from django.http import Http404
+from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
@@ -47,9 +47,8 @@ class OneSecret(ServerView):
 
     @extend_schema(parameters=[PURPOSE], responses={204: None})
     def delete(self, request: Request, pk: int, name: str) -> Response:
-        deleted, _ = self.server().secrets.filter(name=name, purpose=_purpose(request)).delete()
-        if not deleted:
-            raise Http404
+        secret = get_object_or_404(self.server().secrets, name=name, purpose=_purpose(request))
+        services.remove_secret(secret=secret)
         return Response(status=204)
 
 

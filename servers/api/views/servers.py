@@ -9,10 +9,12 @@ from django.http import HttpRequest
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import viewsets
 from rest_framework.decorators import action
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from access import roles
 from servers import intake, services, uploads
 from servers.api import examples, multipart
 from servers.api.pagination import NewestFirst
@@ -28,7 +30,7 @@ from servers.uploads import Archive
 FILTERS = [
     OpenApiParameter("status", enum=[s.value for s in ServerStatus], many=True),
     OpenApiParameter("search", description="Part of the name or of the slug."),
-    OpenApiParameter("owner", description="User name; for staff, who see every server."),
+    OpenApiParameter("owner", description="User name."),
 ]
 BY_JSON = {"application/json": ServerSerializer}
 QUEUED = extend_schema(request=None, responses={202: DeploymentSerializer})
@@ -41,7 +43,7 @@ QUEUED = extend_schema(request=None, responses={202: DeploymentSerializer})
     destroy=extend_schema(responses={202: ServerSerializer}),
 )
 class ServerViewSet(viewsets.ModelViewSet[Server]):
-    """MCP servers that are yours; all of them for staff."""
+    """MCP servers that you see: your own, those of your teams, all of them for administrators."""
 
     serializer_class = ServerSerializer
     pagination_class = NewestFirst
@@ -63,6 +65,8 @@ class ServerViewSet(viewsets.ModelViewSet[Server]):
         examples=examples.NEW_SERVERS,
     )
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        if not roles.may_add(request.user):
+            raise PermissionDenied("Adding servers is for operators: ask an administrator for that role.")
         file = multipart.archive_of(request)
         context = {**self.get_serializer_context(), "archive": file}
         wanted = NewServer(data=multipart.fields_of(request), context=context)
