@@ -19,6 +19,10 @@ class Door:
     route: str
 
     @property
+    def is_api(self) -> bool:
+        return self.route.startswith("api/")
+
+    @property
     def parameters(self) -> tuple[str, ...]:
         return tuple(plain or grouped for plain, grouped in PARAMETER.findall(self.route))
 

@@ -1,0 +1,81 @@
+"""One server with everything that belongs to one; whatever has a name is called zebra."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from access import audit
+from access.models import Team
+from hooks.models import Delivery, WebHook
+from metrics.models import UsageMetric
+from servers import secretbox, services
+from servers.models import LogLine
+from tests.access.doors import Door
+from tests.accounts import make_deployment, make_server
+
+# What the parameters of an address stand for: by their names, else by the beginning of the address.
+BY_NAME = {"secret": "secret", "name": "secret_name", "public_id": "public_id", "delivery": "delivery"}
+BY_ROUTE = {
+    "admin/access/auditentry/": "entry",
+    "admin/access/team/": "team",
+    "admin/auth/user/": "owner",
+    "admin/catalog/": "server",
+    "admin/hooks/delivery/": "delivery",
+    "admin/hooks/webhook/for/": "server",
+    "admin/hooks/webhook/": "hook",
+    "admin/metrics/usagemetric/": "metric",
+    "admin/servers/deployment/": "deployment",
+    "admin/servers/logline/": "line",
+    "admin/servers/server/": "server",
+    "admin/servers/token/": "token",
+    "api/^deployments/": "deployment",
+    "api/^hooks/": "hook",
+    "api/^servers/": "server",
+    "api/^tokens/": "token",
+    "api/catalog/servers/": "server",
+    "api/hooks/": "hook",
+    "api/servers/": "server",
+}
+
+
+def address_of(door: Door, values: dict[str, Any]) -> str:
+    return door.address({name: values[_meaning(door, name)] for name in door.parameters})
+
+
+def _meaning(door: Door, parameter: str) -> str:
+    if parameter in BY_NAME:
+        return BY_NAME[parameter]
+    meaning = next((kind for beginning, kind in BY_ROUTE.items() if door.route.startswith(beginning)), None)
+    assert meaning, f"{door.name}: say in {__name__} what <{parameter}> of {door.route} stands for"
+    return meaning
+
+
+def make() -> dict[str, Any]:
+    owner, team = User.objects.create_user("zebra"), Team.objects.create(name="Zebra team")
+    server = make_server(owner, name="Zebra", slug="zebra", team=team)
+    deployment = make_deployment(server, summary="zebra")
+    now = timezone.now()
+    hook = WebHook.objects.create(server=server, kind="github", sealed=secretbox.seal("zebra-zebra"))
+    rows = {
+        "server": server,
+        "owner": owner,
+        "team": team,
+        "deployment": deployment,
+        "secret": services.set_secret(server=server, name="ZEBRA_KEY", value="zebra-zebra", by=owner),
+        "token": services.issue_token(owner=owner, name="zebra", server=server)[0],
+        "line": LogLine.objects.create(server=server, stream="build", at=now, text="zebra"),
+        "metric": UsageMetric.objects.create(
+            server=server, timestamp=now, event_type="custom.zebra", details={}
+        ),
+        "hook": hook,
+        "delivery": Delivery.objects.create(hook=hook, delivery_id="zebra", outcome="ignored"),
+        "entry": audit.record(action="server.zebra", target=server, by=owner),
+    }
+    return {
+        "secret_name": "ZEBRA_KEY",
+        "public_id": hook.public_id,
+        **{name: row.pk for name, row in rows.items()},
+    }
