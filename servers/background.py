@@ -13,6 +13,7 @@ from django.db import close_old_connections, connection
 from django.utils import timezone
 
 from metrics import rollups
+from notices import sender
 from servers import broker, heartbeat, leader, probes, reconciler, runs, tasks
 
 logger = logging.getLogger(__name__)
@@ -20,6 +21,7 @@ COLLECT_SECONDS = 0.5
 SWEEP_SECONDS = 30.0
 TRIM_SECONDS = 3600.0
 ROLL_UP_SECONDS = 15.0
+SEND_SECONDS = 1.0
 REPEAT_SECONDS = 60.0
 FOLLOW_SECONDS = 0.2
 STOP_MS = 20_000
@@ -121,10 +123,15 @@ def _roll_up() -> None:
     rollups.roll_up(timezone.now())
 
 
+def _send_notices() -> None:
+    sender.send_due()
+
+
 LOOPS: tuple[tuple[str, float, Callable[[], None]], ...] = (
     ("reconciler", settings.RECONCILE_SECONDS, _reconcile),
     ("collector", COLLECT_SECONDS, runs.collect_all),
     ("sweeper", SWEEP_SECONDS, reconciler.sweep),
     ("trimmer", TRIM_SECONDS, reconciler.trim),
     ("usage", ROLL_UP_SECONDS, _roll_up),
+    ("notices", SEND_SECONDS, _send_notices),
 )

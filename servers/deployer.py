@@ -12,7 +12,7 @@ from django.db.models import F
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from servers import aftermath, delivery, events, heartbeat, restarts, runs, steps, workers
+from servers import aftermath, delivery, events, heartbeat, notify, restarts, runs, steps, workers
 from servers.builder import context as build_context
 from servers.errors import Cancelled, UserError
 from servers.job import Job
@@ -148,6 +148,7 @@ def _switch(job: Job) -> None:
         _tell_of_rollback(job, "rollback_succeeded", duration_ms=_duration(job))
         job.timeline.event("deploy_succeeded", {"number": deployment.number, "duration_ms": _duration(job)})
         events.status_changed(deployment.server_id)
+        notify.recovered(deployment.server_id, deployment)
     job.timeline.say(f"Deployment #{deployment.number} serves now.")
 
 
@@ -193,6 +194,7 @@ def _settle_server(job: Job, status: DeploymentStatus, message: str, kind: str) 
         restarts.schedule(server)
     if status == DeploymentStatus.FAILED:
         Server.objects.move(server.pk, ServerStatus.ERROR, error=message, error_kind=kind)
+        notify.failed(server.pk, message, kind, job.deployment)
     else:
         aftermath.rest(server.pk)
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from metrics import rollups
 from metrics.models import UsageMetric
+from notices import outbox
 from servers import delivery, image_steps, uploads, wiring
 from servers.errors import UserError
 from servers.models import Deployment, LogLine, Server
@@ -26,6 +27,7 @@ def trim() -> None:
     UsageMetric.objects.older_than(now - timedelta(days=settings.METRICS_RETENTION_DAYS)).delete()
     rollups.trim(now - timedelta(days=settings.ROLLUP_RETENTION_DAYS))
     LogLine.objects.filter(at__lt=now - timedelta(days=settings.LOG_RETENTION_DAYS)).delete()
+    outbox.trim(now - timedelta(days=settings.LOG_RETENTION_DAYS))
     storage.trim(now - timedelta(hours=settings.STREAM_RETENTION_HOURS))
     for server in Server.objects.all():
         forget_old_builds(server)

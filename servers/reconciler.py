@@ -10,7 +10,18 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from servers import drain, events, housekeeping, queue, restarts, runs, timeline, wiring, workers
+from servers import (
+    drain,
+    events,
+    housekeeping,
+    notify,
+    queue,
+    restarts,
+    runs,
+    timeline,
+    wiring,
+    workers,
+)
 from servers.errors import Conflict, RuntimeFault, UserError
 from servers.models import Deployment, Server
 from servers.models.server import DesiredState
@@ -62,7 +73,7 @@ def _give_up(deployment: Deployment) -> None:
         error_kind="internal",
     )
     if closed:
-        Server.objects.move(deployment.server_id, ServerStatus.ERROR, error=message, error_kind="internal")
+        _show_trouble(deployment.server_id, ServerStatus.ERROR, message, "internal", deployment)
         failure = {
             "number": deployment.number,
             "error": message,
@@ -70,7 +81,15 @@ def _give_up(deployment: Deployment) -> None:
             "duration_ms": _ms_since(deployment.started_at or deployment.created_at),
         }
         timeline.record(deployment.server_id, deployment.pk, "deploy_failed", failure)
-        events.status_changed(deployment.server_id)
+
+
+def _show_trouble(
+    server_id: int, to: ServerStatus, why: str, kind: str = "runtime", deployment: Deployment | None = None
+) -> None:
+    with transaction.atomic():
+        if Server.objects.move(server_id, to, error=why, error_kind=kind):
+            notify.failed(server_id, why, kind, deployment)
+        events.status_changed(server_id)
 
 
 def _watch_all() -> None:
@@ -96,8 +115,10 @@ def _watch(server: Server, current: Deployment, status: RunStatus | RuntimeFault
         return
     runs.note_endpoints(current, status)
     if server.status == ServerStatus.DEGRADED and current.endpoint:
-        Server.objects.move(server.pk, ServerStatus.RUNNING, error="", error_kind="")
-        events.status_changed(server.pk)
+        with transaction.atomic():
+            Server.objects.move(server.pk, ServerStatus.RUNNING, error="", error_kind="")
+            notify.recovered(server.pk)
+            events.status_changed(server.pk)
     else:
         restarts.forget_failures(server)
 
@@ -113,8 +134,7 @@ def _note_exit(server: Server, current: Deployment, status: RunStatus) -> None:
             f"{reason} It was restarted {server.restarts} times in a row, and is left alone now. "
             f"It wrote last: “{last}”. Correct the cause; then start or redeploy it."
         )
-        Server.objects.move(server.pk, ServerStatus.ERROR, error=message, error_kind="runtime")
-        events.status_changed(server.pk)
+        _show_trouble(server.pk, ServerStatus.ERROR, message)
     else:
         _degrade(server, f"{reason} It is being restarted.")
 
@@ -122,8 +142,7 @@ def _note_exit(server: Server, current: Deployment, status: RunStatus) -> None:
 def _degrade(server: Server, why: str) -> None:
     if server.status == ServerStatus.DEGRADED and server.error == why:
         return
-    Server.objects.move(server.pk, ServerStatus.DEGRADED, error=why, error_kind="runtime")
-    events.status_changed(server.pk)
+    _show_trouble(server.pk, ServerStatus.DEGRADED, why)
 
 
 def _start_again(server: Server) -> None:
@@ -132,7 +151,7 @@ def _start_again(server: Server) -> None:
     try:
         queue.add(server=server, by=None, trigger=Trigger.RECONCILER, mode=Mode.SAME_DIGEST)
     except Conflict as error:
-        Server.objects.move(server.pk, ServerStatus.ERROR, error=str(error), error_kind="runtime")
+        _show_trouble(server.pk, ServerStatus.ERROR, str(error))
         Server.objects.filter(pk=server.pk).update(restarts=restarts.MOST_IN_A_ROW)
 
 

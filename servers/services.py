@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from access import audit
 from access.models import Via
-from servers import aftermath, events, history, queue, tasks, validation
+from servers import aftermath, events, history, notify, queue, tasks, validation
 from servers.errors import Conflict, Invalid
 from servers.models import Deployment, Secret, Server, Token
 from servers.models.server import DesiredState, SecretPurpose, Transport
@@ -123,6 +123,7 @@ def stop(*, server: Server) -> None:
     _cancel_open(locked)
     audit.record(action="server.stopped", target=locked)
     Server.objects.move(locked.pk, ServerStatus.STOPPING)
+    notify.stopped(locked.pk)
     events.status_changed(locked.pk)
     tasks.settle_on_commit(locked.pk)
 
@@ -145,6 +146,7 @@ def delete(*, server: Server) -> None:
     _cancel_open(locked)
     audit.record(action="server.deleted", target=locked)
     Server.objects.move(locked.pk, ServerStatus.DELETING)
+    notify.stopped(locked.pk)
     events.status_changed(locked.pk)
     tasks.settle_on_commit(locked.pk)
 

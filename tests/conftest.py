@@ -40,6 +40,7 @@ SLOW = (
     "gateway/test_waiting.py",
     "kubernetes/",
     "mcphost/test_start.py",
+    "notices/test_sending.py",
     "servers/runtimes/test_process.py",
     "servers/sources/test_git.py",
     "servers/streams/",

@@ -1,0 +1,165 @@
+"""Where notices go, which are on their way, and what is the matter now.
+
+This package knows nothing of servers: what a notice is about has a key such as `server-7`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime
+from typing import ClassVar
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, OuterRef, Q
+from django.utils import timezone
+
+import sealing
+from sealing.fields import SealedField
+
+
+class ChannelKind(models.TextChoices):
+    GENERIC = "generic", "Webhook (Standard Webhooks)"
+    SLACK = "slack", "Slack or compatible"
+
+
+class Scope(models.TextChoices):
+    ALL = "all", "Every server that the channel's owner sees"
+    CHOSEN = "chosen", "The chosen servers, teams and owners"
+
+
+class Event(models.TextChoices):
+    FAILED = "failed", "Failed"
+    RECOVERED = "recovered", "Recovered"
+    HELD = "held", "Held for approval"
+    TEST = "test", "Test"
+
+
+class State(models.TextChoices):
+    PENDING = "pending", "On its way"
+    SENT = "sent", "Sent"
+    FAILED = "failed", "Given up"
+    WITHDRAWN = "withdrawn", "Withdrawn"
+
+
+class ChannelQuerySet(models.QuerySet["Channel"]):
+    def listening(self, event: str, *, server: int, owner: int, team: int | None) -> ChannelQuerySet:
+        """Channels that are on and want this event of a server; whether their owners see it is not asked."""
+        chosen = Q(servers=server) | Q(owners=owner) | (Q(teams=team) if team else Q(pk__in=[]))
+        wanted = self.filter(Q(scope=Scope.ALL) | chosen, enabled=True, **{f"on_{event}": True})
+        return self.filter(pk__in=wanted.values("pk")).select_related("owner")
+
+    def ailing(self) -> ChannelQuerySet:
+        """What was turned off because nothing arrived, and where nothing arrives now."""
+        return self.filter(Q(failing_since__isnull=False) | ~Q(disabled_reason=""))
+
+
+class Channel(models.Model):
+    """One receiver. Its URL is a secret (Slack's holds a token) and is shown by its host alone.
+
+    `former` is the signing secret before the last rotation: until `former_until` both sign.
+    """
+
+    name = models.CharField(max_length=100)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="channels")
+    kind = models.CharField(max_length=8, choices=ChannelKind.choices, default=ChannelKind.GENERIC)
+    sealed_url = SealedField()
+    sealed = SealedField()
+    former = SealedField(null=True)
+    former_until = models.DateTimeField(null=True, blank=True, editable=False)
+    host = models.CharField(max_length=255, editable=False)
+    scope = models.CharField(max_length=6, choices=Scope.choices, default=Scope.ALL)
+    servers = models.ManyToManyField("servers.Server", blank=True, related_name="+")
+    teams = models.ManyToManyField("access.Team", blank=True, related_name="+")
+    owners = models.ManyToManyField(settings.AUTH_USER_MODEL, blank=True, related_name="+")
+    on_failed = models.BooleanField(default=True)
+    on_recovered = models.BooleanField(default=True)
+    on_held = models.BooleanField(default=True)
+    enabled = models.BooleanField(default=True)
+    disabled_reason = models.CharField(max_length=300, blank=True, default="", editable=False)
+    failing_since = models.DateTimeField(null=True, blank=True, editable=False)
+    last_ok_at = models.DateTimeField(null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects: ClassVar[models.Manager[Channel]] = ChannelQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name", "id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def set_url(self, url: str) -> None:
+        self.sealed_url, self.host = sealing.seal(url), urlsplit(url).hostname or ""
+
+    def url(self) -> str:
+        """Raises `sealing.Unsealable`."""
+        return sealing.open_sealed(bytes(self.sealed_url))
+
+    def secrets(self, now: datetime) -> list[str]:
+        """What signs now, the newest first. Raises `sealing.Unsealable`."""
+        kept = [self.sealed]
+        if self.former and self.former_until and now < self.former_until:
+            kept.append(self.former)
+        return [sealing.open_sealed(bytes(one)) for one in kept]
+
+
+def new_message_id() -> str:
+    return f"msg_{secrets.token_hex(16)}"
+
+
+class NoticeQuerySet(models.QuerySet["Notice"]):
+    def due(self, now: datetime) -> NoticeQuerySet:
+        """Of each channel and matter only the oldest: "recovered" never overtakes "failed"."""
+        before = Notice.objects.filter(
+            channel=OuterRef("channel"), matter=OuterRef("matter"), state=State.PENDING, pk__lt=OuterRef("pk")
+        )
+        return self.filter(
+            ~models.Exists(before), state=State.PENDING, due_at__lte=now, channel__enabled=True
+        )
+
+    def claim(self, notice: Notice, until: datetime) -> bool:
+        """Takes one try of it, for this process alone; after `until` another may try. False: taken by now."""
+        mine = self.filter(pk=notice.pk, state=State.PENDING, due_at=notice.due_at, attempts=notice.attempts)
+        return bool(mine.update(attempts=F("attempts") + 1, due_at=until))
+
+
+class Notice(models.Model):
+    """The outbox: one message to one channel, written with what it tells, sent until it has arrived.
+
+    `payload` is what a generic receiver gets; `message_id` stays the same over all tries.
+    """
+
+    channel = models.ForeignKey(Channel, models.CASCADE, related_name="notices")
+    message_id = models.CharField(max_length=40, unique=True, default=new_message_id, editable=False)
+    event = models.CharField(max_length=9, choices=Event.choices)
+    matter = models.CharField(max_length=60)
+    payload = models.JSONField()
+    state = models.CharField(max_length=9, choices=State.choices, default=State.PENDING)
+    attempts = models.PositiveIntegerField(default=0)
+    due_at = models.DateTimeField(default=timezone.now)
+    last_status = models.PositiveIntegerField(null=True, blank=True)
+    last_answer = models.CharField(max_length=300, blank=True, default="")
+    created_at = models.DateTimeField(auto_now_add=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    objects: ClassVar[models.Manager[Notice]] = NoticeQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["state", "due_at"]), models.Index(fields=["created_at"])]
+
+    def __str__(self) -> str:
+        return f"{self.get_event_display()}: {self.matter}"
+
+
+class Matter(models.Model):
+    """Something that is not as it should be, or has been so until a moment ago (`over_at`)."""
+
+    key = models.CharField(max_length=60, unique=True)
+    since = models.DateTimeField(default=timezone.now)
+    over_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return self.key

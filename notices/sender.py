@@ -1,0 +1,142 @@
+"""Sends what is due. At least once: a try that nobody saw the end of is made again, with the same id."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import orjson
+from django.db import transaction
+from django.utils import timezone
+
+import sealing
+from notices import backoff, signing, slack
+from notices.models import Channel, ChannelKind, Notice, State
+from notices.post import Answer, Unreachable, post
+
+logger = logging.getLogger(__name__)
+AT_A_TIME = 8
+# Longer than any try may take: until then nobody else takes it up.
+LEASE = timedelta(seconds=120)
+AGENT = "mcp-host"
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """What one try sends, read from the rows before any thread starts."""
+
+    url: str
+    body: bytes
+    headers: dict[str, str]
+    inner: bool
+
+
+def send_due() -> int:
+    """One pass; returns how many tries it made. Only HTTP happens in other threads."""
+    now = timezone.now()
+    taken = [notice for notice in _next(now) if Notice.objects.claim(notice, until=now + LEASE)]
+    if taken:
+        with ThreadPoolExecutor(max_workers=AT_A_TIME, thread_name_prefix="notice") as pool:
+            for notice, result in zip(
+                taken, pool.map(_try, [_parcel(notice, now) for notice in taken]), strict=True
+            ):
+                _note(notice, result)
+    return len(taken)
+
+
+def _next(now: datetime) -> list[Notice]:
+    """The oldest of each channel: a slow receiver holds up nobody else's."""
+    due = Notice.objects.due(now).select_related("channel__owner").order_by("id")[: AT_A_TIME * 8]
+    first: dict[int, Notice] = {}
+    for notice in due:
+        first.setdefault(notice.channel_id, notice)
+    return list(first.values())[:AT_A_TIME]
+
+
+def _parcel(notice: Notice, now: datetime) -> Parcel | str:
+    """A sentence where it cannot be made."""
+    channel, timestamp = notice.channel, int(now.timestamp())
+    headers = {"Content-Type": "application/json", "User-Agent": AGENT}
+    try:
+        url = channel.url()
+        if channel.kind == ChannelKind.SLACK:
+            body = orjson.dumps(slack.message(notice.event, notice.payload))
+        else:
+            body = orjson.dumps(notice.payload)
+            headers |= signing.headers(notice.message_id, timestamp, body, channel.secrets(now))
+    except sealing.Unsealable:
+        return "No key of SECRET_ENCRYPTION_KEYS opens this channel's URL or secret."
+    return Parcel(url, body, headers, inner=channel.owner.is_superuser)
+
+
+def _try(parcel: Parcel | str) -> Answer | str:
+    if isinstance(parcel, str):
+        return parcel
+    try:
+        return post(parcel.url, parcel.body, parcel.headers, inner=parcel.inner)
+    except Unreachable as error:
+        return str(error)
+
+
+def _note(notice: Notice, result: Answer | str) -> None:
+    """Writes down how a try ended; `notice` is as it was before that try."""
+    answer = result if isinstance(result, Answer) else None
+    said = f"{answer.status} {answer.text}".strip() if answer else str(result)
+    arrived = answer is not None and 200 <= answer.status < 300
+    with transaction.atomic():
+        row = Notice.objects.filter(pk=notice.pk, state=State.PENDING)
+        row.update(last_status=answer.status if answer else None, last_answer=_printable(said))
+        if arrived:
+            _arrived(notice)
+        else:
+            _failed(notice, answer)
+    logger.log(
+        logging.INFO if arrived else logging.WARNING,
+        "notice sent" if arrived else "notice not sent",
+        extra={
+            "channel": notice.channel_id,
+            "notice": notice.pk,
+            "attempt": notice.attempts + 1,
+            "status": answer.status if answer else "",
+        },
+    )
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)[:300]
+
+
+def _arrived(notice: Notice) -> None:
+    now = timezone.now()
+    Notice.objects.filter(pk=notice.pk).update(state=State.SENT, ended_at=now)
+    Channel.objects.filter(pk=notice.channel_id).update(last_ok_at=now, failing_since=None)
+
+
+def _failed(notice: Notice, answer: Answer | None) -> None:
+    now, attempts = timezone.now(), notice.attempts + 1
+    Channel.objects.filter(pk=notice.channel_id, failing_since__isnull=True).update(failing_since=now)
+    if answer is not None and answer.status == 410:
+        _give_up(notice, now)
+        _turn_off(notice, "The receiver answered 410: it wants no more notices.")
+    elif attempts >= backoff.MOST_TRIES:
+        _give_up(notice, now)
+        if not _arrived_since(notice):
+            _turn_off(notice, f"Nothing arrived in {attempts} tries of a notice.")
+    else:
+        wait = backoff.wait(attempts, answer.retry_after if answer else "", now)
+        Notice.objects.filter(pk=notice.pk).update(due_at=now + wait)
+
+
+def _give_up(notice: Notice, now: datetime) -> None:
+    Notice.objects.filter(pk=notice.pk).update(state=State.FAILED, ended_at=now)
+
+
+def _arrived_since(notice: Notice) -> bool:
+    return Channel.objects.filter(pk=notice.channel_id, last_ok_at__gt=notice.created_at).exists()
+
+
+def _turn_off(notice: Notice, reason: str) -> None:
+    Channel.objects.filter(pk=notice.channel_id).update(enabled=False, disabled_reason=reason)
+    logger.error("notice channel turned off", extra={"channel": notice.channel_id, "reason": reason})

@@ -1,0 +1,142 @@
+"""Intent: what a person wants done with notice channels. One transaction each, each in the audit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+import sealing
+from access import audit, roles
+from access.roles import Person
+from metrics.payload import moment
+from notices import outbox, signing
+from notices.models import Channel, Event, Notice, State
+from servers.errors import Conflict, Invalid
+from servers.models import Server
+
+FORMER_FOR = timedelta(days=1)
+LISTS = ("servers", "teams", "owners")
+
+
+def managed_by(user: Person) -> QuerySet[Channel]:
+    """An administrator's are all, everybody else's their own."""
+    rows = Channel.objects.select_related("owner")
+    return rows if roles.is_administrator(user) else rows.filter(owner=user.pk)
+
+
+def notices_of(user: Person) -> QuerySet[Notice]:
+    return Notice.objects.filter(channel__in=managed_by(user).order_by().values("pk")).select_related(
+        "channel"
+    )
+
+
+@transaction.atomic
+def create(*, by: User, fields: Mapping[str, Any]) -> tuple[Channel, str]:
+    """Makes a channel; its signing secret is returned this once. Raises `Invalid`, `ValidationError`."""
+    plain, lists, url = _parted(fields)
+    channel, secret = Channel(owner=by, **plain), signing.new_secret()
+    channel.set_url(_checked_url(url))
+    channel.sealed = sealing.seal(secret)
+    channel.full_clean()
+    channel.save()
+    _choose(channel, lists)
+    audit.record(action="channel.added", target=channel, by=by, after=_settings(channel))
+    return channel, secret
+
+
+@transaction.atomic
+def change(*, channel: Channel, by: User, fields: Mapping[str, Any]) -> Channel:
+    """A URL that is left out or empty stays. Turning it on forgets why it was turned off."""
+    before = _settings(channel)
+    plain, lists, url = _parted(fields)
+    for name, value in plain.items():
+        setattr(channel, name, value)
+    if url:
+        channel.set_url(_checked_url(url))
+    if channel.enabled:
+        channel.disabled_reason = ""
+    channel.full_clean()
+    channel.save()
+    _choose(channel, lists)
+    audit.record(action="channel.changed", target=channel, by=by, before=before, after=_settings(channel))
+    return channel
+
+
+@transaction.atomic
+def rotate(*, channel: Channel, by: User) -> str:
+    """A new signing secret, returned this once; for FORMER_FOR the one before signs beside it."""
+    locked = Channel.objects.select_for_update().get(pk=channel.pk)
+    secret = signing.new_secret()
+    locked.former, locked.former_until = locked.sealed, timezone.now() + FORMER_FOR
+    locked.sealed = sealing.seal(secret)
+    locked.save(update_fields=["sealed", "former", "former_until"])
+    audit.record(action="channel.secret_rotated", target=channel, by=by)
+    return secret
+
+
+@transaction.atomic
+def remove(*, channel: Channel, by: User) -> None:
+    audit.record(action="channel.removed", target=channel, by=by, before=_settings(channel))
+    channel.delete()
+
+
+@transaction.atomic
+def test(*, channel: Channel, by: User) -> Notice:
+    """Puts a test notice on its way. Raises `Conflict` where the channel is off."""
+    if not channel.enabled:
+        raise Conflict("The channel is turned off.", hint="Turn it on first.")
+    data = {"headline": f"Test of the channel {channel.name}", "reason": f"Asked for by {by.get_username()}."}
+    payload = {"type": "test", "timestamp": moment(timezone.now()), "data": data}
+    (notice,) = outbox.write([channel], Event.TEST, f"test-{channel.pk}", payload)
+    audit.record(action="channel.tested", target=channel, by=by)
+    return notice
+
+
+@transaction.atomic
+def send_again(*, notice: Notice, by: User) -> None:
+    """Tries a notice that was given up from the start. Raises `Conflict` for any other."""
+    given_up = Notice.objects.filter(pk=notice.pk, state=State.FAILED)
+    if not given_up.update(state=State.PENDING, attempts=0, due_at=timezone.now(), ended_at=None):
+        raise Conflict("This notice was not given up: there is nothing to send again.")
+    audit.record(action="notice.sent_again", target=notice.channel, by=by, after={"notice": notice.pk})
+
+
+def _parted(fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], str]:
+    plain = {name: value for name, value in fields.items() if name not in (*LISTS, "url")}
+    lists = {name: fields[name] for name in LISTS if name in fields}
+    return plain, lists, fields.get("url") or ""
+
+
+def _choose(channel: Channel, lists: Mapping[str, Any]) -> None:
+    """Servers that the channel's owner does not see are refused as if they were not there."""
+    chosen = lists.get("servers", ())
+    seen = Server.objects.visible_to(channel.owner).filter(pk__in=[server.pk for server in chosen]).count()
+    if seen != len(chosen):
+        raise Invalid("There is no such server.", field="servers")
+    for name, rows in lists.items():
+        getattr(channel, name).set(rows)
+
+
+def _checked_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not url.isascii() or not url.isprintable() or " " in url or len(url) > 2000:
+        raise Invalid("Must be a URL that starts with https:// or http://.", field="url")
+    if parts.username or parts.password:
+        raise Invalid("The URL must hold no user name or password.", field="url")
+    return url
+
+
+def _settings(channel: Channel) -> dict[str, Any]:
+    names = ("name", "kind", "host", "scope", "on_failed", "on_recovered", "on_held", "enabled")
+    return {name: getattr(channel, name) for name in names}

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from notices.models import Channel
+from servers import channels
+from tests.accounts import api, outsider, owner, server, session, staff, team, teammate, viewer
+from tests.notices.receiver import Receiver, receiving
+
+__all__ = ["api", "outsider", "owner", "server", "session", "staff", "team", "teammate", "viewer"]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as made:
+        yield made
+
+
+@pytest.fixture
+def channel(staff: User, receiver: Receiver) -> Channel:
+    """An administrator's: it may send to this machine."""
+    return channels.create(by=staff, fields={"name": "On call", "url": receiver.url()})[0]
+
+
+@pytest.fixture
+def make_channel(staff: User, receiver: Receiver) -> Callable[..., Channel]:
+    def make(by: User = staff, **fields: Any) -> Channel:
+        return channels.create(by=by, fields={"name": "Other", "url": receiver.url(), **fields})[0]
+
+    return make
