@@ -47,6 +47,8 @@ REQUIREMENTS = (
     Requirement("initdb", "postgresql", ("/usr/lib/postgresql/*/bin/initdb",)),
     Requirement("chromium", "chromium"),
     Requirement("git", "git"),
+    Requirement("curl", "curl"),
+    Requirement("openssl", "openssl"),
     Requirement("npm", "npm"),
     Requirement("dpkg-deb", "dpkg"),
 )

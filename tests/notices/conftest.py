@@ -10,8 +10,21 @@ from notices.models import Channel
 from servers import channels
 from tests.accounts import api, outsider, owner, server, session, staff, team, teammate, viewer
 from tests.notices.receiver import Receiver, receiving
+from tests.platform import platform, quick
 
-__all__ = ["api", "outsider", "owner", "server", "session", "staff", "team", "teammate", "viewer"]
+__all__ = [
+    "api",
+    "outsider",
+    "owner",
+    "platform",
+    "quick",
+    "server",
+    "session",
+    "staff",
+    "team",
+    "teammate",
+    "viewer",
+]
 
 
 @pytest.fixture
