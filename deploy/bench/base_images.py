@@ -101,7 +101,7 @@ def _busybox(architecture: str, work: Path) -> Path:
 def _applets(work: Path) -> list[str]:
     """Named by the busybox of this machine's architecture: it is the same for every other."""
     here = work / "busybox"  # it goes by the name that it is called by
-    _fetch_busybox(_own_architecture(), work / "own", here)
+    _fetch_busybox(own_architecture(), work / "own", here)
     names = subprocess.run([str(here), "--list"], check=True, capture_output=True, text=True).stdout.split()
     return [name for name in names if name != "busybox"]
 
@@ -111,7 +111,7 @@ def _fetch_busybox(architecture: str, work: Path, target: Path) -> None:
     debian.unpack_file(deb, "./bin/busybox", target)
 
 
-def _own_architecture() -> str:
+def own_architecture() -> str:
     command = ["dpkg", "--print-architecture"]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 

@@ -35,8 +35,8 @@ class Engine:
 def start_engine(workspace: Workspace) -> Engine:
     """Start dockerd in a workspace (3 to 8 s); the workspace's close ends it and all its containers."""
     home = workspace.directory("engine")
-    _mount_cgroups()
-    bridge, pool = _make_bridge(workspace)
+    mount_cgroups()
+    bridge, pool = make_bridge(workspace)
     _open_way_out(workspace, pool)
     host = f"unix://{home}/docker.sock"
     daemon = workspace.start(
@@ -64,7 +64,7 @@ def _arguments(home: Path, host: str, bridge: str, pool: IPv4Network, token: str
     ]
 
 
-def _make_bridge(workspace: Workspace) -> tuple[str, IPv4Network]:
+def make_bridge(workspace: Workspace) -> tuple[str, IPv4Network]:
     """Claim a free address pool; the name of its bridge is the claim, so two suites can't take the same."""
     ip = program("ip")
     for number, pool in enumerate(_POOLS):
@@ -101,7 +101,7 @@ def _open_way_out(workspace: Workspace, pool: IPv4Network) -> None:
         subprocess.run([*iptables, "-t", table, "-I", chain, *match], check=True)
 
 
-def _mount_cgroups() -> None:
+def mount_cgroups() -> None:
     """A bare virtual machine without systemd may have no cgroups mounted; dockerd needs them."""
     if any(" cgroup" in line for line in Path("/proc/mounts").read_text().splitlines()):
         return

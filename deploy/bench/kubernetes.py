@@ -1,4 +1,4 @@
-"""A private Kubernetes API server with its controllers and scheduler. It has no nodes: pods stay Pending."""
+"""A private Kubernetes API server with its controllers and scheduler. Its nodes are `kubernetes_node`'s."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import random
 import secrets
 import signal
 import socket
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import requests
@@ -13,34 +15,51 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from . import kubernetes_build, requirement
+from . import kubernetes_build, kubernetes_node, requirement
 from .requirement import BenchError, Requirement
-from .workspace import Workspace
+from .workspace import Daemon, Workspace
 
 _ETCD = Requirement("etcd", "etcd-server")
 # Below those that the kernel hands out: the API server takes its port a second after it was chosen.
 _PORTS = range(20_000, 32_000)
+WITHOUT_PROXIES = kubernetes_node.WITHOUT_PROXIES
 _SERVICES = "10.79.0.0/24"  # addresses that are only written down: nothing routes them here
 
 
 def prepare() -> int:
     """Install what is missing and build once; returns an exit status."""
-    needed = [_ETCD, *(() if kubernetes_build.find() else kubernetes_build.TOOLS)]
-    if status := requirement.prepare("make test-kubernetes", needed, root=False):
+    built = kubernetes_build.find(kubernetes_build.FULL)
+    needed = [_ETCD, *kubernetes_node.PROGRAMS, *(() if built else kubernetes_build.TOOLS)]
+    if status := requirement.prepare("make test-kubernetes", needed):
         return status
-    kubernetes_build.build()
+    kubernetes_build.build(kubernetes_build.FULL)
     return 0
 
 
-def start_api(workspace: Workspace) -> Path:
-    """Start etcd, API server, controller manager and scheduler (about 8 s); returns an admin's KUBECONFIG."""
+@dataclass(frozen=True)
+class ControlPlane:
+    """`kubeconfig` is an administrator's."""
+
+    kubeconfig: Path
+    programs: Path
+    api: Daemon
+
+    def restart_api(self, *, seconds_away: float = 0) -> None:
+        """The API server dies at once and comes back at the same address."""
+        self.api.stop()
+        time.sleep(seconds_away)
+        self.api.start_again()
+
+
+def start_api(workspace: Workspace) -> ControlPlane:
+    """Start etcd, API server, controller manager and scheduler (about 8 s)."""
     home = workspace.directory("kubernetes")
     programs = _programs()
     etcd = _start_etcd(workspace, home)
-    url, token = f"https://127.0.0.1:{_free_port()}", secrets.token_urlsafe(24)
+    url, token = f"https://127.0.0.1:{free_port_below()}", secrets.token_urlsafe(24)
     (home / "tokens.csv").write_text(f"{token},admin,1,system:masters\n")
     _write_key(home / "accounts.key")
-    workspace.start(
+    api = workspace.start(
         _server_arguments(programs, home, etcd, url.rpartition(":")[2]),
         log=home / "kube-apiserver.log",
         ready=lambda: _ready(home, url, token),
@@ -49,7 +68,7 @@ def start_api(workspace: Workspace) -> Path:
     )
     kubeconfig = _write_kubeconfig(home, url, token)
     _start_controllers(workspace, programs, home, kubeconfig)
-    return kubeconfig
+    return ControlPlane(kubeconfig, programs, api)
 
 
 def _programs() -> Path:
@@ -59,7 +78,7 @@ def _programs() -> Path:
 
 
 def _start_etcd(workspace: Workspace, home: Path) -> str:
-    client, peer = (f"http://127.0.0.1:{_free_port()}" for _ in range(2))
+    client, peer = (f"http://127.0.0.1:{free_port_below()}" for _ in range(2))
     workspace.start(
         [
             _located(_ETCD),
@@ -77,6 +96,7 @@ def _start_etcd(workspace: Workspace, home: Path) -> str:
 
 def _server_arguments(programs: Path, home: Path, etcd: str, port: str) -> list[str]:
     return [
+        *WITHOUT_PROXIES,
         str(programs / "kube-apiserver"),
         *("--etcd-servers", etcd, "--cert-dir", str(home)),  # makes its own certificate there
         *("--bind-address", "127.0.0.1", "--advertise-address", "127.0.0.1", "--secure-port", port),
@@ -85,6 +105,7 @@ def _server_arguments(programs: Path, home: Path, etcd: str, port: str) -> list[
         *("--service-account-key-file", f"{home}/accounts.key"),
         *("--service-account-signing-key-file", f"{home}/accounts.key"),
         *("--service-account-issuer", "https://kubernetes.default.svc"),
+        *("--kubelet-preferred-address-types", "InternalIP"),
     ]
 
 
@@ -120,7 +141,7 @@ def _answers(url: str, certificate: str | None = None, headers: dict[str, str] |
             return False
 
 
-def _free_port() -> int:
+def free_port_below() -> int:
     for port in random.sample(_PORTS, len(_PORTS)):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)):

@@ -54,6 +54,31 @@ def image(
     return Image(_digest(body), len(body), architecture)
 
 
+def with_command(source: str, host: str, repository: str, architecture: str, command: list[str]) -> str:
+    """Push the image that `source` names, of one layer, with another command; returns its reference."""
+    base, _, rest = source.partition("/")
+    path, _, tag = rest.rpartition(":")
+    listed = _get(f"http://{base}/v2/{path}/manifests/{tag}", _LIST)
+    [child] = [m for m in listed["manifests"] if m["platform"]["architecture"] == architecture]
+    manifest = _get(f"http://{base}/v2/{path}/manifests/{child['digest']}", _IMAGE)
+    config = _get(f"http://{base}/v2/{path}/blobs/{manifest['config']['digest']}", _CONFIG)
+    config["config"] = {**config["config"], "Entrypoint": command, "Cmd": None}
+    [layer] = manifest["layers"]
+    content = requests.get(f"http://{base}/v2/{path}/blobs/{layer['digest']}", timeout=60).content
+    _push_blob(host, repository, content)
+    pushed = _push_blob(host, repository, json.dumps(config).encode())
+    body = json.dumps({**manifest, "config": {"mediaType": _CONFIG, **pushed}}).encode()
+    _put_manifest(host, repository, "latest", body, _IMAGE)
+    return f"{host}/{repository}:latest"
+
+
+def _get(url: str, media_type: str) -> dict[str, Any]:
+    answer = requests.get(url, headers={"Accept": media_type}, timeout=60)
+    answer.raise_for_status()
+    found: dict[str, Any] = answer.json()
+    return found
+
+
 def index(host: str, repository: str, tag: str, images: list[Image]) -> None:
     """Publish images of several architectures under one tag."""
     entries = [

@@ -91,14 +91,22 @@ class Daemon:
     def __init__(self, argv: Sequence[str], log: Path, stop_signal: signal.Signals) -> None:
         self.argv, self.log, self._stop_signal = list(argv), log, stop_signal
         parent_death = ["--pdeathsig", stop_signal.name.removeprefix("SIG")]
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [program("setpriv"), *parent_death, "--", *argv],
+        self._command = [program("setpriv"), *parent_death, "--", *argv]
+        self._process = self._begun()
+
+    def _begun(self) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as output:
+            return subprocess.Popen(
+                self._command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def start_again(self) -> None:
+        """After `stop`, as it was started; does not wait until it is ready."""
+        self._process = self._begun()
 
     @property
     def pid(self) -> int:
