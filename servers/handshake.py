@@ -100,7 +100,7 @@ def wait_healthy(
         if not status.alive:
             raise RuntimeFault(
                 f"The server has exited before it answered. {status.reason}".strip(),
-                hint=EXITED,
+                hint="" if EXITED in status.reason else EXITED,
                 details={"exit_code": status.exit_code},
             )
         try:

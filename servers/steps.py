@@ -21,6 +21,7 @@ from servers.sources.base import BuildContext, ExistingImage, Fetched
 from servers.sources.recognise import recognise
 from servers.states import Mode, StepKind
 
+WROTE_LAST = "It wrote last"
 SAME_REVISION = (Mode.REBUILD, Mode.NO_CACHE, Mode.RESUME)
 INHERITED = (
     "runtime",
@@ -150,8 +151,10 @@ def check_health(job: Job, handle: Handle) -> ServerFacts:
 
 def _with_last_lines(job: Job, error: RuntimeFault) -> RuntimeFault:
     runs.collect(job.deployment)
+    if WROTE_LAST in error.message:  # a cluster keeps a container's last words
+        return error
     lines = runs.last_lines(job.deployment)
-    said = f" It wrote last: “{' ⏎ '.join(lines)}”." if lines else " It wrote nothing."
+    said = f" {WROTE_LAST}: “{' ⏎ '.join(lines)}”." if lines else " It wrote nothing."
     return RuntimeFault(error.message + said, hint=error.hint, permanent=error.permanent)
 
 

@@ -21,7 +21,7 @@ from tests.eventually import eventually
 HELLO = Path(__file__).parent.parent / "examples" / "hello"
 CACHED = (
     wiring.runtime, wiring.default_runtime, wiring.builder, wiring.build_settings,
-    wiring.credentials, wiring.registry_client,
+    wiring.credentials, wiring.registry_client, wiring.cluster,
 )  # fmt: skip
 
 

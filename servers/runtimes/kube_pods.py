@@ -60,6 +60,8 @@ _WAITING_FOR_GOOD = {
     "CreateContainerError": ("The container cannot be made.", "Correct the server's command."),
     "RunContainerError": ("The container cannot be started.", "Correct the server's command."),
 }
+# A busy node, or one whose API server restarts, says these of what it tries again by itself.
+_PASSING = r"timed out|deadline exceeded|failed to sync|name .* is reserved"
 _SUFFIXES = {
     **{"n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0},
     **{name: 1000.0**power for power, name in enumerate("kMGTPE", 1)},
@@ -152,7 +154,8 @@ def _container(name: str, status: Json) -> PodState:
         return PodState(name, fault=pull_fault(text))
     if known := _WAITING_FOR_GOOD.get(reason):
         message, hint = known
-        return PodState(name, fault=_fault(f"{message} ({text or reason})", hint, True))
+        passing = re.search(_PASSING, text, re.IGNORECASE)
+        return PodState(name, fault=_fault(f"{message} ({text or reason})", hint, not passing))
     return PodState(name)
 
 

@@ -6,6 +6,7 @@ import base64
 import json
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import yaml
 from kubernetes import client
 
 from deploy.bench import kubernetes as bench_kubernetes
+from deploy.bench.kubernetes import ControlPlane
+from deploy.bench.kubernetes_node import Node, start_node
 from deploy.bench.workspace import Workspace
 from servers.runtimes import kube_client
 from tests.eventually import eventually
@@ -52,6 +55,10 @@ class Admin:
             ("Pod", self.core.list_namespaced_pod(self.namespace).items),
             ("Service", self.core.list_namespaced_service(self.namespace).items),
             ("Secret", self.core.list_namespaced_secret(self.namespace).items),
+            (
+                "PersistentVolumeClaim",
+                self.core.list_namespaced_persistent_volume_claim(self.namespace).items,
+            ),
             ("NetworkPolicy", network.list_namespaced_network_policy(self.namespace).items),
             (
                 "HorizontalPodAutoscaler",
@@ -69,6 +76,21 @@ class Admin:
 
     def pods(self) -> list[Json]:
         return [self._plain(pod) for pod in self.core.list_namespaced_pod(self.namespace).items]
+
+    def volume(self, storage_class: str, directory: Path) -> str:
+        """A volume of the node's own directory, for whoever claims one of this class."""
+        directory.mkdir()
+        directory.chmod(0o777)
+        body: Any = {
+            "metadata": {"name": f"{storage_class}-{uuid.uuid4().hex[:6]}"},
+            "spec": {
+                "capacity": {"storage": "64Mi"},
+                "accessModes": ["ReadWriteOnce"],
+                "storageClassName": storage_class,
+                "hostPath": {"path": str(directory)},
+            },
+        }
+        return str(self.core.create_persistent_volume(body).metadata.name)
 
     def a_pod(self) -> Json:
         return eventually(self.pods, what="a pod is made")[0]
@@ -121,16 +143,39 @@ def _is_own(item: Json) -> bool:
 
 
 @pytest.fixture(scope="session")
-def kubeconfig(bench: Workspace) -> Path:
-    """KUBECONFIG of a private API server without nodes; it is gone with the session."""
+def plane(bench: Workspace) -> ControlPlane:
+    """A private API server without nodes; it is gone with the session."""
     return bench_kubernetes.start_api(bench)
 
 
 @pytest.fixture
-def admin(kubeconfig: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Admin]:
+def admin(plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> Iterator[Admin]:
     """A namespace of the test's own; KUBECONFIG is the administrator's."""
-    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
-    found = Admin(kubeconfig, f"test-{uuid.uuid4().hex[:8]}")
+    monkeypatch.setenv("KUBECONFIG", str(plane.kubeconfig))
+    with namespace(plane) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def node(bench: Workspace) -> tuple[ControlPlane, Node]:
+    """A private cluster of one node that runs pods."""
+    plane = bench_kubernetes.start_api(bench)
+    return plane, start_node(bench, plane.kubeconfig, plane.programs)
+
+
+@pytest.fixture
+def cluster(node: tuple[ControlPlane, Node], monkeypatch: pytest.MonkeyPatch) -> Iterator[Admin]:
+    """As `admin`, where pods run."""
+    plane, machine = node
+    monkeypatch.setenv("KUBECONFIG", str(plane.kubeconfig))
+    with namespace(plane) as found:
+        machine.tidy_after(found.namespace)
+        yield found
+
+
+@contextmanager
+def namespace(plane: ControlPlane) -> Iterator[Admin]:
+    found = Admin(plane.kubeconfig, f"test-{uuid.uuid4().hex[:8]}")
     found.core.create_namespace({"metadata": {"name": found.namespace}})  # type: ignore[arg-type]
     eventually(
         lambda: found.core.list_namespaced_service_account(found.namespace).items,

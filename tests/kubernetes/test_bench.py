@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.bench import kubernetes, kubernetes_build
+from deploy.bench import kubernetes
 from deploy.bench.requirement import BenchError
 from deploy.bench.workspace import Workspace
 from tests.bench.test_bench import left_over
@@ -17,10 +17,9 @@ pytestmark = pytest.mark.kubernetes
 
 def test_an_api_server_leaves_nothing_behind() -> None:
     with Workspace() as own:
-        kubeconfig = kubernetes.start_api(own)
-        programs = kubernetes_build.find()
-        assert programs
-        command = [str(programs / "kubectl"), "--kubeconfig", str(kubeconfig), "get", "--raw", "/readyz"]
+        plane = kubernetes.start_api(own)
+        kubectl = [str(plane.programs / "kubectl"), "--kubeconfig", str(plane.kubeconfig)]
+        command = [*kubectl, "get", "--raw", "/readyz"]
         assert subprocess.run(command, check=True, capture_output=True).stdout == b"ok"
     assert left_over(own.path.name) == []
     assert not own.path.exists()

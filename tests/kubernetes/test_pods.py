@@ -29,6 +29,22 @@ def told(state: PodState) -> str:
     return str(state.fault)
 
 
+@pytest.mark.parametrize(
+    ("text", "permanent"),
+    [
+        ('secret "x" not found', True),
+        ("failed to sync secret cache: timed out waiting for the condition", False),
+        ("rpc error: code = DeadlineExceeded desc = context deadline exceeded", False),
+        ('failed to reserve container name server_x: name "server_x" is reserved for "1f"', False),
+    ],
+)
+def test_what_a_node_tries_again_by_itself_is_waited_for(text: str, permanent: bool) -> None:
+    waiting = {"waiting": {"reason": "CreateContainerConfigError", "message": text}}
+    fault = kube_pods.look(pod(waiting)).fault
+    assert fault
+    assert fault.permanent is permanent
+
+
 def test_a_container_that_runs() -> None:
     assert kube_pods.look(pod({"running": {}}, ready=False)) == PodState("weather-1", started=True)
     assert kube_pods.look(pod({"running": {}}, ready=True)) == PodState("weather-1", started=True, ready=True)

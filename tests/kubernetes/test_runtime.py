@@ -57,15 +57,15 @@ class Starting:
         except UserError as fault:
             self._fault = fault
 
-    def handle(self) -> Handle:
-        self._thread.join(30)
+    def handle(self, within: float = 60) -> Handle:
+        self._thread.join(within)
         if self._fault:
             raise self._fault
         assert self._handle
         return self._handle
 
-    def fault(self) -> UserError:
-        self._thread.join(30)
+    def fault(self, within: float = 60) -> UserError:
+        self._thread.join(within)
         assert self._fault
         return self._fault
 
@@ -232,7 +232,7 @@ def test_no_node_is_a_reason_and_leaves_nothing(admin: Admin) -> None:
 
 
 @pytest.fixture
-def node(admin: Admin) -> Iterator[str]:
+def stub(admin: Admin) -> Iterator[str]:
     """A node for linux/arm64 that nothing runs behind."""
     name = f"node-{uuid.uuid4().hex[:6]}"
     labels = {"kubernetes.io/arch": "arm64", "kubernetes.io/os": "linux"}
@@ -250,10 +250,10 @@ def node(admin: Admin) -> Iterator[str]:
     admin.core.delete_node(name)
 
 
-def test_only_a_node_of_a_published_platform_is_taken(admin: Admin, node: str) -> None:
+def test_only_a_node_of_a_published_platform_is_taken(admin: Admin, stub: str) -> None:
     arm = Starting(make(admin), spec(), Leash.of(60))
     [pod] = new_pods(admin, set())
-    eventually(lambda: admin.pods()[0]["spec"].get("nodeName") == node, what="the node takes it")
+    eventually(lambda: admin.pods()[0]["spec"].get("nodeName") == stub, what="the node takes it")
     admin.say_of_pod(pod, RUNNING)
     arm.handle()
     amd = Starting(

@@ -1,0 +1,152 @@
+"""Servers on a real cluster: built, pushed, published, started, called, and told about when they fail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.bench.base_images import own_architecture
+from servers import runs, services, wiring
+from servers.models import Deployment
+from servers.states import DeploymentStatus, Mode, ServerStatus
+from tests.eventually import eventually
+from tests.kubernetes.hosted import KubernetesPlatform, hosted, on_kubernetes, platform, quick
+from tests.servers.conftest import api
+
+__all__ = ["api", "hosted", "on_kubernetes", "platform", "quick"]
+pytestmark = [pytest.mark.kubernetes, pytest.mark.real]
+
+HERE = f"linux/{own_architecture()}"
+
+
+def test_a_server_is_published_for_each_platform_and_runs_by_the_indexs_digest(
+    hosted: KubernetesPlatform, settings: Any
+) -> None:
+    settings.REGISTRY_ARCH_TARGETS = ["linux/amd64", "linux/arm64"]
+    server = hosted.healthy()
+    deployment = hosted.deploy(server, within=180)
+    hosted.serves(server, deployment)
+    assert deployment.runtime == "kubernetes"
+    assert deployment.image.endswith(f"@{deployment.digest}")
+    assert deployment.digest not in {image["digest"] for image in deployment.images.values()}
+    [pod] = hosted.pods(server)
+    assert pod["spec"]["containers"][0]["image"] == deployment.image
+    assert {tool["name"] for tool in deployment.discovery["tools"]} == {"greet", "add", "now", "count"}
+    assert runs.runtime_of(deployment).stats(runs.handle_of(deployment)) is None  # no metrics-server here
+
+    services.stop(server=server)
+    hosted.becomes(server, ServerStatus.STOPPED, within=60)
+    eventually(lambda: not hosted.pods(server), within=60, what="its pods are gone")
+
+
+@pytest.mark.parametrize(
+    ("lines", "fields", "says"),
+    [
+        (('CMD ["sh", "-c", "echo no such file; exit 3"]',), {}, ["exited with code 3", "no such file"]),
+        (('CMD ["tail", "/dev/zero"]',), {"memory_mb": 32}, ["ran out of memory", "Raise its memory limit"]),
+        (('CMD ["/bin/absent"]',), {}, ["cannot be", "/bin/absent"]),
+        (('CMD ["sleep", "60"]',), {"cpu": 64}, ["No node takes the server", "Insufficient cpu"]),
+    ],
+)
+def test_why_it_does_not_start(
+    hosted: KubernetesPlatform, lines: tuple[str, ...], fields: dict[str, Any], says: list[str]
+) -> None:
+    server = hosted.listening("faulty", *lines, **fields)
+    reason = hosted.failed(server, hosted.deploy(server, within=120), "runtime")
+    for words in says:
+        assert words in reason
+    eventually(lambda: not hosted.pods(server), within=60, what="what it made is removed")
+
+
+def test_a_failed_rollout_leaves_the_old_one_serving(hosted: KubernetesPlatform) -> None:
+    server = hosted.healthy()
+    first = hosted.deploy(server, within=180)
+    hosted.serves(server, first)
+    [old] = hosted.pods(server)
+    hosted.upload(server, {**hosted.healthy_files(), "server.py": "raise SystemExit('boom')"})
+    second = hosted.deploy(server, within=120)
+    assert second.status == DeploymentStatus.FAILED
+    assert "boom" in second.error
+    assert hosted.fresh(server).serving == first
+    eventually(
+        lambda: [pod["metadata"]["name"] for pod in hosted.pods(server)] == [old["metadata"]["name"]],
+        what="only the old pod is there, as it was",
+    )
+    back = hosted.ended(services.roll_back(server=server, to=first, by=hosted.owner), within=60)
+    hosted.serves(server, back)
+
+
+def test_a_quota_and_a_lacking_right_are_named(hosted: KubernetesPlatform) -> None:
+    server = hosted.healthy()
+    quota: Any = {"metadata": {"name": "small"}, "spec": {"hard": {"pods": "0"}}}
+    hosted.cluster.core.create_namespaced_resource_quota(hosted.cluster.namespace, quota)
+    eventually(
+        lambda: (
+            hosted.cluster.core.read_namespaced_resource_quota("small", hosted.cluster.namespace).status.hard
+        ),
+        what="the quota is in force",
+    )
+    refused = hosted.deploy(server, within=180)
+    assert "The namespace's quota is used up" in hosted.failed(server, refused, "runtime")
+    hosted.cluster.core.delete_namespaced_resource_quota("small", hosted.cluster.namespace)
+
+    binding = hosted.cluster.rights.read_namespaced_role_binding("mcphost", hosted.cluster.namespace)
+    hosted.cluster.rights.delete_namespaced_role_binding("mcphost", hosted.cluster.namespace)
+    forbidden = hosted.deploy(server, Mode.RESUME, within=60)
+    reason = hosted.failed(server, forbidden, "runtime")
+    assert "deploy/kubernetes/role.yaml" in reason
+    binding.metadata.resource_version = None
+    hosted.cluster.rights.create_namespaced_role_binding(hosted.cluster.namespace, binding)
+    resumed = hosted.deploy(server, Mode.RESUME, within=60)
+    hosted.serves(server, resumed)
+
+
+def test_a_pod_that_is_killed_comes_back_and_a_deployment_that_is_deleted_too(
+    hosted: KubernetesPlatform,
+) -> None:
+    server = hosted.healthy()
+    hosted.serves(server, hosted.deploy(server, within=180))
+    [pod] = hosted.pods(server)
+    hosted.cluster.core.delete_namespaced_pod(
+        pod["metadata"]["name"], hosted.cluster.namespace, grace_period_seconds=0
+    )
+    eventually(
+        lambda: [p for p in hosted.pods(server) if p["metadata"]["uid"] != pod["metadata"]["uid"]],
+        what="the cluster makes another",
+    )
+    name = Deployment.objects.get(server=server).run["data"]["name"]  # type: ignore[index]
+    hosted.cluster.apps.delete_namespaced_deployment(name, hosted.cluster.namespace)
+    again = eventually(
+        lambda: server.deployments.filter(number=2, status=DeploymentStatus.SUCCEEDED).first(),
+        within=90,
+        what="the reconciler starts it again",
+    )
+    hosted.serves(server, again)
+
+
+def test_a_volume_outlives_deployments_and_goes_with_the_server(
+    hosted: KubernetesPlatform, tmp_path: Path
+) -> None:
+    held = tmp_path / "volume"
+    volume = hosted.cluster.volume("bench", held)
+    server = hosted.healthy()
+    server.placement = {"volume": {"size_mb": 16, "path": "/data", "storage_class": "bench"}}
+    server.save()
+    first = hosted.deploy(server, within=180)
+    hosted.serves(server, first)
+    (held / "note").write_text("kept")
+    hosted.serves(server, hosted.deploy(server, Mode.SAME_DIGEST, within=90))
+    [claim] = [name for name in hosted.cluster.objects() if name.startswith("PersistentVolumeClaim/")]
+    assert (held / "note").read_text() == "kept"
+
+    services.delete(server=server)
+    eventually(lambda: claim not in hosted.cluster.objects(), within=90, what="the claim is deleted")
+    hosted.cluster.core.delete_persistent_volume(volume)
+
+
+def test_the_start_says_what_it_found(hosted: KubernetesPlatform) -> None:
+    found = wiring.runtime("kubernetes").capability()
+    assert found.found, found
+    assert hosted.cluster.namespace in found.detail

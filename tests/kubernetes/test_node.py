@@ -1,0 +1,207 @@
+"""The runtime where pods run: what a kubelet does, and an API server that goes away in the middle."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.bench.kubernetes import ControlPlane
+from deploy.bench.kubernetes_node import Node
+from deploy.bench.registry import Registry
+from registry.client import RegistryClient
+from registry.credentials import CredentialStore
+from registry.reference import Reference
+from servers import pull_secret
+from servers.leash import Leash
+from servers.runtimes.base import Handle, Limits, RunSpec, Shape, Volume
+from servers.runtimes.kubernetes import KubernetesRuntime
+from servers.runtimes.kubernetes_manifests import Placement
+from tests.eventually import eventually
+from tests.kubernetes import test_manifests
+from tests.kubernetes.conftest import Admin
+from tests.kubernetes.test_runtime import INSTANCE, Starting
+
+pytestmark = [pytest.mark.kubernetes, pytest.mark.real]
+
+ABSENT = "@sha256:" + "1" * 64
+
+
+@pytest.fixture
+def runtime(cluster: Admin) -> KubernetesRuntime:
+    return KubernetesRuntime(Placement(INSTANCE, cluster.namespace, pull_secret="pull"))
+
+
+@pytest.fixture(scope="session")
+def busybox(base_images: dict[str, str]) -> str:
+    """By digest, at a registry that the node reaches."""
+    wanted = Reference.parse(base_images["busybox"])
+    client = RegistryClient(wanted.host, credentials=CredentialStore(None))
+    return f"{wanted.endpoint}@{client.head_manifest(wanted).digest}"
+
+
+def shell(image: str, script: str, **changes: Any) -> RunSpec:
+    command = ("sh", "-c", script)
+    return test_manifests.spec(image=image, command=command, platforms=(), **changes)
+
+
+def started(runtime: KubernetesRuntime, spec: RunSpec) -> Handle:
+    return runtime.start(spec, leash=Leash.of(90), log=lambda _: None)
+
+
+def why(runtime: KubernetesRuntime, spec: RunSpec) -> str:
+    return str(Starting(runtime, spec, Leash.of(90)).fault())
+
+
+class Output:
+    """All that was read of a run so far."""
+
+    def __init__(self, runtime: KubernetesRuntime, handle: Handle) -> None:
+        self._runtime, self._handle, self._cursor = runtime, handle, ""
+        self.lines: list[str] = []
+
+    def read(self) -> list[str]:
+        found, self._cursor = self._runtime.output(self._handle, self._cursor)
+        self.lines += [line.text for line in found]
+        return self.lines
+
+
+# --- Output
+
+
+def test_lines_of_a_container_that_was_restarted_are_kept(runtime: KubernetesRuntime, busybox: str) -> None:
+    script = 'for n in 1 2 3; do echo "$(cat /proc/sys/kernel/random/uuid) $n"; done; sleep 2; exit 1'
+    handle = started(runtime, shell(busybox, script))
+    output = Output(runtime, handle)
+    eventually(lambda: len(output.read()) >= 6, within=90, what=f"two lives are read: {output.lines}")
+    assert [line.split()[1] for line in output.lines[:6]] == ["1", "2", "3"] * 2
+    assert len(set(output.lines)) == len(output.lines)
+
+
+def test_lines_of_all_replicas_are_read_and_name_their_pod(
+    cluster: Admin, runtime: KubernetesRuntime, busybox: str
+) -> None:
+    spec = shell(busybox, "echo here; sleep 600", shape=Shape(replicas=2))
+    output = Output(runtime, started(runtime, spec))
+    eventually(lambda: len(output.read()) == 2, within=60, what=f"both are read: {output.lines}")
+    assert set(output.lines) == {f"[{pod['metadata']['name']}] here" for pod in cluster.pods()}
+
+
+# --- What keeps it from running
+
+
+def test_an_image_that_is_not_at_the_registry(runtime: KubernetesRuntime, registry_plain: Registry) -> None:
+    reason = why(runtime, shell(f"{registry_plain.host}/kube/none{ABSENT}", "true"))
+    assert "The image is not at the registry." in reason
+
+
+def test_a_pull_secret_that_is_wrong_and_is_patched(
+    cluster: Admin, runtime: KubernetesRuntime, registry_basic: Registry, tmp_path: Path
+) -> None:
+    spec = shell(f"{registry_basic.host}/kube/none{ABSENT}", "true")
+    reason = why(runtime, spec)
+    assert "The registry does not let the nodes pull the image." in reason
+    assert "K8S_REGISTRY_SECRET_NAME" in reason
+
+    config = tmp_path / "config.json"
+    login = {"username": registry_basic.username, "password": registry_basic.password}
+    config.write_text(str({"auths": {registry_basic.host: login}}).replace("'", '"'))
+    assert pull_secret.patch(name="pull", namespace=cluster.namespace, config_path=config)
+    assert "The image is not at the registry." in why(runtime, spec)  # it was let in, and looked
+
+
+def test_out_of_memory(runtime: KubernetesRuntime, busybox: str) -> None:
+    handle = started(runtime, shell(busybox, "sleep 1; tail /dev/zero", limits=Limits(memory_mb=32)))
+    eventually(
+        lambda: "ran out of memory" in runtime.poll(handle).reason, within=60, what="its end is explained"
+    )
+
+
+# --- While it runs
+
+
+def test_a_pod_is_confined_and_cannot_reach_what_it_was_not_given(
+    runtime: KubernetesRuntime, busybox: str
+) -> None:
+    script = """
+        id -u; touch /file 2>&1; touch /tmp/file && echo tmp; ls /var/run/secrets 2>&1
+        grep -E "^(CapEff|NoNewPrivs|Seccomp):" /proc/self/status; sleep 600
+    """
+    output = Output(runtime, started(runtime, shell(busybox, script)))
+    eventually(lambda: len(output.read()) >= 7, within=60, what=f"it has looked: {output.lines}")
+    uid, denied, tmp, no_token, capabilities, privileges, seccomp = (each.split() for each in output.lines)
+    assert (uid, tmp) == (["10001"], ["tmp"])
+    assert denied[-1] == "system"  # Read-only file system
+    assert no_token[-1] == "directory"  # No such file or directory
+    assert (int(capabilities[1], 16), privileges[1], seccomp[1]) == (0, "1", "2")
+
+
+def test_a_volume_keeps_what_was_written_over_deployments(
+    cluster: Admin, runtime: KubernetesRuntime, busybox: str, tmp_path: Path
+) -> None:
+    volume = cluster.volume("kept", tmp_path / "volume")
+    shape = Shape(volume=Volume(16, "/data", "kept"))
+    script = "echo once more >> /data/notes; cat /data/notes; sleep 600"
+    first = started(runtime, shell(busybox, script, shape=shape))
+    eventually(lambda: (tmp_path / "volume/notes").exists(), what="the first has written")
+    second = started(runtime, shell(busybox, script, shape=shape, deployment_id=43, number=4))
+    output = Output(runtime, second)
+    eventually(lambda: output.read() == ["once more"] * 2, within=60, what=f"both wrote: {output.lines}")
+    for handle in (first, second):
+        runtime.stop(handle, grace=0)
+    assert any(name.startswith("PersistentVolumeClaim/") for name in cluster.objects())
+    runtime.forget(7)
+    eventually(lambda: not cluster.objects(), within=60, what="nothing is left")
+    cluster.core.delete_persistent_volume(volume)
+
+
+# --- An API server that goes away
+
+
+def test_a_start_survives_an_api_server_that_restarts_in_the_middle(
+    cluster: Admin, runtime: KubernetesRuntime, node: tuple[ControlPlane, Node], busybox: str
+) -> None:
+    plane, _ = node
+    runtime.capability()
+    starting = Starting(runtime, shell(busybox, "echo up; sleep 600"), Leash.of(120))
+    eventually(lambda: "Applied Deployment" in str(starting.lines), what="the rollout is under way")
+    plane.restart_api(seconds_away=1)
+    handle = starting.handle(within=120)
+    assert eventually(lambda: runtime.poll(handle).alive, within=60)
+    output = Output(runtime, handle)
+    eventually(lambda: "up" in output.read(), within=60, what="it is read again")
+
+
+def test_a_survey_sees_on_through_a_restart_of_the_api_server(
+    cluster: Admin, runtime: KubernetesRuntime, node: tuple[ControlPlane, Node], busybox: str
+) -> None:
+    plane, _ = node
+    handle = started(runtime, shell(busybox, "httpd -f -p 9000", shape=Shape(max_replicas=2)))
+    assert runtime.survey([handle])[0].alive  # type: ignore[union-attr]
+    away = threading.Thread(target=plane.restart_api, kwargs={"seconds_away": 3})
+    away.start()
+    until = time.monotonic() + 2
+    while time.monotonic() < until:  # what was seen last holds for a while
+        assert runtime.survey([handle])[0].alive  # type: ignore[union-attr]
+    away.join()
+
+    scaled: Any = {"spec": {"replicas": 2}}
+    name = handle.data["name"]
+
+    def scale() -> bool:
+        try:
+            cluster.apps.patch_namespaced_deployment_scale(name, cluster.namespace, scaled)
+        except Exception:  # noqa: BLE001  (the administrator's own client waits for nothing)
+            return False
+        return True
+
+    eventually(scale, within=60, what="the API server is back")
+
+    def both() -> bool:
+        status = runtime.survey([handle])[0]
+        return len(getattr(status, "endpoints", ())) == 2
+
+    eventually(both, within=90, what="the survey sees the second pod")
