@@ -97,6 +97,7 @@ _COUNTED: dict[str, Callable[[str, Details], None]] = {
     "auth_refresh_succeeded": lambda server, details: REFRESHES.labels("succeeded").inc(),
     "auth_refresh_failed": lambda server, details: REFRESHES.labels("failed").inc(),
     "deploy_cancelled": _ended(DEPLOYMENTS, DEPLOYMENT_TIME, "cancelled", platform=False),
+    "deploy_held": _ended(DEPLOYMENTS, DEPLOYMENT_TIME, "held", platform=False),
     "server_restarted": lambda server, details: RESTARTS.labels(server).inc(),
 }
 for _outcome in ("succeeded", "failed"):

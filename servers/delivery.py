@@ -236,7 +236,9 @@ def forget(server: Server, deployments: list[Deployment]) -> None:
     if not tags:
         return
     gone = [deployment.pk for deployment in deployments]
-    kept = server.deployments.exclude(pk__in=gone).filter(status=DeploymentStatus.SUCCEEDED)
+    kept = server.deployments.exclude(pk__in=gone).filter(
+        status__in=[DeploymentStatus.SUCCEEDED, DeploymentStatus.HELD]
+    )
     keep = {digest for row in kept for digest in _digests_of(row)}
     with wiring.registry_faults(f"Pruning {tags[0].endpoint}", tags[0]):
         prune.prune(

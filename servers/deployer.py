@@ -12,7 +12,7 @@ from django.db.models import F
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from servers import aftermath, delivery, events, heartbeat, notify, restarts, runs, steps, workers
+from servers import aftermath, delivery, events, gate, heartbeat, notify, restarts, runs, steps, workers
 from servers.builder import context as build_context
 from servers.errors import Cancelled, UserError
 from servers.job import Job
@@ -71,6 +71,8 @@ def _attempt(job: Job) -> None:
             _put_back(job)
         else:
             _end(job, DeploymentStatus.CANCELLED, error)
+    except gate.Held as error:
+        _end(job, DeploymentStatus.HELD, error)
     except UserError as error:
         _end(job, DeploymentStatus.FAILED, error)
     except Exception:
@@ -120,6 +122,7 @@ def _walk(job: Job) -> None:
     handle = steps.start(job)
     facts = steps.check_health(job, handle)
     steps.discover(job, handle, facts)
+    gate.check(job)
 
 
 def _switch(job: Job) -> None:
@@ -159,7 +162,7 @@ def _end(job: Job, status: DeploymentStatus, error: UserError) -> None:
     if not heartbeat.held(deployment):
         _leave_to_successor(job)
         return
-    _clean_up(job)
+    _clean_up(job, keep_build=status == DeploymentStatus.HELD)
     with transaction.atomic():
         _lock_server(job)
         if not heartbeat.held(deployment):
@@ -173,12 +176,19 @@ def _end(job: Job, status: DeploymentStatus, error: UserError) -> None:
             heartbeat_at=None,
         )
         _settle_server(job, status, message, error.kind)
-        outcome = {"error": message, "error_kind": error.kind, "duration_ms": _duration(job)}
-        _tell_of_rollback(job, "rollback_failed", **outcome)
-        word = "deploy_cancelled" if status == DeploymentStatus.CANCELLED else "deploy_failed"
-        job.timeline.event(word, {"number": deployment.number, **outcome})
+        _tell_of_end(job, status, message, error)
         events.status_changed(deployment.server_id)
     job.timeline.say(message)
+
+
+def _tell_of_end(job: Job, status: DeploymentStatus, message: str, error: UserError) -> None:
+    if status == DeploymentStatus.HELD:
+        job.timeline.event("deploy_held", {**error.details, "duration_ms": _duration(job)})
+        return
+    outcome = {"error": message, "error_kind": error.kind, "duration_ms": _duration(job)}
+    _tell_of_rollback(job, "rollback_failed", **outcome)
+    word = "deploy_cancelled" if status == DeploymentStatus.CANCELLED else "deploy_failed"
+    job.timeline.event(word, {"number": job.deployment.number, **outcome})
 
 
 def _tell_of_rollback(job: Job, event_type: str, **details: object) -> None:
@@ -224,10 +234,11 @@ def _leave_to_successor(job: Job) -> None:
         logger.warning("deployment %s left something behind: %s", job.deployment.pk, error)
 
 
-def _clean_up(job: Job) -> None:
+def _clean_up(job: Job, *, keep_build: bool = False) -> None:
     try:
         runs.stop(job.deployment, grace=settings.STOP_GRACE_SECONDS)
-        steps.discard(job)
+        if not keep_build:
+            steps.discard(job)
     except UserError as error:
         logger.warning("deployment %s left something behind: %s", job.deployment.pk, error)
 

@@ -20,6 +20,9 @@ from servers.streams import storage
 
 logger = logging.getLogger(__name__)
 
+# What these built is there to be started.
+KEPT = (DeploymentStatus.SUCCEEDED, DeploymentStatus.HELD)
+
 
 def trim() -> None:
     """Deletes what is older than its retention, and what more deployments than KEEP_DEPLOYMENTS left."""
@@ -42,7 +45,7 @@ def clear_up_after_lost_workers() -> None:
         pk, _, claims = scratch.name.partition("-")
         if not Deployment.objects.open().filter(pk=pk, claims=claims).exists():
             shutil.rmtree(scratch, ignore_errors=True)
-    over = Deployment.objects.exclude(status__in=[*OPEN, DeploymentStatus.SUCCEEDED])
+    over = Deployment.objects.exclude(status__in=[*OPEN, *KEPT])
     for deployment in over.filter(run__isnull=True).exclude(mode=Mode.SAME_DIGEST).exclude(directory=""):
         if not _shared(deployment, []):
             _remove_build(deployment)
@@ -53,7 +56,11 @@ def forget_old_builds(server: Server) -> None:
 
     What a failed deployment built stays until a newer one has been tried: it can be resumed.
     """
-    over = server.deployments.filter(run__isnull=True).exclude(status__in=OPEN).order_by("-number")
+    over = (
+        server.deployments.filter(run__isnull=True)
+        .exclude(status__in=[*OPEN, DeploymentStatus.HELD])
+        .order_by("-number")
+    )
     done = list(over.filter(status=DeploymentStatus.SUCCEEDED))
     newest = server.deployments.order_by("-number").values_list("pk", flat=True).first() or 0
     failed = over.exclude(status=DeploymentStatus.SUCCEEDED).exclude(pk=newest)

@@ -32,7 +32,7 @@ def add(
         raise Conflict(f"{locked.name} is being deleted.")
     base = _base(locked, mode, based_on)
     options.check(mode, base.platforms if base else [])
-    _supersede(locked)
+    _supersede(locked, mode)
     deployment = Deployment.objects.create(
         server=locked,
         number=(locked.deployments.aggregate(last=Max("number"))["last"] or 0) + 1,
@@ -49,9 +49,12 @@ def add(
     return deployment
 
 
-def _supersede(server: Server) -> None:
-    queued = server.deployments.filter(status=DeploymentStatus.QUEUED)
-    queued.update(status=DeploymentStatus.SUPERSEDED, finished_at=timezone.now())
+def _supersede(server: Server, mode: Mode) -> None:
+    """What waits in the queue gives way; what waits for approval, only to what is built anew."""
+    waiting = [DeploymentStatus.QUEUED, *([DeploymentStatus.HELD] if mode != Mode.SAME_DIGEST else [])]
+    server.deployments.filter(status__in=waiting).update(
+        status=DeploymentStatus.SUPERSEDED, finished_at=timezone.now()
+    )
 
 
 def _base(server: Server, mode: Mode, based_on: Deployment | None) -> Deployment | None:

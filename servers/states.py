@@ -36,6 +36,7 @@ class DeploymentStatus(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     SUPERSEDED = "superseded"
+    HELD = "held"
 
 
 class StepStatus(StrEnum):
@@ -97,10 +98,12 @@ LOOKS: dict[str, Look] = {
     D.FAILED: Look("Failed", "red"),
     D.CANCELLED: Look("Cancelled", "grey"),
     D.SUPERSEDED: Look("Superseded", "grey"),
+    D.HELD: Look("Waits for approval", "amber"),
 }
 
 DEPLOYING = frozenset({S.CLONING, S.BUILDING, S.PUSHING, S.PUBLISHING, S.STARTING})
-FINAL = frozenset({D.SUCCEEDED, D.FAILED, D.CANCELLED, D.SUPERSEDED})
+# No worker will touch these again. What is held was built and healthy: a person decides what becomes of it.
+FINAL = frozenset({D.SUCCEEDED, D.FAILED, D.CANCELLED, D.SUPERSEDED, D.HELD})
 OPEN = frozenset({D.QUEUED, D.RUNNING})
 
 _SETTLED = frozenset({S.RUNNING, S.DEGRADED, S.STOPPED, S.ERROR})
@@ -127,8 +130,9 @@ DEPLOYMENT_MOVES: dict[DeploymentStatus, frozenset[DeploymentStatus]] = {
     D.RUNNING: frozenset({D.QUEUED}),
     D.SUCCEEDED: frozenset({D.RUNNING}),
     D.FAILED: OPEN,
-    D.CANCELLED: OPEN,
-    D.SUPERSEDED: OPEN,
+    D.CANCELLED: OPEN | {D.HELD},
+    D.SUPERSEDED: OPEN | {D.HELD},
+    D.HELD: frozenset({D.RUNNING}),
 }
 
 STATUS_OF_STEP: dict[StepKind, ServerStatus] = {

@@ -46,6 +46,7 @@ SLOW = (
     "servers/streams/",
     "servers/test_commands.py",
     "servers/test_deployer.py",
+    "servers/test_gate.py",
     "servers/test_handshake.py",
     "servers/test_reconciler.py",
 )

@@ -48,7 +48,7 @@ def context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
         "levels": server_log.LEVELS,
         "images": sorted(deployment.images.items()),
         "log_feed": log_feed if not deployment.is_final or deployment.run else "",
-        "metric_feed": metric_feed if not deployment.is_final else "",
+        "metric_feed": metric_feed if not deployment.is_final or deployment.status == "held" else "",
         "actions": server_page.offered(actions.ON_DEPLOYMENTS, deployment, request),
         "redeploy": server_page.offered([actions.REDEPLOY], server, request),
         "diagnosis": diagnosis.diagnose(deployment),

@@ -42,7 +42,7 @@ SOURCE_FIELDS = {
     SourceKind.IMAGE: {"reference": "image_reference", "arguments": "image_arguments"},
     SourceKind.UPLOAD: {"archive": "archive"},
 }
-GATEWAY = ("listed", "calls_per_minute", "tools_allowed", "tools_denied", "record_arguments")
+GATEWAY = ("listed", "schema_gate", "calls_per_minute", "tools_allowed", "tools_denied", "record_arguments")
 PLAIN = ("port", "path", "cpu", "memory_mb", "pids", "runtime", *GATEWAY)
 _SECRET_ROWS = tuple((f"secret_name_{n}", f"secret_value_{n}") for n in range(1, FIRST_SECRETS + 1))
 BASICS = (None, {"fields": [("name", "slug"), "source_kind"]})
@@ -77,6 +77,7 @@ CALLS = (
     },
 )
 ACCESS = ("Access", {"fields": [("team", "owner")]})
+CHANGES = ("Changes of tools", {"classes": ["collapse"], "fields": ["schema_gate"]})
 DEPLOY = (None, {"fields": ["deploy"]})
 ADD_FIELDSETS = [
     BASICS,
@@ -93,6 +94,7 @@ ADD_FIELDSETS = [
     LIMITS,
     CALLS,
     ("Access", {"fields": ["team"]}),
+    CHANGES,
     DEPLOY,
 ]
 EDIT_FIELDSETS = [

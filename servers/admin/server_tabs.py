@@ -82,6 +82,7 @@ def head(request: HttpRequest, server: Server, tab: Tab) -> dict[str, Any]:
             for each in TABS
         ],
         "open_deployment": next((d for d in newest if d.status in states.OPEN), None),
+        "held_deployment": next((d for d in newest if d.status == "held"), None),
         "failed_deployment": next((d for d in newest if d.status == "failed"), None),
         "actions": server_page.offered(actions.ON_SERVERS, server, request),
         "can_change": server.is_operable_by(request.user),

@@ -66,7 +66,7 @@ class DeploymentDetail(DeploymentSerializer):
     steps = StepSerializer(many=True, read_only=True)
 
     class Meta(DeploymentSerializer.Meta):
-        fields = [*DeploymentSerializer.Meta.fields, "discovery", "steps"]
+        fields = [*DeploymentSerializer.Meta.fields, "discovery", "tool_changes", "steps"]
         read_only_fields = fields
 
 
@@ -102,9 +102,9 @@ class ServerSerializer(serializers.ModelSerializer[Server]):
         fields = [
             "id", "url", "name", "slug", "owner", "team", "mcp_url", "source", "transport", "port", "path",
             "command", "environment", "limits", "runtime", "placement", "calls_per_minute", "tools_allowed",
-            "tools_denied", "record_arguments", "listed", "desired_state", "status", "status_label",
-            "status_at", "error_kind", "error", "serving", "deployment", "restarts", "created_at",
-            "updated_at",
+            "tools_denied", "record_arguments", "schema_gate", "listed", "desired_state", "status",
+            "status_label", "status_at", "error_kind", "error", "serving", "deployment", "restarts",
+            "created_at", "updated_at",
         ]  # fmt: skip
         read_only_fields = [
             "desired_state", "status", "status_at", "error_kind", "error", "restarts", "created_at",

@@ -65,7 +65,8 @@ class Deployment(models.Model):
     a reference by digest, or an engine-local id. `run` is the saved `Handle` while something runs for it,
     `endpoint` the URL that the gateway sends calls to while it serves; where there are several replicas,
     `endpoints` are their own by name, for a session stays with one. `recipe` and `directory` are what a
-    prepared environment needs to start again. `discovery` holds tools, prompts and resources as listed.
+    prepared environment needs to start again. `discovery` holds tools, prompts and resources as listed,
+    `tool_changes` what became of the tools since `{against, …}` (`servers.gate.as_json`); empty: nothing.
     `configuration` tells what it was started with, see `servers.configuration`.
     """
 
@@ -113,6 +114,7 @@ class Deployment(models.Model):
     endpoints = models.JSONField(default=dict)
     facts = models.JSONField(default=dict)
     discovery = models.JSONField(default=dict)
+    tool_changes = models.JSONField(default=dict, blank=True)
     worker = models.CharField(max_length=100, blank=True, default="")
     claims = models.PositiveIntegerField(default=0, help_text="How many workers have taken it up.")
     enqueued_at = models.DateTimeField(null=True, blank=True)

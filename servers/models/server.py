@@ -55,6 +55,14 @@ class RuntimeChoice(models.TextChoices):
     KUBERNETES = "kubernetes", "Kubernetes"
 
 
+class SchemaGate(models.TextChoices):
+    """What happens to a deployment whose tools break callers of the one that serves."""
+
+    OFF = "off", "Let it pass"
+    WARN = "warn", "Let it pass, and tell"
+    HOLD = "hold", "Hold it until it is approved"
+
+
 class ServerQuerySet(models.QuerySet["Server"]):
     def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> ServerQuerySet:
         """A server is seen by its owner, its team and administrators."""
@@ -147,6 +155,12 @@ class Server(models.Model):
     )
     record_arguments = models.BooleanField(
         default=False, help_text="Keep arguments and results of calls among the metrics, with secrets masked."
+    )
+    schema_gate = models.CharField(
+        max_length=4,
+        choices=SchemaGate.choices,
+        default=SchemaGate.WARN,
+        help_text="When tools are gone, or no longer take or answer what they did.",
     )
     origin = models.JSONField(
         default=dict, blank=True, help_text="Where a catalog's document was found, and what was answered."

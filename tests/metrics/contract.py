@@ -123,7 +123,7 @@ for step in STEPS:
     REQUIRED[f"{step}_failed"] = {"duration_ms", "error", "error_kind"}
 OTHERS = {
     "pull_secret_patched", "pull_secret_failed", "auth_health_reported", "deploy_cancelled",
-    "server_restarted",
+    "server_restarted", "schema_changed", "deploy_held", "schema_approved", "schema_declined",
 }  # fmt: skip
 EVENT_TYPES = set(REQUIRED) | OTHERS
 # What may follow an event in the life of one platform's push; None stands before the first.

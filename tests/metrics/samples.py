@@ -76,5 +76,9 @@ FAILED: list[Sample] = [
     ("auth_health_reported", {}),
     ("deploy_cancelled", {}),
     ("server_restarted", {}),
+    ("schema_changed", {}),
+    ("deploy_held", {"duration_ms": 1}),
+    ("schema_approved", {}),
+    ("schema_declined", {}),
     ("mcp_call", CALL),
 ]  # fmt: skip

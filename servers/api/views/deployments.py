@@ -6,18 +6,19 @@ from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import generics, viewsets
 from rest_framework.decorators import action
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from servers import services
+from servers import approvals, services
 from servers.api.pagination import NewestFirst
 from servers.api.parsers import JSONParser
 from servers.api.serializers import DeploymentDetail, DeploymentSerializer
 from servers.api.small_serializers import DiagnosisShape
 from servers.api.views import runbooks
-from servers.api.views.access import deployment_accepted, deployments_of, server_of
+from servers.api.views.access import deployment_accepted, deployments_of, server_of, user_of
 from servers.models import Deployment
-from servers.states import DeploymentStatus
+from servers.states import DeploymentStatus, Trigger
 
 STATUS = OpenApiParameter("status", enum=[s.value for s in DeploymentStatus], many=True)
 
@@ -58,6 +59,27 @@ class DeploymentViewSet(viewsets.ReadOnlyModelViewSet[Deployment]):
         """Takes one action of the runbook: the deployment that it queued, for `stop` this one. What it needs
         is looked at now; 409 says why it makes no sense (any more)."""
         return runbooks.taken(self.get_object(), remedy, request)
+
+    @extend_schema(request=None, responses={202: DeploymentSerializer})
+    @action(detail=True, methods=["post"], parser_classes=[JSONParser])
+    def approve(self, request: Request, pk: str) -> Response:
+        """Serves what waits because its tools changed; the answer is the deployment that does it."""
+        held = self._operable()
+        made = approvals.approve(deployment=held, by=user_of(request), trigger=Trigger.API)
+        return deployment_accepted(made, request)
+
+    @extend_schema(request=None, responses={202: DeploymentSerializer})
+    @action(detail=True, methods=["post"], parser_classes=[JSONParser])
+    def decline(self, request: Request, pk: str) -> Response:
+        """Gives up what waits because its tools changed; what serves goes on."""
+        declined = approvals.decline(deployment=self._operable(), by=user_of(request))
+        return deployment_accepted(declined, request)
+
+    def _operable(self) -> Deployment:
+        deployment: Deployment = self.get_object()
+        if not deployment.server.is_operable_by(user_of(self.request)):
+            raise PermissionDenied
+        return deployment
 
 
 class ServerDeployments(generics.ListAPIView[Deployment]):

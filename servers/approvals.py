@@ -1,0 +1,50 @@
+"""Deployments that the schema gate holds: a person approves or declines them."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils import timezone
+
+from access import audit
+from servers import events, services, tasks, timeline
+from servers.errors import Conflict
+from servers.models import Deployment, Server
+from servers.states import DeploymentStatus, Mode, Trigger
+
+
+@transaction.atomic
+def approve(*, deployment: Deployment, by: User | None, trigger: Trigger) -> Deployment:
+    """Starts what the held deployment built, as a deployment of its own: the one way to a healthy server.
+
+    Raises `Conflict` when it waits no longer, or when what it built is gone.
+    """
+    _decide(deployment, DeploymentStatus.SUPERSEDED)
+    made = services.deploy(
+        server=deployment.server, by=by, trigger=trigger, mode=Mode.SAME_DIGEST, based_on=deployment
+    )
+    about = {"number": deployment.number, "as": made.number}
+    timeline.record(deployment.server_id, deployment.pk, "schema_approved", about)
+    audit.record(action="deployment.approved", target=deployment, by=by, after=about)
+    return made
+
+
+@transaction.atomic
+def decline(*, deployment: Deployment, by: User | None) -> Deployment:
+    """What it built is given up; what serves goes on. Raises `Conflict` when it waits no longer."""
+    who = f" by {by.get_username()}" if by else ""
+    _decide(deployment, DeploymentStatus.CANCELLED, error=f"Declined{who}: {deployment.error}")
+    about = {"number": deployment.number}
+    timeline.record(deployment.server_id, deployment.pk, "schema_declined", about)
+    audit.record(action="deployment.declined", target=deployment, by=by)
+    tasks.settle_on_commit(deployment.server_id)
+    deployment.refresh_from_db()
+    return deployment
+
+
+def _decide(deployment: Deployment, to: DeploymentStatus, **changes: str) -> None:
+    Server.objects.select_for_update().get(pk=deployment.server_id)
+    waiting = Deployment.objects.filter(status=DeploymentStatus.HELD)
+    if not waiting.move(deployment.pk, to, finished_at=timezone.now(), **changes):
+        raise Conflict(f"{deployment} does not wait for approval.")
+    events.status_changed(deployment.server_id)
