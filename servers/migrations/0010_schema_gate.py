@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('servers', '0008_catalog_origin_and_listing'),
+        ('servers', '0009_wanted_revision'),
     ]
 
     operations = [
