@@ -26,7 +26,7 @@ from servers import intake, services, uploads, validation
 from servers.admin.gateway_fields import CallsPerMinute, PatternLines
 from servers.admin.placement_fields import PlacementFields
 from servers.models import Server
-from servers.models.server import ENVIRONMENT_NAME, SourceKind, Transport
+from servers.models.server import ENVIRONMENT_NAME, SchemaGate, SourceKind, Transport
 
 FIRST_SECRETS = 3
 # A source's key -> the form's field. `archive` is filled in when the file has arrived.
@@ -171,6 +171,14 @@ class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
         help_text="One name or pattern such as read_* per line. Empty: all but the denied.",
     )
     tools_denied = PatternLines(label="Tools denied", help_text="Neither listed nor called.")
+    schema_gate = forms.ChoiceField(
+        label="A deployment that breaks callers",
+        choices=SchemaGate.choices,
+        required=False,
+        initial=SchemaGate.WARN,
+        help_text="When tools are gone, or no longer take or answer what they did.",
+        widget=UnfoldAdminSelectWidget,
+    )
     deploy = forms.BooleanField(label="Deploy now", required=False, widget=UnfoldBooleanWidget)
 
     class Meta:
@@ -230,6 +238,9 @@ class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
 
     def clean_image_arguments(self) -> list[str]:
         return validation.parse_words(self.cleaned_data["image_arguments"])
+
+    def clean_schema_gate(self) -> str:
+        return str(self.cleaned_data["schema_gate"] or self.instance.schema_gate)
 
     def clean_archive(self) -> Any:
         file = self.cleaned_data["archive"]
