@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('servers', '0009_wanted_revision'),
+        ('servers', '0010_calls_in_flight'),
     ]
 
     operations = [
