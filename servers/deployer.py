@@ -205,8 +205,10 @@ def _settle_server(job: Job, status: DeploymentStatus, message: str, kind: str) 
     if status == DeploymentStatus.FAILED:
         Server.objects.move(server.pk, ServerStatus.ERROR, error=message, error_kind=kind)
         notify.failed(server.pk, message, kind, job.deployment)
-    else:
-        aftermath.rest(server.pk)
+        return
+    aftermath.rest(server.pk)
+    if status == DeploymentStatus.HELD:
+        notify.held(server.pk, message, job.deployment)
 
 
 def _put_back(job: Job) -> None:

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('servers', '0010_calls_in_flight'),
+        ('servers', '0011_read_only_tokens'),
     ]
 
     operations = [
