@@ -70,6 +70,7 @@ UNFOLD: dict[str, Any] = {
                     _item("Events", "timeline", "metrics_usagemetric_changelist"),
                     _item("Logs", "article", "servers_logline_changelist"),
                     _item("Webhooks", "webhook", "hooks_delivery_changelist"),
+                    _item("Notices", "notifications", "notices_channel_changelist"),
                 ],
             },
             {

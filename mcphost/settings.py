@@ -302,6 +302,9 @@ SPECTACULAR_SETTINGS = {
         "StepStatus": "servers.api.enums.STEP_STATUS",
         "HealthStatus": "servers.api.enums.HEALTH_STATUS",
         "WebHookKind": "hooks.models.Kind",
+        "ChannelKind": "notices.models.ChannelKind",
+        "ChannelScope": "notices.models.Scope",
+        "TokenScope": "servers.models.token.Scope",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",

@@ -42,7 +42,7 @@ def create(*, by: User, fields: Mapping[str, Any]) -> tuple[Channel, str]:
     """Makes a channel; its signing secret is returned this once. Raises `Invalid`, `ValidationError`."""
     plain, lists, url = _parted(fields)
     channel, secret = Channel(owner=by, **plain), signing.new_secret()
-    channel.set_url(_checked_url(url))
+    channel.set_url(checked_url(url))
     channel.sealed = sealing.seal(secret)
     channel.full_clean()
     channel.save()
@@ -59,7 +59,7 @@ def change(*, channel: Channel, by: User, fields: Mapping[str, Any]) -> Channel:
     for name, value in plain.items():
         setattr(channel, name, value)
     if url:
-        channel.set_url(_checked_url(url))
+        channel.set_url(checked_url(url))
     if channel.enabled:
         channel.disabled_reason = ""
     channel.full_clean()
@@ -124,7 +124,8 @@ def _choose(channel: Channel, lists: Mapping[str, Any]) -> None:
         getattr(channel, name).set(rows)
 
 
-def _checked_url(url: str) -> str:
+def checked_url(url: str) -> str:
+    """Raises `Invalid` for what notices cannot be sent to."""
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

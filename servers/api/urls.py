@@ -4,6 +4,7 @@ from rest_framework.routers import SimpleRouter
 
 from servers.api import schema  # noqa: F401  (drf-spectacular finds what is imported)
 from servers.api.views import fallback
+from servers.api.views.channels import ChannelViewSet, NoticeViewSet
 from servers.api.views.deployments import DeploymentViewSet, ServerDeployments
 from servers.api.views.health import HealthView
 from servers.api.views.logs import LogDownload, Logs
@@ -18,6 +19,8 @@ router = SimpleRouter()
 router.register("servers", ServerViewSet, "server")
 router.register("deployments", DeploymentViewSet, "deployment")
 router.register("tokens", TokenViewSet, "token")
+router.register("channels", ChannelViewSet, "channel")
+router.register("notices", NoticeViewSet, "notice")
 
 urlpatterns: list[URLPattern | URLResolver] = [
     *router.urls,

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from rest_framework import viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from notices.models import Channel, Notice, State
+from servers import channels
+from servers.api.channel_serializers import ChannelSerializer, MadeChannel, NoticeSerializer
+from servers.api.pagination import NewestFirst, number_of
+from servers.api.views.access import user_of
+
+FILTERS = [OpenApiParameter("channel", int), OpenApiParameter("state", enum=State.values, many=True)]
+
+
+class ChannelViewSet(viewsets.ModelViewSet[Channel]):
+    """Where notices go: your channels; all of them for administrators."""
+
+    serializer_class = ChannelSerializer
+    pagination_class = NewestFirst
+    queryset = Channel.objects.none()
+    lookup_value_regex = "[0-9]+"
+
+    def get_queryset(self) -> QuerySet[Channel]:
+        return channels.managed_by(self.request.user).prefetch_related(*channels.LISTS)
+
+    @extend_schema(request=ChannelSerializer, responses={201: MadeChannel})
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Makes a channel. `secret` is shown this once."""
+        wanted = self.get_serializer(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        channel, secret = channels.create(by=user_of(request), fields=wanted.validated_data)
+        return Response({**self.get_serializer(channel).data, "secret": secret}, 201)
+
+    def perform_update(self, serializer: Any) -> None:
+        fields = serializer.validated_data
+        channels.change(channel=serializer.instance, by=user_of(self.request), fields=fields)
+
+    def perform_destroy(self, instance: Channel) -> None:
+        channels.remove(channel=instance, by=user_of(self.request))
+
+    @extend_schema(request=None, responses={202: NoticeSerializer})
+    @action(detail=True, methods=["post"])
+    def test(self, request: Request, pk: str) -> Response:
+        """Puts a test notice on its way."""
+        notice = channels.test(channel=self.get_object(), by=user_of(request))
+        return Response(NoticeSerializer(notice).data, 202)
+
+    @extend_schema(request=None, responses=MadeChannel)
+    @action(detail=True, methods=["post"])
+    def rotate(self, request: Request, pk: str) -> Response:
+        """A new signing secret, shown this once; for a day the one before signs beside it."""
+        secret = channels.rotate(channel=self.get_object(), by=user_of(request))
+        return Response({**self.get_serializer(self.get_object()).data, "secret": secret})
+
+
+@extend_schema_view(list=extend_schema(parameters=FILTERS))
+class NoticeViewSet(viewsets.ReadOnlyModelViewSet[Notice]):
+    """What was told, and how it fares."""
+
+    serializer_class = NoticeSerializer
+    pagination_class = NewestFirst
+    queryset = Notice.objects.none()
+    lookup_value_regex = "[0-9]+"
+
+    def get_queryset(self) -> QuerySet[Notice]:
+        rows, asked = channels.notices_of(self.request.user), self.request.query_params
+        if self.action == "list":
+            if (channel := number_of(self.request, "channel")) is not None:
+                rows = rows.filter(channel=channel)
+            if states := asked.getlist("state"):
+                rows = rows.filter(state__in=states)
+        return rows
+
+    @extend_schema(request=None, responses={202: NoticeSerializer})
+    @action(detail=True, methods=["post"], url_path="send-again")
+    def send_again(self, request: Request, pk: str) -> Response:
+        """Tries one that was given up from the start."""
+        channels.send_again(notice=self.get_object(), by=user_of(request))
+        return Response(self.get_serializer(self.get_object()).data, 202)
