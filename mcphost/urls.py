@@ -8,6 +8,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/catalog/", include("catalog.urls")),
     path("admin/", admin.site.urls),
+    path("v0.1/", include("catalog.subregistry.urls")),
     path("api/catalog/", include("catalog.api.urls")),
     path("hooks/", include("hooks.urls")),
     path("api/", include("hooks.api.urls")),

@@ -8,7 +8,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from servers.models import Token
-from servers.models.token import REST
+from servers.models.token import REST, Scope
 
 USED_EVERY = timedelta(minutes=1)
 
@@ -19,9 +19,9 @@ def value_of(header: str) -> str | None:
     return value.strip() if scheme.lower() == "bearer" else None
 
 
-def find(value: str) -> Token | None:
-    """The valid token for the REST API with this value, its owner loaded, noted as used (once a minute)."""
-    token = Token.objects.matching(value, *REST).select_related("owner").first()
+def find(value: str, scopes: tuple[Scope, ...] = REST) -> Token | None:
+    """The valid token with this value, its owner loaded, noted as used (once a minute)."""
+    token = Token.objects.matching(value, *scopes).select_related("owner").first()
     if token is not None:
         _note_use(token)
     return token

@@ -1,0 +1,153 @@
+"""`/v0.1/servers`: the registry API (2025-12-01), read only. Anybody may ask from any page's script."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.utils.dateparse import parse_datetime
+from django.utils.decorators import method_decorator
+from django.views import View
+from django.views.decorators.csrf import csrf_exempt
+
+from catalog.subregistry import rows
+from catalog.subregistry.document import Hosted, namespace, response
+from catalog.subregistry.rows import Unauthenticated, Wanted
+from servers.api import problems
+from servers.errors import Invalid
+from servers.models import Server
+
+MOST = 100
+FRESH_SECONDS = 60
+CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, If-None-Match",
+    "Access-Control-Expose-Headers": "ETag",
+    "Access-Control-Max-Age": "86400",
+}
+NOT_FOUND = "Server not found"
+
+
+@method_decorator(csrf_exempt, name="dispatch")
+class RegistryView(View):
+    http_method_names = ["get", "head", "options"]
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            answer = super().dispatch(request, *args, **kwargs)
+        except Invalid as error:
+            answer = refusal(400, str(error))
+        except Unauthenticated as error:
+            answer = refusal(401, str(error))
+            answer["WWW-Authenticate"] = 'Bearer realm="registry"'
+        for name, value in CORS.items():
+            answer[name] = value
+        return answer  # type: ignore[return-value]
+
+    def options(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return HttpResponse(status=204)
+
+    @property
+    def space(self) -> str:
+        host = settings.PUBLIC_URL.partition("://")[2] or self.request.get_host()
+        return settings.CATALOG_NAMESPACE or namespace(host)
+
+    def url_of(self, server: Server) -> str:
+        path = f"/mcp/{server.slug}"
+        public = settings.PUBLIC_URL
+        return f"{public}{path}" if public else self.request.build_absolute_uri(path)
+
+    def answer(self, body: object, *, public: bool) -> HttpResponse:
+        """200, or 304 where the caller has it already."""
+        content = orjson.dumps(body)
+        etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+        known = [
+            tag.strip().removeprefix("W/") for tag in self.request.headers.get("If-None-Match", "").split(",")
+        ]
+        same = etag in known or known == ["*"]
+        made = HttpResponse(status=304) if same else HttpResponse(content, content_type="application/json")
+        made["ETag"] = etag
+        made["Cache-Control"] = f"public, max-age={FRESH_SECONDS}" if public else "private, no-cache"
+        made["Vary"] = "Authorization, Cookie"
+        return made
+
+    def found(self, name: str, version: str = "latest") -> tuple[Hosted | None, bool]:
+        servers, public = rows.seen_by(self.request)
+        space, _, slug = name.rpartition("/")
+        hosted = rows.one(servers, slug, self.url_of) if space == self.space else None
+        fits = hosted is not None and version in ("latest", hosted.version)
+        return (hosted if fits else None), public
+
+
+class ServerList(RegistryView):
+    def get(self, request: HttpRequest) -> HttpResponse:
+        servers, public = rows.seen_by(request)
+        page = rows.page(servers, wanted(request), self.url_of, self.space)
+        metadata: dict[str, Any] = {"count": len(page.hosted)}
+        if page.next_cursor:
+            metadata["nextCursor"] = page.next_cursor
+        listed = [response(hosted, self.space) for hosted in page.hosted]
+        return self.answer({"servers": listed, "metadata": metadata}, public=public)
+
+
+class Versions(RegistryView):
+    """There is one: what serves now. Earlier ones are not reachable any more."""
+
+    def get(self, request: HttpRequest, name: str) -> HttpResponse:
+        hosted, public = self.found(name)
+        if hosted is None:
+            return refusal(404, NOT_FOUND)
+        body = {"servers": [response(hosted, self.space)], "metadata": {"count": 1}}
+        return self.answer(body, public=public)
+
+
+class Version(RegistryView):
+    def get(self, request: HttpRequest, name: str, version: str) -> HttpResponse:
+        hosted, public = self.found(name, version)
+        if hosted is None:
+            return refusal(404, NOT_FOUND)
+        return self.answer(response(hosted, self.space), public=public)
+
+
+def wanted(request: HttpRequest) -> Wanted:
+    """Raises `Invalid`."""
+    asked = request.GET
+    return Wanted(
+        search=asked.get("search", "")[:200],
+        version=asked.get("version", "")[:255],
+        since=_moment(asked.get("updated_since", "")),
+        cursor=asked.get("cursor", "")[:100],
+        limit=_limit(asked.get("limit", "")),
+    )
+
+
+def _limit(text: str) -> int:
+    if not text:
+        return Wanted.limit
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MOST:
+        raise Invalid(f"limit is a number from 1 to {MOST}.", field="limit")
+    return int(text)
+
+
+def _moment(text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        found = parse_datetime(text.replace(" ", "+"))
+    except ValueError:
+        found = None
+    if found is None:
+        raise Invalid("updated_since is a time such as 2026-01-31T12:00:00Z.", field="updated_since")
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def refusal(status: int, detail: str) -> HttpResponse:
+    """A problem document that also has the key `error`, where registries put theirs."""
+    made = problems.answer(status, detail, error=detail)
+    made["Cache-Control"] = "no-store"
+    return made
