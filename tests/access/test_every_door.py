@@ -47,6 +47,9 @@ OPEN = {
     "api:server-logs-stream": "answers 501: feeds are served over ASGI, see tests/servers/streams",
     "api:server-metrics-stream": "likewise",
     "api:servers-stream": "likewise",
+    "subregistry:servers": "the catalog: what is listed, or what the asker sees, see tests/catalog",
+    "subregistry:versions": "likewise",
+    "subregistry:version": "likewise",
     "hook": "signed by its sender, see tests/hooks",
 }
 # Changes that anybody may make, for they are about nobody else.

@@ -19,7 +19,8 @@ from tests.docs.telemetry import COMMON, EXAMPLES, PAGE, SECTIONS, Event, keys_o
 from tests.metrics import contract
 
 NAME = re.compile(
-    r"[a-z]+(_[a-z]+)*_(started|succeeded|failed|retry|published|patched|reported|cancelled|restarted|held|changed|approved|declined)|mcp_call"
+    r"(?!on_)[a-z]+(_[a-z]+)*_(started|succeeded|failed|retry|published|patched|reported|cancelled|restarted"
+    r"|held|changed|approved|declined)|mcp_call"
 )
 each_example = pytest.mark.parametrize(
     ("section", "event"), EXAMPLES, ids=[event["event_type"] for _, event in EXAMPLES]
