@@ -153,8 +153,10 @@ async def ways(only: str) -> AsyncIterator[tuple[list[Way], rig.Platform]]:
         bridge = await stack.enter_async_context(rig.our_bridge())
         await asyncio.to_thread(rows.serve, "everything", everything.url)
         await asyncio.to_thread(rows.serve, "echo", bridge.url)
+        relay = await stack.enter_async_context(rig.bare_relay(everything.url))
         found = [
             Way("HTTP: direct", everything.url, "", []),
+            Way("HTTP: bare relay", relay.url, "", [relay]),
             Way("HTTP: gateway", platform.mcp("everything"), platform.token, [platform.gateway]),
             Way("stdio: our bridge", bridge.url, "", [bridge]),
             Way("stdio: gateway + bridge", platform.mcp("echo"), platform.token, [platform.gateway, bridge]),

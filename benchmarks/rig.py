@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 
@@ -117,6 +118,13 @@ def our_bridge(*options: str) -> contextlib.AbstractAsyncContextManager[Part]:
     return part([*command, *options, "--", *ECHO], port)
 
 
+def bare_relay(to: str) -> contextlib.AbstractAsyncContextManager[Part]:
+    """Copies bytes between two sockets, no more: what any process in between costs."""
+    port = free_port()
+    program = str(ROOT / "benchmarks" / "bare_relay.py")
+    return part([sys.executable, program, str(port), str(urlsplit(to).port)], port, urlsplit(to).path)
+
+
 def supergateway() -> contextlib.AbstractAsyncContextManager[Part]:
     port = free_port()
     program = packages.npm_packages(SUPERGATEWAY) / ".bin" / "supergateway"
@@ -162,8 +170,8 @@ async def platform() -> AsyncIterator[Platform]:
 
         token = await asyncio.to_thread(rows.owner_and_token)
         port = free_port()
-        serve = "import sys, uvicorn; from mcphost.asgi import make_application as make; "
-        serve += "uvicorn.run(make(frozenset({'gateway'})), port=int(sys.argv[1]), log_config=None, "
-        serve += "access_log=False, timeout_graceful_shutdown=3, proxy_headers=False, server_header=False)"
+        serve = "import socket, sys; from mcphost.asgi import make_application as make; "
+        serve += "from servers.console.serving import serve; listening = socket.create_server(('127.0.0.1', "
+        serve += "int(sys.argv[1])), backlog=1024); serve(make(frozenset({'gateway'})), listening)"
         async with part([sys.executable, "-c", serve, str(port)], port) as gateway:
             yield Platform(gateway, token, Path(directory))

@@ -117,10 +117,12 @@ class Gateway:
     async def _call(
         self, request: Request, identity: Identity, route: Route, receive: Receive, send: Send
     ) -> None:
+        sealed = request.one(SESSION)
         session = self._session(request, identity, route)
         call = Call(server_id=route.server_id, token_id=identity.token_id, token=identity.prefix)
+        known = session.inner.encode() if session else b""
         if session:
-            request = request.with_header(SESSION, session.inner.encode())
+            request = request.with_header(SESSION, known)
             call.client, call.version = session.client, session.version
         call.content = Content() if route.record_arguments else None
         exchange = Exchange(
@@ -139,7 +141,7 @@ class Gateway:
         try:
             await exchange.run(
                 lambda message: self._target(request, message, route, call, session),
-                lambda inner: self._seal(inner, call, request, session),
+                lambda inner: sealed.encode() if known == inner else self._seal(inner, call, request),
             )
         finally:
             self.usage.record(call)
@@ -152,20 +154,12 @@ class Gateway:
         mine = session and (session.token_id, session.server_id) == (identity.token_id, route.server_id)
         return session if mine else None
 
-    def _seal(self, inner: bytes, call: Call, request: Request, known: Session | None) -> bytes:
+    def _seal(self, inner: bytes, call: Call, request: Request) -> bytes:
         """What the caller is told as the id of the session that the server calls `inner`."""
         if era.is_modern(request):
             return inner
-        about = known if known and known.inner == inner.decode("latin-1") else None
-        about = about or Session(
-            call.server_id,
-            call.deployment_id,
-            call.token_id,
-            inner.decode("latin-1"),
-            call.client,
-            call.version,
-        )
-        return self._sessions.seal(about).encode()
+        about = call.server_id, call.deployment_id, call.token_id, inner.decode("latin-1")
+        return self._sessions.seal(Session(*about, call.client, call.version)).encode()
 
     async def _target(
         self, request: Request, message: Message | None, route: Route, call: Call, session: Session | None

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 import orjson
-from django.utils import timezone
 
 from gateway.request import Request
 
@@ -37,7 +36,7 @@ class Content:
     result: Any = None
 
 
-@dataclass
+@dataclass(slots=True)
 class Call:
     """One exchange. It counts as a call (`counts`) when it carries a JSON-RPC request.
     `content` None: it is not to be kept. `deployment_id` 0: it reached none. Until its end is seen it
@@ -61,7 +60,7 @@ class Call:
     sse_messages: int = 0
     cold_start: bool = False
     content: Content | None = None
-    at: datetime = field(default_factory=timezone.now)
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
     began: float = field(default_factory=time.perf_counter)
     first_byte: float = 0.0
     ended: float = 0.0

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 from django.utils import timezone
 
@@ -14,20 +13,18 @@ from servers.models import CallsInFlight, Deployment
 
 
 class InFlight:
-    """`during` is for the event loop, `tell` for one thread beside it."""
+    """`tell` is for one thread beside the event loop."""
 
     def __init__(self) -> None:
         self._gateway = uuid.uuid4().hex
         self._calls: dict[int, Call] = {}
         self._told: frozenset[int] = frozenset()
 
-    @contextmanager
-    def during(self, call: Call) -> Iterator[None]:
+    def begin(self, call: Call) -> None:
         self._calls[id(call)] = call
-        try:
-            yield
-        finally:
-            del self._calls[id(call)]
+
+    def end(self, call: Call) -> None:
+        del self._calls[id(call)]
 
     def tell(self) -> None:
         """Writes nothing while every call is at a current deployment."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from gateway import errors
@@ -28,25 +26,36 @@ class Places:
         """Servers that have a caller now."""
         return len(self._rooms)
 
-    @contextlib.asynccontextmanager
-    async def one_of(self, server_id: int, name: str) -> AsyncIterator[None]:
+    async def enter(self, server_id: int, name: str) -> None:
+        """`leave` has to follow, unless this raises."""
         if not self._most:
-            yield
             return
-        room = self._rooms.setdefault(server_id, _Room(asyncio.Semaphore(self._most)))
+        room = self._rooms.get(server_id) or self._open(server_id)
         room.callers += 1
         try:
-            await self._take(room, name)
-            try:
-                yield
-            finally:
-                room.places.release()
-        finally:
-            room.callers -= 1
-            if not room.callers:
-                del self._rooms[server_id]
+            if room.places.locked():
+                await self._wait(room, name)
+            else:
+                await room.places.acquire()
+        except BaseException:
+            self._go(server_id, room)
+            raise
 
-    async def _take(self, room: _Room, name: str) -> None:
+    def leave(self, server_id: int) -> None:
+        if room := self._rooms.get(server_id):
+            room.places.release()
+            self._go(server_id, room)
+
+    def _open(self, server_id: int) -> _Room:
+        room = self._rooms[server_id] = _Room(asyncio.Semaphore(self._most))
+        return room
+
+    def _go(self, server_id: int, room: _Room) -> None:
+        room.callers -= 1
+        if not room.callers:
+            del self._rooms[server_id]
+
+    async def _wait(self, room: _Room, name: str) -> None:
         try:
             async with asyncio.timeout(self._patience):
                 await room.places.acquire()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from django.http.request import split_domain_port, validate_host
 
@@ -70,6 +70,7 @@ class Request:
         return options.public_url or f"{self.scheme}://{self.one(b'host')}"
 
 
+@lru_cache(1000)
 def _slug(pattern: re.Pattern[str], path: str) -> str:
     match = pattern.match(path)
     return match[1] if match and SLUG.regex.match(match[1]) else ""  # type: ignore[union-attr]
@@ -78,16 +79,22 @@ def _slug(pattern: re.Pattern[str], path: str) -> str:
 def check_host(request: Request, options: Options) -> None:
     """As Django does for its own pages: what is no name of ours may be a rebound DNS name."""
     host = request.one(b"host")
-    domain, _port = split_domain_port(host)
-    if not domain or not validate_host(domain, list(options.allowed_hosts)):
+    if not _is_ours(host, tuple(options.allowed_hosts)):
         raise errors.unknown_host(host)
+
+
+@lru_cache(1000)
+def _is_ours(host: str, allowed: tuple[str, ...]) -> bool:
+    domain, _port = split_domain_port(host)
+    return bool(domain) and validate_host(domain, list(allowed))
 
 
 def check_origin(request: Request, options: Options) -> None:
     """Browsers send an Origin, others none. Allowed: the origin that was called, ours, trusted ones."""
-    origin = request.one(b"origin").lower()
+    if not (origin := request.one(b"origin").lower()):
+        return
     own = f"{request.scheme}://{request.one(b'host')}".lower()
-    if origin and origin != own and origin not in options.origins:
+    if origin != own and origin not in options.origins:
         raise errors.foreign_origin()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -24,6 +25,7 @@ EVENT_TYPE = "mcp_call"
 BATCH = 500
 MOST_CONTENT = 16 * 1024**2  # bytes of arguments and results that wait to be written
 LOOKED_AT = 64 * 1024
+SWITCH = 0.0005
 
 
 class UsageWriter:
@@ -68,6 +70,8 @@ class UsageWriter:
 
     def start(self) -> None:
         if self._thread is None:
+            # Python lets a busy thread run for 5 ms before it looks whether the event loop waits.
+            sys.setswitchinterval(SWITCH)
             self._thread = threading.Thread(target=self._run, name="gateway-usage", daemon=True)
             self._thread.start()
 

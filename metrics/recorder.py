@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import orjson
+from django.db import connection, transaction
 from django.utils import timezone
 
 from metrics import prometheus
 from metrics.models import UsageMetric
+
+INSERT = (
+    "INSERT INTO metrics_usagemetric (server_id, deployment_id, event_type, timestamp, platform, details) "
+    "VALUES (%s, %s, %s, %s, %s, %s)"
+)
 
 
 @dataclass(frozen=True)
@@ -35,9 +42,12 @@ def record(
 
 
 def record_many(events: Iterable[Event]) -> None:
-    """Writes all or none of them, in one statement for each few hundred; nothing is announced."""
+    """Writes all or none of them; nothing is announced. By SQL: rows made as objects cost several times as
+    much, and calls come by the thousand a second."""
     events = list(events)
-    UsageMetric.objects.bulk_create(map(_row, events))
+    with transaction.atomic(), connection.cursor() as cursor:
+        moment = connection.ops.adapt_datetimefield_value
+        cursor.executemany(INSERT, [_columns(event, moment) for event in events])
     for event in events:
         prometheus.count(event.server_id, event.event_type, event.details)
 
@@ -50,4 +60,16 @@ def _row(event: Event) -> UsageMetric:
         timestamp=event.timestamp,
         platform=str(event.details.get("platform", "")),
         details=dict(event.details),
+    )
+
+
+def _columns(event: Event, moment: Callable[[datetime], Any]) -> tuple[Any, ...]:
+    """As `INSERT` names them."""
+    return (
+        event.server_id,
+        event.deployment_id,
+        event.event_type,
+        moment(event.timestamp),
+        str(event.details.get("platform", "")),
+        orjson.dumps(event.details).decode(),
     )

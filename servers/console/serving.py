@@ -10,6 +10,8 @@ from typing import Any
 
 import uvicorn
 
+from servers.console.corked import CorkedProtocol
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -22,6 +24,7 @@ def serve(application: Application, listener: socket.socket) -> None:
     door = Closable(application)
     config = uvicorn.Config(
         door,
+        http=CorkedProtocol,
         log_config=None,
         access_log=False,
         server_header=False,
