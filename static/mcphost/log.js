@@ -188,7 +188,7 @@ class Log {
   }
 
   clicked(event) {
-    const link = event.target.closest(".mh-log-line a");
+    const link = event.target.closest(".mh-log-line a:not(.mh-log-step)");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     this.select(Number(link.parentElement.dataset.id));

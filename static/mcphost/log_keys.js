@@ -6,6 +6,7 @@ export function keys(log) {
     j: () => step(log, 1),
     k: () => step(log, -1),
     c: () => copyLink(log),
+    s: () => toStep(log),
   };
   log.box.addEventListener("keydown", (event) => {
     const act = does[event.key];
@@ -28,6 +29,12 @@ function step(log, by) {
   if (!next) return;
   log.select(next.id);
   log.said(next.text);
+}
+
+function toStep(log) {
+  const link = log.view.element(log.selected)?.querySelector(".mh-log-step");
+  link?.click();
+  if (link) log.said(`It is a line of ${link.textContent}`);
 }
 
 async function copyLink(log) {

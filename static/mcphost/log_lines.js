@@ -6,6 +6,7 @@ export function read(node) {
     id: Number(node.dataset.id),
     stream: node.dataset.stream,
     level: node.dataset.level,
+    step: Number(node.dataset.step) || null,
     at: node.querySelector("time").dateTime,
     text: node.querySelector("span").textContent,
   };
@@ -37,7 +38,15 @@ export function draw(line, page, search) {
   const node = element("div", { className: "mh-log-line" });
   Object.assign(node.dataset, { id: line.id, stream: line.stream, level: line.level });
   node.append(element("a", { href: `${page}?line=${line.id}`, tabIndex: -1 }, time), element("span", {}, ...marked(line.text, search)));
+  node.append(...stepOf(line));
   return node;
+}
+
+// The way to the step that wrote the line, where the page has the steps.
+function stepOf(line) {
+  const step = line.step && document.getElementById(`step-${line.step}`);
+  if (!step) return [];
+  return [element("a", { className: "mh-log-step", href: `#${step.id}`, tabIndex: -1 }, step.dataset.name)];
 }
 
 // The text with what was searched for marked in it.

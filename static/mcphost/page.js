@@ -2,6 +2,7 @@
 // is fetched again, and its pieces take the place of the old ones. The server alone decides how things look.
 import { Feed, show } from "./feed.js";
 import { morph } from "./morph.js";
+import { progressAgain, progressed } from "./progress.js";
 
 const AT_MOST_EVERY = 1000;
 let last = 0;
@@ -35,9 +36,10 @@ function take(fresh) {
     const next = fresh.querySelector(`[data-live="${CSS.escape(piece.dataset.live)}"]`);
     if (next) morph(piece, next);
   }
+  progressAgain();
 }
 
-// A piece that changes without an event, such as bytes sent, says after how many seconds to ask again.
+// A piece that changes without an event says after how many seconds to ask again.
 function lookAgain() {
   const waiting = document.querySelector("[data-look-again]");
   clearTimeout(again);
@@ -58,6 +60,6 @@ export function livePage() {
     on: { status }, opened, reset: refreshSoon, says: (word) => show(state, word),
   });
   if (page.dataset.feedMetrics) {
-    new Feed(page.dataset.feedMetrics, { on: { metric: refreshSoon }, reset: refreshSoon });
+    new Feed(page.dataset.feedMetrics, { on: { metric: refreshSoon, progress: progressed }, reset: refreshSoon });
   }
 }

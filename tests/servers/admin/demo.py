@@ -273,7 +273,12 @@ def _building(owner: User) -> Server:
         53.2,
         None,
         platform="linux/amd64",
-        details={"bytes_done": 31_457_280, "bytes_total": 94_371_840},
+        details={
+            "bytes_done": 31_457_280,
+            "bytes_total": 94_371_840,
+            "bytes_whole": True,
+            "percent": 33,
+        },
     )
     step(
         now,
@@ -281,7 +286,12 @@ def _building(owner: User) -> Server:
         53.2,
         None,
         platform="linux/arm64",
-        details={"bytes_done": 4_194_304, "bytes_total": 97_517_568},
+        details={
+            "bytes_done": 4_194_304,
+            "bytes_total": 97_517_568,
+            "bytes_whole": False,
+            "percent": 4,
+        },
     )
     event(
         now,

@@ -149,16 +149,20 @@ def test_the_deployment_page_shows_each_step_and_its_error(
     failed = seeded["weather"].deployments.get(number=4)
     text = page(console, "servers_deployment_change", failed.pk)
     steps = text.partition('data-live="steps"')[2].partition("</ol>")[0]
-    assert steps.count("<li ") == 5
+    assert steps.count('data-key="step-') == 5
     assert steps.count("Succeeded") == 4
     assert "unauthorized" in steps
+    assert "Attempt 1 of 3 failed: connection reset by peer." in steps
+    assert steps.index(">Webhook<") < steps.index(">Source<") < steps.index(">Push<") < steps.index(">End<")
     assert "push_retry" in text
 
 
 def test_progress_is_shown_where_bytes_are_counted(console: Client, seeded: dict[str, Server]) -> None:
     text = page(console, "servers_deployment_change", seeded["search"].deployments.get().pk)
-    assert '<progress max="94371840" value="31457280"' in text
-    assert "30.0" in text
+    assert 'role="progressbar" max="100" value="33" aria-label="Push linux/amd64"' in text
+    assert "30.0\xa0MB of 90.0\xa0MB" in text
+    assert "4.0\xa0MB of at most 93.0\xa0MB" in text
+    assert text.count('data-status="waiting"') == 3, "start, health and tools"
 
 
 def test_the_log_of_one_step(console: Client, seeded: dict[str, Server]) -> None:
