@@ -68,6 +68,10 @@ def duration(value: timedelta | None) -> str:
     return _two_units(int(seconds))
 
 
+def milliseconds(value: int | None) -> str:
+    return EMPTY if value is None else duration(timedelta(milliseconds=value))
+
+
 def _two_units(seconds: int) -> str:
     parts: list[tuple[int, str]] = []
     for size, unit in _UNITS:

@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 from servers import display
 from servers.admin import actions, deployment_page
 from servers.admin.base import HistoryAdmin
+from servers.admin.compare_view import CompareView
 from servers.admin.runbook_views import RemedyView
 from servers.admin.views import ActionView
 from servers.models import Deployment
@@ -45,6 +46,8 @@ class DeploymentAdmin(HistoryAdmin):
         ]
         remedy = self.admin_site.admin_view(RemedyView.as_view(model_admin=self))
         own.append(path("<int:pk>/runbook/<slug:action>/", remedy, name="servers_deployment_runbook"))
+        compare = self.admin_site.admin_view(CompareView.as_view(model_admin=self))
+        own.append(path("<int:pk>/compare/", compare, name="servers_deployment_compare"))
         return [*own, *super().get_urls()]
 
     def change_view(

@@ -153,6 +153,56 @@ class DiagnosisShape(Shape):
     actions = OfferShape(many=True)
 
 
+class DifferenceShape(Shape):
+    name = serializers.CharField()
+    before = serializers.CharField(allow_blank=True)
+    after = serializers.CharField(allow_blank=True)
+
+
+class DurationShape(Shape):
+    step = serializers.CharField()
+    before = serializers.IntegerField(allow_null=True, help_text="Milliseconds.")
+    after = serializers.IntegerField(allow_null=True)
+
+
+class NamesShape(Shape):
+    """Names of variables; `changed` ones have another value."""
+
+    added = serializers.ListField(child=serializers.CharField())
+    removed = serializers.ListField(child=serializers.CharField())
+    changed = serializers.ListField(child=serializers.CharField())
+
+
+class ToolChangeShape(Shape):
+    """`broken` is what an existing call may trip over, `other` the rest."""
+
+    name = serializers.CharField()
+    breaking = serializers.BooleanField()
+    broken = serializers.ListField(child=serializers.CharField())
+    other = serializers.ListField(child=serializers.CharField())
+
+
+class ToolChangesShape(Shape):
+    added = serializers.ListField(child=serializers.CharField())
+    removed = serializers.ListField(child=serializers.CharField())
+    changed = ToolChangeShape(many=True)
+
+
+class ComparisonShape(Shape):
+    """`before` and `after` are numbers of deployments, the older one first. `environment`, `secrets` and
+    `settings` (those that differ) are null where one of them was never started, `tools` where one never
+    listed them."""
+
+    before = serializers.IntegerField()
+    after = serializers.IntegerField()
+    facts = DifferenceShape(many=True)
+    durations = DurationShape(many=True)
+    environment = NamesShape(allow_null=True)
+    secrets = NamesShape(allow_null=True)
+    settings = DifferenceShape(many=True, allow_null=True)
+    tools = ToolChangesShape(allow_null=True)
+
+
 class Check(Shape):
     status = serializers.ChoiceField(choices=enums.HEALTH_STATUS)
     detail = serializers.CharField()

@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from access import audit
-from servers import services
+from servers import approvals, services
 from servers.errors import Conflict, Invalid
 from servers.models import Deployment
 from servers.runbooks import reading
@@ -105,9 +105,9 @@ def _what(facts: Facts) -> str:
 
 @transaction.atomic
 def perform(*, deployment: Deployment, name: str, by: User | None, trigger: Trigger) -> Deployment | None:
-    """Presses one: the deployment that it queued, None for stop. What holds is looked at now, not when the
-    page was drawn. Raises `Invalid`, `Conflict` with the reason why it makes no sense, or what the services
-    raise.
+    """Presses one: the deployment that it queued, None where it queued none. What holds is looked at now, not
+    when the page was drawn. Raises `Invalid`, `Conflict` with the reason why it makes no sense, or what the
+    services raise.
     """
     facts, remedy = reading.read(deployment), _remedy(name)
     if refusal := remedy.refusal(facts):
@@ -118,7 +118,7 @@ def perform(*, deployment: Deployment, name: str, by: User | None, trigger: Trig
         target=deployment.server,
         by=by,
         before={"deployment": deployment.number, "class": runbook_of(facts).name},
-        after={"deployment": made.number} if made else {"desired_state": "stopped"},
+        after={"deployment": made.number} if made else None,
     )
     return made
 
@@ -126,10 +126,15 @@ def perform(*, deployment: Deployment, name: str, by: User | None, trigger: Trig
 def _act(
     deployment: Deployment, remedy: Remedy, facts: Facts, by: User | None, trigger: Trigger
 ) -> Deployment | None:
-    if remedy.wish is None:
+    if remedy.wish:
+        return _deploy(deployment, remedy.wish(facts), by, trigger)
+    if remedy.name == "approve":
+        return approvals.approve(deployment=deployment, by=by, trigger=trigger)
+    if remedy.name == "decline":
+        approvals.decline(deployment=deployment, by=by)
+    else:
         services.stop(server=deployment.server)
-        return None
-    return _deploy(deployment, remedy.wish(facts), by, trigger)
+    return None
 
 
 def _deploy(deployment: Deployment, wish: Wish, by: User | None, trigger: Trigger) -> Deployment:

@@ -44,6 +44,7 @@ class Facts:
 
     `serving` answers calls now, `current` did last, `good` is the newest other one that can be started again,
     `newer` was asked for after this one; `open` maps the numbers of queued and running ones to their status.
+    `breaking` tells what its tools break.
     """
 
     slug: str
@@ -61,6 +62,7 @@ class Facts:
     steps: tuple[StepFacts, ...] = ()
     events: tuple[Event, ...] = ()
     last_lines: tuple[str, ...] = ()
+    breaking: tuple[str, ...] = ()
     desired: str = "running"
     is_current: bool = False
     serving: int = 0

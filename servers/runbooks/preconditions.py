@@ -58,5 +58,9 @@ def can_restart(facts: Facts) -> str:
     return possible(facts) or ("" if facts.current_can_start else "Nothing was built that could be started.")
 
 
+def can_decide(facts: Facts) -> str:
+    return "" if facts.status == DeploymentStatus.HELD else f"#{facts.number} does not wait for approval."
+
+
 def can_stop(facts: Facts) -> str:
     return "" if facts.desired == "running" else "It is stopped already."

@@ -81,6 +81,18 @@ def restart(facts: Facts) -> Iterator[str]:
     yield from around(facts.serving, facts.open)
 
 
+def approve(facts: Facts) -> Iterator[str]:
+    yield from facts.breaking
+    yield f"A new deployment starts what #{facts.number} built, without building or asking again."
+    yield from around(facts.serving, facts.open)
+
+
+def decline(facts: Facts) -> Iterator[str]:
+    yield f"What #{facts.number} built is removed; to have it after all, deploy it again."
+    if facts.serving:
+        yield f"#{facts.serving} goes on serving."
+
+
 def stop(facts: Facts) -> Iterator[str]:
     yield from (f"#{number} is cancelled." for number in facts.open)
     if facts.serving:

@@ -24,8 +24,8 @@ DOWN = (ServerStatus.DEGRADED, ServerStatus.ERROR)
 
 
 def has_runbook(deployment: Deployment) -> bool:
-    """It failed or was cancelled, or it served and is down now."""
-    if deployment.status in (DeploymentStatus.FAILED, DeploymentStatus.CANCELLED):
+    """It failed, was cancelled or is held, or it served and is down now."""
+    if deployment.status in (DeploymentStatus.FAILED, DeploymentStatus.CANCELLED, DeploymentStatus.HELD):
         return True
     return _is_current(deployment) and _went_down(deployment.server)
 
@@ -68,6 +68,7 @@ def _own(deployment: Deployment) -> dict[str, Any]:
         "claims": deployment.claims,
         "steps": steps,
         "last_lines": _last_lines(deployment, steps),
+        "breaking": tuple(deployment.tool_changes.get("breaking", ())),
     }
 
 

@@ -23,7 +23,8 @@ class Wish:
 
 @dataclass(frozen=True)
 class Remedy:
-    """`refusal` says why it makes no sense now, "" where it does; `wish` is None for what queues nothing."""
+    """`refusal` says why it makes no sense now, "" where it does; `wish` is None for what is no
+    plain deployment."""
 
     name: str
     label: Callable[[Facts], str]
@@ -114,6 +115,23 @@ _ALL = (
         refusal=when.can_restart,
         preview=previews.restart,
         wish=lambda facts: Wish(Mode.SAME_DIGEST),
+    ),
+    Remedy(
+        name="approve",
+        label=lambda facts: "Approve",
+        does="serves what the schema gate holds",
+        refusal=when.can_decide,
+        preview=previews.approve,
+        wish=None,
+    ),
+    Remedy(
+        name="decline",
+        label=lambda facts: "Decline",
+        does="gives up what the schema gate holds; what serves goes on",
+        refusal=when.can_decide,
+        preview=previews.decline,
+        wish=None,
+        danger=True,
     ),
     Remedy(
         name="stop",

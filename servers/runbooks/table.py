@@ -8,6 +8,7 @@ from servers.runbooks.facts import Facts
 
 RUNBOOKS: tuple[Runbook, ...] = (
     running.WENT_DOWN,
+    work.SCHEMA_CHANGE,
     work.CANCELLED,
     work.LOST_WORKER,
     building.ENGINE_AWAY,

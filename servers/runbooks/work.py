@@ -19,6 +19,21 @@ def _of_workers(facts: Facts) -> Iterator[str]:
     yield from _of_step(facts)
 
 
+def _of_tools(facts: Facts) -> Iterator[str]:
+    yield from facts.breaking
+    yield f"{'#' + str(facts.serving) if facts.serving else 'Nothing'} serves meanwhile."
+
+
+SCHEMA_CHANGE = Runbook(
+    name="schema-change",
+    title="Its tools break callers",
+    sign="status `held`",
+    means="It was built, started and healthy, and its tools are not what callers of the serving deployment "
+    "know. The server's schema gate holds it until a person decides.",
+    recognises=lambda facts: facts.status == DeploymentStatus.HELD,
+    told=_of_tools,
+    remedies=("approve", "decline", "redeploy", "stop"),
+)
 TIMEOUT = Runbook(
     name="timeout",
     title="It took longer than it may",

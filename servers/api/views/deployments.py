@@ -14,8 +14,8 @@ from servers import approvals, services
 from servers.api.pagination import NewestFirst
 from servers.api.parsers import JSONParser
 from servers.api.serializers import DeploymentDetail, DeploymentSerializer
-from servers.api.small_serializers import DiagnosisShape
-from servers.api.views import runbooks
+from servers.api.small_serializers import ComparisonShape, DiagnosisShape
+from servers.api.views import comparisons, runbooks
 from servers.api.views.access import deployment_accepted, deployments_of, server_of, user_of
 from servers.models import Deployment
 from servers.states import DeploymentStatus, Trigger
@@ -56,8 +56,8 @@ class DeploymentViewSet(viewsets.ReadOnlyModelViewSet[Deployment]):
         detail=True, methods=["post"], url_path="runbook/(?P<remedy>[a-z-]+)", parser_classes=[JSONParser]
     )
     def remedy(self, request: Request, pk: str, remedy: str) -> Response:
-        """Takes one action of the runbook: the deployment that it queued, for `stop` this one. What it needs
-        is looked at now; 409 says why it makes no sense (any more)."""
+        """Takes one action of the runbook: the deployment that it queued, this one where it queued none. What
+        it needs is looked at now; 409 says why it makes no sense (any more)."""
         return runbooks.taken(self.get_object(), remedy, request)
 
     @extend_schema(request=None, responses={202: DeploymentSerializer})
@@ -80,6 +80,12 @@ class DeploymentViewSet(viewsets.ReadOnlyModelViewSet[Deployment]):
         if not deployment.server.is_operable_by(user_of(self.request)):
             raise PermissionDenied
         return deployment
+
+    @extend_schema(responses=ComparisonShape, parameters=[comparisons.WITH])
+    @action(detail=True, methods=["get"])
+    def compare(self, request: Request, pk: str) -> Response:
+        """Beside another deployment of the same server: by default the newest earlier one that succeeded."""
+        return Response(comparisons.as_json(self.get_object(), request.query_params.get("with", "")))
 
 
 class ServerDeployments(generics.ListAPIView[Deployment]):

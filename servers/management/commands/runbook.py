@@ -47,7 +47,7 @@ class Command(ServerCommand):
         if made:
             working.finish(self, made, options)
         elif not options["json"]:
-            self.stdout.write(f"{deployment.server.slug} is stopping.")
+            self.stdout.write(f"{deployment}: {REMEDIES[options['do']].does}.")
 
 
 def _deployment(which: str) -> Deployment:

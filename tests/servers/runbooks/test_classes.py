@@ -99,12 +99,18 @@ def test_a_failure_is_known_by_its_words(name: str, error: UserError) -> None:
 
 
 def test_every_class_was_met() -> None:
-    assert {name for name, _ in CASES} | {"went-down"} == {book.name for book in RUNBOOKS}
+    assert {name for name, _ in CASES} | {"went-down", "schema-change"} == {book.name for book in RUNBOOKS}
 
 
 def test_a_server_that_went_down_later() -> None:
     facts = Facts(slug="notes", number=4, status="succeeded", error_kind="runtime", error="It exited.")
     assert runbook_of(facts).name == "went-down"
+
+
+def test_what_the_schema_gate_holds() -> None:
+    facts = Facts(slug="notes", number=4, status="held", breaking=("add is gone.",), serving=3)
+    assert runbook_of(facts).name == "schema-change"
+    assert told(facts) == "add is gone. #3 serves meanwhile."
 
 
 def test_names_are_unique_and_remedies_exist() -> None:

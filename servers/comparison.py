@@ -1,0 +1,155 @@
+"""Two deployments of one server side by side: what was deployed, how long it took, what it offers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from servers import tool_changes
+from servers.errors import Invalid
+from servers.models import Deployment, Step
+from servers.states import DeploymentStatus
+from servers.tool_changes import ToolChanges
+
+
+@dataclass(frozen=True)
+class Row:
+    """One matter: "" where there is nothing to tell."""
+
+    name: str
+    before: str
+    after: str
+
+    @property
+    def same(self) -> bool:
+        return self.before == self.after
+
+
+@dataclass(frozen=True)
+class Took:
+    """Milliseconds of one step, None where it was not taken (to its end)."""
+
+    step: str
+    before: int | None
+    after: int | None
+
+
+@dataclass(frozen=True)
+class Names:
+    """Of variables, whose values are not kept: `changed` ones have another value."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.removed or self.changed)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`configuration_known` is false where one of them did not come as far as its start."""
+
+    before: Deployment
+    after: Deployment
+    facts: tuple[Row, ...]
+    durations: tuple[Took, ...]
+    configuration_known: bool
+    environment: Names
+    secrets: Names
+    settings: tuple[Row, ...]
+    tools_known: bool
+    tools: ToolChanges
+
+
+def other_of(deployment: Deployment, number: str = "") -> Deployment | None:
+    """The one to compare with: that of `number`, else the newest earlier one that succeeded, or any earlier
+    one; None where there is none. Raises `Invalid`."""
+    others = deployment.server.deployments.exclude(pk=deployment.pk).select_related("server", "requested_by")
+    if number:
+        chosen = others.filter(number=number).first() if number.isdecimal() and len(number) < 10 else None
+        if chosen is None:
+            raise Invalid(f"{deployment.server.name} has no other deployment #{number}.", field="with")
+        return chosen
+    earlier = others.filter(number__lt=deployment.number).order_by("-number")
+    return earlier.filter(status=DeploymentStatus.SUCCEEDED).first() or earlier.first()
+
+
+def compare(one: Deployment, other: Deployment) -> Comparison:
+    """The older one stands first, whichever was asked for."""
+    before, after = sorted((one, other), key=lambda deployment: deployment.number)
+    old, new = before.configuration, after.configuration
+    known = bool(old and new)
+    return Comparison(
+        before=before,
+        after=after,
+        facts=tuple(_facts(before, after)),
+        durations=tuple(_durations(before, after)),
+        configuration_known=known,
+        environment=_names(old.get("environment", {}), new.get("environment", {})) if known else Names(),
+        secrets=_names(old.get("secrets", {}), new.get("secrets", {})) if known else Names(),
+        settings=tuple(_settings(old.get("settings", {}), new.get("settings", {}))) if known else (),
+        tools_known=bool(before.discovery and after.discovery),
+        tools=_tools(before, after),
+    )
+
+
+def _facts(before: Deployment, after: Deployment) -> Iterable[Row]:
+    columns = ("status", "revision", "summary", "trigger", "mode", "runtime", "digest", "image")
+    for column in columns:
+        yield Row(column, str(getattr(before, column)), str(getattr(after, column)))
+    for platform in dict.fromkeys((*before.images, *after.images)):
+        yield Row(f"digest of {platform}", _digest(before, platform), _digest(after, platform))
+    yield Row("tools", _count(before), _count(after))
+
+
+def _digest(deployment: Deployment, platform: str) -> str:
+    image = deployment.images.get(platform, {})
+    return str(image.get("digest") or image.get("image_id") or "")
+
+
+def _count(deployment: Deployment) -> str:
+    return str(len(deployment.discovery.get("tools", []))) if deployment.discovery else ""
+
+
+def _durations(before: Deployment, after: Deployment) -> Iterable[Took]:
+    old, new = _times(before), _times(after)
+    yield Took("all", _milliseconds(before), _milliseconds(after))
+    for step in dict.fromkeys((*old, *new)):
+        yield Took(step, old.get(step), new.get(step))
+
+
+def _times(deployment: Deployment) -> dict[str, int]:
+    return {str(step): _milliseconds(step) or 0 for step in deployment.steps.all() if step.finished_at}
+
+
+def _milliseconds(what: Deployment | Step) -> int | None:
+    if not (what.started_at and what.finished_at):
+        return None
+    return int((what.finished_at - what.started_at).total_seconds() * 1000)
+
+
+def _names(old: Mapping[str, Any], new: Mapping[str, Any]) -> Names:
+    return Names(
+        added=tuple(sorted(new.keys() - old.keys())),
+        removed=tuple(sorted(old.keys() - new.keys())),
+        changed=tuple(sorted(name for name in old.keys() & new.keys() if old[name] != new[name])),
+    )
+
+
+def _settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[Row]:
+    for name in dict.fromkeys((*old, *new)):
+        row = Row(name, _words(old.get(name)), _words(new.get(name)))
+        if not row.same:
+            yield row
+
+
+def _words(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value if value is not None else "")
+
+
+def _tools(before: Deployment, after: Deployment) -> ToolChanges:
+    if not (before.discovery and after.discovery):
+        return ToolChanges()
+    return tool_changes.compare(before.discovery.get("tools", []), after.discovery.get("tools", []))
