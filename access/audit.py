@@ -39,6 +39,7 @@ def record(
         by=actor,
         actor=actor.get_username() if actor else "",
         via=via or here.via,
+        token=here.token,
         address=here.address,
         action=action,
         target_kind=target._meta.model_name or "" if target else "",

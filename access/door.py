@@ -26,6 +26,11 @@ class Door:
         user = getattr(self.request, "user", None)
         return user if user is not None and user.is_authenticated else None
 
+    @property
+    def token(self) -> str:
+        """The name of the API token that was sent; "" where it was none."""
+        return str(getattr(self.request, "auth", None) or "")[:120]
+
 
 _current: ContextVar[Door | None] = ContextVar("door", default=None)
 

@@ -58,6 +58,20 @@ def operated_teams(user: Person) -> QuerySet[Team]:
     return Team.objects.filter(pk__in=_memberships(user, OPERATING).values("team_id"))
 
 
+def administers(user: Person, team: Team) -> bool:
+    """Whether this person decides who belongs to the team."""
+    return is_administrator(user) or (
+        bool(user.is_active) and _memberships(user, (Role.ADMINISTRATOR,)).filter(team=team).exists()
+    )
+
+
+def teams_seen(user: Person) -> QuerySet[Team]:
+    """The teams that this person belongs to; all of them for an administrator."""
+    if is_administrator(user):
+        return Team.objects.all()
+    return Team.objects.filter(pk__in=_memberships(user, Role).values("team_id"))
+
+
 def members_of(team_id: int | None) -> list[int]:
     """Ids of the team's people, whatever their roles."""
     if team_id is None:

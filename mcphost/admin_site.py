@@ -69,6 +69,7 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _item("Events", "timeline", "metrics_usagemetric_changelist"),
                     _item("Logs", "article", "servers_logline_changelist"),
+                    _item("Audit", "history", "access_auditentry_changelist"),
                     _item("Webhooks", "webhook", "hooks_delivery_changelist"),
                     _item("Notices", "notifications", "notices_channel_changelist"),
                 ],
@@ -78,6 +79,7 @@ UNFOLD: dict[str, Any] = {
                 "separator": True,
                 "items": [
                     _item("Tokens", "key", "servers_token_changelist"),
+                    _item("Teams", "groups", "access_team_changelist"),
                     _item("Users", "person", "auth_user_changelist", FOR_ADMINISTRATORS),
                 ],
             },

@@ -24,14 +24,16 @@ class AuditQuerySet(models.QuerySet["AuditEntry"]):
 class AuditEntry(models.Model):
     """Who did what to what, when and through which door. Written once, never changed.
 
-    `actor`, `target_id` and `target` stay when the rows that they name are gone; `server_id` is that of the
-    server concerned, where one is. `before` and `after` hold the changed fields, with secrets masked.
+    `token` names the API token that was used. `actor`, `target_id` and `target` stay when the rows that they
+    name are gone; `server_id` is that of the server concerned, where one is. `before` and `after` hold the
+    changed fields, with secrets masked.
     """
 
     at = models.DateTimeField(auto_now_add=True)
     by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     actor = models.CharField(max_length=150, blank=True)
     via = models.CharField(max_length=8, choices=Via.choices)
+    token = models.CharField(max_length=120, blank=True)
     address = models.GenericIPAddressField(null=True)
     action = models.CharField(max_length=64)
     target_kind = models.CharField(max_length=64, blank=True)

@@ -63,7 +63,7 @@ class AgainView(OperatorView):
             return HttpResponseRedirect(_page_of(self.delivery))
         made = again.deployment
         came = f"Deployment #{made.number} is queued." if made else f"It was ignored: {again.reason}"
-        self.note(again, f"Delivered again. {came}")
+        self.note(f"Delivered again. {came}")
         return HttpResponseRedirect(_page_of(again))
 
 

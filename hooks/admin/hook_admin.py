@@ -90,7 +90,7 @@ class EditView(OfHook):
         except ValidationError as error:
             self.fail(error)
         else:
-            self.note(self.hook, f"{self.hook} was changed.")
+            self.note(f"{self.hook} was changed.")
         return HttpResponseRedirect(home(self.server))
 
     def _ask(self, form: FilterForm) -> HttpResponse:
@@ -126,7 +126,7 @@ class RemoveView(OfHook):
     def post(self, request: HttpRequest, pk: int) -> HttpResponse:
         assert self.hook
         services.remove(hook=self.hook, by=request.user)  # type: ignore[arg-type]
-        self.note(self.server, f"The {self.hook} is removed.")
+        self.note(f"The {self.hook} is removed.")
         return HttpResponseRedirect(home(self.server))
 
 

@@ -3,17 +3,45 @@
 from __future__ import annotations
 
 from typing import Any, NoReturn
+from urllib.parse import urlencode
 
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from unfold.admin import ModelAdmin
 from unfold.paginator import InfinitePaginator
 
 from access import roles
 from servers.models import Server
 
+NOT_FOUND = "There is nothing here, or it is not yours to see."
 
-class RoleAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
+
+class RecordedAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
+    """Services write the audit, the only history that there is: Django's own log is not kept beside it."""
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
+        pass
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> None:
+        pass
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> None:
+        pass
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        row = self.get_object(request, object_id)
+        if row is None or not self.has_view_permission(request, row):
+            raise Http404(NOT_FOUND)
+        kind = self.opts.model_name
+        asked = {"server": row.pk} if kind == "server" else {"target_kind": kind, "target_id": row.pk}
+        return HttpResponseRedirect(f"{reverse('admin:access_auditentry_changelist')}?{urlencode(asked)}")
+
+    def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> NoReturn:
+        raise Http404(NOT_FOUND)
+
+
+class RoleAdmin(RecordedAdmin):
     """Rows of servers that the person sees; Django's own permissions are not asked.
 
     `server_path` leads from a row to its server, "" where the row is one.
@@ -47,9 +75,6 @@ class RoleAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
-
-    def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> NoReturn:
-        raise Http404("There is nothing here, or it is not yours to see.")
 
 
 class HistoryAdmin(RoleAdmin):

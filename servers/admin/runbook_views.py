@@ -48,9 +48,9 @@ class RemedyView(ConsoleView):
             self.fail(error)
             return HttpResponseRedirect(display.deployment_url(pk))
         if made is None:
-            self.note(deployment, f"{deployment}: {REMEDIES[action].does}.")
+            self.note(f"{deployment}: {REMEDIES[action].does}.")
             return HttpResponseRedirect(display.deployment_url(pk))
-        self.note(deployment, f"{made.server.name}: deployment #{made.number} is queued.")
+        self.note(f"{made.server.name}: deployment #{made.number} is queued.")
         return HttpResponseRedirect(display.deployment_url(made.pk))
 
     def _deployment(self, pk: int) -> Deployment:

@@ -72,7 +72,7 @@ class RevokeView(ConsoleView):
     def post(self, request: HttpRequest, pk: int) -> HttpResponse:
         token = get_object_or_404(Token, pk=pk)
         services.revoke_token(token=token)
-        self.note(token, f"{token} is revoked.")
+        self.note(f"{token} is revoked.")
         return HttpResponseRedirect(reverse("admin:servers_token_changelist"))
 
 

@@ -7,7 +7,6 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -45,10 +44,8 @@ class ConsoleView(View):
         response["Cache-Control"] = "no-store"
         return response
 
-    def note(self, target: Model, sentence: str) -> None:
-        """Tells the person, and the history of changes."""
+    def note(self, sentence: str) -> None:
         messages.success(self.request, sentence)
-        self.model_admin.log_change(self.request, target, sentence)
 
     def fail(self, error: UserError | ValidationError) -> None:
         messages.error(self.request, str(error) if isinstance(error, UserError) else " ".join(error.messages))
@@ -65,7 +62,7 @@ class ActionView(ConsoleView):
         if form is not None and not form.is_valid():
             return self._confirm(target, form)
         try:
-            self.note(target, self.action.act(target, request.user, form.cleaned_data if form else {}))  # type: ignore[arg-type]
+            self.note(self.action.act(target, request.user, form.cleaned_data if form else {}))  # type: ignore[arg-type]
         except (UserError, ValidationError) as error:
             self.fail(error)
         return HttpResponseRedirect(self._home(target))
@@ -112,7 +109,7 @@ class RemoveSecretView(ConsoleView):
 
     def post(self, request: HttpRequest, pk: int, secret: int) -> HttpResponse:
         row = self._secret(pk, secret)
-        self.note(row.server, actions.remove_secret(row))
+        self.note(actions.remove_secret(row))
         return HttpResponseRedirect(display.server_url(pk))
 
     def _secret(self, pk: int, secret: int) -> Secret:
@@ -134,7 +131,6 @@ class TokenView(ConsoleView):
         except UserError as error:
             self.fail(error)
             return HttpResponseRedirect(display.server_url(pk))
-        self.model_admin.log_change(request, server, f"Made the token {token}.")
         snippets = connect.snippets(server, connect.public_url(request, server), value)
         context = {"server": server, "token": token, "value": value, "snippets": snippets}
         return self.page("admin/servers/token.html", f"Token for {server}", **context)
@@ -162,7 +158,7 @@ class BulkRedeployView(ConsoleView):
         except UserError as error:
             self.fail(error)
         else:
-            self.note(server, f"{server.name}: deployment #{made.number} is queued.")
+            self.note(f"{server.name}: deployment #{made.number} is queued.")
 
     def _servers(self, ids: str) -> list[Server]:
         chosen = [int(part) for part in ids.split(",") if part.isdigit()]

@@ -13,11 +13,19 @@ from hooks.models import Delivery, WebHook
 from metrics.models import UsageMetric
 from servers import secretbox, services
 from servers.models import LogLine
+from servers.runbooks.remedies import REMEDIES
 from tests.access.doors import Door
 from tests.accounts import make_deployment, make_server
 
 # What the parameters of an address stand for: by their names, else by the beginning of the address.
-BY_NAME = {"secret": "secret", "name": "secret_name", "public_id": "public_id", "delivery": "delivery"}
+BY_NAME = {
+    "secret": "secret",
+    "name": "secret_name",
+    "public_id": "public_id",
+    "delivery": "delivery",
+    "remedy": "remedy",
+    "action": "remedy",
+}
 BY_ROUTE = {
     "admin/access/auditentry/": "entry",
     "admin/access/team/": "team",
@@ -76,6 +84,7 @@ def make() -> dict[str, Any]:
     }
     return {
         "secret_name": "ZEBRA_KEY",
+        "remedy": next(iter(REMEDIES)),
         "public_id": hook.public_id,
         **{name: row.pk for name, row in rows.items()},
     }

@@ -73,7 +73,12 @@ def zebra(db: None) -> dict[str, Any]:
 
 def test_an_outsider_finds_nothing(zebra: dict[str, Any], outsider: User) -> None:
     knock = Knocking(outsider)
-    elsewhere = {**dict.fromkeys(zebra, MISSING), "secret_name": "MISSING", "public_id": "missing"}
+    elsewhere = {
+        **dict.fromkeys(zebra, MISSING),
+        "secret_name": "MISSING",
+        "public_id": "missing",
+        "remedy": "none",
+    }
     for door in DOORS:
         address, nowhere = rows.address_of(door, zebra), rows.address_of(door, elsewhere)
         shown = knock(door, "GET", address)

@@ -1,0 +1,46 @@
+"""Users as administrators keep them, and the way in: what changes is written down."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from access import audit
+
+SHOWN = ("username", "first_name", "last_name", "email", "is_active", "is_superuser")
+
+
+@transaction.atomic
+def save(*, user: User) -> None:
+    """Adds or changes somebody, with the password that was set. Raises `ValidationError`."""
+    stored = User.objects.filter(pk=user.pk).first()
+    check_an_administrator_stays(user)
+    user.save()
+    before, after = facts_of(stored), facts_of(user)
+    if stored is None:
+        audit.record(action="user.added", target=user, after=after)
+    elif before != after:
+        changed = [name for name in SHOWN if before[name] != after[name]]
+        audit.record(
+            action="user.changed",
+            target=user,
+            before={name: before[name] for name in changed},
+            after={name: after[name] for name in changed},
+        )
+
+
+def check_an_administrator_stays(user: User) -> None:
+    """Raises `ValidationError` where nobody would be left to administer the platform."""
+    if user.is_active and user.is_superuser:
+        return
+    others = User.objects.filter(is_active=True, is_superuser=True).exclude(pk=user.pk)
+    was_one = User.objects.filter(pk=user.pk, is_active=True, is_superuser=True).exists()
+    if was_one and not others.exists():
+        raise ValidationError("This is the only administrator: make somebody else one first.")
+
+
+def facts_of(user: User | None) -> dict[str, Any]:
+    return {name: getattr(user, name) for name in SHOWN} if user else {}

@@ -1,0 +1,121 @@
+"""Teams: who belongs to one, and in which role."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.admin import TabularInline
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from access import roles, teams
+from access.models import Membership, Team
+from servers.admin.base import RecordedAdmin
+
+
+class MemberForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A person by name: a list of all people is nobody's to see, and too long."""
+
+    username = forms.CharField(
+        label="User name",
+        max_length=150,
+        widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
+
+    class Meta:
+        model = Membership
+        fields = ["username", "role"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk:
+            self.fields["username"].disabled = True
+            self.initial["username"] = self.instance.user.get_username()
+
+    def clean_username(self) -> str:
+        name = str(self.cleaned_data["username"])
+        user = User.objects.filter(username=name).first()
+        if user is None:
+            raise ValidationError("There is nobody of this name.")
+        self.instance.user = user
+        return name
+
+
+class Members(TabularInline):  # type: ignore[misc]  # unfold is untyped
+    model, form, extra = Membership, MemberForm, 1
+    verbose_name_plural = "members"
+    show_change_link = False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Membership]:
+        found: QuerySet[Membership] = super().get_queryset(request).select_related("user")
+        return found
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return obj is None or roles.administers(request.user, obj)
+
+    has_add_permission = has_delete_permission = has_change_permission
+
+
+@admin.register(Team)
+class TeamAdmin(RecordedAdmin):
+    list_display = ["name", "people", "servers"]
+    search_fields = ["name"]
+    fields = ["name"]
+    inlines = [Members]
+    actions = None
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Team]:
+        return roles.teams_seen(request.user).annotate(
+            people_count=Count("memberships", distinct=True), servers_count=Count("servers", distinct=True)
+        )
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return True
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True  # of one's own teams
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return roles.is_administrator(request.user)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return obj is not None and roles.administers(request.user, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return roles.is_administrator(request.user)
+
+    def save_model(self, request: HttpRequest, obj: Team, form: Any, change: bool) -> None:
+        saved = teams.rename(team=obj, name=obj.name) if change else teams.create(name=obj.name)
+        obj.__dict__.update(saved.__dict__)
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        """Each member through the service; Django's formset only says which rows were touched."""
+        formset.save(commit=False)
+        for gone in formset.deleted_objects:
+            teams.remove_member(team=form.instance, user=gone.user)
+        touched = [*formset.new_objects, *(row for row, _ in formset.changed_objects)]
+        for member in touched:
+            teams.set_member(team=form.instance, user=member.user, role=member.role)
+
+    def delete_model(self, request: HttpRequest, obj: Team) -> None:
+        teams.delete(team=obj)
+
+    @admin.display(description="Members", ordering="people_count")
+    def people(self, team: Any) -> int:
+        return int(team.people_count)
+
+    @admin.display(description="Servers", ordering="servers_count")
+    def servers(self, team: Any) -> SafeString:
+        url = f"{reverse('admin:servers_server_changelist')}?team__id__exact={team.pk}"
+        return format_html('<a class="mh-link" href="{}">{}</a>', url, team.servers_count)
