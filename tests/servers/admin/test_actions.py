@@ -3,12 +3,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.contrib.messages import get_messages
 from django.test import Client
 from django.urls import reverse
 
+from access.models import AuditEntry
 from servers.models import Deployment, Secret, Server, Token
 
 
@@ -28,7 +28,8 @@ def test_redeploy_queues_what_was_chosen(
     assert (made.number, made.trigger, made.mode, made.status) == (3, "admin", mode, "queued")
     assert made.requested_by == staff
     assert said == "Time: deployment #3 is queued."
-    assert LogEntry.objects.get(object_id=str(seeded["time"].pk)).change_message == said
+    entry = AuditEntry.objects.get(action="deployment.requested", server_id=seeded["time"].pk)
+    assert (entry.actor, entry.via, entry.after and entry.after["mode"]) == ("staff", "admin", mode)
 
 
 def test_an_unknown_mode_is_named_and_nothing_happens(console: Client, seeded: dict[str, Server]) -> None:
@@ -119,7 +120,9 @@ def test_a_secret_is_set_replaced_and_removed(
     answer = console.post(reverse("admin:servers_server_secret_remove", args=[server.pk, secret.pk]))
     assert answer.status_code == 302
     assert not server.secrets.exists()
-    history = " ".join(LogEntry.objects.values_list("change_message", flat=True))
+    history = str(
+        list(AuditEntry.objects.filter(server_id=server.pk).values_list("action", "before", "after"))
+    )
     assert "API_KEY" in history
     assert "second" not in history
 
