@@ -69,7 +69,7 @@ class AddView(ChannelView):
             return self._ask(form)
         if channel.kind == ChannelKind.GENERIC:
             return self.secret_page(channel, secret)
-        self.note(channel, f"{channel} was added. Send a test to see it arrive.")
+        self.note(f"{channel} was added. Send a test to see it arrive.")
         return HttpResponseRedirect(reverse("admin:notices_channel_change", args=[channel.pk]))
 
     def _ask(self, form: ChannelForm) -> HttpResponse:
@@ -92,7 +92,7 @@ class EditView(ChannelView):
         except (UserError, ValidationError) as error:
             self.fail(error)
             return self._ask(channel, form)
-        self.note(channel, f"{channel} was changed.")
+        self.note(f"{channel} was changed.")
         return HttpResponseRedirect(self.home())
 
     def _ask(self, channel: Channel, form: ChannelForm) -> HttpResponse:
@@ -119,7 +119,7 @@ class TestView(ChannelView):
         except UserError as error:
             self.fail(error)
         else:
-            self.note(channel, "A test is on its way; see below how it fares.")
+            self.note("A test is on its way; see below how it fares.")
         return HttpResponseRedirect(self.home())
 
 
@@ -146,7 +146,7 @@ class RemoveView(ChannelView):
 
     def post(self, request: HttpRequest, pk: int) -> HttpResponse:
         channel = self.channel()
-        self.note(channel, f"{channel} is removed.")
+        self.note(f"{channel} is removed.")
         channels.remove(channel=channel, by=request.user)  # type: ignore[arg-type]
         return HttpResponseRedirect(reverse("admin:notices_channel_changelist"))
 
@@ -169,7 +169,7 @@ class SendAgainView(ChannelView):
         except UserError as error:
             self.fail(error)
         else:
-            self.note(self.channel(), "The notice is on its way again.")
+            self.note("The notice is on its way again.")
         return HttpResponseRedirect(self.home())
 
     def _notice(self, pk: int) -> Notice:

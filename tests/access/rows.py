@@ -7,10 +7,12 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+import sealing
 from access import audit
 from access.models import Team
 from hooks.models import Delivery, WebHook
 from metrics.models import UsageMetric
+from notices.models import Channel, Notice
 from servers import secretbox, services
 from servers.models import LogLine
 from servers.runbooks.remedies import REMEDIES
@@ -25,6 +27,7 @@ BY_NAME = {
     "delivery": "delivery",
     "remedy": "remedy",
     "action": "remedy",
+    "notice": "notice",
 }
 BY_ROUTE = {
     "admin/access/auditentry/": "entry",
@@ -35,10 +38,13 @@ BY_ROUTE = {
     "admin/hooks/webhook/for/": "server",
     "admin/hooks/webhook/": "hook",
     "admin/metrics/usagemetric/": "metric",
+    "admin/notices/channel/": "channel",
     "admin/servers/deployment/": "deployment",
     "admin/servers/logline/": "line",
     "admin/servers/server/": "server",
     "admin/servers/token/": "token",
+    "api/^channels/": "channel",
+    "api/^notices/": "notice",
     "api/^deployments/": "deployment",
     "api/^hooks/": "hook",
     "api/^servers/": "server",
@@ -67,7 +73,12 @@ def make() -> dict[str, Any]:
     deployment = make_deployment(server, summary="zebra")
     now = timezone.now()
     hook = WebHook.objects.create(server=server, kind="github", sealed=secretbox.seal("zebra-zebra"))
+    channel = Channel(name="zebra", owner=owner, sealed=sealing.seal("zebra-zebra"))
+    channel.set_url("https://zebra.example.org/hook")
+    channel.save()
     rows = {
+        "channel": channel,
+        "notice": Notice.objects.create(channel=channel, event="failed", matter="zebra", payload={}),
         "server": server,
         "owner": owner,
         "team": team,

@@ -23,7 +23,7 @@ from tests.access import rows
 from tests.access.doors import Door, every
 from tests.accounts import token_of, with_member
 
-APPS = ("access", "auth", "hooks", "servers")
+APPS = ("access", "auth", "hooks", "notices", "servers")
 UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 REFUSED = (403, 404, 405)
 MISSING = 999_999_999
@@ -56,6 +56,8 @@ OPEN = {
 FOR_ALL = {
     ("admin:servers_token_add", "POST"): "a token of one's own",
     ("api:token-list", "POST"): "a token of one's own",
+    ("admin:notices_channel_add", "POST"): "a channel of one's own; it tells what one sees",
+    ("api:channel-list", "POST"): "likewise",
 }
 FOR_VIEWERS = {
     **FOR_ALL,
@@ -153,7 +155,7 @@ def everything() -> dict[str, list[Any]]:
     unsteady = {"last_used_at", "last_login"}
     ours = (
         model
-        for app in ("access", "auth", "hooks", "servers")
+        for app in ("access", "auth", "hooks", "notices", "servers")
         for model in apps.get_app_config(app).get_models()
     )
     return {
