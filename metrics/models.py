@@ -43,7 +43,14 @@ class UsageMetric(models.Model):
             models.Index(fields=["server", "-timestamp", "-id"], name="metric_server_newest"),
             models.Index(fields=["server", "event_type", "-timestamp"], name="metric_server_type"),
             models.Index(fields=["timestamp"], name="metric_timestamp"),
+            # Events of deployments, few among calls: counted by type and platform without touching a row.
+            models.Index(
+                fields=["event_type", "timestamp", "platform", "server"],
+                condition=~models.Q(event_type="mcp_call"),
+                name="metric_not_calls",
+            ),
         ]
+        verbose_name = "event"
 
     def __str__(self) -> str:
         return f"{self.event_type} {self.timestamp:%Y-%m-%d %H:%M:%S}"
@@ -53,7 +60,7 @@ class CallRollup(models.Model):
     """The `mcp_call` events of one server in one hour that agree in method, tool and outcome.
 
     `name` is the tool or prompt, "" for other methods, "*" for all names beyond those that are kept apart.
-    `buckets[i]` counts the calls that took at most `rollups.BOUNDS[i]` ms and more than the bound before; the
+    `buckets[i]` counts the calls that took at most `buckets.BOUNDS[i]` ms and more than the bound before; the
     last one counts those beyond every bound.
     """
 
@@ -89,3 +96,32 @@ class RollupPosition(models.Model):
 
     def __str__(self) -> str:
         return f"rolled up to {self.done}"
+
+
+class CallTotal(models.Model):
+    """All `mcp_call` events that began in one minute or hour (`seconds`): for charts, and over many servers.
+
+    `server` null: of the whole platform. `client` "": by whoever; else by the clients of that name, which are
+    counted by the hour and for one server only. `buckets` are those of `CallRollup`.
+    """
+
+    server = models.ForeignKey("servers.Server", models.CASCADE, null=True, related_name="call_totals")
+    client = models.CharField(max_length=100, blank=True, default="")
+    seconds = models.PositiveSmallIntegerField()
+    start = models.DateTimeField()
+    calls = models.PositiveBigIntegerField(default=0)
+    errors = models.PositiveBigIntegerField(default=0)
+    duration_ms = models.PositiveBigIntegerField(default=0, help_text="Of all calls together.")
+    buckets = models.JSONField(default=list)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["server", "client", "seconds", "start"], name="call_total_once"),
+            models.UniqueConstraint(
+                fields=["seconds", "start"], condition=models.Q(server=None), name="call_total_of_all_once"
+            ),
+        ]
+        indexes = [models.Index(fields=["seconds", "start"], name="call_total_start")]
+
+    def __str__(self) -> str:
+        return f"{self.calls} calls in {self.seconds} s from {self.start:%Y-%m-%d %H:%M}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,11 +10,10 @@ from typing import Any
 
 from django.db import transaction
 
+from metrics import buckets, totals
 from metrics.methods import method_of, name_of
 from metrics.models import CallRollup, RollupPosition, UsageMetric
 
-# Upper bounds of the buckets, in ms.
-BOUNDS = (5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000)
 CHUNK = 10_000
 # Ids are given before rows are committed: one that is not seen yet is there after this, or never.
 SETTLED = timedelta(seconds=10)
@@ -31,7 +29,7 @@ class Sum:
     duration_ms: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
-    buckets: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
+    buckets: buckets.Buckets = field(default_factory=buckets.empty)
 
     def add(self, details: dict[str, Any]) -> None:
         duration = _number(details, "duration_ms")
@@ -39,7 +37,7 @@ class Sum:
         self.duration_ms += duration
         self.bytes_in += _number(details, "bytes_in")
         self.bytes_out += _number(details, "bytes_out")
-        self.buckets[bisect.bisect_left(BOUNDS, duration)] += 1
+        self.buckets[buckets.bucket_of(duration)] += 1
 
 
 def roll_up(now: datetime) -> int:
@@ -51,8 +49,9 @@ def roll_up(now: datetime) -> int:
     return folded
 
 
-def trim(before: datetime) -> None:
+def trim(now: datetime, before: datetime) -> None:
     CallRollup.objects.filter(hour__lt=before).delete()
+    totals.trim(now, before)
 
 
 def _fold_chunk(now: datetime) -> int:
@@ -83,6 +82,7 @@ def _fold(position: RollupPosition) -> int:
     due = UsageMetric.objects.filter(id__gt=position.done, id__lte=position.seen, event_type="mcp_call")
     rows = list(due.order_by("id").values_list("id", "server_id", "timestamp", "details")[:CHUNK])
     _add(_sums(rows))
+    totals.fold((server, at, details, _number(details, "duration_ms")) for _, server, at, details in rows)
     position.done = rows[-1][0] if len(rows) == CHUNK else position.seen
     position.save(update_fields=["done"])
     return len(rows)
@@ -139,7 +139,7 @@ def _new(key: Key) -> CallRollup:
         method=method,
         name=name,
         outcome=outcome,
-        buckets=[0] * (len(BOUNDS) + 1),
+        buckets=buckets.empty(),
     )
 
 
@@ -148,7 +148,7 @@ def _increase(row: CallRollup, total: Sum) -> None:
     row.duration_ms += total.duration_ms
     row.bytes_in += total.bytes_in
     row.bytes_out += total.bytes_out
-    row.buckets = [was + more for was, more in zip(row.buckets, total.buckets, strict=True)]
+    row.buckets = buckets.merged(row.buckets, total.buckets)
 
 
 def _number(details: dict[str, Any], key: str) -> int:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from metrics.buckets import quantile
 from metrics.methods import FAILURES
 from metrics.models import CallRollup
-from metrics.rollups import BOUNDS
 
 INTERVALS = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
 MOST_ROWS = 1000
@@ -50,18 +50,6 @@ def figures(rows: Sequence[CallRollup]) -> dict[str, Any]:
         "mean_ms": round(sum(row.duration_ms for row in rows) / calls) if calls else None,
         **{f"p{share}_ms": quantile(buckets, share / 100) for share in (50, 95, 99)},
     }
-
-
-def quantile(buckets: Sequence[int], share: float) -> int | None:
-    """Within its bucket by proportion, as Prometheus does; the highest bound for what lies beyond it."""
-    rank, before, low = share * sum(buckets), 0, 0
-    if not rank:
-        return None
-    for high, count in zip(BOUNDS, buckets, strict=False):
-        if before + count >= rank:
-            return round(low + (high - low) * (rank - before) / count)
-        before, low = before + count, high
-    return BOUNDS[-1]
 
 
 def _grouped(rows: Iterable[CallRollup], key: Callable[[CallRollup], Any]) -> dict[Any, list[CallRollup]]:

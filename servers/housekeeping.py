@@ -28,7 +28,7 @@ def trim() -> None:
     """Deletes what is older than its retention, and what more deployments than KEEP_DEPLOYMENTS left."""
     now = timezone.now()
     UsageMetric.objects.older_than(now - timedelta(days=settings.METRICS_RETENTION_DAYS)).delete()
-    rollups.trim(now - timedelta(days=settings.ROLLUP_RETENTION_DAYS))
+    rollups.trim(now, now - timedelta(days=settings.ROLLUP_RETENTION_DAYS))
     LogLine.objects.filter(at__lt=now - timedelta(days=settings.LOG_RETENTION_DAYS)).delete()
     outbox.trim(now - timedelta(days=settings.LOG_RETENTION_DAYS))
     storage.trim(now - timedelta(hours=settings.STREAM_RETENTION_HOURS))
