@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from metrics import rollups
 from notices import sender
-from servers import broker, heartbeat, leader, probes, reconciler, runs, tasks
+from servers import broker, events, heartbeat, leader, probes, reconciler, runs, tasks
 
 logger = logging.getLogger(__name__)
 COLLECT_SECONDS = 0.5
@@ -120,7 +120,8 @@ def _reconcile() -> None:
 
 
 def _roll_up() -> None:
-    rollups.roll_up(timezone.now())
+    if rollups.roll_up(timezone.now()):
+        events.calls_counted()
 
 
 def _send_notices() -> None:

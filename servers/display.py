@@ -18,7 +18,7 @@ from django.utils.text import Truncator
 from servers import states
 from servers.models import Deployment, Server
 from servers.models.server import SourceKind
-from servers.states import DeploymentStatus, Trigger
+from servers.states import Look, Trigger
 
 EMPTY = "—"
 _HEX = re.compile(r"[0-9a-f]{40,64}")
@@ -27,15 +27,16 @@ _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 def pill(status: str, label: str = "") -> SafeString:
     """A status in words and colour; the colour never speaks alone."""
-    look = states.look(status)
-    return format_html('<span class="mh-pill" data-tone="{}">{}</span>', look.tone, label or look.label)
+    return _pill(states.look(status), label)
 
 
 def work_pill(status: str) -> SafeString:
-    """A deployment's or step's status: "running" is work under way there, not a server in good health."""
-    if status == DeploymentStatus.RUNNING:
-        return format_html('<span class="mh-pill" data-tone="blue">{}</span>', "In progress")
-    return pill(status)
+    """A deployment's or step's status."""
+    return _pill(states.work_look(status))
+
+
+def _pill(look: Look, label: str = "") -> SafeString:
+    return format_html('<span class="mh-pill" data-tone="{}">{}</span>', look.tone, label or look.label)
 
 
 def ago(seconds: float) -> str:

@@ -53,6 +53,11 @@ def status_changed(server_id: int) -> None:
         _after_commit(partial(_send_status, server_id, slug, {owner_id, *roles.members_of(team_id)}))
 
 
+def calls_counted() -> None:
+    """Announces to administrators that the charts of calls have grown."""
+    _after_commit(partial(_send, access.EVERY_STATUS, "calls", [{}]))
+
+
 def _send_status(server_id: int, slug: str, people: Iterable[int]) -> None:
     server = payloads.with_newest_deployment(Server.objects.filter(pk=server_id)).first()
     status = payloads.server_status(server) if server else payloads.server_gone(server_id, slug)

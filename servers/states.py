@@ -152,5 +152,10 @@ def may_become(status: ServerStatus) -> frozenset[ServerStatus]:
     return SERVER_MOVES[status]
 
 
+def work_look(status: str) -> Look:
+    """Of a deployment or step: "running" is work under way there, not a server in good health."""
+    return Look("In progress", "blue") if status == DeploymentStatus.RUNNING else look(status)
+
+
 def look(status: str) -> Look:
     return LOOKS.get(status, Look(status.replace("-", " ").capitalize(), "blue"))

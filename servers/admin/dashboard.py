@@ -1,64 +1,98 @@
-"""The first page: what needs a person now, what stands where, what was deployed last."""
+"""The first page: what needs a person now, what stands where, what was deployed, pushed and called."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from datetime import timedelta
-from importlib.util import find_spec
-from time import monotonic
 from typing import Any
 
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
 from access import roles
+from metrics import totals
+from metrics.models import CallTotal, UsageMetric
 from servers import states
+from servers.admin import figures, notes, ranges
 from servers.models import Deployment, Server
 from servers.models.server import ServerQuerySet
-from servers.runtimes.base import Capability
 from servers.states import DeploymentStatus, ServerStatus
 
 NEEDS_A_PERSON = (ServerStatus.ERROR, ServerStatus.DEGRADED)
 SHOWN = 10
-LOOK_AGAIN_AFTER = 60.0
 STUCK_AFTER = timedelta(minutes=2)
 
 
 def context(request: HttpRequest, page: dict[str, Any]) -> dict[str, Any]:
     """Adds the dashboard to the page's context. The number of queries does not grow with the servers."""
     servers = Server.objects.visible_to(request.user)
-    deployments = Deployment.objects.filter(server__in=servers.order_by().values("pk"))
     counts = _counts(servers)
     return {
         **page,
         "title": "Overview",
-        "troubled": troubled(servers),
-        "troubled_count": sum(counts.get(status, 0) for status in NEEDS_A_PERSON),
-        "stuck": stuck(deployments),
+        **attention(request, servers, counts),
+        **over_time(request, servers),
         "tiles": _tiles(counts),
         "total": sum(counts.values()),
-        "deployments": deployments.select_related("server", "requested_by")[:SHOWN],
-        "capabilities": notes.current(),
+        "capabilities": notes.machine.current(),
         "can_add": roles.may_add(request.user),
+    }
+
+
+def attention(request: HttpRequest, servers: ServerQuerySet, counts: dict[str, int]) -> dict[str, Any]:
+    """What needs a person now; of the platform itself only for who administers it."""
+    administers = roles.is_administrator(request.user)
+    concerns = list(notes.concerns.current() or ()) if administers else []
+    waiting = stuck(_narrowed(Deployment.objects.all(), request, servers))
+    troubled_count = sum(counts.get(status, 0) for status in NEEDS_A_PERSON)
+    return {
+        "concerns": concerns,
+        "troubled": troubled(servers),
+        "troubled_count": troubled_count,
+        "stuck": waiting,
+        "attention_count": troubled_count + len(waiting) + len(concerns),
+    }
+
+
+def over_time(request: HttpRequest, servers: ServerQuerySet) -> dict[str, Any]:
+    """Calls, deployments and pushes in the range that the address asks for."""
+    span = ranges.asked(request)
+    deployments = _narrowed(Deployment.objects.all(), request, servers)
+    administers = roles.is_administrator(request.user)
+    calls = totals.of_platform() if administers else _narrowed(CallTotal.objects.all(), request, servers)
+    return {
+        "ranges": ranges.choices(span),
+        "span": span,
+        "charts": [*figures.calls(calls, span), figures.deployments(deployments, span)],
+        "pushes": figures.pushes(_narrowed(UsageMetric.objects.all(), request, servers), span),
+        "no_pushes": figures.no_pushes(),
+        "deployments": deployments.select_related("server", "requested_by").defer("discovery")[:SHOWN],
     }
 
 
 def troubled(servers: ServerQuerySet) -> Sequence[Server]:
     """Servers that need a person, the newest trouble first."""
-    rows = servers.with_current().filter(status__in=NEEDS_A_PERSON)
+    rows = servers.select_related("current_deployment").filter(status__in=NEEDS_A_PERSON)
     return list(rows.order_by("-status_at")[:SHOWN])
 
 
 def stuck(deployments: QuerySet[Deployment]) -> Sequence[Deployment]:
-    """Deployments whose worker has fallen silent, and that nobody has taken up since."""
-    silent = deployments.filter(
-        status=DeploymentStatus.RUNNING, heartbeat_at__lt=timezone.now() - STUCK_AFTER
-    )
-    return list(silent.select_related("server")[:SHOWN])
+    """Deployments whose worker has fallen silent, and such as wait for nothing and are not taken up."""
+    old = timezone.now() - STUCK_AFTER
+    silent = Q(status=DeploymentStatus.RUNNING, heartbeat_at__lt=old)
+    before = Deployment.objects.filter(status=DeploymentStatus.RUNNING).values("server")
+    left = Q(status=DeploymentStatus.QUEUED, created_at__lt=old) & ~Q(server__in=before)
+    rows = deployments.filter(silent | left, status__in=states.OPEN)
+    return list(rows.select_related("server").defer("discovery")[:SHOWN])
+
+
+def _narrowed(rows: QuerySet[Any], request: HttpRequest, servers: ServerQuerySet) -> Any:
+    """The rows of servers that this person sees; an administrator's need no look at the servers."""
+    if roles.is_administrator(request.user):
+        return rows
+    return rows.filter(server__in=servers.order_by().values("pk"))
 
 
 def _counts(servers: ServerQuerySet) -> dict[str, int]:
@@ -78,41 +112,3 @@ def _tiles(counts: dict[str, int]) -> list[dict[str, Any]]:
         for status in ServerStatus
         if counts.get(status)
     ]
-
-
-class Notes:
-    """What the machine can do, looked up aside: a page shows the last answer and never waits for the next."""
-
-    def __init__(self, look: Callable[[], Sequence[Capability]]) -> None:
-        self._look = look
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="capabilities")
-        self._lock = threading.Lock()
-        self._pending: Future[Sequence[Capability]] | None = None
-        self._known: Sequence[Capability] | None = None
-        self._at = 0.0
-
-    def current(self) -> Sequence[Capability] | None:
-        """The last answer, or None where there is none yet."""
-        with self._lock:
-            self._collect()
-            if self._pending is None and (self._known is None or monotonic() - self._at > LOOK_AGAIN_AFTER):
-                self._pending = self._pool.submit(self._look)
-            return self._known
-
-    def _collect(self) -> None:
-        if self._pending is not None and self._pending.done():
-            failed = self._pending.exception() is not None
-            self._known = self._known or () if failed else self._pending.result()
-            self._pending, self._at = None, monotonic()
-
-
-def _look() -> Sequence[Capability]:
-    if find_spec("servers.capabilities") is None:
-        return ()
-    from servers import capabilities
-
-    found: Sequence[Capability] = capabilities.all()
-    return found
-
-
-notes = Notes(_look)

@@ -28,6 +28,7 @@ class DeploymentAdmin(HistoryAdmin):
         "mode",
         "error_kind",
         "runtime",
+        "created_at",
         ("server", admin.RelatedOnlyFieldListFilter),
     ]
     list_select_related = ["server", "requested_by"]

@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from metrics.methods import FAILURES
 from metrics.models import UsageMetric
 from servers.admin.base import UncountedAdmin
 from servers.admin.log_admin import OfServer
@@ -38,10 +39,48 @@ class Platform(Kind):
     parameter_name = "platform"
 
 
+class CallOutcome(admin.SimpleListFilter):
+    title = "calls that"
+    parameter_name = "outcome"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("failed", "failed")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        failed = self.value() == "failed"
+        return queryset.filter(details__outcome__in=sorted(FAILURES)) if failed else queryset
+
+
+class Named(admin.SimpleListFilter):
+    """One tool or client, named in the address by the page of a server's usage."""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        value = request.GET.get(self.parameter_name or "")
+        return [(value, value)] if value else []
+
+
+class Tool(Named):
+    title = "tool"
+    parameter_name = "name"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(details__name=self.value()) if self.value() else queryset
+
+
+class Client(Named):
+    """By the beginning of its name: a version may follow."""
+
+    title = "client"
+    parameter_name = "client"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(details__client__startswith=self.value()) if self.value() else queryset
+
+
 @admin.register(UsageMetric)
 class UsageMetricAdmin(UncountedAdmin):
     list_display = ["moment", "event_type", "platform", "of_server", "of_deployment", "summary"]
-    list_filter = [Kind, Platform, OfServer, "timestamp"]
+    list_filter = [Kind, Platform, OfServer, CallOutcome, Tool, Client, "timestamp"]
     list_select_related = ["server", "deployment"]
     list_per_page = 100
     sortable_by: list[str] = []

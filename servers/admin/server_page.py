@@ -7,7 +7,7 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from servers.admin import actions, connect
+from servers.admin import actions, connect, server_usage
 from servers.models import Deployment, Server
 
 LOOKED_AT = 10  # newest deployments
@@ -23,6 +23,7 @@ def overview(request: HttpRequest, server: Server) -> dict[str, Any]:
         "url": url,
         "snippets": connect.snippets(server, url),
         "discovery": discovery(server.current_deployment),
+        "lately": server_usage.lately(server),
     }
 
 

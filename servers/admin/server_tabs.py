@@ -11,7 +11,7 @@ from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
 
 from servers import states
-from servers.admin import actions, server_log, server_page, server_tools
+from servers.admin import actions, server_log, server_page, server_tools, server_usage
 from servers.models import Server
 
 Context = Callable[[HttpRequest, Server], dict[str, Any]]
@@ -34,6 +34,7 @@ OVERVIEW = Tab("change", "Overview", server_page.overview)
 TABS = [
     OVERVIEW,
     Tab("tools", "Tools", server_tools.context),
+    Tab("usage", "Usage", server_usage.context),
     Tab("deployments", "Deployments", server_page.deployments),
     Tab("logs", "Logs", server_log.context),
     Tab("settings", "Settings", server_page.configuration),

@@ -57,7 +57,7 @@ export function livePage() {
   // What happened while the feed was away shows in the page itself.
   const opened = () => { if (!first) refreshSoon(); first = false; };
   new Feed(page.dataset.feedStatus, {
-    on: { status }, opened, reset: refreshSoon, says: (word) => show(state, word),
+    on: { status, ...("feedCalls" in page.dataset ? { calls: refreshSoon } : {}) }, opened, reset: refreshSoon, says: (word) => show(state, word),
   });
   if (page.dataset.feedMetrics) {
     new Feed(page.dataset.feedMetrics, { on: { metric: refreshSoon, progress: progressed }, reset: refreshSoon });

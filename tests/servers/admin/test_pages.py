@@ -10,7 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from servers.admin.dashboard import Notes
+from servers.admin.notes import Notes
 from servers.admin.server_tabs import TABS, Tab
 from servers.models import LogLine, Server
 from servers.runtimes.base import Capability
