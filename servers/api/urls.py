@@ -4,6 +4,7 @@ from rest_framework.routers import SimpleRouter
 
 from servers.api import schema  # noqa: F401  (drf-spectacular finds what is imported)
 from servers.api.views import fallback
+from servers.api.views.audit import Audit
 from servers.api.views.channels import ChannelViewSet, NoticeViewSet
 from servers.api.views.deployments import DeploymentViewSet, ServerDeployments
 from servers.api.views.health import HealthView
@@ -11,6 +12,7 @@ from servers.api.views.logs import LogDownload, Logs
 from servers.api.views.metrics import Metrics
 from servers.api.views.secrets import OneSecret, Secrets
 from servers.api.views.servers import ServerViewSet
+from servers.api.views.teams import TeamViewSet
 from servers.api.views.tokens import TokenViewSet
 from servers.api.views.usage import Usage
 
@@ -19,6 +21,7 @@ router = SimpleRouter()
 router.register("servers", ServerViewSet, "server")
 router.register("deployments", DeploymentViewSet, "deployment")
 router.register("tokens", TokenViewSet, "token")
+router.register("teams", TeamViewSet, "team")
 router.register("channels", ChannelViewSet, "channel")
 router.register("notices", NoticeViewSet, "notice")
 
@@ -34,6 +37,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("servers/<int:pk>/metrics/", Metrics.as_view(), name="server-metrics"),
     path("servers/<int:pk>/metrics/stream/", fallback.MetricsStream.as_view(), name="server-metrics-stream"),
     path("servers/<int:pk>/usage/", Usage.as_view(), name="server-usage"),
+    path("audit/", Audit.as_view(), name="audit"),
     path("health/", HealthView.as_view(), name="health"),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerSplitView.as_view(url_name="api:schema"), name="docs"),

@@ -27,6 +27,7 @@ BY_NAME = {
     "delivery": "delivery",
     "remedy": "remedy",
     "action": "remedy",
+    "username": "username",
     "notice": "notice",
 }
 BY_ROUTE = {
@@ -48,6 +49,7 @@ BY_ROUTE = {
     "api/^deployments/": "deployment",
     "api/^hooks/": "hook",
     "api/^servers/": "server",
+    "api/^teams/": "team",
     "api/^tokens/": "token",
     "api/catalog/servers/": "server",
     "api/hooks/": "hook",
@@ -95,6 +97,7 @@ def make() -> dict[str, Any]:
     }
     return {
         "secret_name": "ZEBRA_KEY",
+        "username": "zebra",
         "remedy": next(iter(REMEDIES)),
         "public_id": hook.public_id,
         **{name: row.pk for name, row in rows.items()},

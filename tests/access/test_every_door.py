@@ -78,6 +78,7 @@ def test_an_outsider_finds_nothing(zebra: dict[str, Any], outsider: User) -> Non
     elsewhere = {
         **dict.fromkeys(zebra, MISSING),
         "secret_name": "MISSING",
+        "username": "missing",
         "public_id": "missing",
         "remedy": "none",
     }
