@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
+from collections.abc import Set
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
@@ -37,16 +39,18 @@ LISTED = 60.0  # a deployment's tools are listed once, when it is made
 
 
 class _Wait:
-    """The time that one call may wait for its server to start."""
+    """The time that one call may wait for its server to start. `passed` are replicas that did not listen."""
 
     def __init__(self, seconds: float) -> None:
         self._until = time.monotonic() + seconds
+        self.passed: set[str] = set()
 
     async def again(self) -> bool:
         """Waits a moment; False when the time is over."""
         if time.monotonic() >= self._until:
             return False
         await asyncio.sleep(LOOK_AGAIN)
+        self.passed.clear()
         return True
 
 
@@ -159,7 +163,7 @@ class Gateway:
         if era.is_modern(request):
             return inner
         about = call.server_id, call.deployment_id, call.token_id, inner.decode("latin-1")
-        return self._sessions.seal(Session(*about, call.client, call.version)).encode()
+        return self._sessions.seal(Session(*about, call.client, call.version, call.replica)).encode()
 
     async def _target(
         self, request: Request, message: Message | None, route: Route, call: Call, session: Session | None
@@ -174,9 +178,9 @@ class Gateway:
         if session is None:
             if request.one(SESSION) and not era.is_modern(request):
                 raise errors.session_lost()
-            return self._current(route, wait)
+            return self._current(route, wait, call)
         if session.deployment_id == route.deployment_id:
-            return self._current(route, wait)
+            return self._current(route, wait, call, session)
         return await self._of_session(route, session, call)
 
     async def _started(self, route: Route, wait: _Wait) -> Route:
@@ -204,22 +208,24 @@ class Gateway:
             tools = await self._declared.get(route.deployment_id)
             params.check(request, tools.get(str(called.get("name")), []), called.get("arguments"))
 
-    def _current(self, route: Route, wait: _Wait) -> Target:
+    def _current(self, route: Route, wait: _Wait, call: Call, session: Session | None = None) -> Target:
         assert route.deployment_id is not None
         return Target(
             route.name,
             route.deployment_id,
-            route.endpoint,
-            lambda: self._moved(route, wait),
+            _one_of(route, call, session, wait.passed),
+            lambda: self._moved(route, wait, call, session),
             lambda: self._replaced(route, route.deployment_id),
         )
 
-    async def _moved(self, route: Route, wait: _Wait) -> Target:
+    async def _moved(self, route: Route, wait: _Wait, call: Call, session: Session | None) -> Target:
         """Nothing listens there: the server has moved, or has died and is about to be started again."""
         fresh = await self._started(await self._fresh(route), wait)
-        if fresh.endpoint == route.endpoint and not await wait.again():
+        wait.passed.add(call.replica)
+        others = not session and set(fresh.replicas) - wait.passed
+        if fresh.endpoint == route.endpoint and not others and not await wait.again():
             raise errors.unreachable(route.name)
-        return self._current(fresh, wait)
+        return self._current(fresh, wait, call, session)
 
     async def _of_session(self, route: Route, session: Session, call: Call) -> Target:
         """An earlier deployment: it takes the session's calls for a while, and then only what those that are
@@ -232,7 +238,8 @@ class Gateway:
         if earlier is None or (earlier.retired and call.counts):
             return await gone()
         pk = session.deployment_id
-        return Target(route.name, pk, earlier.endpoint, gone, lambda: self._replaced(route, pk))
+        endpoint = _one_of(earlier, call, session)
+        return Target(route.name, pk, endpoint, gone, lambda: self._replaced(route, pk))
 
     async def _replaced(self, route: Route, deployment_id: int | None) -> Refusal | None:
         """Why a deployment that broke off had to: another took its place. None: it did so by itself."""
@@ -240,3 +247,18 @@ class Gateway:
         if now is None or not now.wanted:
             return errors.ended(route.name)
         return errors.replaced(route.name) if now.deployment_id not in (None, deployment_id) else None
+
+
+def _one_of(
+    place: Route | Earlier, call: Call, session: Session | None, passed: Set[str] = frozenset()
+) -> str:
+    """Of several replicas the session's own, or any; a session ends with its replica."""
+    if not place.replicas:
+        return place.endpoint
+    name = session.replica if session else ""
+    left = [known for known in place.replicas if known not in passed] or list(place.replicas)
+    name = name or random.choice(left)  # noqa: S311  (no secret)
+    if name not in place.replicas:
+        raise errors.session_lost()
+    call.replica = name
+    return place.replicas[name]

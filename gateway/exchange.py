@@ -14,7 +14,7 @@ from gateway import era, errors, headers
 from gateway.admission import Admission
 from gateway.calls import Call, Outcome, describe, describe_message, judge
 from gateway.errors import Refusal
-from gateway.http1 import Broken, Response
+from gateway.http1 import Broken, NotConnected, Response
 from gateway.in_flight import InFlight
 from gateway.inbox import CallerLeft, Inbox
 from gateway.options import Options
@@ -24,7 +24,7 @@ from gateway.skeleton import Skeleton
 from gateway.sse import COMMENT, KEEP_ALIVE, Tail
 from gateway.tool_lists import ListFilter
 from gateway.types import RawHeaders, Send
-from gateway.upstream import NotConnected, Upstream
+from gateway.upstream import Upstream
 
 if TYPE_CHECKING:
     from gateway.tracing import CallSpan, Tracing

@@ -20,6 +20,10 @@ class Broken(Exception):
     """The connection ended, or what came over it is not HTTP."""
 
 
+class NotConnected(Exception):
+    """Nothing listens there, so nothing was sent."""
+
+
 class Response:
     """Names of headers are lower case. `whole`: nothing more comes."""
 
@@ -47,6 +51,10 @@ class Response:
         self._parts, self._waiting = [], 0
         self._connection.resume()
         return taken
+
+    def put_back(self, taken: bytes) -> None:
+        """What was read comes again with the next `read`."""
+        self._parts.insert(0, taken)
 
     def close(self) -> None:
         """No more of it is wanted: unless it is whole, its connection ends."""

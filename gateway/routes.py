@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from gateway import policy
 from gateway.policy import ToolLists
@@ -18,7 +19,8 @@ ON_ITS_WAY = states.DEPLOYING | {ServerStatus.PENDING, ServerStatus.DEGRADED}
 @dataclass(frozen=True)
 class Route:
     """A server as the data path sees it; `endpoint` is "" when nothing serves, `era` where it is not known.
-    `behind_bridge`: it speaks stdio and sees no headers."""
+    `behind_bridge`: it speaks stdio and sees no headers. `replicas`: their own endpoints by name, where there
+    may be several: a session stays with one."""
 
     server_id: int
     slug: str
@@ -35,6 +37,7 @@ class Route:
     calls_per_minute: int = 0
     tools: ToolLists | None = None
     record_arguments: bool = False
+    replicas: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def serves(self) -> bool:
@@ -89,6 +92,7 @@ def find(slug: str) -> Route | None:
         calls_per_minute=server.calls_per_minute,
         tools=policy.lists_of(server.tools_allowed, server.tools_denied),
         record_arguments=server.record_arguments,
+        replicas=current.endpoints if current else {},
     )
 
 
@@ -98,10 +102,11 @@ class Earlier:
 
     endpoint: str
     retired: bool
+    replicas: Mapping[str, str] = field(default_factory=dict)
 
 
 def earlier(deployment_id: int) -> Earlier | None:
     """Asks the database for a deployment that need not be the current one; None once it has ended."""
     running = Deployment.objects.with_run().filter(pk=deployment_id)
-    found = running.values_list("run__endpoint", "endpoint").first()
-    return Earlier(found[0], retired=not found[1]) if found and found[0] else None
+    found = running.values_list("run__endpoint", "endpoint", "endpoints").first()
+    return Earlier(found[0], not found[1], found[2]) if found and found[0] else None

@@ -22,7 +22,7 @@ _SEAL = 16  # bytes
 @dataclass(frozen=True, slots=True)
 class Session:
     """`inner` is the hosted server's own id; `client` and `version` are what `initialize` said, for the
-    records of later calls."""
+    records of later calls. `replica` is which of several holds it."""
 
     server_id: int
     deployment_id: int
@@ -30,6 +30,7 @@ class Session:
     inner: str
     client: str = ""
     version: str = ""
+    replica: str = ""
 
 
 class Sessions:
@@ -42,7 +43,7 @@ class Sessions:
     def seal(self, session: Session) -> str:
         """Visible ASCII, as the specification wants it."""
         known = session.server_id, session.deployment_id, session.token_id, session.inner
-        note = orjson.dumps([*known, session.client[:CLIENT], session.version])
+        note = orjson.dumps([*known, session.client[:CLIENT], session.version, session.replica])
         return base64.urlsafe_b64encode(self._seal_of(note) + note).decode()
 
     def _unseal(self, sealed: str) -> Session | None:

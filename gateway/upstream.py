@@ -10,7 +10,8 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from gateway.http1 import Broken, Connection, Response
+from gateway import through
+from gateway.http1 import Broken, Connection, NotConnected, Response
 from gateway.request import Request
 from gateway.types import RawHeaders
 
@@ -20,17 +21,14 @@ SWEEP = 1.0
 CHUNKED = b"transfer-encoding: chunked\r\n"
 
 
-class NotConnected(Exception):
-    """Nothing listens there, so nothing was sent."""
-
-
 class Place(NamedTuple):
-    """An endpoint (`http://host:port/path`), taken apart."""
+    """An endpoint (`http://host:port/path`), taken apart. `behind`: https, through an API server."""
 
     host: str
     port: int
     authority: bytes
     path: bytes
+    behind: bool = False
 
 
 class Upstream:
@@ -47,9 +45,12 @@ class Upstream:
         and what `body` raises. Of the headers, those that frame the body are written anew."""
         place = _place(endpoint)
         framing = _framing(request, body)
+        if place.behind:
+            headers = await through.with_credentials(headers)
         head = _head(request, place, headers, framing)
         connection = self._kept(place) or await self._new(place)
-        return await connection.exchange(head, body, chunked=framing == CHUNKED)
+        response = await connection.exchange(head, body, chunked=framing == CHUNKED)
+        return await through.checked(response) if place.behind else response
 
     def tell(self, endpoint: str, request: Request, headers: RawHeaders, body: bytes) -> None:
         """Sends a notification beside the path; nobody waits for what becomes of it."""
@@ -85,7 +86,10 @@ class Upstream:
         try:
             async with asyncio.timeout(self._connect):
                 _, connection = await loop.create_connection(
-                    lambda: Connection(lambda freed: self._keep(key, freed)), place.host, place.port
+                    lambda: Connection(lambda freed: self._keep(key, freed)),
+                    place.host,
+                    place.port,
+                    ssl=through.tls() if place.behind else None,
                 )
         except (OSError, TimeoutError) as fault:
             raise NotConnected(str(fault)) from fault
@@ -129,7 +133,14 @@ def _head(request: Request, place: Place, headers: RawHeaders, framing: bytes) -
 @lru_cache(1000)
 def _place(endpoint: str) -> Place:
     parts = urlsplit(endpoint)
-    if parts.scheme != "http" or not parts.hostname:
-        raise NotConnected(f"{endpoint} is no http:// address")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise NotConnected(f"{endpoint} is no address")
+    behind = parts.scheme == "https"
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Place(parts.hostname, parts.port or 80, parts.netloc.encode("latin-1"), path.encode("latin-1"))
+    return Place(
+        parts.hostname,
+        parts.port or (443 if behind else 80),
+        parts.netloc.encode("latin-1"),
+        path.encode("latin-1"),
+        behind,
+    )

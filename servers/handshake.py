@@ -90,8 +90,10 @@ def probe(
 def wait_healthy(
     endpoint: str, *, leash: Leash, alive: Callable[[], RunStatus], equip: Equip = unchanged
 ) -> ServerFacts:
-    """Asks until the endpoint answers. Raises `RuntimeFault` at once when the run has exited, and when the
-    leash ends with what was seen last; `Cancelled`.
+    """Asks until the endpoint answers; of several replicas one, as a session is with it alone.
+
+    Raises `RuntimeFault` at once when the run has exited, and when the leash ends with what was seen last;
+    `Cancelled`.
     """
     pause, seen, exits = FIRST_PAUSE, "it was not asked yet", 0
     while exits < EXITS_IN_A_ROW:
@@ -104,7 +106,8 @@ def wait_healthy(
                 details={"exit_code": status.exit_code},
             )
         try:
-            return probe(endpoint, leash=leash, equip=equip)
+            one = next(iter(status.endpoints.values()), endpoint)
+            return probe(one, leash=leash, equip=equip)
         except NotServing as fault:
             exits = exits + 1 if isinstance(fault, ServerExited) else 0
             seen = f"{fault.message} {fault.hint} {status.reason}".strip()

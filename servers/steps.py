@@ -161,8 +161,8 @@ def _with_last_lines(job: Job, error: RuntimeFault) -> RuntimeFault:
 def discover(job: Job, handle: Handle, facts: ServerFacts) -> None:
     with job.timeline.step(StepKind.DISCOVER) as step:
         leash = job.leash.within(settings.HEALTH_TIMEOUT, "discovery")
-        equip = wiring.equip_for(handle.endpoint)
-        found = handshake.discover(handle.endpoint, facts, leash=leash, equip=equip)
+        endpoint = next(iter(job.deployment.endpoints.values()), handle.endpoint)
+        found = handshake.discover(endpoint, facts, leash=leash, equip=wiring.equip_for(endpoint))
         job.keep(discovery=asdict(found))
         step.details.update(
             tools=len(found.tools), prompts=len(found.prompts), resources=len(found.resources)

@@ -190,3 +190,42 @@ def test_what_is_sealed_comes_back_and_nothing_else_does() -> None:
     forged = base64.urlsafe_b64encode(whole[:16] + whole[16:].replace(b"-3", b"-4")).decode()
     for other in ("", "a", "ü", forged, sealed[:-8], "A" * 5000, Sessions(b"other").seal(session)):
         assert sessions.unseal(other) is None
+
+
+async def test_a_session_stays_with_its_replica_and_ends_with_it(gateway: Running, owner: User) -> None:
+    async with serving(Holder("one")) as one, serving(Holder("two")) as two:
+        replicas = {"one": f"{one}/mcp", "two": f"{two}/mcp"}
+        server = await in_database(lambda: host(owner, "clock", "http://127.0.0.1:9/service"))
+        of_server = Deployment.objects.filter(server=server)
+        await in_database(lambda: of_server.update(endpoints=replicas))
+        key = await in_database(lambda: token(owner, server))
+        sessions: dict[str, str] = {}
+
+        async def both_hold_one() -> bool:
+            status, session, holder = await post(gateway, key)
+            sessions[holder] = session
+            return status == 200 and len(sessions) == 2
+
+        await until(both_hold_one)
+        for _ in range(5):
+            for name, session in sessions.items():
+                assert await post(gateway, key, session) == (200, session, name)
+
+        del replicas["one"]
+        await in_database(lambda: of_server.update(endpoints=replicas))
+
+        async def lost() -> bool:
+            return (await post(gateway, key, sessions["one"]))[0] == 404
+
+        await until(lost)
+        assert (await post(gateway, key, sessions["two"]))[0] == 200
+        assert (await post(gateway, key))[2] == "two"
+
+
+async def test_a_replica_that_is_gone_is_passed_over(gateway: Running, owner: User) -> None:
+    async with serving(Holder("here")) as here:
+        replicas = {"gone": "http://127.0.0.1:9/mcp", "here": f"{here}/mcp"}
+        server = await in_database(lambda: host(owner, "clock", replicas["gone"]))
+        await in_database(lambda: Deployment.objects.filter(server=server).update(endpoints=replicas))
+        key = await in_database(lambda: token(owner, server))
+        assert {(await post(gateway, key))[2] for _ in range(6)} == {"here"}

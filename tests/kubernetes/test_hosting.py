@@ -6,19 +6,80 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from deploy.bench.base_images import own_architecture
 from servers import runs, services, wiring
-from servers.models import Deployment
+from servers.models import Deployment, LogLine, Server
 from servers.states import DeploymentStatus, Mode, ServerStatus
+from tests.e2e.conftest import door
+from tests.e2e.hosting import call
 from tests.eventually import eventually
 from tests.kubernetes.hosted import KubernetesPlatform, hosted, on_kubernetes, platform, quick
 from tests.servers.conftest import api
 
-__all__ = ["api", "hosted", "on_kubernetes", "platform", "quick"]
+__all__ = ["api", "door", "hosted", "on_kubernetes", "platform", "quick"]
 pytestmark = [pytest.mark.kubernetes, pytest.mark.real]
 
 HERE = f"linux/{own_architecture()}"
+
+
+class Legacy:
+    """A client of the era with sessions, at the gateway."""
+
+    def __init__(self, door: str, server: Server) -> None:
+        _, token = services.issue_token(owner=server.owner, name="test", server=server)
+        self._url = f"{door}/mcp/{server.slug}"
+        self.headers = {"Authorization": f"Bearer {token}", "Accept": "application/json, text/event-stream"}
+
+    def initialize(self) -> str:
+        """The session's id."""
+        client = {"name": "test", "version": "1"}
+        answer = self.post("initialize", protocolVersion="2025-11-25", capabilities={}, clientInfo=client)
+        assert answer.status_code == 200, answer.text
+        return answer.headers["mcp-session-id"]
+
+    def post(self, method: str, session: str = "", **params: Any) -> requests.Response:
+        named = {"mcp-session-id": session, "mcp-protocol-version": "2025-11-25"} if session else {}
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        return requests.post(self._url, json=body, headers={**self.headers, **named}, timeout=60)
+
+    def greets(self, session: str) -> int:
+        answer = self.post("tools/call", session, name="greet", arguments={"name": "Ada"})
+        assert answer.status_code != 200 or "Hello, Ada!" in answer.text
+        return answer.status_code
+
+
+def test_calls_go_through_the_gateway_and_sessions_stay_with_their_pod(
+    hosted: KubernetesPlatform, door: str
+) -> None:
+    server = hosted.healthy()
+    server.placement = {"replicas": 2}
+    server.save()
+    hosted.serves(server, hosted.deploy(server, within=180))
+    tools, text = call(door, server, "greet", name="Ada")
+    assert ("greet" in tools, text) == (True, "Hello, Ada!")
+
+    eventually(
+        lambda: len(Deployment.objects.get(server=server).endpoints) == 2, within=60, what="both are known"
+    )
+    client = Legacy(door, server)
+    sessions = [client.initialize() for _ in range(8)]
+    for session in sessions * 3:
+        assert client.greets(session) == 200
+
+    [one, _] = hosted.pods(server)
+    hosted.cluster.core.delete_namespaced_pod(
+        one["metadata"]["name"], hosted.cluster.namespace, grace_period_seconds=0
+    )
+
+    def told() -> bool:
+        return {client.greets(session) for session in sessions} == {200, 404}
+
+    eventually(told, within=60, what="sessions of the pod that is gone are lost, and no others")
+    assert client.greets(client.initialize()) == 200
+    pods = {line.text.split("]")[0] for line in LogLine.objects.filter(server=server, stream="stdout")}
+    assert all(pod.startswith("[mcp-") for pod in pods)
 
 
 def test_a_server_is_published_for_each_platform_and_runs_by_the_indexs_digest(
