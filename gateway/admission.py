@@ -12,6 +12,7 @@ from gateway.options import Options
 from gateway.policy import Policy
 from gateway.request import Request
 from gateway.routes import Route
+from gateway.shared_limits import SharedLimits
 from gateway.tokens import Identity
 from gateway.tool_lists import ListFilter
 
@@ -23,12 +24,14 @@ _MAY_LIST = frozenset({"tools/list", "batch"})
 class Admission:
     """No `bounds`: no limit. `policy` None: nothing is looked at that would not be looked at anyway."""
 
-    limits: Limits
+    limits: Limits | SharedLimits
     bounds: tuple[Bound, ...]
     policy: Policy | None
 
     @classmethod
-    def of(cls, options: Options, limits: Limits, identity: Identity, route: Route) -> Admission:
+    def of(
+        cls, options: Options, limits: Limits | SharedLimits, identity: Identity, route: Route
+    ) -> Admission:
         by_token = identity.calls_per_minute or options.rate_per_token
         by_server = route.calls_per_minute or options.rate_per_server
         bounds: tuple[Bound, ...] = ()
@@ -36,13 +39,13 @@ class Admission:
             bounds = (("token", identity.token_id), by_token), (("server", route.server_id), by_server)
         return cls(limits, bounds, policy.combined(route.tools, identity.tools))
 
-    def check(self, call: Call, request: Request, body: bytes) -> None:
+    async def check(self, call: Call, request: Request, body: bytes) -> None:
         """Raises `Refusal`: 429, or the policy's. `body` is whole where there is a policy.
 
         A batch counts as its messages, a stream as one call, the end of a session as none.
         """
         if self.bounds and request.method != "DELETE":
-            self.limits.admit(self.bounds, call.messages)
+            await self.limits.admit(self.bounds, call.messages)
         if self.policy and request.method == "POST":
             self.policy.check(body, modern=call.version >= FIRST_MODERN_VERSION)
 

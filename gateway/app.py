@@ -26,6 +26,7 @@ from gateway.places import Places
 from gateway.request import Request, check_host, check_method, check_origin
 from gateway.routes import Earlier, Route
 from gateway.sessions import Session, Sessions
+from gateway.shared_limits import SharedLimits
 from gateway.tokens import Identity
 from gateway.types import Receive, Scope, Send
 from gateway.upstream import Upstream
@@ -54,6 +55,11 @@ class _Wait:
         return True
 
 
+def _limits(options: Options) -> Limits | SharedLimits:
+    local = Limits()
+    return SharedLimits(options.redis_url, options.shared_prefix, local) if options.redis_url else local
+
+
 def _tracing() -> Tracing:
     """Imported on demand: OpenTelemetry need not be installed."""
     return cast("Tracing", import_module("gateway.tracing").start())
@@ -68,7 +74,7 @@ class Gateway:
         self._database = DatabaseThreads()
         fresh, asks = self._options.fresh, self._database.asks
         self._identities = Identities(self._options, self._database)
-        self._limits = Limits()
+        self._limits = _limits(self._options)
         self._routes: Cache[str, Route | None] = Cache(asks(routes.find), fresh)
         self._earlier: Cache[int, Earlier | None] = Cache(asks(routes.earlier), fresh)
         self._declared: Cache[int, Declared] = Cache(asks(params.declared_by), LISTED)
@@ -84,6 +90,7 @@ class Gateway:
 
     async def stop(self) -> None:
         self._upstream.close()
+        await self._limits.close()
         await asyncio.to_thread(self.usage.stop)
         if self.tracing:
             await asyncio.to_thread(self.tracing.stop)

@@ -128,7 +128,7 @@ class Exchange:
         message = describe(self.call, self._request, beginning if self._inbox.over else None)
         if self._tracing and self.call.counts:
             self._span = self._tracing.begin(self.call, self._request, message)
-        self._admission.check(self.call, self._request, beginning)
+        await self._admission.check(self.call, self._request, beginning)
         return beginning, message
 
     @property

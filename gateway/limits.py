@@ -21,7 +21,14 @@ class Limits:
         self._most = most
         self._buckets: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
 
-    def admit(self, bounds: Iterable[Bound], cost: int = 1) -> None:
+    async def admit(self, bounds: Iterable[Bound], cost: int = 1) -> None:
+        """`take`, for who would wait for limits that are shared."""
+        self.take(bounds, cost)
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+
+    def take(self, bounds: Iterable[Bound], cost: int = 1) -> None:
         """Takes `cost` from the bucket of every (key, calls per minute); 0 per minute is no limit.
 
         Takes nothing and raises `Refusal` (429) where one holds too little. A cost beyond a whole bucket

@@ -40,6 +40,8 @@ class Options:
     trust: Trust | None = None
     rate_per_token: int = 0  # calls per minute where the token says nothing; 0: no limit
     rate_per_server: int = 0
+    redis_url: str = ""  # where limits are shared; "": each process has its own
+    shared_prefix: str = "mcphost:rate"
     tracing: bool = False
 
 
@@ -56,6 +58,8 @@ def from_settings() -> Options:
         trust=_trust(),
         rate_per_token=settings.RATE_LIMIT_PER_TOKEN,
         rate_per_server=settings.RATE_LIMIT_PER_SERVER,
+        redis_url=settings.REDIS_URL,
+        shared_prefix=f"mcphost:{settings.INSTANCE}:rate",
         tracing=settings.TRACING,
     )
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.core
 
 def admitted(limits: Limits, *bounds: tuple[str, int], cost: int = 1) -> bool:
     try:
-        limits.admit(bounds, cost)
+        limits.take(bounds, cost)
     except Refusal:
         return False
     return True
