@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
 
 from servers.redaction import MASK, Redactor
 
@@ -13,7 +17,7 @@ _SECRETS = re.compile(
 )
 
 
-def excerpt(body: bytes, redact: Redactor) -> str:
-    """At most LENGTH characters; what is cut off at the end was never looked at by anybody."""
-    text = body[:LOOKED_AT].decode("utf-8", "replace").replace("\x00", "")
+def excerpt(payload: Mapping[str, Any], redact: Redactor) -> str:
+    """At most LENGTH characters of it, set out line by line."""
+    text = orjson.dumps(payload, option=orjson.OPT_INDENT_2).decode()[:LOOKED_AT]
     return redact(_SECRETS.sub(rf'\1"{MASK}"', text))[:LENGTH]

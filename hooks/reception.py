@@ -16,6 +16,7 @@ from hooks import matching
 from hooks.excerpts import excerpt
 from hooks.models import Delivery, Outcome, WebHook
 from hooks.providers import PROVIDERS
+from hooks.providers.base import payload_of
 from hooks.push import NotSigned, Push, Refused, Verified
 from servers import services
 from servers.errors import UserError
@@ -46,7 +47,7 @@ def receive(*, hook: WebHook, arrival: Arrival) -> Delivery:
         _keep_refused(hook, arrival, refusal)
         raise
     redact = Redactor([*secrets, *(secret.reveal() for secret in hook.server.secrets.all())])
-    shown = excerpt(arrival.body, redact)
+    shown = excerpt(payload_of(arrival.headers, arrival.body or b"{}"), redact)
     try:
         with transaction.atomic():
             return _taken(hook, arrival, verified, shown)
@@ -83,7 +84,7 @@ def would_ignore(hook: WebHook, push: Push | None) -> str:
     """Why a push like this deploys nothing now; "" where it does."""
     server = hook.server
     if push is None:
-        return "It is not a push."
+        return "It is not a push. That it arrived shows that the webhook is set up."
     if not hook.enabled:
         return "The webhook is turned off."
     if server.desired_state != DesiredState.RUNNING:

@@ -86,6 +86,7 @@ class Channel(models.Model):
 
     class Meta:
         ordering = ["name", "id"]
+        verbose_name = "notice channel"
 
     def __str__(self) -> str:
         return self.name

@@ -54,6 +54,7 @@ class Migration(migrations.Migration):
                 ('teams', models.ManyToManyField(blank=True, related_name='+', to='access.team')),
             ],
             options={
+                'verbose_name': 'notice channel',
                 'ordering': ['name', 'id'],
             },
         ),

@@ -72,6 +72,8 @@ class ChannelForm(forms.Form):
         }
         for name, rows in offered.items():
             self.fields[name].queryset = rows  # type: ignore[attr-defined]
+            if name != "servers" and not rows.exists():
+                del self.fields[name]
 
     def clean_url(self) -> str:
         url: str = self.cleaned_data["url"]
