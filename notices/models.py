@@ -43,16 +43,16 @@ class State(models.TextChoices):
     WITHDRAWN = "withdrawn", "Withdrawn"
 
 
+# What was turned off because nothing arrived, and where nothing arrives now.
+AILING = Q(failing_since__isnull=False) | ~Q(disabled_reason="")
+
+
 class ChannelQuerySet(models.QuerySet["Channel"]):
     def listening(self, event: str, *, server: int, owner: int, team: int | None) -> ChannelQuerySet:
         """Channels that are on and want this event of a server; whether their owners see it is not asked."""
         chosen = Q(servers=server) | Q(owners=owner) | (Q(teams=team) if team else Q(pk__in=[]))
         wanted = self.filter(Q(scope=Scope.ALL) | chosen, enabled=True, **{f"on_{event}": True})
         return self.filter(pk__in=wanted.values("pk")).select_related("owner")
-
-    def ailing(self) -> ChannelQuerySet:
-        """What was turned off because nothing arrived, and where nothing arrives now."""
-        return self.filter(Q(failing_since__isnull=False) | ~Q(disabled_reason=""))
 
 
 class Channel(models.Model):

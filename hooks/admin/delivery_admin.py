@@ -20,6 +20,7 @@ from servers import display
 from servers.admin.base import UncountedAdmin
 from servers.errors import UserError
 from servers.models import Server
+from servers.models.server import SourceKind
 
 
 class OfServer(admin.SimpleListFilter):
@@ -72,7 +73,8 @@ def _preview(delivery: Delivery) -> list[str]:
     server = delivery.hook.server
     if reason:
         return [f"It would be ignored: {reason}", "The outcome is kept beside the first."]
-    what = f"the commit {delivery.commit[:12]}" if delivery.commit else "its newest state"
+    is_pinned = delivery.commit and server.source_kind == SourceKind.GIT
+    what = f"the commit {delivery.commit[:12]}" if is_pinned else "its newest state"
     return [
         f"{server} is deployed at {what}, with the filters as they are now.",
         "A deployment that still waits is superseded.",

@@ -14,7 +14,8 @@ from django.utils import timezone
 from access import roles
 from metrics import totals
 from metrics.models import CallTotal, UsageMetric
-from servers import states
+from notices.models import AILING
+from servers import channels, states
 from servers.admin import figures, notes, ranges
 from servers.models import Deployment, Server
 from servers.models.server import ServerQuerySet
@@ -46,13 +47,15 @@ def attention(request: HttpRequest, servers: ServerQuerySet, counts: dict[str, i
     administers = roles.is_administrator(request.user)
     concerns = list(notes.concerns.current() or ()) if administers else []
     waiting = stuck(_narrowed(Deployment.objects.all(), request, servers))
+    ailing = list(channels.managed_by(request.user).filter(AILING)[:SHOWN])
     troubled_count = sum(counts.get(status, 0) for status in NEEDS_A_PERSON)
     return {
         "concerns": concerns,
+        "ailing": ailing,
         "troubled": troubled(servers),
         "troubled_count": troubled_count,
         "stuck": waiting,
-        "attention_count": troubled_count + len(waiting) + len(concerns),
+        "attention_count": troubled_count + len(waiting) + len(concerns) + len(ailing),
     }
 
 

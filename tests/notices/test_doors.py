@@ -121,10 +121,10 @@ def test_a_notice_that_was_given_up_is_sent_again(given_up: Notice, owner: User)
     assert (given_up.state, given_up.attempts) == (State.PENDING, 0)
 
 
-def test_what_was_turned_off_says_so(mine: Channel, owner: User) -> None:
+def test_what_was_turned_off_says_so(mine: Channel, owner: User, server: Server) -> None:
     Channel.objects.update(enabled=False, disabled_reason="Nothing arrived in 10 tries of a notice.")
     client = browser(owner)
-    for url in ("/admin/notices/channel/", f"/admin/notices/channel/{mine.pk}/change/"):
+    for url in ("/admin/", "/admin/notices/channel/", f"/admin/notices/channel/{mine.pk}/change/"):
         assert "Turned off" in client.get(url).text
     assert "Nothing arrived in 10 tries" in client.get(f"/admin/notices/channel/{mine.pk}/change/").text
 

@@ -15,7 +15,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from notices import backoff, outbox, sender
-from notices.models import Channel, Event, Notice, State
+from notices.models import AILING, Channel, Event, Notice, State
 from servers import channels
 from servers.errors import Conflict, Invalid
 from tests.notices.receiver import Receiver, Reply
@@ -124,14 +124,14 @@ def test_a_channel_that_never_answers_is_turned_off_and_says_so(receiver: Receiv
     channel.refresh_from_db()
     assert (notice.state, notice.attempts, channel.enabled) == (State.FAILED, backoff.MOST_TRIES, False)
     assert "Nothing arrived in 10 tries" in channel.disabled_reason
-    assert list(Channel.objects.all().ailing()) == [channel]
+    assert list(Channel.objects.filter(AILING)) == [channel]
     due_now()
     assert sender.send_due() == 0
     channels.change(channel=channel, by=channel.owner, fields={"enabled": True})
     assert sender.send_due() == 1  # what waited goes on
     channels.send_again(notice=notice, by=channel.owner)
     assert sender.send_due() == 1
-    assert not Channel.objects.all().ailing().exists()
+    assert not Channel.objects.filter(AILING).exists()
     with pytest.raises(Conflict):
         channels.send_again(notice=notice, by=channel.owner)
 
