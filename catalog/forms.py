@@ -121,7 +121,8 @@ def _field(question: Question, answers: Mapping[str, Any], kept: bool) -> forms.
 
 
 def _help(question: Question, kept: bool) -> str:
-    parts = [question.description]
+    description = question.description.strip()
+    parts = [description + ("" if not description or description[-1] in ".!?:)" else ".")]
     if question.repeated:
         parts.append("One value per line.")
     if question.format == "filepath":
