@@ -18,7 +18,7 @@ from hooks.models import Delivery, Outcome, WebHook
 from hooks.providers import PROVIDERS
 from hooks.providers.base import payload_of
 from hooks.push import NotSigned, Push, Refused, Verified
-from servers import services
+from servers import events, services
 from servers.errors import UserError
 from servers.models import Deployment
 from servers.models.server import DesiredState, SourceKind
@@ -60,6 +60,7 @@ def _taken(hook: WebHook, arrival: Arrival, verified: Verified, shown: str) -> D
     delivery.excerpt = shown
     delivery.outcome = Outcome.IGNORED
     delivery.save()
+    events.status_changed(hook.server_id)  # pages that show deliveries look again
     return conclude(delivery, _late(hook, verified.push))
 
 

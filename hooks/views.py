@@ -48,8 +48,11 @@ class Receive(View):
         except NotSigned:
             KNOCKS.take(address)
             return problems.answer(404, "No webhook answers here to that signature.")
-        except (Refused, UserError) as refusal:
+        except Refused as refusal:
             return problems.answer(400, str(refusal))
+        except UserError:  # a secret that no key opens: nothing that a sender could mend
+            logger.exception("webhook delivery could not be checked", extra={"hook": hook and hook.pk})
+            return problems.answer(503, "This delivery cannot be checked now.")
 
 
 def _received(hook: WebHook | None, arrival: reception.Arrival, public_id: str) -> Delivery:

@@ -55,8 +55,8 @@ def write(channels: Iterable[Channel], event: Event, matter: str, payload: Mappi
 
 
 def trim(before: datetime) -> None:
-    """Forgets what is over; what is still on its way stays."""
-    Notice.objects.filter(created_at__lt=before).exclude(state=State.PENDING).delete()
+    """Forgets what is that old; of it only a channel that is off can still have something to send."""
+    Notice.objects.filter(created_at__lt=before).delete()
     Matter.objects.filter(over_at__lt=before).delete()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -55,14 +56,20 @@ def _pool(
     """Connects to the address that was looked at, so that a name cannot lead elsewhere a moment later."""
     proxy = getproxies().get(scheme, "")
     if proxy and not proxy_bypass(host):
-        return urllib3.ProxyManager(proxy), f"{scheme}://{_literal(host)}:{port}{target}"
+        return urllib3.ProxyManager(
+            proxy, ssl_context=_trust()
+        ), f"{scheme}://{_literal(host)}:{port}{target}"
     address = str(_allowed_address(host, port, inner))
     if scheme == "http":
         return urllib3.HTTPConnectionPool(address, port), target
-    pool = urllib3.HTTPSConnectionPool(
-        address, port, server_hostname=host, assert_hostname=host, ca_certs=certifi.where()
-    )
-    return pool, target
+    return urllib3.HTTPSConnectionPool(address, port, server_hostname=host, ssl_context=_trust()), target
+
+
+def _trust() -> ssl.SSLContext:
+    """The authorities of this machine, a private one among them, and the public ones."""
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
 
 
 def _allowed_address(host: str, port: int, inner: bool) -> Address:

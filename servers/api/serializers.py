@@ -54,7 +54,8 @@ class DeploymentSerializer(serializers.ModelSerializer[Deployment]):
         fields = [
             "id", "url", "server", "number", "trigger", "requested_by", "mode", "based_on", "status",
             "status_label", "cancel_requested", "error_kind", "error", "runtime", "platforms", "revision",
-            "summary", "image", "digest", "images", "created_at", "started_at", "finished_at",
+            "wanted_revision", "summary", "image", "digest", "images", "created_at", "started_at",
+            "finished_at",
         ]  # fmt: skip
         read_only_fields = fields
 

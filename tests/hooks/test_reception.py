@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from django.contrib.auth.models import User
 from django.core.management import call_command
+from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
 from django.utils import timezone
+from pytest_django.fixtures import Settings
 
 from hooks import limits, reception, services, views
 from hooks.models import Delivery, WebHook
@@ -261,3 +265,33 @@ def test_secrets_are_sealed_and_go_with_the_rotation_of_keys(door: Door) -> None
     renewed = bytes(WebHook.objects.get().sealed)
     assert renewed != stored
     assert secretbox.open_sealed(renewed) == door.secret
+
+
+def test_what_cannot_be_checked_is_said_to_nobody_but_the_log(door: Door, settings: Settings) -> None:
+    settings.SECRET_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+    status, answer = door.push()
+    assert (status, answer["detail"]) == (503, "This delivery cannot be checked now.")
+    assert not Delivery.objects.exists()
+
+
+def test_a_deployment_leads_to_its_delivery(door: Door, staff: User, git_server: Server) -> None:
+    door.push()
+    client = Client()
+    client.force_login(staff, backend="django.contrib.auth.backends.ModelBackend")
+    page = client.get(f"/admin/servers/deployment/{git_server.deployments.get().pk}/change/").text
+    assert f"/admin/hooks/delivery/{Delivery.objects.get().pk}/change/" in page
+    assert AFTER[:12] in page
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_the_same_delivery_at_the_same_time_one_is_taken(door: Door, git_server: Server) -> None:
+    def push(_: int) -> str:
+        try:
+            return str(door.push("at once")[1]["outcome"])
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        outcomes = sorted(pool.map(push, range(4)))
+    assert outcomes == ["accepted", "duplicate", "duplicate", "duplicate"]
+    assert git_server.deployments.count() == 1

@@ -6,8 +6,10 @@ import base64
 import hashlib
 import hmac
 import json
+import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from notices import backoff, outbox, sender
 from notices.models import AILING, Channel, Event, Notice, State
 from servers import channels
 from servers.errors import Conflict, Invalid
+from tests.certificates import write_certificate
 from tests.notices.receiver import Receiver, Reply
 
 pytestmark = [pytest.mark.core, pytest.mark.django_db(transaction=True)]
@@ -251,3 +254,31 @@ def test_waits_grow_and_are_never_shorter_than_asked() -> None:
     assert backoff.wait(1, "999999999", now) == backoff.LONGEST
     for nonsense in ("soon", "-5", "Sun, 99 Nov", "9" * 40):
         assert backoff.wait(1, nonsense, now) <= timedelta(seconds=6)
+
+
+def test_certificates_are_checked(
+    channel: Channel, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    certificate, key = write_certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    receiver.socket = context.wrap_socket(receiver.socket, server_side=True)
+    where = f"https://127.0.0.1:{receiver.server_port}/x"
+    channels.change(channel=channel, by=channel.owner, fields={"url": where})
+    notice = put(channel)
+    sender.send_due()
+    notice.refresh_from_db()
+    assert "certificate is not trusted" in notice.last_answer
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    due_now()
+    sender.send_due()
+    channels.change(
+        channel=channel, by=channel.owner, fields={"url": where.replace("127.0.0.1", "localhost")}
+    )
+    notice.refresh_from_db()
+    assert (notice.state, len(receiver.calls)) == (State.SENT, 1)
+    other = put(channel)  # the certificate is of the address, not of the name
+    sender.send_due()
+    other.refresh_from_db()
+    assert "of another name" in other.last_answer
