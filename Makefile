@@ -4,12 +4,15 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install -qq --disable-pip-version-check
 # Checks and tests read no .env of a developer.
 TEST_ENV := ENV_FILE=tests/test.env
+COMPOSE ?= docker compose
+DOCKER_SOCKET ?= /var/run/docker.sock
 
-.PHONY: run test test-fast test-kubernetes demo lint clean help
+.PHONY: run stack test test-fast test-kubernetes demo lint clean help
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make run        start the platform here (first start: sets everything up)"
+	@echo "make stack      the same as containers, with PostgreSQL, Redis and a registry (docker compose)"
 	@echo "make demo       the image pipeline, for two platforms, shown in this terminal"
 	@echo "make test       all tests, with the services they need"
 	@echo "make test-fast  the tests that need no service"
@@ -19,6 +22,10 @@ help:
 
 run: $(VENV)/.installed
 	@exec $(PY) manage.py up
+
+stack:
+	@deploy/compose/secrets.sh
+	@DOCKER_SOCKET=$(DOCKER_SOCKET) DOCKER_GID=$$(stat -c %g $(DOCKER_SOCKET)) $(COMPOSE) up -d --build
 
 demo: $(VENV)/.installed-dev
 	@$(PY) -m deploy.bench prepare-demo

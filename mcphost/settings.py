@@ -47,6 +47,7 @@ REDIS_URL = env.url("REDIS_URL", "", ["redis", "rediss"], secret=True) or (
 REGISTRY = env.pattern(
     "REGISTRY", "", r"[a-zA-Z0-9.\[\]:-]+(/[a-z0-9._/-]+)?", "host[:port][/prefix], with no scheme"
 )
+REGISTRY_ADDRESS = env.pattern("REGISTRY_ADDRESS", "", r"[a-zA-Z0-9.\[\]:-]+", "host[:port]")
 REGISTRY_AUTH_DOCKERCONFIG = env.path("REGISTRY_AUTH_DOCKERCONFIG")
 REGISTRY_ARCH_TARGETS = env.platforms("REGISTRY_ARCH_TARGETS", "linux/amd64")
 REGISTRY_PUSH_RETRIES = env.integer("REGISTRY_PUSH_RETRIES", 3, 1, 20)

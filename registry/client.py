@@ -52,9 +52,9 @@ class RegistryClient:
     """Talks to one registry. Thread-safe; cheap to make, but tokens and connections are kept, so keep it.
 
     https, but http for a loopback host or where `insecure` says so; a registry there that wants TLS is then
-    spoken to over TLS. `ca_bundle` is a PEM file trusted besides the usual authorities; `timeout` is the
-    longest silence in seconds. All methods raise `RegistryError`; none retries what is transient: callers do,
-    on their terms.
+    spoken to over TLS. `address` is where it is reached, if not by its name. `ca_bundle` is a PEM file
+    trusted besides the usual authorities; `timeout` is the longest silence in seconds. All methods raise
+    `RegistryError`; none retries what is transient: callers do, on their terms.
     """
 
     def __init__(
@@ -65,8 +65,10 @@ class RegistryClient:
         insecure: bool = False,
         ca_bundle: Path | None = None,
         timeout: float = 30.0,
+        address: str = "",
     ) -> None:
         self.host = host
+        self._address = address or (HUB_API_HOST if is_hub(host) else host)
         self.credentials = credentials
         self._plain = insecure or is_loopback(host)
         self._transport = Transport(ca_bundle=ca_bundle, timeout=timeout)
@@ -283,8 +285,7 @@ class RegistryClient:
         return answer
 
     def url(self, path: str) -> str:
-        host = HUB_API_HOST if is_hub(self.host) else self.host
-        return f"{'http' if self._plain else 'https'}://{host}{path}"
+        return f"{'http' if self._plain else 'https'}://{self._address}{path}"
 
     def _turned_to_tls(self, answer: Answer) -> bool:
         """Whether a registry that we spoke plain http to wants TLS, which it gets from now on."""

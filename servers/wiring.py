@@ -167,6 +167,7 @@ def registry_client(host: str) -> RegistryClient:
         credentials=credentials(),
         insecure=host in settings.REGISTRY_INSECURE,
         ca_bundle=settings.REGISTRY_CA_BUNDLE,
+        address=settings.REGISTRY_ADDRESS if host == settings.REGISTRY.partition("/")[0] else "",
     )
 
 

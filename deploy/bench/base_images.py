@@ -1,30 +1,19 @@
-"""Base images for linux/amd64 and linux/arm64 without an image hub.
-
-They are made once, into the store of a registry in the user's cache directory; a session only starts a
-read-only registry over that store, from which BuildKit pulls the platform it needs.
-"""
+"""Base images for linux/amd64 and linux/arm64, from which BuildKit pulls the platform it needs."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
-import sys
 import tarfile
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
-from . import debian, publish, registry
+from . import debian
 from .binfmt import enable_arm64
-from .cache import cache_directory, cache_lock
+from .image_store import ImageStore, Recipe
 from .requirement import program
 from .workspace import Workspace
 
-ARCHITECTURES = ("amd64", "arm64")
-_RECIPE = 2  # raise it when what is in the images changes
-_UNFINISHED = "base-images-new-"
 _NODE, _NPM = "24.21.0", "npm@11"
 _NODE_NAMES = {"amd64": "x64", "arm64": "arm64"}
 
@@ -32,57 +21,12 @@ _NODE_NAMES = {"amd64": "x64", "arm64": "arm64"}
 def serve(workspace: Workspace) -> dict[str, str]:
     """Start the registry of base images; returns references for FROM by name: python, node, busybox."""
     enable_arm64()
-    host = registry.start_plain(workspace, store=prepare(), readonly=True).host
-    return {name: f"{host}/base/{name}:latest" for name in _RECIPES}
+    return _STORE.serve(workspace)
 
 
 def prepare() -> Path:
     """The store with the images, made on first use (about two minutes); later calls find it."""
-    store = cache_directory() / f"base-images-{_key()}"
-    with cache_lock("base-images"):
-        if not store.exists():
-            _remove_unfinished()
-            print("preparing base images (once, about two minutes)", file=sys.stderr, flush=True)
-            _make(store)
-    return store
-
-
-def _remove_unfinished() -> None:
-    for scratch in cache_directory().glob(f"{_UNFINISHED}*"):
-        shutil.rmtree(scratch)
-
-
-def _key() -> str:
-    """Changes with the recipe and with the certificates that the images carry."""
-    return f"{_RECIPE}-{hashlib.sha256(debian.ca_bundle().read_bytes()).hexdigest()[:12]}"
-
-
-def _make(store: Path) -> None:
-    with (
-        tempfile.TemporaryDirectory(dir=store.parent, prefix=_UNFINISHED) as scratch,
-        Workspace() as workspace,
-    ):
-        new = Path(scratch) / "store"
-        host = registry.start_plain(workspace, store=new).host
-        for name, recipe in _RECIPES.items():
-            images = [
-                _publish_one(host, name, recipe, architecture, scratch) for architecture in ARCHITECTURES
-            ]
-            publish.index(host, f"base/{name}", "latest", images)
-        new.rename(store)
-
-
-def _publish_one(host: str, name: str, recipe: Recipe, architecture: str, scratch: str) -> publish.Image:
-    work = Path(scratch) / f"{name}-{architecture}"
-    work.mkdir()
-    image = publish.image(
-        host, f"base/{name}", recipe(architecture, work), architecture, work, _ENVIRONMENT.get(name, ())
-    )
-    shutil.rmtree(work)
-    return image
-
-
-Recipe = Callable[[str, Path], Path]
+    return _STORE.prepare()
 
 
 def _busybox(architecture: str, work: Path) -> Path:
@@ -149,6 +93,14 @@ def _npm_package(package: str, work: Path) -> Path:
     return work / "package"
 
 
-# Node brings its own certificates and takes others only when told.
-_ENVIRONMENT = {"node": (f"NODE_EXTRA_CA_CERTS=/{debian.CA_BUNDLE}",)}
-_RECIPES: dict[str, Recipe] = {"busybox": _busybox, "python": _python, "node": _node}
+_STORE = ImageStore(
+    "base-images",
+    version=2,
+    recipes={
+        "busybox": Recipe(_busybox),
+        "python": Recipe(_python),
+        # Node brings its own certificates and takes others only when told.
+        "node": Recipe(_node, env=(f"NODE_EXTRA_CA_CERTS=/{debian.CA_BUNDLE}",)),
+    },
+    architectures=("amd64", "arm64"),
+)

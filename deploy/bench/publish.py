@@ -30,7 +30,13 @@ class Image:
 
 
 def image(
-    host: str, repository: str, root: Path, architecture: str, work: Path, env: tuple[str, ...] = ()
+    host: str,
+    repository: str,
+    root: Path,
+    architecture: str,
+    work: Path,
+    env: tuple[str, ...] = (),
+    command: tuple[str, ...] = ("/bin/sh",),
 ) -> Image:
     """Push `root` as an image of one layer, by digest; `work` takes its file, `env` is NAME=value."""
     layer = work / "layer.tar.gz"
@@ -39,7 +45,7 @@ def image(
         "architecture": architecture,
         "os": "linux",
         "created": _EPOCH,
-        "config": {"Env": [_PATH, *env], "Cmd": ["/bin/sh"]},
+        "config": {"Env": [_PATH, *env], "Cmd": list(command)},
         "rootfs": {"type": "layers", "diff_ids": [diff_id]},
         "history": [{"created": _EPOCH, "created_by": "mcphost bench"}],
     }

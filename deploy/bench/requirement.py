@@ -34,6 +34,8 @@ REQUIREMENTS = (
     Requirement("dockerd", "docker.io", ("/usr/sbin/dockerd", "/usr/bin/dockerd")),
     # A CLI that can build: Debian's carries BuildKit, a bare newer client on PATH may not.
     Requirement("docker", "docker.io", ("/usr/bin/docker",)),
+    # The older of the two: what it accepts, the plugin `docker compose` accepts too.
+    Requirement("docker-compose", "docker-compose"),
     Requirement("docker-registry", "docker-registry"),
     Requirement("skopeo", "skopeo"),
     Requirement("htpasswd", "apache2-utils"),

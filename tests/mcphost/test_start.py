@@ -13,6 +13,8 @@ from cryptography.fernet import Fernet
 from django.core.checks import run_checks
 from django.test import Client
 
+from tests.e2e.upping import free_port
+
 ROOT = Path(__file__).parents[2]
 KEYS = {
     "SECRET_KEY": "0123456789abcdefghijklmnopqrstuvwxyz-0123456789-abcdef",
@@ -74,6 +76,22 @@ def test_what_only_a_start_can_tell(tmp_path: Path, number: str, setting: str, v
     assert line.startswith(f"CommandError: {setting}")
     assert line.endswith(f"(mcphost.{number})")
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(("part", "refused"), [("gateway", False), ("worker", True)])
+def test_a_pod_that_only_serves_doors_needs_no_account_at_the_cluster(
+    tmp_path: Path, part: str, refused: bool
+) -> None:
+    cluster = {
+        "CONTAINER_RUNTIME": "kubernetes",
+        "REGISTRY": "registry.example.org",
+        "KUBECONFIG": "/nowhere",
+    }
+    away = {"DATABASE_URL": "sqlite:////nowhere/db.sqlite3", "BROKER_URL": "redis://127.0.0.1:1/0"}
+    ended = manage(tmp_path, "up", "--only", part, BIND_PORT=str(free_port()), **cluster, **away)
+    assert ended.returncode == 1
+    assert ("mcphost.E006" in ended.stderr) == refused
+    assert ("could not be migrated" in ended.stderr) != refused
 
 
 def test_a_key_that_is_none_is_not_shown(settings: Any) -> None:

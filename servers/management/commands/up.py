@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 DOORS = frozenset({"web", "gateway"})
 # These tell each other through the broker that there is work; the gateway only reads.
 TIED = frozenset({"web", "worker", "reconciler"})
+# These speak to the cluster; a pod that only serves doors has no account there.
+CLUSTERED = frozenset({"worker", "reconciler"})
+NO_CLUSTER = "mcphost.E006"
 PARTS = ("web", "gateway", "worker", "reconciler")
 SCHEMA_SECONDS = 120
 
@@ -107,7 +110,9 @@ class Command(BaseCommand):
 
 
 def _refuse_what_cannot_work(parts: frozenset[str]) -> None:
-    faults = [check for check in run_checks(tags=["mcphost"]) if check.level >= ERROR]
+    ignored = set() if parts & CLUSTERED or settings.K8S_REACH == "proxy" else {NO_CLUSTER}
+    found = run_checks(tags=["mcphost"])
+    faults = [check for check in found if check.level >= ERROR and check.id not in ignored]
     if faults:
         raise CommandError("\n".join(f"{fault.msg} {fault.hint} ({fault.id})" for fault in faults))
     if parts & TIED and not parts >= TIED and not settings.BROKER_URL:
