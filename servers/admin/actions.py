@@ -13,7 +13,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from servers import approvals, services, states
+from servers import services, states
 from servers.models import Deployment, Secret, Server
 from servers.models.server import ENVIRONMENT_NAME, DesiredState, SecretPurpose
 from servers.states import DeploymentStatus, Mode, Trigger
@@ -222,33 +222,6 @@ class Cancel(Action[Deployment]):
         return f"{target.server.name} #{target.number} {words}."
 
 
-class Approve(Action[Deployment]):
-    name, label, icon = "approve", "Approve", "check"
-
-    def refusal(self, target: Deployment) -> str:
-        return "" if target.status == DeploymentStatus.HELD else "It does not wait for approval."
-
-    def preview(self, target: Deployment) -> list[str]:
-        what = f"A new deployment starts what #{target.number} built, without building or asking again."
-        return [*target.tool_changes["breaking"], what, _traffic(target.server), *_queueing(target.server)]
-
-    def act(self, target: Deployment, by: User, data: dict[str, Any]) -> str:
-        made = approvals.approve(deployment=target, by=by, trigger=Trigger.ADMIN)
-        return f"{target.server.name} #{target.number} is approved: it goes on as #{made.number}."
-
-
-class Decline(Approve):
-    name, label, icon, danger = "decline", "Decline", "block", True
-
-    def preview(self, target: Deployment) -> list[str]:
-        gone = f"What #{target.number} built is removed; to have it after all, deploy it again."
-        return [gone, *([_still_serving(target.server)] if target.server.serving else [])]
-
-    def act(self, target: Deployment, by: User, data: dict[str, Any]) -> str:
-        approvals.decline(deployment=target, by=by)
-        return f"{target.server.name} #{target.number} is declined."
-
-
 def _still_serving(server: Server) -> str:
     return f"#{server.serving.number} goes on serving." if server.serving else ""
 
@@ -265,6 +238,6 @@ def remove_secret(secret: Secret) -> str:
 
 
 REDEPLOY, START, STOP, DELETE, SET_SECRET = Redeploy(), Start(), Stop(), Delete(), SetSecret()
-ROLL_BACK, CANCEL, APPROVE, DECLINE = RollBack(), Cancel(), Approve(), Decline()
+ROLL_BACK, CANCEL = RollBack(), Cancel()
 ON_SERVERS: tuple[Action[Server], ...] = (REDEPLOY, START, STOP, DELETE, SET_SECRET)
-ON_DEPLOYMENTS: tuple[Action[Deployment], ...] = (ROLL_BACK, CANCEL, APPROVE, DECLINE)
+ON_DEPLOYMENTS: tuple[Action[Deployment], ...] = (ROLL_BACK, CANCEL)

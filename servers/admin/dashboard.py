@@ -82,12 +82,14 @@ def troubled(servers: ServerQuerySet) -> Sequence[Server]:
 
 
 def stuck(deployments: QuerySet[Deployment]) -> Sequence[Deployment]:
-    """Deployments whose worker has fallen silent, and such as wait for nothing and are not taken up."""
+    """Deployments whose worker has fallen silent, such as wait for nothing and are not taken up, and such as
+    wait for approval."""
     old = timezone.now() - STUCK_AFTER
     silent = Q(status=DeploymentStatus.RUNNING, heartbeat_at__lt=old)
     before = Deployment.objects.filter(status=DeploymentStatus.RUNNING).values("server")
     left = Q(status=DeploymentStatus.QUEUED, created_at__lt=old) & ~Q(server__in=before)
-    rows = deployments.filter(silent | left, status__in=states.OPEN)
+    held = Q(status=DeploymentStatus.HELD)
+    rows = deployments.filter(silent | left | held, status__in=[*states.OPEN, DeploymentStatus.HELD])
     return list(rows.select_related("server").defer("discovery")[:SHOWN])
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.contrib.messages import get_messages
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
@@ -207,15 +206,16 @@ def test_the_console_shows_the_difference_and_asks(waiting: Deployment, staff: U
     page = browser.get(reverse("admin:servers_deployment_change", args=[waiting.pk])).content.decode()
     assert "Waits for approval" in page
     assert "Tools, compared with #1" in page
-    approve = reverse("admin:servers_deployment_approve", args=[waiting.pk])
+    approve = reverse("admin:servers_deployment_runbook", args=[waiting.pk, "approve"])
     assert approve in page
     asked = browser.get(approve).content.decode()
     assert "add is gone." in asked
+    assert "Waits for approval" in browser.get(reverse("admin:index")).content.decode()
     told = browser.get(reverse("admin:servers_server_change", args=[waiting.server_id])).content.decode()
     assert "#2 waits for approval" in told
-    answer = browser.post(reverse("admin:servers_deployment_decline", args=[waiting.pk]))
-    (said,) = get_messages(answer.wsgi_request)
-    assert "#2 is declined" in str(said)
+    browser.post(reverse("admin:servers_deployment_runbook", args=[waiting.pk, "decline"]))
+    waiting.refresh_from_db()
+    assert waiting.status == DeploymentStatus.CANCELLED
 
 
 def test_the_command_approves_and_declines(waiting: Deployment, staff: User) -> None:
