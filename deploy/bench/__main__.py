@@ -25,7 +25,8 @@ def main(argv: Sequence[str]) -> int:
     try:
         match list(argv):
             case ["prepare"]:
-                return _prepare(requirement.prepare("make test", requirement.REQUIREMENTS))
+                status = _prepare(requirement.prepare("make test", requirement.REQUIREMENTS))
+                return status or _prepare_stack()
             case ["prepare-demo"]:
                 from . import demo
 
@@ -53,6 +54,13 @@ def _prepare(status: int) -> int:
 
     binfmt.enable_arm64()
     base_images.prepare()
+    return 0
+
+
+def _prepare_stack() -> int:
+    from . import stack_images
+
+    stack_images.prepare()
     return 0
 
 

@@ -114,6 +114,7 @@ def _environment(engine: Engine, base_images: Mapping[str, str]) -> dict[str, st
     }
 
 
+@pytest.mark.timeout(600)
 async def test_one_machine_from_a_checkout_to_a_tool_that_answers(stack: Stack) -> None:
     stack.start()
     eventually(stack.is_healthy, within=90, what="all are healthy")
