@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.models import AbstractBaseUser
-from django.forms import ValidationError
-from django.http import HttpRequest
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser, User
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from unfold.forms import AuthenticationForm
 from unfold.sites import UnfoldAdminSite
 
-from access import roles
+from access import audit, roles
+from access.models import AuditEntry
 
 
 class LoginForm(AuthenticationForm):  # type: ignore[misc]  # unfold is untyped
+    def clean(self) -> dict[str, Any]:
+        if not settings.PASSWORD_LOGIN:
+            raise ValidationError(f"Passwords are switched off here: use {settings.OIDC_NAME}.")
+        data: dict[str, Any] = super().clean()
+        return data
+
     def confirm_login_allowed(self, user: AbstractBaseUser) -> None:
         """Django would ask for its staff flag, which means nothing here."""
         if not user.is_active:
@@ -23,6 +35,44 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]
 
     def has_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.is_active)
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Writes down who came in by password, who did not, and when that was too often."""
+        ways = {
+            "password_login": settings.PASSWORD_LOGIN,
+            "sso_name": settings.OIDC_NAME if settings.OIDC_ISSUER else "",
+            "next": request.GET.get("next", ""),
+        }
+        answer: HttpResponse = super().login(request, {**(extra_context or {}), **ways})
+        if request.method == "POST":
+            _write_down(request)
+        return answer
+
+    def password_change(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        answer: HttpResponse = super().password_change(request, extra_context)
+        if request.method == "POST" and answer.status_code == 302:
+            audit.record(action="user.password_changed", target=request.user)  # type: ignore[arg-type]
+        return answer
+
+
+def _write_down(request: HttpRequest) -> None:
+    """Names of people only: what else was typed into that field may have been a password."""
+    if request.user.is_authenticated:
+        audit.record(action="login.succeeded", target=request.user, after={"through": "password"})
+        return
+    user = User.objects.filter(username=request.POST.get("username", "")[:150]).first()
+    locked = getattr(request, "axes_locked_out", False)
+    action = "login.locked" if locked else "login.failed"
+    if user is not None and not (locked and _told_lately(action, user)):
+        audit.record(action=action, target=user)
+
+
+def _told_lately(action: str, user: User) -> bool:
+    """One entry for a lock, not one for each knock."""
+    since = timezone.now() - timedelta(hours=settings.AXES_COOLOFF_TIME)
+    return AuditEntry.objects.filter(action=action, target_id=user.pk, at__gte=since).exists()
 
 
 def for_administrators(request: HttpRequest) -> bool:

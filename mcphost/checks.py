@@ -13,6 +13,7 @@ from cryptography.fernet import Fernet
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
+from access.sso import groups
 from servers.errors import RuntimeFault
 from servers.models.placement import is_network
 from servers.runtimes import kube_client
@@ -84,6 +85,36 @@ def public_url(**_: Any) -> Iterator[CheckMessage]:
             f"PUBLIC_URL={settings.PUBLIC_URL}: it must be a scheme and a host, and nothing behind them.",
             hint="For example https://mcp.example.org, or http://mcp.example.org:3000.",
             id="mcphost.E004",
+        )
+
+
+@register(TAG)
+def single_sign_on(**_: Any) -> Iterator[CheckMessage]:
+    issuer, configured = urlsplit(settings.OIDC_ISSUER), settings.OIDC_ISSUER and settings.OIDC_CLIENT_ID
+    if settings.OIDC_ISSUER and not settings.OIDC_CLIENT_ID:
+        yield Error(
+            "OIDC_ISSUER is set, but OIDC_CLIENT_ID is not.",
+            hint="Register a client at the provider; OIDC_CLIENT_SECRET where it is a confidential one.",
+            id="mcphost.E020",
+        )
+    if issuer.scheme == "http" and issuer.hostname not in ("localhost", "127.0.0.1", "::1"):
+        yield Error(
+            f"OIDC_ISSUER={settings.OIDC_ISSUER}: it must be https, or who listens can enter.",
+            id="mcphost.E021",
+        )
+    if not settings.PASSWORD_LOGIN and not configured:
+        yield Error(
+            "PASSWORD_LOGIN=false without an OpenID provider: nobody could enter.",
+            hint="Set OIDC_ISSUER and OIDC_CLIENT_ID.",
+            id="mcphost.E022",
+        )
+    try:
+        groups.rules(settings.OIDC_TEAM_GROUPS)
+    except ValueError as error:
+        yield Error(
+            f"OIDC_TEAM_GROUPS: {error}",
+            hint="Entries such as weather-ops=Weather:operator, separated by commas.",
+            id="mcphost.E023",
         )
 
 

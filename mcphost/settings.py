@@ -121,11 +121,25 @@ RATE_LIMIT_PER_TOKEN = env.integer("RATE_LIMIT_PER_TOKEN", 0, 0, 10_000_000)
 RATE_LIMIT_PER_SERVER = env.integer("RATE_LIMIT_PER_SERVER", 0, 0, 10_000_000)
 TRACING = env.boolean("TRACING", False)
 
+# --- Who may enter: an OpenID provider beside passwords, or instead of them
+OIDC_ISSUER = env.url("OIDC_ISSUER", "", ["http", "https"])
+OIDC_CLIENT_ID = env.text("OIDC_CLIENT_ID", "")
+OIDC_CLIENT_SECRET = env.text("OIDC_CLIENT_SECRET", "", secret=True)
+OIDC_NAME = env.text("OIDC_NAME", "single sign-on")
+OIDC_SCOPES = env.names("OIDC_SCOPES", "openid,profile,email")
+OIDC_USERNAME_CLAIM = env.text("OIDC_USERNAME_CLAIM", "preferred_username")
+OIDC_GROUPS_CLAIM = env.text("OIDC_GROUPS_CLAIM", "groups")
+OIDC_ADMIN_GROUPS = env.names("OIDC_ADMIN_GROUPS")
+OIDC_TEAM_GROUPS = env.names("OIDC_TEAM_GROUPS")
+PASSWORD_LOGIN = env.boolean("PASSWORD_LOGIN", True)
+SESSION_HOURS = env.integer("SESSION_HOURS", 336, 1, 8760)
+
 # --- What is kept, and how it is logged
 METRICS_TOKEN = env.text("METRICS_TOKEN", "", secret=True)
 ROLLUP_RETENTION_DAYS = env.integer("ROLLUP_RETENTION_DAYS", 730, 1, 3650)
 METRICS_PORT = env.integer("METRICS_PORT", 0, 0, 65535)
 METRICS_RETENTION_DAYS = env.integer("METRICS_RETENTION_DAYS", 90, 1, 3650)
+AUDIT_RETENTION_DAYS = env.integer("AUDIT_RETENTION_DAYS", 730, 30, 36_500)
 LOG_RETENTION_DAYS = env.integer("LOG_RETENTION_DAYS", 30, 1, 3650)
 STREAM_RETENTION_HOURS = env.integer("STREAM_RETENTION_HOURS", 24, 1, 720)
 LOG_FORMAT = env.choice("LOG_FORMAT", "keyvalue", ["keyvalue", "json"])
@@ -157,6 +171,10 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "django_eventstream",
     "axes",
+    "allauth",
+    "allauth.account",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "access",
     "servers",
     "metrics",
@@ -177,6 +195,7 @@ MIDDLEWARE = [
     "access.door.DoorMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "mcphost.urls"
@@ -245,6 +264,7 @@ LOGIN_REDIRECT_URL = "admin:index"
 # --- Security
 _https = PUBLIC_URL.startswith("https://")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
+SESSION_COOKIE_AGE = SESSION_HOURS * 3600
 SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "mcphost_session", "mcphost_csrf"
 SECURE_HSTS_SECONDS = 31_536_000 if _https else 0
 SECURE_SSL_REDIRECT = _https and BEHIND_PROXY
@@ -265,6 +285,9 @@ CONTENT_SECURITY_POLICY = {
         "object-src": ["'none'"],
     }
 }
+SOCIALACCOUNT_ADAPTER = "access.sso.account.SocialAdapter"
+SOCIALACCOUNT_ONLY = True  # allauth brings single sign-on, and nothing else of it is served
+ACCOUNT_EMAIL_VERIFICATION = "none"
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]

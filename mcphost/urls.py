@@ -11,6 +11,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("v0.1/", include("catalog.subregistry.urls")),
     path("api/catalog/", include("catalog.api.urls")),
     path("hooks/", include("hooks.urls")),
+    path("login/sso/", include("access.sso.urls")),
     path("api/", include("hooks.api.urls")),
     path("api/", include("servers.api.urls")),
 ]

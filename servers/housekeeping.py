@@ -9,6 +9,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.utils import timezone
 
+from access.models import AuditEntry
 from metrics import rollups
 from metrics.models import UsageMetric
 from notices import outbox
@@ -30,6 +31,7 @@ def trim() -> None:
     UsageMetric.objects.older_than(now - timedelta(days=settings.METRICS_RETENTION_DAYS)).delete()
     rollups.trim(now, now - timedelta(days=settings.ROLLUP_RETENTION_DAYS))
     LogLine.objects.filter(at__lt=now - timedelta(days=settings.LOG_RETENTION_DAYS)).delete()
+    AuditEntry.objects.filter(at__lt=now - timedelta(days=settings.AUDIT_RETENTION_DAYS)).delete()
     outbox.trim(now - timedelta(days=settings.LOG_RETENTION_DAYS))
     storage.trim(now - timedelta(hours=settings.STREAM_RETENTION_HOURS))
     for server in Server.objects.all():

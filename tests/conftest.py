@@ -27,6 +27,7 @@ from deploy.bench.workspace import Workspace
 
 # These start processes or wait for something: no service needed, but too long for `make test-fast`.
 SLOW = (
+    "access/test_sso.py",
     "bench/",
     "bridge/",
     "conformance/",

@@ -1,0 +1,64 @@
+"""allauth's hooks: a login ends here, in a session or on a page that says why not."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from typing import Any
+
+from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from allauth.socialaccount.models import SocialLogin
+from allauth.socialaccount.providers.base.constants import AuthError
+from django.conf import settings
+from django.contrib import auth
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render, resolve_url
+
+from access import audit
+from access.sso.admission import Refused, admit
+
+BACKEND = "django.contrib.auth.backends.ModelBackend"
+logger = logging.getLogger(__name__)
+
+
+class SocialAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # allauth is untyped
+    def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
+        """Always ends the flow: allauth's own pages for new accounts and links are not served."""
+        raise ImmediateHttpResponse(_enter(request, sociallogin))
+
+    def on_authentication_error(
+        self, request: HttpRequest, provider: Any, error: Any = None, exception: Any = None,
+        extra_context: Any = None,
+    ) -> None:  # fmt: skip
+        raise ImmediateHttpResponse(told(request, error, exception))
+
+
+def _enter(request: HttpRequest, login: SocialLogin) -> HttpResponse:
+    nonce = str(login.account.extra_data.get("nonce", ""))
+    if not secrets.compare_digest(nonce.encode(), str(login.state.get("nonce", "-")).encode()):
+        return told(request, None, "The answer belongs to another login.")
+    try:
+        user = admit(login)
+    except Refused as refused:
+        audit.record(action="login.refused", after={"sub": login.account.uid, "reason": str(refused)})
+        return page(request, str(refused), refused.hint, 403)
+    auth.login(request, user, backend=BACKEND)
+    audit.record(action="login.succeeded", target=user, by=user, after={"through": settings.OIDC_NAME})
+    return HttpResponseRedirect(login.state.get("next") or resolve_url(settings.LOGIN_REDIRECT_URL))
+
+
+def told(request: HttpRequest, error: Any, exception: Any) -> HttpResponse:
+    """The page for a login that came to nothing; the log has what exactly went wrong."""
+    if error == AuthError.CANCELLED:
+        return page(request, f"{settings.OIDC_NAME} was left without a login.", "", 403)
+    logger.warning("single sign-on failed", extra={"reason": str(exception or error or "unknown state")})
+    hint = "Start again from the login page. If it comes again, an administrator finds the reason in the log."
+    return page(request, f"Signing in with {settings.OIDC_NAME} did not work.", hint, 401)
+
+
+def page(request: HttpRequest, message: str, hint: str, status: int) -> HttpResponse:
+    shown = {"message": message, "hint": hint, "name": settings.OIDC_NAME}
+    response = render(request, "sso_failed.html", shown, status=status)
+    response["Cache-Control"] = "no-store"
+    return response

@@ -1,0 +1,77 @@
+"""Whose account a login opens: the one that is linked to issuer and `sub`, or a new one."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from allauth.socialaccount.models import SocialAccount, SocialLogin
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from access import people
+from access.sso import groups, provider
+
+LONGEST_NAME = 150
+
+
+class Refused(Exception):
+    """A sentence for the person, and one for who could help."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+def admit(login: SocialLogin) -> User:
+    """The person who may enter, with the teams and role that their groups give. Raises `Refused`."""
+    claims = login.account.extra_data
+    named = groups.of(claims)
+    account = SocialAccount.objects.filter(provider=login.account.provider, uid=login.account.uid).first()
+    if account is None and not groups.let_in(named):
+        raise _not_in_a_group()
+    user = account.user if account else _newcomer(login, claims)
+    if not user.is_active:
+        raise Refused("This account is switched off.", "An administrator can switch it on again.")
+    groups.apply(user, named)
+    if not groups.let_in(named):
+        raise _not_in_a_group()
+    return user
+
+
+@transaction.atomic
+def _newcomer(login: SocialLogin, claims: dict[str, Any]) -> User:
+    name = _name(claims)
+    if User.objects.filter(username__iexact=name).exists():
+        raise Refused(
+            f"There is an account named {name} already, and it is not linked to this login.",
+            f"If it is yours, an administrator links it: manage.py link_login {name} {login.account.uid}",
+        )
+    user = User(
+        username=name,
+        email=str(claims.get("email") or "")[:254],
+        first_name=str(claims.get("given_name") or "")[:150],
+        last_name=str(claims.get("family_name") or "")[:150],
+    )
+    user.set_unusable_password()
+    people.save(user=user)
+    link(user, login.account.uid)
+    return user
+
+
+def link(user: User, sub: str) -> None:
+    """From now on this `sub` opens the account. Raises `IntegrityError` where it opens another."""
+    SocialAccount.objects.create(user=user, provider=provider.app().provider_id, uid=sub)
+
+
+def _name(claims: dict[str, Any]) -> str:
+    wanted = str(claims.get(settings.OIDC_USERNAME_CLAIM) or claims.get("email") or claims["sub"])
+    return re.sub(r"[^\w.@+-]", "-", wanted)[:LONGEST_NAME]
+
+
+def _not_in_a_group() -> Refused:
+    return Refused(
+        "You are in none of the groups that may enter.",
+        "OIDC_TEAM_GROUPS and OIDC_ADMIN_GROUPS name them; your provider says who is in them.",
+    )

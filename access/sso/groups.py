@@ -1,0 +1,80 @@
+"""What the provider's groups mean here: OIDC_TEAM_GROUPS and OIDC_ADMIN_GROUPS, applied at each login."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from access import people, teams
+from access.models import Role, Team
+
+ORDER = list(Role)
+
+
+@dataclass(frozen=True)
+class Rule:
+    group: str
+    team: str
+    role: Role
+
+
+def rules(entries: Iterable[str]) -> list[Rule]:
+    """Of entries such as `weather-ops=Weather:operator`. Raises `ValueError` for what is none."""
+    return [_rule(entry) for entry in entries]
+
+
+def _rule(entry: str) -> Rule:
+    group, _, target = entry.partition("=")
+    team, _, role = target.rpartition(":")
+    if not (group.strip() and team.strip()):
+        raise ValueError(f"{entry}: it must be group=team:role.")
+    return Rule(group.strip(), team.strip(), Role(role.strip()))
+
+
+def decide() -> bool:
+    """Whether groups say who may enter at all."""
+    return bool(settings.OIDC_TEAM_GROUPS or settings.OIDC_ADMIN_GROUPS)
+
+
+def of(claims: dict[str, Any]) -> set[str]:
+    """The groups in the claims; none where the claim is missing or is no list of names."""
+    named = claims.get(settings.OIDC_GROUPS_CLAIM)
+    named = [named] if isinstance(named, str) else named
+    return {name for name in named if isinstance(name, str)} if isinstance(named, list) else set()
+
+
+def let_in(groups: set[str]) -> bool:
+    known = {rule.group for rule in rules(settings.OIDC_TEAM_GROUPS)} | set(settings.OIDC_ADMIN_GROUPS)
+    return not decide() or bool(groups & known)
+
+
+@transaction.atomic
+def apply(user: User, groups: set[str]) -> None:
+    """Gives and takes what the settings name; teams that they do not name are left alone."""
+    if settings.OIDC_ADMIN_GROUPS:
+        user.is_superuser = bool(groups & set(settings.OIDC_ADMIN_GROUPS))
+        people.save(user=user, last_may_go=True)
+    wanted: dict[str, Role | None] = {}
+    for rule in rules(settings.OIDC_TEAM_GROUPS):
+        earned = rule.role if rule.group in groups else None
+        wanted[rule.team] = _higher(wanted.get(rule.team), earned)
+    for name, role in wanted.items():
+        _belong(user, name, role)
+
+
+def _belong(user: User, name: str, role: Role | None) -> None:
+    team = Team.objects.filter(name__iexact=name).first()
+    if role is not None:
+        teams.set_member(team=team or teams.create(name=name), user=user, role=role)
+    elif team is not None:
+        teams.remove_member(team=team, user=user)
+
+
+def _higher(one: Role | None, other: Role | None) -> Role | None:
+    held = [role for role in (one, other) if role is not None]
+    return max(held, key=ORDER.index) if held else None

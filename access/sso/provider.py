@@ -1,0 +1,86 @@
+"""The provider of OIDC_ISSUER as allauth talks to it: discovery, PKCE, nonce, and claims that are checked."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from allauth.socialaccount.adapter import get_adapter
+from allauth.socialaccount.models import SocialApp, SocialLogin
+from allauth.socialaccount.providers.oauth2.client import OAuth2Error
+from allauth.socialaccount.providers.openid_connect.provider import OpenIDConnectProvider
+from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOAuth2Adapter
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import reverse
+
+from access.sso import tokens
+
+
+def app() -> SocialApp:
+    """From the settings. Accounts are kept by issuer: another one's `sub` is another person."""
+    issuer = hashlib.sha256(settings.OIDC_ISSUER.encode()).hexdigest()[:16]
+    return SocialApp(
+        provider="openid_connect",
+        provider_id=f"oidc-{issuer}",
+        name=settings.OIDC_NAME,
+        client_id=settings.OIDC_CLIENT_ID,
+        secret=settings.OIDC_CLIENT_SECRET,
+        settings={
+            "server_url": settings.OIDC_ISSUER.rstrip("/"),
+            "oauth_pkce_enabled": True,
+            "scope": settings.OIDC_SCOPES,
+        },
+    )
+
+
+class Provider(OpenIDConnectProvider):  # type: ignore[misc]  # allauth is untyped
+    def get_oauth2_adapter(self, request: HttpRequest) -> Adapter:
+        return Adapter(request, self.app.provider_id)
+
+
+class Adapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
+    def get_provider(self) -> Provider:
+        return Provider(self.request, app=app())
+
+    def get_callback_url(self, request: HttpRequest, app: SocialApp) -> str:
+        path = reverse("sso-callback")
+        return f"{settings.PUBLIC_URL}{path}" if settings.PUBLIC_URL else request.build_absolute_uri(path)
+
+    @property
+    def openid_config(self) -> dict[str, Any]:
+        """Raises `OAuth2Error` where the metadata is another issuer's (Discovery 1.0, section 4.3)."""
+        config = _json(lambda: super(Adapter, self).openid_config)
+        if str(config.get("issuer", "")).rstrip("/") != settings.OIDC_ISSUER.rstrip("/"):
+            raise OAuth2Error(
+                f"The provider calls itself {config.get('issuer')}, not {settings.OIDC_ISSUER}."
+            )
+        for needed in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
+            if not config.get(needed):
+                raise OAuth2Error(f"The provider's metadata have no {needed}.")
+        return config
+
+    def complete_login(self, request: HttpRequest, app: SocialApp, token: Any, **kwargs: Any) -> SocialLogin:
+        claims = self._claims(app, kwargs["response"].get("id_token"))
+        about = self._fetch_user_info(token.token) if self.openid_config.get("userinfo_endpoint") else {}
+        if about.get("sub", claims["sub"]) != claims["sub"]:  # Core 1.0, section 5.3.2
+            raise OAuth2Error("The provider's user info is about somebody else.")
+        return self.get_provider().sociallogin_from_response(request, {**about, **claims})
+
+    def _claims(self, app: SocialApp, id_token: Any) -> dict[str, Any]:
+        if not isinstance(id_token, str):
+            raise OAuth2Error("The provider sent no ID token.")
+        with get_adapter().get_requests_session() as session:
+            keys = _json(lambda: session.get(self.openid_config["jwks_uri"]).json())
+        issuer = self.openid_config["issuer"]
+        return tokens.verified(id_token, keys=keys, issuer=issuer, client_id=app.client_id)
+
+
+def _json(ask: Any) -> dict[str, Any]:
+    try:
+        answer = ask()
+    except ValueError as error:
+        raise OAuth2Error("The provider's answer is not JSON.") from error
+    if not isinstance(answer, dict):
+        raise OAuth2Error("The provider's answer is not a JSON object.")
+    return answer
