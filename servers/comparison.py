@@ -9,8 +9,10 @@ from typing import Any
 from servers import tool_changes
 from servers.errors import Invalid
 from servers.models import Deployment, Step
-from servers.states import DeploymentStatus
+from servers.states import DeploymentStatus, StepKind
 from servers.tool_changes import ToolChanges
+
+_PATH = list(StepKind)
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,10 @@ class Row:
     @property
     def same(self) -> bool:
         return self.before == self.after
+
+    @property
+    def is_hash(self) -> bool:
+        return self.name in ("revision", "image") or self.name.startswith("digest")
 
 
 @dataclass(frozen=True)
@@ -116,12 +122,16 @@ def _count(deployment: Deployment) -> str:
 def _durations(before: Deployment, after: Deployment) -> Iterable[Took]:
     old, new = _times(before), _times(after)
     yield Took("all", _milliseconds(before), _milliseconds(after))
-    for step in dict.fromkeys((*old, *new)):
-        yield Took(step, old.get(step), new.get(step))
+    for kind, platform in sorted(
+        old.keys() | new.keys(), key=lambda step: (_PATH.index(StepKind(step[0])), step[1])
+    ):
+        step = kind, platform
+        yield Took(f"{kind} {platform}".strip(), old.get(step), new.get(step))
 
 
-def _times(deployment: Deployment) -> dict[str, int]:
-    return {str(step): _milliseconds(step) or 0 for step in deployment.steps.all() if step.finished_at}
+def _times(deployment: Deployment) -> dict[tuple[str, str], int]:
+    done = (step for step in deployment.steps.all() if step.finished_at)
+    return {(step.kind, step.platform): _milliseconds(step) or 0 for step in done}
 
 
 def _milliseconds(what: Deployment | Step) -> int | None:

@@ -8,7 +8,7 @@ import re
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -36,6 +36,7 @@ class FaultProxy:
       hang            "seconds": 60; then a reset
       delay           "seconds": 2, before the request is forwarded
       delay_response  "seconds": 2; the registry answers at once, the client hears of it later
+      throttle        "rate": bytes a second that are taken of the request's body
     `method` and `path` are regular expressions to be found anywhere in them.
     """
 
@@ -103,6 +104,8 @@ def _handler(proxy: FaultProxy) -> type[BaseHTTPRequestHandler]:
                 case "delay":
                     proxy.stopping.wait(seconds)
                     self.forward(proxy)
+                case "throttle":
+                    self.forward(proxy, rate=rule["rate"])
                 case "delay_response":
                     self.forward(proxy, late=seconds)
                 case _:
@@ -175,15 +178,15 @@ class _Forwarder(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def forward(self, proxy: FaultProxy, late: float = 0) -> None:
+    def forward(self, proxy: FaultProxy, late: float = 0, rate: float = 0) -> None:
         upstream = http.client.HTTPConnection(*proxy.upstream, timeout=600)
         with contextlib.closing(upstream):
-            self._send(upstream)
+            self._send(upstream, lambda size: proxy.stopping.wait(size / rate) if rate else None)
             response = upstream.getresponse()
             proxy.stopping.wait(late)
             self._relay(response)
 
-    def _send(self, upstream: http.client.HTTPConnection) -> None:
+    def _send(self, upstream: http.client.HTTPConnection, sent: Callable[[int], object]) -> None:
         upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
         for name, value in self.headers.items():  # Host is kept, so that Location stays on the proxy
             if name.lower() not in _HOP_BY_HOP:
@@ -193,6 +196,7 @@ class _Forwarder(BaseHTTPRequestHandler):
         upstream.endheaders()
         for piece in self.body():
             upstream.send(b"%x\r\n%s\r\n" % (len(piece), piece) if self.chunked else piece)
+            sent(len(piece))
         if self.chunked:
             upstream.send(b"0\r\n\r\n")
 

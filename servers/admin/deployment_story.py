@@ -36,7 +36,8 @@ Said = tuple[str, str]
 def rows(deployment: Deployment, steps: Sequence[Step], events: Sequence[UsageMetric]) -> list[Row]:
     """In the order in which things happened; what is still to come after that, while it is not over."""
     lines = _lines_by_step(deployment)
-    told = [_step(step, _notes(step, events), lines.get(step.pk, 0)) for step in steps]
+    in_order = sorted(steps, key=lambda step: step.started_at)
+    told = [_step(step, _notes(step, events), lines.get(step.pk, 0)) for step in in_order]
     return [_request(deployment), *told, *_to_come(deployment, steps), *_end(deployment)]
 
 
@@ -52,10 +53,9 @@ def _request(deployment: Deployment) -> Row:
         "key": "request",
         "title": display.trigger(deployment.trigger),
         "status": "running" if queued else "succeeded",
-        "said": "In the queue" if queued else "",
         "began": deployment.created_at,
         "ended": None if queued else waits_to,
-        "took_word": "waited",
+        "took_word": "in the queue for",
         "notes": [note("grey", text) for text in _wishes(deployment)],
         "link": _delivery(deployment),
         "who": deployment.requested_by,
