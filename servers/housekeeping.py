@@ -56,7 +56,8 @@ def clear_up_after_lost_workers() -> None:
 def forget_old_builds(server: Server) -> None:
     """What the newest KEEP_DEPLOYMENTS successful deployments built stays: one can roll back to it.
 
-    What a failed deployment built stays until a newer one has been tried: it can be resumed.
+    What a failed deployment built stays until a newer one has been tried: it can be resumed; and as long as
+    what resumed it stays.
     """
     over = (
         server.deployments.filter(run__isnull=True)
@@ -67,6 +68,7 @@ def forget_old_builds(server: Server) -> None:
     newest = server.deployments.order_by("-number").values_list("pk", flat=True).first() or 0
     failed = over.exclude(status=DeploymentStatus.SUCCEEDED).exclude(pk=newest)
     needed = {server.current_deployment_id, *_bases_of_open(server)}
+    needed |= _taken_over(server, {newest, *(d.pk for d in done[: settings.KEEP_DEPLOYMENTS])})
     old = [d for d in [*done[settings.KEEP_DEPLOYMENTS :], *failed] if d.can_start_again or d.platforms]
     going = [d for d in old if d.pk not in needed]
     _forget(server, [d for d in going if not _shared(d, going)])
@@ -76,6 +78,16 @@ def forget_old_builds(server: Server) -> None:
 
 def _bases_of_open(server: Server) -> set[int | None]:
     return set(server.deployments.filter(status__in=OPEN).values_list("based_on_id", flat=True))
+
+
+def _taken_over(server: Server, kept: set[int]) -> set[int]:
+    """The deployments from which these, or those in between, took over what was built."""
+    resumed = server.deployments.filter(mode=Mode.RESUME, based_on__isnull=False)
+    base = dict(resumed.values_list("pk", "based_on_id"))
+    found: set[int] = set()
+    while kept := {base[pk] for pk in kept if pk in base} - found:
+        found |= kept
+    return found
 
 
 def _forget(server: Server, deployments: list[Deployment]) -> None:

@@ -15,7 +15,7 @@ from access import roles
 from metrics import totals
 from metrics.models import CallTotal, UsageMetric
 from notices.models import AILING
-from servers import channels, states
+from servers import channels, payloads, states
 from servers.admin import figures, notes, ranges
 from servers.models import Deployment, Server
 from servers.models.server import ServerQuerySet
@@ -77,7 +77,7 @@ def over_time(request: HttpRequest, servers: ServerQuerySet) -> dict[str, Any]:
 
 def troubled(servers: ServerQuerySet) -> Sequence[Server]:
     """Servers that need a person, the newest trouble first."""
-    rows = servers.select_related("current_deployment").filter(status__in=NEEDS_A_PERSON)
+    rows = payloads.with_newest_deployment(servers.filter(status__in=NEEDS_A_PERSON))
     return list(rows.order_by("-status_at")[:SHOWN])
 
 

@@ -92,7 +92,8 @@ def test_a_failed_redeploy_says_what_still_serves(console: Client, seeded: dict[
     text = page(console, "servers_server_change", seeded["weather"].pk)
     assert "unauthorized: authentication required" in text
     assert "#3 is still serving." in text
-    assert "See #4" in text
+    assert "What to do about #4" in text
+    assert "What to do about #4" in page(console, "index")
 
 
 def test_the_server_page_offers_what_makes_sense(console: Client, seeded: dict[str, Server]) -> None:
