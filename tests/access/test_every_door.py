@@ -50,6 +50,8 @@ OPEN = {
     "subregistry:servers": "the catalog: what is listed, or what the asker sees, see tests/catalog",
     "subregistry:versions": "likewise",
     "subregistry:version": "likewise",
+    "sso-login": "the way in, see test_sso",
+    "sso-callback": "likewise",
     "hook": "signed by its sender, see tests/hooks",
 }
 # Changes that anybody may make, for they are about nobody else.
