@@ -74,10 +74,12 @@ class Upstream:
 
     def _kept(self, place: Place) -> Connection | None:
         kept = self._free.get((place.host, place.port))
+        old = asyncio.get_running_loop().time() - IDLE_CONNECTION
         while kept:
             connection = kept.pop()
-            if connection.usable:
+            if connection.usable and connection.free_since > old:
                 return connection
+            connection.abort()
         return None
 
     async def _new(self, place: Place) -> Connection:
