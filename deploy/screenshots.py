@@ -68,6 +68,7 @@ def _pages(page: Page, arguments: argparse.Namespace) -> Iterator[tuple[str, str
     yield "servers", "/admin/servers/server/"
     yield "server", arguments.server or _first(page, arguments.url, "/admin/servers/server/")
     yield "add-server", "/admin/servers/server/add/"
+    yield "catalog", "/admin/catalog/"
     yield "deployments", "/admin/servers/deployment/"
     deployment = arguments.deployment or _first(page, arguments.url, "/admin/servers/deployment/")
     yield "deployment", deployment

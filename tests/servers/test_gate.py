@@ -16,7 +16,8 @@ from rest_framework.test import APIClient
 
 from access.models import AuditEntry
 from metrics.models import UsageMetric
-from servers import approvals, housekeeping, reconciler, runs, services
+from notices.models import Notice
+from servers import approvals, channels, housekeeping, reconciler, runs, services
 from servers.errors import Conflict
 from servers.models import Deployment, Server
 from servers.states import DeploymentStatus, Mode, ServerStatus, Trigger
@@ -108,6 +109,18 @@ def test_hold_ends_the_new_run_and_keeps_what_it_built(
     second.refresh_from_db()
     assert second.status == DeploymentStatus.HELD
     assert Path(second.directory).is_dir()
+
+
+def test_channels_are_told_of_what_waits(platform: Platform) -> None:
+    about = {"name": "On call", "url": "http://127.0.0.1:9/hook"}
+    channels.create(by=platform.owner, fields=about)
+    server = platform.hello(schema_gate="hold")
+    platform.deploy(server)
+    platform.upload(server, without_add())
+    platform.deploy(server)
+    (notice,) = Notice.objects.filter(event="held")
+    assert "waits for approval" in str(notice.payload)
+    assert "add is gone." in str(notice.payload)
 
 
 def test_approved_it_goes_on_as_a_deployment_of_its_own(
