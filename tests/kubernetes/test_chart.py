@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from cryptography.fernet import Fernet
+from django.conf import settings as django_settings
 from kubernetes.client import BatchV1Api
 
 from deploy.bench import helm
@@ -97,6 +98,11 @@ def test_the_role_is_the_one_that_the_tests_of_the_runtime_use() -> None:
     documents = yaml.safe_load_all((ROOT / "deploy/kubernetes/role.yaml").read_text())
     [role] = [each for each in documents if each["kind"] == "Role"]
     assert rendered(NEEDED)["Role/mcphost"]["rules"] == role["rules"]
+
+
+def test_the_charts_image_is_of_this_version() -> None:
+    about = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert about["appVersion"] == django_settings.SPECTACULAR_SETTINGS["VERSION"]
 
 
 def test_every_setting_of_the_chart_is_one() -> None:

@@ -88,6 +88,21 @@ def test_basic_is_sent_only_when_asked_for(store: Callable[..., CredentialStore]
     assert sent == [None, BASIC, BASIC]
 
 
+def test_a_registry_is_reached_elsewhere_and_known_by_its_name(store: Callable[..., CredentialStore]) -> None:
+    """As in compose.yaml: 127.0.0.1 is the engine's way there, and another machine's loopback to us."""
+
+    def answer(request: Request) -> Response:
+        if request.headers.get("Authorization") == BASIC:
+            return Response(200, MANIFEST, {"Content-Type": DOCKER_MANIFEST})
+        return Response(401, b"", {"WWW-Authenticate": "Basic realm=x"})
+
+    with serving(answer) as server:
+        name = "127.0.0.1:1"
+        client = RegistryClient(name, credentials=store(name), address=server.host)
+        found = client.get_manifest(Reference(name, "app", "1"))
+    assert found.digest == digest_of(MANIFEST)
+
+
 def test_a_wrong_password_is_sent_once(store: Callable[..., CredentialStore]) -> None:
     """Some registries lock an account after a few."""
     challenge = {"WWW-Authenticate": "Basic realm=x"}
