@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from metrics import rollups
 from notices import sender
-from servers import broker, events, heartbeat, leader, probes, reconciler, runs, tasks
+from servers import broker, collecting, events, heartbeat, leader, probes, reconciler, tasks
 
 logger = logging.getLogger(__name__)
 COLLECT_SECONDS = 0.5
@@ -130,7 +130,7 @@ def _send_notices() -> None:
 
 LOOPS: tuple[tuple[str, float, Callable[[], None]], ...] = (
     ("reconciler", settings.RECONCILE_SECONDS, _reconcile),
-    ("collector", COLLECT_SECONDS, runs.collect_all),
+    ("collector", COLLECT_SECONDS, collecting.Collector().look),
     ("sweeper", SWEEP_SECONDS, reconciler.sweep),
     ("trimmer", TRIM_SECONDS, reconciler.trim),
     ("usage", ROLL_UP_SECONDS, _roll_up),

@@ -136,12 +136,3 @@ def stop_strays(deployment: Deployment) -> None:
     for stray in runtime.strays():
         if stray.deployment_id == deployment.pk:
             runtime.stop(stray.handle, grace=0)
-
-
-def collect_all() -> None:
-    """Takes new output of everything that runs into the log."""
-    for deployment in Deployment.objects.with_run().select_related("server"):
-        try:
-            collect(deployment)
-        except UserError as error:
-            logger.debug("no output of %s: %s", deployment, error)

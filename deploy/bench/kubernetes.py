@@ -23,7 +23,7 @@ _ETCD = Requirement("etcd", "etcd-server")
 # Below those that the kernel hands out: the API server takes its port a second after it was chosen.
 _PORTS = range(20_000, 32_000)
 WITHOUT_PROXIES = kubernetes_node.WITHOUT_PROXIES
-_SERVICES = "10.79.0.0/24"  # addresses that are only written down: nothing routes them here
+_SERVICES = "10.79.0.0/16"  # addresses that are only written down: nothing routes them here
 
 
 def prepare() -> int:
@@ -111,6 +111,7 @@ def _server_arguments(programs: Path, home: Path, etcd: str, port: str) -> list[
 
 def _start_controllers(workspace: Workspace, programs: Path, home: Path, kubeconfig: Path) -> None:
     common = ["--kubeconfig", str(kubeconfig), "--leader-elect=false", "--port", "0", "--secure-port", "0"]
+    common += ["--kube-api-qps", "300", "--kube-api-burst", "600"]
     for name, more in (
         (
             "kube-controller-manager",

@@ -52,6 +52,12 @@ class Mirror(Generic[T]):
                 )
             return dict(self._objects)
 
+    def glance(self) -> list[T] | None:
+        """The same without a wait; None where nobody has looked lately."""
+        with self._lock:
+            live = self._thread is not None and self._thread.is_alive() and self._version and not self._fault
+            return list(self._objects.values()) if live else None
+
     def _ensure_thread(self) -> None:
         with self._lock:
             if self._thread is None or not self._thread.is_alive():

@@ -173,7 +173,7 @@ class KubernetesRuntime:
     def output(self, handle: Handle, cursor: str) -> tuple[Sequence[OutputLine], str]:
         """Of the pods that there are; each line names its pod where there are several."""
         known = kube_logs.Cursors.parse(cursor).pods
-        pods = self._pods(handle)
+        pods = self._known_pods(handle)
         parts, reached = [], dict[str, Cursor]()
         for pod in pods:
             before = known.get(pod.name, Cursor())
@@ -231,6 +231,12 @@ class KubernetesRuntime:
     def _pods(self, handle: Handle) -> list[PodState]:
         found, _ = self._glance.list(CORE, "Pod", self._selector(handle))
         return kube_pods.states(found)
+
+    def _known_pods(self, handle: Handle) -> list[PodState]:
+        """Without a request where a survey goes on anyway."""
+        seen, wanted = self._all_pods.glance(), str(handle.data["deployment"])
+        mine = [pod for pod in seen or () if pod.labels.get(f"{LABEL}deployment") == wanted]
+        return kube_pods.counting(mine) if mine else self._pods(handle)
 
     def _await_start(self, handle: Handle, leash: Leash, log: LineSink) -> None:
         version, seen = self._listed(handle)
