@@ -115,4 +115,4 @@ class UsageMetricAdmin(UncountedAdmin):
     @admin.display(description="Details")
     def pretty_details(self, metric: UsageMetric) -> SafeString:
         text = json.dumps(metric.details, indent=2, ensure_ascii=False)
-        return format_html('<pre class="mh-pre">{}</pre>', text)
+        return format_html('<pre class="mh-pre" tabindex="0">{}</pre>', text)

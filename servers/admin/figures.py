@@ -59,6 +59,7 @@ def _count_of_calls(found: Sequence[Total], whole: Total, span: Span, given: Map
         f"{whole.calls:,} calls, {share}" if whole.calls else "", columns,
         events_url(span.since, span.now, event_type="mcp_call", **given),
         failed_url if whole.errors else "",
+        unit=f" per {span.range.each}",
         empty="No calls in this time. A server's page says how to connect a client, and calls its tools.",
         tone="red" if (whole.error_share or 0) > 0.05 else "",
     )  # fmt: skip
@@ -99,6 +100,7 @@ def deployments(rows: QuerySet[Deployment], span: Span) -> Chart:
         [_deployments(span, place, found, seen) for place, found in enumerate(columns)],
         deployments_url(span.since, span.now),
         deployments_url(span.since, span.now, status__exact="failed") if failed else "",
+        unit=f" per {span.range.each}",
         empty="No deployments in this time. Redeploy a server, or let a webhook do it.",
         tone="red" if failed else "",
     )  # fmt: skip

@@ -15,13 +15,14 @@ from metrics import totals
 
 @dataclass(frozen=True)
 class Range:
-    """`grain` is the unit in which the database counts rows for it."""
+    """`grain` is the unit in which the database counts rows for it, `each` says how long an interval is."""
 
     name: str
     label: str
     step: timedelta
     count: int
     grain: str
+    each: str
 
     @property
     def words(self) -> str:
@@ -29,10 +30,10 @@ class Range:
 
 
 RANGES = (
-    Range("1h", "hour", timedelta(minutes=1), 60, "minute"),
-    Range("24h", "24 hours", timedelta(hours=1), 24, "hour"),
-    Range("7d", "7 days", timedelta(hours=6), 28, "hour"),
-    Range("30d", "30 days", timedelta(days=1), 30, "day"),
+    Range("1h", "hour", timedelta(minutes=1), 60, "minute", "minute"),
+    Range("24h", "24 hours", timedelta(hours=1), 24, "hour", "hour"),
+    Range("7d", "7 days", timedelta(hours=6), 28, "hour", "6 hours"),
+    Range("30d", "30 days", timedelta(days=1), 30, "day", "day"),
 )
 USUAL = RANGES[1]
 

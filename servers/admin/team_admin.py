@@ -36,6 +36,8 @@ class MemberForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        for field in self.fields.values():  # the table's heads are no labels
+            field.widget.attrs["aria-label"] = field.label
         if self.instance.pk:
             self.fields["username"].disabled = True
             self.initial["username"] = self.instance.user.get_username()

@@ -28,6 +28,9 @@ document.addEventListener("change", (event) => {
   if (event.target.matches("[data-submit]")) event.target.form.submit();
 });
 
+// On a phone the pages of a server do not fit into one row.
+document.querySelector(".mh-tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 keepTimes();
 const logs = document.querySelectorAll("[data-log-tool]");
 if (logs.length) import("./log.js").then(({ liveLog }) => logs.forEach(liveLog));

@@ -41,7 +41,11 @@ class Web:
         self.thread.join(timeout=30)
 
     def url(self, name: str, *arguments: object) -> str:
-        return f"http://127.0.0.1:{self.port}{reverse(f'admin:{name}', args=arguments)}"
+        return f"{self.root}{reverse(f'admin:{name}', args=arguments)}"
+
+    @property
+    def root(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
 
 @pytest.fixture
