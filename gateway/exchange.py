@@ -12,6 +12,7 @@ import orjson
 
 from gateway import era, errors, headers
 from gateway.admission import Admission
+from gateway.answer import Answer
 from gateway.calls import Call, Outcome, describe, describe_message, judge
 from gateway.errors import Refusal
 from gateway.http1 import Broken, NotConnected, Response
@@ -21,7 +22,7 @@ from gateway.options import Options
 from gateway.places import Places
 from gateway.request import Request
 from gateway.skeleton import Skeleton
-from gateway.sse import COMMENT, KEEP_ALIVE, Tail
+from gateway.sse import COMMENT
 from gateway.tool_lists import ListFilter
 from gateway.types import RawHeaders, Send
 from gateway.upstream import Upstream
@@ -69,15 +70,14 @@ class Exchange:
         tracing: Tracing | None,
         options: Options,
     ) -> None:
-        self._request, self._inbox, self._send, self.call = request, inbox, send, call
+        self._request, self._inbox, self.call = request, inbox, call
         self._admission, self._upstream, self._places = admission, upstream, places
         self._options, self._tracing, self._in_flight = options, tracing, in_flight
         self._clock = asyncio.timeout(options.call_timeout)
         self._restarts_at = 0.0
-        self._began = False
         self._watcher: asyncio.Task[None] | None = None
         self._endpoint = ""  # where it was sent
-        self._tail = Tail(events=False)
+        self._answer = Answer(send, call)
         self._filter: ListFilter | None = None
         self._span: CallSpan | None = None
 
@@ -100,10 +100,10 @@ class Exchange:
                 call.deployment_id, name = target.deployment_id, target.name
                 await self._in_turn(target, beginning)
         except Refusal as refusal:
-            if self._began:  # of a body that the server answered before it had all of it
-                await self._cut(refusal, events=self._tail.events)
+            if self._answer.began:  # of a body that the server answered before it had all of it
+                await self._answer.cut(refusal)
             else:
-                await self._refuse(refusal, Outcome.RPC_ERROR if refusal.code else Outcome.HTTP_ERROR)
+                await self._answer.refuse(refusal, Outcome.RPC_ERROR if refusal.code else Outcome.HTTP_ERROR)
         except CallerLeft:
             pass
         except TimeoutError:
@@ -114,7 +114,7 @@ class Exchange:
             if self._watcher:
                 self._watcher.cancel()
             call.bytes_in, call.ended = self._inbox.size, time.perf_counter()
-            call.sse_messages = self._tail.messages
+            call.sse_messages = self._answer.tail.messages
             if self._span:
                 self._span.end(call)
 
@@ -151,7 +151,7 @@ class Exchange:
 
     async def _relay(self, target: Target, beginning: bytes) -> None:
         self._restart_clock()
-        response = await self._open(target, beginning)
+        response, target = await self._open(target, beginning)
         try:
             await self._pass_on(response, target)
         finally:
@@ -175,10 +175,10 @@ class Exchange:
         self._restarts_at = now + seconds / 10
         self._clock.reschedule(None if self._endless else self._restarts_at + seconds)
 
-    async def _open(self, target: Target, beginning: bytes) -> Response:
+    async def _open(self, target: Target, beginning: bytes) -> tuple[Response, Target]:
         while True:
             try:
-                return await self._send_to(target, beginning)
+                return await self._send_to(target, beginning), target
             except NotConnected:  # nothing was sent
                 target = await target.moved()
                 self.call.deployment_id = target.deployment_id
@@ -215,65 +215,46 @@ class Exchange:
         if 300 <= response.status < 400 and (location := response.header(b"location")):
             raise errors.redirected(target.name, location.decode("latin-1"))
         events = response.header(b"content-type").partition(b";")[0].strip().lower() == EVENT_STREAM
-        self._tail = Tail(events=events)
         self._filter = self._admission.filter(
             self.call, self._request, response, events=events, name=target.name
         )
         raw = self._response_headers(response, events=events)
-        await self._begin(response.status, headers.of_any_length(raw) if self._filter else raw)
+        raw = headers.of_any_length(raw) if self._filter else raw
+        await self._answer.begin(response.status, raw, events=events)
         comments = events and not response.header(b"content-encoding")
         try:
             await self._body(response, patience=self._options.keep_alive if comments else None)
         except Broken:
-            await self._cut(await target.why(), events=events)
+            await self._answer.cut(await target.why())
         else:
-            self.call.outcome = judge(self.call, self._tail.message())
-
-    async def _begin(self, status: int, raw: RawHeaders) -> None:
-        self._began, self.call.status, self.call.first_byte = True, status, time.perf_counter()
-        await self._send({"type": "http.response.start", "status": status, "headers": raw})
+            self.call.outcome = judge(self.call, self._answer.tail.message())
 
     async def _body(self, response: Response, *, patience: float | None) -> None:
         """Chunk by chunk: the next is read when the caller has taken the last (back-pressure both ways). A
         comment after a silence keeps proxies from closing the stream; never inside an event."""
-        more = True
-        while more:
-            chunk = await response.read(patience)
-            more = not response.whole
+        while (chunk := await response.read(patience)) is None or not response.whole:
             if chunk is None:
-                chunk = KEEP_ALIVE if self._tail.between_events else b""
+                await self._answer.comment()
             else:
-                chunk = self._looked_at(chunk, last=not more)
-            if chunk or not more:
-                await self._send({"type": "http.response.body", "body": chunk, "more_body": more})
-            self.call.bytes_out += len(chunk)
+                await self._answer.piece(self._let_through(chunk), more=True)
+        last = self._let_through(chunk)
+        await self._answer.piece(last + self._filter.end() if self._filter else last, more=False)
 
-    def _looked_at(self, chunk: bytes, *, last: bool) -> bytes:
+    def _let_through(self, chunk: bytes) -> bytes:
         if not chunk.startswith(COMMENT):
             self._restart_clock()
-        if self._filter:
-            chunk = self._filter.feed(chunk) + (self._filter.end() if last else b"")
-        self._tail.feed(chunk)
-        return chunk
-
-    async def _cut(self, why: Refusal | None, *, events: bool) -> None:
-        """The server broke off. Of an event stream clients take up the rest, unless its deployment has ended,
-        which an event then says. Any other body is left unfinished, so that nobody takes a part for the
-        whole."""
-        self.call.outcome = Outcome.HTTP_ERROR
-        if events and why and self.call.counts:
-            await self._end_with(why)
-        elif events:
-            await self._send({"type": "http.response.body", "body": b""})
+        return self._filter.feed(chunk) if self._filter else chunk
 
     async def _give_up(self, name: str) -> None:
         """The clock ran out: the caller left, or the server was too slow. Only the latter cancels in the
         legacy era: its callers may come back for the rest."""
         if not self._inbox.left:
             self._cancel()
-            await self._time_out(errors.too_slow(name, self._options.call_timeout))
+            await self._answer.time_out(errors.too_slow(name, self._options.call_timeout))
             return
-        answered = self._tail.message()  # clients close a stream as soon as they have what they asked for
+        answered = (
+            self._answer.tail.message()
+        )  # clients close a stream as soon as they have what they asked for
         self.call.outcome = judge(self.call, answered) if "id" in answered else Outcome.CANCELLED
 
     def _cancel(self) -> None:
@@ -286,24 +267,6 @@ class Exchange:
         why = {"requestId": call.request_id, "reason": "The call timed out."}
         note = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": why}
         self._upstream.tell(self._endpoint, request, headers.to_upstream(request.headers), orjson.dumps(note))
-
-    async def _time_out(self, refusal: Refusal) -> None:
-        """Within an event stream the error is an event: were it only cut, a client would resume it."""
-        if not self._began:
-            await self._refuse(refusal, Outcome.TIMEOUT)
-            return
-        self.call.outcome = Outcome.TIMEOUT
-        if self._tail.events:
-            await self._end_with(refusal)
-
-    async def _end_with(self, refusal: Refusal) -> None:
-        event = b"data: " + refusal.body(self.call.request_id) + b"\n\n"
-        begun = b"" if self._tail.between_events else b"\n\n"
-        await self._send({"type": "http.response.body", "body": begun + event})
-
-    async def _refuse(self, refusal: Refusal, outcome: Outcome) -> None:
-        self.call.status, self.call.outcome = refusal.status, outcome
-        self.call.bytes_out = await errors.answer(self._send, refusal, self.call.request_id)
 
     def _response_headers(self, response: Response, *, events: bool) -> RawHeaders:
         passed = [
