@@ -72,6 +72,7 @@ def _pages(page: Page, arguments: argparse.Namespace) -> Iterator[tuple[str, str
     yield "deployments", "/admin/servers/deployment/"
     deployment = arguments.deployment or _first(page, arguments.url, "/admin/servers/deployment/")
     yield "deployment", deployment
+    yield "compare", deployment.replace("/change/", "/") + "compare/"
     yield "events", "/admin/metrics/usagemetric/"
     yield "logs", "/admin/servers/logline/"
     yield "tokens", "/admin/servers/token/"

@@ -47,14 +47,15 @@ def _lines_by_step(deployment: Deployment) -> dict[int, int]:
 
 
 def _request(deployment: Deployment) -> Row:
-    waits_to = deployment.started_at or deployment.ended_or_now
+    waited_to = deployment.started_at or deployment.ended_or_now
+    at_once = waited_to - deployment.created_at < timedelta(seconds=1)
     queued = deployment.status == DeploymentStatus.QUEUED
     return {
         "key": "request",
         "title": display.trigger(deployment.trigger),
         "status": "running" if queued else "succeeded",
-        "began": deployment.created_at,
-        "ended": None if queued else waits_to,
+        "began": None if at_once and not queued else deployment.created_at,
+        "ended": None if queued else waited_to,
         "took_word": "in the queue for",
         "notes": [note("grey", text) for text in _wishes(deployment)],
         "link": _delivery(deployment),
@@ -180,7 +181,8 @@ def _retry(details: Details) -> Said:
     failed = f"{which} failed: {details.get('error', '')}"
     if details.get("reason") == "auth_refresh":
         return "amber", f"{failed}. It is pushed again with the renewed credential."
-    return "amber", f"{failed}. The next one in {_took(details.get('delay_ms', 0))}."
+    after = f" in {_took(details['delay_ms'])}" if "delay_ms" in details else ""
+    return "amber", f"{failed}. The next one follows{after}."
 
 
 def _health(details: Details) -> Said:

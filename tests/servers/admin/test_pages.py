@@ -153,7 +153,7 @@ def test_the_deployment_page_shows_each_step_and_its_error(
     assert steps.count('data-key="step-') == 5
     assert steps.count("Succeeded") == 4
     assert "unauthorized" in steps
-    assert "Attempt 1 of 3 failed: connection reset by peer." in steps
+    assert "Attempt 1 of 3 failed: connection reset by peer. The next one follows." in steps
     assert steps.index(">Webhook<") < steps.index(">Source<") < steps.index(">Push<") < steps.index(">End<")
     assert "push_retry" in text
 
