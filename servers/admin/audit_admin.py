@@ -78,8 +78,8 @@ class AuditAdmin(UncountedAdmin):
         return render(request, "admin/access/entry.html", {**page, **shown})
 
     @admin.display(description="When")
-    def moment(self, entry: AuditEntry) -> SafeString | str:
-        return display.moment(entry.at)
+    def moment(self, entry: AuditEntry) -> SafeString:
+        return format_html('<span class="mh-nowrap">{}</span>', display.moment(entry.at))
 
     @admin.display(description="Who")
     def who(self, entry: AuditEntry) -> SafeString:
@@ -99,7 +99,8 @@ class AuditAdmin(UncountedAdmin):
             " ", '<span class="mh-fact"><i>{}</i> {}</span>', map(_brief, rows[:MOST_SHOWN])
         )
         more = len(rows) - MOST_SHOWN
-        return format_html("{}{}", shown, f" and {more} more" if more > 0 else "")
+        tail = f" and {more} more" if more > 0 else ""
+        return format_html('<div class="mh-fact-row mh-wrap">{}{}</div>', shown, tail)
 
 
 def url_of(entry: AuditEntry) -> str:
@@ -114,12 +115,10 @@ def url_of(entry: AuditEntry) -> str:
 
 
 def rows_of(entry: AuditEntry) -> list[tuple[str, str, str]]:
-    """Each field with its value before and after, as text."""
+    """Each field with its value before and after, as text; none that was empty and is."""
     before, after = entry.before or {}, entry.after or {}
-    return [
-        (name.replace("_", " "), _text(before.get(name)), _text(after.get(name)))
-        for name in {**before, **after}
-    ]
+    rows = [(name, _text(before.get(name)), _text(after.get(name))) for name in {**before, **after}]
+    return [(name.replace("_", " "), old, new) for name, old, new in rows if old or new]
 
 
 def _brief(row: tuple[str, str, str]) -> tuple[str, str]:
@@ -128,7 +127,7 @@ def _brief(row: tuple[str, str, str]) -> tuple[str, str]:
 
 
 def _text(value: Any) -> str:
-    if value is None or value == "":
+    if value in (None, "", [], {}):
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -53,7 +53,8 @@ class MemberForm(forms.ModelForm):  # type: ignore[type-arg]
 
 class Members(TabularInline):  # type: ignore[misc]  # unfold is untyped
     model, form, extra = Membership, MemberForm, 1
-    verbose_name_plural = "members"
+    verbose_name, verbose_name_plural = "member", "members"
+    hide_title = True
     show_change_link = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Membership]:
