@@ -61,6 +61,16 @@ class Members(TabularInline):  # type: ignore[misc]  # unfold is untyped
         found: QuerySet[Membership] = super().get_queryset(request).select_related("user")
         return found
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return ["username" if self.has_change_permission(request, obj) else "person", "role"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return [] if self.has_change_permission(request, obj) else ["person"]
+
+    @admin.display(description="User name")
+    def person(self, member: Membership) -> str:
+        return member.user.get_username()
+
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return True
 

@@ -17,6 +17,7 @@ from django.contrib.auth.models import User
 from django.db import connections
 from pytest_django import DjangoDbBlocker
 
+from access.models import AuditEntry, Team
 from gateway.app import Gateway
 from gateway.options import Options
 from gateway.types import ASGIApp, Receive, Scope, Send
@@ -160,7 +161,7 @@ def transactional_db(django_db_setup: None, django_db_blocker: DjangoDbBlocker) 
     with django_db_blocker.unblock():
         yield
         Server.objects.update(current_deployment=None)
-        for model in (UsageMetric, Token, Deployment, Server, User):
+        for model in (UsageMetric, Token, Deployment, Server, User, Team, AuditEntry):
             model._default_manager.all().delete()
         connections.close_all()
 

@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.utils import timezone
 
+from access.models import Membership, Role, Team
 from gateway.options import Options
 from servers.models import Server, Token
 from servers.models.server import DesiredState
@@ -103,6 +104,26 @@ async def test_a_token_without_a_server_opens_what_its_owner_sees(
 
     for value in await in_database(make):
         assert await status(gateway, value) == 200
+
+
+async def test_a_member_of_the_team_may_call_until_the_membership_ends(
+    gateway: Running, upstream: Upstream, owner: User, outsider: User
+) -> None:
+    def make() -> tuple[str, str]:
+        server = host(owner, "clock", upstream.url)
+        team = Team.objects.create(name="Clocks")
+        Server.objects.filter(pk=server.pk).update(team=team)
+        Membership.objects.create(team=team, user=outsider, role=Role.VIEWER)
+        return token(outsider), token(outsider, server)
+
+    values = await in_database(make)
+    assert [await status(gateway, value) for value in values] == [200, 200]
+    await in_database(Membership.objects.all().delete)
+
+    async def shut() -> bool:
+        return [await status(gateway, value) for value in values] == [404, 404]
+
+    await until(shut, seconds=5)
 
 
 async def test_revocation_holds_within_what_is_believed_fresh(

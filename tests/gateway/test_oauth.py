@@ -14,8 +14,10 @@ import orjson
 import pytest
 from django.contrib.auth.models import User
 
+from access.models import Membership, Role, Team
 from gateway import oauth_keys
 from gateway.options import Options, Trust
+from servers.models import Server
 
 from .conftest import Running, Upstream, bearer, call, host, in_database, running_gateway, serving, token
 from .issuer import MAKERS, Issuer, Key
@@ -157,9 +159,16 @@ async def test_a_user_whom_the_platform_does_not_know_is_forbidden(
 async def test_a_user_sees_only_what_is_visible_to_them(
     gateway: Running, clock: str, issuer: Issuer, outsider: User
 ) -> None:
-    await in_database(lambda: User.objects.create(username="staff", is_superuser=True))
+    def make() -> None:
+        User.objects.create(username="staff", is_superuser=True)
+        team = Team.objects.create(name="Clocks")
+        Membership.objects.create(team=team, user=User.objects.create(username="viewer"), role=Role.VIEWER)
+        Server.objects.update(team=team)
+
+    await in_database(make)
     assert (await ask(gateway, clock, issuer.token("outsider", clock)))[0] == 404
-    assert (await ask(gateway, clock, issuer.token("staff", clock)))[0] == 200
+    for name in ("staff", "viewer"):
+        assert (await ask(gateway, clock, issuer.token(name, clock)))[0] == 200
 
 
 class TestScopes:

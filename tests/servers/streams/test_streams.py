@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from django.test import Client as Browser
 from django.utils import timezone
 
+from access.models import Team
 from metrics import recorder
 from servers import events, services
 from servers.models import LogLine, Server, StreamEvent, Token
@@ -153,17 +154,17 @@ def test_log_lines_come_in_batches(live_feed: str, owner: User, server: Server) 
     assert (lines[0]["deployment"], lines[0]["step"]) == (deployment.pk, step.pk)
 
 
-def test_statuses_go_to_the_owner_and_to_staff(
-    live_feed: str, owner: User, outsider: User, staff: User
+def test_statuses_go_to_whoever_sees_the_server(
+    live_feed: str, owner: User, team: Team, viewer: User, outsider: User, staff: User
 ) -> None:
     where = f"{live_feed}/api/servers/stream/"
-    clients = {user.username: Client(where, **headers_of(user)) for user in (owner, outsider, staff)}
+    clients = {user.username: Client(where, **headers_of(user)) for user in (owner, viewer, outsider, staff)}
     for client in clients.values():
         client.take(1, "stream-open")
-    server, foreign = make_server(owner), make_server(outsider)
+    server, foreign = make_server(owner, team=team), make_server(outsider)
     services.deploy(server=server, by=owner, trigger="api")  # type: ignore[arg-type]
     events.status_changed(foreign.pk)
-    for name in ("owner", "staff"):
+    for name in ("owner", "viewer", "staff"):
         status = orjson.loads(clients[name].take(1, "status")[0].data)
         assert status == {
             "server": server.pk, "slug": server.slug, "status": "pending", "label": "Pending", "tone": "grey",
