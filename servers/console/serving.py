@@ -17,6 +17,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 GRACE_SECONDS = 3
+# Longer than proxies keep theirs (60 s as a rule), so that no request meets a connection that we close.
+IDLE_CONNECTION_SECONDS = 75
 
 
 def serve(application: Application, listener: socket.socket) -> None:
@@ -29,6 +31,7 @@ def serve(application: Application, listener: socket.socket) -> None:
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        timeout_keep_alive=IDLE_CONNECTION_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     _Server(config, door).run(sockets=[listener])
