@@ -83,9 +83,9 @@ class AuditAdmin(UncountedAdmin):
 
     @admin.display(description="Who")
     def who(self, entry: AuditEntry) -> SafeString:
-        how = " · ".join(part for part in (entry.get_via_display(), entry.token, entry.address) if part)
-        who = entry.actor or "The platform"
-        return format_html('<div>{}<span class="mh-sub">{}</span></div>', who, how if entry.actor else "")
+        via = entry.get_via_display()
+        how = " · ".join(part for part in (via if entry.actor else "", entry.token, entry.address) if part)
+        return format_html('<div>{}<span class="mh-sub">{}</span></div>', entry.actor or via, how)
 
     @admin.display(description="What")
     def what(self, entry: AuditEntry) -> SafeString | str:
