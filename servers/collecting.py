@@ -20,7 +20,7 @@ class Collector:
         self._seen: dict[int, float] = {}
 
     def look(self) -> None:
-        running = list(Deployment.objects.with_run().select_related("server"))
+        running = list(Deployment.objects.with_run().select_related("server").defer("facts", "discovery"))
         pause = len(running) / LOOKS_PER_SECOND
         known, self._seen = self._seen, {}
         for deployment in running:

@@ -95,8 +95,8 @@ def _show_trouble(
 def _watch_all() -> None:
     watched = [
         (server, current)
-        for server in Server.objects.should_run().with_current()
-        if (current := server.current_deployment) and current.run is not None
+        for server in Server.objects.watched()
+        if (current := server.current_deployment) is not None
     ]
     seen = runs.survey(current for _, current in watched)
     for server, current in watched:
@@ -162,9 +162,8 @@ def _deployments_to_send() -> list[int]:
 
 
 def _servers_to_settle() -> list[int]:
-    leftover = (
-        Deployment.objects.with_run().exclude(status__in=OPEN).select_related("server__current_deployment")
-    )
+    leftover = Deployment.objects.leftover().exclude(status__in=OPEN)
+    leftover = leftover.select_related("server__current_deployment")
     unwanted = {d.server_id for d in leftover if _is_over(d)}
     waiting = Server.objects.should_not_run().filter(
         status__in=[ServerStatus.STOPPING, ServerStatus.DELETING]

@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from servers import states
-from servers.models.server import Server
+from servers.models.server import DesiredState, Server
 from servers.states import DeploymentStatus, Mode, ServerStatus, StepKind, StepStatus, Trigger
 
 
@@ -32,6 +32,11 @@ class DeploymentQuerySet(models.QuerySet["Deployment"]):
     def with_run(self) -> DeploymentQuerySet:
         """Something runs, or ran last, for these deployments."""
         return self.filter(run__isnull=False)
+
+    def leftover(self) -> DeploymentQuerySet:
+        """With a run, and not what serves a server that should run."""
+        serves = Q(server__desired_state=DesiredState.RUNNING, pk=F("server__current_deployment"))
+        return self.with_run().exclude(serves)
 
     def lost(self, since: timedelta, is_gone: Callable[[str], bool]) -> list[Deployment]:
         """Running by their row, but their worker is gone or silent."""

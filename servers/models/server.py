@@ -78,6 +78,16 @@ class ServerQuerySet(models.QuerySet["Server"]):
     def should_run(self) -> ServerQuerySet:
         return self.filter(desired_state=DesiredState.RUNNING, current_deployment__isnull=False)
 
+    def watched(self) -> ServerQuerySet:
+        """Of those that should run, the ones that do as far as we know, with what a look at them takes: what
+        they offer and were built of may be large.
+        """
+        running = self.should_run().filter(current_deployment__run__isnull=False)
+        own = ("name", "slug", "desired_state", "status", "error", "restarts", "restart_at")
+        run = ("server", "number", "runtime", "run", "endpoint", "endpoints", "output_cursor", "finished_at")
+        current = [f"current_deployment__{name}" for name in run]
+        return running.select_related("current_deployment").only(*own, "current_deployment", *current)
+
     def should_not_run(self) -> ServerQuerySet:
         return self.filter(desired_state__in=[DesiredState.STOPPED, DesiredState.DELETED])
 

@@ -100,3 +100,17 @@ def test_the_form_takes_it_and_shows_it_again(server: Server) -> None:
 def test_the_form_says_beside_the_field_what_is_wrong(server: Server) -> None:
     assert "volume_size_mb" in form(server, volume_size_mb=512, replicas=2).errors
     assert "egress_networks" in form(server, egress_limited="on", egress_networks="the moon").errors
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("default", "shown"), [("process", "mh-if-kubernetes"), ("kubernetes", "mh-unless-local")]
+)
+def test_the_page_shows_it_for_kubernetes(
+    client: Any, admin_user: Any, settings: Any, default: str, shown: str
+) -> None:
+    settings.CONTAINER_RUNTIME = default
+    client.force_login(admin_user)
+    page = client.get("/admin/servers/server/add/").content.decode()
+    assert shown in page
+    assert 'name="replicas"' in page
