@@ -55,7 +55,7 @@ def test_a_deployment_is_watched_to_its_end(page: Page, web: Web, running: Deplo
     expect(page.locator("[data-feed-state]")).to_have_text("Live")
     step = demo.step(running, "build", 2, None, platform="linux/arm64")
     recorded(running, "build_started", platform="linux/arm64")
-    row = page.locator(f'[data-live=steps] [data-key="{step.pk}"]')
+    row = page.locator(f"#step-{step.pk}")
     expect(row).to_contain_text("In progress")
     expect(page.locator("[data-live=events]")).to_contain_text("build_started")
 
