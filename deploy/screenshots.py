@@ -40,7 +40,7 @@ def main() -> None:
     arguments = _arguments()
     arguments.out.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=_chromium(), args=OPTIONS)
+        browser = playwright.chromium.launch(executable_path=chromium(), args=OPTIONS)
         for look in LOOKS:
             take(browser, look, arguments)
         browser.close()
@@ -53,29 +53,56 @@ def take(browser: Browser, look: Look, arguments: argparse.Namespace) -> None:
     page.on("pageerror", lambda error: print(f"{look.name}: {error}"))
     page.goto(f"{arguments.url}/admin/login/")
     _shoot(page, arguments.out, f"login-{look.name}", full=False)
-    page.fill("[name=username]", arguments.user)
-    page.fill("[name=password]", os.environ["SCREENSHOT_PASSWORD"])
-    page.click("[type=submit]")
-    page.wait_for_url("**/admin/")
-    for name, path in _pages(page, arguments):
+    sign_in(page, arguments.url, arguments.user, os.environ["SCREENSHOT_PASSWORD"])
+    for name, path in pages(page, arguments.url, arguments.server, arguments.deployment):
         page.goto(f"{arguments.url}{path}")
         _shoot(page, arguments.out, f"{name}-{look.name}")
+        if name == "server-tools":
+            _try(page, arguments.out, f"server-try-{look.name}")
     page.context.close()
 
 
-def _pages(page: Page, arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
+def sign_in(page: Page, url: str, user: str, password: str) -> None:
+    page.goto(f"{url}/admin/login/")
+    page.fill("[name=username]", user)
+    page.fill("[name=password]", password)
+    page.click("[type=submit]")
+    page.wait_for_url("**/admin/")
+
+
+def pages(page: Page, url: str, server: str = "", deployment: str = "") -> Iterator[tuple[str, str]]:
+    """Names and paths of what is shown."""
     yield "overview", "/admin/"
     yield "servers", "/admin/servers/server/"
-    yield "server", arguments.server or _first(page, arguments.url, "/admin/servers/server/")
+    server = server or _first(page, url, "/admin/servers/server/")
+    yield "server", server
+    for tab in ("tools", "usage", "deployments", "logs", "webhooks", "settings"):
+        yield f"server-{tab}", server.replace("/change/", f"/{tab}/")
     yield "add-server", "/admin/servers/server/add/"
     yield "catalog", "/admin/catalog/"
     yield "deployments", "/admin/servers/deployment/"
-    deployment = arguments.deployment or _first(page, arguments.url, "/admin/servers/deployment/")
+    deployment = deployment or _first(page, url, "/admin/servers/deployment/")
     yield "deployment", deployment
     yield "compare", deployment.replace("/change/", "/") + "compare/"
     yield "events", "/admin/metrics/usagemetric/"
     yield "logs", "/admin/servers/logline/"
     yield "tokens", "/admin/servers/token/"
+
+
+def _try(page: Page, out: Path, name: str) -> None:
+    """The first tool called with what its fields suggest, where something serves."""
+    call = page.locator("[data-try-call]:not([disabled])")
+    if not call.count():
+        return
+    for field in page.locator("[data-try-fields] [aria-required]").all():
+        tag = field.evaluate("field => field.tagName + ' ' + (field.type ?? '')")
+        if tag.startswith("SELECT"):
+            field.select_option(index=1)
+        else:
+            field.fill("2" if "number" in tag else "Ada")
+    call.click()
+    page.locator("[data-try-outcome]:not([data-tone=blue])").wait_for()
+    _shoot(page, out, name)
 
 
 def _first(page: Page, url: str, listing: str) -> str:
@@ -101,7 +128,7 @@ def _shoot(page: Page, out: Path, name: str, *, full: bool = True) -> None:
     page.set_viewport_size(size)
 
 
-def _chromium() -> str:
+def chromium() -> str:
     found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     if found is None:
         raise SystemExit("No Chromium was found. Install it: apt-get install chromium")

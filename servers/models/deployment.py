@@ -94,7 +94,7 @@ class Deployment(models.Model):
     )
     status = models.CharField(
         max_length=12,
-        choices=[(s.value, states.look(s).label) for s in DeploymentStatus],
+        choices=[(s.value, states.work_look(s).label) for s in DeploymentStatus],
         default=DeploymentStatus.QUEUED,
     )
     cancel_requested = models.BooleanField(default=False)
@@ -176,7 +176,7 @@ class Step(models.Model):
     platform = models.CharField(max_length=32, blank=True, default="")
     status = models.CharField(
         max_length=12,
-        choices=[(s.value, states.look(s).label) for s in StepStatus],
+        choices=[(s.value, states.work_look(s).label) for s in StepStatus],
         default=StepStatus.RUNNING,
     )
     started_at = models.DateTimeField(default=timezone.now)
