@@ -51,6 +51,11 @@ def every_page(seeded: dict[str, Server], admin: User) -> Iterator[str]:
     yield from pages(seeded["time"])
     yield from pages(seeded["weather"])
     yield from confirmations(seeded["time"])
+    failed, running = seeded["weather"].deployments.get(number=4), seeded["search"].deployments.get()
+    yield reverse("admin:servers_deployment_change", args=[failed.pk])
+    yield reverse("admin:servers_deployment_change", args=[running.pk])
+    yield reverse("admin:servers_deployment_compare", args=[failed.pk])
+    yield reverse("admin:servers_deployment_runbook", args=[failed.pk, "resume"])
     yield reverse("admin:servers_server_edit", args=[seeded["time"].pk])
     yield f"{reverse('admin:index')}?range=7d"
 
