@@ -10,12 +10,12 @@ from django.db import transaction
 
 from servers import logbook, wiring
 from servers.errors import RuntimeFault, UserError
+from servers.last_words import LOOK_BACK, last_words
 from servers.models import Deployment, LogLine
 from servers.runtimes.base import Handle, RunStatus, Runtime
 
 logger = logging.getLogger(__name__)
 COLLECT_ROUNDS = 50
-LOOK_BACK = 50  # what is restarted a few times says the same each time
 
 
 def handle_of(deployment: Deployment) -> Handle:
@@ -93,10 +93,9 @@ def collect(deployment: Deployment) -> None:
 
 
 def last_lines(deployment: Deployment, count: int = 5) -> list[str]:
-    """What the server wrote last, for the sentence that says why it failed; each line once."""
     lines = deployment.log_lines.filter(stream__in=["stdout", "stderr"]).order_by("-id")
     newest = lines.values_list("text", flat=True)[:LOOK_BACK]
-    return list(dict.fromkeys(text for text in newest if text.strip()))[:count][::-1]
+    return last_words(reversed(newest), count)
 
 
 def retire(deployment: Deployment) -> bool:

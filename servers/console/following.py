@@ -20,20 +20,22 @@ UNCLAIMED_SECONDS = 10.0
 TONES = {"green": "green", "red": "red", "blue": "cyan", "amber": "yellow", "grey": "bright_black"}
 
 
-def follow(deployment: Deployment, *, logs: bool = True) -> bool:
-    """Shows the deployment until it is over; True when it succeeded."""
+def follow(deployment: Deployment, *, quiet: bool = False) -> bool:
+    """Shows the deployment until it is over; True when it succeeded. Why not, the caller says."""
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
-    if console.is_terminal:
+    if quiet:
+        for _ in _states_of(deployment):
+            pass
+    elif console.is_terminal:
         with Live(console=console, refresh_per_second=8, transient=False) as live:
             for current, lines in _states_of(deployment):
-                if logs:
-                    for line in lines:
-                        live.console.print(Text(f"  {line.text}", style="bright_black"))
+                for line in lines:
+                    live.console.print(Text(f"  {line.text}", style="bright_black"))
                 live.update(_table(current))
     else:
         seen: dict[int, str] = {}
         for current, lines in _states_of(deployment):
-            _print_plain(current, lines if logs else [], seen)
+            _print_plain(current, lines, seen)
     deployment.refresh_from_db()
     return deployment.status == DeploymentStatus.SUCCEEDED
 
@@ -69,8 +71,6 @@ def _table(deployment: Deployment) -> Table:
             Text(look.label, style=TONES[look.tone]),
             f"{step.duration.total_seconds():.1f} s",
         )
-    if deployment.error:
-        table.add_row("", "", Text(deployment.error, style="red"), "")
     return table
 
 
@@ -81,13 +81,10 @@ def _print_plain(deployment: Deployment, lines: list[LogLine], seen: dict[int, s
         if seen.get(step.pk) != step.status:
             seen[step.pk] = step.status
             print(_step_line(step), flush=True)
-    if deployment.is_final:
-        print(
-            f"{deployment} {deployment.status}" + (f": {deployment.error}" if deployment.error else ""),
-            flush=True,
-        )
+    if deployment.status == DeploymentStatus.SUCCEEDED:
+        print(f"{deployment} {deployment.status}", flush=True)
 
 
 def _step_line(step: Step) -> str:
     took = f" after {step.duration.total_seconds():.1f} s" if step.finished_at else ""
-    return f"{step} {step.status}{took}" + (f": {step.error}" if step.error else "")
+    return f"{step} {step.status}{took}"

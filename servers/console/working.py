@@ -48,11 +48,15 @@ def _see_through(deployment: Deployment, *, wait: bool, here: bool, quiet: bool)
     if thread:
         thread.start()
     if here or wait:
-        succeeded = follow(deployment, logs=not quiet)
+        succeeded = follow(deployment, quiet=quiet)
         if thread:
             thread.join()
         if not succeeded:
-            raise CommandError(f"{deployment} {deployment.status}: {deployment.error}")
+            raise CommandError(_outcome(deployment))
+
+
+def _outcome(deployment: Deployment) -> str:
+    return f"{deployment} {deployment.status}" + (f": {deployment.error}" if deployment.error else "")
 
 
 def _work(deployment_id: int) -> None:

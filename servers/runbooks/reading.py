@@ -9,6 +9,7 @@ from django.db.models import Q
 
 from metrics.models import UsageMetric
 from servers import wiring
+from servers.last_words import LOOK_BACK, last_words
 from servers.models import Deployment, LogLine, Server, Step
 from servers.models.log import LogStream
 from servers.runbooks.facts import Event, Facts, StepFacts
@@ -19,7 +20,7 @@ EVENTS = (
     "auth_health_reported",
 )  # fmt: skip
 MOST_EVENTS = 500
-LINES, LOOK_BACK = 5, 50
+LINES = 5
 DOWN = (ServerStatus.DEGRADED, ServerStatus.ERROR)
 
 
@@ -77,13 +78,12 @@ def _step(row: Step) -> StepFacts:
 
 
 def _last_lines(deployment: Deployment, steps: tuple[StepFacts, ...]) -> tuple[str, ...]:
-    """Of the build that failed, or of the server; each line once."""
+    """Of the build that failed, or of the server."""
     build = [s.pk for s in steps if s.kind == StepKind.BUILD and s.status == StepStatus.FAILED]
     of_server = Q(stream__in=[LogStream.STDOUT, LogStream.STDERR])
     lines = LogLine.objects.filter(Q(step__in=build) if build else of_server, deployment=deployment)
     newest = lines.order_by("-id").values_list("text", flat=True)[:LOOK_BACK]
-    told = dict.fromkeys(text.strip() for text in newest if text.strip())
-    return tuple(list(told)[:LINES][::-1])
+    return tuple(last_words(reversed(newest), LINES))
 
 
 def _events(deployment: Deployment) -> tuple[Event, ...]:

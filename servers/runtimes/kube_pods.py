@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from servers.errors import RuntimeFault
+from servers.last_words import last_words
 from servers.runtimes.exit_words import describe_exit
 from servers.runtimes.kube_faults import brief, from_status
 
@@ -166,7 +167,7 @@ def _ended(name: str, ended: Json, *, permanent: bool) -> PodState:
     else:
         message = "It keeps ending." if code is None else describe_exit(code)
         hint = "Correct its code, its command or its environment; then redeploy."
-    if said := " ⏎ ".join(ended.get("message", "").strip().splitlines()[-5:]):
+    if said := " ⏎ ".join(last_words(ended.get("message", "").splitlines(), 5)):
         message = f"{message} It wrote last: “{brief(said)}”."
     return PodState(name, fault=_fault(message, hint, permanent), exit_code=code)
 

@@ -21,6 +21,7 @@ class Log {
     this.view = new LogView(this.box, (line) => draw(line, this.box.dataset.page, this.wanted.search));
     this.waiting = []; // what came while older lines than the newest are shown
     this.speech = { lines: 0, at: 0 };
+    if ("fit" in this.box.dataset) this.box.style.height = `${this.box.offsetHeight}px`; // lines move nothing below
     this.take();
     this.listen();
   }

@@ -225,6 +225,25 @@ def test_from_the_form_to_a_queued_deployment(page: Page, web: Web) -> None:
     expect(page.locator(".mh-title")).to_contain_text("Cancelled")
 
 
+def test_a_log_that_has_ended_is_as_tall_as_its_lines(page: Page, web: Web, running: Deployment) -> None:
+    """While it runs the box keeps its height; later it is cut to what there is, and lines move nothing."""
+    wrote(running, "line 0", "line 1")
+    page.goto(web.url("servers_deployment_change", running.pk))
+    height = "log => log.offsetHeight"
+    log = page.locator("[data-log]")
+    tall = log.evaluate(height)
+    Deployment.objects.filter(pk=running.pk).update(status="succeeded", run={"runtime": "process"})
+    page.reload()
+    short = log.evaluate(height)
+    assert short < tall / 2
+    wrote(running, *(f"line {n}" for n in range(2, 100)))
+    expect(log).to_have_attribute("data-count", "100")
+    assert log.evaluate(height) == short
+    page.reload()
+    expect(log).to_have_attribute("data-count", "100")
+    assert log.evaluate(height) == tall
+
+
 def test_a_page_without_scripts_still_shows_its_state(
     browser: Browser, web: Web, page: Page, running: Deployment
 ) -> None:

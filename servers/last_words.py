@@ -1,0 +1,18 @@
+"""What a server or a build wrote last, for the sentence that says why it failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+LOOK_BACK = 50  # what is restarted a few times says the same each time
+OF_THE_BRIDGE = "bridge: "
+
+
+def last_words(lines: Iterable[str], count: int) -> list[str]:
+    """The last `count` of the lines, each once; the bridge's own only where the server wrote nothing.
+
+    `lines` in the order in which they were written.
+    """
+    newest = [line.strip() for line in lines if line.strip()][::-1]
+    own = [line for line in newest if not line.startswith(OF_THE_BRIDGE)]
+    return list(dict.fromkeys(own or newest))[:count][::-1]

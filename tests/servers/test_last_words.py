@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+from servers.last_words import last_words
+
+
+def test_the_bridges_own_lines_are_no_last_words_of_a_server() -> None:
+    said = ["bridge: listening on 127.0.0.1:8000", "Traceback …", "", "KeyError: DB_URL", "bridge: it exited"]
+    assert last_words(said, 5) == ["Traceback …", "KeyError: DB_URL"]
+    assert last_words([said[0], said[-1]], 5) == [said[0], said[-1]], "better than nothing"
+
+
+def test_each_line_once_and_the_newest_of_them() -> None:
+    assert last_words(["one", "two", "three", "two", " "], 2) == ["three", "two"]
+    assert last_words([], 3) == []
