@@ -15,7 +15,7 @@ from typing import Any
 import docker
 import pytest
 from django.test import override_settings
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from deploy.bench import base_images as images
 from deploy.bench import databases, registry
@@ -182,6 +182,7 @@ def browser(django_db_setup: None) -> Iterator[Browser]:
     options = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        expect.set_options(timeout=30_000)  # a machine at work on much else is no fault of a page
         chromium = playwright.chromium.launch(executable_path=program("chromium"), args=options)
         yield chromium
         chromium.close()
