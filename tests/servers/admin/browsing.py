@@ -76,7 +76,7 @@ def signed_in(browser: Browser, web: Web, name: str, **look: Any) -> Iterator[Pa
     page.wait_for_url(web.url("index"))
     yield page
     context.close()
-    assert complaints == []
+    assert not complaints, complaints
 
 
 @pytest.fixture

@@ -45,7 +45,8 @@ def every_page(seeded: dict[str, Server], admin: User) -> Iterator[str]:
     request.user = admin
     for model, model_admin in django_admin.site._registry.items():
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
-        yield f"{reverse(f'{name}_changelist')}{FEWER.get(model._meta.model_name or '', '')}"
+        if model_admin.has_view_permission(request):
+            yield f"{reverse(f'{name}_changelist')}{FEWER.get(model._meta.model_name or '', '')}"
         if model_admin.has_add_permission(request):
             yield reverse(f"{name}_add")
     yield from pages(seeded["time"])
