@@ -17,7 +17,7 @@ MAX_BYTES = 4 << 20
 
 @dataclass(frozen=True)
 class Cursors:
-    """How far one has read of each pod."""
+    """How far one has read of each pod, or of each of its containers once it was restarted."""
 
     pods: Mapping[str, Cursor] = field(default_factory=dict)
 
@@ -32,9 +32,9 @@ class Cursors:
         return json.dumps(read) if read else ""
 
 
-def is_before(cursor: Cursor, restarted: str) -> bool:
-    """Whether lines of the container before this one may be missing, or are among those that are counted."""
-    return bool(restarted) and cursor.anchor // 10**9 <= _nanoseconds(restarted) // 10**9
+def life(pod: str, number: int) -> str:
+    """The name under which the output of a pod's container is kept count of; 0 is its first."""
+    return f"{pod} ({number})" if number else pod
 
 
 def query(cursor: Cursor, *, previous: bool = False) -> dict[str, str]:

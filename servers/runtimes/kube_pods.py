@@ -74,7 +74,7 @@ _SUFFIXES = {
 class PodState:
     """`fault` is why it does not run; where that is not permanent, it may still come right by itself.
 
-    `restarted` is when its container was started anew (RFC 3339), "" for its first.
+    `life` counts the containers that it had before this one; `has_previous`: the last of them can be read.
     """
 
     name: str
@@ -82,7 +82,8 @@ class PodState:
     ready: bool = False
     fault: RuntimeFault | None = None
     exit_code: int | None = None
-    restarted: str = ""
+    life: int = 0
+    has_previous: bool = False
     address: str = ""
     labels: Mapping[str, str] = field(default_factory=dict, compare=False)
     is_ending: bool = False
@@ -140,10 +141,16 @@ def worst(pods: Sequence[PodState]) -> PodState | None:
 
 
 def _container(name: str, status: Json) -> PodState:
+    """While a container waits to be started anew, its log is still that of the one before."""
+    life = status.get("restartCount", 0)
+    has_previous = life > 0 and "waiting" not in status.get("state", {})
+    return replace(_seen(name, status), life=life, has_previous=has_previous)
+
+
+def _seen(name: str, status: Json) -> PodState:
     state, last = status.get("state", {}), status.get("lastState", {}).get("terminated")
     if "running" in state:
-        restarted = state["running"].get("startedAt", "") if status.get("restartCount") else ""
-        return PodState(name, started=True, ready=bool(status.get("ready")), restarted=restarted)
+        return PodState(name, started=True, ready=bool(status.get("ready")))
     if ended := state.get("terminated"):
         # A kubelet says CrashLoopBackOff some ten seconds after the second crash only.
         return _ended(name, ended, permanent=status.get("restartCount", 0) > 0 and _ran_shortly(ended))

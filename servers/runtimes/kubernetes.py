@@ -176,13 +176,16 @@ class KubernetesRuntime:
         pods = self._known_pods(handle)
         parts, reached = [], dict[str, Cursor]()
         for pod in pods:
-            before = known.get(pod.name, Cursor())
-            answer = self._log_of(pod, before)
             named = pod.name if len(pods) > 1 or handle.data.get("several") else ""
-            lines, reached[pod.name] = kube_logs.after(before, answer, pod=named)
+            now = kube_logs.life(pod.name, pod.life)
+            if pod.has_previous and now not in known:  # its last words, once
+                before = known.get(kube_logs.life(pod.name, pod.life - 1), Cursor())
+                parts.append(kube_logs.after(before, self._log(pod, before, previous=True), pod=named)[0])
+            at = known.get(now, Cursor())
+            lines, reached[now] = kube_logs.after(at, self._log(pod, at), pod=named)
             parts.append(lines)
-        read = {pod: position for pod, position in reached.items() if position != Cursor()}
-        return kube_logs.merged(parts), str(kube_logs.Cursors(read)) or cursor
+        kept = {life: position for life, position in reached.items() if life.endswith(")") or position.anchor}
+        return kube_logs.merged(parts), str(kube_logs.Cursors(kept)) or cursor
 
     def stats(self, handle: Handle) -> Stats | None:
         """From metrics-server, where the cluster has one; it counts no processes."""
@@ -299,13 +302,6 @@ class KubernetesRuntime:
     def _refusal(self, handle: Handle) -> RuntimeFault | None:
         found = self._cluster.get(APPS, "Deployment", handle.data["name"])
         return kube_pods.refusal(found) if found else None
-
-    def _log_of(self, pod: PodState, cursor: Cursor) -> bytes:
-        """From the cursor on; of a container that was replaced since, what it wrote last comes first."""
-        if kube_logs.is_before(cursor, pod.restarted):
-            before = self._log(pod, cursor, previous=True)
-            return before[: before.rfind(b"\n") + 1] + self._log(pod, cursor)
-        return self._log(pod, cursor)
 
     def _log(self, pod: PodState, cursor: Cursor, *, previous: bool = False) -> bytes:
         """Nothing for a pod whose container was not made yet (400), or that is gone (404)."""
