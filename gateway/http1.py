@@ -13,6 +13,7 @@ from gateway.types import RawHeaders
 
 HIGH_WATER = 128 * 1024  # bytes that may wait for the caller before the server is slowed down
 MOST_HEADERS = 64 * 1024
+MOST_UNREAD = 64 * 1024  # bytes that make neither a header nor a piece of the body
 BODILESS = frozenset({204, 304})
 
 
@@ -71,6 +72,10 @@ class Response:
         self._waiting += len(part)
         return self._waiting > HIGH_WATER
 
+    def end(self) -> None:
+        """Its connection ended, which is how the server ends it; not where we did that for a fault."""
+        self.whole = self.whole or (bool(self.status) and self._fault is None)
+
     def fail(self, fault: BaseException) -> None:
         if not self.whole:
             self._fault = self._fault or fault
@@ -106,6 +111,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._headers: RawHeaders = []
         self._header_bytes = 0
+        self._unread = 0
         self._until_eof = False
         self._paused = False
         self._room = asyncio.Event()
@@ -167,9 +173,12 @@ class Connection(asyncio.Protocol):
         if response is None:  # nothing was asked
             self._transport.abort()
             return
+        self._unread += len(data)
         try:
             self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as fault:
+            if self._unread > MOST_UNREAD:
+                raise Broken("it goes on and on without saying anything")
+        except (Broken, httptools.HttpParserError, httptools.HttpParserUpgrade) as fault:
             response.fail(Broken(str(fault)))
             self._transport.abort()
         response.wake()
@@ -177,8 +186,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._room.set()
         if response := self._response:
-            if self._until_eof and not exc and response.status:
-                response.whole = True
+            if self._until_eof and not exc:
+                response.end()
             response.fail(Broken("the connection was lost"))
 
     def pause_writing(self) -> None:
@@ -190,9 +199,12 @@ class Connection(asyncio.Protocol):
     # httptools
 
     def on_message_begin(self) -> None:
+        if self._response is None:  # more than was asked for: the next answer would not be that of its request
+            self._transport.abort()
         self._headers, self._header_bytes = [], 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        self._unread = 0
         self._header_bytes += len(name) + len(value)
         if self._header_bytes > MOST_HEADERS:
             raise Broken("the headers are too long")
@@ -204,8 +216,10 @@ class Connection(asyncio.Protocol):
             names = {name for name, _ in self._headers}
             self._until_eof = not (status in BODILESS or names & {b"content-length", b"transfer-encoding"})
             self._response.status, self._response.headers = status, self._headers
+            self._headers = []  # trailers are no headers (RFC 9110 section 6.5.1)
 
     def on_body(self, part: bytes) -> None:
+        self._unread = 0
         if self._response and self._response.add(part) and not self._paused:
             self._paused = True
             self._transport.pause_reading()

@@ -86,6 +86,8 @@ async def test_a_body_ends_as_its_server_says(talk: Talk, body: bytes) -> None:
         says(b"HTTP/1.1 200", close=True),
         says(b"220 mail.example ESMTP\r\n"),
         says(OK + b"x: " + b"y" * 100_000 + b"\r\n\r\n"),
+        says(OK + b"x: ", b"y" * 1_000_000),
+        says(OK + b"y" * 1_000_000),
         says(b"HTTP/1.1 101 Switching\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n"),
     ],
 )
@@ -130,6 +132,44 @@ async def test_what_a_server_says_unasked_is_no_answer_to_the_next_request() -> 
     ):
         for _ in range(2):
             assert await body_of(await upstream.open(url, POST, [], b"{}")) == b"ok"
+
+
+@pytest.mark.parametrize(
+    "more", [OK + b"content-length: 4\r\n\r\nev", OK + b"x: y", b"HTTP/1.1 2", b"HTTP/1.1 100 Continue\r\n"]
+)
+async def test_a_server_that_has_begun_to_say_more_is_connected_to_anew(more: bytes) -> None:
+    async with talking(says(OK + b"content-length: 2\r\n\r\nok" + more)) as (upstream, url):
+        for _ in range(2):
+            response = await upstream.open(url, POST, [], b"{}")
+            assert await body_of(response) == b"ok"
+            assert b"x" not in dict(response.headers)
+
+
+async def test_trailers_are_no_headers_and_end() -> None:
+    trailer = b"2\r\nok\r\n0\r\nmcp-session-id: forged\r\n\r\n"
+    async with talking(says(OK + CHUNKED + trailer)) as (upstream, url):
+        response = await upstream.open(url, POST, [], b"{}")
+        assert await body_of(response) == b"ok"
+        assert response.headers == [(b"transfer-encoding", b"chunked")]
+    async with talking(says(OK + CHUNKED + b"2\r\nok\r\n0\r\nx: ", b"y" * 1_000_000)) as (upstream, url):
+        with pytest.raises(Broken):
+            await body_of(await upstream.open(url, POST, [], b"{}"))
+
+
+async def test_a_request_that_fails_while_its_answer_comes_has_no_whole_answer() -> None:
+    answering = asyncio.Event()
+
+    async def failing() -> AsyncIterator[bytes]:
+        yield b"x"
+        await answering.wait()
+        raise ValueError("the caller's doing")
+
+    async with talking(says(OK + b"\r\nhal")) as (upstream, url):
+        response = await upstream.open(url, POST, [], failing())
+        assert await response.read() == b"hal"
+        answering.set()
+        with pytest.raises(ValueError, match="the caller's doing"):
+            await response.read()
 
 
 async def test_an_answer_before_the_end_of_the_request_ends_its_sending() -> None:
