@@ -6,19 +6,14 @@ is the one that is connected to; few redirects, each checked again; bounded in b
 
 from __future__ import annotations
 
-import ipaddress
-import socket
 import time
-import urllib.request
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-import certifi
-import urllib3
 from urllib3.exceptions import HTTPError
-from urllib3.util import Timeout
 
+import outbound
 from servers.errors import Invalid, UserError
 
 SECONDS = 10.0
@@ -48,32 +43,22 @@ def get(url: str, guard: Guard) -> bytes:
     """The body behind `url`. Raises `Invalid` for an address that is not allowed, `Unreachable`."""
     deadline = time.monotonic() + guard.seconds
     for _ in range(MOST_REDIRECTS + 1):
-        answer = _asked(url, guard, deadline)
+        parts = _allowed(url, guard)
         try:
-            if answer.status not in REDIRECTS:
-                return _body(url, answer, guard, deadline)
-            url = urljoin(url, answer.headers.get("Location", ""))
-        finally:
-            answer.release_conn()
-            answer.close()
+            left = max(deadline - time.monotonic(), 0.1)
+            with outbound.asked("GET", parts, inner=guard.private, seconds=left, headers=HEADERS) as answer:
+                if answer.status not in REDIRECTS:
+                    return _body(url, answer, guard)
+                url = urljoin(url, answer.headers.get("Location", ""))
+        except outbound.InnerAddress:
+            raise _private(parts.hostname or "") from None
+        except outbound.UnknownName:
+            raise Unreachable(f"{parts.hostname} is not known to this machine's name service.") from None
+        except outbound.TooSlow:
+            raise Unreachable(f"{_shown(url)} takes longer than {guard.seconds:.0f} s.") from None
+        except (HTTPError, OSError, ValueError) as error:
+            raise Unreachable(f"{_shown(url)} cannot be reached: {_why(error)}.") from error
     raise Unreachable(f"{_shown(url)} redirects too often.")
-
-
-def _asked(url: str, guard: Guard, deadline: float) -> Any:
-    parts = _allowed(url, guard)
-    left = max(deadline - time.monotonic(), 0.1)
-    try:
-        return _pool(parts, guard).urlopen(
-            "GET",
-            _target(parts),
-            headers={**HEADERS, "Host": parts.netloc},
-            redirect=False,
-            retries=False,
-            preload_content=False,
-            timeout=Timeout(total=left),
-        )
-    except HTTPError as error:
-        raise Unreachable(f"{_shown(url)} cannot be reached: {_why(error)}.") from error
 
 
 def _allowed(url: str, guard: Guard) -> SplitResult:
@@ -82,7 +67,8 @@ def _allowed(url: str, guard: Guard) -> SplitResult:
         port = parts.port
     except ValueError:
         raise Invalid("This is not a URL.", field="url") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+    plain = url.isascii() and url.isprintable()
+    if not plain or parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
         raise Invalid("Give a URL that begins with https://.", field="url")
     if parts.username or parts.password:
         raise Invalid("The URL holds a password: leave it out.", field="url")
@@ -90,60 +76,6 @@ def _allowed(url: str, guard: Guard) -> SplitResult:
         hint = "CATALOG_ALLOW_PRIVATE=true allows http and private addresses."
         raise Invalid("Only https is fetched.", field="url", hint=hint)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2])
-
-
-def _pool(parts: SplitResult, guard: Guard) -> Any:
-    """Connects to the very address that was checked: a second look-up could answer another one."""
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    proxy = _proxy_for(parts)
-    if proxy:
-        _refuse_private_literal(parts.hostname or "", guard)
-        manager = urllib3.ProxyManager(proxy, ca_certs=certifi.where())
-        return manager.connection_from_host(parts.hostname, port, parts.scheme)
-    address = _address(parts.hostname or "", port, guard)
-    if parts.scheme == "http":
-        return urllib3.HTTPConnectionPool(address, port)
-    return urllib3.HTTPSConnectionPool(
-        address,
-        port,
-        server_hostname=parts.hostname,
-        assert_hostname=parts.hostname,
-        ca_certs=certifi.where(),
-    )
-
-
-def _proxy_for(parts: SplitResult) -> str:
-    host = parts.hostname or ""
-    if urllib.request.proxy_bypass(host):
-        return ""
-    return urllib.request.getproxies().get(parts.scheme, "")
-
-
-def _address(host: str, port: int, guard: Guard) -> str:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise Unreachable(f"{host} is not known to this machine's name service.") from None
-    addresses = [str(entry[4][0]) for entry in found]
-    if not guard.private and not all(map(_is_public, addresses)):
-        raise _private(host)
-    return addresses[0]
-
-
-def _refuse_private_literal(host: str, guard: Guard) -> None:
-    """Behind a proxy the proxy looks names up; what is plainly this network is refused here."""
-    try:
-        public = _is_public(host)
-    except ValueError:
-        public = host != "localhost" and not host.endswith(".localhost")
-    if not public and not guard.private:
-        raise _private(host)
-
-
-def _is_public(address: str) -> bool:
-    found = ipaddress.ip_address(address.partition("%")[0])
-    mapped = getattr(found, "ipv4_mapped", None)
-    return (mapped or found).is_global and not found.is_multicast
 
 
 def _private(host: str) -> Invalid:
@@ -154,27 +86,17 @@ def _private(host: str) -> Invalid:
     )
 
 
-def _body(url: str, answer: Any, guard: Guard, deadline: float) -> bytes:
+def _body(url: str, answer: Any, guard: Guard) -> bytes:
     if answer.status == 404:
         raise Unreachable(f"{_shown(url)} has nothing there (404).", permanent=True)
     if answer.status != 200:
         raise Unreachable(f"{_shown(url)} answered {answer.status}.")
     body = b""
-    try:
-        # One receive at a time: who sends a byte now and then meets the deadline too.
-        while chunk := answer.read1(CHUNK, decode_content=True):
-            body += chunk
-            if len(body) > guard.most_bytes:
-                raise Unreachable(f"{_shown(url)} sends more than {guard.most_bytes // 1024} KiB.")
-            if time.monotonic() > deadline:
-                raise Unreachable(f"{_shown(url)} takes longer than {guard.seconds:.0f} s.")
-    except HTTPError as error:
-        raise Unreachable(f"{_shown(url)} broke off: {_why(error)}.") from error
+    while chunk := answer.read1(CHUNK, decode_content=True):
+        body += chunk
+        if len(body) > guard.most_bytes:
+            raise Unreachable(f"{_shown(url)} sends more than {guard.most_bytes // 1024} KiB.")
     return body
-
-
-def _target(parts: SplitResult) -> str:
-    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
 def _shown(url: str) -> str:
@@ -182,5 +104,5 @@ def _shown(url: str) -> str:
     return url.partition("?")[0][:200]
 
 
-def _why(error: HTTPError) -> str:
+def _why(error: Exception) -> str:
     return type(error).__name__.removesuffix("Error") or "an error"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.urls import resolve
 from django.utils import timezone
 
 import sealing
@@ -58,7 +59,10 @@ BY_ROUTE = {
 
 
 def address_of(door: Door, values: dict[str, Any]) -> str:
-    return door.address({name: values[_meaning(door, name)] for name in door.parameters})
+    """Leads to that door; filled in wrongly, it would be answered by the one for what is not there."""
+    address = door.address({name: values[_meaning(door, name)] for name in door.parameters})
+    assert resolve(address).route == door.route, f"{address} is not at {door.name}: see {__name__}.BY_NAME"
+    return address
 
 
 def _meaning(door: Door, parameter: str) -> str:

@@ -35,7 +35,7 @@ def test_nothing_of_this_network_is_fetched(url: str) -> None:
     [
         ("http://example.org/", "https"), ("file:///etc/passwd", "https"), ("ftp://example.org/", "https"),
         ("https:///x", "https"), ("https://example.org:99999/", "not a URL"), ("", "https"),
-        ("https://user:pw@example.org/", "password"),
+        ("https://user:pw@example.org/", "password"), ("https://例え.jp/", "https"),
     ],
 )  # fmt: skip
 def test_only_https_without_a_password(url: str, said: str) -> None:
@@ -69,16 +69,16 @@ def test_size_and_status_have_bounds(registry_api: RegistryApi) -> None:
         fetch.get(f"{registry_api.url}/nothing?key=hidden", HERE)
 
 
-@pytest.fixture
-def dripping() -> Iterator[str]:
-    """Answers a byte now and then, for ever."""
+@pytest.fixture(params=[b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: "])
+def dripping(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Answers a byte now and then, for ever: of the body, or of the head."""
     listener = socket.create_server(("127.0.0.1", 0))
     over = threading.Event()
 
     def serve() -> None:
         connection, _ = listener.accept()
         connection.recv(4096)
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n")
+        connection.sendall(request.param)
         while not over.wait(0.05):
             try:
                 connection.sendall(b" ")

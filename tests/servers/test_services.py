@@ -22,6 +22,9 @@ from servers.models.token import Scope
 from servers.states import DEPLOYING, DeploymentStatus, Mode, ServerStatus, Trigger
 from tests.accounts import make_deployment, make_server
 
+# What a person, or a newer deployment, makes of one that is over for every worker.
+DECIDED = {DeploymentStatus.HELD: {DeploymentStatus.SUPERSEDED, DeploymentStatus.CANCELLED}}
+
 pytestmark = [pytest.mark.core, pytest.mark.django_db]
 
 
@@ -143,9 +146,15 @@ def test_a_lost_deployment_of_a_server_that_stops_leaves_it_stopping(server: Ser
 @pytest.mark.parametrize("final", sorted(states.FINAL))
 def test_what_is_over_stays_over(server: Server, final: DeploymentStatus) -> None:
     over = make_deployment(server, status=final)
-    for wanted in DeploymentStatus:
+    for wanted in set(DeploymentStatus) - DECIDED.get(final, set()):
         assert not Deployment.objects.move(over.pk, wanted)
     assert fresh(over).status == final
+
+
+def test_what_is_held_can_only_be_decided(server: Server) -> None:
+    for wanted in DECIDED[DeploymentStatus.HELD]:
+        held = make_deployment(server, status=DeploymentStatus.HELD)
+        assert Deployment.objects.move(held.pk, wanted)
 
 
 def test_without_a_worker_in_this_process_no_message_is_counted_on(server: Server, settings: Any) -> None:
