@@ -199,7 +199,7 @@ class Connection(asyncio.Protocol):
     # httptools
 
     def on_message_begin(self) -> None:
-        if self._response is None:  # more than was asked for: the next answer would not be that of its request
+        if self._response is None:  # nothing was asked: it would be taken for the next answer
             self._transport.abort()
         self._headers, self._header_bytes = [], 0
 
