@@ -28,6 +28,12 @@ document.addEventListener("change", (event) => {
   if (event.target.matches("[data-submit]")) event.target.form.submit();
 });
 
+// Icons are words of a font: beside other words they are not read out.
+for (const icon of document.querySelectorAll(".material-symbols-outlined")) {
+  const words = icon.closest("a, button")?.textContent.replace(icon.textContent, "").trim();
+  if (words) icon.setAttribute("aria-hidden", "true");
+}
+
 // On a phone the pages of a server do not fit into one row.
 document.querySelector(".mh-tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 
