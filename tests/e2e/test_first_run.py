@@ -53,9 +53,10 @@ def test_first_run_to_a_called_tool(page: Page, up: Up) -> None:
     page.get_by_label("Name of the token").fill("my laptop")
     page.get_by_role("button", name="Make a token").click()
     token = page.locator("#token-value").inner_text()
-    pasted = json.loads(page.locator(".mh-snippet pre").first.inner_text())
-    assert pasted["mcpServers"]["hello"]["url"] == url
-    assert pasted["mcpServers"]["hello"]["headers"] == {"Authorization": f"Bearer {token}"}
+    page.locator("[data-key='.mcp.json'] summary").click()
+    pasted = page.locator("[data-key='.mcp.json'] pre").inner_text()
+    shown = json.loads(pasted)["mcpServers"]["hello"]
+    assert (shown["url"], shown["headers"]) == (url, {"Authorization": f"Bearer {token}"})
     with ThreadPoolExecutor() as aside:  # Playwright's event loop runs in this thread
         tools, answer = aside.submit(lambda: asyncio.run(greeted(url, token))).result()
     assert (tools >= {"greet", "add"}, answer) == (True, "Hello, Ada!")

@@ -28,10 +28,14 @@ __all__ = ["web"]
 pytestmark = pytest.mark.real
 
 POST = """async (url) => {
-  const headers = { "X-CSRFToken": document.querySelector("[name=csrfmiddlewaretoken]").value };
-  const body = url.includes("/api/") ? JSON.stringify({ mode: "latest" }) : new URLSearchParams({ mode: "latest" });
-  if (url.includes("/api/")) headers["Content-Type"] = "application/json";
-  return (await fetch(url, { method: "POST", body, headers })).status;
+  const token = document.querySelector("[name=csrfmiddlewaretoken]").value;
+  const api = url.includes("/api/"), body = { mode: "latest" };
+  const answer = await fetch(url, {
+    method: "POST",
+    body: api ? JSON.stringify(body) : new URLSearchParams(body),
+    headers: { "X-CSRFToken": token, ...(api && { "Content-Type": "application/json" }) },
+  });
+  return answer.status;
 }"""
 
 

@@ -17,7 +17,6 @@ from playwright.sync_api import Browser, Page
 from tests.accounts import person
 from tests.eventually import eventually
 
-
 REFUSED = "the server responded with a status of 40"
 
 
