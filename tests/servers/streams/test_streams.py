@@ -3,6 +3,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -256,16 +257,21 @@ def test_a_client_that_takes_nothing_holds_up_nobody_and_is_cut_off(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("servers.streams.app.SEND_WITHIN", 0.2)
+    monkeypatch.setattr("servers.streams.app.SEND_WITHIN", 1)
     caplog.set_level("INFO", logger="servers.streams.app")
     where = metrics_of(live_feed, server)
-    with stuck_client(where, owner) as stuck, Client(where, **headers_of(owner)) as client:
+    with (
+        stuck_client(where, owner) as stuck,
+        Client(where, **headers_of(owner)) as client,
+        ThreadPoolExecutor(1) as reader,
+    ):
         client.take(1, "stream-open")
+        taken = reader.submit(client.take, 300, "metric")
         channel, text = access.metrics_channel(server.pk), "x" * 100_000
         for number in range(300):
             data = orjson.dumps({"details": {"number": number, "text": text}}).decode()
             storage.append(channel, [("metric", data)])
-        assert numbers(client.take(300, "metric")) == list(range(300))
+        assert numbers(taken.result()) == list(range(300))
         eventually(lambda: "took nothing for too long" in caplog.text)
         assert stuck.recv(100).startswith(b"HTTP/1.1 200")
 
