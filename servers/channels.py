@@ -14,6 +14,7 @@ from django.utils import timezone
 
 import sealing
 from access import audit, roles
+from access.models import Team
 from access.roles import Person
 from metrics.payload import moment
 from notices import outbox, signing
@@ -35,6 +36,17 @@ def notices_of(user: Person) -> QuerySet[Notice]:
     return Notice.objects.filter(channel__in=managed_by(user).order_by().values("pk")).select_related(
         "channel"
     )
+
+
+def offered(owner: Person) -> dict[str, QuerySet[Any]]:
+    """What a channel of this person may choose: the servers that they see, their teams and owners."""
+    seen = Server.objects.visible_to(owner)
+    ids = seen.order_by().values("pk")
+    return {
+        "servers": seen,
+        "teams": Team.objects.filter(servers__in=ids).distinct(),
+        "owners": User.objects.filter(servers__in=ids).distinct(),
+    }
 
 
 @transaction.atomic
@@ -115,12 +127,12 @@ def _parted(fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], 
 
 
 def _choose(channel: Channel, lists: Mapping[str, Any]) -> None:
-    """Servers that the channel's owner does not see are refused as if they were not there."""
-    chosen = lists.get("servers", ())
-    seen = Server.objects.visible_to(channel.owner).filter(pk__in=[server.pk for server in chosen]).count()
-    if seen != len(chosen):
-        raise Invalid("There is no such server.", field="servers")
+    """What the channel's owner does not see is refused as if it were not there."""
+    may = offered(channel.owner)
     for name, rows in lists.items():
+        chosen = {row.pk for row in rows}
+        if may[name].filter(pk__in=chosen).count() != len(chosen):
+            raise Invalid(f"There is no such {name.removesuffix('s')}.", field=name)
         getattr(channel, name).set(rows)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import Any
 
 from allauth.socialaccount.models import SocialAccount, SocialLogin
@@ -43,10 +44,11 @@ def admit(login: SocialLogin) -> User:
 @transaction.atomic
 def _newcomer(login: SocialLogin, claims: dict[str, Any]) -> User:
     name = _name(claims)
+    linking = ["link_login", name, login.account.uid]
     if User.objects.filter(username__iexact=name).exists():
         raise Refused(
             f"There is an account named {name} already, and it is not linked to this login.",
-            f"If it is yours, an administrator links it: manage.py link_login {name} {login.account.uid}",
+            f"If it is yours, an administrator links it: manage.py {shlex.join(linking)}",
         )
     user = User(
         username=name,
@@ -66,8 +68,9 @@ def link(user: User, sub: str) -> None:
 
 
 def _name(claims: dict[str, Any]) -> str:
-    wanted = str(claims.get(settings.OIDC_USERNAME_CLAIM) or claims.get("email") or claims["sub"])
-    return re.sub(r"[^\w.@+-]", "-", wanted)[:LONGEST_NAME]
+    """As the login form would read it: letters that only look like others become those."""
+    said = claims.get(settings.OIDC_USERNAME_CLAIM) or claims.get("email") or claims["sub"]
+    return re.sub(r"[^\w.@+-]", "-", User.normalize_username(str(said)))[:LONGEST_NAME]
 
 
 def _not_in_a_group() -> Refused:

@@ -59,18 +59,12 @@ class ChannelForm(forms.Form):
             self.fields[name] = forms.BooleanField(
                 label=label, required=False, widget=UnfoldBooleanSwitchWidget
             )
-        self._offer(Server.objects.visible_to(channel.owner if channel else user))
+        self._offer(channel.owner if channel else user)
         self.fields["url"].help_text = _help(channel)
         self.fields["url"].required = channel is None
 
-    def _offer(self, seen: Any) -> None:
-        ids = seen.order_by()
-        offered: dict[str, Any] = {
-            "servers": seen,
-            "teams": Team.objects.filter(servers__in=ids.values("pk")).distinct(),
-            "owners": User.objects.filter(servers__in=ids.values("pk")).distinct(),
-        }
-        for name, rows in offered.items():
+    def _offer(self, owner: Any) -> None:
+        for name, rows in channels.offered(owner).items():
             self.fields[name].queryset = rows  # type: ignore[attr-defined]
             if name != "servers" and not rows.exists():
                 del self.fields[name]

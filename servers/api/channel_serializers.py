@@ -5,11 +5,31 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.db.models import QuerySet
 from rest_framework import serializers
 
 from access.models import Team
 from notices.models import Channel, Notice
+from servers import channels
 from servers.models import Server
+
+
+class Offered(serializers.RelatedField[Any, Any, Any]):
+    """What the channel's owner does not see is not there."""
+
+    def get_queryset(self) -> QuerySet[Any]:
+        known: Any = getattr(self.root, "instance", None)
+        owner = known.owner if isinstance(known, Channel) else self.context["request"].user
+        many: Any = self.parent
+        return channels.offered(owner)[many.field_name]
+
+
+class OfferedById(Offered, serializers.PrimaryKeyRelatedField[Any]):
+    pass
+
+
+class OfferedByName(Offered, serializers.SlugRelatedField[Any]):
+    pass
 
 
 class ChannelSerializer(serializers.ModelSerializer[Channel]):
@@ -17,13 +37,13 @@ class ChannelSerializer(serializers.ModelSerializer[Channel]):
 
     url = serializers.CharField(write_only=True, max_length=2000)
     owner = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
-    servers = serializers.PrimaryKeyRelatedField[Any](
+    servers = OfferedById(
         many=True, required=False, queryset=Server.objects.all(), help_text="For the scope `chosen`."
     )
-    teams = serializers.PrimaryKeyRelatedField[Any](
+    teams = OfferedById(
         many=True, required=False, queryset=Team.objects.all(), help_text="And the servers of these teams."
     )
-    owners = serializers.SlugRelatedField[Any](
+    owners = OfferedByName(
         many=True, required=False, slug_field="username", queryset=User.objects.all(),
         help_text="And the servers of these owners.",
     )  # fmt: skip

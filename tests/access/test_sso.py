@@ -203,6 +203,12 @@ def test_a_local_account_is_not_taken_over_by_its_name_or_address(provider: Prov
         call_command("link_login", person("eve").username, "1001")
 
 
+def test_a_name_that_only_looks_like_another_is_that_one(provider: Provider, client: Client) -> None:
+    person("ada")
+    provider.person["preferred_username"] = "\uff41da"  # a full-width a
+    assert "There is an account named ada already" in refused(sign_in(client), 403)
+
+
 def test_who_is_switched_off_stays_out(provider: Provider, client: Client) -> None:
     sign_in(client)
     User.objects.update(is_active=False)

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from rest_framework.test import APIClient
 
-from access.models import AuditEntry
+from access.models import AuditEntry, Team
 from notices import sender
 from notices.models import Channel, Notice, State
 from servers import channels
@@ -166,6 +166,24 @@ def test_bad_input_names_its_field(api: Api, owner: User, body: object, field: s
     answer = api(owner).post("/api/channels/", body)
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["field"].startswith(field)
+
+
+@pytest.mark.parametrize("field", ["servers", "teams", "owners"])
+def test_nobody_learns_of_others_by_choosing_them(
+    api: Api, server: Server, outsider: User, field: str
+) -> None:
+    server.team = Team.objects.create(name="Secret team")
+    server.save()
+    known = {"servers": server.pk, "teams": server.team.pk, "owners": server.owner.get_username()}[field]
+    unknown = "nobody" if field == "owners" else 999_999
+
+    def said(user: User, value: object) -> tuple[int, list[str]]:
+        answer = api(user).post("/api/channels/", {"name": "x", "url": SLACK, field: [value]})
+        told = [error["detail"].replace(str(value), "it") for error in answer.json().get("errors", ())]
+        return answer.status_code, told
+
+    assert said(outsider, known) == said(outsider, unknown)
+    assert said(server.owner, known) == (201, [])
 
 
 def test_outsiders_over_rest(
