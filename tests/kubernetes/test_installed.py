@@ -119,7 +119,7 @@ def test_the_platform_starts_as_the_chart_has_it(
     assert operator.get("/api/health/")["status"] == "ok"
     assert password not in "".join(said(cluster, each["metadata"]["name"]) for each in cluster.pods())
 
-    [first] = leaders(cluster)
+    [first] = eventually(lambda: leaders(cluster), what="the log of one says that it leads")
     cluster.core.delete_namespaced_pod(first, cluster.namespace, grace_period_seconds=0)
     eventually(
         lambda: [name for name in leaders(cluster) if name != first], within=60, what="another one leads"
