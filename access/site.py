@@ -62,7 +62,8 @@ def _write_down(request: HttpRequest) -> None:
     if request.user.is_authenticated:
         audit.record(action="login.succeeded", target=request.user, after={"through": "password"})
         return
-    user = User.objects.filter(username=request.POST.get("username", "")[:150]).first()
+    name = request.POST.get("username", "")[:150].replace("\x00", "")  # PostgreSQL does not look for NUL
+    user = User.objects.filter(username=name).first()
     locked = getattr(request, "axes_locked_out", False)
     action = "login.locked" if locked else "login.failed"
     if user is not None and not (locked and _told_lately(action, user)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import os
 import re
 from importlib import import_module
@@ -104,11 +105,19 @@ def behind_proxy(scope: Scope) -> Scope:
     address = _last(scope, b"x-forwarded-for")
     scheme = _last(scope, b"x-forwarded-proto")
     seen: dict[str, Any] = {}
-    if address:
+    if _is_address(address):
         seen["client"] = (address, 0)
     if scheme in ("http", "https"):
         seen["scheme"] = scheme
     return {**scope, **seen}
+
+
+def _is_address(text: str) -> bool:
+    """Some proxies write `unknown`, or a port: the audit and the lockout take addresses only."""
+    try:
+        return getattr(ipaddress.ip_address(text), "scope_id", None) is None
+    except ValueError:
+        return False
 
 
 def _last(scope: Scope, name: bytes) -> str:

@@ -1,4 +1,4 @@
-"""A request for an unknown Host gets a page that names the setting to change."""
+"""Requests that no door is to see: for an unknown Host, and with NUL in the address."""
 
 from __future__ import annotations
 
@@ -8,8 +8,24 @@ from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from servers.api import problems
+
+
+class NulMiddleware:
+    """No name of ours holds NUL, and PostgreSQL refuses to look for it: neither would find anything."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if "\x00" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
+            return problems.answer(400, "The address holds a NUL character.")
+        return self.get_response(request)
+
 
 class UnknownHostMiddleware:
+    """A page names the setting to change."""
+
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 

@@ -185,6 +185,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "mcphost.hosts.UnknownHostMiddleware",
+    "mcphost.hosts.NulMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -15,7 +15,7 @@ from metrics.models import UsageMetric
 from notices import outbox
 from servers import delivery, image_steps, uploads, wiring
 from servers.errors import UserError
-from servers.models import Deployment, LogLine, Server
+from servers.models import CallsInFlight, Deployment, LogLine, Server
 from servers.states import OPEN, DeploymentStatus, Mode
 from servers.streams import storage
 
@@ -33,6 +33,7 @@ def trim() -> None:
     LogLine.objects.filter(at__lt=now - timedelta(days=settings.LOG_RETENTION_DAYS)).delete()
     AuditEntry.objects.filter(at__lt=now - timedelta(days=settings.AUDIT_RETENTION_DAYS)).delete()
     outbox.trim(now - timedelta(days=settings.LOG_RETENTION_DAYS))
+    CallsInFlight.objects.filter(at__lt=now - timedelta(days=1)).delete()  # of gateways that died
     storage.trim(now - timedelta(hours=settings.STREAM_RETENTION_HOURS))
     for server in Server.objects.all():
         forget_old_builds(server)

@@ -92,8 +92,10 @@ async def test_forwarded_headers_count_behind_a_proxy_only(
         assert (await get(session, "/about", **forwarded))[1] == "https 10.1.2.3 0 0"
 
 
-def test_what_no_proxy_says_is_not_changed() -> None:
-    scope: dict[str, Any] = {"client": ("1.2.3.4", 5), "scheme": "http", "headers": []}
+@pytest.mark.parametrize("said", [None, "unknown", "", "10.1.2.3:5678", "fe80::1%eth0", "6.6.6.6,"])
+def test_what_no_proxy_says_is_not_changed(said: str | None) -> None:
+    headers = [] if said is None else [(b"x-forwarded-for", said.encode())]
+    scope: dict[str, Any] = {"client": ("1.2.3.4", 5), "scheme": "http", "headers": headers}
     assert behind_proxy(scope) == scope
 
 
