@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.urls import URLPattern, path
 from django.utils.html import format_html
@@ -35,6 +36,9 @@ class DeploymentAdmin(HistoryAdmin):
     show_full_result_count = True
     search_fields = ["server__name", "server__slug", "revision", "digest"]
     search_help_text = "Server, revision or digest"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Deployment]:
+        return super().get_queryset(request).defer("discovery", "tool_changes", "configuration")
 
     def get_urls(self) -> list[URLPattern]:
         own = [

@@ -20,7 +20,7 @@ EVENTS_SHOWN = 200
 
 def show(model_admin: Any, request: HttpRequest, object_id: str) -> HttpResponse:
     seen = model_admin.get_queryset(request)
-    rows = seen.select_related("server__current_deployment", "requested_by", "based_on")
+    rows = seen.defer(None).select_related("server__current_deployment", "requested_by", "based_on")
     deployment = rows.filter(pk=object_id).first() if object_id.isdigit() else None
     if deployment is None:
         raise Http404("There is no such deployment (any more).")

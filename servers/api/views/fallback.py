@@ -36,7 +36,10 @@ class Nothing(APIView):
 class ServersStream(APIView):
     @extend_schema(parameters=[LAST, LAST_IN_QUERY], responses={(200, "text/event-stream"): OpenApiTypes.STR})
     def get(self, request: Request) -> HttpResponse:
-        """Server-sent events `status`: where each server that you see stands, whenever that changes."""
+        """Server-sent events `status`: where each server that you see stands, whenever that changes.
+
+        Administrators get `calls` besides, an empty object, when the sums of calls have grown.
+        """
         raise NeedsAsgi
 
 
