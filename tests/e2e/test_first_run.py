@@ -21,6 +21,7 @@ def up(tmp_path: Path) -> Iterator[Up]:
     with machine(tmp_path) as made:
         running = Machine.start(made)
         yield running
+        print(running.complaints)  # pytest shows it where the test failed
         assert running.stop() == 0
         assert "Traceback" not in running.complaints
 
