@@ -1,0 +1,70 @@
+"""Rows of the first schema in the newest one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from django.apps.registry import Apps
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.utils import timezone
+
+from metrics.models import UsageMetric
+from servers import services
+from servers.models import Deployment, LogLine, Server, Token
+from servers.states import Trigger
+
+FIRST = [("servers", "0002_limits_and_tool_policy"), ("metrics", "0002_call_rollups")]
+pytestmark = [pytest.mark.core, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+
+
+def migrate_to(targets: list[tuple[str, str]]) -> Apps:
+    executor = MigrationExecutor(connection)
+    executor.migrate(targets)
+    return MigrationExecutor(connection).loader.project_state(targets).apps
+
+
+def newest() -> list[tuple[str, str]]:
+    return MigrationExecutor(connection).loader.graph.leaf_nodes()  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def before() -> Iterator[Apps]:
+    yield migrate_to(FIRST)
+    migrate_to(newest())
+
+
+def test_what_was_there_comes_along(before: Apps) -> None:
+    now = timezone.now()
+    owner = before.get_model("auth", "User").objects.create(username="owner")
+    server = before.get_model("servers", "Server").objects.create(
+        name="Clock", slug="clock", owner=owner, source_kind="image", source={"reference": "a/b:1"},
+        environment={"A": "b"}, desired_state="running", status="running",
+    )  # fmt: skip
+    deployment = before.get_model("servers", "Deployment").objects.create(
+        server=server, number=1, trigger="api", status="succeeded", finished_at=now, image="a/b@sha256:1",
+        discovery={"tools": [{"name": "now"}]},
+    )  # fmt: skip
+    server.current_deployment = deployment
+    server.save()
+    before.get_model("servers", "LogLine").objects.create(
+        server=server, deployment=deployment, stream="run", at=now, text="ERROR: it failed"
+    )
+    before.get_model("servers", "Token").objects.create(
+        name="old", owner=owner, scope="api", prefix="mcph_abc", digest="0" * 64
+    )
+    before.get_model("metrics", "UsageMetric").objects.create(
+        server=server, timestamp=now, event_type="mcp_call", details={"method": "ping"}
+    )
+
+    migrate_to(newest())
+
+    found = Server.objects.get()
+    found.full_clean(exclude=["current_deployment"])
+    assert (found.environment, found.team, found.schema_gate) == ({"A": "b"}, None, "warn")
+    assert found.current_deployment == Deployment.objects.get()
+    assert (LogLine.objects.get().text, UsageMetric.objects.get().server) == ("ERROR: it failed", found)
+    assert Token.objects.get().owner == found.owner
+    made = services.deploy(server=found, by=found.owner, trigger=Trigger.API)
+    assert made.number == 2
