@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -40,7 +38,6 @@ def receive(*, hook: WebHook, arrival: Arrival) -> Delivery:
     """Keeps what arrived and deploys where that is due. Raises `Refused`, which is kept too."""
     now = timezone.now()
     secrets = hook.secrets(now)
-    _forget_old(hook, now)
     try:
         verified = PROVIDERS[hook.kind].verified(arrival.headers, arrival.body, secrets, now.timestamp())
     except Refused as refusal:
@@ -165,8 +162,3 @@ def _keep_refused(hook: WebHook, arrival: Arrival, refusal: Refused) -> None:
         oldest := rejected.values_list("pk", flat=True)[MOST_REJECTED : MOST_REJECTED + 1].first()
     ) is not None:
         rejected.filter(pk__lte=oldest).delete()
-
-
-def _forget_old(hook: WebHook, now: datetime) -> None:
-    kept_since = now - timedelta(days=settings.LOG_RETENTION_DAYS)
-    hook.deliveries.filter(received_at__lt=kept_since).delete()

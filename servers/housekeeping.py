@@ -6,6 +6,7 @@ import logging
 import shutil
 from datetime import timedelta
 
+from django.apps import apps
 from django.conf import settings
 from django.utils import timezone
 
@@ -33,6 +34,8 @@ def trim() -> None:
     LogLine.objects.filter(at__lt=now - timedelta(days=settings.LOG_RETENTION_DAYS)).delete()
     AuditEntry.objects.filter(at__lt=now - timedelta(days=settings.AUDIT_RETENTION_DAYS)).delete()
     outbox.trim(now - timedelta(days=settings.LOG_RETENTION_DAYS))
+    deliveries = apps.get_model("hooks", "Delivery").objects  # webhooks stand above this package
+    deliveries.filter(received_at__lt=now - timedelta(days=settings.LOG_RETENTION_DAYS)).delete()
     CallsInFlight.objects.filter(at__lt=now - timedelta(days=1)).delete()  # of gateways that died
     storage.trim(now - timedelta(hours=settings.STREAM_RETENTION_HOURS))
     for server in Server.objects.all():

@@ -9,9 +9,11 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils.text import slugify
 
-from servers import services
+from access import roles
+from servers import services, wiring
+from servers.errors import Invalid
 from servers.models import Deployment, Server
-from servers.models.server import GIT_TOKEN, SecretPurpose, SourceKind
+from servers.models.server import GIT_TOKEN, RuntimeChoice, SecretPurpose, SourceKind
 from servers.states import Trigger
 from servers.uploads import Archive
 
@@ -28,6 +30,7 @@ def take_in(
     deploy: bool = True,
 ) -> tuple[Server, Deployment | None]:
     """Creates a server of validated `fields` and deploys it. Raises `Invalid` and `ValidationError`."""
+    check_runtime(by=by, wanted=fields.get("runtime", ""))
     server = services.create_server(by=by, fields=fields, secrets=secrets)
     set_source_token(server=server, token=token, by=by)
     if archive is not None:
@@ -37,9 +40,22 @@ def take_in(
 
 @transaction.atomic
 def change(*, server: Server, fields: Mapping[str, Any], token: str, by: User) -> Server:
-    """Updates a server and, where one is given, the token of its source."""
+    """Updates a server and, where one is given, the token of its source. Raises as `take_in` does."""
+    stored = Server.objects.values_list("runtime", flat=True).get(pk=server.pk)
+    check_runtime(by=by, wanted=fields.get("runtime", stored), stored=stored)
     set_source_token(server=server, token=token, by=by)
     return services.update_server(server=server, fields=fields)
+
+
+def check_runtime(*, by: User, wanted: str, stored: str = "") -> None:
+    """A process has the rights of the platform's own account: its files, its keys. Where servers are isolated
+    otherwise, only an administrator decides that one need not be. Raises `Invalid`."""
+    if wanted == stored or wanted != RuntimeChoice.PROCESS or roles.is_administrator(by):
+        return
+    if wiring.default_runtime() != RuntimeChoice.PROCESS:
+        raise Invalid(
+            "Only an administrator lets a server run as a process of the platform.", field="runtime"
+        )
 
 
 def attach(*, server: Server, archive: Archive) -> Server:

@@ -36,7 +36,7 @@ class ServerHooks(ServerView):
     @extend_schema(request=WebHookSerializer, responses={201: MadeWebHook})
     def post(self, request: Request, pk: int) -> Response:
         """Makes a webhook. `secret` is shown this once."""
-        server = operated(self.server(), request)
+        server = self.server()
         wanted = WebHookSerializer(data=request.data, context={"request": request})
         wanted.is_valid(raise_exception=True)
         hook, secret = services.create(server=server, by=user_of(request), fields=wanted.validated_data)

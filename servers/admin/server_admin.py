@@ -144,6 +144,11 @@ class ServerAdmin(RoleAdmin):
         may_share = roles.may_share(request.user, owner_id=obj.owner_id, team_id=obj.team_id)
         return closed if may_share else [*closed, "team"]
 
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        made = super().get_form(request, obj, change=change, **kwargs)
+        made.by = request.user
+        return made
+
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "team":
             kwargs["queryset"] = roles.operated_teams(request.user)

@@ -25,6 +25,7 @@ from access.models import Team
 from servers import intake, services, uploads, validation
 from servers.admin.gateway_fields import CallsPerMinute, PatternLines
 from servers.admin.placement_fields import PlacementFields
+from servers.errors import Invalid
 from servers.models import Server
 from servers.models.server import ENVIRONMENT_NAME, SchemaGate, SourceKind, Transport
 
@@ -181,6 +182,8 @@ class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
     )
     deploy = forms.BooleanField(label="Deploy now", required=False, widget=UnfoldBooleanWidget)
 
+    by: Any = None  # who fills it in
+
     class Meta:
         model = Server
         fields = ["name", "slug", "team", "owner", "source_kind", *PLAIN]
@@ -238,6 +241,14 @@ class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
 
     def clean_image_arguments(self) -> list[str]:
         return validation.parse_words(self.cleaned_data["image_arguments"])
+
+    def clean_runtime(self) -> str:
+        wanted, stored = str(self.cleaned_data["runtime"]), "" if self.is_new else self.instance.runtime
+        try:
+            intake.check_runtime(by=self.by, wanted=wanted, stored=stored)
+        except Invalid as error:
+            raise ValidationError(str(error)) from None
+        return wanted
 
     def clean_schema_gate(self) -> str:
         return str(self.cleaned_data["schema_gate"] or self.instance.schema_gate)
