@@ -3,6 +3,7 @@
     SCREENSHOT_PASSWORD=… python -m deploy.screenshots http://127.0.0.1:3000 docs/screenshots --user admin
 
 Every server and deployment that the lists lead with is opened; name others with --server and --deployment.
+There has to be one of each.
 """
 
 from __future__ import annotations
@@ -84,9 +85,16 @@ def pages(page: Page, url: str, server: str = "", deployment: str = "") -> Itera
     deployment = deployment or _first(page, url, "/admin/servers/deployment/")
     yield "deployment", deployment
     yield "compare", deployment.replace("/change/", "/") + "compare/"
+    if failed := _first(page, url, "/admin/servers/deployment/?status__exact=failed"):
+        yield "runbook", failed
     yield "events", "/admin/metrics/usagemetric/"
     yield "logs", "/admin/servers/logline/"
+    yield "audit", "/admin/access/auditentry/"
+    yield "webhooks", "/admin/hooks/delivery/"
+    yield "notices", "/admin/notices/channel/"
     yield "tokens", "/admin/servers/token/"
+    yield "teams", "/admin/access/team/"
+    yield "users", "/admin/auth/user/"
 
 
 def _try(page: Page, out: Path, name: str) -> None:
@@ -106,8 +114,10 @@ def _try(page: Page, out: Path, name: str) -> None:
 
 
 def _first(page: Page, url: str, listing: str) -> str:
+    """The address of the first row, "" for none."""
     page.goto(f"{url}{listing}")
-    return page.locator("#result_list tbody th a").first.get_attribute("href") or listing
+    row = page.locator("#result_list tbody th a").first
+    return (row.get_attribute("href") or "") if row.count() else ""
 
 
 def _signed_out(browser: Browser, look: Look, url: str) -> Page:
