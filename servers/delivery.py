@@ -105,7 +105,7 @@ def _push(job: Job, built: BuiltImage, target: Reference, leash: Leash) -> Pushe
 
 
 def _pushed_facts(done: Pushed, target: Reference) -> dict[str, Any]:
-    return {"digest": done.digest, "size": done.size, "registry_endpoint": target.endpoint}
+    return {"digest": done.digest, "manifest_size": done.size, "registry_endpoint": target.endpoint}
 
 
 def _pushed_before(job: Job, built: BuiltImage, target: Reference) -> Pushed | None:

@@ -235,7 +235,7 @@ def _words(key: str, value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(str(part) for part in value if isinstance(part, str | int))
-    if key == "size":
+    if key.endswith("size"):
         return display.size(value)
     if key == "digest" and isinstance(value, str):
         return value[:19] + "…"
