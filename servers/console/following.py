@@ -46,7 +46,7 @@ def _states_of(deployment: Deployment) -> Iterator[tuple[Deployment, list[LogLin
         current = Deployment.objects.select_related("server").get(pk=deployment.pk)
         lines = list(current.log_lines.filter(pk__gt=last_id).order_by("pk"))
         last_id = lines[-1].pk if lines else last_id
-        yield current, lines
+        yield current, _without_reason(current, lines)
         if current.is_final:
             return
         waits = current.status == DeploymentStatus.QUEUED and time.monotonic() - began > UNCLAIMED_SECONDS
@@ -57,6 +57,12 @@ def _states_of(deployment: Deployment) -> Iterator[tuple[Deployment, list[LogLin
                 file=sys.stderr,
             )
         time.sleep(POLL_SECONDS)
+
+
+def _without_reason(deployment: Deployment, lines: list[LogLine]) -> list[LogLine]:
+    """Why it failed ends the log, written after the row: it may have come since the row was read."""
+    deployment.refresh_from_db(fields=["error"])
+    return [line for line in lines if line.text != deployment.error or not line.text]
 
 
 def _table(deployment: Deployment) -> Table:

@@ -115,7 +115,7 @@ def deliver(server: Server, image: str) -> Deployment:
     """The push and publish steps of a deployment whose image was built before."""
     deployment = Deployment.objects.create(
         server=server, number=1, trigger=Trigger.API, status=DeploymentStatus.RUNNING,
-        revision=uuid.uuid4().hex, platforms=[AMD],
+        revision=uuid.uuid4().hex, platforms=[AMD], runtime="docker",
     )  # fmt: skip
     try:
         with Logbook(server.pk, deployment.pk) as logbook:
