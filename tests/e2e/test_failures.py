@@ -153,6 +153,7 @@ def test_the_registry_goes_in_the_middle(
     server = docker_platform.healthy()
     first = docker_platform.deploy(server, within=120)
     docker_platform.serves(server, first)
+    eventually(lambda: "latest" in tags_at(fault_proxy.host, "middle/hello"), what="the tag has moved")
     fault_proxy.set([{"method": "PUT", "path": "/manifests/", "action": "reset"}])
     docker_platform.upload(server, {**docker_platform.healthy_files(), "new.txt": "new"})
     second = docker_platform.deploy(server, within=120)

@@ -100,7 +100,10 @@ def test_a_push_is_deployed_and_answers(bare: Bare, forged: Server, door: str) -
     bare.work.commit("second")
     second = bare.push()
     assert ended(forged, 2).revision == second
-    assert "Good day, Ada" in call(door, forged, "greet", name="Ada")[1]
+    eventually(  # within a second: gateways learn of the new deployment from the database
+        lambda: "Good day, Ada" in call(door, forged, "greet", name="Ada")[1],
+        what="calls reach the second deployment",
+    )
 
     # Back to the first commit by force: the newest push decides, not the newest commit.
     bare.work.git("reset", "--hard", "--quiet", first)
