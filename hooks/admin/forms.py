@@ -3,27 +3,14 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from unfold.widgets import (
-    UnfoldAdminRadioSelectWidget,
-    UnfoldAdminTextareaWidget,
-    UnfoldBooleanSwitchWidget,
-)
+from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldBooleanSwitchWidget
 
 from hooks.models import Kind, validate_patterns
+from servers.admin.gateway_fields import PatternLines
 
 
-class Globs(forms.CharField):
+class Globs(PatternLines):
     """A list of globs, one per line."""
-
-    def __init__(self, *, label: str, help_text: str) -> None:
-        widget = UnfoldAdminTextareaWidget(attrs={"rows": 3, "spellcheck": "false", "class": "mh-mono"})
-        super().__init__(label=label, required=False, help_text=help_text, widget=widget)
-
-    def prepare_value(self, value: Any) -> Any:
-        return "\n".join(value) if isinstance(value, list) else value
-
-    def to_python(self, value: Any) -> Any:
-        return [line.strip() for line in (value or "").splitlines() if line.strip()]
 
     def validate(self, value: Any) -> None:
         validate_patterns(value)
