@@ -20,9 +20,25 @@ export async function fetchPage() {
   return new DOMParser().parseFromString(await answer.text(), "text/html");
 }
 
+// Nothing moves under a pressed pointer: a click belongs to what it was aimed at.
+let pressed = false;
+addEventListener("pointerdown", () => { pressed = true; }, true);
+for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => { pressed = false; }, true);
+
+function released() {
+  if (!pressed) return null;
+  return new Promise((resolve) => {
+    // The click itself comes after the pointer's event.
+    const after = () => setTimeout(resolve);
+    for (const end of ["pointerup", "pointercancel"]) addEventListener(end, after, { once: true, capture: true });
+  });
+}
+
 async function refresh() {
   try {
-    take(await fetchPage());
+    const fresh = await fetchPage();
+    await released();
+    take(fresh);
   } catch {
     // The feed says "reconnecting" meanwhile, and asks again once it is back.
   }

@@ -127,9 +127,11 @@ def test_a_slow_push_is_watched_by_its_bytes(
     assert re.fullmatch(r"(1[6-9]\.\d)\xa0MB of \1\xa0MB", seen[-1][1]), seen[-1]
 
     docker_platform.ended(deployment, within=120)
+    expect(page.locator(".mh-title")).to_contain_text("Failed")
     step = deployment.steps.get(kind="push")
     link = page.locator(f"#step-{step.pk}").get_by_role("link", name=re.compile(r"\d+ lines"))
     link.click()
+    page.wait_for_url(re.compile(rf"step={step.pk}\b"))
     expect(page.locator(".mh-log-line").first).to_contain_text("Registry push attempt 1/4")
     line = page.locator(".mh-log-line").first
     line.hover()

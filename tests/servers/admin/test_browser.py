@@ -70,6 +70,22 @@ def test_a_deployment_is_watched_to_its_end(page: Page, web: Web, running: Deplo
     expect(page.get_by_role("link", name="Cancel…")).to_have_count(0)
 
 
+def test_nothing_moves_under_a_pressed_pointer(page: Page, web: Web, running: Deployment) -> None:
+    """Else a click is lost, since what it was aimed at has moved on when the button comes up."""
+    page.goto(web.url("servers_deployment_change", running.pk))
+    expect(page.locator("[data-feed-state]")).to_have_text("Live")
+    page.locator(".mh-title").hover()
+    page.mouse.down()
+    with page.expect_response(page.url):
+        step = demo.step(running, "build", 2, None, platform="linux/arm64")
+        recorded(running, "build_started", platform="linux/arm64")
+    page.evaluate("fetch(location.href).then((answer) => answer.text())")
+    row = page.locator(f"#step-{step.pk}")
+    assert row.count() == 0
+    page.mouse.up()
+    expect(row).to_contain_text("In progress")
+
+
 def count(page: Page) -> int:
     return int(page.locator("[data-log]").get_attribute("data-count") or 0)
 
