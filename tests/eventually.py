@@ -10,7 +10,7 @@ T = TypeVar("T")
 STEP_SECONDS = 0.05
 
 
-def eventually(ask: Callable[[], T], *, within: float = 30.0, what: str = "") -> T:
+def eventually(ask: Callable[[], T], *, within: float = 60.0, what: str = "") -> T:
     """The first truthy answer of `ask`; an AssertionError after `within` seconds."""
     end = time.monotonic() + within
     while True:

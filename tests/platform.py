@@ -44,14 +44,14 @@ class Platform:
     def hello(self, slug: str = "hello", **fields: Any) -> Server:
         return self.server(slug, hello_files(), **fields)
 
-    def deploy(self, server: Server, mode: Mode = Mode.LATEST, *, within: float = 60) -> Deployment:
+    def deploy(self, server: Server, mode: Mode = Mode.LATEST, *, within: float = 120) -> Deployment:
         """Deploys and waits for the end, good or bad."""
         return self.ended(self.request(server, mode), within=within)
 
     def request(self, server: Server, mode: Mode = Mode.LATEST) -> Deployment:
         return services.deploy(server=server, by=self.owner, trigger=Trigger.API, mode=mode)
 
-    def ended(self, deployment: Deployment, *, within: float = 60) -> Deployment:
+    def ended(self, deployment: Deployment, *, within: float = 120) -> Deployment:
         def over() -> Deployment | None:
             fresh = Deployment.objects.select_related("server").get(pk=deployment.pk)
             return fresh if fresh.status in FINAL else None
@@ -61,7 +61,7 @@ class Platform:
     def fresh(self, server: Server) -> Server:
         return Server.objects.with_current().get(pk=server.pk)
 
-    def becomes(self, server: Server, status: str, *, within: float = 30) -> Server:
+    def becomes(self, server: Server, status: str, *, within: float = 60) -> Server:
         def there() -> Server | None:
             fresh = self.fresh(server)
             return fresh if fresh.status == status else None
@@ -112,8 +112,8 @@ def quick(settings: Any, tmp_path: Path) -> Iterator[None]:
     settings.DATA_DIR = tmp_path / "data"
     settings.DATA_DIR.mkdir()
     settings.CONTAINER_RUNTIME = "process"
-    settings.HEARTBEAT_SECONDS, settings.ABANDONED_AFTER_SECONDS = 0.2, 5
-    settings.DRAIN_SECONDS, settings.STOP_GRACE_SECONDS, settings.HEALTH_TIMEOUT = 0.2, 2, 15
+    settings.HEARTBEAT_SECONDS, settings.ABANDONED_AFTER_SECONDS = 0.2, 15
+    settings.DRAIN_SECONDS, settings.STOP_GRACE_SECONDS, settings.HEALTH_TIMEOUT = 0.2, 2, 60
     forget_adapters()
     yield
     forget_adapters()

@@ -55,7 +55,7 @@ def asked(client: Client, start: str = START) -> str:
 
 def sent_back(address: str) -> str:
     """Where the provider sends the browser back to."""
-    answer = requests.get(address, allow_redirects=False, timeout=10)
+    answer = requests.get(address, allow_redirects=False, timeout=60)
     assert answer.status_code == 302, answer.text
     parts = urlsplit(answer.headers["Location"])
     return f"{parts.path}?{parts.query}"

@@ -122,23 +122,23 @@ def test_languages_work_on_both_platforms(
 
 def test_basic_registry_asks_for_its_password(registry_basic: Registry) -> None:
     url = f"http://{registry_basic.host}/v2/"
-    assert requests.get(url, timeout=10).status_code == 401
+    assert requests.get(url, timeout=60).status_code == 401
     login = (registry_basic.username, registry_basic.password)
-    assert requests.get(url, auth=login, timeout=10).status_code == 200
+    assert requests.get(url, auth=login, timeout=60).status_code == 200
 
 
 def token(registry: Registry, password: str) -> requests.Response:
     assert registry.tokens is not None
     scope = {"scope": "repository:a/b:push,pull", "service": "mcphost-bench-registry"}
     login = (registry.username, password)
-    return requests.get(registry.tokens.realm, params=scope, auth=login, timeout=10)
+    return requests.get(registry.tokens.realm, params=scope, auth=login, timeout=60)
 
 
 def test_token_registry_takes_its_tokens(registry_token: Registry) -> None:
     url = f"http://{registry_token.host}/v2/a/b/blobs/uploads/"
-    assert 'Bearer realm="http://127.0.0.1:' in requests.post(url, timeout=10).headers["WWW-Authenticate"]
+    assert 'Bearer realm="http://127.0.0.1:' in requests.post(url, timeout=60).headers["WWW-Authenticate"]
     bearer = token(registry_token, registry_token.password).json()["token"]
-    assert requests.post(url, headers={"Authorization": f"Bearer {bearer}"}, timeout=10).status_code == 202
+    assert requests.post(url, headers={"Authorization": f"Bearer {bearer}"}, timeout=60).status_code == 202
     assert token(registry_token, "wrong").status_code == 401
 
 
@@ -156,11 +156,11 @@ def test_fault_proxy_breaks_what_it_is_told_to_and_heals(fault_proxy: FaultProxy
             {"method": "GET", "action": "reset", "times": 1},
         ]
     )
-    limited = requests.get(url, timeout=10)
+    limited = requests.get(url, timeout=60)
     assert (limited.status_code, limited.headers["Retry-After"]) == (429, "2")
     with pytest.raises(requests.ConnectionError):
-        requests.get(url, timeout=10)
-    assert requests.get(url, timeout=10).status_code == 200
+        requests.get(url, timeout=60)
+    assert requests.get(url, timeout=60).status_code == 200
     assert [action for _, _, action in fault_proxy.log] == ["status", "reset", None]
 
 
@@ -171,7 +171,7 @@ def test_fault_proxy_passes_a_push_through(
     (tmp_path / "root/file").write_text("content")
     pushed = publish.image(fault_proxy.host, "through/proxy", tmp_path / "root", "amd64", tmp_path)
     url = f"http://{registry_plain.host}/v2/through/proxy/manifests/{pushed.digest}"
-    assert requests.head(url, headers={"Accept": "*/*"}, timeout=10).status_code == 200
+    assert requests.head(url, headers={"Accept": "*/*"}, timeout=60).status_code == 200
 
 
 def test_databases_answer(postgres_url: str, redis_url: str) -> None:
@@ -207,5 +207,5 @@ def test_a_command_gets_its_services_and_they_end_with_it() -> None:
 
 def test_a_read_only_registry_serves_the_cached_store(base_images: dict[str, str]) -> None:
     host = base_images["python"].split("/")[0]
-    answer = requests.post(f"http://{host}/v2/base/python/blobs/uploads/", timeout=10)
+    answer = requests.post(f"http://{host}/v2/base/python/blobs/uploads/", timeout=60)
     assert answer.status_code == 405

@@ -20,7 +20,7 @@ SERVERS = Path(__file__).parent
 LEGACY = [sys.executable, str(SERVERS / "legacy_server.py")]
 MODERN = [sys.executable, str(SERVERS / "modern_server.py")]
 MODERN_VERSION = "2026-07-28"
-DEADLINE = 20.0
+DEADLINE = 60.0
 HEADERS = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
 
 Message = dict[str, Any]

@@ -166,7 +166,7 @@ async def talk(bridge: Bridge, data: bytes) -> bytes:
     host, port = bridge.origin.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(data)
-    answer = await asyncio.wait_for(reader.read(), 10)
+    answer = await asyncio.wait_for(reader.read(), 60)
     writer.close()
     return answer
 

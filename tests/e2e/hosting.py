@@ -99,12 +99,12 @@ class DockerPlatform(Platform):
 
     def all_gone(self) -> None:
         nothing: dict[str, list[str]] = {"containers": [], "images": [], "work": [], "processes": []}
-        eventually(lambda: self.left_behind() == nothing, within=10, what=f"{self.left_behind()} is gone")
+        eventually(lambda: self.left_behind() == nothing, within=120, what=f"{self.left_behind()} is gone")
 
     def delete_everything(self) -> None:
         for server in Server.objects.all():
             services.delete(server=server)
-        eventually(lambda: not Server.objects.exists(), within=60, what="every server is deleted")
+        eventually(lambda: not Server.objects.exists(), within=120, what="every server is deleted")
 
 
 @contextmanager
@@ -171,5 +171,5 @@ def skopeo(reference: str, *options: str) -> Any:
 
 
 def tags_at(registry: str, repository: str) -> list[str]:
-    answer = requests.get(f"http://{registry}/v2/{repository}/tags/list", timeout=10)
+    answer = requests.get(f"http://{registry}/v2/{repository}/tags/list", timeout=60)
     return sorted(answer.json().get("tags") or []) if answer.ok else []

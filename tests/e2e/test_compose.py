@@ -117,7 +117,7 @@ def _environment(engine: Engine, base_images: Mapping[str, str]) -> dict[str, st
 @pytest.mark.timeout(600)
 async def test_one_machine_from_a_checkout_to_a_tool_that_answers(stack: Stack) -> None:
     stack.start()
-    eventually(stack.is_healthy, within=90, what="all are healthy")
+    eventually(stack.is_healthy, within=120, what="all are healthy")
     operator = Session(stack, stack.password)  # type: ignore[arg-type]  # it wants a URL only
     assert operator.login.status_code == 302
     assert requests.get(f"{stack.url}/metrics", timeout=20).status_code == 404
@@ -134,12 +134,12 @@ async def test_one_machine_from_a_checkout_to_a_tool_that_answers(stack: Stack) 
     assert operator.get("/api/health/")["status"] == "ok"
 
     stack.compose("restart", *PARTS)
-    eventually(stack.is_healthy, within=90, what="all are healthy again")
+    eventually(stack.is_healthy, within=120, what="all are healthy again")
     assert operator.get(server)["status"] == "running"
     assert (await greeted(f"{stack.url}/mcp/hello", token))[1] == "Hello, Ada!"
 
     operator.post(f"{server}stop/")
-    eventually(lambda: operator.get(server)["status"] == "stopped", within=60, what="it stopped")
+    eventually(lambda: operator.get(server)["status"] == "stopped", within=120, what="it stopped")
     assert stack.password not in stack.compose("logs", "--no-color")
     stack.compose("down", "--volumes")
     assert stack.states() == {}

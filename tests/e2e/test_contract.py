@@ -50,7 +50,7 @@ class Story:
     def metrics(self, **query: str) -> list[dict[str, Any]]:
         """Over REST, oldest first."""
         address = f"{self.door}/api/servers/{self.server.pk}/metrics/"
-        answer = requests.get(address, params={"limit": "1000", **query}, headers=self.headers, timeout=10)
+        answer = requests.get(address, params={"limit": "1000", **query}, headers=self.headers, timeout=60)
         rows: list[dict[str, Any]] = answer.json()["results"]
         return rows[::-1]
 
@@ -74,7 +74,7 @@ def story(
             listener = threading.Thread(target=_listen, args=(feed, told.live))
             listener.start()
             told.deployment = docker_platform.ended(told.deployment, within=200)
-            listener.join(20)
+            listener.join(60)
         told.records = [record for record in caplog.records if record.name == "registry.push"]
         yield told
 

@@ -80,7 +80,7 @@ def slow_to_build(gate: Path) -> dict[str, str | bytes]:
 
 
 def reached(up: Up, event: str, server: int = 2) -> None:
-    eventually(lambda: f"{event} server_id={server} " in up.complaints, within=60, what=event)
+    eventually(lambda: f"{event} server_id={server} " in up.complaints, within=120, what=event)
 
 
 def deploy(here: Machine, *source: str) -> None:
@@ -105,7 +105,7 @@ def serves_once(here: Machine) -> None:
         statuses = {each["slug"]: each["status"] for each in here.json("servers")}
         return statuses == {"hello": "running", "second": "running"}
 
-    eventually(settled, within=60, what=f"both serve: {here.json('servers')}")
+    eventually(settled, within=120, what=f"both serve: {here.json('servers')}")
     eventually(lambda: runs_by_server(here) == {"1": 1, "2": 1}, what=f"once each: {runs_by_server(here)}")
 
 
@@ -180,7 +180,7 @@ def test_in_the_middle_of_a_clone(here: Machine) -> None:
         eventually(lambda: not _running(url), what="git ends with the platform")
 
     again = here.start()
-    eventually(lambda: _of(here, "second")["status"] == "error", within=60, what="it is closed")
+    eventually(lambda: _of(here, "second")["status"] == "error", within=120, what="it is closed")
     assert _of(here, "second")["error_kind"] == "source"
     leaves_nothing(here, again)
 

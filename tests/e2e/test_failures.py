@@ -202,7 +202,7 @@ def test_an_image_that_cannot_hold_the_bridge(docker_platform: DockerPlatform) -
 def test_a_server_that_never_answers_mcp(
     docker_platform: DockerPlatform, settings: Any, command: str, seen: str
 ) -> None:
-    settings.HEALTH_TIMEOUT = 4
+    settings.HEALTH_TIMEOUT = 8
     server = docker_platform.server("mute", docker_platform.busybox(f"CMD {command}"), transport=HTTP)
     deployment = docker_platform.deploy(server)
 
@@ -330,7 +330,7 @@ def test_the_engine_goes_under_a_running_server(
     with stopped(own_engine):
         degraded = fragile.becomes(server, ServerStatus.DEGRADED)
         assert degraded.error.startswith("The Docker Engine does not answer.")
-    recovered = fragile.becomes(server, ServerStatus.RUNNING, within=60)
+    recovered = fragile.becomes(server, ServerStatus.RUNNING, within=120)
     assert recovered.error == ""
     eventually(lambda: fragile.fresh(server).serving, what="it serves")
     assert call(door, server, "greet", name="Ada")[1] == "Hello, Ada!"

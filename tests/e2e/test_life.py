@@ -56,7 +56,7 @@ def test_stopped_started_and_killed_behind_our_back(docker_platform: DockerPlatf
 
     [container] = docker_platform.containers()
     container.remove(force=True)
-    eventually(lambda: numbers_running(docker_platform) == {"3"}, within=60, what="it runs again")
+    eventually(lambda: numbers_running(docker_platform) == {"3"}, within=120, what="it runs again")
     docker_platform.becomes(server, ServerStatus.RUNNING)
     newest = Deployment.objects.filter(server=server).latest("number")
     assert (newest.trigger, newest.mode) == (Trigger.RECONCILER, Mode.SAME_DIGEST)

@@ -27,7 +27,7 @@ def here(tmp_path: Path) -> Iterator[Machine]:
 
 
 def serving(up: Up) -> Up:
-    eventually(lambda: SERVES in up.complaints, within=60, what="the example serves")
+    eventually(lambda: SERVES in up.complaints, within=120, what="the example serves")
     return up
 
 
@@ -170,7 +170,7 @@ async def test_each_part_in_a_process_of_its_own(
     parts = {part: here.launch(part) for part in ("web", "gateway", "reconciler")}
     scraped = free_port()
     parts["worker"] = here.launch("worker", METRICS_PORT=str(scraped), METRICS_TOKEN="scrapes-only")
-    eventually(lambda: all(READY in up.said for up in parts.values()), within=60, what="all are up")
+    eventually(lambda: all(READY in up.said for up in parts.values()), within=120, what="all are up")
     web, gateway = parts["web"], parts["gateway"]
     assert [name for name, up in parts.items() if "Password" in up.said] == ["web"]
     session = Session(web, web.password)

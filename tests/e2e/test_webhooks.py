@@ -84,7 +84,7 @@ def ended(server: Server, count: int) -> Deployment:
         newest = server.deployments.order_by("-number").first()
         return newest if newest and newest.number == count and newest.status in FINAL else None
 
-    return eventually(over, within=90, what=f"deployment #{count} ends")
+    return eventually(over, within=120, what=f"deployment #{count} ends")
 
 
 def test_a_push_is_deployed_and_answers(bare: Bare, forged: Server, door: str) -> None:

@@ -79,7 +79,7 @@ class Machine:
     def start(self, *parts: str, **more: str) -> Up:
         """Returns once it says that it is up."""
         up = self.launch(*parts, **more)
-        eventually(lambda: READY in up.said or not up.is_alive(), within=60, what="it is up")
+        eventually(lambda: READY in up.said or not up.is_alive(), within=120, what="it is up")
         assert up.is_alive(), up.said + up.complaints
         return up
 

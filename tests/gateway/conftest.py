@@ -63,7 +63,7 @@ async def in_database(work: Callable[[], T]) -> T:
     return await asyncio.to_thread(run)
 
 
-async def until(met: Callable[[], bool | Awaitable[bool]], seconds: float = 10) -> None:
+async def until(met: Callable[[], bool | Awaitable[bool]], seconds: float = 60) -> None:
     async with asyncio.timeout(seconds):
         while True:
             answer = met()

@@ -47,7 +47,7 @@ async def hosted(name: str) -> AsyncIterator[str]:
 
 @contextlib.asynccontextmanager
 async def connected(gateway: Running, key: str, mode: str) -> AsyncIterator[Client]:
-    async with httpx2.AsyncClient(headers=bearer(key), timeout=10) as http:
+    async with httpx2.AsyncClient(headers=bearer(key), timeout=60) as http:
         transport = streamable_http_client(gateway.mcp("clock"), http_client=http)
         async with Client(transport, mode=mode) as client:
             yield client

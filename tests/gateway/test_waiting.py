@@ -152,7 +152,7 @@ class Reporting:
         await send({"type": "http.response.start", "status": 200, "headers": EVENTS})
         for _ in range(4):
             await send({"type": "http.response.body", "body": b"data: {}\n\n", "more_body": True})
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.5)
         while True:
             await send({"type": "http.response.body", "body": b": ping\n\n", "more_body": True})
             await asyncio.sleep(0.1)
@@ -163,7 +163,7 @@ async def test_progress_gives_a_call_its_time_again_and_silence_ends_it(
 ) -> None:
     upstream.behave = Reporting()
     server = await in_database(lambda: host(owner, "clock", upstream.url))
-    async with a_gateway(server, call_timeout=0.6) as (gateway, headers):
+    async with a_gateway(server, call_timeout=1.5) as (gateway, headers):
         status, _, body = await post(gateway, headers, id="mine")
         assert (status, body.count(b"data: {}\n\n")) == (200, 4)
         assert body.endswith(b"\n\n")

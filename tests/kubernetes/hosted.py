@@ -82,6 +82,6 @@ def hosted(
     ours = f"mcp-{wiring.settings.INSTANCE[:6]}-"
     eventually(
         lambda: not [name for name in cluster.objects() if f"/{ours}" in name],
-        within=60,
+        within=120,
         what=f"{[name for name in cluster.objects() if f'/{ours}' in name]} is gone",
     )

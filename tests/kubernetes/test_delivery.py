@@ -60,7 +60,7 @@ def refreshing(
     yield platform
     for server in Server.objects.all():
         services.delete(server=server)
-    eventually(lambda: not Server.objects.exists(), within=60, what="every server is deleted")
+    eventually(lambda: not Server.objects.exists(), within=120, what="every server is deleted")
 
 
 def pushed(platform: Platform, base_images: dict[str, str]) -> Deployment:

@@ -61,7 +61,7 @@ def test_calls_go_through_the_gateway_and_sessions_stay_with_their_pod(
     assert ("greet" in tools, text) == (True, "Hello, Ada!")
 
     eventually(
-        lambda: len(Deployment.objects.get(server=server).endpoints) == 2, within=60, what="both are known"
+        lambda: len(Deployment.objects.get(server=server).endpoints) == 2, within=120, what="both are known"
     )
     client = Legacy(door, server)
     sessions = [client.initialize() for _ in range(8)]
@@ -76,7 +76,7 @@ def test_calls_go_through_the_gateway_and_sessions_stay_with_their_pod(
     def told() -> bool:
         return {client.greets(session) for session in sessions} == {200, 404}
 
-    eventually(told, within=60, what="sessions of the pod that is gone are lost, and no others")
+    eventually(told, within=120, what="sessions of the pod that is gone are lost, and no others")
     assert client.greets(client.initialize()) == 200
     pods = {line.text.split("]")[0] for line in LogLine.objects.filter(server=server, stream="stdout")}
     assert all(pod.startswith("[mcp-") for pod in pods)
@@ -98,8 +98,8 @@ def test_a_server_is_published_for_each_platform_and_runs_by_the_indexs_digest(
     assert runs.runtime_of(deployment).stats(runs.handle_of(deployment)) is None  # no metrics-server here
 
     services.stop(server=server)
-    hosted.becomes(server, ServerStatus.STOPPED, within=60)
-    eventually(lambda: not hosted.pods(server), within=60, what="its pods are gone")
+    hosted.becomes(server, ServerStatus.STOPPED, within=120)
+    eventually(lambda: not hosted.pods(server), within=120, what="its pods are gone")
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_why_it_does_not_start(
     reason = hosted.failed(server, hosted.deploy(server, within=120), "runtime")
     for words in says:
         assert words in reason
-    eventually(lambda: not hosted.pods(server), within=60, what="what it made is removed")
+    eventually(lambda: not hosted.pods(server), within=120, what="what it made is removed")
 
 
 def test_a_failed_rollout_leaves_the_old_one_serving(hosted: KubernetesPlatform) -> None:
@@ -135,7 +135,7 @@ def test_a_failed_rollout_leaves_the_old_one_serving(hosted: KubernetesPlatform)
         lambda: [pod["metadata"]["name"] for pod in hosted.pods(server)] == [old["metadata"]["name"]],
         what="only the old pod is there, as it was",
     )
-    back = hosted.ended(services.roll_back(server=server, to=first, by=hosted.owner), within=60)
+    back = hosted.ended(services.roll_back(server=server, to=first, by=hosted.owner), within=120)
     hosted.serves(server, back)
 
 
@@ -155,12 +155,12 @@ def test_a_quota_and_a_lacking_right_are_named(hosted: KubernetesPlatform) -> No
 
     binding = hosted.cluster.rights.read_namespaced_role_binding("mcphost", hosted.cluster.namespace)
     hosted.cluster.rights.delete_namespaced_role_binding("mcphost", hosted.cluster.namespace)
-    forbidden = hosted.deploy(server, Mode.RESUME, within=60)
+    forbidden = hosted.deploy(server, Mode.RESUME, within=120)
     reason = hosted.failed(server, forbidden, "runtime")
     assert "deploy/kubernetes/role.yaml" in reason
     binding.metadata.resource_version = None
     hosted.cluster.rights.create_namespaced_role_binding(hosted.cluster.namespace, binding)
-    resumed = hosted.deploy(server, Mode.RESUME, within=60)
+    resumed = hosted.deploy(server, Mode.RESUME, within=120)
     hosted.serves(server, resumed)
 
 
@@ -181,7 +181,7 @@ def test_a_pod_that_is_killed_comes_back_and_a_deployment_that_is_deleted_too(
     hosted.cluster.apps.delete_namespaced_deployment(name, hosted.cluster.namespace)
     again = eventually(
         lambda: server.deployments.filter(number=2, status=DeploymentStatus.SUCCEEDED).first(),
-        within=90,
+        within=120,
         what="the reconciler starts it again",
     )
     hosted.serves(server, again)
@@ -198,12 +198,12 @@ def test_a_volume_outlives_deployments_and_goes_with_the_server(
     first = hosted.deploy(server, within=180)
     hosted.serves(server, first)
     (held / "note").write_text("kept")
-    hosted.serves(server, hosted.deploy(server, Mode.SAME_DIGEST, within=90))
+    hosted.serves(server, hosted.deploy(server, Mode.SAME_DIGEST, within=120))
     [claim] = [name for name in hosted.cluster.objects() if name.startswith("PersistentVolumeClaim/")]
     assert (held / "note").read_text() == "kept"
 
     services.delete(server=server)
-    eventually(lambda: claim not in hosted.cluster.objects(), within=90, what="the claim is deleted")
+    eventually(lambda: claim not in hosted.cluster.objects(), within=120, what="the claim is deleted")
     hosted.cluster.core.delete_persistent_volume(volume)
 
 

@@ -62,7 +62,7 @@ def address_of(cluster: Admin, name: str, image: str, **container: Any) -> str:
         },
     }
     cluster.core.create_namespaced_pod(cluster.namespace, body)
-    return eventually(lambda: pod(cluster, name)["status"].get("podIP", ""), within=90, what=f"{name} runs")
+    return eventually(lambda: pod(cluster, name)["status"].get("podIP", ""), within=120, what=f"{name} runs")
 
 
 def pod(cluster: Admin, name: str) -> dict[str, Any]:
@@ -122,5 +122,5 @@ def test_the_platform_starts_as_the_chart_has_it(
     [first] = eventually(lambda: leaders(cluster), what="the log of one says that it leads")
     cluster.core.delete_namespaced_pod(first, cluster.namespace, grace_period_seconds=0)
     eventually(
-        lambda: [name for name in leaders(cluster) if name != first], within=60, what="another one leads"
+        lambda: [name for name in leaders(cluster) if name != first], within=120, what="another one leads"
     )

@@ -76,7 +76,7 @@ def test_lines_of_a_container_that_was_restarted_are_kept(runtime: KubernetesRun
     script = 'for n in 1 2 3; do echo "$(cat /proc/sys/kernel/random/uuid) $n"; done; sleep 2; exit 1'
     handle = started(runtime, shell(busybox, script))
     output = Output(runtime, handle)
-    eventually(lambda: len(output.read()) >= 6, within=90, what=f"two lives are read: {output.lines}")
+    eventually(lambda: len(output.read()) >= 6, within=120, what=f"two lives are read: {output.lines}")
     assert [line.split()[1] for line in output.lines[:6]] == ["1", "2", "3"] * 2
     assert len(set(output.lines)) == len(output.lines)
 
@@ -86,7 +86,7 @@ def test_lines_of_all_replicas_are_read_and_name_their_pod(
 ) -> None:
     spec = shell(busybox, "echo here; sleep 600", shape=Shape(replicas=2))
     output = Output(runtime, started(runtime, spec))
-    eventually(lambda: len(output.read()) == 2, within=60, what=f"both are read: {output.lines}")
+    eventually(lambda: len(output.read()) == 2, within=120, what=f"both are read: {output.lines}")
     assert set(output.lines) == {f"[{pod['metadata']['name']}] here" for pod in cluster.pods()}
 
 
@@ -116,7 +116,7 @@ def test_a_pull_secret_that_is_wrong_and_is_patched(
 def test_out_of_memory(runtime: KubernetesRuntime, busybox: str) -> None:
     handle = started(runtime, shell(busybox, "sleep 1; tail /dev/zero", limits=Limits(memory_mb=32)))
     eventually(
-        lambda: "ran out of memory" in runtime.poll(handle).reason, within=60, what="its end is explained"
+        lambda: "ran out of memory" in runtime.poll(handle).reason, within=120, what="its end is explained"
     )
 
 
@@ -131,7 +131,7 @@ def test_a_pod_is_confined_and_cannot_reach_what_it_was_not_given(
         grep -E "^(CapEff|NoNewPrivs|Seccomp):" /proc/self/status; sleep 600
     """
     output = Output(runtime, started(runtime, shell(busybox, script)))
-    eventually(lambda: len(output.read()) >= 7, within=60, what=f"it has looked: {output.lines}")
+    eventually(lambda: len(output.read()) >= 7, within=120, what=f"it has looked: {output.lines}")
     uid, denied, tmp, no_token, capabilities, privileges, seccomp = (each.split() for each in output.lines)
     assert (uid, tmp) == (["10001"], ["tmp"])
     assert denied[-1] == "system"  # Read-only file system
@@ -149,12 +149,12 @@ def test_a_volume_keeps_what_was_written_over_deployments(
     eventually(lambda: (tmp_path / "volume/notes").exists(), what="the first has written")
     second = started(runtime, shell(busybox, script, shape=shape, deployment_id=43, number=4))
     output = Output(runtime, second)
-    eventually(lambda: output.read() == ["once more"] * 2, within=60, what=f"both wrote: {output.lines}")
+    eventually(lambda: output.read() == ["once more"] * 2, within=120, what=f"both wrote: {output.lines}")
     for handle in (first, second):
         runtime.stop(handle, grace=0)
     assert any(name.startswith("PersistentVolumeClaim/") for name in cluster.objects())
     runtime.forget(7)
-    eventually(lambda: not cluster.objects(), within=60, what="nothing is left")
+    eventually(lambda: not cluster.objects(), within=120, what="nothing is left")
     cluster.core.delete_persistent_volume(volume)
 
 
@@ -170,9 +170,9 @@ def test_a_start_survives_an_api_server_that_restarts_in_the_middle(
     eventually(lambda: "Applied Deployment" in str(starting.lines), what="the rollout is under way")
     plane.restart_api(seconds_away=1)
     handle = starting.handle(within=120)
-    assert eventually(lambda: runtime.poll(handle).alive, within=60)
+    assert eventually(lambda: runtime.poll(handle).alive, within=120)
     output = Output(runtime, handle)
-    eventually(lambda: "up" in output.read(), within=60, what="it is read again")
+    eventually(lambda: "up" in output.read(), within=120, what="it is read again")
 
 
 def test_a_survey_sees_on_through_a_restart_of_the_api_server(
@@ -198,10 +198,10 @@ def test_a_survey_sees_on_through_a_restart_of_the_api_server(
             return False
         return True
 
-    eventually(scale, within=60, what="the API server is back")
+    eventually(scale, within=120, what="the API server is back")
 
     def both() -> bool:
         status = runtime.survey([handle])[0]
         return len(getattr(status, "endpoints", ())) == 2
 
-    eventually(both, within=90, what="the survey sees the second pod")
+    eventually(both, within=120, what="the survey sees the second pod")

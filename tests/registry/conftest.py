@@ -135,7 +135,7 @@ def make_push(docker_host: str, tmp_path: Path) -> MakePush:
             path = tmp_path / "config.json"
             write_config(path, host, username, password)
         store = CredentialStore(path, refresher)
-        return Push(docker_host, host, RegistryClient(host, credentials=store, timeout=10))
+        return Push(docker_host, host, RegistryClient(host, credentials=store, timeout=60))
 
     return make
 

@@ -380,7 +380,7 @@ def test_a_list_of_tags_without_end_ends(store: Callable[..., CredentialStore]) 
 def test_a_loopback_registry_that_wants_tls_gets_tls(store: Callable[..., CredentialStore]) -> None:
     refusal = b"Client sent an HTTP request to an HTTPS server.\n"
     with serving(lambda request: Response(400, refusal)) as server:
-        client = RegistryClient(server.host, credentials=store(server.host), timeout=5)
+        client = RegistryClient(server.host, credentials=store(server.host), timeout=60)
         with pytest.raises(RegistryError) as raised:
             client.get_manifest(_ref(server))
     assert raised.value.kind == "push"

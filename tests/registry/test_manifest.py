@@ -150,7 +150,7 @@ def test_a_fault_that_passes_does_not_fail_the_publishing(
 ) -> None:
     target = faulty.ref()
     children = _push_platforms(faulty, make_image, target)
-    faulty.client = RegistryClient(faulty.host, credentials=CredentialStore(None), timeout=1)
+    faulty.client = RegistryClient(faulty.host, credentials=CredentialStore(None), timeout=3)
     fault_proxy.set([{"method": method, "path": "/manifests/", "times": 1, **fault}])
     digest = _publish(faulty, target, children)
     assert faulty.client.head_manifest(target).digest == digest

@@ -187,7 +187,7 @@ def test_an_engine_that_hides_a_rejected_credential(
             wait_for(lambda: any(action == "hang" for _, _, action in list(proxy.log)))
             registry_token.control({"reject": True})
             with pytest.raises(RegistryError, match="incorrect username or password"):
-                pushing.result(timeout=30)
+                pushing.result(timeout=60)
     finally:
         proxy.close()
     assert push.types()[3:] == ["auth_refresh_started", "auth_refresh_failed", "push_failed"]
@@ -415,7 +415,7 @@ def test_a_push_can_be_cancelled_at_any_moment(
         wait_for(lambda: pushing.done() or any(action == "hang" for _, _, action in list(fault_proxy.log)))
         switch.off.set()
         with pytest.raises(_Cancelled):
-            pushing.result(timeout=5)
+            pushing.result(timeout=60)
     failed = faulty.last()
     assert (failed["error_kind"], failed["error"]) == ("cancelled", "Cancelled on request.")
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("push ")]
@@ -440,7 +440,7 @@ def test_a_refresh_can_be_cancelled(
         blocks.entered.wait(30)
         switch.off.set()
         with pytest.raises(_Cancelled):
-            pushing.result(timeout=5)
+            pushing.result(timeout=60)
     blocks.leave.set()
     assert push.types()[3:] == ["auth_refresh_started", "auth_refresh_failed", "push_failed"]
     assert push.last()["error_kind"] == "cancelled"

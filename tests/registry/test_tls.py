@@ -60,7 +60,7 @@ def test_a_private_authority_is_trusted_when_named(
 
 
 def test_an_unknown_authority_is_not(secure: Secure) -> None:
-    client = RegistryClient(secure.host, credentials=CredentialStore(None), timeout=10)
+    client = RegistryClient(secure.host, credentials=CredentialStore(None), timeout=60)
     with pytest.raises(RegistryError, match="certificate verify failed") as raised:
         client.ping()
     assert (raised.value.kind, raised.value.permanent) == ("push", True)

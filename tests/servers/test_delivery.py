@@ -29,12 +29,12 @@ def on_docker(
     platform: Platform, settings: Any, docker_host: str, base_images: dict[str, str]
 ) -> Iterator[Platform]:
     settings.CONTAINER_RUNTIME, settings.DOCKER_HOST = "docker", docker_host
-    settings.HEALTH_TIMEOUT = 3
+    settings.HEALTH_TIMEOUT = 6
     forget_adapters()
     yield platform
     for server in Server.objects.all():
         services.delete(server=server)
-    eventually(lambda: not Server.objects.exists(), within=60, what="every server is deleted")
+    eventually(lambda: not Server.objects.exists(), within=120, what="every server is deleted")
 
 
 def dockerfile(base_images: dict[str, str]) -> str:

@@ -88,16 +88,16 @@ def healthcheck(*ports: int) -> tuple[int, str]:
 def test_parts_wait_for_the_schema_that_a_job_brings(here: Machine, postgres_url: str) -> None:
     nowhere, port = free_port(), free_port()
     web = here.launch("web")
-    eventually(lambda: WAITS in web.complaints, within=60, what="it waits")
+    eventually(lambda: WAITS in web.complaints, within=120, what="it waits")
     worker = here.launch("worker", METRICS_PORT=str(port))
-    eventually(lambda: WAITS in worker.complaints, within=60, what="it waits")
+    eventually(lambda: WAITS in worker.complaints, within=120, what="it waits")
     assert healthcheck(nowhere) == (1, f"nothing listens on {nowhere}")
 
     done = here.command("prepare", ADMIN_PASSWORD="correct horse battery staple")
     assert done.returncode == 0, done.stderr
     assert "Login  admin   Password  as ADMIN_PASSWORD says" in done.stdout
     assert "Login" not in here.command("prepare").stdout  # once
-    eventually(lambda: READY in web.said and READY in worker.said, within=60, what="both are up")
+    eventually(lambda: READY in web.said and READY in worker.said, within=120, what="both are up")
     assert "Password" not in web.said
     assert Session(web, "correct horse battery staple").login.status_code == 302
     assert healthcheck(nowhere, port) == healthcheck(web.port, nowhere) == (0, "")

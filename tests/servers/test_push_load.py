@@ -83,7 +83,7 @@ def expiring(
 
 def heal(proxy: FaultProxy, registry: Registry, refresher: Refresher) -> None:
     """What was stale is renewed while the one refresh runs."""
-    eventually(lambda: refresher.runs, within=60, what="a rejected token asks for a refresh")
+    eventually(lambda: refresher.runs, within=120, what="a rejected token asks for a refresh")
     proxy.clear()
     registry.control({})
     refresher.finish()
@@ -164,7 +164,7 @@ def test_five_deployments_whose_login_is_revoked_and_renewed_in_the_middle(
     tmp_path: Path,
 ) -> None:
     proxy, refresher = expiring
-    settings.CONTAINER_RUNTIME, settings.HEALTH_TIMEOUT = "docker", 5
+    settings.CONTAINER_RUNTIME, settings.HEALTH_TIMEOUT = "docker", 60
     forget_adapters()
     lines = f'FROM {base_images["busybox"]}\nCMD ["true"]\n'
     servers = [
@@ -237,7 +237,7 @@ def test_random_faults_end_published_or_with_a_reason(
     seed: int,
 ) -> None:
     settings.REGISTRY, settings.REGISTRY_PUSH_RETRIES = f"{fault_proxy.host}/chaos-{uuid.uuid4().hex[:8]}", 3
-    settings.CONTAINER_RUNTIME, settings.DOCKER_HOST, settings.HEALTH_TIMEOUT = "docker", docker_host, 5
+    settings.CONTAINER_RUNTIME, settings.DOCKER_HOST, settings.HEALTH_TIMEOUT = "docker", docker_host, 60
     settings.REGISTRY_ARCH_TARGETS, settings.REGISTRY_MOVING_TAG = [AMD, ARM], "stable"
     forget_adapters()
     lines = f'FROM {base_images["busybox"]}\nCMD ["true"]\nLABEL seed={uuid.uuid4().hex}\n'
@@ -275,7 +275,7 @@ def test_a_moving_tag_is_tried_again(
     tmp_path: Path,
 ) -> None:
     settings.REGISTRY, settings.REGISTRY_MOVING_TAG = f"{fault_proxy.host}/moved", "stable"
-    settings.CONTAINER_RUNTIME, settings.DOCKER_HOST, settings.HEALTH_TIMEOUT = "docker", docker_host, 5
+    settings.CONTAINER_RUNTIME, settings.DOCKER_HOST, settings.HEALTH_TIMEOUT = "docker", docker_host, 60
     forget_adapters()
     lines = f'FROM {base_images["busybox"]}\nCMD ["true"]\n'
     server = platform.server("moved", {"Dockerfile": lines}, transport="streamable-http")
@@ -319,4 +319,4 @@ def delete_all() -> None:
     for server in Server.objects.all():
         with contextlib.suppress(Server.DoesNotExist):
             services.delete(server=server)
-    eventually(lambda: not Server.objects.exists(), within=60, what="every server is deleted")
+    eventually(lambda: not Server.objects.exists(), within=120, what="every server is deleted")

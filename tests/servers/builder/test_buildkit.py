@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from servers.errors import BuildError, Cancelled, TimedOut
 from servers.leash import Leash
 from servers.sources.base import BuildContext
 from servers.sources.recognise import recognise
+from tests.eventually import eventually
 
 pytestmark = pytest.mark.real
 BRIDGE = Path(__file__).parents[3] / "bridge"
@@ -323,7 +323,7 @@ def test_a_cancelled_build_ends_in_the_engine_too(
     with pytest.raises(Cancelled):
         yard.build(text, leash=leash, no_cache=True)
 
-    wait_until(lambda: not running("sleep 86397"))
+    eventually(lambda: not running("sleep 86397"))
 
 
 def test_a_build_that_takes_too_long(yard: Yard, base_images: dict[str, str], docker_host: str) -> None:
@@ -332,7 +332,7 @@ def test_a_build_that_takes_too_long(yard: Yard, base_images: dict[str, str], do
     with pytest.raises(TimedOut, match="The build took longer"):
         yard.build(f"FROM {base_images['busybox']}\nRUN exec sleep 86398\n", no_cache=True)
 
-    wait_until(lambda: not running("sleep 86398"))
+    eventually(lambda: not running("sleep 86398"))
 
 
 def test_a_base_image_behind_a_login(
@@ -418,11 +418,3 @@ def running(command: str) -> bool:
         ):
             return True
     return False
-
-
-def wait_until(holds: Callable[[], bool], tries: int = 100) -> None:
-    for _ in range(tries):
-        if holds():
-            return
-        subprocess.run(["sleep", "0.1"], check=True)
-    pytest.fail("it did not come about in ten seconds")

@@ -24,13 +24,13 @@ def serving() -> Iterator[str]:
     started = threading.Event()
     server.startup = _announced(server.startup, started)  # type: ignore[method-assign]
     thread.start()
-    assert started.wait(10)
+    assert started.wait(60)
     try:
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         feed.end_all()
         server.should_exit = True
-        thread.join(10)
+        thread.join(60)
 
 
 def _announced(startup: Callable[..., Any], started: threading.Event) -> Callable[..., Any]:
