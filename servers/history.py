@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db.models import Model
 
+from access.models import AuditEntry
 from servers.models import Server
 
 Shown = dict[str, Any]
@@ -29,6 +30,13 @@ def changes(stored: Server, fields: Mapping[str, Any]) -> tuple[Shown, Shown]:
 def description(fields: Mapping[str, Any]) -> Shown:
     """What a new server was given, but for what is empty."""
     return {name: _shown(value) for name, value in fields.items() if value not in (None, "", [], {})}
+
+
+def last_set(server: Server) -> dict[str, AuditEntry]:
+    """Who gave each variable of the environment its value, by name, as far back as the audit is kept."""
+    kept = AuditEntry.objects.filter(server_id=server.pk, after__has_key="environment").order_by("id")
+    newest = {name: entry for entry in kept for name in (entry.after or {})["environment"]}
+    return {name: newest[name] for name in server.environment if name in newest}
 
 
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> Shown:

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.http import HttpRequest
 
+from servers import history
 from servers.admin import actions, connect, server_usage
 from servers.models import Deployment, Server
 
@@ -32,7 +33,11 @@ def deployments(request: HttpRequest, server: Server) -> dict[str, Any]:
 
 
 def configuration(request: HttpRequest, server: Server) -> dict[str, Any]:
-    return {"secrets": server.secrets.select_related("updated_by")}
+    set_by = history.last_set(server)
+    return {
+        "secrets": server.secrets.select_related("updated_by"),
+        "environment": [(name, value, set_by.get(name)) for name, value in server.environment.items()],
+    }
 
 
 def newest_deployments(server: Server, count: int) -> list[Deployment]:

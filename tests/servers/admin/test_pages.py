@@ -10,6 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from servers import services
 from servers.admin.notes import Notes
 from servers.admin.server_tabs import TABS, Tab
 from servers.models import LogLine, Server
@@ -222,3 +223,21 @@ def test_the_page_follows_from_where_its_rows_end(
     with django_capture_on_commit_callbacks(execute=True):  # type: ignore[attr-defined]
         events.lines_written(server.pk, LogLine.objects.filter(server=server)[:1])
     assert f"lastEventId=server-{server.pk}-logs%3A1" in page(console, "servers_server_logs", server.pk)
+
+
+def test_settings_say_who_gave_each_variable_its_value(console: Client) -> None:
+    ann, bob = (User.objects.create_superuser(name) for name in ("ann", "bob"))
+    source = {"name": "Clock", "slug": "clock", "source_kind": "image", "source": {"reference": "clock:1"}}
+    server = services.create_server(by=ann, fields={**source, "environment": {"ZONE": "UTC", "FORM": "12"}})
+    console.force_login(bob)
+    changed = {"environment": {"ZONE": "UTC", "FORM": "24"}}
+    console.patch(reverse("api:server-detail", args=[server.pk]), changed, content_type="application/json")
+    text = page(console, "servers_server_settings", server.pk)
+
+    def of(name: str) -> str:
+        return text.partition(f"<dt><code>{name}</code></dt>")[2].partition("</dd>")[0]
+
+    assert "UTC" in of("ZONE")
+    assert "by ann." in of("ZONE")
+    assert "24" in of("FORM")
+    assert "by bob." in of("FORM")
