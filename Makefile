@@ -3,7 +3,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install -qq --disable-pip-version-check
 # Checks and tests read no .env of a developer.
-TEST_ENV := ENV_FILE=tests/test.env
+TEST_ENV := ENV_FILE=tests/test.env DATABASE_URL=sqlite:///:memory:
 COMPOSE ?= docker compose
 DOCKER_SOCKET ?= /var/run/docker.sock
 
