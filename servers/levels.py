@@ -32,7 +32,7 @@ def level_of(text: str) -> str:
     if (named := _KEY.search(start)) and (level := _known(named[1])):
         return level
     if found := _FIRST.search(start) or _CAPITALS.search(start):
-        return _NAMES[str(found[found.lastindex or 0]).lower()]
+        return _known(str(found[found.lastindex or 0]))
     if _RAISED.search(start):
         return "error"
     return "warning" if _WARNED.search(start) else ""
@@ -44,4 +44,5 @@ def at_least(level: str) -> tuple[str, ...]:
 
 
 def _known(value: str) -> str:
-    return _NUMBERS.get(int(value), "") if value.isdigit() else _NAMES.get(value.lower(), "")
+    """Whatever a server writes: ² is a digit and no number; letters beyond ASCII match without their case."""
+    return _NUMBERS.get(int(value), "") if value.isdecimal() else _NAMES.get(value.lower(), "")

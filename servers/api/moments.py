@@ -18,10 +18,14 @@ def moment_of(request: Request, name: str) -> datetime | None:
 
 
 def aware(text: str, name: str) -> datetime:
+    """In UTC, which is what a time without a zone is taken for. Raises `ValidationError`."""
     try:
         moment = parse_datetime(text)
-    except ValueError:
-        moment = None
-    if moment is None:
-        raise ValidationError({name: "Must be a time such as 2026-11-22T16:55:53Z."})
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        if moment is not None:
+            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (
+        ValueError,
+        OverflowError,
+    ):  # the first and last hours of the calendar are not there in every zone
+        pass
+    raise ValidationError({name: "Must be a time such as 2026-11-22T16:55:53Z."})

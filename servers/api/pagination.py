@@ -28,7 +28,8 @@ def number_of(request: Request, name: str, *, low: int = 0, high: int = 2**63 - 
     text = request.query_params.get(name)
     if text is None:
         return None
-    if not text.isdecimal() or not low <= int(text) <= high:
+    # The length first: Python refuses to read thousands of digits.
+    if not text.isdecimal() or len(text) > 19 or not low <= int(text) <= high:
         raise ValidationError({name: f"Must be a whole number from {low} to {high}."})
     return int(text)
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 
 from access import door
 from access.door import Door
@@ -39,6 +40,9 @@ class ServerCommand(BaseCommand):
                 self.act(**options)
         except (UserError, ValidationError) as error:
             raise CommandError(one_line(error)) from error
+        except DatabaseError as error:
+            said = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise CommandError(f"The database cannot be used: {said} (--traceback shows where.)") from error
         except BrokenPipeError:
             raise SystemExit(0) from None
 

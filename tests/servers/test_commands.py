@@ -107,6 +107,29 @@ def test_what_is_not_accepted_is_one_line_and_makes_nothing(idle: Platform, word
         run("deploy", "thing", *words)
     assert len(str(raised.value).splitlines()) == 1
     assert not Deployment.objects.exists()
+    assert not Server.objects.exists(), "the name is free for the next try"
+
+
+def test_a_negative_number_of_lines_is_one_line(idle: Platform) -> None:
+    idle.hello()
+    with pytest.raises(CommandError, match="--lines takes a number from 0 on"):
+        run("logs", "hello", "-n", "-1")
+
+
+def test_a_database_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    own = {**os.environ, "DATABASE_URL": "", "DATA_DIR": str(tmp_path / "none"), "COLUMNS": "200"}
+    ended = subprocess.run(
+        [sys.executable, MANAGE, "servers"], env=own, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("CommandError: The database cannot be used: ")
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_why_a_server_failed_is_shown_as_it_is_written(idle: Platform) -> None:
+    hello = idle.hello()
+    Server.objects.filter(pk=hello.pk).update(status=ServerStatus.ERROR, error="no [/app/x] in [red]")
+    assert "no [/app/x] in [red]" in " ".join(run("servers").split())
 
 
 def test_redeploying_here_shows_the_steps_and_the_outcome(idle: Platform) -> None:

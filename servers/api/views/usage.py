@@ -82,9 +82,16 @@ def _interval(request: Request) -> str:
 
 def _range(request: Request, interval: str) -> tuple[datetime, datetime]:
     until = moment_of(request, "until") or timezone.now()
-    since = moment_of(request, "since") or until - timedelta(days=USUAL_DAYS[interval])
+    since = moment_of(request, "since") or _before(until, timedelta(days=USUAL_DAYS[interval]))
     if since >= until:
         raise ValidationError({"since": "Must be before until."})
     if until - since > timedelta(days=MOST_DAYS[interval]):
         raise ValidationError({"since": f"At most {MOST_DAYS[interval]} days at once by {interval}."})
     return summary.floor(since, interval), until
+
+
+def _before(moment: datetime, span: timedelta) -> datetime:
+    try:
+        return moment - span
+    except OverflowError:
+        raise ValidationError({"until": "Too early: the calendar does not go back that far."}) from None

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,9 @@ from django.core.management.base import CommandError
 from servers import intake, services, uploads, validation
 from servers.console import working
 from servers.console.command import ServerCommand, operator
-from servers.models import Server
 from servers.models.server import RuntimeChoice, SourceKind, Transport
 from servers.states import Trigger
+from servers.uploads import Archive
 
 
 class Command(ServerCommand):
@@ -61,22 +63,26 @@ class Command(ServerCommand):
             "environment": validation.parse_environment("\n".join(options["env"])),
             "command": validation.parse_words(options["command"]),
         }
-        server = services.create_server(by=owner, fields=fields)
-        if options["archive"]:
-            _attach(server, Path(options["archive"]))
-        deployment = services.deploy(server=server, by=owner, trigger=Trigger.COMMAND)
+        with _received(options["archive"]) as archive:
+            if archive:
+                fields["source"] = archive.source
+            _, deployment = intake.take_in(by=owner, fields=fields, trigger=Trigger.COMMAND, archive=archive)
+        assert deployment
         working.finish(self, deployment, options)
 
 
-def _attach(server: Server, path: Path) -> None:
+@contextmanager
+def _received(file: str | None) -> Iterator[Archive | None]:
+    if file is None:
+        yield None
+        return
+    path = Path(file)
     try:
-        with (
-            path.open("rb") as file,
-            uploads.received(iter(lambda: file.read(1 << 20), b""), path.name) as archive,
-        ):
-            intake.attach(server=server, archive=archive)
+        opened = path.open("rb")
     except OSError as error:
         raise CommandError(f"{path} cannot be read: {error.strerror}.") from error
+    with opened, uploads.received(iter(lambda: opened.read(1 << 20), b""), path.name) as archive:
+        yield archive
 
 
 def _source(options: dict[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -5,6 +5,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from servers.console.command import ServerCommand, server_of
+from servers.errors import Invalid
 from servers.models import LogLine
 
 POLL_SECONDS = 0.5
@@ -25,6 +26,8 @@ class Command(ServerCommand):
         parser.add_argument("--stream", choices=["build", "platform", "stdout", "stderr"])
 
     def act(self, **options: Any) -> None:
+        if options["lines"] < 0:
+            raise Invalid("--lines takes a number from 0 on.")
         rows = server_of(options["slug"]).log_lines.select_related("deployment")
         if options["deployment"] is not None:
             rows = rows.filter(deployment__number=options["deployment"])

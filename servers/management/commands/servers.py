@@ -47,5 +47,5 @@ def _table(servers: list[Server]) -> Table:
     for server in servers:
         look = states.look(server.status)
         serving = f"#{server.serving.number}" if server.serving else "–"
-        table.add_row(server.slug, Text(look.label, style=TONES[look.tone]), serving, server.error)
+        table.add_row(server.slug, Text(look.label, style=TONES[look.tone]), serving, Text(server.error))
     return table

@@ -114,6 +114,32 @@ def test_what_is_wrong_with_a_request(api: Api, owner: User, server: Server) -> 
     problem(client.generic("POST", "/api/servers/", big, content_type="application/json"), 413)
 
 
+@pytest.mark.parametrize("door", ["metrics/", "logs/", "logs/download/", "usage/"])
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59", "now"])
+def test_moments_that_no_calendar_has(api: Api, owner: User, server: Server, door: str, moment: str) -> None:
+    body = problem(api(owner).get(f"/api/servers/{server.pk}/{door}", {"until": moment}), 400)
+    assert body["errors"][0]["field"] == "until"
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00Z", "0001-01-15T00:00:00Z"])
+def test_usage_before_the_calendar_begins(api: Api, owner: User, server: Server, moment: str) -> None:
+    asked = {"until": moment, "interval": "day"}
+    body = problem(api(owner).get(f"/api/servers/{server.pk}/usage/", asked), 400)
+    assert body["errors"][0]["field"] == "until"
+
+
+@pytest.mark.parametrize("number", ["-1", "x", "9" * 5000])
+def test_numbers_that_are_none(api: Api, owner: User, server: Server, number: str) -> None:
+    client = api(owner)
+    for door, name in [
+        ("", "limit"),
+        (f"{server.pk}/metrics/", "deployment"),
+        (f"{server.pk}/logs/", "tail"),
+    ]:
+        body = problem(client.get(f"/api/servers/{door}", {name: number}), 400)
+        assert body["errors"][0]["field"] == name
+
+
 def test_fields_at_fault_have_pointers(api: Api, owner: User) -> None:
     body = problem(api(owner).post("/api/servers/", {"name": "A", "source": {"kind": "git"}}), 400)
     assert body["errors"] == [
