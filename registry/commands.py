@@ -82,14 +82,17 @@ def _run(
     program = shutil.which(argv[0])
     if program is None:
         raise CredentialError(f"{what} is not on PATH.")
-    process = subprocess.Popen(
-        [program, *argv[1:]],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, **(extra or {})},
-        start_new_session=True,
-    )
+    try:
+        process = subprocess.Popen(
+            [program, *argv[1:]],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, **(extra or {})},
+            start_new_session=True,
+        )
+    except OSError as fault:  # a script without #!, for example
+        raise CredentialError(f"{what} could not be run: {fault.strerror}.") from fault
     try:
         output, _ = process.communicate(given, timeout)
     except subprocess.TimeoutExpired:

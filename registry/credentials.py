@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -77,9 +78,10 @@ def _jwt_expiry(token: str) -> float | None:
         return None
     try:
         claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-        return float(claims["exp"])
-    except (ValueError, TypeError, KeyError, RecursionError):
+        ends = float(claims["exp"])
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None
+    return ends if math.isfinite(ends) else None
 
 
 @dataclass(frozen=True)

@@ -259,7 +259,11 @@ _SECRETS = (
 
 
 def redact(text: str) -> str:
-    """Takes out what looks like a secret: URL passwords, JWTs, Authorization values, signed query strings."""
+    """Takes out what looks like a secret: URL passwords, JWTs, Authorization values, signed query strings.
+
+    And what no database keeps: NUL, halves of surrogate pairs; a registry's answer may hold anything.
+    """
+    text = text.replace("\x00", "").encode(errors="replace").decode()
     for pattern, instead in _SECRETS:
         text = pattern.sub(instead, text)
     return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"

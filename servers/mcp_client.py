@@ -199,10 +199,25 @@ def _events(chunks: Iterator[bytes]) -> Iterator[Json]:
 
 def _json_object(data: bytes) -> Json | None:
     try:
-        value = json.loads(data)
-    except ValueError:
+        value = _storable(json.loads(data, parse_constant=_no_number))
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def _storable(value: Any) -> Any:
+    """As databases and UTF-8 take it: without NUL and halves of surrogate pairs, which JSON may escape."""
+    if isinstance(value, str):
+        return value.replace("\x00", "").encode(errors="replace").decode()
+    if isinstance(value, list):
+        return [_storable(each) for each in value]
+    if isinstance(value, dict):
+        return {_storable(name): _storable(each) for name, each in value.items()}
+    return value
+
+
+def _no_number(name: str) -> None:
+    """NaN and the infinities, which some servers write, are no JSON."""
 
 
 def _is_answer(message: Json) -> bool:

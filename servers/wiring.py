@@ -172,8 +172,15 @@ def registry_client(host: str) -> RegistryClient:
 
 
 def registry_auth(host: str) -> dict[str, str] | None:
-    """What the engine is told for a pull from `host`; None for anonymous."""
-    credential = credentials().for_host(host)
+    """What the engine is told for a pull from `host`; None for anonymous. Raises `RuntimeFault`."""
+    try:
+        credential = credentials().for_host(host)
+    except RegistryError as error:
+        raise RuntimeFault(
+            f"There are no credentials to pull from {host} with: {error.message}",
+            hint="Correct what REGISTRY_AUTH_DOCKERCONFIG names.",
+            kind=error.kind,
+        ) from error
     return None if credential.anonymous else credential.engine_auth(host)
 
 

@@ -153,7 +153,7 @@ def _session_of(pid: int) -> int | None:
 def _mark(process: psutil.Process) -> Mark | None:
     try:
         return Mark.parse(process.environ().get(VARIABLE, ""))
-    except (psutil.Error, OSError):
+    except (psutil.Error, OSError, ValueError):
         return None
 
 

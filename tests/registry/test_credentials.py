@@ -209,6 +209,9 @@ def test_expiry_is_read_from_a_jwt() -> None:
     assert Credential("ci", f"e30.{claims}.sig").expires_at == 1_900_000_000
     assert Credential(registry_token=f"e30.{claims}.sig").expires_at == 1_900_000_000
     assert Credential("ci", "a.b.c").expires_at is None
+    for never in ("1e999", "NaN", "1" + "0" * 400):
+        claims = base64.urlsafe_b64encode(f'{{"exp": {never}}}'.encode()).decode()
+        assert Credential(registry_token=f"e30.{claims}.sig").expires_at is None
 
 
 class _Rewriter:
@@ -272,6 +275,14 @@ def test_the_refresh_command_is_told_the_host(tmp_path: Path) -> None:
     seen = tmp_path / "seen"
     CommandRefresher(["sh", "-c", f'echo "$REGISTRY_HOST" > {seen}']).refresh(HOST)
     assert seen.read_text() == f"{HOST}\n"
+
+
+def test_a_refresh_command_that_cannot_be_run(tmp_path: Path) -> None:
+    script = tmp_path / "renew"
+    script.write_text("echo the first line is missing\n")
+    script.chmod(0o755)
+    with pytest.raises(CredentialError, match="renew could not be run: Exec format error"):
+        CommandRefresher([str(script)]).refresh(HOST)
 
 
 def test_a_refresh_command_that_fails() -> None:

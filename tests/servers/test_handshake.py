@@ -256,9 +256,24 @@ def test_the_answer_is_found_among_other_messages_of_a_stream() -> None:
         assert handshake.probe(endpoint, leash=leash()).era == "legacy"
 
 
+def test_what_no_database_keeps_is_left_out() -> None:
+    def odd(message: dict[str, Any], headers: dict[str, str]) -> Answer:
+        status, kind, body = legacy(message, headers)
+        tool = (
+            rb'{"name": "cut\u0000", "description": "\ud83d", "inputSchema": {"default": NaN, "\udc00": 1}}'
+        )
+        return status, kind, body.replace(b'{"name": "tool0"}', tool)
+
+    with serving(odd) as (endpoint, _):
+        facts = handshake.probe(endpoint, leash=leash())
+        first = handshake.discover(endpoint, facts, leash=leash()).tools[0]
+    assert first == {"name": "cut", "description": "?", "inputSchema": {"default": None, "?": 1}}
+
+
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
+        ((200, "application/json", b"[" * 100_000), "not MCP"),
         ((404, "text/html", b"<h1>Not found</h1>"), "HTTP 404 at /mcp. Set the server's path"),
         ((307, "", b""), "HTTP 307 to /mcp/"),
         ((401, "text/plain", b"no"), "credentials of its own"),
