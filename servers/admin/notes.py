@@ -8,6 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from time import monotonic
 from typing import Generic, TypeVar
 
+from django.db import connection
+
 from servers import capabilities, upkeep
 from servers.runtimes.base import Capability
 from servers.upkeep import Concern
@@ -30,8 +32,14 @@ class Notes(Generic[Found]):
         with self._lock:
             self._collect()
             if self._pending is None and (self._known is None or monotonic() - self._at > LOOK_AGAIN_AFTER):
-                self._pending = self._pool.submit(self._look)
+                self._pending = self._pool.submit(self._look_up)
             return self._known
+
+    def _look_up(self) -> Sequence[Found]:
+        try:
+            return self._look()
+        finally:
+            connection.close()  # this thread's: kept, it would vouch for a database that has gone since
 
     def _collect(self) -> None:
         if self._pending is not None and self._pending.done():

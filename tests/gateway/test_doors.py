@@ -123,7 +123,7 @@ async def test_a_member_of_the_team_may_call_until_the_membership_ends(
     async def shut() -> bool:
         return [await status(gateway, value) for value in values] == [404, 404]
 
-    await until(shut, seconds=5)
+    await until(shut)
 
 
 async def test_revocation_holds_within_what_is_believed_fresh(
@@ -136,7 +136,7 @@ async def test_revocation_holds_within_what_is_believed_fresh(
     async def refused() -> bool:
         return await status(gateway, value) == 401
 
-    await until(refused, seconds=5)
+    await until(refused)
 
 
 def test_tokens_are_believed_for_a_second_at_most() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -10,6 +11,7 @@ import pytest
 import redis
 from django.contrib.auth.models import User
 
+from gateway import shared_limits
 from gateway.errors import Refusal
 from gateway.limits import Limits
 from gateway.options import Options
@@ -19,6 +21,12 @@ from .conftest import Upstream, bearer, call, host, in_database, running_gateway
 
 pytestmark = [pytest.mark.real]
 KEY = ("token", 1)
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that stalls for a moment is no Redis that is away."""
+    monkeypatch.setattr(shared_limits, "PATIENCE", 30.0)
 
 
 @pytest.fixture
@@ -39,9 +47,10 @@ async def admitted(limits: SharedLimits, rate: int, cost: int = 1) -> bool:
 
 
 async def test_a_minutes_worth_passes_through_all_together(processes: list[SharedLimits]) -> None:
+    began = time.monotonic()
     passed = [await admitted(processes[at % 3], 60) for at in range(200)]
-    assert 60 <= sum(passed) <= 62  # a second or two may go by
-    assert not await admitted(processes[0], 60)
+    assert 60 <= sum(passed) <= 61 + (time.monotonic() - began)  # one more with every second
+    assert not all(passed[-3:])
 
 
 async def test_one_that_takes_all_leaves_nothing_to_the_others(processes: list[SharedLimits]) -> None:

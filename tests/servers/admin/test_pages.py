@@ -5,7 +5,7 @@ from threading import Event
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -79,6 +79,20 @@ def test_no_page_waits_for_the_machine_to_be_looked_at() -> None:
     answer.set()
     known = eventually(notes.current, within=30)
     assert [one.name for one in known] == ["docker"]
+
+
+@pytest.mark.django_db
+def test_a_look_leaves_no_connection_behind() -> None:
+    used = []
+
+    def look() -> Sequence[Capability]:
+        connection.ensure_connection()
+        used.append(connections["default"])
+        return ()
+
+    notes = Notes(look)
+    eventually(lambda: notes.current() is not None, within=30)
+    assert used[0].connection is None
 
 
 def test_a_look_that_fails_leaves_the_page_standing() -> None:

@@ -11,6 +11,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import uvicorn
+from asgiref.sync import SyncToAsync
+from django.db import connections
 
 from servers.streams import app, feed
 
@@ -31,6 +33,8 @@ def serving() -> Iterator[str]:
         feed.end_all()
         server.should_exit = True
         thread.join(60)
+        # The feed asks the database on this thread, which stays; its connection would hold the database.
+        SyncToAsync.single_thread_executor.submit(connections.close_all).result()
 
 
 def _announced(startup: Callable[..., Any], started: threading.Event) -> Callable[..., Any]:
