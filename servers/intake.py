@@ -41,7 +41,7 @@ def take_in(
 @transaction.atomic
 def change(*, server: Server, fields: Mapping[str, Any], token: str, by: User) -> Server:
     """Updates a server and, where one is given, the token of its source. Raises as `take_in` does."""
-    stored = Server.objects.values_list("runtime", flat=True).get(pk=server.pk)
+    stored = services.locked(server).runtime
     check_runtime(by=by, wanted=fields.get("runtime", stored), stored=stored)
     set_source_token(server=server, token=token, by=by)
     return services.update_server(server=server, fields=fields)
@@ -58,8 +58,10 @@ def check_runtime(*, by: User, wanted: str, stored: str = "") -> None:
         )
 
 
+@transaction.atomic
 def attach(*, server: Server, archive: Archive) -> Server:
     """Makes the archive the server's source; what runs stays as it is until the next deployment."""
+    services.locked(server)  # nothing is kept for one that is gone
     archive.keep(server.pk)
     fields = {"source_kind": SourceKind.UPLOAD, "source": archive.source}
     return services.update_server(server=server, fields=fields)

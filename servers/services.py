@@ -8,6 +8,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from access import audit
@@ -37,7 +38,7 @@ def create_server(*, by: User, fields: Mapping[str, Any], secrets: Mapping[str, 
 @transaction.atomic
 def update_server(*, server: Server, fields: Mapping[str, Any]) -> Server:
     """Changes the description; what runs stays as it is until the next deployment."""
-    before, after = history.changes(Server.objects.get(pk=server.pk), fields)
+    before, after = history.changes(locked(server), fields)
     for name, value in fields.items():
         setattr(server, name, value)
     server.full_clean(exclude=["current_deployment"])
@@ -65,9 +66,9 @@ def deploy(
     deployment by default. `revision` is the commit that `latest` fetches; "" is the source's newest.
     Raises `Conflict`, or `Invalid` for options that do not fit the mode.
     """
-    locked = _locked(server)
+    held = locked(server)
     deployment = queue.add(
-        server=locked,
+        server=held,
         by=by,
         trigger=trigger,
         mode=mode,
@@ -78,9 +79,7 @@ def deploy(
     asked = {"mode": mode, "trigger": trigger, "based_on": deployment.based_on and deployment.based_on.number}
     via = Via.WEBHOOK if trigger == Trigger.WEBHOOK else ""
     audit.record(action="deployment.requested", target=deployment, by=by, after=asked, via=via)
-    Server.objects.filter(pk=locked.pk).update(
-        desired_state=DesiredState.RUNNING, restarts=0, restart_at=None
-    )
+    Server.objects.filter(pk=held.pk).update(desired_state=DesiredState.RUNNING, restarts=0, restart_at=None)
     tasks.enqueue_on_commit(deployment.pk)
     return deployment
 
@@ -96,7 +95,7 @@ def roll_back(*, server: Server, to: Deployment, by: User | None) -> Deployment:
 def cancel(*, deployment: Deployment) -> Deployment:
     """Ends a queued deployment now, asks a running one to stop. Raises `Conflict` when it is over."""
     now = timezone.now()
-    _locked(deployment.server)
+    locked(deployment.server)
     if Deployment.objects.filter(pk=deployment.pk, status=DeploymentStatus.QUEUED).update(
         status=DeploymentStatus.CANCELLED,
         finished_at=now,
@@ -116,21 +115,19 @@ def cancel(*, deployment: Deployment) -> Deployment:
 @transaction.atomic
 def stop(*, server: Server) -> None:
     """Wants the server stopped: an open deployment is cancelled, what runs is ended."""
-    locked = _locked(server)
-    Server.objects.filter(pk=locked.pk).update(
-        desired_state=DesiredState.STOPPED, restarts=0, restart_at=None
-    )
-    _cancel_open(locked)
-    audit.record(action="server.stopped", target=locked)
-    Server.objects.move(locked.pk, ServerStatus.STOPPING)
-    notify.stopped(locked.pk)
-    events.status_changed(locked.pk)
-    tasks.settle_on_commit(locked.pk)
+    held = locked(server)
+    Server.objects.filter(pk=held.pk).update(desired_state=DesiredState.STOPPED, restarts=0, restart_at=None)
+    _cancel_open(held)
+    audit.record(action="server.stopped", target=held)
+    Server.objects.move(held.pk, ServerStatus.STOPPING)
+    notify.stopped(held.pk)
+    events.status_changed(held.pk)
+    tasks.settle_on_commit(held.pk)
 
 
 def start(*, server: Server, by: User | None, trigger: Trigger) -> Deployment:
     """Starts what was built last, or deploys where nothing was built. Raises `Conflict` when it serves."""
-    server = Server.objects.with_current().get(pk=server.pk)
+    server = _found(Server.objects.with_current(), server)
     if server.serving and server.desired_state == DesiredState.RUNNING:
         raise Conflict(f"{server.name} is running already.", hint="To replace what runs, redeploy it.")
     built = server.current_deployment is not None and server.current_deployment.can_start_again
@@ -141,14 +138,14 @@ def start(*, server: Server, by: User | None, trigger: Trigger) -> Deployment:
 @transaction.atomic
 def delete(*, server: Server) -> None:
     """Wants the server gone: runs, images and directories first, the row last."""
-    locked = _locked(server)
-    Server.objects.filter(pk=locked.pk).update(desired_state=DesiredState.DELETED)
-    _cancel_open(locked)
-    audit.record(action="server.deleted", target=locked)
-    Server.objects.move(locked.pk, ServerStatus.DELETING)
-    notify.stopped(locked.pk)
-    events.status_changed(locked.pk)
-    tasks.settle_on_commit(locked.pk)
+    held = locked(server)
+    Server.objects.filter(pk=held.pk).update(desired_state=DesiredState.DELETED)
+    _cancel_open(held)
+    audit.record(action="server.deleted", target=held)
+    Server.objects.move(held.pk, ServerStatus.DELETING)
+    notify.stopped(held.pk)
+    events.status_changed(held.pk)
+    tasks.settle_on_commit(held.pk)
 
 
 @transaction.atomic
@@ -160,6 +157,7 @@ def set_secret(
         raise Invalid("A secret needs a value.", field="value")
     if purpose == SecretPurpose.ENVIRONMENT and validation.is_reserved(name):
         raise Invalid(f"{name} is set by the platform: choose another name.", field="name")
+    locked(server)  # of two that set it at once, the second replaces it
     secret = Secret.objects.filter(server=server, purpose=purpose, name=name).first()
     secret = secret or Secret(server=server, purpose=purpose, name=name)
     secret.seal(value)
@@ -206,8 +204,16 @@ def revoke_token(*, token: Token) -> None:
         audit.record(action="token.revoked", target=token)
 
 
-def _locked(server: Server) -> Server:
-    return Server.objects.select_for_update().get(pk=server.pk)
+def locked(server: Server) -> Server:
+    """The row, until the transaction ends. Raises `Conflict` where it has gone since it was looked up."""
+    return _found(Server.objects.select_for_update(), server)
+
+
+def _found(rows: QuerySet[Server], server: Server) -> Server:
+    found = rows.filter(pk=server.pk).first()
+    if found is None:
+        raise Conflict(f"{server.name} was deleted meanwhile.")
+    return found
 
 
 def _cancel_open(server: Server) -> None:

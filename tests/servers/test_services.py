@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +15,7 @@ from django.core.management.base import CommandError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from servers import queue, secretbox, services, states
+from servers import intake, queue, secretbox, services, states
 from servers.errors import Conflict, Invalid
 from servers.models import Deployment, Secret, Server, Token
 from servers.models.server import DesiredState
@@ -63,6 +64,24 @@ def test_behind_a_running_one_it_waits(server: Server) -> None:
     assert not Deployment.objects.claimable().exists()
     Deployment.objects.move(running.pk, DeploymentStatus.FAILED)
     assert list(Deployment.objects.claimable()) == [waiting]
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        deploy,
+        lambda server: services.start(server=server, by=server.owner, trigger=Trigger.API),
+        lambda server: services.stop(server=server),
+        lambda server: services.delete(server=server),
+        lambda server: services.update_server(server=server, fields={"name": "Other"}),
+        lambda server: intake.change(server=server, fields={}, token="", by=server.owner),
+        lambda server: services.set_secret(server=server, name="KEY", value="x", by=server.owner),
+    ],
+)
+def test_who_comes_after_the_deletion_is_told_so(server: Server, act: Callable[[Server], object]) -> None:
+    Server.objects.filter(pk=server.pk).delete()
+    with pytest.raises(Conflict, match="was deleted meanwhile"):
+        act(server)
 
 
 @pytest.mark.parametrize("status", [DeploymentStatus.RUNNING, DeploymentStatus.QUEUED])
