@@ -203,9 +203,10 @@ def _end(server: Server, deployment: Deployment) -> None:
     """No new calls from now on, and the end when those under way are over. Tried again with every look until
     it is done: what fails is told once."""
     about, began = {"number": deployment.number}, timezone.now()
-    first = runs.retire(deployment)
-    if first:
-        timeline.record(server.pk, deployment.pk, "stop_started", about)
+    with transaction.atomic():  # whoever ends it meanwhile tells of the end after the beginning
+        first = runs.retire(deployment)
+        if first:
+            timeline.record(server.pk, deployment.pk, "stop_started", about)
     if drain.is_awaited(server, deployment):
         return
     try:

@@ -65,7 +65,8 @@ def note_endpoints(deployment: Deployment, status: RunStatus) -> None:
 
 
 def collect(deployment: Deployment) -> None:
-    """Takes new output into the log. Of two that try at once, one does: the cursor is compared and set."""
+    """Takes new output into the log. Of two that try at once, one does: the cursor is compared and set; the
+    other goes on from there, for more may have been written since."""
     redact = deployment.server.redactor()
     for _ in range(COLLECT_ROUNDS):
         cursor = deployment.output_cursor
@@ -86,10 +87,20 @@ def collect(deployment: Deployment) -> None:
             mine = Deployment.objects.filter(pk=deployment.pk, output_cursor=cursor).update(
                 output_cursor=after
             )
-            if not mine:
-                return
-            logbook.keep(deployment.server_id, rows)
-        deployment.output_cursor = after
+            if mine:
+                logbook.keep(deployment.server_id, rows)
+                deployment.output_cursor = after
+        if not mine and not _catch_up(deployment):
+            return
+
+
+def _catch_up(deployment: Deployment) -> bool:
+    """Notes how far another has taken the output; False when the run has ended or is another one by now."""
+    row = Deployment.objects.filter(pk=deployment.pk).values_list("run", "output_cursor").first()
+    if row is None or row[0] != deployment.run:
+        return False
+    deployment.output_cursor = row[1]
+    return True
 
 
 def last_lines(deployment: Deployment, count: int = 5) -> list[str]:

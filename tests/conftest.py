@@ -180,9 +180,10 @@ def browser(django_db_setup: None) -> Iterator[Browser]:
     asynchronous caller, and in which no asynchronous test could run.
     """
     options = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
+    options.append("--disable-smooth-scrolling")  # one would not know when it has come to rest
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-        expect.set_options(timeout=30_000)  # a machine at work on much else is no fault of a page
+        expect.set_options(timeout=60_000)  # a machine at work on much else is no fault of a page
         chromium = playwright.chromium.launch(executable_path=program("chromium"), args=options)
         yield chromium
         chromium.close()

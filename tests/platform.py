@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,12 +98,10 @@ def processes_under(directory: Path) -> list[psutil.Process]:
     """Processes of this machine whose working directory lies there: what a run or a build may leave."""
     found = []
     for process in psutil.process_iter():
-        try:
+        with suppress(psutil.Error, OSError):  # it may end while it is looked at
             inside = Path(process.cwd()).is_relative_to(directory)
-        except (psutil.Error, OSError):
-            continue
-        if inside and process.status() != psutil.STATUS_ZOMBIE:
-            found.append(process)
+            if inside and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
     return found
 
 
@@ -112,7 +111,7 @@ def quick(settings: Any, tmp_path: Path) -> Iterator[None]:
     settings.DATA_DIR = tmp_path / "data"
     settings.DATA_DIR.mkdir()
     settings.CONTAINER_RUNTIME = "process"
-    settings.HEARTBEAT_SECONDS, settings.ABANDONED_AFTER_SECONDS = 0.2, 15
+    settings.HEARTBEAT_SECONDS, settings.ABANDONED_AFTER_SECONDS = 0.2, 60
     settings.DRAIN_SECONDS, settings.STOP_GRACE_SECONDS, settings.HEALTH_TIMEOUT = 0.2, 2, 60
     forget_adapters()
     yield

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import random
 import secrets
 import signal
-import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from . import kubernetes_build, kubernetes_node, requirement
 from .requirement import BenchError, Requirement
-from .workspace import Daemon, Workspace
+from .workspace import Daemon, Workspace, free_port
 
 _ETCD = Requirement("etcd", "etcd-server")
-# Below those that the kernel hands out: the API server takes its port a second after it was chosen.
-_PORTS = range(20_000, 32_000)
 WITHOUT_PROXIES = kubernetes_node.WITHOUT_PROXIES
 _SERVICES = "10.79.0.0/16"  # addresses that are only written down: nothing routes them here
 
@@ -56,7 +52,7 @@ def start_api(workspace: Workspace) -> ControlPlane:
     home = workspace.directory("kubernetes")
     programs = _programs()
     etcd = _start_etcd(workspace, home)
-    url, token = f"https://127.0.0.1:{free_port_below()}", secrets.token_urlsafe(24)
+    url, token = f"https://127.0.0.1:{free_port()}", secrets.token_urlsafe(24)
     (home / "tokens.csv").write_text(f"{token},admin,1,system:masters\n")
     _write_key(home / "accounts.key")
     api = workspace.start(
@@ -78,7 +74,7 @@ def _programs() -> Path:
 
 
 def _start_etcd(workspace: Workspace, home: Path) -> str:
-    client, peer = (f"http://127.0.0.1:{free_port_below()}" for _ in range(2))
+    client, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
     workspace.start(
         [
             _located(_ETCD),
@@ -140,14 +136,6 @@ def _answers(url: str, certificate: str | None = None, headers: dict[str, str] |
             return session.get(url, verify=certificate, headers=headers, timeout=5).ok
         except (requests.RequestException, OSError):
             return False
-
-
-def free_port_below() -> int:
-    for port in random.sample(_PORTS, len(_PORTS)):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)):
-                return port
-    raise BenchError("no port is free on loopback")
 
 
 def _write_key(path: Path) -> None:

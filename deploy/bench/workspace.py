@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import random
 import secrets
 import shutil
 import signal
@@ -24,6 +25,7 @@ PREFIX = "mcphost-bench-"
 LOCK = "owner.lock"
 UNDO = "undo.json"
 CGROUPS = Path("/sys/fs/cgroup")
+_PORTS = range(20_000, 32_000)  # below those that the kernel gives to connections and to port 0
 
 
 class Workspace:
@@ -131,24 +133,31 @@ class Daemon:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """One that the kernel gives to nobody by itself: it stays free until its daemon takes it."""
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise BenchError("no port is free on loopback")
 
 
 def sweep() -> None:
     """Dispose of the workspaces of this user whose owner no longer lives."""
     for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        lock = path / LOCK
-        if not lock.exists() or lock.stat().st_uid != os.geteuid():
-            continue
-        with lock.open("rb") as held:
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                continue
-            dispose(path)
+        if held := _given_up(path / LOCK):
+            with held:
+                dispose(path)
+
+
+def _given_up(lock: Path) -> IO[bytes] | None:
+    """The lock, held now; None where its owner lives, has not made it yet, or is just removing it."""
+    with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+        held = stack.enter_context(lock.open("rb"))
+        if os.fstat(held.fileno()).st_uid == os.geteuid():
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stack.pop_all()
+            return held
+    return None
 
 
 def dispose(path: Path) -> None:

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +85,9 @@ class DockerPlatform(Platform):
     def tags(self) -> list[str]:
         """The tags of what was built here, and any image of ours that has none."""
         with engine(self.engine_url) as client:
-            images = client.images.list(filters={"label": OURS})
-            return [tag for image in images for tag in (image.tags or [image.id])]
+            # `images.list` asks for each again, which may be gone by then.
+            images = client.api.images(filters={"label": OURS})
+            return [tag for image in images for tag in (_named(image["RepoTags"]) or [image["Id"]])]
 
     def left_behind(self) -> dict[str, list[str]]:
         """What is there although no server is: empty lists, if all is well."""
@@ -94,7 +95,7 @@ class DockerPlatform(Platform):
             "containers": [container.name for container in self.containers()],
             "images": self.tags(),
             "work": scratch_of(self.data),
-            "processes": [" ".join(p.cmdline()) for p in (*processes_under(self.data), *builds())],
+            "processes": [*map(str, processes_under(self.data)), *builds()],
         }
 
     def all_gone(self) -> None:
@@ -121,10 +122,18 @@ def scratch_of(data: Path) -> list[str]:
     return sorted(str(path) for path in work.iterdir()) if work.is_dir() else []
 
 
-def builds() -> list[psutil.Process]:
-    """Children of this process that still build or fetch."""
-    running = psutil.Process().children(recursive=True)
-    return [p for p in running if p.name() in ("docker", "git", "uv", "npm", "docker-buildx")]
+def _named(tags: list[str] | None) -> list[str]:
+    return [tag for tag in tags or () if tag != "<none>:<none>"]
+
+
+def builds() -> list[str]:
+    """Command lines of this process's children that still build or fetch."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it may end while it is looked at
+            if process.name() in ("docker", "git", "uv", "npm", "docker-buildx"):
+                found.append(" ".join(process.cmdline()))
+    return found
 
 
 @contextmanager
@@ -151,7 +160,7 @@ def call(door: str, server: Server, tool: str, **arguments: Any) -> tuple[set[st
 async def _call(url: str, token: str, tool: str, arguments: dict[str, Any]) -> tuple[set[str], str]:
     headers = {"Authorization": f"Bearer {token}"}
     async with (
-        httpx2.AsyncClient(headers=headers, timeout=30) as http,
+        httpx2.AsyncClient(headers=headers, timeout=120) as http,
         Client(streamable_http_client(url, http_client=http)) as client,
     ):
         listed = await client.list_tools()

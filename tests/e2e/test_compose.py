@@ -16,10 +16,11 @@ import requests
 from deploy.bench import stack_images
 from deploy.bench.engine import Engine
 from deploy.bench.requirement import program
+from deploy.bench.workspace import free_port
 from tests.eventually import eventually
 from tests.platform import hello_files
 
-from .upping import Session, archive, free_port, greeted
+from .upping import Session, archive, greeted
 
 pytestmark = pytest.mark.real
 ROOT = Path(__file__).parents[2]
@@ -68,7 +69,8 @@ class Stack:
         """Each service's health as the engine has it, or its status where it has none."""
         client = docker.DockerClient(base_url=self.environment["DOCKER_HOST"])
         found = {}
-        for each in client.containers.list(all=True, filters={"label": "com.docker.compose.project=stack"}):
+        ours = {"label": "com.docker.compose.project=stack"}
+        for each in client.containers.list(all=True, filters=ours, ignore_removed=True):
             state = each.attrs["State"]
             health = state.get("Health", {}).get("Status", "")
             found[each.labels["com.docker.compose.service"]] = health or state["Status"]
@@ -120,7 +122,7 @@ async def test_one_machine_from_a_checkout_to_a_tool_that_answers(stack: Stack) 
     eventually(stack.is_healthy, within=120, what="all are healthy")
     operator = Session(stack, stack.password)  # type: ignore[arg-type]  # it wants a URL only
     assert operator.login.status_code == 302
-    assert requests.get(f"{stack.url}/metrics", timeout=20).status_code == 404
+    assert requests.get(f"{stack.url}/metrics", timeout=60).status_code == 404
 
     with archive(stack.home, stack.source) as source:
         made = operator.upload("/api/servers/", source, name="Hello", slug="hello")

@@ -15,6 +15,7 @@ import requests
 from deploy.bench.registry import Registry
 from servers.models import Deployment, Server
 from tests.e2e.hosting import DockerPlatform, api_headers, call, engine, front_door, skopeo
+from tests.eventually import eventually
 from tests.metrics import contract
 from tests.servers.streams.live import Client, Received
 
@@ -150,6 +151,7 @@ def the_log_speaks_to_aggregators(story: Story) -> None:
 
 
 def the_build_log_speaks_to_people(story: Story) -> None:
+    eventually(lambda: "serves now." in story.platform.log(story.deployment), what="its log is kept")
     lines = story.platform.log(story.deployment).splitlines()
     endpoint = story.deployment.image.partition("@")[0]
     for platform in PLATFORMS:

@@ -96,8 +96,15 @@ def at_work_for(here: Machine, server: int = 2) -> list[psutil.Process]:
 
 def runs_by_server(here: Machine) -> Mapping[str, int]:
     """How many runs there are of each server, by the marks in their processes' environments."""
-    marks = {process.environ().get("MCPHOST_RUN", "") for process in here.hosted()}
-    return Counter(mark.partition(":")[0] for mark in marks if mark)
+    marks = {_mark(process) for process in here.hosted()} - {""}
+    return Counter(mark.partition(":")[0] for mark in marks)
+
+
+def _mark(process: psutil.Process) -> str:
+    try:
+        return process.environ().get("MCPHOST_RUN", "")
+    except psutil.Error:  # it has ended since
+        return ""
 
 
 def serves_once(here: Machine) -> None:
@@ -216,7 +223,7 @@ def _counted(here: Machine) -> dict[str, list[int]]:
 
 
 def _longer(now: dict[str, list[int]], before: dict[str, list[int]]) -> bool:
-    return any(len(numbers) > len(before[process]) + 100 for process, numbers in now.items())
+    return any(len(numbers) > len(before.get(process, ())) + 100 for process, numbers in now.items())
 
 
 def _of(here: Machine, slug: str) -> dict[str, str]:

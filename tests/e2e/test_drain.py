@@ -73,7 +73,7 @@ def test_a_call_ends_on_the_deployment_where_it_began(
     assert Deployment.objects.get(pk=first.pk).run is not None
 
     (long.gate / "may-end").touch()
-    long.join(60)
+    long.join(120)
     assert long.said == "old"
     eventually(lambda: Deployment.objects.get(pk=first.pk).run is None, what="the old one has ended")
     eventually(lambda: not CallsInFlight.objects.exists(), what="nothing is said of it any more")
@@ -89,5 +89,5 @@ def test_a_call_that_takes_too_long_is_told_why(
     long = Calling(door, server, tmp_path / "long")
     platform.upload(server, files("new"))
     platform.deploy(server)
-    long.join(60)
+    long.join(120)
     assert "stopped or deployed anew" in long.said

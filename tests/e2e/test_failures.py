@@ -36,7 +36,7 @@ def nothing_of(platform: DockerPlatform, failed: Deployment, serving: Deployment
     """Whatever runs belongs to the deployment that serves. Images of the newest failure wait for a resume."""
     numbers = {f"{each.number}-" for each in (failed, serving) if each}
     eventually(lambda: not scratch_of(platform.data), what="the scratch space is gone")
-    assert not builds()
+    eventually(lambda: not builds(), what="nothing builds or fetches")
     assert {c.labels["mcphost.deployment"] for c in platform.containers()} == (
         {str(serving.pk)} if serving else set()
     )
@@ -202,7 +202,7 @@ def test_an_image_that_cannot_hold_the_bridge(docker_platform: DockerPlatform) -
 def test_a_server_that_never_answers_mcp(
     docker_platform: DockerPlatform, settings: Any, command: str, seen: str
 ) -> None:
-    settings.HEALTH_TIMEOUT = 8
+    settings.HEALTH_TIMEOUT = 20  # within which it has to start, and to write its line
     server = docker_platform.server("mute", docker_platform.busybox(f"CMD {command}"), transport=HTTP)
     deployment = docker_platform.deploy(server)
 
@@ -317,6 +317,7 @@ def test_the_engine_is_away_when_a_server_is_to_stop(fragile: DockerPlatform, ow
             reconciler.settle(server.pk)
     done = fragile.becomes(server, ServerStatus.STOPPED)
     assert (done.error, done.serving) == ("", None)
+    eventually(lambda: "stop_succeeded" in fragile.events(deployment), what="its end is told of")
     told = [event for event in fragile.events(deployment) if event.startswith("stop_")]
     assert told == ["stop_started", "stop_failed", "stop_succeeded"]
 

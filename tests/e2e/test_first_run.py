@@ -45,7 +45,7 @@ def test_first_run_to_a_called_tool(page: Page, up: Up) -> None:
 
     page.get_by_role("navigation").get_by_role("link", name="Servers", exact=True).click()
     page.locator("#result_list").get_by_role("link", name="Hello").click()
-    expect(page.locator(".mh-title")).to_contain_text("Running", timeout=60_000)
+    expect(page.locator(".mh-title")).to_contain_text("Running", timeout=120_000)
     expect(page.locator("[data-live=answers]")).to_have_text("Answered by #1.")
     expect(page.locator("[data-live=discovery]")).to_contain_text("greet")
     server = page.url

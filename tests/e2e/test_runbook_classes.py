@@ -95,7 +95,7 @@ def test_an_account_that_is_not_there(
 def test_a_server_that_does_not_come_up(
     docker_platform: DockerPlatform, settings: Any, lines: tuple[str, ...], name: str, said: str
 ) -> None:
-    settings.HEALTH_TIMEOUT = 10
+    settings.HEALTH_TIMEOUT = 20  # within which it has to start, and to write its line
     found = diagnosed(docker_platform, *lines)
     assert found.name == name
     assert any(said in sentence for sentence in found.means), found.means

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import requests
 
+from deploy.bench.workspace import free_port
 from tests.eventually import eventually
 
-from .upping import READY, Machine, Session, Up, archive, free_port, greeted, machine, statuses_until
+from .upping import READY, Machine, Session, Up, archive, greeted, machine, statuses_until
 
 pytestmark = pytest.mark.real
 SERVES = "deploy succeeded"
@@ -58,7 +59,7 @@ async def test_what_is_written_is_the_owners_alone_and_holds_no_secret_in_clear(
     assert keys.keys() == {"SECRET_KEY", "SECRET_ENCRYPTION_KEYS"}
     await greeted(f"{up.url}/mcp/hello", up.token)
     Session(up, up.password)
-    requests.get(f"{up.url}/nowhere?token={up.token}", timeout=20)
+    requests.get(f"{up.url}/nowhere?token={up.token}", timeout=60)
     up.stop()
 
     for secret in (*keys.values(), up.password, up.token):
@@ -89,7 +90,7 @@ def test_a_signal_stops_everything(here: Machine, number: signal.Signals) -> Non
         f"{up.url}/api/servers/stream/",
         cookies=Session(up, up.password).http.cookies.get_dict(),
         stream=True,
-        timeout=20,
+        timeout=60,
     )
     assert stream.ok
     assert here.hosted()
@@ -186,9 +187,9 @@ async def test_each_part_in_a_process_of_its_own(
     assert (await greeted(f"{gateway.url}/mcp/hello", token))[1] == "Hello, Ada!"
 
     bearer = {"Authorization": "Bearer scrapes-only"}
-    counted = requests.get(f"http://127.0.0.1:{scraped}/metrics", headers=bearer, timeout=20).text
+    counted = requests.get(f"http://127.0.0.1:{scraped}/metrics", headers=bearer, timeout=60).text
     assert 'mcphost_deployments_total{error_kind="",outcome="succeeded"} 1.0' in counted
-    assert requests.get(f"http://127.0.0.1:{scraped}/api/health/", timeout=20).status_code == 404
+    assert requests.get(f"http://127.0.0.1:{scraped}/api/health/", timeout=60).status_code == 404
 
     for up in parts.values():
         assert up.stop(signal.SIGTERM) == 0
@@ -200,8 +201,8 @@ async def test_the_gateway_runs_in_a_process_of_its_own(here: Machine) -> None:
     platform = serving(here.start("web", "worker", "reconciler"))
     gateway = here.start("gateway")
     assert "Password" not in gateway.said
-    assert requests.get(f"{platform.url}/mcp/hello", timeout=20).status_code == 404
-    assert requests.get(f"{gateway.url}/api/health/", timeout=20).status_code == 404
+    assert requests.get(f"{platform.url}/mcp/hello", timeout=60).status_code == 404
+    assert requests.get(f"{gateway.url}/api/health/", timeout=60).status_code == 404
     assert gateway.stop() == 0
     assert here.hosted()
     assert platform.stop() == 0

@@ -98,6 +98,7 @@ def test_two_people_watch_one_deployment(
     victor.get_by_text("is in progress; #1 serves until it is healthy").wait_for()
     assert victor.evaluate("window.came") == "once"
     made = server.deployments.get(number=2)
+    expect(olga).to_have_url(web.url("servers_server_change", server.pk))
     for page in (olga, victor):
         page.goto(web.url("servers_deployment_change", made.pk))
         expect(page.locator("[data-feed-state]")).to_have_text("Live")
@@ -200,7 +201,7 @@ def test_a_delivery_is_seen_and_delivered_again(
     hook, secret = hook_services.create(server=server, by=platform.owner, fields={"kind": "generic"})
     body = json.dumps({"message": "nightly"}).encode()
     headers = {"content-type": "application/json", **standard(secret, body, time.time())}
-    assert requests.post(f"{web.root}{hook.path}", body, headers=headers, timeout=20).status_code == 202
+    assert requests.post(f"{web.root}{hook.path}", body, headers=headers, timeout=60).status_code == 202
     platform.ended(server.deployments.get(number=2))
 
     olga.reload()

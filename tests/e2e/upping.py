@@ -6,11 +6,10 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ import requests
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 
+from deploy.bench.workspace import free_port
 from tests.eventually import eventually
 from tests.platform import archive_of, hello_files, processes_under
 
@@ -32,17 +32,11 @@ QUICK = {
     "DOCKER_HOST": "unix:///nonexistent/docker.sock",
     "BIND_ADDRESS": "127.0.0.1",
     "HEARTBEAT_SECONDS": "0.5",
-    "ABANDONED_AFTER_SECONDS": "5",
+    "ABANDONED_AFTER_SECONDS": "60",
     "RECONCILE_SECONDS": "0.2",
     "DRAIN_SECONDS": "0.2",
     "STOP_GRACE_SECONDS": "2",
 }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -144,14 +138,14 @@ class Up:
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
         self.process.send_signal(number)
-        return self.process.wait(60)
+        return self.process.wait(120)
 
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
 
     def health(self) -> dict[str, Any]:
-        return dict(requests.get(f"{self.url}/api/health/", timeout=20).json())
+        return dict(requests.get(f"{self.url}/api/health/", timeout=60).json())
 
 
 class Session:
@@ -160,18 +154,18 @@ class Session:
     def __init__(self, up: Up, password: str, username: str = "admin") -> None:
         self.up, self.http = up, requests.Session()
         where = f"{up.url}/admin/login/"
-        self.http.get(where, timeout=20)
+        self.http.get(where, timeout=60)
         form = {"username": username, "password": password, "csrfmiddlewaretoken": self._token()}
-        self.login = self.http.post(where, form, allow_redirects=False, timeout=20)
+        self.login = self.http.post(where, form, allow_redirects=False, timeout=60)
 
     def get(self, path: str) -> Any:
-        answer = self.http.get(f"{self.up.url}{path}", timeout=20)
+        answer = self.http.get(f"{self.up.url}{path}", timeout=60)
         assert answer.ok, answer.text
         return answer.json()
 
     def post(self, path: str, body: object = None) -> Any:
         headers = {"X-CSRFToken": self._token()}
-        answer = self.http.post(f"{self.up.url}{path}", json=body or {}, headers=headers, timeout=20)
+        answer = self.http.post(f"{self.up.url}{path}", json=body or {}, headers=headers, timeout=60)
         assert answer.ok, answer.text
         return answer.json() if answer.content else None
 
@@ -182,7 +176,7 @@ class Session:
                 data={"server": json.dumps(fields)},
                 files={"archive": file},
                 headers={"X-CSRFToken": self._token()},
-                timeout=20,
+                timeout=60,
             )
         assert answer.ok, answer.text
         return answer.json()
@@ -215,7 +209,8 @@ def machine(home: Path, **more: str) -> Iterator[Machine]:
         yield made
     finally:
         for process in [*_platforms_of(made), *made.hosted()]:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 def _platforms_of(made: Machine) -> list[psutil.Process]:
@@ -242,7 +237,7 @@ async def greeted(url: str, token: str, name: str = "Ada") -> tuple[set[str], st
     """The names of the tools and greet's answer, as the `mcp` package's own client gets them."""
     headers = {"Authorization": f"Bearer {token}"}
     async with (
-        httpx2.AsyncClient(headers=headers, timeout=20) as http,
+        httpx2.AsyncClient(headers=headers, timeout=60) as http,
         Client(streamable_http_client(url, http_client=http), mode="auto") as client,
     ):
         tools = await client.list_tools()

@@ -13,7 +13,7 @@ from cryptography.fernet import Fernet
 from django.core.checks import run_checks
 from django.test import Client
 
-from tests.e2e.upping import free_port
+from deploy.bench.workspace import free_port
 
 ROOT = Path(__file__).parents[2]
 KEYS = {

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -17,7 +18,6 @@ from servers.errors import Cancelled, RuntimeFault
 from servers.handshake import ServerFacts
 from servers.leash import Leash
 from servers.mcp_client import NotServing
-from servers.runtimes import ports
 from servers.runtimes.base import Handle, RunStatus
 from servers.runtimes.process import ProcessRuntime
 from tests.servers.runtimes.programs import leash, prepared, spec
@@ -114,6 +114,14 @@ def serving(script: Script) -> Iterator[tuple[str, list[tuple[str, str, dict[str
         finally:
             server.shutdown()
             thread.join()
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """An endpoint at which nothing listens, nor will."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}/mcp"
 
 
 def running() -> RunStatus:
@@ -319,22 +327,19 @@ def test_waiting_goes_on_until_the_server_answers() -> None:
         assert handshake.wait_healthy(endpoint, leash=leash(), alive=running).era == "legacy"
 
 
-def test_waiting_ends_at_once_when_the_run_has_exited() -> None:
-    endpoint = f"http://127.0.0.1:{ports.free_port()}/mcp"
+def test_waiting_ends_at_once_when_the_run_has_exited(silent: str) -> None:
     exited = RunStatus(False, 3, "It exited with code 3.")
     with pytest.raises(RuntimeFault, match="has exited before it answered") as caught:
-        handshake.wait_healthy(endpoint, leash=leash(600), alive=lambda: exited)
+        handshake.wait_healthy(silent, leash=leash(600), alive=lambda: exited)
     assert "It exited with code 3." in caught.value.message
     assert caught.value.details == {"exit_code": 3}
 
 
-def test_the_end_of_the_leash_says_what_was_seen_last() -> None:
-    endpoint = f"http://127.0.0.1:{ports.free_port()}/mcp"
+def test_the_end_of_the_leash_says_what_was_seen_last(silent: str) -> None:
     with pytest.raises(RuntimeFault, match=r"seen last: Connection refused.*PORT"):
-        handshake.wait_healthy(endpoint, leash=leash(0.4), alive=running)
+        handshake.wait_healthy(silent, leash=leash(2), alive=running)
 
 
-def test_waiting_can_be_cancelled() -> None:
-    endpoint = f"http://127.0.0.1:{ports.free_port()}/mcp"
+def test_waiting_can_be_cancelled(silent: str) -> None:
     with pytest.raises(Cancelled):
-        handshake.wait_healthy(endpoint, leash=Leash.of(600, lambda: True), alive=running)
+        handshake.wait_healthy(silent, leash=Leash.of(600, lambda: True), alive=running)

@@ -14,9 +14,10 @@ import pytest
 import requests
 from django.db import connection
 
+from deploy.bench.workspace import free_port
 from mcphost.asgi import make_application
 from servers import probes
-from tests.e2e.upping import READY, Machine, Session, free_port, machine
+from tests.e2e.upping import READY, Machine, Session, machine
 from tests.eventually import eventually
 from tests.gateway.conftest import in_database, serving
 
@@ -106,7 +107,7 @@ def test_parts_wait_for_the_schema_that_a_job_brings(here: Machine, postgres_url
         operator.execute("ALTER DATABASE probed ALLOW_CONNECTIONS false")
         operator.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'probed'")
         assert healthcheck(web.port, nowhere) == (1, "The database does not answer.")
-        assert requests.get(f"http://127.0.0.1:{port}/livez", timeout=20).status_code == 200
+        assert requests.get(f"http://127.0.0.1:{port}/livez", timeout=60).status_code == 200
         operator.execute("ALTER DATABASE probed ALLOW_CONNECTIONS true")
-    eventually(lambda: healthcheck(nowhere, port) == (0, ""), within=30, what="it is ready again")
+    eventually(lambda: healthcheck(nowhere, port) == (0, ""), what="it is ready again")
     assert web.stop() == worker.stop() == 0

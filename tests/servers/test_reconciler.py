@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from servers import deployer, reconciler, runs, services, workers
 from servers.models import Deployment, Server
+from servers.runtimes import process_run
 from servers.states import DeploymentStatus, Mode, ServerStatus, Trigger
 from tests.eventually import eventually
 from tests.platform import Platform, processes_under
@@ -48,6 +49,19 @@ def test_stopping_ends_its_processes_and_starting_brings_it_back(platform: Platf
     started = platform.ended(services.start(server=server, by=platform.owner, trigger=Trigger.API))
     assert (started.status, started.mode) == (DeploymentStatus.SUCCEEDED, Mode.SAME_DIGEST)
     assert platform.fresh(server).status == ServerStatus.RUNNING
+
+
+def test_what_is_written_after_another_had_a_look_is_taken_too(idle: Platform) -> None:
+    """The collector may have looked since the row was read here: the last words are not lost, nor doubled."""
+    server = idle.hello()
+    deployer.run(idle.request(server).pk)
+    ours, others = server.deployments.get(), server.deployments.get()
+    written = process_run.of(runs.handle_of(ours)).file("err")
+    for row, word in ((others, "one"), (ours, "two"), (ours, "three")):
+        with written.open("a") as file:
+            file.write(f"{word}\n")
+        runs.collect(row)
+    assert idle.log(ours).splitlines()[-3:] == ["one", "two", "three"]
 
 
 def test_several_that_stop_it_at_once_tell_of_it_once(idle: Platform) -> None:

@@ -35,7 +35,7 @@ class Web:
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run, daemon=True)
         self.thread.start()
-        eventually(lambda: self.server.started, within=30, what="the web server has started")
+        eventually(lambda: self.server.started, what="the web server has started")
         self.port = self.server.servers[0].sockets[0].getsockname()[1]
 
     def stop(self) -> None:

@@ -57,7 +57,7 @@ def page(browser: Browser, web: Web, platform: Platform) -> Iterator[Page]:
 def calls(server: Server, count: int) -> list[UsageMetric]:
     """The calls that were recorded of its tools, once there are so many."""
     rows = UsageMetric.objects.filter(server=server, event_type="mcp_call", details__method="tools/call")
-    return eventually(lambda: list(rows.order_by("pk")) if rows.count() == count else [], within=20)
+    return eventually(lambda: list(rows.order_by("pk")) if rows.count() == count else [])
 
 
 @pytest.mark.parametrize("era", ["modern", "legacy"])

@@ -318,7 +318,7 @@ def test_a_cancelled_build_ends_in_the_engine_too(
     yard: Yard, base_images: dict[str, str], tmp_path: Path
 ) -> None:
     text = f"FROM {base_images['busybox']}\nRUN echo begun; exec sleep 86397\n"
-    leash = Leash.of(60, lambda: "begun" in yard.lines)
+    leash = Leash.of(280, lambda: "begun" in yard.lines)
 
     with pytest.raises(Cancelled):
         yard.build(text, leash=leash, no_cache=True)
@@ -373,7 +373,7 @@ def test_an_engine_that_goes_away_in_the_middle(
 
     with pytest.raises(BuildError, match="The Docker Engine does not answer") as caught:
         yard.build(
-            f"FROM {base_images['busybox']}\nRUN echo begun; exec sleep 60\n", leash=Leash.of(120, stop_once)
+            f"FROM {base_images['busybox']}\nRUN echo begun; exec sleep 60\n", leash=Leash.of(280, stop_once)
         )
     assert not caught.value.permanent
 

@@ -15,6 +15,7 @@ from servers.sources.base import BuildContext, Recipe
 from servers.sources.package import PackageSource
 from servers.sources.recognise import recognise
 from tests.servers.builder.small_disk import small_disk
+from tests.servers.runtimes.programs import has_ended
 
 INITIALIZE = {
     "jsonrpc": "2.0",
@@ -167,7 +168,7 @@ def test_a_hanging_install_ends_with_its_whole_group(source: Path, tmp_path: Pat
             leash=Leash.of(60, cancelled),
             log=lambda _: None,
         )
-    assert not Path(f"/proc/{pid.read_text().strip()}").exists()
+    assert has_ended(int(pid.read_text()))
 
 
 def test_the_settings_limit_the_time(source: Path, tmp_path: Path) -> None:
@@ -204,7 +205,7 @@ def test_published_servers_install_and_start(ecosystem: str, name: str, tmp_path
     )
 
     done = subprocess.run(
-        command, input=json.dumps(INITIALIZE) + "\n", capture_output=True, text=True, timeout=60
+        command, input=json.dumps(INITIALIZE) + "\n", capture_output=True, text=True, timeout=120
     )
     answer = json.loads(done.stdout.splitlines()[0])
     assert answer["result"]["serverInfo"]["name"]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from servers.leash import Leash
 from servers.runtimes.base import Handle, OutputLine, RunSpec, Runtime
+from tests.eventually import eventually
 
 LISTENER = """
 import http.server, os, sys
@@ -39,22 +41,20 @@ def spec(directory: Path | None, **changes: Any) -> RunSpec:
     return RunSpec(**{**values, **changes})
 
 
-def leash(seconds: float = 30) -> Leash:
+def leash(seconds: float = 120) -> Leash:
     return Leash.of(seconds)
 
 
-def until(condition: Callable[[], Any], seconds: float = 20) -> Any:
-    """What `condition` gives once it is true."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if value := condition():
-            return value
-        time.sleep(0.05)
-    raise AssertionError("it never came to be")
-
-
 def ended(runtime: Runtime, handle: Handle) -> Any:
-    return until(lambda: (status := runtime.poll(handle)) and not status.alive and status)
+    return eventually(lambda: (status := runtime.poll(handle)) and not status.alive and status)
+
+
+def has_ended(pid: int) -> bool:
+    """An orphan that has ended is the init process's to collect, in its own time."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def all_output(runtime: Runtime, handle: Handle) -> list[OutputLine]:

@@ -16,9 +16,11 @@ from deploy.bench.fault_proxy import FaultProxy
 from deploy.bench.registry import Registry
 from servers.errors import Cancelled, RuntimeFault
 from servers.leash import Leash
+from servers.runtimes import docker_spec
 from servers.runtimes.base import Handle, Limits, RunSpec
 from servers.runtimes.docker import DockerRuntime
-from tests.servers.runtimes.programs import all_output, ended, leash, texts, until
+from tests.eventually import eventually
+from tests.servers.runtimes.programs import all_output, ended, leash, texts
 
 pytestmark = pytest.mark.real
 
@@ -104,9 +106,9 @@ def test_a_server_is_reached_on_loopback_and_gone_after_stop(
 ) -> None:
     handle = start(runtime, image)
     assert handle.endpoint.startswith("http://127.0.0.1:")
-    until(lambda: answers(handle))
+    eventually(lambda: answers(handle))
     assert runtime.poll(handle).alive
-    assert texts(all_output(runtime, handle)) == ["up"]
+    eventually(lambda: texts(all_output(runtime, handle)) == ["up"], what="the engine has its line")
 
     runtime.stop(handle, grace=3)
     with pytest.raises(docker.errors.NotFound):
@@ -150,19 +152,20 @@ def test_one_that_exits_at_once_leaves_its_last_lines_and_code(runtime: DockerRu
 
 
 def test_a_failing_one_is_restarted_on_the_same_port_and_then_left(
-    runtime: DockerRuntime, engine: docker.DockerClient, image: str
+    runtime: DockerRuntime, engine: docker.DockerClient, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(docker_spec, "RESTARTS", 6)  # the engine waits longer each time: it will be seen
     handle = start(runtime, image, command=program("echo once more; sleep 0.5; exit 3"))
-    restarting = until(lambda: (status := runtime.poll(handle)) and status.reason and status)
+    restarting = eventually(lambda: (status := runtime.poll(handle)) and status.reason and status)
     assert restarting.alive
     assert "code 3. Restarting (" in restarting.reason
-    until(lambda: container(engine, handle)["NetworkSettings"]["Ports"])
-    [[bound]] = container(engine, handle)["NetworkSettings"]["Ports"].values()
+    ports = eventually(lambda: container(engine, handle)["NetworkSettings"]["Ports"])
+    [[bound]] = ports.values()
     assert f"http://127.0.0.1:{bound['HostPort']}/mcp" == handle.endpoint
 
     status = ended(runtime, handle)
     assert status.exit_code == 3
-    assert texts(all_output(runtime, handle)) == ["once more"] * 4
+    assert texts(all_output(runtime, handle)) == ["once more"] * 7
 
 
 def test_out_of_memory_is_told(runtime: DockerRuntime, image: str) -> None:
@@ -217,7 +220,7 @@ def test_stats_are_those_of_the_container(runtime: DockerRuntime, image: str) ->
     handle = start(runtime, image, command=program("while :; do :; done"))
     first = runtime.stats(handle)
     assert first
-    busy = until(lambda: (stats := runtime.stats(handle)) and stats.cpu > 0 and stats)
+    busy = eventually(lambda: (stats := runtime.stats(handle)) and stats.cpu > 0 and stats)
     assert busy.pids >= 2
     assert 0 < busy.memory_bytes < 64 << 20
 
@@ -348,7 +351,7 @@ def test_capability_names_the_engine(runtime: DockerRuntime, tmp_path: Any) -> N
 
 def test_a_port_is_free_again_after_stop(runtime: DockerRuntime, image: str) -> None:
     handle = start(runtime, image)
-    until(lambda: answers(handle))
+    eventually(lambda: answers(handle))
     runtime.stop(handle, grace=1)
     port = int(handle.endpoint.split(":")[2].split("/")[0])
     with socket.create_server(("127.0.0.1", port)):

@@ -17,7 +17,8 @@ from servers.errors import Cancelled, RuntimeFault
 from servers.leash import Leash
 from servers.runtimes.base import Handle, Limits, RunStatus
 from servers.runtimes.process import ProcessRuntime
-from tests.servers.runtimes.programs import all_output, ended, leash, prepared, spec, texts, until
+from tests.eventually import eventually
+from tests.servers.runtimes.programs import all_output, ended, has_ended, leash, prepared, spec, texts
 
 REPOSITORY = Path(__file__).parents[3]
 ECHO_BRIDGE = """
@@ -58,11 +59,6 @@ def start(runtime: ProcessRuntime, directory: Path, /, program: str = "", **chan
 
 def is_gone(pid: int) -> bool:
     return not psutil.pid_exists(pid)
-
-
-def has_ended(pid: int) -> bool:
-    """An orphan that has ended is the init process's to collect, in its own time."""
-    return is_gone(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
 def connects(handle: Handle) -> bool:
@@ -127,7 +123,7 @@ def test_what_it_wrote_is_readable_by_its_owner_only(runtime: ProcessRuntime, di
 def test_a_stdio_server_is_wrapped_by_the_bridge(runtime: ProcessRuntime, directory: Path) -> None:
     handle = start(runtime, directory, SLEEPER, transport="stdio", path="/ignored")
     assert handle.endpoint == f"http://127.0.0.1:{handle.data['port']}/mcp"
-    until(lambda: texts(all_output(runtime, handle)) == ["up"])
+    eventually(lambda: texts(all_output(runtime, handle)) == ["up"])
     leader = psutil.Process(handle.data["pid"])
     [child] = leader.children()
     assert child.cmdline() == [sys.executable, "server.py"]
@@ -156,7 +152,7 @@ while not os.path.exists("go"): time.sleep(0.01)
 print(" a line"); sys.stdout.write("no end"); sys.stdout.flush()
 """
     handle = start(runtime, directory, LISTEN + program)
-    first, cursor = until(lambda: (found := runtime.output(handle, "")) and len(found[0]) == 2 and found)
+    first, cursor = eventually(lambda: (found := runtime.output(handle, "")) and len(found[0]) == 2 and found)
     assert [(line.stream, line.text) for line in first] == [("stdout", "one"), ("stderr", "two")]
     assert runtime.output(handle, cursor) == ([], cursor)
     (directory / "app" / "go").touch()
@@ -206,7 +202,7 @@ for session in (False, True):
 time.sleep(600)
 """
     handle = start(runtime, directory, LISTEN + stubborn)
-    until(lambda: len(all_output(runtime, handle)) == 2)
+    eventually(lambda: len(all_output(runtime, handle)) == 2)
     pids = [int(text) for text in texts(all_output(runtime, handle))]
     runtime.stop(handle, grace=0.2)
     assert all(has_ended(pid) for pid in pids)
@@ -221,7 +217,7 @@ print(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]).p
 time.sleep(600)
 """
     handle = start(runtime, directory, LISTEN + parent)
-    child = int(until(lambda: texts(all_output(runtime, handle)))[0])
+    child = int(eventually(lambda: texts(all_output(runtime, handle)))[0])
     os.kill(handle.data["pid"], signal.SIGKILL)
     assert ended(runtime, handle).exit_code == -signal.SIGKILL
     assert [stray.deployment_id for stray in runtime.strays()] == [42]
@@ -265,7 +261,7 @@ os.kill(os.getpid(), 9)
 """
     arguments = [str(tmp_path / "runs"), str(tmp_path / "bridge"), str(directory)]
     killed = subprocess.run(
-        [sys.executable, "-c", first, *arguments], cwd=REPOSITORY, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", first, *arguments], cwd=REPOSITORY, capture_output=True, text=True, timeout=120
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     saved = json.loads(killed.stdout)
@@ -320,10 +316,10 @@ for size in (20, 120):
 time.sleep(600)
 """
     handle = start(runtime, directory, LISTEN + sessions, limits=Limits(memory_mb=150, pids=0))
-    status = until(lambda: (status := runtime.poll(handle)).reason and status)
+    status = eventually(lambda: (status := runtime.poll(handle)).reason and status)
     assert status.alive
     assert "its largest process was ended" in status.reason
-    until(lambda: (stats := runtime.stats(handle)) and stats.pids == 2)
+    eventually(lambda: (stats := runtime.stats(handle)) and stats.pids == 2)
     assert runtime.poll(handle) == RunStatus(alive=True)
 
 
@@ -345,7 +341,7 @@ time.sleep(600)
 
 def test_stats_cover_the_whole_run(runtime: ProcessRuntime, directory: Path) -> None:
     handle = start(runtime, directory, SLEEPER, transport="stdio")
-    until(lambda: texts(all_output(runtime, handle)))
+    eventually(lambda: texts(all_output(runtime, handle)))
     stats = runtime.stats(handle)
     assert stats
     assert stats.pids == 2

@@ -57,7 +57,7 @@ class Client:
 
     def __init__(self, address: str, **headers: str) -> None:
         parts = urlsplit(address)
-        self._connection = HTTPConnection(parts.netloc, timeout=20)
+        self._connection = HTTPConnection(parts.netloc, timeout=60)
         self._connection.request("GET", f"{parts.path}?{parts.query}", headers=headers)
         self.response = self._connection.getresponse()
 

@@ -242,7 +242,7 @@ def stuck_client(address: str, user: User) -> socket.socket:
     parts = urlsplit(address)
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    client.settimeout(20)
+    client.settimeout(60)
     client.connect((parts.hostname, parts.port))
     authorization = headers_of(user)["Authorization"]
     lines = (f"GET {parts.path} HTTP/1.1", "Host: localhost", f"Authorization: {authorization}", "", "")
@@ -257,7 +257,7 @@ def test_a_client_that_takes_nothing_holds_up_nobody_and_is_cut_off(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("servers.streams.app.SEND_WITHIN", 1)
+    monkeypatch.setattr("servers.streams.app.SEND_WITHIN", 5)  # the other client waits for a processor too
     caplog.set_level("INFO", logger="servers.streams.app")
     where = metrics_of(live_feed, server)
     with (
