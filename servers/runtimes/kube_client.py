@@ -20,7 +20,7 @@ from kubernetes.config import load_incluster_config, load_kube_config
 from kubernetes.config.config_exception import ConfigException
 
 from servers.errors import RuntimeFault
-from servers.runtimes.kube_faults import Absent, Unreachable, from_status, said, translated
+from servers.runtimes.kube_faults import Absent, Clash, Unreachable, from_status, said, translated
 
 Json = dict[str, Any]
 
@@ -29,7 +29,8 @@ DEFAULT_CONFIG = "~/.kube/config"
 CONNECT_SECONDS, READ_SECONDS = 5, 30
 PATIENCE_SECONDS = 15.0
 LONGEST_PAUSE = 5.0
-WORTH_WAITING = (None, 429, 502, 503, 504)  # None: no answer at all
+# None: no answer at all. 500: etcd elects its leader, or an admission webhook restarts.
+WORTH_WAITING = (None, 429, 500, 502, 503, 504)
 _JSON = "application/json"
 _MERGE = "application/merge-patch+json"
 _APPLY = "application/apply-patch+yaml"  # JSON is YAML
@@ -60,9 +61,13 @@ class Cluster:
         self._context = context
         self._lock = threading.Lock()
         self._connected: ApiClient | None = None
+        self._read: dict[Path, int] = {}
 
     def apply(self, manifest: Json) -> Json:
-        """Server-side apply: our fields become what `manifest` says, fields of others stay as they are."""
+        """Server-side apply: our fields become what `manifest` says, fields of others stay as they are.
+
+        Ours win, so a conflict (409) is of the moment: a quota that others use too, an object on its way out.
+        """
         path = self._path(manifest["apiVersion"], manifest["kind"], manifest["metadata"]["name"])
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
         return self.request("PATCH", path, query=query, body=manifest, content_type=_APPLY)
@@ -196,7 +201,10 @@ class Cluster:
                 pause = _pause(attempt, response.headers.get("Retry-After", ""))
             except Unreachable as unreachable:
                 fault, pause = unreachable, _pause(attempt)
-            if fault.details.get("status") not in WORTH_WAITING or time.monotonic() + pause > end:
+            passes = fault.details.get("status") in WORTH_WAITING or (
+                content_type == _APPLY and isinstance(fault, Clash)
+            )
+            if not passes or time.monotonic() + pause > end:
                 raise fault
             time.sleep(pause)
         raise AssertionError
@@ -217,8 +225,10 @@ class Cluster:
         return client.call_api(method, url, headers, sent, None, timeout).response
 
     def _client(self) -> ApiClient:
+        """A kubeconfig that was renewed is read again; a pod's token, the client looks after by itself."""
         with self._lock:
-            if self._connected is None:
+            if self._connected is None or any(_written(path) != at for path, at in self._read.items()):
+                self._read = {path: _written(path) for path in _kubeconfigs()}
                 self._connected = ApiClient(configured(self._context))
             return self._connected
 
@@ -252,6 +262,19 @@ def configured(context: str = "") -> Configuration:
             f"The kubeconfig {path}{about} cannot be used: {_first_line(error)}", hint="Correct KUBECONFIG."
         ) from error
     return _without_own_retries(configuration)
+
+
+def _kubeconfigs() -> list[Path]:
+    paths = (os.environ.get("KUBECONFIG") or DEFAULT_CONFIG).split(os.pathsep)
+    return [Path(path) for path in paths]
+
+
+def _written(path: Path) -> int:
+    """When; 0 where it is not there."""
+    try:
+        return path.expanduser().stat().st_mtime_ns
+    except (OSError, RuntimeError):  # the latter where there is no home
+        return 0
 
 
 def _in_cluster(configuration: Configuration) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,6 +25,8 @@ _KNOWN: dict[int, tuple[str, str, bool]] = {
     422: ("Kubernetes does not accept the server's objects.", "Change what it names.", True),
     429: ("The Kubernetes API server asks for patience.", "Try again in a while.", False),
 }
+# A rule of the namespace refuses it; a right that lacks is told as `forbidden: User "…" cannot …`.
+_RULED_OUT = re.compile(r'is forbidden: (?!User ")|denied the request')
 
 
 class Gone(RuntimeFault):
@@ -68,9 +71,17 @@ def from_status(status: int, text: str) -> RuntimeFault:
         return make(f"The namespace's quota is used up: {text}.", hint=hint, details=details)
     if known := _KNOWN.get(status):
         message, hint, permanent = known
+        if status == 403 and _RULED_OUT.search(text):
+            hint = _hint_of_rule(text)
         return make(f"{message} ({text})", hint=hint, permanent=permanent, details=details)
     message = f"Kubernetes refused: {status} {text}".rstrip(". ") + "."
     return make(message, permanent=status not in (408, 409) and status < 500, details=details)
+
+
+def _hint_of_rule(text: str) -> str:
+    if "service account" in text:
+        return "Create the service account, or correct K8S_SERVICE_ACCOUNT."
+    return "Change the server's settings, or that rule of the namespace."
 
 
 def unreachable(text: str) -> Unreachable:

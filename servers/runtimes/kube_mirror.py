@@ -32,7 +32,7 @@ class Mirror(Generic[T]):
     ) -> None:
         self._cluster, self._what, self._keep = cluster, (api, kind, selector), keep
         self._lock, self._listed = threading.Lock(), threading.Event()
-        self._objects: dict[str, T] = {}
+        self._objects: dict[str, T] | None = None  # until they were listed
         self._version = ""
         self._fault: RuntimeFault | None = None
         self._in_touch = self._asked = 0.0
@@ -46,7 +46,7 @@ class Mirror(Generic[T]):
         with self._lock:
             if self._fault and time.monotonic() - self._in_touch > TOLERATED_SECONDS:
                 raise self._fault
-            if not self._version:
+            if self._objects is None:
                 raise self._fault or RuntimeFault(
                     f"{self._what[1]}s were not listed in time.", permanent=False
                 )
@@ -55,13 +55,14 @@ class Mirror(Generic[T]):
     def glance(self) -> list[T] | None:
         """The same without a wait; None where nobody has looked lately."""
         with self._lock:
-            live = self._thread is not None and self._thread.is_alive() and self._version and not self._fault
-            return list(self._objects.values()) if live else None
+            if self._thread is None or not self._thread.is_alive() or self._fault or self._objects is None:
+                return None
+            return list(self._objects.values())
 
     def _ensure_thread(self) -> None:
         with self._lock:
             if self._thread is None or not self._thread.is_alive():
-                self._version = ""
+                self._version, self._objects = "", None
                 self._listed.clear()
                 self._thread = threading.Thread(target=self._run, name=f"mirror-{self._what[1]}", daemon=True)
                 self._thread.start()
@@ -72,7 +73,7 @@ class Mirror(Generic[T]):
                 if not self._version:
                     self._list()
                 self._follow()
-            except Gone:
+            except Gone:  # what was seen holds until it is listed anew: thousands take seconds
                 self._version = ""
             except RuntimeFault as fault:
                 self._note(fault)
@@ -98,6 +99,7 @@ class Mirror(Generic[T]):
         name = found["metadata"]["name"]
         kept = None if event == "DELETED" else self._keep(found)
         with self._lock:
+            assert self._objects is not None
             if kept is None:
                 self._objects.pop(name, None)
             else:

@@ -102,13 +102,20 @@ def counting(pods: Sequence[PodState]) -> list[PodState]:
 
 def look(pod: Json) -> PodState:
     about, status = pod["metadata"], pod.get("status", {})
+    state = _state(about["name"], status)
     return replace(
-        _state(about["name"], status),
+        state,
+        ready=state.ready and not _is_cut_off(status),
         address=status.get("podIP", ""),
         labels=about.get("labels", {}),
         is_ending="deletionTimestamp" in about,
         has_failed=status.get("phase") == "Failed",
     )
+
+
+def _is_cut_off(status: Json) -> bool:
+    """Where a node is lost nobody writes of its containers any more, but the pod is said not to be ready."""
+    return any(each["type"] == "Ready" and each["status"] != "True" for each in status.get("conditions", []))
 
 
 def _state(name: str, status: Json) -> PodState:

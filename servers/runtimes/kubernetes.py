@@ -16,7 +16,7 @@ from servers.runtimes import kube_logs, kube_pods, kubernetes_manifests
 from servers.runtimes.base import Capability, Handle, OutputLine, RunSpec, RunStatus, Stats, Stray
 from servers.runtimes.docker_logs import Cursor
 from servers.runtimes.kube_client import Cluster, Json
-from servers.runtimes.kube_faults import Absent, Gone, Unreachable, brief
+from servers.runtimes.kube_faults import Absent, Gone, brief
 from servers.runtimes.kube_mirror import Mirror
 from servers.runtimes.kube_pods import PodState
 from servers.runtimes.kubernetes_manifests import LABEL, Placement
@@ -293,7 +293,9 @@ class KubernetesRuntime:
                     seen[state.name] = state
                 if seen.get(state.name) != before:
                     break
-        except (Gone, Unreachable):  # forgotten meanwhile, or the API server is restarting
+        except RuntimeFault as fault:  # forgotten meanwhile, or the API server is restarting
+            if fault.permanent and not isinstance(fault, Gone):
+                raise
             version, listed = self._listed(handle)
             seen.clear()
             seen.update(listed)

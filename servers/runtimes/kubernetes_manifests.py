@@ -106,7 +106,7 @@ def service(spec: RunSpec, place: Placement) -> Json:
 def network_policy(spec: RunSpec, place: Placement) -> Json:
     """In: only the platform, only to the server's port. Out: what `Shape.egress` says."""
     callers: list[Json] = [{"podSelector": {"matchLabels": dict(place.callers)}}] if place.callers else []
-    callers += [{"ipBlock": {"cidr": network}} for network in place.caller_networks]
+    callers += _blocks(place.caller_networks)
     body: Json = {
         "podSelector": {"matchLabels": _selector(spec, place)},
         "policyTypes": ["Ingress"],
@@ -199,7 +199,8 @@ def _container(spec: RunSpec, name: str) -> Json:
         "image": spec.image,
         "imagePullPolicy": "IfNotPresent",
         # As with `docker run`: an image's entry point, which may be the bridge, stays.
-        **({"args": list(spec.command)} if spec.command else {}),
+        # The kubelet would replace $(NAME), and $$ by $.
+        **({"args": [word.replace("$", "$$") for word in spec.command]} if spec.command else {}),
         "envFrom": [{"secretRef": {"name": name}}],
         "ports": [{"name": "mcp", "containerPort": spec.port, "protocol": "TCP"}],
         "resources": _resources(spec.limits),
@@ -272,8 +273,12 @@ def _egress(networks: tuple[str, ...]) -> list[Json]:
     names: Json = {"ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]}
     if not networks:
         return [names]
-    blocks = [{"ipBlock": {"cidr": str(ipaddress.ip_network(network))}} for network in networks]
-    return [names, {"to": blocks}]
+    return [names, {"to": _blocks(networks)}]
+
+
+def _blocks(networks: tuple[str, ...]) -> list[Json]:
+    """A bare address is a network of one."""
+    return [{"ipBlock": {"cidr": str(ipaddress.ip_network(network))}} for network in networks]
 
 
 def _object(api: str, kind: str, spec: RunSpec, place: Placement) -> Json:

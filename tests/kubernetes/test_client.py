@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from email.message import Message
@@ -14,8 +15,12 @@ import pytest
 import yaml
 
 from servers.errors import RuntimeFault
+from servers.leash import Leash
 from servers.runtimes.kube_client import Cluster
 from servers.runtimes.kube_faults import Clash, Gone, Unreachable
+from servers.runtimes.kubernetes import KubernetesRuntime
+from servers.runtimes.kubernetes_manifests import Placement
+from tests.kubernetes.test_manifests import spec
 
 Answer = tuple[int, dict[str, str], Any]
 FOUND: Answer = (200, {}, {"kind": "Secret"})
@@ -87,7 +92,7 @@ def test_throttling_is_waited_for(server: ApiServer, cluster: Cluster) -> None:
     assert len(server.asked) == 2
 
 
-@pytest.mark.parametrize("code", [502, 503, 504])
+@pytest.mark.parametrize("code", [500, 502, 503, 504])
 def test_a_restart_is_waited_for(server: ApiServer, cluster: Cluster, code: int) -> None:
     server.answers = [None, server.status(code, "starting"), FOUND]
     assert cluster.get("v1", "Secret", "pull") == {"kind": "Secret"}
@@ -140,3 +145,39 @@ def test_an_apply_is_ours_and_carries_the_token(server: ApiServer, cluster: Clus
 def test_what_is_gone_already_is_deleted(server: ApiServer, cluster: Cluster) -> None:
     server.answers = [server.status(404, "not found")]
     cluster.delete("apps/v1", "Deployment", "web")
+
+
+def test_a_conflict_of_the_moment_keeps_no_apply_back(server: ApiServer, cluster: Cluster) -> None:
+    said = 'Operation cannot be fulfilled on resourcequotas "q": the object has been modified'
+    server.answers = [server.status(409, said), FOUND]
+    cluster.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}})
+    assert len(server.asked) == 2
+
+
+def test_a_kubeconfig_that_was_renewed_is_taken_up(server: ApiServer, cluster: Cluster) -> None:
+    server.answers = [FOUND, FOUND]
+    cluster.get("v1", "Secret", "pull")
+    path = Path(os.environ["KUBECONFIG"])
+    path.write_text(path.read_text().replace("bearer-of-news", "bearer-of-more"))
+    cluster.get("v1", "Secret", "pull")
+    assert [headers["Authorization"] for _, _, headers in server.asked] == [
+        "Bearer bearer-of-news",
+        "Bearer bearer-of-more",
+    ]
+    assert cluster.authorization() == {"authorization": "Bearer bearer-of-more"}
+
+
+def test_a_watch_that_breaks_off_ends_no_start(server: ApiServer, cluster: Cluster) -> None:
+    no_pods = {"items": [], "metadata": {"resourceVersion": "5"}}
+    state = {"name": "server", "ready": True, "state": {"running": {}}}
+    pod = {"metadata": {"name": "w-1"}, "status": {"containerStatuses": [state]}}
+    started = {**no_pods, "items": [pod]}
+    error = {"type": "ERROR", "object": {"code": 500, "message": "etcdserver: leader changed"}}
+    applied = [FOUND] * 4
+    answers: list[Any] = [{"major": "1", "minor": "30"}, no_pods, {"status": {}}, error, started]
+    version, *rest = [(200, {}, answer) for answer in answers]
+    server.answers = [version, *applied, *rest]
+    runtime = KubernetesRuntime(Placement("0123456789ab", "hosted"))
+    handle = runtime.start(spec(), leash=Leash.of(60), log=lambda line: None)
+    assert handle.data["name"] == "mcp-012345-weather-42"
+    assert server.answers == []

@@ -281,3 +281,18 @@ def test_the_way_to_a_server_and_to_one_of_its_pods() -> None:
     assert (
         kubernetes_manifests.endpoint_of_pod(outside, "w-1", "10.0.0.7") == f"{root}/pods/w-1:9000/proxy/mcp"
     )
+
+
+def test_a_single_address_may_call_too() -> None:
+    place = Placement("0123456789ab", "hosted", callers={}, caller_networks=("192.0.2.7", "2001:db8::7"))
+    [rule] = policy(place=place)["ingress"]
+    assert [peer["ipBlock"]["cidr"] for peer in rule["from"]] == ["192.0.2.7/32", "2001:db8::7/128"]
+
+
+def test_the_kubelet_replaces_nothing_in_a_command() -> None:
+    """It would make $(PORT) the variable's value, and $$ one $."""
+    assert container(command=("sh", "-c", "echo $(PORT) pa$$word $HOME"))["args"] == [
+        "sh",
+        "-c",
+        "echo $$(PORT) pa$$$$word $$HOME",
+    ]

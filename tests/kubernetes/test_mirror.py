@@ -85,3 +85,13 @@ def test_a_first_look_that_fails_is_told(server: ApiServer, mirror: Mirror[str])
     server.answers = [server.status(403, "pods is forbidden")] * 3
     with pytest.raises(RuntimeFault, match="rights of deploy"):
         mirror.held()
+
+
+def test_what_was_seen_holds_while_it_is_listed_anew(server: ApiServer, mirror: Mirror[str]) -> None:
+    """A list of thousands takes seconds: meanwhile no server is in doubt."""
+    server.answers = [listed("5", "a"), (200, {}, GONE)]
+    mirror.held()
+    eventually(lambda: len([path for _, path, _ in server.asked if "watch" not in path]) > 1, what="a list")
+    assert mirror.held() == {"a": "5"}
+    server.answers = [listed("90", "z")]
+    eventually(lambda: mirror.held() == {"z": "90"}, what="it was listed anew")

@@ -166,3 +166,34 @@ def test_the_worst_of_several_pods_explains() -> None:
 )
 def test_quantities(text: str, value: float) -> None:
     assert kube_pods.quantity(text) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        (
+            'pods "w-1" is forbidden: violates PodSecurity "restricted": seccomp',
+            "rule of the namespace",
+        ),
+        ('pods "w-1" is forbidden: maximum cpu usage per Container is 500m', "rule of the namespace"),
+        ('admission webhook "no.example" denied the request: not here', "rule of the namespace"),
+        (
+            'pods "w-1" is forbidden: error looking up service account x/y: serviceaccount "y" not found',
+            "correct K8S_SERVICE_ACCOUNT",
+        ),
+        ('pods "w-1" is forbidden: User "u" cannot create resource "pods"', "deploy/kubernetes/role.yaml"),
+    ],
+)
+def test_who_refuses_a_pod_decides_what_helps(text: str, hint: str) -> None:
+    condition = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": text}
+    fault = kube_pods.refusal({"status": {"conditions": [condition]}})
+    assert fault
+    assert text in fault.message
+    assert hint in fault.hint
+
+
+def test_a_pod_of_a_lost_node_is_not_ready() -> None:
+    """Its container's status stays as the kubelet wrote it last."""
+    lost = pod({"running": {}}, ready=True)
+    lost["status"]["conditions"] = [{"type": "Ready", "status": "False", "reason": "NodeNotReady"}]
+    assert kube_pods.look(lost) == PodState("weather-1", started=True, ready=False)
