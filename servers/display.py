@@ -22,6 +22,16 @@ from servers.states import Look, Trigger
 
 EMPTY = "—"
 _HEX = re.compile(r"[0-9a-f]{40,64}")
+_FAILED_AT = {
+    "source": "at the source",
+    "build": "at the build",
+    "tag": "at the push",
+    "push": "at the push",
+    "remote": "at the registry",
+    "auth_expired": "at the registry's login",
+    "timeout": "at a limit of time",
+    "internal": "by a fault of the platform",
+}
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
@@ -113,6 +123,11 @@ def size(value: object) -> str:
 
 def trigger(value: str) -> str:
     return "API" if value == Trigger.API else value.capitalize()
+
+
+def failed_at(kind: str) -> str:
+    """What follows “Failed”, for one of the contract's kinds of error; "" where it says no more than that."""
+    return f" {_FAILED_AT[kind]}" if kind in _FAILED_AT else ""
 
 
 def source_summary(server: Server) -> str:

@@ -63,14 +63,17 @@ def _migrations() -> tuple[str, str]:
     pending = schema.pending()
     if not pending:
         return OK, "Every migration is applied."
-    sentence = f"{pending} migrations are not applied: run `manage.py migrate` and read what it says."
+    sentence = f"Some migrations are not applied ({pending}): run manage.py migrate and read what it says."
     return (DEGRADED if settings.ALLOW_MIGRATION_FAILURE else FAILED), sentence
 
 
 def _reconciler() -> tuple[str, str]:
     if leader.somebody_leads():
         return OK, "One leads."
-    return DEGRADED, "None leads: nothing is restarted or sent again. Start one: `up --only reconciler`."
+    return (
+        DEGRADED,
+        "None leads: nothing is restarted or sent again. Start manage.py up --only reconciler.",
+    )
 
 
 def _broker() -> tuple[str, str]:

@@ -40,7 +40,7 @@ def parts() -> Iterator[Concern]:
     """The database and its migrations, the broker, the reconciler."""
     for check in health.run():
         if check.status != health.OK:
-            yield Concern(check.name.capitalize(), check.detail, severe=check.status == health.FAILED)
+            yield Concern(check.name.capitalize(), check.detail, severe=True)
 
 
 def credential() -> Iterator[Concern]:

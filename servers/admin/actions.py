@@ -161,7 +161,7 @@ class Delete(Action[Server]):
     def preview(self, target: Server) -> list[str]:
         return [
             "What runs is stopped; its images and directories are removed.",
-            f"All {target.deployments.count()} deployments go with their logs, and its secrets.",
+            f"Its deployments ({target.deployments.count()}) go with their logs, and its secrets.",
             "This cannot be undone.",
         ]
 

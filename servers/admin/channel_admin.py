@@ -97,7 +97,11 @@ class EditView(ChannelView):
 
     def _ask(self, channel: Channel, form: ChannelForm) -> HttpResponse:
         waiting = channel.notices.filter(state=State.PENDING).count()
-        sentences = [f"{waiting} notices on their way are sent with what is saved here."]
+        sentences = [
+            f"Notices on their way ({waiting}) are sent with what is saved here."
+            if waiting
+            else "Notices from now on are sent with what is saved here."
+        ]
         return self.confirm(str(channel), {"label": "Save"}, form=form, sentences=sentences)
 
 
@@ -229,6 +233,7 @@ class ChannelAdmin(RoleAdmin):
             "channel": channel,
             "health": health(channel),
             "notices": newest,
+            "tells": self.tells(channel),
             "soon": any(notice.state == State.PENDING and notice.attempts < 2 for notice in newest),
         }
         return render(request, "admin/notices/channel.html", {**frame, **page})

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from metrics.models import UsageMetric
-from servers import display
 from servers.admin import actions, deployment_story, feeds, server_log, server_page
 from servers.models import Deployment, LogLine, Step
 from servers.runbooks import diagnosis
@@ -69,8 +67,5 @@ def shown_event(event: UsageMetric) -> dict[str, Any]:
         outcome, "grey"
     )
     error = event.details.get("error", "")
-    known = deployment_story.facts(event.details)
-    took = event.details.get("duration_ms")
-    if isinstance(took, int):
-        known.append(("took", display.duration(timedelta(milliseconds=took))))
-    return {"row": event, "tone": tone, "error": error, "facts": known}
+    facts = deployment_story.event_facts(event.details)
+    return {"row": event, "tone": tone, "error": error, "facts": facts}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -224,9 +224,16 @@ _TELL: dict[StepKind, dict[str, Callable[[Details], Said]]] = {
 }
 
 
-def facts(details: Mapping[str, Any]) -> list[tuple[str, str]]:
+def event_facts(details: Details, quiet: Collection[str] = QUIET) -> list[tuple[str, str]]:
+    """The same of an event, with how long it took."""
+    took = details.get("duration_ms")
+    known = facts(details, {*quiet, "duration_ms"})
+    return [*known, ("took", _took(took))] if isinstance(took, int) else known
+
+
+def facts(details: Details, quiet: Collection[str] = QUIET) -> list[tuple[str, str]]:
     """Details as words: plain values only, lists joined."""
-    told = {key: _words(key, value) for key, value in details.items() if key not in QUIET}
+    told = {key: _words(key, value) for key, value in details.items() if key not in quiet}
     return [(key.replace("_", " "), words) for key, words in told.items() if words]
 
 

@@ -9,13 +9,21 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 
 from metrics.methods import FAILURES
 from metrics.models import UsageMetric
+from servers.admin import deployment_story
 from servers.admin.base import UncountedAdmin
 from servers.admin.log_admin import OfServer
+
+# Of an event, what a row of the list has in other columns, or has no room for.
+ON_ITS_OWN_PAGE = {
+    "platform", "error", "era", "protocol_version", "bytes_in", "bytes_out", "sse_messages", "first_byte_ms",
+    "cold_start", "image_id", "auth_expired",
+}  # fmt: skip
 
 
 class Kind(admin.SimpleListFilter):
@@ -109,10 +117,17 @@ class UsageMetricAdmin(UncountedAdmin):
 
     @admin.display(description="Details")
     def summary(self, metric: UsageMetric) -> SafeString:
-        text = json.dumps(metric.details, ensure_ascii=False)
-        return format_html('<span class="mh-clip mh-mono" title="{0}">{0}</span>', text)
+        facts = deployment_story.event_facts(metric.details, ON_ITS_OWN_PAGE)
+        told = format_html_join(
+            " ",
+            '<span class="mh-fact"><i>{}</i> {}</span>',
+            ((name, Truncator(words).chars(60)) for name, words in facts),
+        )
+        error = Truncator(str(metric.details.get("error", ""))).chars(200)
+        reason = format_html('<span class="mh-reason mh-inline">{}</span> ', error) if error else ""
+        return format_html('<div class="mh-fact-row">{}{}</div>', reason, told or "—")
 
     @admin.display(description="Details")
     def pretty_details(self, metric: UsageMetric) -> SafeString:
         text = json.dumps(metric.details, indent=2, ensure_ascii=False)
-        return format_html('<pre class="mh-pre" tabindex="0">{}</pre>', text)
+        return format_html('<pre class="mh-pre mh-wrap" tabindex="0">{}</pre>', text)

@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from access import roles
@@ -110,8 +111,8 @@ class ServerAdmin(RoleAdmin):
         return server_list.source_line(server)
 
     @admin.display(description="Updated", ordering="updated_at")
-    def changed(self, server: Server) -> SafeString | str:
-        return display.moment(server.updated_at)
+    def changed(self, server: Server) -> SafeString:
+        return format_html('<span class="mh-nowrap">{}</span>', display.moment(server.updated_at))
 
     @admin.action(description="Redeploy", permissions=["change"])
     def redeploy_selected(self, request: HttpRequest, queryset: QuerySet[Server]) -> HttpResponse:

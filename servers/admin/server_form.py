@@ -187,6 +187,7 @@ class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
     class Meta:
         model = Server
         fields = ["name", "slug", "team", "owner", "source_kind", *PLAIN]
+        help_texts = {"slug": "The URL ends with it. It stays."}
         labels = {"cpu": "CPU", "memory_mb": "Memory", "pids": "Processes"}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

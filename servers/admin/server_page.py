@@ -36,7 +36,8 @@ def configuration(request: HttpRequest, server: Server) -> dict[str, Any]:
     set_by = history.last_set(server)
     return {
         "secrets": server.secrets.select_related("updated_by"),
-        "environment": [(name, value, set_by.get(name)) for name, value in server.environment.items()],
+        # Not "environment": unfold puts what is called so into the head of the page.
+        "variables": [(name, value, set_by.get(name)) for name, value in server.environment.items()],
     }
 
 

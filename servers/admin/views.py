@@ -172,13 +172,13 @@ class BulkRedeployView(ConsoleView):
         names = ", ".join(server.name for server in servers)
         return self.page(
             "admin/servers/confirm.html",
-            f"Redeploy {len(servers)} servers",
+            f"Redeploy {len(servers)} server{'' if len(servers) == 1 else 's'}",
             action=actions.REDEPLOY,
             form=form,
             ids=",".join(str(server.pk) for server in servers),
             sentences=[
                 f"A new deployment is queued for each of: {names}.",
-                "What serves goes on until then.",
+                "What serves goes on until the new deployment is healthy, or if it fails.",
             ],
             back=reverse("admin:servers_server_changelist"),
         )

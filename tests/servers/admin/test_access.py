@@ -97,6 +97,14 @@ def test_a_viewer_sees_every_page_and_no_button(viewer: User, seeded: dict[str, 
     assert rows() == before
 
 
+def test_a_viewer_reads_no_variable_anywhere_on_its_page(viewer: User, seeded: dict[str, Server]) -> None:
+    settings = reverse("admin:servers_server_settings", args=[seeded["time"].pk])
+    text = logged_in(viewer).get(settings).text
+    assert "LOG_LEVEL" in text
+    assert "info" not in text.partition("<body")[2]
+    assert "Europe/Zurich" not in text
+
+
 def test_looking_changes_nothing(console: Client, seeded: dict[str, Server]) -> None:
     before = rows()
     for slug in ("time", "weather", "search"):

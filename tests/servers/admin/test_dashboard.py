@@ -181,6 +181,11 @@ def test_a_disk_that_fills_up_is_told(disk: Any) -> None:
         assert [concern.severe for concern in upkeep.disk()] == expected
 
 
+def test_a_part_that_is_away_fails_now(db: None) -> None:
+    """Nobody leads in a test: that is no trouble to come, it is there."""
+    assert [(part.title, part.severe) for part in upkeep.parts()] == [("Reconciler", True)]
+
+
 def test_a_registry_that_nobody_set_has_no_credential(settings: Any) -> None:
     settings.REGISTRY = ""
     assert list(upkeep.credential()) == []

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from html import unescape
 from threading import Event
 
 import pytest
@@ -109,6 +110,30 @@ def test_a_failed_redeploy_says_what_still_serves(console: Client, seeded: dict[
     assert "#3 is still serving." in text
     assert "What to do about #4" in text
     assert "What to do about #4" in page(console, "index")
+
+
+def test_a_server_says_in_words_at_what_it_failed(console: Client, seeded: dict[str, Server]) -> None:
+    text = page(console, "servers_server_change", seeded["weather"].pk)
+    assert "Failed at the registry's login." in unescape(text)
+    assert "auth_expired" not in text
+
+
+def test_events_are_told_in_words(console: Client, seeded: dict[str, Server]) -> None:
+    text = unescape(page(console, "metrics_usagemetric_changelist"))
+    assert "<i>retry limit</i> 3" in text
+    assert "<i>took</i> 1.4 s" in text
+    assert "unauthorized: authentication required" in text
+    assert '{"' not in text.partition('id="result_list"')[2].partition("</table>")[0]
+
+
+def test_the_log_of_what_is_over_waits_for_no_line(console: Client, seeded: dict[str, Server]) -> None:
+    def none(slug: str, number: int) -> str:
+        pk = seeded[slug].deployments.get(number=number).pk
+        return page(console, "servers_deployment_change", pk).partition("mh-log-none")[2][:60]
+
+    LogLine.objects.all().delete()
+    assert "No lines." in none("weather", 4)
+    assert "No lines yet." in none("search", 1)
 
 
 def test_the_server_page_offers_what_makes_sense(console: Client, seeded: dict[str, Server]) -> None:
