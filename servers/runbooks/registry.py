@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from servers import display
 from servers.runbooks.base import Runbook
 from servers.runbooks.facts import Facts, span, times
 from servers.states import StepKind
@@ -29,7 +28,7 @@ def _of_room(facts: Facts) -> Iterator[str]:
     yield f"The registry is {facts.registry}."
     sizes = [int(s.details["size"]) for s in facts.steps if s.kind == StepKind.BUILD and "size" in s.details]
     if sizes:
-        yield f"The largest image of this deployment has {display.size(max(sizes))}."
+        yield f"The largest image of this deployment has {max(sizes) / 2**20:.1f} MB."
 
 
 RATE_LIMIT = Runbook(
