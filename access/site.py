@@ -79,3 +79,8 @@ def _told_lately(action: str, user: User) -> bool:
 def for_administrators(request: HttpRequest) -> bool:
     """What the sidebar asks for pages that only administrators have."""
     return roles.is_administrator(request.user)
+
+
+def for_who_adds(request: HttpRequest) -> bool:
+    """The same for pages of those who may add servers."""
+    return roles.may_add(request.user)

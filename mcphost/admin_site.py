@@ -22,7 +22,13 @@ def _item(title: str, icon: str, name: str, permission: str | None = None) -> di
     return {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{name}"), "permission": permission}
 
 
-FOR_ADMINISTRATORS = "access.site.for_administrators"
+FOR_ADMINISTRATORS, FOR_WHO_ADDS = "access.site.for_administrators", "access.site.for_who_adds"
+CATALOG = {
+    "title": "Catalog",
+    "icon": "inventory_2",
+    "link": reverse_lazy("catalog:add"),
+    "permission": FOR_WHO_ADDS,
+}
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "MCP Host",
     "SITE_HEADER": "MCP Host",
@@ -59,7 +65,7 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _item("Overview", "dashboard", "index"),
                     _item("Servers", "dns", "servers_server_changelist"),
-                    {"title": "Catalog", "icon": "inventory_2", "link": reverse_lazy("catalog:add")},
+                    CATALOG,
                     _item("Deployments", "rocket_launch", "servers_deployment_changelist"),
                 ]
             },

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
+from django.http.request import split_domain_port
 from django.shortcuts import render
 
 from servers.api import problems
@@ -34,5 +35,6 @@ class UnknownHostMiddleware:
             request.get_host()
         except DisallowedHost:
             host = request.META.get("HTTP_HOST", "")[:200]
-            return render(None, "unknown_host.html", {"host": host, "name": host.split(":")[0]}, status=400)
+            name = split_domain_port(host)[0] or host
+            return render(None, "unknown_host.html", {"host": host, "name": name}, status=400)
         return self.get_response(request)
