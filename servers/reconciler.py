@@ -73,6 +73,7 @@ def _give_up(deployment: Deployment) -> None:
         error_kind="internal",
     )
     if closed:
+        deployment.close_steps()
         _show_trouble(deployment.server_id, ServerStatus.ERROR, message, "internal", deployment)
         failure = {
             "number": deployment.number,

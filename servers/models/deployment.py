@@ -52,6 +52,7 @@ class DeploymentQuerySet(models.QuerySet["Deployment"]):
                 deployment.server_id, ServerStatus.PENDING
             )
             held = self.filter(worker=deployment.worker, claims=deployment.claims)
+            deployment.close_steps()
             newer = self.filter(server=deployment.server_id, status=DeploymentStatus.QUEUED).exists()
             if newer:
                 return held.move(deployment.pk, DeploymentStatus.SUPERSEDED, finished_at=timezone.now())
@@ -166,6 +167,11 @@ class Deployment(models.Model):
     @property
     def short_revision(self) -> str:
         return self.revision.removeprefix("sha256:")[:12]
+
+    def close_steps(self) -> None:
+        """Those that a lost worker had begun: nobody works on them any more."""
+        begun = self.steps.filter(status=StepStatus.RUNNING)
+        begun.update(status=StepStatus.CANCELLED, finished_at=timezone.now(), error="The worker was lost.")
 
 
 class Step(models.Model):

@@ -12,9 +12,9 @@ from django.conf import settings
 from django.utils import timezone
 
 from servers import deployer, reconciler, runs, services, workers
-from servers.models import Deployment, Server
+from servers.models import Deployment, Server, Step
 from servers.runtimes import process_run
-from servers.states import DeploymentStatus, Mode, ServerStatus, Trigger
+from servers.states import DeploymentStatus, Mode, ServerStatus, StepKind, StepStatus, Trigger
 from tests.eventually import eventually
 from tests.platform import Platform, processes_under
 
@@ -124,6 +124,21 @@ def test_a_worker_that_is_lost_again_and_again_ends_the_deployment(idle: Platfor
     assert (deployment.status, deployment.error_kind) == (DeploymentStatus.FAILED, "internal")
     assert idle.fresh(server).status == ServerStatus.ERROR
     assert idle.events(deployment) == ["deploy_failed"]
+
+
+@pytest.mark.parametrize("claims", [1, reconciler.MOST_CLAIMS])
+def test_what_a_lost_worker_had_begun_is_not_in_progress(idle: Platform, claims: int) -> None:
+    deployment = services.deploy(server=idle.hello(), by=idle.owner, trigger=Trigger.API)
+    lose_worker(deployment, claims=claims)
+    step = Step.objects.create(deployment=deployment, kind=StepKind.BUILD)
+    done = Step.objects.create(deployment=deployment, kind=StepKind.CLONE, status=StepStatus.SUCCEEDED)
+
+    reconciler.look()
+    step.refresh_from_db()
+    done.refresh_from_db()
+    assert (step.status, step.error) == (StepStatus.CANCELLED, "The worker was lost.")
+    assert step.finished_at
+    assert (done.status, done.error) == (StepStatus.SUCCEEDED, "")
 
 
 def test_a_lost_deployment_yields_to_a_newer_request(idle: Platform) -> None:
