@@ -135,6 +135,8 @@ class Gateway:
         if session:
             request = request.with_header(SESSION, known)
             call.client, call.version = session.client, session.version
+        elif era.is_modern(request) and request.every(SESSION):
+            request = request.with_header(SESSION)
         call.content = Content() if route.record_arguments else None
         exchange = Exchange(
             request=request,
@@ -159,7 +161,7 @@ class Gateway:
 
     def _session(self, request: Request, identity: Identity, route: Route) -> Session | None:
         """The session that the request names, where it is this caller's at this server. The modern era has
-        none: there the header means nothing."""
+        none: there the header means nothing, and does not cross, for a server might see another era."""
         sealed = request.one(SESSION)
         session = self._sessions.unseal(sealed) if sealed and not era.is_modern(request) else None
         mine = session and (session.token_id, session.server_id) == (identity.token_id, route.server_id)
@@ -183,7 +185,7 @@ class Gateway:
         era.check(request, message, route.era, route.versions)
         await self._check_params(request, message, route)
         if session is None:
-            if request.one(SESSION) and not era.is_modern(request):
+            if any(request.every(SESSION)):
                 raise errors.session_lost()
             return self._current(route, wait, call)
         if session.deployment_id == route.deployment_id:

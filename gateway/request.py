@@ -43,10 +43,10 @@ class Request:
         """The header's first value, "" without one."""
         return self._first.get(name, b"").decode("latin-1")
 
-    def with_header(self, name: bytes, value: bytes) -> Request:
-        """The same with that one value for the header."""
+    def with_header(self, name: bytes, *values: bytes) -> Request:
+        """The same with these values for the header, and no others."""
         others = [header for header in self.headers if header[0] != name]
-        return replace(self, headers=[*others, (name, value)])
+        return replace(self, headers=[*others, *((name, value) for value in values)])
 
     @cached_property
     def _first(self) -> dict[bytes, bytes]:

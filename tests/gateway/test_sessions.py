@@ -87,6 +87,30 @@ async def test_a_session_is_its_callers_own(gateway: Running, owner: User, upstr
     assert holder.calls == before
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("mcp-protocol-version", "2026-07-28"), ("mcp-session-id", "a-1")],
+        [
+            ("mcp-protocol-version", "2026-07-28"),
+            ("connection", "mcp-protocol-version"),
+            ("mcp-session-id", "a-1"),
+        ],
+        [("mcp-session-id", ""), ("mcp-session-id", "a-1")],
+    ],
+)
+async def test_an_id_that_the_gateway_has_not_sealed_never_crosses(
+    gateway: Running, owner: User, upstream: Upstream, headers: list[tuple[str, str]]
+) -> None:
+    """The sealed id can be read, and a server may see another era or another header than the gateway does."""
+    key = await in_database(lambda: token(owner, host(owner, "clock", upstream.url)))
+    sent = [("authorization", f"Bearer {key}"), *headers]
+    async with gateway.client.post(gateway.mcp("clock"), json=call(), headers=sent) as response:
+        await response.read()
+    crossed = [value for seen in upstream.seen for name, value in seen.headers if name == "mcp-session-id"]
+    assert "a-1" not in crossed
+
+
 async def test_a_session_of_one_server_is_none_of_another(
     gateway: Running, owner: User, upstream: Upstream
 ) -> None:
