@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from gateway import errors, policy
@@ -18,6 +19,7 @@ from gateway.tool_lists import ListFilter
 
 # A batch may ask for anything, and a stream that is taken up again may bring an older answer.
 _MAY_LIST = frozenset({"tools/list", "batch"})
+_CHARSET = re.compile(r'charset\s*=\s*"?utf-?8"?\s*(?:;|\Z)')
 
 
 @dataclass(slots=True)
@@ -47,6 +49,7 @@ class Admission:
         if self.bounds and request.method != "DELETE":
             await self.limits.admit(self.bounds, call.messages)
         if self.policy and request.method == "POST":
+            _refuse_other_encodings(request)
             self.policy.check(body, modern=call.version >= FIRST_MODERN_VERSION)
 
     def may_list(self, call: Call, request: Request) -> bool:
@@ -65,3 +68,12 @@ class Admission:
         if response.header(b"content-encoding") not in (b"", b"identity"):
             raise errors.compressed(name)
         return ListFilter(self.policy, events=events)
+
+
+def _refuse_other_encodings(request: Request) -> None:
+    """Raises `Refusal` where the headers say that the body is not what it looks like: in UTF-7 a name is
+    other ASCII, and Express reads it."""
+    media_type = ",".join(value.decode("latin-1").lower() for value in request.every(b"content-type"))
+    encodings = request.every(b"content-encoding")
+    if media_type.count("charset") != len(_CHARSET.findall(media_type)) or set(encodings) - {b"identity"}:
+        raise errors.unreadable()

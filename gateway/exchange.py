@@ -15,7 +15,7 @@ from gateway.admission import Admission
 from gateway.answer import Answer
 from gateway.calls import Call, Outcome, describe, describe_message, judge
 from gateway.errors import Refusal
-from gateway.http1 import Broken, NotConnected, Response
+from gateway.http1 import BODILESS, Broken, NotConnected, Response
 from gateway.in_flight import InFlight
 from gateway.inbox import CallerLeft, Inbox
 from gateway.options import Options
@@ -79,6 +79,7 @@ class Exchange:
         self._endpoint = ""  # where it was sent
         self._answer = Answer(send, call)
         self._filter: ListFilter | None = None
+        self._streamed = False  # a long body, which cannot be sent again
         self._span: CallSpan | None = None
 
     async def run(
@@ -179,7 +180,9 @@ class Exchange:
         while True:
             try:
                 return await self._send_to(target, beginning), target
-            except NotConnected:  # nothing was sent
+            except NotConnected as fault:  # nothing reached the server
+                if self._streamed:
+                    raise errors.unreachable(target.name) from fault
                 target = await target.moved()
                 self.call.deployment_id = target.deployment_id
             except Broken as fault:
@@ -199,7 +202,7 @@ class Exchange:
     async def _compared(self, beginning: bytes) -> AsyncIterator[bytes]:
         """A long body as it comes in. The last piece is held back until the whole is known to call what the
         headers say: a server that never gets it cannot have acted."""
-        skeleton, held = Skeleton(), beginning
+        self._streamed, skeleton, held = True, Skeleton(), beginning
         await _look(skeleton, beginning)
         while not self._inbox.over:
             if piece := await self._inbox.next():
@@ -219,7 +222,8 @@ class Exchange:
             self.call, self._request, response, events=events, name=target.name
         )
         raw = self._response_headers(response, events=events)
-        raw = headers.of_any_length(raw) if self._filter else raw
+        if self._filter or events or response.status in BODILESS:
+            raw = headers.of_any_length(raw)
         await self._answer.begin(response.status, raw, events=events)
         comments = events and not response.header(b"content-encoding")
         try:
@@ -252,10 +256,10 @@ class Exchange:
             self._cancel()
             await self._answer.time_out(errors.too_slow(name, self._options.call_timeout))
             return
-        answered = (
-            self._answer.tail.message()
-        )  # clients close a stream as soon as they have what they asked for
-        self.call.outcome = judge(self.call, answered) if "id" in answered else Outcome.CANCELLED
+        # Clients close a stream as soon as they have what they asked for.
+        answered = self._answer.tail.message()
+        over = "result" in answered or "error" in answered
+        self.call.outcome = judge(self.call, answered) if over else Outcome.CANCELLED
 
     def _cancel(self) -> None:
         """Tells the server of a session that nobody waits any more. In the modern era the closing of the

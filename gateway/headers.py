@@ -68,7 +68,7 @@ def uncompressed(headers: RawHeaders) -> RawHeaders:
 
 
 def of_any_length(headers: RawHeaders) -> RawHeaders:
-    """For a body that will not be as long as announced."""
+    """For a body that may not be as long as announced."""
     return [header for header in headers if header[0] != b"content-length"]
 
 

@@ -212,6 +212,8 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
+        if not 100 <= status < 600:
+            raise Broken(f"{status} is no status")
         if status >= 200 and self._response:
             names = {name for name, _ in self._headers}
             self._until_eof = not (status in BODILESS or names & {b"content-length", b"transfer-encoding"})

@@ -44,9 +44,13 @@ async def checked(response: Response) -> Response:
     """The pod's response. Raises `NotConnected` where the API server did not reach the pod, and `Broken`."""
     if response.status not in ITS_OWN:
         return response
-    body = await response.read() or b""
-    while not response.whole and len(body) < LONGEST:
-        body += await response.read() or b""
+    try:
+        body = await response.read() or b""
+        while not response.whole and len(body) < LONGEST:
+            body += await response.read() or b""
+    except BaseException:
+        response.close()  # whoever would have to does not have it yet
+        raise
     text = _said(body)
     if text is None:
         response.put_back(body)

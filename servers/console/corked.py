@@ -9,6 +9,8 @@ from typing import Any, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MOST = 64 * 1024  # bytes that are held back
+MOST_UNREAD = 64 * 1024  # bytes of a head that is not complete
+TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
 class Corked:
@@ -43,5 +45,26 @@ class Corked:
 
 
 class CorkedProtocol(HttpToolsProtocol):
+    """Ends connections that go on and on without completing a head or bringing another piece of a body: the
+    parser would collect that in memory, before anybody has asked who is calling."""
+
+    _unread = 0
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(cast("asyncio.Transport", Corked(transport)))
+
+    def data_received(self, data: bytes) -> None:
+        self._unread += len(data)
+        super().data_received(data)
+        if self._unread > MOST_UNREAD and not self.transport.is_closing():
+            if self.cycle is None or self.cycle.response_complete:
+                self.transport.write(TOO_LONG)
+            self.transport.close()
+
+    def on_headers_complete(self) -> None:
+        self._unread = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._unread = 0
+        super().on_body(body)

@@ -18,8 +18,9 @@ from django.views.decorators.csrf import csrf_exempt
 from pytest_django.fixtures import Settings
 
 from mcphost.asgi import ALL, GATEWAY, WEB, behind_proxy, make_application
+from servers.console.corked import CorkedProtocol
 
-from .conftest import serving, until
+from .conftest import echo, serving, until
 
 lengths: list[int | str] = []
 
@@ -126,3 +127,35 @@ async def test_half_a_body_is_no_body(transactional_db: None) -> None:
         await writer.wait_closed()
         await until(lambda: bool(lengths))
     assert lengths == ["UnreadablePostError"]
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [
+        b"",
+        b"GET /mcp/clock HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n",
+    ],
+)
+async def test_a_head_without_an_end_is_cut_off(endless: bytes) -> None:
+    async with serving(echo, CorkedProtocol) as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(
+            endless + b"GET / HTTP/1.1\r\nx: " if not endless.startswith(b"POST") else endless + b"x: "
+        )
+        with contextlib.suppress(ConnectionError):
+            async with asyncio.timeout(60):
+                while not reader.at_eof():
+                    writer.write(b"y" * 10_000)
+                    await writer.drain()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(0.01):
+                            await reader.read(1000)
+        writer.close()
+
+
+async def test_a_long_head_and_a_long_body_are_not_cut_off() -> None:
+    async with serving(echo, CorkedProtocol) as url, aiohttp.ClientSession(url) as session:
+        for _ in range(2):
+            async with session.post("/", data=b"x" * 1_000_000, headers={"x": "y" * 30_000}) as response:
+                assert response.status == 200

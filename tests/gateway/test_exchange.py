@@ -121,6 +121,33 @@ async def test_a_hosted_server_cannot_speak_for_the_platforms_origin(
         assert response.headers["x-custom"] == "kept"
 
 
+async def test_announced_lengths_that_may_not_hold_do_not_cross(gateway: Running, owner: User) -> None:
+    """Of events, since comments and errors may come between them, and of answers that have no body."""
+    go = asyncio.Event()
+
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        if head.startswith(b"GET"):
+            writer.write(b"HTTP/1.1 204 No Content\r\ncontent-length: 5\r\nconnection: close\r\n\r\n")
+        else:
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 9\r\n\r\n")
+            await go.wait()
+            writer.write(b"data: 1\n\n")
+        writer.close()
+
+    server = await asyncio.start_server(behave, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/mcp"
+    headers = bearer(await in_database(lambda: token(owner, host(owner, "clock", url))))
+    async with gateway.client.post(gateway.mcp("clock"), json=call(), headers=headers) as response:
+        assert await response.content.readuntil(b"\n\n") == b": keep-alive\n\n"
+        go.set()
+        assert (await response.read()).endswith(b"data: 1\n\n")
+    async with gateway.client.get(gateway.mcp("clock"), headers=headers) as response:
+        assert response.status == 204
+        assert "content-length" not in response.headers
+    server.close()
+
+
 async def test_events_arrive_as_they_are_sent(gateway: Running, script: Script, key: str) -> None:
     async with gateway.client.post(gateway.mcp("clock"), json=call(), headers=bearer(key)) as response:
         assert response.content_type == "text/event-stream"
@@ -193,6 +220,17 @@ async def test_a_call_that_its_deployment_does_not_outlive_is_told_why(
 async def test_a_caller_that_leaves_is_seen_upstream(gateway: Running, script: Script, key: str) -> None:
     response = await gateway.client.post(gateway.mcp("clock"), json=call(), headers=bearer(key))
     assert script.open == 1
+    response.close()
+    await until(lambda: script.open == 0)
+    assert [made["outcome"] for made in await gateway.calls()] == ["cancelled"]
+
+
+async def test_a_caller_that_leaves_upon_a_question_has_no_answer(
+    gateway: Running, script: Script, key: str
+) -> None:
+    response = await gateway.client.post(gateway.mcp("clock"), json=call(), headers=bearer(key))
+    script.pieces.put_nowait(b'data: {"jsonrpc":"2.0","id":7,"method":"elicitation/create"}\n\n')
+    await response.content.readuntil(b"\n\n")
     response.close()
     await until(lambda: script.open == 0)
     assert [made["outcome"] for made in await gateway.calls()] == ["cancelled"]

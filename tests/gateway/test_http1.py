@@ -85,6 +85,8 @@ async def test_a_body_ends_as_its_server_says(talk: Talk, body: bytes) -> None:
         says(b"", close=True),
         says(b"HTTP/1.1 200", close=True),
         says(b"220 mail.example ESMTP\r\n"),
+        says(b"HTTP/1.1 000 OK\r\ncontent-length: 0\r\n\r\n"),
+        says(b"HTTP/1.1 600 OK\r\ncontent-length: 0\r\n\r\n"),
         says(OK + b"x: " + b"y" * 100_000 + b"\r\n\r\n"),
         says(OK + b"x: ", b"y" * 1_000_000),
         says(OK + b"y" * 1_000_000),

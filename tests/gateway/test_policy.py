@@ -208,6 +208,30 @@ async def test_a_modern_client_gets_status_400(gateway: Running, upstream: Upstr
         assert (await response.json())["error"]["code"] == -32602
 
 
+@pytest.mark.parametrize(
+    ("header", "value", "read"),
+    [
+        ("content-type", "application/json; charset=utf-7", False),
+        ("content-type", "application/json; a=b; CHARSET = 'x'", False),
+        ("content-type", "application/json; charset=utf-8; charset=utf-7", False),
+        ("content-encoding", "br", False),
+        ("content-type", 'application/json; charset="UTF-8"', True),
+        ("content-type", "application/json;charset=utf8;a=b", True),
+        ("content-encoding", "identity", True),
+    ],
+)
+async def test_a_body_that_its_headers_declare_to_be_something_else_is_refused(
+    gateway: Running, upstream: Upstream, owner: User, header: str, value: str, read: bool
+) -> None:
+    """In UTF-7, which Express reads, this calls `delete`."""
+    key = await in_database(lambda: token(owner, host(owner, "clock", upstream.url, tools_denied=["delete"])))
+    headers = bearer(key, **{"content-type": "application/json", header: value})
+    body = orjson.dumps(call(name="+AGQ-elete"))
+    async with gateway.client.post(gateway.mcp("clock"), data=body, headers=headers) as response:
+        assert response.status == (200 if read else 400)
+    assert len(upstream.seen) == read
+
+
 async def test_a_large_body_is_looked_at_as_well(gateway: Running, upstream: Upstream, owner: User) -> None:
     def make() -> str:
         return token(owner, host(owner, "clock", upstream.url, tools_denied=["delete"]))

@@ -7,6 +7,7 @@ import ipaddress
 import ssl
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -18,9 +19,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from django.contrib.auth.models import User
 
 from gateway import through
+from gateway.options import Options
 from servers import wiring
 
-from .conftest import Running, bearer, call, host, in_database, token
+from .conftest import Running, bearer, call, host, in_database, running_gateway, token
 
 PATH = "/api/v1/namespaces/n/services/s:8000/proxy/mcp"
 UNREACHED = '{"kind":"Status","apiVersion":"v1","message":"error trying to reach service: dial tcp: refused"}'
@@ -147,3 +149,16 @@ async def test_what_a_pod_says_does(gateway: Running, key: str, api_server: Api)
     for status, body in answers:
         api_server.answers = [(status, body)]
         assert await post(gateway, key) == (status, body)
+
+
+async def test_a_long_body_that_was_read_off_is_not_sent_in_part(
+    options: Options, transactional_db: None, owner: User, api_server: Api
+) -> None:
+    server = await in_database(lambda: host(owner, "clock", api_server.url + PATH))
+    headers = bearer(await in_database(lambda: token(owner, server)))
+    api_server.answers = [(503, UNREACHED), (200, "{}")]
+    async with running_gateway(replace(options, cold_start=60)) as gateway:
+        long = call(arguments={"text": "x" * 200_000})
+        async with gateway.client.post(gateway.mcp("clock"), json=long, headers=headers) as response:
+            assert response.status == 502
+    assert len(api_server.asked) == 1
