@@ -115,6 +115,7 @@ def _run_build(
             "org.opencontainers.image.revision": job.deployment.revision,
         },
         no_cache=job.deployment.mode == Mode.NO_CACHE,
+        scratch=job.work,
     )
     return wiring.builder().build(spec, wiring.build_settings(), leash=leash, on_line=line)
 

@@ -30,7 +30,11 @@ class BuildSettings:
 
 @dataclass(frozen=True)
 class ImageBuild:
-    """One image for one platform. `tag` is engine-local; `dockerfile` is an absolute path."""
+    """One image for one platform. `tag` is engine-local; `dockerfile` is an absolute path.
+
+    `scratch`, outside the context, is where the CLI's login lies while it builds: a platform that is killed
+    meanwhile leaves it there, for whoever clears that directory. None: the system's temporary directory.
+    """
 
     context: Path
     dockerfile: Path
@@ -38,6 +42,7 @@ class ImageBuild:
     tag: str
     labels: Mapping[str, str] = field(default_factory=dict)
     no_cache: bool = False
+    scratch: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ class Builder:
         lines), `Cancelled`, `TimedOut`; the CLI's process group and the engine's build end with it.
         """
         progress = Progress(on_line, on_progress)
-        with _scratch(settings) as scratch:
+        with _scratch(settings, spec.scratch) as scratch:
             code = self._run(
                 self._argv(spec, settings, scratch),
                 settings,
@@ -196,9 +196,9 @@ def _ask(argv: list[str], env: dict[str, str]) -> str:
 
 
 @contextmanager
-def _scratch(settings: BuildSettings) -> Iterator[Path]:
+def _scratch(settings: BuildSettings, within: Path | None = None) -> Iterator[Path]:
     """A private directory with the CLI's configuration: nobody's login but the one that was given."""
-    with tempfile.TemporaryDirectory(prefix="mcphost-build-") as name:
+    with tempfile.TemporaryDirectory(prefix="mcphost-build-", dir=within) as name:
         scratch = Path(name)
         config = scratch / "config.json"
         if settings.docker_config and (settings.docker_config / "config.json").is_file():

@@ -34,7 +34,7 @@ def pyproject(context: Path) -> dict[str, Any]:
         return {}
     try:
         return tomllib.loads(read(context, "pyproject.toml"))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise SourceError(f"pyproject.toml cannot be read: {error}.") from None
 
 
@@ -50,7 +50,7 @@ def package_json(context: Path) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(read(context, "package.json"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SourceError(f"package.json cannot be read: {error}.") from None
     if not isinstance(found, dict):
         raise SourceError("package.json does not hold an object.")

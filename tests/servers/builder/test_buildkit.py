@@ -390,6 +390,20 @@ def test_the_builder_is_found(builder: Builder, docker_host: str) -> None:
     assert buildkit.capability(docker_host).detail == builder.capability().detail
 
 
+def test_a_login_lies_in_the_deployments_own_directory(tmp_path: Path) -> None:
+    cli, seen, work, login = (tmp_path / name for name in ("docker", "seen", "work", "config.json"))
+    cli.write_text(f'#!/bin/sh\necho "$DOCKER_CONFIG" > {seen}\nexit 1\n')
+    cli.chmod(0o755)
+    work.mkdir()
+    login.write_text("{}")
+    spec = ImageBuild(tmp_path, tmp_path / "Dockerfile", "linux/amd64", "x", scratch=work)
+    alone = Builder(str(cli), False, "unix:///nonexistent/docker.sock", "20.10")
+    with pytest.raises(BuildError, match="Engine"):
+        alone.build(spec, BuildSettings(docker_config=tmp_path), leash=Leash.of(60), on_line=print)
+    assert Path(seen.read_text().strip()).parent == work
+    assert not list(work.iterdir())
+
+
 def test_a_machine_that_cannot_build(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, docker_host: str
 ) -> None:
