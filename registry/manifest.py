@@ -39,18 +39,20 @@ def publish(
     line: Line,
     policy: PushPolicy | None = None,
     control: Control | None = None,
+    on_refresh: Callable[[], None] | None = None,
 ) -> str:
     """Publishes an index of `children` under the tag of `target`; its digest.
 
     Each child is read back and checked before; a child that is missing, or is built for another platform than
     it says, ends the publishing with nothing written. The same children make the same bytes, so that what is
     already published is not written again. Transient errors are retried within the policy, a rejected
-    credential is refreshed once. Raises `RegistryError`, or what `control.check` raises.
+    credential is refreshed once, of which `on_refresh` hears. Raises `RegistryError`, or what `control.check`
+    raises.
     """
     if not children:
         raise ValueError("An index needs at least one child.")
     watch = Stopwatch()
-    publisher = _Publisher(client, target, policy or PushPolicy(), control or Unleashed(), line)
+    publisher = _Publisher(client, target, policy or PushPolicy(), control or Unleashed(), line, on_refresh)
     body, media_type = publisher.do(lambda: _compose(client, target, children, annotations))
     digest = publisher.do(lambda: _put(client, target, body, media_type))
     report(
@@ -77,9 +79,10 @@ def move_tag(
     line: Line,
     policy: PushPolicy | None = None,
     control: Control | None = None,
+    on_refresh: Callable[[], None] | None = None,
 ) -> None:
     """Puts what the registry holds under the digest of `target` under `tag` too; retried as `publish` is."""
-    publisher = _Publisher(client, target, policy or PushPolicy(), control or Unleashed(), line)
+    publisher = _Publisher(client, target, policy or PushPolicy(), control or Unleashed(), line, on_refresh)
     found = publisher.do(lambda: client.get_manifest(target))
     publisher.do(lambda: client.put_manifest(target.with_tag(tag), found.body, found.media_type))
     line(f"Tag {tag} moved to {found.digest}")
@@ -148,12 +151,19 @@ class _Publisher:
     """Retries one step of a publishing and renews the credential once."""
 
     def __init__(
-        self, client: RegistryClient, target: Reference, policy: PushPolicy, control: Control, line: Line
+        self,
+        client: RegistryClient,
+        target: Reference,
+        policy: PushPolicy,
+        control: Control,
+        line: Line,
+        on_refresh: Callable[[], None] | None,
     ) -> None:
         self._client = client
         self._target = target
         self._policy = policy
         self._line = line
+        self._on_refresh = on_refresh
         self._deadline = Deadline(policy, control)
         self._refreshed = False
 
@@ -182,6 +192,8 @@ class _Publisher:
         except RegistryError as failure:
             raise failed_refresh(fault, failure) from failure
         self._line("Registry credentials refreshed; retrying publish")
+        if self._on_refresh:
+            self._on_refresh()
 
     def _back_off(self, attempt: int, fault: RegistryError) -> None:
         seconds = self._policy.delay(attempt, fault.retry_after)

@@ -137,6 +137,7 @@ def _tag_again(job: Job, done: Pushed, target: Reference, line: LineSink) -> Non
         line=line,
         policy=_policy(job.deployment),
         control=job.leash,
+        on_refresh=lambda: _renew_pull_secret(job),
     )
     line(f"Taken over from #{job.base_number}: the registry holds {done.digest}")
 
@@ -157,6 +158,7 @@ def _publish(job: Job, target: Reference, pushed: list[Pushed]) -> str:
                 line=step.line,
                 policy=_policy(job.deployment),
                 control=job.leash,
+                on_refresh=lambda: _renew_pull_secret(job),
             )
         step.details.update(digest=digest, tag=target.tag, registry_endpoint=target.endpoint)
         return digest

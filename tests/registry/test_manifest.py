@@ -6,6 +6,7 @@ import json
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +14,13 @@ import pytest
 from deploy.bench.fault_proxy import FaultProxy
 from deploy.bench.registry import Registry
 from registry.client import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, RegistryClient
-from registry.credentials import CredentialStore
+from registry.credentials import Credential, CredentialStore
 from registry.errors import RegistryError
-from registry.manifest import build_index, publish
+from registry.manifest import build_index, move_tag, publish
 from registry.push import Pushed
 from registry.reference import Reference
 from tests.registry.conftest import FAST, MakeImage, MakePush, Push
+from tests.registry.http import Request, Response, serving
 
 PLATFORMS = ("linux/amd64", "linux/arm64/v8")
 ENTRY = {"digest": "sha256:" + "a" * 64, "size": 7, "platform": {"os": "linux", "architecture": "amd64"}}
@@ -44,6 +46,36 @@ def test_one_oci_child_makes_an_oci_index() -> None:
 def test_the_same_children_make_the_same_bytes() -> None:
     entries = [{"mediaType": OCI_MANIFEST, **ENTRY}]
     assert build_index(entries, NOTES) == build_index(entries, dict(reversed(NOTES.items())))
+
+
+class _Writes:
+    """A refresher that puts the right password into the Docker config."""
+
+    def __init__(self, config: Path) -> None:
+        self.config = config
+
+    def refresh(self, host: str) -> None:
+        self.config.write_text(json.dumps({"auths": {host: {"username": "ci", "password": "new"}}}))
+
+
+def test_a_refresh_while_a_tag_is_moved_is_heard_of(tmp_path: Path) -> None:
+    def answer(request: Request) -> Response:
+        if request.headers.get("Authorization") != Credential("ci", "new").basic:
+            return Response(401, headers={"WWW-Authenticate": 'Basic realm="r"'})
+        return Response(201) if request.method == "PUT" else Response(200, b'{"mediaType": "x"}')
+
+    config, heard = tmp_path / "config.json", list[str]()
+    with serving(answer) as server:
+        config.write_text(json.dumps({"auths": {server.host: {"username": "ci", "password": "old"}}}))
+        move_tag(
+            client=RegistryClient(server.host, credentials=CredentialStore(config, _Writes(config))),
+            target=Reference(server.host, "team/notes", "v1"),
+            tag="latest",
+            line=heard.append,
+            on_refresh=lambda: heard.append("heard of"),
+        )
+        assert server.paths()[-1] == "PUT /v2/team/notes/manifests/latest"
+    assert heard[1:3] == ["Registry credentials refreshed; retrying publish", "heard of"]
 
 
 def _push_platforms(push: Push, make_image: MakeImage, target: Reference) -> list[Pushed]:
