@@ -36,7 +36,8 @@ class FaultProxy:
       hang            "seconds": 60; then a reset
       delay           "seconds": 2, before the request is forwarded
       delay_response  "seconds": 2; the registry answers at once, the client hears of it later
-      throttle        "rate": bytes a second that are taken of the request's body
+      throttle        "rate": bytes a second that are taken of the request's body; with "gate", an Event, few
+                      before it is set
     `method` and `path` are regular expressions to be found anywhere in them.
     """
 
@@ -105,7 +106,7 @@ def _handler(proxy: FaultProxy) -> type[BaseHTTPRequestHandler]:
                     proxy.stopping.wait(seconds)
                     self.forward(proxy)
                 case "throttle":
-                    self.forward(proxy, rate=rule["rate"])
+                    self.forward(proxy, rate=rule["rate"], gate=rule.get("gate"))
                 case "delay_response":
                     self.forward(proxy, late=seconds)
                 case _:
@@ -178,10 +179,18 @@ class _Forwarder(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def forward(self, proxy: FaultProxy, late: float = 0, rate: float = 0) -> None:
+    def forward(
+        self, proxy: FaultProxy, late: float = 0, rate: float = 0, gate: threading.Event | None = None
+    ) -> None:
+        def sent(size: int) -> None:
+            while gate and not gate.wait(0.1) and not proxy.stopping.is_set():
+                continue
+            if rate:
+                proxy.stopping.wait(size / rate)
+
         upstream = http.client.HTTPConnection(*proxy.upstream, timeout=600)
         with contextlib.closing(upstream):
-            self._send(upstream, lambda size: proxy.stopping.wait(size / rate) if rate else None)
+            self._send(upstream, sent)
             response = upstream.getresponse()
             proxy.stopping.wait(late)
             self._relay(response)

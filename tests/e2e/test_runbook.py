@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,9 @@ def test_a_slow_push_is_watched_by_its_bytes(
 ) -> None:
     """16 MB at 2 MB a second, with a fault in the middle: the bar moves, and never back; nothing jumps."""
     settings.REGISTRY, settings.REGISTRY_PUSH_RETRIES = f"{fault_proxy.host}/slow", 4
+    watched = threading.Event()
     slow = {"method": "PATCH|PUT", "path": "/blobs/uploads/", "action": "throttle", "rate": 2 * MB}
+    slow["gate"] = watched
     fault_proxy.set([{"method": "PUT", "path": "/manifests/", "action": "reset", "times": 1}, slow])
     files = docker_platform.busybox("COPY large.bin /", 'CMD ["true"]')
     files["large.bin"] = os.urandom(16 * MB)
@@ -112,6 +115,7 @@ def test_a_slow_push_is_watched_by_its_bytes(
     bar = page.get_by_role("progressbar", name="Push linux/amd64")
     expect(bar).to_be_visible()
     page.evaluate(WATCH)
+    watched.set()
     expect(bar).to_have_attribute("aria-valuetext", re.compile(r"MB of \d"), timeout=60_000)
     log = page.locator("[data-log]")
     expect(log).to_contain_text("Registry push attempt 1/4")
@@ -137,4 +141,4 @@ def test_a_slow_push_is_watched_by_its_bytes(
     line.hover()
     line.get_by_role("link", name="push linux/amd64").click()
     expect(page.locator(f"#step-{step.pk}")).to_be_in_viewport()
-    assert page.url.endswith(f"#step-{step.pk}")
+    expect(page).to_have_url(re.compile(rf"#step-{step.pk}$"))

@@ -140,7 +140,7 @@ def test_who_is_locked_out(browser: Browser, web: Web, admin: User) -> None:
             break
         if not found:
             found = in_every_look(page, "login that failed")
-    assert page.get_by_text("is locked for 15 minutes").is_visible()
+    expect(page.get_by_text("is locked for 15 minutes")).to_be_visible()
     found |= in_every_look(page, "locked out")
     page.close()
     assert not found, "\n".join(f"{where}: {what}" for what, where in found.items())

@@ -134,6 +134,7 @@ def test_the_log_follows_until_somebody_reads(page: Page, web: Web, running: Dep
     wrote(running, *(f"line {n}" for n in range(200)))
     page.goto(web.url("servers_deployment_change", running.pk))
     log, follow = page.locator("[data-log]"), page.get_by_label("Follow")
+    expect(log).to_have_attribute("data-count", "200")
     assert log.evaluate(AT_END)
     wrote(running, "one more")
     expect(log).to_have_attribute("data-count", "201")
