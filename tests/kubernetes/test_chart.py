@@ -164,6 +164,38 @@ def test_the_job_has_another_name_where_it_has_other_work() -> None:
     assert job() != job(image={"tag": "0.2.0"})
 
 
+def test_another_database_is_taken_up() -> None:
+    """Parts read its URL when they start, and it wants its schema."""
+
+    def seen(**more: Any) -> tuple[str, set[str]]:
+        objects = rendered({**NEEDED, **more})
+        pods = [objects[f"Deployment/mcphost-{part}"]["spec"]["template"]["metadata"] for part in PARTS]
+        [job] = [name for name in objects if name.startswith("Job/")]
+        return job, {json.dumps(pod["annotations"]) for pod in pods}
+
+    (job, pods), (another, others) = seen(), seen(databaseUrl="postgres://mcphost:pass-word@other/mcphost")
+    assert (job, pods) == seen()
+    assert job != another
+    assert not pods & others
+
+
+def test_numbers_stay_numbers() -> None:
+    given = {"RATE_LIMIT_PER_TOKEN": 1_000_000, "TRACING_RATIO": 0.25, "GATEWAY_CONCURRENCY": 0}
+    data = rendered({**NEEDED, "settings": given})["ConfigMap/mcphost"]["data"]
+    assert {name: data[name] for name in given} == {
+        "RATE_LIMIT_PER_TOKEN": "1000000",
+        "TRACING_RATIO": "0.25",
+        "GATEWAY_CONCURRENCY": "0",
+    }
+
+
+def test_an_ingress_of_another_name_is_answered() -> None:
+    objects = rendered({**NEEDED, "ingress": {"enabled": True, "host": "mcp.example.org"}})
+    [rule] = objects["Ingress/mcphost"]["spec"]["rules"]
+    assert rule["host"] == "mcp.example.org"
+    assert "mcp.example.org" in objects["ConfigMap/mcphost"]["data"]["ALLOWED_HOSTS"].split(",")
+
+
 def test_where_autoscaling_is_on_it_owns_the_number_of_replicas() -> None:
     objects = rendered(EVERYTHING, "--kube-version", "1.30.0")
     for part in ("web", "gateway", "worker"):

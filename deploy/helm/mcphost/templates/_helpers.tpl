@@ -26,6 +26,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{ .Values.existingSecret | default (include "mcphost.fullname" .) }}
 {{- end }}
 
+{{/*
+Changes with the URLs that the chart was given: parts read them when they start, and the job runs for each. Their
+passwords cannot be guessed from it: scrypt makes each guess dear.
+*/}}
+{{- define "mcphost.urls" -}}
+{{- derivePassword 1 "long" (list .Values.databaseUrl .Values.brokerUrl | toJson) .Release.Name .Release.Namespace | sha256sum | trunc 16 }}
+{{- end }}
+
 {{- define "mcphost.claim" -}}
 {{ .Values.persistence.existingClaim | default (printf "%s-data" (include "mcphost.fullname" .)) }}
 {{- end }}
