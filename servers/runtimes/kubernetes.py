@@ -28,7 +28,7 @@ GLANCE_SECONDS = 2.0  # what looks after many servers must not wait long for one
 APPS, NETWORKING, CORE = "apps/v1", "networking.k8s.io/v1", "v1"
 ACCESS = (
     *(("", "secrets", verb) for verb in ("get", "create", "patch", "delete")),
-    *(("", "services", verb) for verb in ("create", "patch", "delete")),
+    *(("", "services", verb) for verb in ("list", "create", "patch", "delete")),
     *(("", "pods", verb) for verb in ("list", "watch", "deletecollection")),
     ("", "pods/log", "get"),
     ("", "events", "list"),
@@ -114,8 +114,8 @@ class KubernetesRuntime:
             ("autoscaling/v1", "HorizontalPodAutoscaler"),
             (self._place.policy_api, "PodDisruptionBudget"),
             (NETWORKING, "NetworkPolicy"),
-            (CORE, "Service"),
             (CORE, "Secret"),
+            (CORE, "Service"),  # the last: `strays` finds what could not be ended by it
         ):
             self._cluster.delete(api, kind, name)
 
@@ -145,7 +145,7 @@ class KubernetesRuntime:
             mine = kube_pods.counting(pods.get(str(handle.data["deployment"]), []))
             status = self._status(handle, mine, found.refusal)
             if status.alive:
-                return status
+                return _held_up(status, mine) or status
         try:
             return self.poll(handle)
         except RuntimeFault as fault:
@@ -202,8 +202,9 @@ class KubernetesRuntime:
         return Stats(cpu=cpu, memory_bytes=int(memory), pids=0)
 
     def strays(self) -> Sequence[Stray]:
+        """By their Services, which are made first and go last."""
         selector = f"{LABEL}instance={self._given.instance}"
-        return [_stray(found) for found in self._glance.list(APPS, "Deployment", selector)[0]]
+        return [_stray(found) for found in self._glance.list(CORE, "Service", selector)[0]]
 
     def capability(self) -> Capability:
         try:
@@ -343,6 +344,16 @@ def _by_run(pods: Iterable[PodState]) -> dict[str, list[PodState]]:
     for pod in pods:
         found.setdefault(pod.labels.get(f"{LABEL}deployment", ""), []).append(pod)
     return found
+
+
+def _held_up(status: RunStatus, pods: Sequence[PodState]) -> RuntimeFault | None:
+    """Nothing of it runs and the cluster goes on trying, as no node takes it or its image does not come.
+
+    Not after a crash: the kubelet starts it again, or says that it keeps ending.
+    """
+    if not status.reason or status.exit_code is not None or any(pod.started for pod in pods):
+        return None
+    return RuntimeFault(status.reason, permanent=False)
 
 
 class _Trouble:

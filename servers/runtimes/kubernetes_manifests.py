@@ -77,8 +77,8 @@ def server_selector(instance: str, server_id: int) -> str:
 
 
 def manifests(spec: RunSpec, place: Placement) -> list[Json]:
-    """All objects of one run, in the order in which they are applied."""
-    made = [secret(spec, place), service(spec, place), network_policy(spec, place)]
+    """All objects of one run, in the order in which they are applied. By the first, `strays` finds it."""
+    made = [service(spec, place), secret(spec, place), network_policy(spec, place)]
     if spec.shape.volume:
         made.append(volume_claim(spec, place, spec.shape.volume))
     if spec.shape.replicas > 1:
@@ -100,7 +100,9 @@ def secret(spec: RunSpec, place: Placement) -> Json:
 def service(spec: RunSpec, place: Placement) -> Json:
     port = {"name": "mcp", "protocol": "TCP", "port": spec.port, "targetPort": "mcp"}
     body = {"type": "ClusterIP", "selector": _selector(spec, place), "ports": [port]}
-    return {**_object("v1", "Service", spec, place), "spec": body}
+    found = _object("v1", "Service", spec, place)
+    found["metadata"]["annotations"] = {f"{LABEL}endpoint": endpoint_of(spec, place)}
+    return {**found, "spec": body}
 
 
 def network_policy(spec: RunSpec, place: Placement) -> Json:
@@ -159,8 +161,6 @@ def claim_of(spec: RunSpec, place: Placement) -> str:
 
 
 def deployment(spec: RunSpec, place: Placement) -> Json:
-    found = _object("apps/v1", "Deployment", spec, place)
-    found["metadata"]["annotations"] = {f"{LABEL}endpoint": endpoint_of(spec, place)}
     body: Json = {
         "revisionHistoryLimit": 1,
         "selector": {"matchLabels": _selector(spec, place)},
@@ -168,7 +168,7 @@ def deployment(spec: RunSpec, place: Placement) -> Json:
     }
     if not spec.shape.scales:  # else the autoscaler's field: an apply must not take it back
         body["replicas"] = spec.shape.replicas
-    return {**found, "spec": body}
+    return {**_object("apps/v1", "Deployment", spec, place), "spec": body}
 
 
 def _pod(spec: RunSpec, place: Placement) -> Json:

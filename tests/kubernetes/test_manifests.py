@@ -52,6 +52,10 @@ def test_a_run_is_four_objects_of_one_name() -> None:
     assert {each["metadata"]["namespace"] for each in found.values()} == {"hosted"}
 
 
+def test_a_service_marks_a_run_before_anything_secret_is_there() -> None:
+    assert kubernetes_manifests.manifests(spec(), PLACE)[0]["kind"] == "Service"
+
+
 def test_every_object_and_pod_says_whose_it_is() -> None:
     found = objects()
     template = found["Deployment"]["spec"]["template"]
@@ -236,7 +240,7 @@ def test_an_autoscaled_deployment_leaves_its_replicas_to_the_autoscaler() -> Non
 def test_the_endpoint_is_the_services() -> None:
     found = kubernetes_manifests.endpoint_of(spec(path="tools/mcp"), PLACE)
     assert found == "http://mcp-012345-weather-42.hosted.svc:9000/tools/mcp"
-    assert objects()["Deployment"]["metadata"]["annotations"]["mcphost/endpoint"].endswith(":9000/mcp")
+    assert objects()["Service"]["metadata"]["annotations"]["mcphost/endpoint"].endswith(":9000/mcp")
 
 
 VOLUME = Volume(2048, "/data", "fast")

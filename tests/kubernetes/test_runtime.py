@@ -13,7 +13,7 @@ from kubernetes import utils
 
 from servers.errors import Cancelled, RuntimeFault, UserError
 from servers.leash import Leash
-from servers.runtimes.base import Handle, RunSpec, Shape
+from servers.runtimes.base import Handle, RunSpec, RunStatus, Shape
 from servers.runtimes.kubernetes import KubernetesRuntime
 from servers.runtimes.kubernetes_manifests import Placement
 from tests.eventually import eventually
@@ -218,6 +218,18 @@ def test_strays_are_found_by_label_and_can_be_stopped(
     assert runtime.strays() == []
 
 
+def test_what_is_left_of_a_run_is_found_and_removed(
+    admin: Admin, runtime: KubernetesRuntime, start: Start
+) -> None:
+    """As after a start that the API server left in the middle: it has no Deployment."""
+    started(admin, start)
+    admin.apps.delete_namespaced_deployment(NAME, admin.namespace)
+    eventually(lambda: not admin.pods(), what="its pods are gone")
+    [stray] = runtime.strays()
+    runtime.stop(stray.handle, grace=0)
+    assert not admin.objects()
+
+
 # --- What keeps it from running, within seconds
 
 
@@ -370,6 +382,22 @@ def test_a_run_is_alive_while_a_pod_is_ready(admin: Admin, runtime: KubernetesRu
     status = runtime.poll(handle)
     assert (status.alive, status.exit_code) == (False, 3)
     assert "exited with code 3" in status.reason
+
+
+def test_a_run_whose_pods_find_no_node_any_more_says_so(
+    admin: Admin, runtime: KubernetesRuntime, start: Start
+) -> None:
+    handle = started(admin, start)
+    assert runtime.survey([handle]) == [RunStatus(alive=True)]
+    admin.core.delete_namespaced_pod(admin.a_pod()["metadata"]["name"], admin.namespace)
+
+    def told() -> RuntimeFault | None:
+        [found] = runtime.survey([handle])
+        return found if isinstance(found, RuntimeFault) else None
+
+    fault = eventually(told, what="the survey says that nothing runs")
+    assert "No node takes the server" in fault.message
+    assert not fault.permanent
 
 
 def test_a_deployment_that_someone_deleted_is_gone(
