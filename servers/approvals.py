@@ -43,7 +43,7 @@ def decline(*, deployment: Deployment, by: User | None) -> Deployment:
 
 
 def _decide(deployment: Deployment, to: DeploymentStatus, **changes: str) -> None:
-    Server.objects.select_for_update().get(pk=deployment.server_id)
+    Server.objects.locked().get(pk=deployment.server_id)
     waiting = Deployment.objects.filter(status=DeploymentStatus.HELD)
     if not waiting.move(deployment.pk, to, finished_at=timezone.now(), **changes):
         raise Conflict(f"{deployment} does not wait for approval.")

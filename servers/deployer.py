@@ -224,7 +224,7 @@ def _put_back(job: Job) -> None:
 
 def _lock_server(job: Job) -> None:
     """The server's row first, as everywhere: whoever locks it second after a deployment's may deadlock."""
-    Server.objects.select_for_update().get(pk=job.server.pk)
+    Server.objects.locked().get(pk=job.server.pk)
 
 
 def _leave_to_successor(job: Job) -> None:

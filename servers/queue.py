@@ -27,7 +27,7 @@ def add(
     revision: str = "",
 ) -> Deployment:
     """Writes the row; whoever calls sends the message. Raises `Conflict` or `Invalid`."""
-    locked = Server.objects.select_for_update().get(pk=server.pk)
+    locked = Server.objects.locked().get(pk=server.pk)
     if locked.desired_state == DesiredState.DELETED:
         raise Conflict(f"{locked.name} is being deleted.")
     base = _base(locked, mode, based_on)

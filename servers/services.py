@@ -206,7 +206,7 @@ def revoke_token(*, token: Token) -> None:
 
 def locked(server: Server) -> Server:
     """The row, until the transaction ends. Raises `Conflict` where it has gone since it was looked up."""
-    return _found(Server.objects.select_for_update(), server)
+    return _found(Server.objects.locked(), server)
 
 
 def _found(rows: QuerySet[Server], server: Server) -> Server:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 
 from metrics.models import UsageMetric
 from servers import background, heartbeat, intake, reconciler, services, uploads, wiring
@@ -92,6 +94,22 @@ def archive_of(files: Mapping[str, str | bytes]) -> bytes:
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
     return packed.getvalue()
+
+
+def at_once(work: Callable[[], object], times: int = 4) -> None:
+    """Calls it in so many threads; none leaves a connection behind, which would hold the database."""
+
+    def run() -> None:
+        try:
+            work()
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run) for _ in range(times)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def processes_under(directory: Path) -> list[psutil.Process]:

@@ -47,7 +47,7 @@ class DeploymentQuerySet(models.QuerySet["Deployment"]):
     def put_back(self, deployment: Deployment) -> bool:
         """Returns a running deployment to the queue, or ends it where a newer request waits there already."""
         with transaction.atomic():
-            Server.objects.select_for_update().get(pk=deployment.server_id)
+            Server.objects.locked().get(pk=deployment.server_id)
             Server.objects.filter(status__in=states.DEPLOYING).move(
                 deployment.server_id, ServerStatus.PENDING
             )

@@ -91,6 +91,12 @@ class ServerQuerySet(models.QuerySet["Server"]):
     def should_not_run(self) -> ServerQuerySet:
         return self.filter(desired_state__in=[DesiredState.STOPPED, DesiredState.DELETED])
 
+    def locked(self) -> ServerQuerySet:
+        """For this transaction alone. What only needs the row to stay is written all the same: a line of
+        output, whose transaction has its deployment's row already, would wait, and we for that row.
+        """
+        return self.select_for_update(no_key=True)
+
     def move(self, pk: int, to: ServerStatus, **changes: Any) -> bool:
         """A guarded status move: False when the row is not in a status that allows it."""
         allowed = states.may_become(to)

@@ -25,7 +25,7 @@ def client(mode: str) -> Client:
 def by_hand(*messages: Any) -> list[Any]:
     """Send lines, close stdin; returns what was answered."""
     lines = "".join(f"{m if isinstance(m, str) else json.dumps(m)}\n" for m in messages)
-    done = subprocess.run([sys.executable, SERVER], input=lines, capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, SERVER], input=lines, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     return [json.loads(line) for line in done.stdout.splitlines()]
 

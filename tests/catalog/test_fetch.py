@@ -11,7 +11,7 @@ from catalog.fetch import Guard, Unreachable
 from servers.errors import Invalid
 from tests.catalog.conftest import RegistryApi
 
-HERE = Guard(private=True, most_bytes=1000, seconds=5)
+HERE = Guard(private=True, most_bytes=1000, seconds=60)
 OUTSIDE = Guard(most_bytes=1000, seconds=5)
 
 

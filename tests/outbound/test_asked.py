@@ -20,7 +20,7 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
         yield server
 
 
-def ask(url: str, *, inner: bool = False, seconds: float = 5) -> int:
+def ask(url: str, *, inner: bool = False, seconds: float = 60) -> int:
     with outbound.asked("GET", urlsplit(url), inner=inner, seconds=seconds, headers={}) as answer:
         return int(answer.status)
 

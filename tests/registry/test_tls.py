@@ -52,7 +52,7 @@ def test_a_private_authority_is_trusted_when_named(
 ) -> None:
     push = make_push(secure.host)
     push.client = RegistryClient(
-        secure.host, credentials=CredentialStore(None), ca_bundle=secure.certificate, timeout=10
+        secure.host, credentials=CredentialStore(None), ca_bundle=secure.certificate, timeout=60
     )
     pushed = push(make_image())
     assert push.types()[-1] == "push_succeeded"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from servers import deployer, runs, services
 from servers.models import Deployment, Server
 from servers.states import DeploymentStatus, Mode, ServerStatus, Trigger
 from tests.eventually import eventually
-from tests.platform import Platform, hello_files, processes_under
+from tests.platform import Platform, at_once, hello_files, processes_under
 
 pytestmark = pytest.mark.core
 
@@ -159,11 +158,7 @@ def test_two_servers_deploy_side_by_side(platform: Platform) -> None:
 def test_a_deployment_is_claimed_once(idle: Platform) -> None:
     server = idle.hello()
     deployment = services.deploy(server=server, by=idle.owner, trigger=Trigger.API)
-    threads = [threading.Thread(target=deployer.run, args=(deployment.pk,)) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(lambda: deployer.run(deployment.pk))
 
     deployment.refresh_from_db()
     assert (deployment.status, deployment.claims) == (DeploymentStatus.SUCCEEDED, 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
 from datetime import timedelta
 
 import psutil
@@ -16,7 +15,7 @@ from servers.models import Deployment, Server, Step
 from servers.runtimes import process_run
 from servers.states import DeploymentStatus, Mode, ServerStatus, StepKind, StepStatus, Trigger
 from tests.eventually import eventually
-from tests.platform import Platform, processes_under
+from tests.platform import Platform, at_once, processes_under
 
 pytestmark = pytest.mark.core
 
@@ -69,11 +68,7 @@ def test_several_that_stop_it_at_once_tell_of_it_once(idle: Platform) -> None:
     deployment = idle.request(server)
     deployer.run(deployment.pk)
     services.stop(server=server)
-    threads = [threading.Thread(target=reconciler.settle, args=(server.pk,)) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(lambda: reconciler.settle(server.pk))
 
     told = [event for event in idle.events(deployment) if event.startswith("stop_")]
     assert told == ["stop_started", "stop_succeeded"]

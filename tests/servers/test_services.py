@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,14 +14,15 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from servers import intake, queue, secretbox, services, states
+from servers import intake, logbook, queue, runs, secretbox, services, states
 from servers.errors import Conflict, Invalid
-from servers.models import Deployment, Secret, Server, Token
+from servers.models import Deployment, LogLine, Secret, Server, Token
 from servers.models.server import DesiredState
 from servers.models.token import Scope
+from servers.runtimes.base import OutputLine
 from servers.states import DEPLOYING, DeploymentStatus, Mode, ServerStatus, Trigger
 from tests.accounts import make_deployment, make_server
 
@@ -256,3 +259,40 @@ def test_the_queue_counts_per_server(server: Server) -> None:
     assert [deploy(one).number for one in (server, other, server)] == [1, 1, 2]
     added = queue.add(server=other, by=None, trigger=Trigger.RECONCILER, mode=Mode.LATEST)
     assert added.requested_by is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_cancel_and_the_output_that_is_written_meanwhile_do_not_wait_for_each_other(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where both can be at work at once (PostgreSQL), each has a row that the other wants next."""
+    run = {"runtime": "process", "endpoint": "", "data": {}}
+    deployment = make_deployment(server, status=DeploymentStatus.RUNNING, runtime="process", run=run)
+    outputs = iter([([OutputLine(timezone.now(), "stdout", "up")], "1"), ([], "1")])
+    monkeypatch.setattr(runs, "runtime_of", lambda _: SimpleNamespace(output=lambda *_: next(outputs)))
+    writing, locked = threading.Event(), threading.Event()
+    keep, lock = logbook.keep, services.locked
+
+    def keeps(server_id: int, lines: Iterable[LogLine]) -> None:
+        writing.set()
+        locked.wait(1)  # on SQLite it is not, before the lines are written
+        keep(server_id, lines)
+
+    def locks(wanted: Server) -> Server:
+        found = lock(wanted)
+        locked.set()
+        return found
+
+    def collect() -> None:
+        runs.collect(Deployment.objects.get(pk=deployment.pk))
+        connection.close()
+
+    monkeypatch.setattr(logbook, "keep", keeps)
+    monkeypatch.setattr(services, "locked", locks)
+    collecting = threading.Thread(target=collect)
+    collecting.start()
+    assert writing.wait(60)
+    services.cancel(deployment=deployment)
+    collecting.join(60)
+    assert fresh(deployment).cancel_requested
+    assert [line.text for line in deployment.log_lines.all()] == ["up"]
