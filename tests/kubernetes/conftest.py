@@ -132,6 +132,16 @@ class Admin:
         path.write_text(yaml.safe_dump(document))
         return path
 
+    def may(self, account: str, verb: str, resource: str) -> bool:
+        """Whether the API server has heard by now of what was granted to a service account, or taken."""
+        resource, _, below = resource.partition("/")
+        group = "apps" if resource == "deployments" else ""
+        wanted = {"namespace": self.namespace, "verb": verb, "group": group, "resource": resource}
+        user = f"system:serviceaccount:{self.namespace}:{account}"
+        body: Any = {"spec": {"user": user, "resourceAttributes": {**wanted, "subresource": below}}}
+        review = client.AuthorizationV1Api(self.api).create_subject_access_review(body)
+        return bool(review.status.allowed)
+
     def _plain(self, item: Any) -> Json:
         found: Json = self.api.sanitize_for_serialization(item)
         return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tests.platform import Platform, forget_adapters, platform, quick
 __all__ = ["hosted", "platform", "quick"]
 
 ROLES = Path(__file__).parents[2] / "deploy/kubernetes"
+GRANTS = {"role.yaml": ("patch", "deployments"), "role-proxy.yaml": ("get", "services/proxy")}
 
 
 class KubernetesPlatform(DockerPlatform):
@@ -42,9 +44,10 @@ class KubernetesPlatform(DockerPlatform):
 
 
 def grant(admin: Admin, *names: str) -> None:
-    """Exactly what these files of deploy/kubernetes hold."""
+    """Exactly what these files of deploy/kubernetes hold, once it is in force."""
     for name in names:
         utils.create_from_yaml(admin.api, str(ROLES / name), namespace=admin.namespace)
+        eventually(partial(admin.may, "mcphost", *GRANTS[name]), what=f"{name} is in force")
 
 
 @pytest.fixture

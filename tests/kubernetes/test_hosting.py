@@ -15,7 +15,7 @@ from servers.states import DeploymentStatus, Mode, ServerStatus
 from tests.e2e.conftest import door
 from tests.e2e.hosting import call
 from tests.eventually import eventually
-from tests.kubernetes.hosted import KubernetesPlatform, hosted, on_kubernetes, platform, quick
+from tests.kubernetes.hosted import GRANTS, KubernetesPlatform, hosted, on_kubernetes, platform, quick
 from tests.servers.conftest import api
 
 __all__ = ["api", "door", "hosted", "on_kubernetes", "platform", "quick"]
@@ -155,11 +155,13 @@ def test_a_quota_and_a_lacking_right_are_named(hosted: KubernetesPlatform) -> No
 
     binding = hosted.cluster.rights.read_namespaced_role_binding("mcphost", hosted.cluster.namespace)
     hosted.cluster.rights.delete_namespaced_role_binding("mcphost", hosted.cluster.namespace)
+    eventually(lambda: not hosted.cluster.may("mcphost", *GRANTS["role.yaml"]), what="the right is taken")
     forbidden = hosted.deploy(server, Mode.RESUME, within=120)
     reason = hosted.failed(server, forbidden, "runtime")
     assert "deploy/kubernetes/role.yaml" in reason
     binding.metadata.resource_version = None
     hosted.cluster.rights.create_namespaced_role_binding(hosted.cluster.namespace, binding)
+    eventually(lambda: hosted.cluster.may("mcphost", *GRANTS["role.yaml"]), what="the right is there again")
     resumed = hosted.deploy(server, Mode.RESUME, within=120)
     hosted.serves(server, resumed)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,10 @@ def spec(**changes: Any) -> RunSpec:
 
 
 def make(admin: Admin, **changes: Any) -> KubernetesRuntime:
-    return KubernetesRuntime(Placement(INSTANCE, admin.namespace, pull_secret="pull"), **changes)
+    """More patient than the platform: what a kubelet would say at once, a test says when it comes to it."""
+    return KubernetesRuntime(
+        Placement(INSTANCE, admin.namespace, pull_secret="pull"), **{"patience": 60, **changes}
+    )
 
 
 @pytest.fixture
@@ -57,14 +61,14 @@ class Starting:
         except UserError as fault:
             self._fault = fault
 
-    def handle(self, within: float = 60) -> Handle:
+    def handle(self, within: float = 120) -> Handle:
         self._thread.join(within)
         if self._fault:
             raise self._fault
         assert self._handle
         return self._handle
 
-    def fault(self, within: float = 60) -> UserError:
+    def fault(self, within: float = 120) -> UserError:
         self._thread.join(within)
         assert self._fault
         return self._fault
@@ -163,10 +167,21 @@ def applied(admin: Admin) -> dict[str, list[Json]]:
 
 
 def settled(admin: Admin) -> bool:
-    """Nothing has been written to the namespace for two looks in a row."""
+    """The controllers have seen all there is, and nothing was written to it for two looks in a row."""
     first = versions(admin, *UNTOUCHED, "Pod")
     threading.Event().wait(1)
-    return versions(admin, *UNTOUCHED, "Pod") == first
+    seen = all(is_seen(name.split("/")[0], found) for name, found in admin.objects().items())
+    return seen and versions(admin, *UNTOUCHED, "Pod") == first
+
+
+def is_seen(kind: str, found: Json) -> bool:
+    status, wanted = found.get("status", {}), found.get("spec", {}).get("replicas")
+    if kind == "PodDisruptionBudget":
+        return bool(status.get("expectedPods"))
+    if kind not in ("Deployment", "ReplicaSet"):
+        return True
+    current = status.get("observedGeneration") == found["metadata"]["generation"]
+    return current and status.get("replicas", 0) == wanted
 
 
 def test_what_a_person_changed_beside_our_fields_survives(admin: Admin, start: Start) -> None:
@@ -258,6 +273,7 @@ def stub(admin: Admin) -> Iterator[str]:
         }
     }
     admin.core.patch_node_status(name, status)
+    eventually(lambda: not admin.core.read_node(name).spec.taints, what="the cluster takes it for ready")
     yield name
     admin.core.delete_node(name)
 
@@ -353,9 +369,28 @@ def test_an_image_of_the_engine_alone_is_refused(admin: Admin, start: Start) -> 
     assert not admin.objects()
 
 
+@dataclass(frozen=True)
+class Ending(Leash):
+    """Its time is over when the test says so."""
+
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def remaining(self) -> float:
+        return 0.0 if self.over.is_set() else super().remaining()
+
+
 def test_a_timeout_says_what_the_cluster_warned_of(admin: Admin, start: Start) -> None:
     """Without a kubelet the scheduler's warning is the only one."""
-    fault = start(leash=Leash.of(3)).fault()
+    leash = Ending.of(60)
+    starting = start(leash=leash)
+    eventually(
+        lambda: [told.reason for told in admin.core.list_namespaced_event(admin.namespace).items].count(
+            "FailedScheduling"
+        ),
+        what="the scheduler has warned",
+    )
+    leash.over.set()
+    fault = starting.fault()
     assert "took longer than it may" in fault.message
     assert "The cluster says: FailedScheduling: " in fault.message
 
@@ -436,8 +471,9 @@ def test_the_role_suffices(admin: Admin, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def grant_role(admin: Admin) -> None:
-    """Exactly what deploy/kubernetes/role.yaml holds."""
+    """Exactly what deploy/kubernetes/role.yaml holds, once it is in force."""
     utils.create_from_yaml(admin.api, str(ROLE), namespace=admin.namespace)
+    eventually(lambda: admin.may("mcphost", "patch", "deployments"), what="the role is in force")
 
 
 def test_what_is_not_allowed_is_named_before_and_at_the_start(
