@@ -133,8 +133,7 @@ def _write_dependencies(context: Path, recipe: Recipe, into: Path) -> None:
     """What pyproject.toml lists, as a file of its own: its layer then outlives changes of the source."""
     if recipe.kind == "python" and recipe.files == ("pyproject.toml",):
         project = manifests.table(manifests.pyproject(context), "project")
-        listed = [str(line) for line in project.get("dependencies", ())]
-        wanted = [line for line in listed if not manifests.LOCAL.search(line)]
+        wanted = [line for line in manifests.dependencies(project) if not manifests.LOCAL.search(line)]
         _write(into / dockerfile.DEPENDENCIES, "".join(f"{line}\n" for line in wanted))
 
 

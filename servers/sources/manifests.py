@@ -18,7 +18,10 @@ LOCAL = re.compile(r"^(?:-e|--editable|\.|/|file:)|@\s*file:")
 def has(context: Path, name: str) -> bool:
     """Whether `name` is a file of the context: a symlink that leads out of it is not."""
     path = context / name
-    return path.is_file() and path.resolve().is_relative_to(context.resolve())
+    try:
+        return path.is_file() and path.resolve().is_relative_to(context.resolve())
+    except OSError:  # no name that a file can have
+        return False
 
 
 def read(context: Path, name: str) -> str:
@@ -42,6 +45,14 @@ def table(data: dict[str, Any], name: str) -> dict[str, Any]:
     """The table or object `name`, {} where it is missing or something else."""
     found = data.get(name)
     return found if isinstance(found, dict) else {}
+
+
+def dependencies(project: dict[str, Any]) -> list[str]:
+    """What the table [project] depends on. Raises `SourceError`."""
+    found = project.get("dependencies", [])
+    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+        raise SourceError("pyproject.toml cannot be read: dependencies must be a list of strings.")
+    return found
 
 
 def package_json(context: Path) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def _python(path: Path, command: tuple[str, ...]) -> Recipe:
         return Recipe("python", "project", chosen, files=("pyproject.toml",))
     if manifests.has(path, "requirements.txt"):
         return Recipe("python", "requirements", chosen, files=manifests.requirement_files(path))
-    if project.get("dependencies"):
+    if manifests.dependencies(project):
         return Recipe("python", "requirements", chosen, files=("pyproject.toml",))
     return Recipe("python", "", chosen)
 
@@ -188,7 +188,10 @@ def _start_command(start: str, scripts: dict[str, Any]) -> tuple[str, ...]:
     # npm prints a banner on stdout, the protocol's channel of a stdio server: none where it isn't needed.
     if SHELL.search(start) or {"prestart", "poststart"} & scripts.keys():
         return ("npm", "--silent", "start")
-    return tuple(shlex.split(start))
+    try:
+        return tuple(shlex.split(start))
+    except ValueError:  # a quotation mark that is not closed: the shell shall say so
+        return ("npm", "--silent", "start")
 
 
 def _relative(path: str) -> str:

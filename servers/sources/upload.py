@@ -34,6 +34,8 @@ DAMAGED = (
     lzma.LZMAError,
     EOFError,
     NotImplementedError,  # a compression method that zipfile does not know
+    UnicodeDecodeError,  # a name that says it is UTF-8
+    IndexError,  # a name that is empty
 )
 
 

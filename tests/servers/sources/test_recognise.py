@@ -192,6 +192,22 @@ def test_a_manifest_that_cannot_be_read(tmp_path: Path, name: str, content: str,
         recognise(BuildContext(tmp_path, "r"), images=False)
 
 
+@pytest.mark.parametrize("listed", ['"requests"', "5", "[5]"])
+def test_dependencies_that_are_no_list(look: Any, listed: str) -> None:
+    project = f"[project]\ndependencies = {listed}\n"
+    with pytest.raises(SourceError, match="dependencies must be a list of strings"):
+        look(pyproject__toml=project, server__py="")
+
+
+def test_a_start_that_names_no_file(look: Any) -> None:
+    scripts = {"start": "node " + "x" * 300, "build": "tsc"}
+    assert look(package__json={"scripts": scripts}).build
+
+
+def test_a_start_that_is_no_command_line_is_the_shell_s_to_refuse(look: Any) -> None:
+    assert look(package__json={"scripts": {"start": "node 'x"}}).command == ("npm", "--silent", "start")
+
+
 def test_a_manifest_that_is_a_link_out_of_the_context_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "secret.toml").write_text('[project]\nname = "x"\n')
     context = tmp_path / "context"

@@ -225,6 +225,14 @@ def test_a_truncated_archive(tmp_path: Path) -> None:
         unpack(path, tmp_path / "into")
 
 
+@pytest.mark.parametrize("name", [b"a/\xff\xa9.py", b"a/\xc3\xff.py"])
+def test_a_zip_whose_names_are_not_what_they_say(name: bytes, tmp_path: Path) -> None:
+    whole = zipped(tmp_path / "whole", ("a/é.py", b"x"))
+    (tmp_path / "odd").write_bytes(whole.read_bytes().replace("a/é.py".encode(), name))
+    with pytest.raises(SourceError, match="damaged"):
+        unpack(tmp_path / "odd", tmp_path / "into")
+
+
 def test_an_archive_without_files(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="holds no files"):
         unpack(zipped(tmp_path / "a.zip", ("empty/", b"")), tmp_path / "into")
