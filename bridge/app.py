@@ -123,7 +123,7 @@ class App:
             await (self._modern_call if modern else self._session_call)(connection, request, message)
             return
         if not modern:
-            await self._session(request).tell(request, message)
+            self._session(request).tell(request, message)
         elif jsonrpc.is_response(message):
             raise HttpError(400, "This revision of the protocol has no responses from the client")
         # In the newer revision a notification has nothing to act on: closing the response is the cancel.

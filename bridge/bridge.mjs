@@ -20,6 +20,7 @@ const [EOF_MS, CLOSE_MS, TERM_MS] = [500, 2_000, 2_000];
 const HIGH_WATER = 1 << 20;
 const [REPLAY_EVENTS, REPLAY_BYTES] = [1000, 2 << 20]; // or one event
 const MAX_LINE_BYTES = 64 << 20;
+const MAX_UNREAD_BYTES = 32 << 20; // that may wait for the server to read them
 
 const VERSION_KEY = "io.modelcontextprotocol/protocolVersion";
 const CAPABILITIES_KEY = "io.modelcontextprotocol/clientCapabilities";
@@ -354,7 +355,6 @@ class Child {
   partial = [];
   partialBytes = 0;
   isGone = false;
-  writers = []; // that wait until the server has read more
 
   constructor(command, onLine, onExit) {
     this.onLine = onLine;
@@ -365,7 +365,6 @@ class Child {
     this.process.on("error", (error) => this.couldNotStart(command[0], error));
     this.process.on("exit", (code, signal) => this.exited(code ?? -constants.signals[signal]));
     this.process.stdin.on("error", () => {}); // it left while it was written to: its exit tells
-    this.process.stdin.on("drain", () => this.wakeWriters());
     this.process.stdout.on("data", (data) => this.received(data));
     this.process.stdout.on("close", () => this.code !== undefined && this.finish());
   }
@@ -375,14 +374,13 @@ class Child {
     return this.code < 0 ? `server was ended by signal ${-this.code}` : `server exited with code ${this.code}`;
   }
 
-  /** Writes one message; resolves when the server has taken enough of what waits for it. */
-  async send(text) {
-    if (this.code !== undefined || !this.process.stdin.writable || this.process.stdin.write(`${text}\n`)) return;
-    await new Promise((resolve) => this.writers.push(resolve));
+  write(text) {
+    if (this.code === undefined && this.process.stdin.writable) this.process.stdin.write(`${text}\n`);
   }
 
-  wakeWriters() {
-    for (const resolve of this.writers.splice(0)) resolve();
+  /** It has stopped to read its stdin: more would only fill our memory. */
+  get isBehind() {
+    return this.process.stdin.writableLength > MAX_UNREAD_BYTES;
   }
 
   /** Ends the process: stdin closed, then SIGTERM, then SIGKILL for the whole group. */
@@ -464,7 +462,6 @@ class Child {
     this.isGone = true;
     this.process.stdout.destroy();
     this.process.stdin.destroy();
-    this.wakeWriters();
     this.resolveGone();
     this.onExit(this);
   }
@@ -549,10 +546,11 @@ class Session {
 
   async call(exchange, text, message) {
     const opening = message.method === "initialize";
+    if (this.child.isBehind) throw behind(200, message.id); // status 200: see `failCalls`
     const call = this.openCall(message);
     call.stream.attach(exchange);
     exchange.watch(() => this.clientLeft(call.stream, exchange));
-    await this.child.send(oneLine(text));
+    this.child.write(oneLine(text));
     await answer(exchange, call.stream, {
       headers: this.headers,
       commitMs: opening ? KEEP_ALIVE_MS : COMMIT_MS,
@@ -561,9 +559,10 @@ class Session {
     this.clientLeft(call.stream, exchange);
   }
 
-  async tell(text, message) {
+  tell(text, message) {
     this.lastUsed = Date.now();
-    await this.child.send(oneLine(text));
+    if (this.child.isBehind) throw behind(503);
+    this.child.write(oneLine(text));
     if (message.method !== "notifications/cancelled") return;
     const call = this.calls.get(params(message).requestId);
     if (!call) return;
@@ -674,6 +673,8 @@ class Session {
   }
 }
 
+const behind = (status, id) => new HttpError(status, "server does not read what it is sent", { code: SERVER_GONE, id });
+
 const oneLine = (text) => text.replace(/[\r\n]+/g, " "); // outside of strings, where line breaks cannot be
 
 // Revision 2026-07-28: one process for all; ids and progress tokens are made unique for it.
@@ -713,9 +714,10 @@ class SharedServer {
       return;
     }
     const child = this.runningChild(message);
+    if (child.isBehind) throw behind(503, message.id);
     const call = this.openCall(message);
     call.stream.attach(exchange);
-    await child.send(oneLine(renamed(text, call)));
+    child.write(oneLine(renamed(text, call)));
     exchange.watch(() => this.clientLeft(call, exchange));
     await answer(exchange, call.stream);
     this.clientLeft(call, exchange);
@@ -749,7 +751,7 @@ class SharedServer {
     call.stream.detach(exchange);
     if (!this.closeCall(call) || !this.child) return;
     const why = { requestId: call.number, reason: "The client closed the response" };
-    this.child.send(JSON.stringify({ jsonrpc: "2.0", method: "notifications/cancelled", params: why }));
+    this.child.write(JSON.stringify({ jsonrpc: "2.0", method: "notifications/cancelled", params: why }));
   }
 
   closeCall(call) {
@@ -761,7 +763,7 @@ class SharedServer {
     if (isResponse(message)) this.deliverResponse(text, message);
     else if (isRequest(message)) {
       const why = "This revision of the protocol has no requests from the server";
-      this.child?.send(rpcError(METHOD_NOT_FOUND, why, message.id));
+      this.child?.write(rpcError(METHOD_NOT_FOUND, why, message.id));
     } else this.deliverNotification(text, message);
   }
 
@@ -917,7 +919,7 @@ class App {
       await (modern ? this.modernCall(exchange, text, message) : this.sessionCall(exchange, text, message));
       return;
     }
-    if (!modern) await this.session(exchange).tell(text, message);
+    if (!modern) this.session(exchange).tell(text, message);
     else if (isResponse(message)) {
       throw new HttpError(400, "This revision of the protocol has no responses from the client");
     }

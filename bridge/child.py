@@ -14,6 +14,7 @@ from bridge.log import log, quote
 
 LAUNCHER = str(Path(__file__).resolve().parent / "launch.py")
 MAX_LINE_BYTES = 64 << 20
+MAX_UNREAD_BYTES = 32 << 20  # that may wait for the server to read them
 EOF_SECONDS = 0.5  # for what an exited server has left in its pipe; a grandchild may hold it open
 CLOSE_SECONDS = 2.0  # to leave by itself once its stdin is closed
 TERM_SECONDS = 2.0  # to leave on SIGTERM
@@ -33,8 +34,6 @@ class Child(asyncio.SubprocessProtocol):
         self._on_exit = on_exit
         self._partial: List[bytes] = []
         self._partial_bytes = 0
-        self._writable = asyncio.Event()
-        self._writable.set()
         self.gone = asyncio.Event()
         self._stdout_open = True
         self._exited = False
@@ -73,10 +72,10 @@ class Child(asyncio.SubprocessProtocol):
         if not self._exited and not self._stdin.is_closing():
             self._stdin.write(line + b"\n")
 
-    async def send(self, line: bytes) -> None:
-        """Writes one message; returns when the server has taken enough of what waits for it."""
-        self.write(line)
-        await self._writable.wait()
+    @property
+    def is_behind(self) -> bool:
+        """It has stopped to read its stdin: more would only fill our memory."""
+        return self._stdin.get_write_buffer_size() > MAX_UNREAD_BYTES
 
     def pause(self) -> None:
         if not self._stdout.is_closing():
@@ -132,21 +131,12 @@ class Child(asyncio.SubprocessProtocol):
             self._on_line(line)
 
     def pipe_connection_lost(self, fd: int, exc: Optional[Exception]) -> None:
-        if fd == 0:
-            self._writable.set()
-        else:
+        if fd == 1:
             self._stdout_open = False
             self._finish_if_over()
 
-    def pause_writing(self) -> None:
-        self._writable.clear()
-
-    def resume_writing(self) -> None:
-        self._writable.set()
-
     def process_exited(self) -> None:
         self._exited = True
-        self._writable.set()
         self._signal(signal.SIGKILL)  # whatever it left behind in its group
         self._finish_if_over()
         asyncio.get_running_loop().call_later(EOF_SECONDS, self._finish)

@@ -72,10 +72,12 @@ class Session:
 
     async def call(self, connection: Connection, request: Request, message: Message) -> None:
         opening = message["method"] == "initialize"
+        if self.child.is_behind:  # status 200: see `_fail_calls`
+            raise behind(200, message["id"])
         call = self._open_call(message)
         call.stream.attach(connection)
         connection.watch(lambda: self._client_left(call.stream, connection))
-        await self.child.send(jsonrpc.one_line(request.body, message))
+        self.child.write(jsonrpc.one_line(request.body, message))
         await relay.answer(
             connection,
             call.stream,
@@ -85,10 +87,12 @@ class Session:
         )
         self._client_left(call.stream, connection)
 
-    async def tell(self, request: Request, message: Message) -> None:
+    def tell(self, request: Request, message: Message) -> None:
         """Passes on a notification, or the client's response to a request of the server."""
         self.last_used = time.monotonic()
-        await self.child.send(jsonrpc.one_line(request.body, message))
+        if self.child.is_behind:
+            raise behind(503)
+        self.child.write(jsonrpc.one_line(request.body, message))
         if message.get("method") == "notifications/cancelled":
             self._expect_no_answer(jsonrpc.params(message).get("requestId"))
 
@@ -214,6 +218,11 @@ class Session:
         for call in calls:
             self._close_call(call)
             call.stream.push(jsonrpc.error(jsonrpc.SERVER_GONE, why, call.id), final=True, status=status)
+
+
+def behind(status: int, request_id: Optional[RequestId] = None) -> HttpError:
+    text = "server does not read what it is sent"
+    return HttpError(status, text, code=jsonrpc.SERVER_GONE, request_id=request_id)
 
 
 def parse_event_id(value: Optional[str]) -> Union["tuple[int, int]", "tuple[None, None]"]:

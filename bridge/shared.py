@@ -13,6 +13,7 @@ from bridge.child import Child, not_a_message
 from bridge.http1 import Connection, HttpError
 from bridge.jsonrpc import Message, RequestId
 from bridge.log import log, quote
+from bridge.session import behind
 from bridge.streams import SLOW_CLIENT, Stream
 
 PATIENCE_SECONDS = 2.0  # with a slow client: the others wait with the server
@@ -65,9 +66,11 @@ class SharedServer:
             await connection.respond(404, _reply(message["id"], self._refused_discover))
             return
         child = await self._running_child(message)
+        if child.is_behind:
+            raise behind(503, message["id"])
         call = self._open_call(message)
         call.stream.attach(connection)
-        await child.send(jsonrpc.encode(renamed(message, call)))
+        child.write(jsonrpc.encode(renamed(message, call)))
         connection.watch(lambda: self._client_left(call, connection))
         await relay.answer(connection, call.stream)
         self._client_left(call, connection)
@@ -131,23 +134,20 @@ class SharedServer:
             return  # its client left
         self._close_call(call)
         error = message.get("error")
-        self._learn(call, error)
         code = error.get("code") if isinstance(error, dict) else None
+        self._learn(call, error, code)
         call.stream.push(_restored(message, call), final=True, status=era.http_status(code))
         self._relieve(call.stream)
 
-    def _learn(self, call: Call, error: Any) -> None:
+    def _learn(self, call: Call, error: Any, code: Any) -> None:
         if not error:
             self._answered = True
             self._backoff.succeeded()
         elif call.method == "server/discover" and not self._answered and not self._calls:
-            self._dismiss(error)
-
-    def _dismiss(self, error: Dict[str, Any]) -> None:
-        """A server that speaks only the older revisions needs no process that waits for the newer one."""
-        if error.get("code") == jsonrpc.METHOD_NOT_FOUND:
-            self._refused_discover = error
-        self.end()
+            # It speaks only the older revisions: no process needs to wait for the newer one.
+            if code == jsonrpc.METHOD_NOT_FOUND:
+                self._refused_discover = error
+            self.end()
 
     def _refuse_request(self, message: Message) -> None:
         if self._child:
@@ -157,7 +157,7 @@ class SharedServer:
     def _deliver_notification(self, message: Message) -> None:
         call = self._call_for(message)
         if not call:
-            log(f"{quote(message['method'].encode())} belongs to no request: dropped")
+            log(f"{quote(message['method'].encode('utf-8', 'replace'))} belongs to no request: dropped")
         elif message["method"] == "notifications/cancelled":
             self._close_call(call)
             call.stream.end()

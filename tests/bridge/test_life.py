@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import json
 import os
 import signal
@@ -190,3 +191,33 @@ result = {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"n
 print(json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": result}), flush=True)
 sys.stdin.read()
 """
+
+
+DEAF = """
+import json, sys, time
+request = json.loads(sys.stdin.buffer.readline())
+result = {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "deaf", "version": "1"}}
+print(json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": result}), flush=True)
+time.sleep(1000)
+"""
+
+
+@pytest.mark.parametrize("era", ["legacy", "modern"])
+async def test_what_a_server_does_not_read_is_not_collected_without_end(
+    start: Start, http: aiohttp.ClientSession, era: str
+) -> None:
+    bridge = start(command=[sys.executable, "-c", DEAF])
+    client = (
+        await LegacyClient(http, bridge.url).open() if era == "legacy" else ModernClient(http, bridge.url)
+    )
+    if era == "modern":
+        await client.call("any")
+    callers = [
+        asyncio.create_task(client.call("any", number, text="x" * 3_000_000)) for number in range(1, 21)
+    ]
+    first, _ = await asyncio.wait(callers, timeout=DEADLINE, return_when=asyncio.FIRST_COMPLETED)
+    for caller in callers:
+        caller.cancel()
+    error = {"code": -32000, "message": "server does not read what it is sent"}
+    assert [caller.result()[-1]["error"] for caller in first] == [error] * len(first)
+    assert first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -237,6 +238,26 @@ async def test_legacy_only_server_lets_clients_fall_back(start: Start, http: aio
             assert (await response.json())["error"]["code"] == -32601
             assert (await response.json())["id"] == request_id
     await until(lambda: not bridge.servers())  # none is kept for an era it does not speak
+
+
+# Before its answer it sends a notification whose method no log can write.
+ODD = r"""
+import json, sys
+request = json.loads(sys.stdin.readline())
+print(json.dumps({"jsonrpc": "2.0", "method": "\ud800", "params": {"_meta": {"%s": 99}}}))
+print(json.dumps({"jsonrpc": "2.0", "id": request["id"], "error": "no object"}), flush=True)
+sys.stdin.read()
+"""
+
+
+async def test_an_error_that_is_no_object_and_a_method_that_is_no_text_are_passed_on_and_logged(
+    start: Start, http: aiohttp.ClientSession
+) -> None:
+    command = [sys.executable, "-c", ODD % "io.modelcontextprotocol/subscriptionId"]
+    bridge = start(command=command)
+    async with ModernClient(http, bridge.url).post(request("server/discover")) as response:
+        assert (await response.json())["error"] == "no object"
+    await until(lambda: bridge.logged("belongs to no request: dropped"))
 
 
 async def test_both_eras_at_one_url(modern_bridge: Bridge, http: aiohttp.ClientSession) -> None:
