@@ -36,8 +36,8 @@ class FaultProxy:
       hang            "seconds": 60; then a reset
       delay           "seconds": 2, before the request is forwarded
       delay_response  "seconds": 2; the registry answers at once, the client hears of it later
-      throttle        "rate": bytes a second that are taken of the request's body; with "gate", an Event, few
-                      before it is set
+      throttle        "rate": bytes a second that are taken of the request's body
+    With "gate", an Event, a status is not sent before it is set, and of a throttled body little is taken.
     `method` and `path` are regular expressions to be found anywhere in them.
     """
 
@@ -69,6 +69,11 @@ class FaultProxy:
         self._server.shutdown()
         self._server.server_close()
 
+    def hold(self, gate: threading.Event | None) -> None:
+        """Returns once it is set, or the proxy closes."""
+        while gate and not gate.wait(0.1) and not self.stopping.is_set():
+            continue
+
     def take_rule(self, method: str, path: str) -> Rule:
         """The rule for a request, counted down; an empty one forwards."""
         with self._lock:
@@ -91,6 +96,7 @@ def _handler(proxy: FaultProxy) -> type[BaseHTTPRequestHandler]:
             seconds = rule.get("seconds", 60 if rule.get("action") == "hang" else 2)
             match rule.get("action"):
                 case "status":
+                    proxy.hold(rule.get("gate"))
                     self.answer(rule)
                 case "hang":
                     proxy.stopping.wait(seconds)
@@ -183,8 +189,7 @@ class _Forwarder(BaseHTTPRequestHandler):
         self, proxy: FaultProxy, late: float = 0, rate: float = 0, gate: threading.Event | None = None
     ) -> None:
         def sent(size: int) -> None:
-            while gate and not gate.wait(0.1) and not proxy.stopping.is_set():
-                continue
+            proxy.hold(gate)
             if rate:
                 proxy.stopping.wait(size / rate)
 

@@ -64,7 +64,7 @@ class Workspace:
         *,
         log: Path,
         ready: Callable[[], bool],
-        seconds: float = 30,
+        seconds: float = 60,
         stop_signal: signal.Signals = signal.SIGTERM,
     ) -> Daemon:
         """Start a daemon, wait until `ready()`; raises BenchError with its last lines if it ends first."""

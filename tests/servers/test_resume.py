@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from servers.errors import Invalid
 from servers.models import Deployment, Server
 from servers.push_options import PushOptions
 from servers.states import DeploymentStatus, Mode, Trigger
+from tests.eventually import eventually
 from tests.platform import Platform, forget_adapters
 from tests.registry.conftest import write_config
 from tests.servers.test_delivery import mute, on_docker
@@ -25,7 +27,6 @@ pytestmark = pytest.mark.real
 AMD, ARM = "linux/amd64", "linux/arm64"
 REFUSE_ARM: dict[str, Any] = {
     "method": "PUT|HEAD", "path": "/manifests/.*arm64", "action": "status", "status": 503,
-    "headers": {"Retry-After": "6"},  # time enough for the other platform to arrive
 }  # fmt: skip
 
 
@@ -58,9 +59,14 @@ def half(
     """A server of two platforms whose push of linux/arm64 failed when linux/amd64 had arrived."""
     settings.REGISTRY, settings.REGISTRY_PUSH_RETRIES = f"{fault_proxy.host}/half", 2
     settings.REGISTRY_ARCH_TARGETS = [AMD, ARM]
-    fault_proxy.set([REFUSE_ARM])
+    arrived = threading.Event()
+    fault_proxy.set([{**REFUSE_ARM, "gate": arrived}])
     server = mute(on_docker, base_images, "half")
-    failed = on_docker.deploy(server)
+    failed = on_docker.request(server)
+    of_amd = failed.steps.filter(kind="push", platform=AMD, status="succeeded")
+    eventually(of_amd.exists, within=120, what="one platform arrives")
+    arrived.set()
+    failed = on_docker.ended(failed)
     assert (failed.status, failed.error_kind) == (DeploymentStatus.FAILED, "remote"), failed.error
     assert failed.steps.get(kind="push", platform=AMD).status == "succeeded"
     fault_proxy.clear()
@@ -106,8 +112,7 @@ def test_a_deployment_has_retries_of_its_own(
     on_docker: Platform, half: tuple[Server, Deployment], fault_proxy: FaultProxy
 ) -> None:
     server, _ = half
-    refuse = {key: value for key, value in REFUSE_ARM.items() if key != "headers"}
-    fault_proxy.set([refuse | {"method": "PUT", "times": 3}])
+    fault_proxy.set([REFUSE_ARM | {"method": "PUT", "times": 3}])
     resumed = again(on_docker, server, push_retries=4)
     assert resumed.digest
     assert on_docker.events(resumed).count("push_retry") == 3
