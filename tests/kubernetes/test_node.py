@@ -139,6 +139,12 @@ def test_a_pod_is_confined_and_cannot_reach_what_it_was_not_given(
     assert (int(capabilities[1], 16), privileges[1], seccomp[1]) == (0, "1", "2")
 
 
+def test_the_words_of_a_command_arrive_as_they_are(runtime: KubernetesRuntime, busybox: str) -> None:
+    output = Output(runtime, started(runtime, shell(busybox, "echo 'kept: $(HOME) $$'; sleep 600")))
+    eventually(lambda: output.read(), within=120, what="it has written")
+    assert output.lines == ["kept: $(HOME) $$"]
+
+
 def test_a_volume_keeps_what_was_written_over_deployments(
     cluster: Admin, runtime: KubernetesRuntime, busybox: str, tmp_path: Path
 ) -> None:
