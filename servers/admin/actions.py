@@ -190,7 +190,7 @@ class RollBack(Action[Deployment]):
             return "Only a successful deployment can be rolled back to."
         if not target.can_start_again:
             return "What it built is no longer there."
-        return "It is serving." if target.endpoint else ""
+        return "It is serving." if target.is_serving else ""
 
     def preview(self, target: Deployment) -> list[str]:
         server = target.server

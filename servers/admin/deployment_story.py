@@ -144,7 +144,7 @@ def _path(deployment: Deployment) -> Iterable[StepKind]:
 def _end(deployment: Deployment) -> Iterator[Row]:
     if not deployment.is_final:
         return
-    words = {DeploymentStatus.SUCCEEDED: "Serves" if deployment.endpoint else "Served"}
+    words = {DeploymentStatus.SUCCEEDED: "Serves" if deployment.is_serving else "Served"}
     yield {
         "key": "end",
         "title": words.get(DeploymentStatus(deployment.status), "End"),

@@ -41,7 +41,7 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]
         ]  # fmt: skip
         help_texts = {
             "server": "Empty: every server that the owner can see.",
-            "expires_at": "Empty: valid until it is revoked.",
+            "expires_at": "In UTC. Empty: valid until it is revoked.",
             "scope": "The gateway is /mcp/, the REST API /api/.",
         }
 
@@ -50,7 +50,7 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]
         if data.get("scope") in REST and data.get("server"):
             self.add_error("server", "A token for the REST API is not bound to one server.")
         if data.get("expires_at") and data["expires_at"] <= timezone.now():
-            self.add_error("expires_at", "This moment has passed.")
+            self.add_error("expires_at", "This moment has passed: choose a later one, in UTC.")
         return data
 
 

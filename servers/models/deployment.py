@@ -152,6 +152,11 @@ class Deployment(models.Model):
         return self.status in states.FINAL
 
     @property
+    def is_serving(self) -> bool:
+        """It gets the calls: the one before it keeps its endpoint for a while, and gets none that is new."""
+        return bool(self.endpoint) and self.server.current_deployment_id == self.pk
+
+    @property
     def ended_or_now(self) -> datetime:
         return self.finished_at or timezone.now()
 

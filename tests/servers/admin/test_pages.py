@@ -136,6 +136,26 @@ def test_the_log_of_what_is_over_waits_for_no_line(console: Client, seeded: dict
     assert "No lines yet." in none("search", 1)
 
 
+def test_what_was_replaced_serves_no_more_while_it_drains(console: Client, seeded: dict[str, Server]) -> None:
+    """Both have an endpoint for DRAIN_SECONDS; only one gets the calls, and one may go back to the other."""
+    server = seeded["time"]
+    before, new = (server.deployments.get(number=number) for number in (1, 2))
+    server.deployments.filter(pk=before.pk).update(endpoint="http://127.0.0.1:1/mcp")
+    assert page(console, "servers_server_change", server.pk).count(">serving</span>") == 1
+    assert "It is serving." in page(console, "servers_deployment_change", new.pk)
+    drains = page(console, "servers_deployment_change", before.pk)
+    assert "It is serving." not in drains
+    assert reverse("admin:servers_deployment_roll_back", args=[before.pk]) in drains
+
+
+def test_the_page_of_a_deployment_that_is_over_goes_on_living(
+    console: Client, seeded: dict[str, Server]
+) -> None:
+    """What it offers depends on what else happens to its server."""
+    over = seeded["weather"].deployments.get(number=4)
+    assert 'data-feed-status="/api/servers/stream/"' in page(console, "servers_deployment_change", over.pk)
+
+
 def test_the_server_page_offers_what_makes_sense(console: Client, seeded: dict[str, Server]) -> None:
     def offered(slug: str) -> set[str]:
         text = page(console, "servers_server_change", seeded[slug].pk)
