@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, User
@@ -18,6 +18,12 @@ from access.models import AuditEntry
 
 
 class LoginForm(AuthenticationForm):  # type: ignore[misc]  # unfold is untyped
+    # Django's own speaks of staff accounts, which mean nothing here.
+    error_messages: ClassVar[dict[str, Any]] = {
+        **AuthenticationForm.error_messages,
+        "invalid_login": "Nobody may enter with this user name and password. Mind upper and lower case.",
+    }
+
     def clean(self) -> dict[str, Any]:
         if not settings.PASSWORD_LOGIN:
             raise ValidationError(f"Passwords are switched off here: use {settings.OIDC_NAME}.")

@@ -56,6 +56,14 @@ def test_behind_a_proxy_that_ends_tls(tmp_path: Path) -> None:
     assert seen["users"] == 0  # nobody is there by default
 
 
+def test_a_login_that_failed_says_so_and_keeps_the_name(client: Client) -> None:
+    person("ada")
+    text = client.post(LOGIN, {"username": "ada", "password": "wrong"}).text
+    assert "Nobody may enter with this user name and password." in text
+    assert "staff" not in text
+    assert 'value="ada"' in text
+
+
 def test_cookies_without_tls_are_kept_from_scripts_and_other_sites(client: Client) -> None:
     person("ada")
     assert log_in(client, "ada") == 302
