@@ -25,7 +25,7 @@ from servers.states import DeploymentStatus, work_look
 PUSHES = ("push_succeeded", "push_failed", "push_retry", "auth_refresh_succeeded", "auth_refresh_failed")
 OUTCOMES = (
     DeploymentStatus.SUCCEEDED, DeploymentStatus.FAILED, DeploymentStatus.RUNNING, DeploymentStatus.QUEUED,
-    DeploymentStatus.CANCELLED, DeploymentStatus.SUPERSEDED,
+    DeploymentStatus.HELD, DeploymentStatus.CANCELLED, DeploymentStatus.SUPERSEDED,
 )  # fmt: skip
 
 
@@ -51,18 +51,25 @@ def _count_of_calls(found: Sequence[Total], whole: Total, span: Span, given: Map
         )
         for place, (start, one) in enumerate(zip(span.starts, found, strict=True))
     ]
-    share = f"{whole.error_share:.1%} failed" if whole.error_share is not None else ""
     since, until = span.since, span.now
     failed_url = events_url(since, until, event_type="mcp_call", outcome="failed", **given)
     return Chart(
         "calls", "Calls per second", per_second(whole.calls / span.seconds) if whole.calls else "0",
-        f"{whole.calls:,} calls, {share}" if whole.calls else "", columns,
+        _how_many(whole), columns,
         events_url(span.since, span.now, event_type="mcp_call", **given),
         failed_url if whole.errors else "",
         unit=f" per {span.range.each}",
         empty="No calls in this time. A server's page says how to connect a client, and calls its tools.",
         tone="red" if (whole.error_share or 0) > 0.05 else "",
     )  # fmt: skip
+
+
+def _how_many(whole: Total) -> str:
+    if not whole.calls:
+        return ""
+    share = whole.error_share or 0
+    failed = "none" if not whole.errors else "under 0.1%" if share < 0.0005 else f"{share:.1%}"
+    return f"{whole.calls:,} call{'' if whole.calls == 1 else 's'}, {failed} failed"
 
 
 def _time_of_calls(found: Sequence[Total], whole: Total, span: Span, given: Mapping[str, Any]) -> Chart:
@@ -167,4 +174,6 @@ def no_pushes() -> str:
 
 
 def per_second(rate: float) -> str:
+    if rate < 0.001:
+        return "< 0.001"
     return f"{rate:,.0f}" if rate >= 100 else f"{rate:.2g}" if rate < 10 else f"{rate:.1f}"

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
@@ -21,7 +21,9 @@ from access.models import Role, Team
 from metrics import rollups
 from metrics.recorder import Event, record_many
 from servers import upkeep
+from servers.admin import figures, ranges
 from servers.models import Deployment, Server
+from servers.states import DeploymentStatus
 from tests.accounts import with_member
 from tests.servers.admin import demo
 from tests.servers.admin.conftest import logged_in
@@ -179,6 +181,28 @@ def test_a_disk_that_fills_up_is_told(disk: Any) -> None:
     ):  # fmt: skip
         disk(total, free)
         assert [concern.severe for concern in upkeep.disk()] == expected
+
+
+@pytest.mark.parametrize(
+    ("rate", "shown"),
+    [(1e-5, "< 0.001"), (0.0047, "0.0047"), (2.5, "2.5"), (31.26, "31.3"), (1234.5, "1,234")],
+)
+def test_a_rate_is_read_without_an_exponent(rate: float, shown: str) -> None:
+    assert figures.per_second(rate) == shown
+
+
+def test_one_call_that_went_well(staff: User, console: Client) -> None:
+    busy(demo.server(staff, "Quiet"), calls=1, failed=0)
+    assert "1 call, none failed" in console.get(reverse(INDEX)).text
+
+
+def test_every_deployment_of_a_figure_is_drawn(staff: User) -> None:
+    one = demo.server(staff, "Every")
+    for number, status in enumerate(DeploymentStatus, 1):
+        demo.deployment(one, number, status, 60, 5)
+    chart = figures.deployments(Deployment.objects.all(), ranges.asked(RequestFactory().get("/")))
+    assert chart.figure == str(len(DeploymentStatus))
+    assert sum(part.value for column in chart.columns for part in column.parts) == len(DeploymentStatus)
 
 
 def test_a_part_that_is_away_fails_now(db: None) -> None:
