@@ -4,13 +4,22 @@ head of an answer, its body and its end, leaves as one piece."""
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MOST = 64 * 1024  # bytes that are held back
 MOST_UNREAD = 64 * 1024  # bytes of a head that is not complete
+H2C = re.compile(rb"\r\nupgrade:[ \t]*h2c[ \t]*\r\n", re.IGNORECASE)
 TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+def _without_h2c(data: bytes) -> bytes:
+    """`data` begins with a head. Java's client offers HTTP/2 in its first request; an offer may be ignored
+    (RFC 9110 section 7.8), but the parser would take what follows it, the body first, for HTTP/2."""
+    head, end, rest = data.partition(b"\r\n\r\n")
+    return H2C.sub(b"\r\n", head + end, count=1) + rest
 
 
 class Corked:
@@ -49,17 +58,28 @@ class CorkedProtocol(HttpToolsProtocol):
     parser would collect that in memory, before anybody has asked who is calling."""
 
     _unread = 0
+    _in_message = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(cast("asyncio.Transport", Corked(transport)))
 
     def data_received(self, data: bytes) -> None:
+        if b"h2c" in data and not self._in_message:
+            data = _without_h2c(data)
         self._unread += len(data)
         super().data_received(data)
         if self._unread > MOST_UNREAD and not self.transport.is_closing():
             if self.cycle is None or self.cycle.response_complete:
                 self.transport.write(TOO_LONG)
             self.transport.close()
+
+    def on_message_begin(self) -> None:
+        self._in_message = True
+        super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        self._in_message = False
+        super().on_message_complete()
 
     def on_headers_complete(self) -> None:
         self._unread = 0

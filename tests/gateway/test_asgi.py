@@ -20,7 +20,7 @@ from pytest_django.fixtures import Settings
 from mcphost.asgi import ALL, GATEWAY, WEB, behind_proxy, make_application
 from servers.console.corked import CorkedProtocol
 
-from .conftest import echo, serving, until
+from .conftest import Upstream, echo, serving, until
 
 lengths: list[int | str] = []
 
@@ -159,3 +159,19 @@ async def test_a_long_head_and_a_long_body_are_not_cut_off() -> None:
         for _ in range(2):
             async with session.post("/", data=b"x" * 1_000_000, headers={"x": "y" * 30_000}) as response:
                 assert response.status == 200
+
+
+async def test_an_offer_of_http2_is_ignored_and_its_request_answered() -> None:
+    """As Java's client makes it. A body that looks like one stays as it is."""
+    body = b"a\r\nUpgrade: h2c\r\nb"
+    offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\n"
+    post = b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n%b\r\n%b"
+    seen = Upstream()
+    async with serving(seen, CorkedProtocol) as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        for number, upgrade in enumerate((offer, b"", offer), 1):
+            writer.write(post % (len(body), upgrade, body))
+            async with asyncio.timeout(60):
+                assert (await reader.readuntil(b"\r\n0\r\n\r\n")).startswith(b"HTTP/1.1 200")
+            assert [each.body for each in seen.seen] == [body] * number
+        writer.close()
