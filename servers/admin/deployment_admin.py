@@ -73,10 +73,10 @@ class DeploymentAdmin(HistoryAdmin):
         )
 
     @admin.display(description="Reason", ordering="error_kind")
-    def reason(self, deployment: Deployment) -> SafeString | str:
-        if not deployment.error:
-            return display.EMPTY
-        return format_html('<span class="mh-clip" title="{0}">{0}</span>', deployment.error)
+    def reason(self, deployment: Deployment) -> SafeString:
+        clipped = format_html('<span class="mh-clip" title="{0}">{0}</span>', deployment.error)
+        said = clipped if deployment.error else display.EMPTY
+        return format_html('<span data-live="deployment-{}-reason">{}</span>', deployment.pk, said)
 
     @admin.display(description="Trigger", ordering="trigger")
     def cause(self, deployment: Deployment) -> SafeString:
@@ -92,7 +92,11 @@ class DeploymentAdmin(HistoryAdmin):
 
     @admin.display(description="Took")
     def took(self, deployment: Deployment) -> SafeString:
-        return format_html('<span class="mh-num">{}</span>', display.duration(deployment.duration))
+        began = deployment.started_at
+        said = display.running_for(began, deployment.finished_at) if began else display.EMPTY
+        return format_html(
+            '<span class="mh-num" data-live="deployment-{}-took">{}</span>', deployment.pk, said
+        )
 
     @admin.display(description="Asked for", ordering="created_at")
     def created(self, deployment: Deployment) -> SafeString:

@@ -52,7 +52,18 @@ function take(fresh) {
     const next = fresh.querySelector(`[data-live="${CSS.escape(piece.dataset.live)}"]`);
     if (next) morph(piece, next);
   }
+  tellOfRows(fresh);
   progressAgain();
+}
+
+// A list keeps its rows while somebody reads and ticks them; that others are there now is told.
+function tellOfRows(fresh) {
+  const told = document.querySelector("[data-other-rows]");
+  if (told) told.hidden = rows(document) === rows(fresh);
+}
+
+function rows(page) {
+  return [...page.querySelectorAll("#result_list tbody th a")].map((link) => link.getAttribute("href")).join(" ");
 }
 
 // A piece that changes without an event says after how many seconds to ask again.

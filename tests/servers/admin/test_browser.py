@@ -226,6 +226,23 @@ def test_the_list_and_the_dashboard_follow_a_status(page: Page, web: Web, runnin
         expect(page.locator(place)).to_contain_text("Running")
 
 
+def test_a_list_says_when_other_rows_are_there(page: Page, web: Web, running: Deployment) -> None:
+    page.goto(web.url("servers_deployment_changelist"))
+    told = page.get_by_role("link", name="Other rows are here now: reload")
+    expect(page.locator("[data-feed-state]")).to_have_text("Live")
+    Deployment.objects.filter(pk=running.pk).update(
+        status="failed", error="It broke.", finished_at=timezone.now()
+    )
+    events.status_changed(running.server_id)
+    expect(page.locator("#result_list")).to_contain_text("It broke.")
+    expect(told).to_be_hidden()
+    demo.deployment(running.server, 2, "queued", 0)
+    events.status_changed(running.server_id)
+    told.click()
+    expect(page.locator("#result_list")).to_contain_text("Search #2")
+    expect(told).to_be_hidden()
+
+
 def test_from_the_form_to_a_queued_deployment(page: Page, web: Web) -> None:
     page.goto(web.url("index"))
     page.get_by_role("link", name="Add server").first.click()
