@@ -43,7 +43,7 @@ def start_engine(workspace: Workspace) -> Engine:
         _arguments(home, host, bridge, pool, workspace.path.name),
         log=home / "dockerd.log",
         ready=lambda: _answers(host),
-        seconds=60,
+        seconds=120,
     )
     return Engine(host, pool, daemon, workspace)
 

@@ -84,5 +84,5 @@ http: {{addr: "{host}", secret: bench}}
 def _answers(host: str) -> bool:
     try:
         return requests.get(f"http://{host}/v2/", timeout=5).status_code in (200, 401)
-    except requests.ConnectionError:
+    except requests.RequestException:
         return False

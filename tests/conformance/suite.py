@@ -7,13 +7,13 @@ import contextlib
 import json
 import os
 import re
-import socket
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from deploy.bench import packages
+from deploy.bench.workspace import free_port
 
 SUITE = "@modelcontextprotocol/conformance@0.2.0-alpha.12"
 SDK = "mcp==2.3.0"  # the reference server comes with the SDK's source, and runs on the SDK that we test with
@@ -50,7 +50,7 @@ def _read(file: Path) -> list[Check]:
 @contextlib.asynccontextmanager
 async def reference_server() -> AsyncIterator[str]:
     """Over Streamable HTTP; yields its URL."""
-    port = _free_port()
+    port = free_port()
     options = ["-m", "mcp_everything_server", "--port", str(port), "--log-level", "ERROR"]
     async with _running([sys.executable, *options], port):
         yield f"http://127.0.0.1:{port}/mcp"
@@ -59,7 +59,7 @@ async def reference_server() -> AsyncIterator[str]:
 @contextlib.asynccontextmanager
 async def bridged_server(bridge: Sequence[str]) -> AsyncIterator[str]:
     """Over stdio, behind this bridge; yields its URL."""
-    port = _free_port()
+    port = free_port()
     async with _running([*bridge, "--port", str(port), "--", *STDIO], port):
         yield f"http://127.0.0.1:{port}/mcp"
 
@@ -90,10 +90,3 @@ async def _listening(port: int, process: asyncio.subprocess.Process) -> None:
                 return
             await asyncio.sleep(0.05)
     raise AssertionError(f"the server exited with {process.returncode}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

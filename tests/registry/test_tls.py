@@ -39,7 +39,7 @@ def secure(bench: Workspace) -> Iterator[Secure]:
     def answers() -> bool:
         try:
             return requests.get(f"https://{host}/v2/", timeout=5, verify=str(certificate)).ok
-        except requests.ConnectionError:
+        except requests.RequestException:
             return False
 
     daemon = bench.start([program("docker-registry"), "serve", str(config)], log=home / "log", ready=answers)
