@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +187,32 @@ def test_numbers_stay_numbers() -> None:
         "TRACING_RATIO": "0.25",
         "GATEWAY_CONCURRENCY": "0",
     }
+
+
+def test_names_of_digits_are_names() -> None:
+    values = {
+        "registry": {"url": "registry.example.org", "credentialsSecret": "1201"},
+        "existingSecret": "1202",
+        "image": {"pullSecrets": ["1203"]},
+        "serviceAccount": {"name": "1204"},
+        "servers": {"namespace": "1205"},
+        "persistence": {"enabled": True, "existingClaim": "1206"},
+        "ingress": {"enabled": True, "host": "1207", "className": "1208", "tlsSecret": "1209"},
+        "metrics": {"serviceMonitor": {"enabled": True}},
+    }
+    text = helmed(f"template 1210 {CHART}", values, "--namespace", "1211")
+    names = {str(number) for number in range(1201, 1212)}
+    found = list(scalars(list(yaml.safe_load_all(text))))
+    assert {each for each in found if each in names} == names
+    assert not {str(each) for each in found if isinstance(each, int)} & names
+
+
+def scalars(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from scalars(each)
+    else:
+        yield value
 
 
 def test_an_ingress_of_another_name_is_answered() -> None:

@@ -4,7 +4,7 @@
 
 {{- define "mcphost.selector" -}}
 app.kubernetes.io/name: mcphost
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "mcphost.labels" -}}
