@@ -219,7 +219,10 @@ def _found(rows: QuerySet[Server], server: Server) -> Server:
 def _cancel_open(server: Server) -> None:
     open_ones = server.deployments.filter(status__in=[DeploymentStatus.QUEUED, DeploymentStatus.RUNNING])
     open_ones.filter(status=DeploymentStatus.QUEUED).update(
-        status=DeploymentStatus.CANCELLED, finished_at=timezone.now()
+        status=DeploymentStatus.CANCELLED,
+        finished_at=timezone.now(),
+        error_kind="cancelled",
+        error="The server was stopped or deleted meanwhile.",
     )
     open_ones.filter(status=DeploymentStatus.RUNNING).update(cancel_requested=True)
 

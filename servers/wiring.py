@@ -160,7 +160,7 @@ def credentials() -> CredentialStore:
     )
 
 
-@functools.cache
+@functools.lru_cache(256)  # images may lie anywhere
 def registry_client(host: str) -> RegistryClient:
     return RegistryClient(
         host,

@@ -137,7 +137,8 @@ def test_stopping_cancels_what_is_open(server: Server) -> None:
     running, queued = now_running(deploy(server)), deploy(server)
     services.stop(server=server)
     assert fresh(running).cancel_requested
-    assert fresh(queued).status == DeploymentStatus.CANCELLED
+    assert (fresh(queued).status, fresh(queued).error_kind) == (DeploymentStatus.CANCELLED, "cancelled")
+    assert "stopped" in fresh(queued).error
     assert (fresh(server).status, fresh(server).desired_state) == ("stopping", DesiredState.STOPPED)
 
 
