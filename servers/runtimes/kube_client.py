@@ -20,7 +20,7 @@ from kubernetes.config import load_incluster_config, load_kube_config
 from kubernetes.config.config_exception import ConfigException
 
 from servers.errors import RuntimeFault
-from servers.runtimes.kube_faults import Absent, Clash, Unreachable, from_status, said, translated
+from servers.runtimes.kube_faults import Absent, Unreachable, from_status, said, translated
 
 Json = dict[str, Any]
 
@@ -29,8 +29,7 @@ DEFAULT_CONFIG = "~/.kube/config"
 CONNECT_SECONDS, READ_SECONDS = 5, 30
 PATIENCE_SECONDS = 15.0
 LONGEST_PAUSE = 5.0
-# None: no answer at all. 500: etcd elects its leader, or an admission webhook restarts.
-WORTH_WAITING = (None, 429, 500, 502, 503, 504)
+WORTH_WAITING = (None, 429, 500, 502, 503, 504)  # None: no answer at all
 _JSON = "application/json"
 _MERGE = "application/merge-patch+json"
 _APPLY = "application/apply-patch+yaml"  # JSON is YAML
@@ -201,9 +200,7 @@ class Cluster:
                 pause = _pause(attempt, response.headers.get("Retry-After", ""))
             except Unreachable as unreachable:
                 fault, pause = unreachable, _pause(attempt)
-            passes = fault.details.get("status") in WORTH_WAITING or (
-                content_type == _APPLY and isinstance(fault, Clash)
-            )
+            passes = _passes(fault.details.get("status"), path, content_type)
             if not passes or time.monotonic() + pause > end:
                 raise fault
             time.sleep(pause)
@@ -292,6 +289,15 @@ def _without_own_retries(configuration: Configuration) -> Configuration:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _passes(status: int | None, path: str, content_type: str) -> bool:
+    """Whether it is worth waiting for."""
+    if status == 409:
+        return content_type == _APPLY
+    if status == 500:  # etcd elects its leader, a webhook restarts; of a log: its node is lost, others wait
+        return not path.endswith("/log")
+    return status in WORTH_WAITING
 
 
 def _pause(attempt: int, retry_after: str = "") -> float:

@@ -108,6 +108,13 @@ def test_patience_ends(server: ApiServer, cluster: Cluster) -> None:
         hasty.get("v1", "Secret", "pull")
 
 
+def test_the_log_of_a_lost_node_keeps_nobody_waiting(server: ApiServer, cluster: Cluster) -> None:
+    server.answers = [server.status(500, "Get https://10.0.0.7:10250/: dial tcp: connection refused"), FOUND]
+    with pytest.raises(RuntimeFault, match="dial tcp"):
+        cluster.text(cluster.path("Pod", "web-1", "log"), {})
+    assert len(server.asked) == 1
+
+
 def test_a_refusal_is_not_asked_for_twice(server: ApiServer, cluster: Cluster) -> None:
     server.answers = [server.status(403, "no")]
     with pytest.raises(RuntimeFault, match="does not allow"):
