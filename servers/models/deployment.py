@@ -161,10 +161,6 @@ class Deployment(models.Model):
         return self.finished_at or timezone.now()
 
     @property
-    def duration(self) -> timedelta | None:
-        return self.ended_or_now - self.started_at if self.started_at else None
-
-    @property
     def can_start_again(self) -> bool:
         """It was built and its image or environment is still there."""
         return bool(self.image or self.directory)
