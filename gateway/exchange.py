@@ -127,10 +127,21 @@ class Exchange:
             self._inbox.skip()
         beginning = await self._inbox.read(self._options.body_limit if self._admission.policy else SMALL)
         message = describe(self.call, self._request, beginning if self._inbox.over else None)
+        if message is None and beginning and not self.call.counts:
+            message = await self._looked_at(beginning)
         if self._tracing and self.call.counts:
             self._span = self._tracing.begin(self.call, self._request, message)
         await self._admission.check(self.call, self._request, beginning)
         return beginning, message
+
+    async def _looked_at(self, body: bytes) -> Message | None:
+        """What our parser does not take a server may, an argument with a lone surrogate for one: it is a call
+        all the same."""
+        skeleton = Skeleton()
+        await _look(skeleton, body)
+        if message := skeleton.message:
+            describe_message(self.call, message)
+        return message
 
     @property
     def _endless(self) -> bool:

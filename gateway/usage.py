@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from django.db import DatabaseError, DataError, IntegrityError, close_old_connections, connections
+from django.db import DataError, Error, IntegrityError, close_old_connections, connections
 from django.utils import timezone
 
 from gateway import content
@@ -95,7 +95,7 @@ class UsageWriter:
             self._write_use()
             while self._calls:
                 self._write_batch()
-        except DatabaseError:
+        except Error:
             self._report_away()
         else:
             self._away = False
@@ -116,7 +116,7 @@ class UsageWriter:
             # A row went between the look and the write, or cannot be written at all: do not try it for ever.
             self._drop(len(batch))
             log.warning("calls could not be recorded", exc_info=True)
-        except DatabaseError:
+        except Error:
             self._calls.extendleft(reversed(batch))
             raise
         self._content = max(0, self._content - sum(map(_size, batch)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import InterfaceError, connection
 
 from gateway.calls import Call, Outcome, describe, judge
 from gateway.request import Request
@@ -12,6 +12,7 @@ from gateway.types import Receive, Scope, Send
 from gateway.usage import UsageWriter
 from metrics.models import UsageMetric
 from servers.models import Token
+from tests.eventually import eventually
 
 from .conftest import JSON, Running, Upstream, bearer, call, host, in_database, token
 
@@ -57,6 +58,35 @@ async def test_a_call_is_recorded_with_every_key(gateway: Running, upstream: Ups
     row = await in_database(lambda: UsageMetric.objects.select_related("deployment").get())
     assert row.deployment is not None
     assert (await in_database(Token.objects.get)).last_used_at is not None
+
+
+@pytest.mark.parametrize("odd", [b'"\\ud800"', b"1e999", b"NaN", b"[" * 2000 + b"]" * 2000])
+async def test_a_call_that_only_other_parsers_take_is_one_all_the_same(
+    gateway: Running, upstream: Upstream, owner: User, odd: bytes
+) -> None:
+    value = await in_database(lambda: token(owner, host(owner, "clock", upstream.url)))
+    body = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"arguments":[%b],"name":"tell"}}' % odd
+    async with gateway.client.post(gateway.mcp("clock"), data=body, headers=bearer(value)) as response:
+        assert response.status == 200
+    assert upstream.seen[0].body == body
+    assert [(made["method"], made["name"]) for made in await gateway.calls()] == [("tools/call", "tell")]
+
+
+def test_a_fault_of_the_connection_does_not_end_the_recording(owner: User) -> None:
+    """`InterfaceError` is no `DatabaseError`."""
+    faults = [InterfaceError("connection already closed")]
+
+    def also() -> None:
+        if faults:
+            raise faults.pop()
+
+    server = host(owner, "clock", "")
+    writer = UsageWriter(every=0.01, also=also)
+    writer.start()
+    eventually(lambda: not faults)
+    writer.record(Call(server_id=server.pk, token_id=1, token="mcph_abc", counts=True, ended=1.0))
+    writer.stop()
+    assert UsageMetric.objects.get().server_id == server.pk
 
 
 def test_calls_of_a_server_that_was_deleted_meanwhile_are_left_out(transactional_db: None) -> None:
