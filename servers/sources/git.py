@@ -55,9 +55,13 @@ class GitSource:
     settings: BuildSettings = field(default_factory=BuildSettings, repr=False)
 
     def fetch(self, into: Path, *, leash: Leash, log: LineSink) -> BuildContext:
-        """Raises `SourceError`, `Cancelled`, `TimedOut`. `revision` is the full commit id."""
+        """Raises `SourceError`, `Cancelled`, `TimedOut`. `revision` is the full commit id.
+
+        git's home lies beside `into`: what a killed platform leaves there is cleared with it.
+        """
         self.check()
-        with tempfile.TemporaryDirectory(prefix="mcphost-git-") as home:
+        into.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="mcphost-git-", dir=into.parent) as home:
             repository = _Repository(self, into, Path(home), leash, log)
             revision, summary = repository.check_out()
         path = self._context(into)
@@ -134,7 +138,6 @@ class _Repository:
         return revision, summary
 
     def _start(self) -> None:
-        self.into.mkdir(parents=True, exist_ok=True)
         self.log(f"Fetching {self.source.url}" + (f" at {self.source.ref}" if self.source.ref else ""))
         self._git("init", "--quiet", "--template=")
         self._git("remote", "add", "origin", self.source.url)

@@ -59,7 +59,7 @@ class PackageSource:
         self.check()
         into.mkdir(parents=True, exist_ok=True)
         log(f"Looking up {self.ecosystem}:{self.name} {self.version or '(newest version)'}")
-        found = self._look_up(leash)
+        found = self._look_up(into.parent, leash)
         (into / found.manifest).write_text(found.content, "utf-8")
         revision = f"{self.name}=={found.version}"
         log(f"Found {revision}")
@@ -82,8 +82,8 @@ class PackageSource:
             return False
         return not re.search(r"\s", self.version)
 
-    def _look_up(self, leash: Leash) -> _Found:
-        with tempfile.TemporaryDirectory(prefix="mcphost-package-") as work:
+    def _look_up(self, beside: Path, leash: Leash) -> _Found:
+        with tempfile.TemporaryDirectory(prefix="mcphost-package-", dir=beside) as work:
             ask = _ask_pypi if self.ecosystem == "pypi" else _ask_npm
             try:
                 return ask(self, Path(work), leash)

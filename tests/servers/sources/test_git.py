@@ -49,6 +49,20 @@ def test_the_default_branch_without_history(forge: GitServer, repository: Reposi
     assert log[-1] == f"Checked out {head[:12]} Add a tool"
 
 
+def test_what_it_needs_meanwhile_lies_beside_the_source(
+    forge: GitServer, repository: Repository, tmp_path: Path
+) -> None:
+    seen: list[list[str]] = []
+    source = GitSource(forge.url("server"), protocols=("http",))
+
+    def look(_: str) -> None:
+        seen.append([path.name for path in (tmp_path / "work").glob("mcphost-git-*")])
+
+    source.fetch(tmp_path / "work" / "into", leash=Leash.of(60), log=look)
+    assert len(seen[0]) == 1
+    assert not seen[-1]
+
+
 def test_a_branch_a_tag_and_a_commit(forge: GitServer, repository: Repository, tmp_path: Path) -> None:
     first = repository.git("rev-parse", "HEAD")
     repository.git("tag", "-a", "v1", "-m", "one")
