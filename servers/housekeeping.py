@@ -38,6 +38,7 @@ def trim() -> None:
     deliveries.filter(received_at__lt=now - timedelta(days=settings.LOG_RETENTION_DAYS)).delete()
     CallsInFlight.objects.filter(at__lt=now - timedelta(days=1)).delete()  # of gateways that died
     storage.trim(now - timedelta(hours=settings.STREAM_RETENTION_HOURS))
+    uploads.forget_abandoned()
     for server in Server.objects.all():
         forget_old_builds(server)
 

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -52,7 +52,7 @@ def received(chunks: Iterable[bytes], filename: str) -> Iterator[Archive]:
     """The archive on disk; gone at the end of the block unless it was kept. Raises `Invalid`, `TooLarge`."""
     filename = Path(filename).name[-200:]
     _ending(filename)
-    incoming = _root() / "incoming"
+    incoming = _incoming()
     incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.NamedTemporaryFile(dir=incoming, delete=False) as file:
         path = Path(file.name)
@@ -99,6 +99,14 @@ def keep_only(server: Server, revisions: set[str]) -> None:
             path.unlink(missing_ok=True)
 
 
+def forget_abandoned() -> None:
+    """What a platform was receiving when it was killed. Of one that arrives, the file is a young one."""
+    for path in _incoming().glob("*"):
+        with suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > YOUNG_SECONDS:
+                path.unlink()
+
+
 def remove(server_id: int) -> None:
     """Takes every archive of a server away."""
     shutil.rmtree(directory(server_id), ignore_errors=True)
@@ -107,6 +115,10 @@ def remove(server_id: int) -> None:
 def too_large() -> TooLarge:
     limit = settings.UPLOAD_MAX_BYTES
     return TooLarge(f"The archive is larger than UPLOAD_MAX_BYTES allows: {limit} bytes.", field="archive")
+
+
+def _incoming() -> Path:
+    return _root() / "incoming"
 
 
 def _root() -> Path:

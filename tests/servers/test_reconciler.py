@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from datetime import timedelta
 
@@ -179,6 +180,18 @@ def test_what_a_lost_worker_left_on_the_disk_is_cleared_up(idle: Platform) -> No
     reconciler.sweep()
     assert not scratch.exists()
     assert not build.exists()
+
+
+def test_an_upload_that_never_ended_goes_in_the_end(idle: Platform) -> None:
+    incoming = settings.DATA_DIR / "uploads" / "incoming"
+    incoming.mkdir(parents=True, exist_ok=True)
+    arriving, abandoned = incoming / "arriving", incoming / "abandoned"
+    for path in (arriving, abandoned):
+        path.touch()
+    os.utime(abandoned, (0, 0))
+
+    reconciler.trim()
+    assert [path.name for path in incoming.iterdir()] == ["arriving"]
 
 
 def test_what_stopped_with_the_platform_comes_back_with_it(idle: Platform) -> None:
