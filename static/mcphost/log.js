@@ -10,6 +10,12 @@ const PAGE = 1000;
 const NEAR = 600; // pixels from the upper edge at which older lines are asked for
 const TYPING = 300;
 
+// Whether a field holds something else than the page came with.
+function isOther(field) {
+  if (!field.options) return field.value !== field.defaultValue;
+  return field.value !== ([...field.options].find((option) => option.defaultSelected) ?? field.options[0]).value;
+}
+
 class Log {
   constructor(tool) {
     this.tool = tool;
@@ -24,6 +30,7 @@ class Log {
     if ("fit" in this.box.dataset) this.box.style.height = `${this.box.offsetHeight}px`; // lines move nothing below
     this.take();
     this.listen();
+    if ([...this.form.elements].some(isOther)) this.search(); // typed, or brought back, before this script came
   }
 
   // The lines that the page came with.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from metrics import recorder
 from servers import events, logbook
@@ -195,6 +196,18 @@ def test_a_search_finds_what_is_far_away(page: Page, web: Web, running: Deployme
     assert download.value.path().read_text().count("\n") == 1
     page.reload()
     expect(log).to_have_attribute("data-count", "1")
+
+
+def test_a_search_typed_before_the_script_came(page: Page, web: Web, running: Deployment) -> None:
+    wrote(running, "the needle", "hay")
+    held: list[Route] = []
+    script = re.compile(r"/mcphost/log(\.\w+)?\.js")
+    page.route(script, lambda route: held.append(route))
+    with page.expect_request(script):
+        page.goto(web.url("servers_server_logs", running.server_id))
+    page.get_by_label("Search in the log").fill("needle")
+    held[0].continue_()
+    expect(page.locator("[data-log]")).to_have_attribute("data-count", "1")
 
 
 def test_a_link_leads_to_one_line(page: Page, web: Web, running: Deployment) -> None:
