@@ -14,7 +14,7 @@ import requests
 from deploy.bench.workspace import free_port
 from tests.eventually import eventually
 
-from .upping import READY, Machine, Session, Up, archive, greeted, machine, statuses_until
+from .upping import Machine, Session, Up, archive, greeted, machine, statuses_until
 
 pytestmark = pytest.mark.real
 SERVES = "deploy succeeded"
@@ -171,7 +171,8 @@ async def test_each_part_in_a_process_of_its_own(
     parts = {part: here.launch(part) for part in ("web", "gateway", "reconciler")}
     scraped = free_port()
     parts["worker"] = here.launch("worker", METRICS_PORT=str(scraped), METRICS_TOKEN="scrapes-only")
-    eventually(lambda: all(READY in up.said for up in parts.values()), within=120, what="all are up")
+    for up in parts.values():
+        up.comes_up()
     web, gateway = parts["web"], parts["gateway"]
     assert [name for name, up in parts.items() if "Password" in up.said] == ["web"]
     session = Session(web, web.password)

@@ -72,10 +72,7 @@ class Machine:
 
     def start(self, *parts: str, **more: str) -> Up:
         """Returns once it says that it is up."""
-        up = self.launch(*parts, **more)
-        eventually(lambda: READY in up.said or not up.is_alive(), within=120, what="it is up")
-        assert up.is_alive(), up.said + up.complaints
-        return up
+        return self.launch(*parts, **more).comes_up()
 
     def launch(self, *parts: str, **more: str) -> Up:
         self.starts += 1
@@ -119,6 +116,11 @@ class Up:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def comes_up(self) -> Up:
+        eventually(lambda: READY in self.said or not self.is_alive(), within=120, what="it is up")
+        assert self.is_alive(), self.said + self.complaints
+        return self
 
     def is_alive(self) -> bool:
         return self.process.poll() is None

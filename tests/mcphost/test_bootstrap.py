@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,22 @@ def test_missing_keys_are_made_once_for_the_owner_alone(env_file: Path, tmp_path
     assert stat.S_IMODE(env_file.stat().st_mode) == 0o600
     assert bootstrap.write_missing_keys(tmp_path) is None
     assert stored(env_file) == keys
+
+
+def test_parts_that_start_at_once_get_the_same_keys(env_file: Path, tmp_path: Path) -> None:
+    parts = 8
+    for _ in range(20):
+        env_file.unlink(missing_ok=True)
+        together = threading.Barrier(parts)
+
+        def start(together: threading.Barrier = together) -> tuple[Path | None, dict[str, str]]:
+            together.wait()
+            return bootstrap.write_missing_keys(tmp_path), stored(env_file)
+
+        with ThreadPoolExecutor(parts) as pool:
+            started = [part.result() for part in [pool.submit(start) for _ in range(parts)]]
+        assert [wrote for wrote, _ in started].count(env_file) == 1
+        assert [keys for _, keys in started] == [stored(env_file)] * parts
 
 
 def test_what_stands_in_the_file_stays(env_file: Path, tmp_path: Path) -> None:

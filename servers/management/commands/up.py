@@ -123,9 +123,7 @@ def _refuse_what_cannot_work(parts: frozenset[str]) -> None:
 
 def _prepare_directories() -> None:
     """What lies there (uploads, the database, environments) is nobody else's to read."""
-    data = Path(settings.DATA_DIR)
-    if not data.exists():
-        data.mkdir(mode=0o700, parents=True)
+    Path(settings.DATA_DIR).mkdir(mode=0o700, parents=True, exist_ok=True)
     Path(settings.STATIC_ROOT).mkdir(exist_ok=True)
 
 
