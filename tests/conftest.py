@@ -18,7 +18,7 @@ from django.test import override_settings
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from deploy.bench import base_images as images
-from deploy.bench import databases, registry
+from deploy.bench import databases, registry, still
 from deploy.bench.engine import Engine, start_engine
 from deploy.bench.fault_proxy import FaultProxy
 from deploy.bench.registry import Registry
@@ -173,8 +173,9 @@ def redis_url(bench: Workspace) -> str:
 
 
 @pytest.fixture(scope="module")
-def browser(django_db_setup: None) -> Iterator[Browser]:
-    """The distribution's Chromium under Playwright (its own download is not needed).
+def browser(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """The distribution's Chromium under Playwright (its own download is not needed), deaf to the networks of
+    containers that come and go beside it.
 
     For one module only: Playwright keeps an event loop running in this thread, which Django takes for an
     asynchronous caller, and in which no asynchronous test could run.
@@ -184,7 +185,8 @@ def browser(django_db_setup: None) -> Iterator[Browser]:
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
         expect.set_options(timeout=60_000)  # a machine at work on much else is no fault of a page
-        chromium = playwright.chromium.launch(executable_path=program("chromium"), args=options)
+        started = still.starter(tmp_path_factory.mktemp("browser") / "chromium", program("chromium"))
+        chromium = playwright.chromium.launch(executable_path=started, args=options)
         yield chromium
         chromium.close()
 

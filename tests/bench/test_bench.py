@@ -15,7 +15,7 @@ import pytest
 import redis
 import requests
 
-from deploy.bench import publish, requirement, workspace
+from deploy.bench import publish, requirement, still, workspace
 from deploy.bench.engine import start_engine
 from deploy.bench.fault_proxy import FaultProxy
 from deploy.bench.registry import Registry
@@ -209,3 +209,12 @@ def test_a_read_only_registry_serves_the_cached_store(base_images: dict[str, str
     host = base_images["python"].split("/")[0]
     answer = requests.post(f"http://{host}/v2/base/python/blobs/uploads/", timeout=60)
     assert answer.status_code == 405
+
+
+def test_a_browser_hears_nothing_of_the_machines_networks(tmp_path: Path) -> None:
+    """Else Chromium drops what it is loading as soon as a container's network comes beside it."""
+    started = still.starter(tmp_path / "python", sys.executable)
+    asks = "import socket; socket.socket(); print('inet'); socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)"
+    done = subprocess.run([started, "-c", asks], capture_output=True, text=True, check=False)
+    assert done.stdout == "inet\n"
+    assert "Address family not supported" in done.stderr
