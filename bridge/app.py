@@ -19,6 +19,7 @@ from bridge.shared import SharedServer
 
 HEALTH_PATH = "/.bridge/healthz"
 EVICTABLE_SECONDS = 60.0  # without a connection, before a full house may ask a session to leave
+LAST_ANSWERS_SECONDS = 1.0  # for clients to take them, when the bridge ends
 STOPPED = "server was ended: it was stopped or deployed anew while it answered"
 LOOPBACK = re.compile(r"^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$", re.IGNORECASE)
 
@@ -77,8 +78,18 @@ class App:
         ends = [session.end(STOPPED, close_seconds=0.2) for session in list(self._sessions.values())]
         shared = self._shared.end(STOPPED, close_seconds=0.2)
         await asyncio.gather(*ends, *([shared] if shared else []))
+        await self._last_answers()
         for connection in list(self._connections):
             connection.writer.close()
+
+    async def _last_answers(self) -> None:
+        """Their servers are gone, and each has its error; it may have come a moment ago, from a server that
+        ended just before."""
+        busy = [connection for connection in self._connections if connection.answering]
+        for connection in busy:
+            connection.request.keep_alive = False
+        if busy:
+            await asyncio.wait([connection.task for connection in busy], timeout=LAST_ANSWERS_SECONDS)
 
     async def _exchange(self, connection: Connection) -> bool:
         """One request and its answer; whether another may follow."""
@@ -86,11 +97,14 @@ class App:
             request = await connection.read_request(self._settings.max_body)
             if not request:
                 return False
+            connection.answering = True
             await self._route(connection, request)
         except HttpError as error:
             if error.fatal:
                 connection.request.keep_alive = False
             await connection.respond(error.status, error.body, error.headers)
+        finally:
+            connection.answering = False
         return connection.request.keep_alive and not connection.lost
 
     # Routing.

@@ -64,7 +64,7 @@ async def run(settings: Settings) -> None:
         await sweeper
 
 
-async def listen(settings: Settings, app: App) -> asyncio.AbstractServer:
+async def listen(settings: Settings, app: App) -> asyncio.Server:
     loop = asyncio.get_running_loop()
     if settings.unix:
         server = await loop.create_unix_server(lambda: Connection(app.serve), settings.unix)

@@ -71,6 +71,7 @@ class Connection(asyncio.StreamReaderProtocol):
         self.reader = asyncio.StreamReader(limit=HEAD_BYTES)
         super().__init__(self.reader, self._opened)
         self._serve = serve
+        self.answering = False  # between a request and the end of its response
         self._chunked = False
         self._on_gone: Optional[Callable[[], None]] = None
         self.request = Request("", "", "HTTP/1.1", [("connection", "close")])  # until one was read

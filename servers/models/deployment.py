@@ -48,15 +48,18 @@ class DeploymentQuerySet(models.QuerySet["Deployment"]):
         """Returns a running deployment to the queue, or ends it where a newer request waits there already."""
         with transaction.atomic():
             Server.objects.locked().get(pk=deployment.server_id)
-            Server.objects.filter(status__in=states.DEPLOYING).move(
-                deployment.server_id, ServerStatus.PENDING
-            )
-            held = self.filter(worker=deployment.worker, claims=deployment.claims)
-            deployment.close_steps()
-            newer = self.filter(server=deployment.server_id, status=DeploymentStatus.QUEUED).exists()
-            if newer:
-                return held.move(deployment.pk, DeploymentStatus.SUPERSEDED, finished_at=timezone.now())
-            return held.move(deployment.pk, DeploymentStatus.QUEUED, enqueued_at=None)
+            if back := self._let_go(deployment):
+                deployment.close_steps()
+                deploying = Server.objects.filter(status__in=states.DEPLOYING)
+                deploying.move(deployment.server_id, ServerStatus.PENDING)
+            return back
+
+    def _let_go(self, deployment: Deployment) -> bool:
+        """False when the worker that it was read with does not hold it any more."""
+        held = self.filter(worker=deployment.worker, claims=deployment.claims)
+        if self.filter(server=deployment.server_id, status=DeploymentStatus.QUEUED).exists():
+            return held.move(deployment.pk, DeploymentStatus.SUPERSEDED, finished_at=timezone.now())
+        return held.move(deployment.pk, DeploymentStatus.QUEUED, enqueued_at=None)
 
     def move(self, pk: int, to: DeploymentStatus, **changes: Any) -> bool:
         """A guarded status move: False when the row is not in a status that allows it."""

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -75,11 +76,14 @@ class ProcessRuntime(OneByOne):
         raise RuntimeFault("No free port could be had.", hint="Try again.", permanent=False)
 
     def stop(self, handle: Handle, *, grace: float) -> None:
-        """What it wrote stays readable until the directory is removed."""
+        """What it wrote stays readable until the directory is removed. As in a container, what it started in
+        sessions of their own is its to end, and is killed when it has left: a bridge has to tell its callers
+        why their server ends, before it does."""
         run = process_run.of(handle)
-        process_table.send(signal.SIGTERM, process_table.members(*run.who))
-        if not process_table.until_gone(*run.who, grace):
-            _kill(run)
+        own = partial(process_table.own, *run.who)
+        process_table.send(signal.SIGTERM, own())
+        process_table.until_none(own, grace)
+        _kill(run)
         self._reap(run)
         shutil.rmtree(run.temporary, ignore_errors=True)
         self._looks.pop(run.token, None)
@@ -202,12 +206,13 @@ def _lost_its_port(run: Run, leash: Leash, log: LineSink) -> bool:
 
 
 def _kill(run: Run) -> None:
-    process_table.send(signal.SIGKILL, process_table.members(*run.who))
+    members = partial(process_table.members, *run.who)
+    process_table.send(signal.SIGKILL, members())
     # What was forked between the look and the signal is caught by the next round.
     for _ in range(int(KILL_SECONDS)):
-        if process_table.until_gone(*run.who, 1.0):
+        if process_table.until_none(members, 1.0):
             return
-        process_table.send(signal.SIGKILL, process_table.members(*run.who))
+        process_table.send(signal.SIGKILL, members())
     raise RuntimeFault(
         f"Processes of the server do not end, though killed (session {run.pid}).",
         hint="They wait for the system, most often for a disk or a network share.",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -89,10 +89,15 @@ def send(number: signal.Signals, processes: Iterable[psutil.Process]) -> None:
             continue
 
 
-def until_gone(pid: int, create_time: float, token: str, seconds: float) -> bool:
-    """Waits until no process of the run is left; False when some are still there after `seconds`."""
+def own(pid: int, create_time: float, token: str) -> list[psutil.Process]:
+    """The members in the session that `pid` leads, or led."""
+    return [process for process in members(pid, create_time, token) if _session_of(process.pid) == pid]
+
+
+def until_none(look: Callable[[], Sequence[psutil.Process]], seconds: float) -> bool:
+    """Waits until `look` finds none; False when it still does after `seconds`."""
     deadline = time.monotonic() + seconds
-    while members(pid, create_time, token):
+    while look():
         if time.monotonic() >= deadline:
             return False
         time.sleep(POLL_SECONDS)

@@ -15,6 +15,8 @@ import aiohttp
 import psutil
 import pytest
 
+from bridge.app import App, Settings
+from bridge.cli import listen
 from tests.bridge.conftest import SOURCE, Start
 from tests.bridge.harness import (
     DEADLINE,
@@ -25,7 +27,9 @@ from tests.bridge.harness import (
     LegacyClient,
     ModernClient,
     initialize,
+    messages,
     request,
+    tool,
     until,
 )
 
@@ -130,6 +134,22 @@ async def test_a_call_in_progress_is_answered_when_the_bridge_ends(
     async with client.post(request("tools/call", 1, name="hang", _meta={"progressToken": 1})) as response:
         bridge.process.terminate()
         assert "server was ended" in (await response.text())
+
+
+async def test_a_call_is_answered_although_its_server_ends_just_before_the_bridge(
+    http: aiohttp.ClientSession,
+) -> None:
+    settings = Settings(LEGACY, port=0)
+    app = App(settings)
+    listener = await listen(settings, app)
+    client = await LegacyClient(http, f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/mcp").open()
+    (session,) = app._sessions.values()
+    async with client.post(tool("hang", 1)) as response:
+        os.kill(session.child.pid, signal.SIGTERM)
+        await session.child.gone.wait()  # nothing else has had a turn since
+        listener.close()
+        await app.close()
+        assert (await messages(response))[-1]["error"]["message"] == "server was ended by signal 15"
 
 
 async def test_servers_do_not_outlive_a_killed_bridge(start: Start, http: aiohttp.ClientSession) -> None:

@@ -83,7 +83,7 @@ def test_a_call_ends_on_the_deployment_where_it_began(
 def test_a_call_that_takes_too_long_is_told_why(
     platform: Platform, door: str, tmp_path: Path, settings: Any
 ) -> None:
-    settings.DRAIN_CALLS_SECONDS = 0
+    settings.DRAIN_CALLS_SECONDS, settings.STOP_GRACE_SECONDS = 0, 60
     server = platform.server("hello", files("old"))
     platform.deploy(server)
     long = Calling(door, server, tmp_path / "long")

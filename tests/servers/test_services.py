@@ -23,7 +23,7 @@ from servers.models import Deployment, LogLine, Secret, Server, Token
 from servers.models.server import DesiredState
 from servers.models.token import Scope
 from servers.runtimes.base import OutputLine
-from servers.states import DEPLOYING, DeploymentStatus, Mode, ServerStatus, Trigger
+from servers.states import DEPLOYING, DeploymentStatus, Mode, ServerStatus, StepStatus, Trigger
 from tests.accounts import make_deployment, make_server
 
 # What a person, or a newer deployment, makes of one that is over for every worker.
@@ -164,6 +164,18 @@ def test_a_lost_deployment_of_a_server_that_stops_leaves_it_stopping(server: Ser
     services.stop(server=server)
     Deployment.objects.put_back(lost)
     assert fresh(server).status == ServerStatus.STOPPING
+
+
+def test_what_another_worker_has_taken_meanwhile_is_not_put_back(server: Server) -> None:
+    lost = now_running(deploy(server))
+    step = lost.steps.create(kind="build", status=StepStatus.RUNNING, started_at=timezone.now())
+    Server.objects.filter(pk=server.pk).update(status=ServerStatus.BUILDING)
+    Deployment.objects.filter(pk=lost.pk).update(worker="another", claims=lost.claims + 1)
+    assert not Deployment.objects.put_back(lost)
+    assert fresh(lost).status == DeploymentStatus.RUNNING
+    assert fresh(server).status == ServerStatus.BUILDING
+    step.refresh_from_db()
+    assert step.status == StepStatus.RUNNING
 
 
 @pytest.mark.parametrize("final", sorted(states.FINAL))

@@ -210,6 +210,28 @@ time.sleep(600)
     assert runtime.strays() == []
 
 
+def test_a_server_ends_what_it_started_in_a_session_of_its_own(
+    runtime: ProcessRuntime, directory: Path
+) -> None:
+    """As the bridge does, which has something to tell its callers first."""
+    parent = """
+import signal, subprocess, sys, time
+child = subprocess.Popen(["sleep", "600"], start_new_session=True)
+def stop(*about):
+    time.sleep(0.3)  # what reached the child as well has ended it by then
+    print("found", child.poll(), flush=True)
+    sys.exit(0)
+signal.signal(signal.SIGTERM, stop)
+print(child.pid, flush=True)
+time.sleep(600)
+"""
+    handle = start(runtime, directory, LISTEN + parent)
+    child = int(eventually(lambda: texts(all_output(runtime, handle)))[0])
+    runtime.stop(handle, grace=60)
+    assert texts(all_output(runtime, handle))[-1] == "found None"
+    assert has_ended(child)
+
+
 def test_children_of_a_killed_leader_are_ended_too(runtime: ProcessRuntime, directory: Path) -> None:
     parent = """
 import subprocess, sys, time
