@@ -14,6 +14,11 @@ def main() -> int:
     from django.core.management import execute_from_command_line
 
     try:
+        " ".join(sys.argv).encode()
+    except UnicodeEncodeError as error:
+        print(f"An argument is not UTF-8: {ascii(error.object)[1:-1]}", file=sys.stderr)
+        return 2
+    try:
         if sys.argv[1:2] in (["up"], ["prepare"]):
             bootstrap.write_missing_keys(Path(__file__).resolve().parent)
         execute_from_command_line(sys.argv)

@@ -56,6 +56,14 @@ def test_a_bad_setting_is_one_line_and_starts_nothing(
     assert not (tmp_path / "data").exists()
 
 
+def test_an_argument_that_is_no_text_is_one_line(tmp_path: Path) -> None:
+    ended = manage(tmp_path, "redeploy", os.fsdecode(b"caf\xe9"))
+    assert (ended.returncode, ended.stdout) == (2, "")
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("An argument is not UTF-8: ")
+    assert line.endswith("manage.py redeploy caf\\udce9")
+
+
 @pytest.mark.parametrize(
     ("number", "setting", "value"),
     [
