@@ -58,6 +58,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.relative_to(here).as_posix().startswith(SLOW):
             item.add_marker(pytest.mark.slow)
+    _longest_first(items)
+
+
+def _longest_first(items: list[pytest.Item]) -> None:
+    """Whole files are shared out among the workers: the long ones must not begin when all else is done."""
+    weights: dict[Path, int] = {}
+    for item in items:
+        weights[item.path] = max(weights.get(item.path, 0), _weight(item))
+    items.sort(key=lambda item: weights[item.path], reverse=True)
+
+
+def _weight(item: pytest.Item) -> int:
+    return 2 if item.get_closest_marker("real") else 1 if item.get_closest_marker("slow") else 0
 
 
 @pytest.fixture(scope="session", autouse=True)
