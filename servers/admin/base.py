@@ -12,6 +12,7 @@ from unfold.admin import ModelAdmin
 from unfold.paginator import InfinitePaginator
 
 from access import roles
+from servers.admin import feeds
 from servers.models import Server
 
 NOT_FOUND = "There is nothing here, or it is not yours to see."
@@ -55,6 +56,11 @@ class RoleAdmin(RecordedAdmin):
             return rows
         seen = Server.objects.visible_to(request.user).order_by().values("pk")
         return rows.filter(**{f"{self.server_path or 'pk'}__in": seen})
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        followed = {"status_feed": feeds.of_statuses(request.user)}
+        shown: HttpResponse = super().changelist_view(request, {**followed, **(extra_context or {})})
+        return shown
 
     def may_operate(self, request: HttpRequest, obj: Any) -> bool:
         """Whether this person may act on the row."""

@@ -16,7 +16,7 @@ from metrics import totals
 from metrics.models import CallTotal, UsageMetric
 from notices.models import AILING
 from servers import channels, payloads, states
-from servers.admin import figures, notes, ranges
+from servers.admin import feeds, figures, notes, ranges
 from servers.models import Deployment, Server
 from servers.models.server import ServerQuerySet
 from servers.states import DeploymentStatus, ServerStatus
@@ -28,10 +28,12 @@ STUCK_AFTER = timedelta(minutes=2)
 
 def context(request: HttpRequest, page: dict[str, Any]) -> dict[str, Any]:
     """Adds the dashboard to the page's context. The number of queries does not grow with the servers."""
+    status_feed = feeds.of_statuses(request.user)
     servers = Server.objects.visible_to(request.user)
     counts = _counts(servers)
     return {
         **page,
+        "status_feed": status_feed,
         "title": "Overview",
         **attention(request, servers, counts),
         **over_time(request, servers),

@@ -17,6 +17,7 @@ EVENTS_SHOWN = 200
 
 
 def show(model_admin: Any, request: HttpRequest, object_id: str) -> HttpResponse:
+    status_feed = feeds.of_statuses(request.user)
     seen = model_admin.get_queryset(request)
     rows = seen.defer(None).select_related("server__current_deployment", "requested_by", "based_on")
     deployment = rows.filter(pk=object_id).first() if object_id.isdigit() else None
@@ -24,6 +25,7 @@ def show(model_admin: Any, request: HttpRequest, object_id: str) -> HttpResponse
         raise Http404("There is no such deployment (any more).")
     frame = model_admin.admin_site.each_context(request)
     page = {**frame, "title": str(deployment), "opts": model_admin.opts, "original": deployment}
+    page["status_feed"] = status_feed
     return render(request, "admin/servers/deployment/page.html", {**page, **context(request, deployment)})
 
 

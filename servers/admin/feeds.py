@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
+from access.roles import Person
 from servers.models import StreamPosition
+from servers.streams import access
 
 
 def follow(path: str, channel: str) -> str:
@@ -13,9 +15,13 @@ def follow(path: str, channel: str) -> str:
     return f"{path}?{urlencode({'lastEventId': f'{channel}:{last}'})}"
 
 
+def of_statuses(user: Person) -> str:
+    return follow("/api/servers/stream/", access.statuses_channel(user))
+
+
 def of_logs(server_id: int) -> str:
-    return follow(f"/api/servers/{server_id}/logs/stream/", f"server-{server_id}-logs")
+    return follow(f"/api/servers/{server_id}/logs/stream/", access.logs_channel(server_id))
 
 
 def of_metrics(server_id: int) -> str:
-    return follow(f"/api/servers/{server_id}/metrics/stream/", f"server-{server_id}-metrics")
+    return follow(f"/api/servers/{server_id}/metrics/stream/", access.metrics_channel(server_id))

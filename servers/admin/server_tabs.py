@@ -11,7 +11,7 @@ from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
 
 from servers import states
-from servers.admin import actions, server_log, server_page, server_tools, server_usage
+from servers.admin import actions, feeds, server_log, server_page, server_tools, server_usage
 from servers.models import Server
 
 Context = Callable[[HttpRequest, Server], dict[str, Any]]
@@ -59,6 +59,7 @@ def urls(model_admin: Any) -> list[URLPattern]:
 def show(model_admin: Any, request: HttpRequest, object_id: str, tab: Tab = OVERVIEW) -> HttpResponse:
     if request.method not in ("GET", "HEAD"):
         return HttpResponseNotAllowed(["GET", "HEAD"])
+    status_feed = feeds.of_statuses(request.user)
     server = model_admin.get_object(request, object_id)
     if server is None:
         raise Http404("There is no such server (any more).")
@@ -67,6 +68,7 @@ def show(model_admin: Any, request: HttpRequest, object_id: str, tab: Tab = OVER
         "title": server.name if tab is OVERVIEW else f"{server.name}: {tab.label}",
         "opts": model_admin.opts,
         "original": server,
+        "status_feed": status_feed,
         "has_view_permission": True,
     }
     found = {**page, **head(request, server, tab), **tab.context(request, server)}

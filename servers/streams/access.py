@@ -57,8 +57,13 @@ def logs_channel(server_id: int) -> str:
     return f"server-{server_id}-logs"
 
 
-def own_statuses(user_id: int) -> str:
+def own_statuses(user_id: int | None) -> str:
     return f"statuses-of-{user_id}"
+
+
+def statuses_channel(user: roles.Person) -> str:
+    """Where `user` hears of the servers that they may see."""
+    return EVERY_STATUS if roles.is_administrator(user) else own_statuses(user.pk)
 
 
 def reader_for(request: HttpRequest) -> Reader:
@@ -69,7 +74,7 @@ def reader_for(request: HttpRequest) -> Reader:
     if path is None:
         raise NotFound
     if path["server"] is None:
-        return Reader(EVERY_STATUS if roles.is_administrator(user) else own_statuses(user.pk))
+        return Reader(statuses_channel(user))
     return Reader(_server_channel(user, int(path["server"]), path["kind"]))
 
 

@@ -2,6 +2,11 @@
 // while nobody looks (a browser gives a host six connections, for all of its tabs).
 const PAUSES = [1, 2, 5, 10, 20];
 
+// Milliseconds to wait after so many failures before this one.
+export function pauseAfter(failures) {
+  return PAUSES[Math.min(failures, PAUSES.length - 1)] * 1000;
+}
+
 export class Feed {
   // on: {event name: handler(data)}; opened and reset are called without data; says with "live",
   // "connecting", "reconnecting" or "ended".
@@ -47,8 +52,7 @@ export class Feed {
   failed() {
     this.rest();
     this.says("reconnecting");
-    const pause = PAUSES[Math.min(this.failures++, PAUSES.length - 1)];
-    this.timer = setTimeout(() => this.open(), pause * 1000);
+    this.timer = setTimeout(() => this.open(), pauseAfter(this.failures++));
   }
 
   rest() {

@@ -1,21 +1,26 @@
 // Keeps the pieces of a page that are marked data-live current: a feed says that something happened, the page
 // is fetched again, and its pieces take the place of the old ones. The server alone decides how things look.
-import { Feed, show } from "./feed.js";
+import { Feed, pauseAfter, show } from "./feed.js";
 import { morph } from "./morph.js";
 import { progressAgain, progressed } from "./progress.js";
 
 const AT_MOST_EVERY = 1000;
+const PATIENCE = 30_000;
 let last = 0;
 let timer = null;
+let refreshing = false;
+let missed = false; // something that the page which is being fetched may not show yet
+let failures = 0;
 let again = null;
 
 function refreshSoon() {
-  if (timer) return;
-  timer = setTimeout(refresh, Math.max(100, last + AT_MOST_EVERY - Date.now()));
+  missed = true;
+  if (!refreshing) timer ??= setTimeout(refresh, Math.max(100, last + AT_MOST_EVERY - Date.now()));
 }
 
-export async function fetchPage() {
-  const answer = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "manual" });
+async function fetchPage() {
+  const about = { headers: { Accept: "text/html" }, redirect: "manual", signal: AbortSignal.timeout(PATIENCE) };
+  const answer = await fetch(location.href, about);
   if (!answer.ok) throw new Error(`The page answered ${answer.status}`);
   return new DOMParser().parseFromString(await answer.text(), "text/html");
 }
@@ -35,15 +40,18 @@ function released() {
 }
 
 async function refresh() {
+  [timer, refreshing, missed] = [null, true, false];
   try {
     const fresh = await fetchPage();
     await released();
     take(fresh);
+    failures = 0;
   } catch {
-    // The feed says "reconnecting" meanwhile, and asks again once it is back.
+    // While nobody looks the feed rests; it asks again when it is back.
+    if (!document.hidden) setTimeout(refreshSoon, pauseAfter(failures++));
   }
-  last = Date.now();
-  timer = null;
+  [last, refreshing] = [Date.now(), false];
+  if (missed) refreshSoon();
   lookAgain();
 }
 

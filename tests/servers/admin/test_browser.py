@@ -20,6 +20,15 @@ pytestmark = pytest.mark.real
 
 
 __all__ = ["admin", "page", "web"]
+HEARD = """
+window.heard = 0;
+window.EventSource = class extends EventSource {
+  constructor(...about) {
+    super(...about);
+    this.addEventListener("status", () => { window.heard += 1; });
+  }
+};
+"""
 
 
 def wrote(deployment: Deployment, *texts: str) -> None:
@@ -85,6 +94,63 @@ def test_nothing_moves_under_a_pressed_pointer(page: Page, web: Web, running: De
     assert row.count() == 0
     page.mouse.up()
     expect(row).to_contain_text("In progress")
+
+
+def fails(deployment: Deployment) -> None:
+    Deployment.objects.filter(pk=deployment.pk).update(status="failed", finished_at=timezone.now())
+    Server.objects.filter(pk=deployment.server_id).update(status="error")
+    events.status_changed(deployment.server_id)
+
+
+@pytest.mark.parametrize(
+    ("view", "before", "after"),
+    [
+        ("index", "In progress", "Failed"),
+        ("servers_server_changelist", "Building", "Error"),
+        ("servers_server_change", "Building", "Error"),
+    ],
+)
+def test_what_happens_before_the_page_listens_shows_too(
+    page: Page, web: Web, running: Deployment, view: str, before: str, after: str
+) -> None:
+    held: list[Route] = []
+    page.route("**/api/servers/stream/**", lambda route: held.append(route), times=1)
+    with page.expect_request("**/api/servers/stream/**"):
+        page.goto(web.url(view, *([running.server_id] if view == "servers_server_change" else [])))
+    pill = page.locator(".mh-pill")
+    expect(pill.filter(has_text=before).first).to_be_visible()
+    fails(running)
+    (route,) = held
+    route.continue_()
+    expect(pill.filter(has_text=after).first).to_be_visible()
+    expect(pill.filter(has_text=before)).to_have_count(0)
+
+
+def test_what_happens_while_the_page_is_fetched_shows_too(page: Page, web: Web, running: Deployment) -> None:
+    """The last event of a deployment may come while the page still fetches for the one before."""
+    page.add_init_script(HEARD)
+    page.goto(web.url("servers_deployment_change", running.pk))
+    expect(page.locator("[data-feed-state]")).to_have_text("Live")
+    held: list[Route] = []
+    page.route(page.url, lambda route: held.append(route), times=1)
+    with page.expect_request(page.url):
+        events.status_changed(running.server_id)
+    page.wait_for_function("heard == 1")
+    (route,) = held
+    before = route.fetch()
+    fails(running)
+    page.wait_for_function("heard == 2")
+    route.fulfill(response=before)
+    expect(page.locator(".mh-title")).to_contain_text("Failed")
+
+
+def test_a_page_that_could_not_be_fetched_is_fetched_again(page: Page, web: Web, running: Deployment) -> None:
+    page.goto(web.url("servers_deployment_change", running.pk))
+    expect(page.locator("[data-feed-state]")).to_have_text("Live")
+    page.route(page.url, lambda route: route.abort(), times=1)
+    with page.expect_event("requestfailed"):
+        fails(running)
+    expect(page.locator(".mh-title")).to_contain_text("Failed")
 
 
 def count(page: Page) -> int:

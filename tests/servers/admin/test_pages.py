@@ -153,7 +153,7 @@ def test_the_page_of_a_deployment_that_is_over_goes_on_living(
 ) -> None:
     """What it offers depends on what else happens to its server."""
     over = seeded["weather"].deployments.get(number=4)
-    assert 'data-feed-status="/api/servers/stream/"' in page(console, "servers_deployment_change", over.pk)
+    assert 'data-feed-status="/api/servers/stream/?' in page(console, "servers_deployment_change", over.pk)
 
 
 def test_the_server_page_offers_what_makes_sense(console: Client, seeded: dict[str, Server]) -> None:
