@@ -33,8 +33,8 @@ demo: $(VENV)/.installed-dev
 
 test: $(VENV)/.installed-dev
 	@$(PY) -m deploy.bench prepare
-	$(PY) -m pytest -m "not kubernetes" -n 3 --dist loadfile --no-loadscope-reorder
-	$(PY) -m deploy.bench with postgres redis -- $(PY) -m pytest -m core -n 3 --dist loadfile --no-loadscope-reorder
+	$(PY) -m pytest -m "not kubernetes" -n 4 --dist loadfile --no-loadscope-reorder
+	$(PY) -m deploy.bench with postgres redis -- $(PY) -m pytest -m core -n 4 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(VENV)/.installed-dev
 	$(PY) -m pytest -m "not real and not slow and not kubernetes" -n 2 --timeout 60

@@ -105,7 +105,8 @@ def _begin(job: Job) -> None:
         },
     )
     _tell_of_rollback(job, "rollback_started")
-    shutil.rmtree(job.work, ignore_errors=True)
+    for left in job.work.parent.glob(f"{deployment.pk}-*"):  # by a worker that was lost
+        shutil.rmtree(left, ignore_errors=True)
     with build_context.filling(job.work):
         pass
 
