@@ -23,9 +23,13 @@ def show(model_admin: Any, request: HttpRequest, object_id: str) -> HttpResponse
     deployment = rows.filter(pk=object_id).first() if object_id.isdigit() else None
     if deployment is None:
         raise Http404("There is no such deployment (any more).")
-    frame = model_admin.admin_site.each_context(request)
-    page = {**frame, "title": str(deployment), "opts": model_admin.opts, "original": deployment}
-    page["status_feed"] = status_feed
+    page = {
+        **model_admin.admin_site.each_context(request),
+        "title": str(deployment),
+        "opts": model_admin.opts,
+        "original": deployment,
+        "status_feed": status_feed,
+    }
     return render(request, "admin/servers/deployment/page.html", {**page, **context(request, deployment)})
 
 

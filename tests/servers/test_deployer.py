@@ -8,7 +8,7 @@ import pytest
 from cryptography.fernet import Fernet
 from django.conf import settings
 
-from servers import deployer, runs, services
+from servers import deployer, runs, services, wiring
 from servers.models import Deployment, Server
 from servers.states import DeploymentStatus, Mode, ServerStatus, Trigger
 from tests.eventually import eventually
@@ -222,6 +222,17 @@ def test_a_worker_that_was_taken_for_dead_leaves_its_successor_alone(idle: Platf
     assert Path(deployment.directory).is_dir()
     assert idle.fresh(server).serving == deployment
     assert runs.poll(deployment).alive
+
+
+def test_what_a_lost_worker_left_is_gone_before_its_deployment_is_done_again(idle: Platform) -> None:
+    deployment = services.deploy(server=idle.hello(), by=idle.owner, trigger=Trigger.API)
+    Deployment.objects.filter(pk=deployment.pk).update(claims=1)
+    left = wiring.scratch_directory() / f"{deployment.pk}-1"
+    left.mkdir(parents=True)
+    deployer.run(deployment.pk)
+    deployment.refresh_from_db()
+    assert (deployment.status, deployment.claims) == (DeploymentStatus.SUCCEEDED, 2)
+    assert not left.exists()
 
 
 def test_rebuild_takes_the_archive_that_was_deployed_not_the_newest(platform: Platform) -> None:
