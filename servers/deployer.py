@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import shutil
 import uuid
+from contextlib import suppress
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import F
 from django.db.models.functions import Coalesce
 from django.utils import timezone
@@ -130,6 +131,7 @@ def _switch(job: Job) -> None:
     """Traffic moves to the new deployment; the one before is drained and removed by the reconciler."""
     deployment, now = job.deployment, timezone.now()
     job.leash.check()
+    _write_out(job)
     with transaction.atomic():
         _lock_server(job)
         if not heartbeat.held(deployment):
@@ -164,6 +166,7 @@ def _end(job: Job, status: DeploymentStatus, error: UserError) -> None:
         _leave_to_successor(job)
         return
     _clean_up(job, keep_build=status == DeploymentStatus.HELD)
+    _write_out(job)
     with transaction.atomic():
         _lock_server(job)
         if not heartbeat.held(deployment):
@@ -180,6 +183,13 @@ def _end(job: Job, status: DeploymentStatus, error: UserError) -> None:
         _tell_of_end(job, status, message, error)
         events.status_changed(deployment.server_id)
     job.timeline.say(message)
+
+
+def _write_out(job: Job) -> None:
+    """Whoever hears of the end finds in the log what led to it. A database that is away keeps no end waiting:
+    the log goes on trying."""
+    with suppress(DatabaseError):
+        job.timeline.logbook.flush()
 
 
 def _tell_of_end(job: Job, status: DeploymentStatus, message: str, error: UserError) -> None:

@@ -8,9 +8,11 @@ import pytest
 from cryptography.fernet import Fernet
 from django.conf import settings
 
-from servers import deployer, runs, services, wiring
+from servers import deployer, logbook, runs, services, wiring
+from servers.errors import UserError
+from servers.job import Job
 from servers.models import Deployment, Server
-from servers.states import DeploymentStatus, Mode, ServerStatus, Trigger
+from servers.states import FINAL, DeploymentStatus, Mode, ServerStatus, Trigger
 from tests.eventually import eventually
 from tests.platform import Platform, at_once, hello_files, processes_under
 
@@ -222,6 +224,30 @@ def test_a_worker_that_was_taken_for_dead_leaves_its_successor_alone(idle: Platf
     assert Path(deployment.directory).is_dir()
     assert idle.fresh(server).serving == deployment
     assert runs.poll(deployment).alive
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_log_is_written_when_the_end_is_told(
+    idle: Platform, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    """Else a page that hears of the end shows, and goes on to show, a reason without its last words."""
+    monkeypatch.setattr(logbook, "FLUSH_SECONDS", 600)
+    deployment = services.deploy(server=idle.hello(), by=idle.owner, trigger=Trigger.API)
+    found: list[bool] = []
+
+    def last_words(job: Job) -> None:
+        job.timeline.say("its last words")
+        if fails:
+            raise UserError("It does not work.")
+
+    def told(server_id: int) -> None:
+        if Deployment.objects.get(pk=deployment.pk).status in FINAL:
+            found.append("its last words" in idle.log(deployment))
+
+    monkeypatch.setattr(deployer.gate, "check", last_words)
+    monkeypatch.setattr(deployer.events, "status_changed", told)
+    deployer.run(deployment.pk)
+    assert found == [True]
 
 
 def test_what_a_lost_worker_left_is_gone_before_its_deployment_is_done_again(idle: Platform) -> None:
