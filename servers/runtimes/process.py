@@ -207,12 +207,11 @@ def _lost_its_port(run: Run, leash: Leash, log: LineSink) -> bool:
 
 def _kill(run: Run) -> None:
     members = partial(process_table.members, *run.who)
-    process_table.send(signal.SIGKILL, members())
     # What was forked between the look and the signal is caught by the next round.
     for _ in range(int(KILL_SECONDS)):
+        process_table.send(signal.SIGKILL, members())
         if process_table.until_none(members, 1.0):
             return
-        process_table.send(signal.SIGKILL, members())
     raise RuntimeFault(
         f"Processes of the server do not end, though killed (session {run.pid}).",
         hint="They wait for the system, most often for a disk or a network share.",
