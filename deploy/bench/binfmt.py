@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import platform
+import shutil
 import subprocess
 from pathlib import Path
 
-from .requirement import BenchError, program
+from .requirement import SEARCHED, BenchError, program
 
 _MOUNT = Path("/proc/sys/fs/binfmt_misc")
 _ENTRY = _MOUNT / "qemu-aarch64"
@@ -18,7 +19,7 @@ def enable_arm64() -> None:
         return
     program("qemu-aarch64-static")
     if not (_MOUNT / "register").exists():
-        subprocess.run(["modprobe", "binfmt_misc"], check=False, capture_output=True)
+        _load()
         subprocess.run(
             ["mount", "-t", "binfmt_misc", "binfmt_misc", str(_MOUNT)], check=False, capture_output=True
         )
@@ -27,6 +28,13 @@ def enable_arm64() -> None:
         raise BenchError(
             "linux/arm64 can't be emulated: qemu-aarch64 could not be registered (it takes root)"
         )
+
+
+def _load() -> None:
+    """A kernel that has it built in needs no module, nor a machine the program that loads one."""
+    modprobe = shutil.which("modprobe", path=SEARCHED)
+    if modprobe and "binfmt_misc" not in Path("/proc/filesystems").read_text():
+        subprocess.run([modprobe, "binfmt_misc"], check=False, capture_output=True)
 
 
 def _registered() -> bool:

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+SEARCHED = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+
 
 class BenchError(RuntimeError):
     """A part of the bench is missing or did not start; the message says what to do."""
@@ -27,7 +29,7 @@ class Requirement:
         for pattern in self.paths:
             if found := sorted(Path("/").glob(pattern.lstrip("/"))):
                 return str(found[-1])
-        return shutil.which(self.program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+        return shutil.which(self.program, path=SEARCHED)
 
 
 REQUIREMENTS = (

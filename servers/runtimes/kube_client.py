@@ -8,7 +8,7 @@ import os
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -118,11 +118,10 @@ class Cluster:
         """
         query = {"labelSelector": selector, "resourceVersion": version, "watch": "true"}
         query["allowWatchBookmarks"] = "true"
-        response = self._send(
-            "GET", self._path(api, kind), {**query, "timeoutSeconds": str(seconds)}, None, _JSON
-        )
+        query["timeoutSeconds"] = str(seconds)
+        lines = self._send("GET", self._path(api, kind), query, None, _JSON, take=_lines)
         with translated():
-            for line in _lines(response):
+            for line in lines:
                 event = json.loads(line)
                 if event["type"] == "ERROR":
                     raise from_status(int(event["object"].get("code", 0)), said(json.dumps(event["object"])))
@@ -180,23 +179,31 @@ class Cluster:
     def _answer(
         self, method: str, path: str, query: Mapping[str, str], body: Json | None, content_type: str
     ) -> bytes:
-        response = self._send(method, path, query, body, content_type)
-        with translated():
-            data: bytes = response.data
-            return data
+        data: bytes = self._send(method, path, query, body, content_type, take=lambda found: found.data)
+        return data
 
     def _send(
-        self, method: str, path: str, query: Mapping[str, str], body: Json | None, content_type: str
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: Json | None,
+        content_type: str,
+        *,
+        take: Callable[[Any], Any],
     ) -> Any:
-        """The open response; a busy or absent API server is asked again until patience ends."""
+        """What `take` makes of the response; a busy or absent API server is asked again until patience ends.
+
+        So is one that dies while `take` reads.
+        """
         end = time.monotonic() + self._patience
         for attempt in itertools.count():
             try:
                 with translated():
                     response = self._once(method, path, query, body, content_type)
-                if response.status < 400:
-                    return response
-                fault = from_status(response.status, said(response.data))
+                    if response.status < 400:
+                        return take(response)
+                    fault = from_status(response.status, said(response.data))
                 pause = _pause(attempt, response.headers.get("Retry-After", ""))
             except Unreachable as unreachable:
                 fault, pause = unreachable, _pause(attempt)

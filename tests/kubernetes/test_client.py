@@ -24,6 +24,7 @@ from tests.kubernetes.test_manifests import spec
 
 Answer = tuple[int, dict[str, str], Any]
 FOUND: Answer = (200, {}, {"kind": "Secret"})
+LONGER_THAN_SENT = {"Content-Length": "5334"}
 
 
 class ApiServer:
@@ -96,6 +97,22 @@ def test_throttling_is_waited_for(server: ApiServer, cluster: Cluster) -> None:
 def test_a_restart_is_waited_for(server: ApiServer, cluster: Cluster, code: int) -> None:
     server.answers = [None, server.status(code, "starting"), FOUND]
     assert cluster.get("v1", "Secret", "pull") == {"kind": "Secret"}
+
+
+@pytest.mark.parametrize("code", [200, 503])
+def test_an_answer_that_breaks_off_in_the_middle_is_asked_for_again(
+    server: ApiServer, cluster: Cluster, code: int
+) -> None:
+    server.answers = [(code, LONGER_THAN_SENT, {"kind": "Half"}), FOUND]
+    assert cluster.get("v1", "Secret", "pull") == {"kind": "Secret"}
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize("code", [200, 403])
+def test_an_answer_that_breaks_off_for_good_is_none(server: ApiServer, cluster: Cluster, code: int) -> None:
+    server.answers = [(code, LONGER_THAN_SENT, {"kind": "Half"})]
+    with pytest.raises(Unreachable):
+        Cluster("hosted", patience=0).get("v1", "Secret", "pull")
 
 
 def test_patience_ends(server: ApiServer, cluster: Cluster) -> None:
