@@ -5,7 +5,9 @@ from __future__ import annotations
 import secrets
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import requests
@@ -19,6 +21,7 @@ from .workspace import Daemon, Workspace, free_port
 
 _ETCD = Requirement("etcd", "etcd-server")
 WITHOUT_PROXIES = kubernetes_node.WITHOUT_PROXIES
+_START_SECONDS = 90
 _SERVICES = "10.79.0.0/16"  # addresses that are only written down: nothing routes them here
 
 
@@ -34,14 +37,19 @@ def prepare() -> int:
 
 @dataclass(frozen=True)
 class ControlPlane:
-    """`kubeconfig` is an administrator's."""
+    """`kubeconfig` is an administrator's; `answers` asks the API server whether it is ready."""
 
     kubeconfig: Path
     programs: Path
     api: Daemon
+    answers: Callable[[], bool]
+
+    def await_api(self) -> None:
+        """Raises BenchError with its last lines if it has ended."""
+        self.api.wait_until(self.answers, _START_SECONDS)
 
     def restart_api(self, *, seconds_away: float = 0) -> None:
-        """The API server dies at once and comes back at the same address."""
+        """The API server dies at once and comes back at the same address; see `await_api`."""
         self.api.stop()
         time.sleep(seconds_away)
         self.api.start_again()
@@ -55,16 +63,17 @@ def start_api(workspace: Workspace) -> ControlPlane:
     url, token = f"https://127.0.0.1:{free_port()}", secrets.token_urlsafe(24)
     (home / "tokens.csv").write_text(f"{token},admin,1,system:masters\n")
     _write_key(home / "accounts.key")
+    answers = partial(_ready, home, url, token)
     api = workspace.start(
         _server_arguments(programs, home, etcd, url.rpartition(":")[2]),
         log=home / "kube-apiserver.log",
-        ready=lambda: _ready(home, url, token),
-        seconds=90,
+        ready=answers,
+        seconds=_START_SECONDS,
         stop_signal=signal.SIGKILL,
     )
     kubeconfig = _write_kubeconfig(home, url, token)
     _start_controllers(workspace, programs, home, kubeconfig)
-    return ControlPlane(kubeconfig, programs, api)
+    return ControlPlane(kubeconfig, programs, api, answers)
 
 
 def _programs() -> Path:

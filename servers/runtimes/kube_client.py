@@ -27,8 +27,9 @@ Json = dict[str, Any]
 FIELD_MANAGER = "mcphost"
 DEFAULT_CONFIG = "~/.kube/config"
 CONNECT_SECONDS, READ_SECONDS = 5, 30
-PATIENCE_SECONDS = 15.0
+PATIENCE_SECONDS = 30.0
 LONGEST_PAUSE = 5.0
+SETTLING_SECONDS = 10.0  # an API server that has just started refuses whom it will know in a moment
 WORTH_WAITING = (None, 429, 500, 502, 503, 504)  # None: no answer at all
 _JSON = "application/json"
 _MERGE = "application/merge-patch+json"
@@ -61,6 +62,7 @@ class Cluster:
         self._lock = threading.Lock()
         self._connected: ApiClient | None = None
         self._read: dict[Path, int] = {}
+        self._away_at = -SETTLING_SECONDS  # the last time that nobody answered
 
     def apply(self, manifest: Json) -> Json:
         """Server-side apply: our fields become what `manifest` says, fields of others stay as they are.
@@ -207,11 +209,17 @@ class Cluster:
                 pause = _pause(attempt, response.headers.get("Retry-After", ""))
             except Unreachable as unreachable:
                 fault, pause = unreachable, _pause(attempt)
-            passes = _passes(fault.details.get("status"), path, content_type)
+                self._away_at = time.monotonic()
+            passes = _passes(fault.details.get("status"), path, content_type) or self._settles(fault)
             if not passes or time.monotonic() + pause > end:
                 raise fault
             time.sleep(pause)
         raise AssertionError
+
+    def _settles(self, fault: RuntimeFault) -> bool:
+        """It answers before it has read who may do what."""
+        is_refusal = fault.details.get("status") in (401, 403)
+        return is_refusal and time.monotonic() - self._away_at < SETTLING_SECONDS
 
     def _once(
         self, method: str, path: str, query: Mapping[str, str], body: Json | None, content_type: str

@@ -192,5 +192,6 @@ def namespace(plane: ControlPlane) -> Iterator[Admin]:
         what="the namespace has its service account",
     )
     yield found
+    plane.await_api()
     found.core.delete_namespace(found.namespace)
     found.api.rest_client.close()

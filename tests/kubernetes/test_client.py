@@ -115,6 +115,15 @@ def test_an_answer_that_breaks_off_for_good_is_none(server: ApiServer, cluster: 
         Cluster("hosted", patience=0).get("v1", "Secret", "pull")
 
 
+@pytest.mark.parametrize("code", [401, 403])
+def test_a_refusal_right_after_a_restart_is_asked_about_again(
+    server: ApiServer, cluster: Cluster, code: int
+) -> None:
+    server.answers = [None, server.status(code, "forbidden: RBAC is not loaded yet"), FOUND]
+    assert cluster.get("v1", "Secret", "pull") == {"kind": "Secret"}
+    assert len(server.asked) == 3
+
+
 def test_patience_ends(server: ApiServer, cluster: Cluster) -> None:
     hasty = Cluster("hosted", patience=0)
     server.answers = [server.status(429, "slow down", Retry_After="1")]

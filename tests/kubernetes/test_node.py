@@ -16,8 +16,9 @@ from registry.client import RegistryClient
 from registry.credentials import CredentialStore
 from registry.reference import Reference
 from servers import pull_secret
+from servers.errors import RuntimeFault
 from servers.leash import Leash
-from servers.runtimes.base import Handle, Limits, RunSpec, Shape, Volume
+from servers.runtimes.base import Handle, Limits, RunSpec, RunStatus, Shape, Volume
 from servers.runtimes.kubernetes import KubernetesRuntime
 from servers.runtimes.kubernetes_manifests import Placement
 from tests.eventually import eventually
@@ -50,6 +51,13 @@ def shell(image: str, script: str, **changes: Any) -> RunSpec:
 
 def started(runtime: KubernetesRuntime, spec: RunSpec) -> Handle:
     return runtime.start(spec, leash=Leash.of(90), log=lambda _: None)
+
+
+def surveyed(runtime: KubernetesRuntime, handle: Handle) -> RunStatus:
+    [found] = runtime.survey([handle])
+    if isinstance(found, RuntimeFault):
+        raise found
+    return found
 
 
 def why(runtime: KubernetesRuntime, spec: RunSpec) -> str:
@@ -186,28 +194,19 @@ def test_a_survey_sees_on_through_a_restart_of_the_api_server(
 ) -> None:
     plane, _ = node
     handle = started(runtime, shell(busybox, "httpd -f -p 9000", shape=Shape(max_replicas=2)))
-    assert runtime.survey([handle])[0].alive  # type: ignore[union-attr]
+    assert surveyed(runtime, handle).alive
     away = threading.Thread(target=plane.restart_api, kwargs={"seconds_away": 3})
     away.start()
     until = time.monotonic() + 2
     while time.monotonic() < until:  # what was seen last holds for a while
-        assert runtime.survey([handle])[0].alive  # type: ignore[union-attr]
+        assert surveyed(runtime, handle).alive
     away.join()
-
+    plane.await_api()
     scaled: Any = {"spec": {"replicas": 2}}
-    name = handle.data["name"]
+    cluster.apps.patch_namespaced_deployment_scale(handle.data["name"], cluster.namespace, scaled)
 
-    def scale() -> bool:
-        try:
-            cluster.apps.patch_namespaced_deployment_scale(name, cluster.namespace, scaled)
-        except Exception:  # noqa: BLE001  (the administrator's own client waits for nothing)
-            return False
-        return True
-
-    eventually(scale, within=120, what="the API server is back")
-
-    def both() -> bool:
-        status = runtime.survey([handle])[0]
-        return len(getattr(status, "endpoints", ())) == 2
-
-    eventually(both, within=120, what="the survey sees the second pod")
+    eventually(
+        lambda: len(surveyed(runtime, handle).endpoints) == 2,
+        within=120,
+        what="the survey sees the second pod",
+    )
