@@ -204,6 +204,16 @@ def browser(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> 
         chromium.close()
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What passes only when it is run again (`--reruns`) has a fault: what it said first must not be lost."""
+    reruns = terminalreporter.getreports("rerun")
+    for report in reruns:
+        terminalreporter.section(f"{report.nodeid}, the first time")
+        terminalreporter.write_line(report.longreprtext)
+    for nodeid in sorted({report.nodeid for report in reruns}):
+        terminalreporter.write_line(f"UNSTEADY {nodeid}")
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """In CI nothing is skipped: a skip is a failure."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
