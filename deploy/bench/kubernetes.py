@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import secrets
 import signal
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -44,15 +44,15 @@ class ControlPlane:
     api: Daemon
     answers: Callable[[], bool]
 
-    def await_api(self) -> None:
-        """Raises BenchError with its last lines if it has ended."""
-        self.api.wait_until(self.answers, _START_SECONDS)
-
-    def restart_api(self, *, seconds_away: float = 0) -> None:
-        """The API server dies at once and comes back at the same address; see `await_api`."""
+    @contextmanager
+    def api_away(self) -> Iterator[None]:
+        """The API server dies at once; after the block it is back at the same address, and ready."""
         self.api.stop()
-        time.sleep(seconds_away)
-        self.api.start_again()
+        try:
+            yield
+        finally:
+            self.api.start_again()
+            self.api.wait_until(self.answers, _START_SECONDS)
 
 
 def start_api(workspace: Workspace) -> ControlPlane:
@@ -122,7 +122,7 @@ def _start_controllers(workspace: Workspace, programs: Path, home: Path, kubecon
             "kube-controller-manager",
             [
                 *("--service-account-private-key-file", f"{home}/accounts.key"),
-                *("--root-ca-file", f"{home}/apiserver.crt", "--node-monitor-grace-period", "16s"),
+                *("--root-ca-file", f"{home}/apiserver.crt"),
             ],
         ),
         ("kube-scheduler", []),

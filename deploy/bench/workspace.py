@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -97,6 +98,9 @@ class Daemon:
         self._process = self._begun()
 
     def _begun(self) -> subprocess.Popen[bytes]:
+        # The signal of a parent's death comes when the *thread* ends that started the process (prctl(2)).
+        if threading.current_thread() is not threading.main_thread():
+            raise BenchError(f"{self.argv[0]} would end with this thread: start it from the main one")
         with self.log.open("ab") as output:
             return subprocess.Popen(
                 self._command,

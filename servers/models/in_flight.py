@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from servers.models.deployment import Deployment
 
-SAID_FOR = timedelta(seconds=5)  # after this a gateway that says nothing more is taken for gone
+SAID_FOR = timedelta(seconds=15)  # after this a gateway that says nothing more is taken for gone
 
 
 class CallsInFlightQuerySet(models.QuerySet["CallsInFlight"]):

@@ -211,9 +211,10 @@ class Cluster:
                 fault, pause = unreachable, _pause(attempt)
                 self._away_at = time.monotonic()
             passes = _passes(fault.details.get("status"), path, content_type) or self._settles(fault)
-            if not passes or time.monotonic() + pause > end:
+            left = end - time.monotonic()
+            if not passes or left <= 0:
                 raise fault
-            time.sleep(pause)
+            time.sleep(min(pause, left))
         raise AssertionError
 
     def _settles(self, fault: RuntimeFault) -> bool:

@@ -64,6 +64,8 @@ def translated() -> Iterator[None]:
 
 def from_status(status: int, text: str) -> RuntimeFault:
     """`text` is the API server's own sentence."""
+    if status == 403 and "not yet ready to handle request" in text:  # admission, just after its start
+        status = 503
     details = {"status": status, "kubernetes": text}
     make = _CLASSES.get(status, RuntimeFault)
     if "exceeded quota" in text:

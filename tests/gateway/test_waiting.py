@@ -166,9 +166,9 @@ class Reporting:
 async def test_progress_gives_a_call_its_time_again_and_silence_ends_it(
     upstream: Upstream, owner: User
 ) -> None:
-    reporting = upstream.behave = Reporting(seconds=3)
+    reporting = upstream.behave = Reporting(seconds=8)
     server = await in_database(lambda: host(owner, "clock", upstream.url))
-    async with a_gateway(server, call_timeout=2) as (gateway, headers):
+    async with a_gateway(server, call_timeout=6) as (gateway, headers):
         status, _, body = await post(gateway, headers, id="mine")
         assert (status, body.count(b"data: {}\n\n")) == (200, reporting.said)
         assert body.endswith(b"\n\n")

@@ -192,6 +192,5 @@ def namespace(plane: ControlPlane) -> Iterator[Admin]:
         what="the namespace has its service account",
     )
     yield found
-    plane.await_api()
     found.core.delete_namespace(found.namespace)
     found.api.rest_client.close()

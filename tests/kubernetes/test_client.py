@@ -115,6 +115,12 @@ def test_an_answer_that_breaks_off_for_good_is_none(server: ApiServer, cluster: 
         Cluster("hosted", patience=0).get("v1", "Secret", "pull")
 
 
+def test_an_admission_that_is_not_ready_is_waited_for(server: ApiServer, cluster: Cluster) -> None:
+    said = "pods is forbidden: not yet ready to handle request"
+    server.answers = [server.status(403, said), FOUND]
+    assert cluster.get("v1", "Secret", "pull") == {"kind": "Secret"}
+
+
 @pytest.mark.parametrize("code", [401, 403])
 def test_a_refusal_right_after_a_restart_is_asked_about_again(
     server: ApiServer, cluster: Cluster, code: int

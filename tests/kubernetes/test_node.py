@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -182,7 +181,8 @@ def test_a_start_survives_an_api_server_that_restarts_in_the_middle(
     runtime.capability()
     starting = Starting(runtime, shell(busybox, "echo up; sleep 600"), Leash.of(120))
     eventually(lambda: "Applied Deployment" in str(starting.lines), what="the rollout is under way")
-    plane.restart_api(seconds_away=1)
+    with plane.api_away():
+        time.sleep(1)
     handle = starting.handle(within=120)
     assert eventually(lambda: runtime.poll(handle).alive, within=120)
     output = Output(runtime, handle)
@@ -195,13 +195,10 @@ def test_a_survey_sees_on_through_a_restart_of_the_api_server(
     plane, _ = node
     handle = started(runtime, shell(busybox, "httpd -f -p 9000", shape=Shape(max_replicas=2)))
     assert surveyed(runtime, handle).alive
-    away = threading.Thread(target=plane.restart_api, kwargs={"seconds_away": 3})
-    away.start()
-    until = time.monotonic() + 2
-    while time.monotonic() < until:  # what was seen last holds for a while
-        assert surveyed(runtime, handle).alive
-    away.join()
-    plane.await_api()
+    with plane.api_away():
+        until = time.monotonic() + 2
+        while time.monotonic() < until:  # what was seen last holds for a while
+            assert surveyed(runtime, handle).alive
     scaled: Any = {"spec": {"replicas": 2}}
     cluster.apps.patch_namespaced_deployment_scale(handle.data["name"], cluster.namespace, scaled)
 

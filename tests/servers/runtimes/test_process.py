@@ -15,6 +15,7 @@ import pytest
 
 from servers.errors import Cancelled, RuntimeFault
 from servers.leash import Leash
+from servers.runtimes import process
 from servers.runtimes.base import Handle, Limits, RunStatus
 from servers.runtimes.process import ProcessRuntime
 from tests.eventually import eventually
@@ -36,7 +37,8 @@ SLEEPER = "import time\nprint('up', flush=True)\ntime.sleep(600)\n"
 
 
 @pytest.fixture
-def runtime(tmp_path: Path) -> Iterator[ProcessRuntime]:
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ProcessRuntime]:
+    monkeypatch.setattr(process, "LISTEN_SECONDS", 60.0)  # a start returns as soon as the server listens
     bridge = tmp_path / "bridge"
     bridge.mkdir()
     (bridge / "__main__.py").write_text(ECHO_BRIDGE)
@@ -274,8 +276,10 @@ def test_a_second_platform_takes_a_run_up_after_the_first_was_killed(
     first = """
 import json, sys, os
 from pathlib import Path
+from servers.runtimes import process
 from servers.runtimes.process import ProcessRuntime
 from tests.servers.runtimes.programs import spec, leash
+process.LISTEN_SECONDS = 60.0
 runtime = ProcessRuntime(Path(sys.argv[1]), Path(sys.argv[2]))
 handle = runtime.start(spec(Path(sys.argv[3])), leash=leash(), log=print)
 print(json.dumps({"endpoint": handle.endpoint, "data": dict(handle.data)}), flush=True)
@@ -380,7 +384,10 @@ def test_a_cancelled_start_leaves_nothing(runtime: ProcessRuntime, directory: Pa
     assert runtime.strays() == []
 
 
-def test_a_server_that_listens_elsewhere_is_told_so(runtime: ProcessRuntime, directory: Path) -> None:
+def test_a_server_that_listens_elsewhere_is_told_so(
+    runtime: ProcessRuntime, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "LISTEN_SECONDS", 10.0)  # the only one that waits it out
     stubborn = "import socket\nwith socket.create_server(('127.0.0.1', 0)) as s: s.accept()"
     (directory / "app" / "server.py").write_text(stubborn)
     said: list[str] = []

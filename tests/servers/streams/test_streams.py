@@ -237,7 +237,7 @@ def test_streams_end_well_when_the_process_stops(live_feed: str, owner: User, se
         assert list(client) == []
 
 
-def stuck_client(address: str, user: User) -> socket.socket:
+def stuck_client(address: str, user: User, *more: str) -> socket.socket:
     """Asks for a stream, has little room for the answer, and reads nothing of it."""
     parts = urlsplit(address)
     client = socket.socket()
@@ -245,8 +245,8 @@ def stuck_client(address: str, user: User) -> socket.socket:
     client.settimeout(60)
     client.connect((parts.hostname, parts.port))
     authorization = headers_of(user)["Authorization"]
-    lines = (f"GET {parts.path} HTTP/1.1", "Host: localhost", f"Authorization: {authorization}", "", "")
-    client.sendall("\r\n".join(lines).encode())
+    asked = f"GET {parts.path} HTTP/1.1", "Host: localhost", f"Authorization: {authorization}"
+    client.sendall("\r\n".join((*asked, *more, "", "")).encode())
     return client
 
 
@@ -257,11 +257,10 @@ def test_a_client_that_takes_nothing_holds_up_nobody_and_is_cut_off(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("servers.streams.app.SEND_WITHIN", 5)  # the other client waits for a processor too
     caplog.set_level("INFO", logger="servers.streams.app")
     where = metrics_of(live_feed, server)
     with (
-        stuck_client(where, owner) as stuck,
+        stuck_client(where, owner),
         Client(where, **headers_of(owner)) as client,
         ThreadPoolExecutor(1) as reader,
     ):
@@ -272,6 +271,8 @@ def test_a_client_that_takes_nothing_holds_up_nobody_and_is_cut_off(
             data = orjson.dumps({"details": {"number": number, "text": text}}).decode()
             storage.append(channel, [("metric", data)])
         assert numbers(taken.result()) == list(range(300))
+    monkeypatch.setattr("servers.streams.app.SEND_WITHIN", 1.0)  # now that nobody else is sent anything
+    with stuck_client(where, owner, f"Last-Event-ID: server-{server.pk}-metrics:0") as stuck:
         eventually(lambda: "took nothing for too long" in caplog.text)
         assert stuck.recv(100).startswith(b"HTTP/1.1 200")
 
