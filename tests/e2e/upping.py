@@ -60,10 +60,10 @@ class Machine:
         return {"PATH": os.environ["PATH"], **own, **QUICK, **self.more, **more}
 
     def command(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
-        """A management command, to its end."""
+        """A management command, to its end; port 3000 may be somebody's."""
         return subprocess.run(
             [sys.executable, MANAGE, *words],
-            env=self.environment(**more),
+            env=self.environment(**{"BIND_PORT": str(free_port()), **more}),
             capture_output=True,
             text=True,
             timeout=120,
