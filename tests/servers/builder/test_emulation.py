@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,37 @@ def test_one_line_per_platform(binfmt: Path) -> None:
 
 def test_an_engine_elsewhere_is_believed(binfmt: Path) -> None:
     assert emulation.missing([FOREIGN], "tcp://127.0.0.1:9", binfmt=binfmt) == []
+
+    (line,) = emulation.capabilities([FOREIGN], "tcp://127.0.0.1:9", binfmt=binfmt)
+    assert (line.found, line.detail) == (False, "not known from here")
+
+
+def test_a_bare_machine_without_binfmt_misc_emulates_nothing(tmp_path: Path) -> None:
+    for binfmt in (tmp_path, tmp_path / "nowhere"):
+        assert emulation.missing([NATIVE, FOREIGN], NOBODY, binfmt=binfmt, bare=True) == [FOREIGN]
+
+
+def test_a_container_without_binfmt_misc_cannot_tell(tmp_path: Path) -> None:
+    emulation.require([NATIVE, FOREIGN], NOBODY, binfmt=tmp_path, bare=False)
+
+    native, foreign = emulation.capabilities([NATIVE, FOREIGN], NOBODY, binfmt=tmp_path, bare=False)
+    assert (native.found, native.detail) == (True, "native")
+    assert (foreign.found, foreign.detail) == (False, "not known from here")
+    assert "where the engine runs" in foreign.advice
+    assert "qemu-user-static" in foreign.advice
+
+
+def test_a_container_that_has_it_mounted_can(binfmt: Path) -> None:
+    assert emulation.missing([FOREIGN], NOBODY, binfmt=binfmt, bare=False) == [FOREIGN]
+
+
+@pytest.mark.real
+def test_a_fresh_proc_as_containers_have_it() -> None:
+    look = f"from servers.builder import emulation as e; print(e.BARE, e.missing([{FOREIGN!r}], {NOBODY!r}))"
+    contained = ["unshare", "--mount", "--pid", "--fork", "--mount-proc", sys.executable, "-c", look]
+    told = subprocess.run(contained, capture_output=True, text=True, check=True)
+
+    assert told.stdout.split() == ["False", "[]"]
 
 
 @pytest.mark.real
