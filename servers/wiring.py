@@ -215,6 +215,7 @@ def source_of(server: Server, revision: str = "") -> Source:
             subdirectory=about.get("subdirectory", ""),
             token=token.reveal() if token else "",
             protocols=tuple(settings.GIT_PROTOCOLS),
+            settings=build_settings(),
         )
     if server.source_kind == SourceKind.UPLOAD:
         pinned = uploads.path_of_revision(server, revision) if revision else uploads.path_of(server)

@@ -8,6 +8,10 @@ from pytest_django.fixtures import Settings
 
 from servers import wiring
 from servers.errors import RuntimeFault
+from servers.leash import Leash
+from servers.models import Server
+from tests.certificates import write_certificate
+from tests.servers.sources.git_server import Repository, serving
 
 
 @pytest.fixture
@@ -26,3 +30,17 @@ def test_a_pull_without_readable_credentials_says_so(config: Path) -> None:
 
     config.write_text("{}")
     assert wiring.registry_auth("r.example:5000") is None
+
+
+def test_a_forge_with_its_own_authority_is_trusted(
+    tmp_path: Path, settings: Settings, server: Server, quick: None
+) -> None:
+    certificate, key = write_certificate(tmp_path)
+    settings.BUILD_CA_BUNDLE = certificate
+    head = Repository(tmp_path / "forge" / "own").commit("First", server__py="print(1)\n")
+    with serving(tmp_path / "forge") as forge:
+        forge.speak_tls(certificate, key)
+        server.source_kind, server.source = "git", {"url": forge.url("own")}
+        fetched = wiring.source_of(server).fetch(tmp_path / "into", leash=Leash.of(60), log=print)
+
+    assert fetched.revision == head
