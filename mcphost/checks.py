@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,18 @@ def registry_credentials(**_: Any) -> Iterator[CheckMessage]:
 
 
 @register(TAG)
+def authorities(**_: Any) -> Iterator[CheckMessage]:
+    for name in ("REGISTRY_CA_BUNDLE", "BUILD_CA_BUNDLE"):
+        path = getattr(settings, name)
+        if path and not _holds_certificates(path):
+            yield Error(
+                f"{name}={path}: it holds no certificate that can be read.",
+                hint="It must be a PEM file: -----BEGIN CERTIFICATE-----, once for each authority.",
+                id="mcphost.E008",
+            )
+
+
+@register(TAG)
 def public_url(**_: Any) -> Iterator[CheckMessage]:
     url = urlsplit(settings.PUBLIC_URL)
     if settings.PUBLIC_URL and (not url.hostname or url.path or url.query or url.fragment):
@@ -135,6 +148,15 @@ def _is_fernet_key(key: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _holds_certificates(path: Path) -> bool:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(cafile=path)
+    except OSError:  # ssl's own among them
+        return False
+    return context.cert_store_stats()["x509"] > 0
 
 
 def _fault_of_docker_config(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ class _Adapter(HTTPAdapter):
     def __init__(self, ca_bundle: Path | None) -> None:
         self._context = create_urllib3_context()
         if ca_bundle:
-            self._context.load_verify_locations(cafile=ca_bundle)
+            _trust(self._context, ca_bundle)
         super().__init__(pool_maxsize=POOL)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -60,6 +61,13 @@ class _Adapter(HTTPAdapter):
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
         return super().proxy_manager_for(*args, ssl_context=self._context, **kwargs)
+
+
+def _trust(context: ssl.SSLContext, ca_bundle: Path) -> None:
+    try:
+        context.load_verify_locations(cafile=ca_bundle)
+    except OSError as fault:  # ssl's own among them
+        raise RegistryError(f"The authorities in {ca_bundle} cannot be read: is it a PEM file?") from fault
 
 
 class Transport:

@@ -14,6 +14,7 @@ from django.core.checks import run_checks
 from django.test import Client
 
 from deploy.bench.workspace import free_port
+from tests.certificates import write_certificate
 
 ROOT = Path(__file__).parents[2]
 KEYS = {
@@ -75,6 +76,8 @@ def test_an_argument_that_is_no_text_is_one_line(tmp_path: Path) -> None:
         ("E005", "DATA_DIR", f"{__file__}/data"),
         ("E006", "K8S_CONTEXT", "elsewhere"),
         ("E007", "K8S_CALLER_NETWORKS", "10.0.0.1/8"),
+        ("E008", "REGISTRY_CA_BUNDLE", __file__),
+        ("E008", "BUILD_CA_BUNDLE", __file__),
     ],
 )
 def test_what_only_a_start_can_tell(tmp_path: Path, number: str, setting: str, value: str) -> None:
@@ -114,6 +117,16 @@ def test_credentials_must_be_a_json_object(settings: Any, tmp_path: Path) -> Non
         settings.REGISTRY_AUTH_DOCKERCONFIG = tmp_path / "config.json"
         settings.REGISTRY_AUTH_DOCKERCONFIG.write_text(held)
         assert [why in fault.msg for fault in run_checks(tags=["mcphost"])] == [True]
+
+
+def test_authorities_are_certificates(settings: Any, tmp_path: Path) -> None:
+    settings.REGISTRY_CA_BUNDLE, settings.BUILD_CA_BUNDLE = write_certificate(tmp_path)
+    (fault,) = run_checks(tags=["mcphost"])
+    assert fault.msg.startswith(f"BUILD_CA_BUNDLE={tmp_path / 'tls.key'}: ")
+    assert "must be a PEM file" in fault.hint
+
+    settings.BUILD_CA_BUNDLE = settings.REGISTRY_CA_BUNDLE
+    assert not run_checks(tags=["mcphost"])
 
 
 def test_django_finds_nothing_to_warn_of(tmp_path: Path) -> None:

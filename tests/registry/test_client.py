@@ -388,6 +388,13 @@ def test_a_loopback_registry_that_wants_tls_gets_tls(store: Callable[..., Creden
     assert [request.method for request in server.requests if request.method] == ["GET"]
 
 
+def test_authorities_that_are_none(tmp_path: Path) -> None:
+    bundle = tmp_path / "ca.pem"
+    bundle.write_text("these are no certificates\n")
+    with pytest.raises(RegistryError, match=r"ca\.pem cannot be read: is it a PEM file"):
+        RegistryClient("r.example", credentials=CredentialStore(None), ca_bundle=bundle)
+
+
 def test_other_hosts_are_spoken_to_over_https_only() -> None:
     client = RegistryClient("r.example", credentials=CredentialStore(None, None))
     assert client.url("/v2/") == "https://r.example/v2/"
