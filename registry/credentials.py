@@ -55,6 +55,16 @@ class Credential:
         told = [_jwt_expiry(text) for text in (self.registry_token, self.identity_token, self.password)]
         return min((at for at in told if at is not None), default=None)
 
+    @property
+    def config_entry(self) -> dict[str, str]:
+        """Its entry among the `auths` of a Docker config; empty for an anonymous one."""
+        fields = {
+            "auth": self.basic.removeprefix("Basic "),
+            "identitytoken": self.identity_token,
+            "registrytoken": self.registry_token,
+        }
+        return {name: value for name, value in fields.items() if value}
+
     def engine_auth(self, host: str) -> dict[str, str]:
         """The Docker Engine's AuthConfig, which the engine takes as `X-Registry-Auth`."""
         fields = {
@@ -121,6 +131,13 @@ class CredentialStore:
             return replace(ANONYMOUS, generation=generation)
         config, written_at = self._read(self._path)
         return replace(self._look_up(config, host, written_at), generation=generation)
+
+    def hosts(self) -> dict[str, str]:
+        """The hosts that the file names, each with the helper that answers for it ("": the file itself does).
+
+        Raises `CredentialError`.
+        """
+        return self._read(self._path)[0].hosts if self._path else {}
 
     def refresh(self, host: str, rejected: Credential, verify: Verify) -> Credential:
         """A credential newer than `rejected`, which `verify` accepted; one refresh for all who ask meanwhile.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from registry.errors import CredentialError
-from registry.reference import is_hub
+from registry.reference import HUB_HOST, is_hub
 
 HUB_KEY = "https://index.docker.io/v1/"
 MAX_FILE_BYTES = 1 << 20
@@ -41,6 +41,12 @@ class DockerConfig:
         if not isinstance(store, str):
             raise CredentialError(f'{path}: "credsStore" must be the name of a helper.')
         return cls(path, auths, helpers, store)
+
+    @property
+    def hosts(self) -> dict[str, str]:
+        """The hosts that have an entry or a helper of their own, each with its helper."""
+        named = {_host_of(key) for key in (*self.auths, *self.helpers)}
+        return {HUB_HOST if is_hub(host) else host: self.helper_for(host) for host in named if host}
 
     def helper_for(self, host: str) -> str:
         """The helper that answers for `host`, "" if the file itself does."""

@@ -136,7 +136,6 @@ def native_platform() -> str:
 
 @functools.cache
 def build_settings() -> BuildSettings:
-    auth = settings.REGISTRY_AUTH_DOCKERCONFIG
     return BuildSettings(
         docker_host=engine_url(),
         python_image=settings.BASE_IMAGE_PYTHON,
@@ -146,7 +145,7 @@ def build_settings() -> BuildSettings:
         ca_bundle=settings.BUILD_CA_BUNDLE,
         proxies={name: value for name in PROXIES if (value := os.environ.get(name, ""))},
         timeout=settings.BUILD_TIMEOUT,
-        docker_config=auth.parent if auth and auth.name == "config.json" else None,
+        credentials=credentials(),
         cache=Path(settings.DATA_DIR) / "cache",
     )
 

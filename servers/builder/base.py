@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from registry.credentials import CredentialStore
+
 
 @dataclass(frozen=True)
 class BuildSettings:
     """Where builds get what they need. Many machines reach no hub, or sit behind a proxy with its own CA.
 
     Index and proxy URLs may hold credentials: they reach builds as secrets or through the environment only.
-    `docker_config` is a directory with a `config.json` for pulls of base images; `cache` one where installs
-    of the process runtime share what they download.
+    `credentials` are for pulls of base images; `cache` is a directory where installs of the process runtime
+    share what they download.
     """
 
     docker_host: str = ""
@@ -24,7 +26,7 @@ class BuildSettings:
     ca_bundle: Path | None = None
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)  # HTTP_PROXY, HTTPS_PROXY, NO_PROXY
     timeout: float = 1800.0
-    docker_config: Path | None = None
+    credentials: CredentialStore = field(default_factory=lambda: CredentialStore(None), repr=False)
     cache: Path | None = None
 
 

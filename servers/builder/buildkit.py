@@ -18,7 +18,7 @@ import requests
 from docker.errors import APIError, DockerException, ImageNotFound
 
 from servers import process_group
-from servers.builder import build_errors, tooling
+from servers.builder import build_errors, logins, tooling
 from servers.builder.base import BuildSettings, BuiltImage, ImageBuild
 from servers.builder.progress import Progress
 from servers.errors import BuildError
@@ -29,6 +29,7 @@ from servers.runtimes.base import Capability
 USUAL_PLACES = ("/usr/bin", "/usr/local/bin", "/snap/bin", "/opt/homebrew/bin")
 BUILT_IN_BEFORE = 23  # from this version on, the CLI builds with BuildKit only through the plugin buildx
 ADVICE = "Install a Docker CLI that can build: docker.io (Debian) or docker-ce-cli with docker-buildx-plugin."
+CONFIG = "config.json"
 PROBE_SECONDS = 10
 ENGINE_TIMEOUT = 30
 
@@ -59,7 +60,8 @@ class Builder:
         lines), `Cancelled`, `TimedOut`; the CLI's process group and the engine's build end with it.
         """
         progress = Progress(on_line, on_progress)
-        with _scratch(settings, spec.scratch) as scratch:
+        with _scratch(spec.scratch) as scratch:
+            _write_private(scratch / CONFIG, _logins(spec, settings, on_line))
             code = self._run(
                 self._argv(spec, settings, scratch),
                 settings,
@@ -174,7 +176,7 @@ def _candidates(places: Sequence[str]) -> list[str]:
 
 
 def _probe(cli: str, docker_host: str) -> Builder | None:
-    with _scratch(BuildSettings()) as scratch:
+    with _scratch() as scratch:
         env = _cli_environment(BuildSettings(), scratch, docker_host)
         if version := _ask([cli, "buildx", "version"], env):
             return Builder(cli, True, docker_host, version.split()[1] if " " in version else version)
@@ -196,19 +198,22 @@ def _ask(argv: list[str], env: dict[str, str]) -> str:
 
 
 @contextmanager
-def _scratch(settings: BuildSettings, within: Path | None = None) -> Iterator[Path]:
-    """A private directory with the CLI's configuration: nobody's login but the one that was given."""
+def _scratch(within: Path | None = None) -> Iterator[Path]:
+    """A private directory for the CLI's configuration: nobody's login but those that are written there."""
     with tempfile.TemporaryDirectory(prefix="mcphost-build-", dir=within) as name:
         scratch = Path(name)
-        config = scratch / "config.json"
-        if settings.docker_config and (settings.docker_config / "config.json").is_file():
-            _write_private(config, (settings.docker_config / "config.json").read_text())
-        else:
-            _write_private(config, "{}")
         plugins = _user_plugins()
         if plugins.is_dir():
             (scratch / "cli-plugins").symlink_to(plugins)
         yield scratch
+
+
+def _logins(spec: ImageBuild, settings: BuildSettings, log: LineSink) -> str:
+    try:
+        text = spec.dockerfile.read_text(errors="replace")
+    except OSError:  # the build says so itself
+        text = ""
+    return logins.docker_config(settings.credentials, text, log)
 
 
 def _user_plugins() -> Path:

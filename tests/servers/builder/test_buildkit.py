@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import pytest
 
 from deploy.bench.engine import Engine
 from deploy.bench.registry import Registry
+from registry.credentials import CredentialStore
 from servers.builder import buildkit
 from servers.builder.base import BuildSettings, BuiltImage, ImageBuild
 from servers.builder.buildkit import Builder, find_builder
@@ -341,6 +341,7 @@ def test_a_base_image_behind_a_login(
     registry_basic: Registry,
     base_images: dict[str, str],
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     login = {"username": registry_basic.username, "password": registry_basic.password}
     private = f"{registry_basic.host}/private/busybox"
@@ -350,11 +351,20 @@ def test_a_base_image_behind_a_login(
     with pytest.raises(BuildError, match=r"cannot be pulled: .*(authorization|credentials|401)"):
         yard.build(f"FROM {private}:1\n")
 
-    encoded = base64.b64encode(":".join(login.values()).encode()).decode()
-    (tmp_path / "config.json").write_text(json.dumps({"auths": {registry_basic.host: {"auth": encoded}}}))
-    yard.settings = BuildSettings(docker_host=yard.settings.docker_host, docker_config=tmp_path)
+    login_file = tmp_path / ".dockerconfigjson"
+    login_file.write_text(json.dumps({"credHelpers": {registry_basic.host: "environment"}}))
+    helper = tmp_path / "docker-credential-environment"
+    helper.write_text('#!/bin/sh\nprintf \'{"Username":"%s","Secret":"%s"}\' "$CI_USER" "$CI_PASSWORD"\n')
+    helper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("CI_USER", registry_basic.username)
+    monkeypatch.setenv("CI_PASSWORD", registry_basic.password)
+    yard.settings = BuildSettings(
+        docker_host=yard.settings.docker_host, credentials=CredentialStore(login_file)
+    )
 
     assert yard.build(f"FROM {private}:1\n").size > 0
+    assert registry_basic.password not in "\n".join(yard.lines)
 
 
 def test_an_engine_that_goes_away_in_the_middle(
@@ -391,16 +401,23 @@ def test_the_builder_is_found(builder: Builder, docker_host: str) -> None:
 
 
 def test_a_login_lies_in_the_deployments_own_directory(tmp_path: Path) -> None:
-    cli, seen, work, login = (tmp_path / name for name in ("docker", "seen", "work", "config.json"))
-    cli.write_text(f'#!/bin/sh\necho "$DOCKER_CONFIG" > {seen}\nexit 1\n')
+    cli, seen, work, login = (tmp_path / name for name in ("docker", "seen", "work", ".dockerconfigjson"))
+    cli.write_text(
+        f'#!/bin/sh\ncd "$DOCKER_CONFIG"\npwd > {seen}\nstat -c %a config.json >> {seen}\n'
+        f"cat config.json >> {seen}\nexit 1\n"
+    )
     cli.chmod(0o755)
     work.mkdir()
-    login.write_text("{}")
+    login.write_text('{"auths": {"r.example": {"username": "ci", "password": "pw"}}}')
     spec = ImageBuild(tmp_path, tmp_path / "Dockerfile", "linux/amd64", "x", scratch=work)
     alone = Builder(str(cli), False, "unix:///nonexistent/docker.sock", "20.10")
+    settings = BuildSettings(credentials=CredentialStore(login))
     with pytest.raises(BuildError, match="Engine"):
-        alone.build(spec, BuildSettings(docker_config=tmp_path), leash=Leash.of(60), on_line=print)
-    assert Path(seen.read_text().strip()).parent == work
+        alone.build(spec, settings, leash=Leash.of(60), on_line=print)
+    directory, mode, config = seen.read_text().splitlines()
+    assert Path(directory).parent == work
+    assert mode == "600"
+    assert json.loads(config) == {"auths": {"r.example": {"auth": "Y2k6cHc="}}}
     assert not list(work.iterdir())
 
 
