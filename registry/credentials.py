@@ -147,18 +147,22 @@ class CredentialStore:
         Raises what the refresher, the lookup or `verify` raised, to each of those who waited.
         """
         with self._lock:
-            if self._generations.get(host, 0) > rejected.generation:
-                running = None
-            else:
-                running = self._refreshing.get(host)
-                mine = running is None
-                if running is None:
-                    running = self._refreshing[host] = Future()
-        if running is None:
-            return self.for_host(host)
+            generation = self._generations.get(host, 0)
+            renewed, running = generation > rejected.generation, self._refreshing.get(host)
+            mine = running is None and not renewed
+            running = self._refreshing.setdefault(host, Future()) if mine else running
+        if renewed or running is None:
+            return self._renewed_meanwhile(host, replace(rejected, generation=generation), verify)
         if mine:
             self._run_refresh(host, rejected, verify, running)
         return running.result()
+
+    def _renewed_meanwhile(self, host: str, rejected: Credential, verify: Verify) -> Credential:
+        """What a refresh since `rejected` was read left behind; it may have ended as well."""
+        try:
+            return self.for_host(host)
+        except CredentialError:  # a helper whose session is over gives nothing, old or new
+            return self.refresh(host, rejected, verify)
 
     def _run_refresh(
         self, host: str, rejected: Credential, verify: Verify, future: Future[Credential]

@@ -15,7 +15,7 @@ from registry.client import (
     digest_of,
     read_platform,
 )
-from registry.credentials import Credential
+from registry.credentials import ANONYMOUS, Credential
 from registry.errors import RegistryError, failed_refresh
 from registry.events import Control, Line, RegistryEvent, Report, Stopwatch, Unleashed
 from registry.push import Pushed
@@ -170,8 +170,9 @@ class _Publisher:
     def do(self, act: Callable[[], T]) -> T:
         attempt = 1
         while True:
-            used = self._deadline.hold(lambda: self._client.credentials.for_host(self._target.host))
+            used = ANONYMOUS  # what a look-up that fails leaves is renewed too
             try:
+                used = self._deadline.hold(lambda: self._client.credentials.for_host(self._target.host))
                 return self._deadline.hold(act)
             except RegistryError as fault:
                 if fault.auth_expired and not self._refreshed:

@@ -267,6 +267,26 @@ def test_a_refresh_asks_the_helper_again(config: Callable[..., Path], helper: Ca
     assert calls.read_text().count("get") == 2
 
 
+def test_a_helper_whose_session_ends_again_is_logged_in_again(
+    config: Callable[..., Path], helper: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Whoever comes with what a failed look-up left, knows of no refresh before."""
+    session, runs = tmp_path / "session", tmp_path / "runs"
+    helper(f"""test -e {session} && echo '{{"Username":"ci","Secret":"pw"}}' || exit 1""")
+    login = CommandRefresher(["sh", "-c", f"touch {session}; echo once >> {runs}"])
+    path = config({"credHelpers": {HOST: "test"}})
+    store = CredentialStore(path, login)
+    for expiry in (1, 2, 3):
+        session.unlink(missing_ok=True)
+        os.utime(path, (expiry, expiry))  # else the helper's last answer is still good
+        with pytest.raises(CredentialError, match="failed with exit code 1"):
+            store.for_host(HOST)
+        assert store.refresh(HOST, ANONYMOUS, _accept) == Credential("ci", "pw")
+        assert runs.read_text().count("once") == expiry
+    assert store.refresh(HOST, ANONYMOUS, _accept).generation == 3, "while the session lasts, it is found"
+    assert runs.read_text().count("once") == 3
+
+
 def test_nothing_can_be_refreshed_where_nothing_is_configured() -> None:
     with pytest.raises(CredentialError, match=f"No credentials for {HOST} are configured"):
         CredentialStore(None, None).refresh(HOST, ANONYMOUS, _accept)

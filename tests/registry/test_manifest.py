@@ -78,6 +78,19 @@ def test_a_refresh_while_a_tag_is_moved_is_heard_of(tmp_path: Path) -> None:
     assert heard[1:3] == ["Registry credentials refreshed; retrying publish", "heard of"]
 
 
+def test_a_credential_that_cannot_be_had_is_renewed_for_a_publishing(tmp_path: Path) -> None:
+    """As often as it ends: the second time a refresh is known of."""
+    config, lines = tmp_path / "config.json", list[str]()
+    with serving(lambda request: Response(201 if request.method == "PUT" else 200, b"{}")) as server:
+        client = RegistryClient(server.host, credentials=CredentialStore(config, _Writes(config)))
+        for _ in range(2):
+            config.unlink(missing_ok=True)
+            move_tag(
+                client=client, target=Reference(server.host, "notes", "v1"), tag="latest", line=lines.append
+            )
+    assert lines.count("Registry credentials refreshed; retrying publish") == 2
+
+
 def _push_platforms(push: Push, make_image: MakeImage, target: Reference) -> list[Pushed]:
     return [
         push(make_image(platform), target=target.for_platform(platform), platform=platform)
