@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from registry import refresh
 from registry.client import RegistryClient
 from registry.credentials import ANONYMOUS, Credential
 from registry.errors import RegistryError
@@ -63,9 +64,12 @@ def check(
     policy: HealthPolicy,
     report: Report,
     line: Line,
+    retry_limit: int,
     renew: bool = False,
 ) -> AuthHealth:
     """Reports the health of the credential for `target`; renews one that ends soon, and reports again.
+
+    `retry_limit` is that of the push which follows.
 
     Never raises `RegistryError`: a push may succeed where this did not, and tells better why it fails. With
     `renew` somebody asked for a new one, whatever the old one's health: that it fails is an error then.
@@ -74,8 +78,9 @@ def check(
     report(health.event(target))
     if not (renew or health.wants_refresh):
         return health
+    about = refresh.outside_of_a_push(target, retry_limit)
     try:
-        client.renew(credential, target)
+        refresh.tell(report, about, lambda: client.renew(credential, target))
     except RegistryError as fault:
         if renew:
             raise

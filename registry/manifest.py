@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from registry import refresh
 from registry.client import (
     DOCKER_LIST,
     DOCKER_MANIFEST,
@@ -39,20 +40,18 @@ def publish(
     line: Line,
     policy: PushPolicy | None = None,
     control: Control | None = None,
-    on_refresh: Callable[[], None] | None = None,
 ) -> str:
     """Publishes an index of `children` under the tag of `target`; its digest.
 
     Each child is read back and checked before; a child that is missing, or is built for another platform than
     it says, ends the publishing with nothing written. The same children make the same bytes, so that what is
     already published is not written again. Transient errors are retried within the policy, a rejected
-    credential is refreshed once, of which `on_refresh` hears. Raises `RegistryError`, or what `control.check`
-    raises.
+    credential is refreshed once. Raises `RegistryError`, or what `control.check` raises.
     """
     if not children:
         raise ValueError("An index needs at least one child.")
     watch = Stopwatch()
-    publisher = _Publisher(client, target, policy or PushPolicy(), control or Unleashed(), line, on_refresh)
+    publisher = _Publisher(client, target, policy or PushPolicy(), control or Unleashed(), report, line)
     body, media_type = publisher.do(lambda: _compose(client, target, children, annotations))
     digest = publisher.do(lambda: _put(client, target, body, media_type))
     report(
@@ -76,13 +75,13 @@ def move_tag(
     client: RegistryClient,
     target: Reference,
     tag: str,
+    report: Report,
     line: Line,
     policy: PushPolicy | None = None,
     control: Control | None = None,
-    on_refresh: Callable[[], None] | None = None,
 ) -> None:
     """Puts what the registry holds under the digest of `target` under `tag` too; retried as `publish` is."""
-    publisher = _Publisher(client, target, policy or PushPolicy(), control or Unleashed(), line, on_refresh)
+    publisher = _Publisher(client, target, policy or PushPolicy(), control or Unleashed(), report, line)
     found = publisher.do(lambda: client.get_manifest(target))
     publisher.do(lambda: client.put_manifest(target.with_tag(tag), found.body, found.media_type))
     line(f"Tag {tag} moved to {found.digest}")
@@ -156,14 +155,14 @@ class _Publisher:
         target: Reference,
         policy: PushPolicy,
         control: Control,
+        report: Report,
         line: Line,
-        on_refresh: Callable[[], None] | None,
     ) -> None:
         self._client = client
         self._target = target
         self._policy = policy
+        self._report = report
         self._line = line
-        self._on_refresh = on_refresh
         self._deadline = Deadline(policy, control)
         self._refreshed = False
 
@@ -186,15 +185,15 @@ class _Publisher:
     def _refresh(self, used: Credential, fault: RegistryError) -> None:
         self._refreshed = True
         self._line(f"Publishing the manifest failed: {fault.message}")
+        about = refresh.outside_of_a_push(self._target, self._policy.attempts)
         try:
-            self._deadline.hold(
-                lambda: self._client.renew(used, self._target),
-            )
+            refresh.tell(self._report, about, lambda: self._renew(used))
         except RegistryError as failure:
             raise failed_refresh(fault, failure) from failure
         self._line("Registry credentials refreshed; retrying publish")
-        if self._on_refresh:
-            self._on_refresh()
+
+    def _renew(self, used: Credential) -> None:
+        self._deadline.hold(lambda: self._client.renew(used, self._target))
 
     def _back_off(self, attempt: int, fault: RegistryError) -> None:
         seconds = self._policy.delay(attempt, fault.retry_after)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from registry import refresh
 from registry.client import RegistryClient
 from registry.credentials import ANONYMOUS, Credential
 from registry.engine import Engine, PushLog
@@ -86,13 +87,15 @@ class _Push:
         return pushed
 
     def _emit(self, event: str, **details: object) -> None:
-        common: dict[str, Any] = {
+        self.report(RegistryEvent(event, {**self._stream(), **details}))
+
+    def _stream(self) -> dict[str, Any]:
+        return {
             "attempt": self.attempt,
             "retry_limit": self.policy.attempts,
             "registry_endpoint": self.target.endpoint,
             "platform": self.platform,
         }
-        self.report(RegistryEvent(event, {**common, **details}))
 
     def _tag(self) -> None:
         watch = Stopwatch()
@@ -203,18 +206,16 @@ class _Push:
         return None
 
     def _refresh(self, fault: RegistryError) -> None:
-        watch, self.refreshed = Stopwatch(), True
+        self.refreshed = True
         self.line(f"Registry push failed: {fault.message}")
-        self._emit("auth_refresh_started")
         try:
-            self.deadline.hold(lambda: self.client.renew(self.credential, self.target))
-        except Exception as failure:
-            self._emit("auth_refresh_failed", error=redact(str(failure)), duration_ms=watch.ms())
-            if isinstance(failure, RegistryError):
-                raise failed_refresh(fault, failure) from failure
-            raise
-        self._emit("auth_refresh_succeeded", duration_ms=watch.ms())
+            refresh.tell(self.report, self._stream(), self._renew)
+        except RegistryError as failure:
+            raise failed_refresh(fault, failure) from failure
         self.line("Registry credentials refreshed; retrying push")
+
+    def _renew(self) -> None:
+        self.deadline.hold(lambda: self.client.renew(self.credential, self.target))
 
 
 def _describe(fault: Exception) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ from django.conf import settings
 
 from registry import health, manifest, prune, push
 from registry.errors import RegistryError
+from registry.events import Report
 from registry.health import AuthHealth, HealthPolicy
 from registry.push import Pushed
 from registry.reference import Reference
@@ -22,6 +23,7 @@ from servers.leash import Leash
 from servers.models import Deployment, Server
 from servers.process_group import LineSink
 from servers.states import DeploymentStatus, Mode, StepKind, StepStatus
+from servers.timeline import Timeline
 
 NO_MOVING_TAG = "none"
 
@@ -69,10 +71,9 @@ def _check_credentials(job: Job, target: Reference, line: LineSink, *, renew: bo
         client=wiring.registry_client(target.host),
         target=target,
         policy=policy,
-        report=push_report.reporter(
-            job.server.pk, job.deployment.pk, target, on_refresh=lambda: _renew_pull_secret(job)
-        ),
+        report=_reporter(job.timeline, target),
         line=line,
+        retry_limit=_policy(job.deployment).attempts,
         renew=renew,
     )
 
@@ -93,9 +94,7 @@ def _push(job: Job, built: BuiltImage, target: Reference, leash: Leash) -> Pushe
             platform=built.platform,
             client=wiring.registry_client(target.host),
             policy=_policy(job.deployment),
-            report=push_report.reporter(
-                job.server.pk, job.deployment.pk, target, on_refresh=lambda: _renew_pull_secret(job)
-            ),
+            report=_reporter(job.timeline, target),
             line=step.line,
             control=leash,
             progress=step.progress,
@@ -134,10 +133,10 @@ def _tag_again(job: Job, done: Pushed, target: Reference, line: LineSink) -> Non
         client=wiring.registry_client(target.host),
         target=target.with_digest(done.digest),
         tag=_target_for(job.deployment, target, done.platform).tag,
+        report=_reporter(job.timeline, target),
         line=line,
         policy=_policy(job.deployment),
         control=job.leash,
-        on_refresh=lambda: _renew_pull_secret(job),
     )
     line(f"Taken over from #{job.base_number}: the registry holds {done.digest}")
 
@@ -154,18 +153,18 @@ def _publish(job: Job, target: Reference, pushed: list[Pushed]) -> str:
                 target=target,
                 children=pushed,
                 annotations=_annotations(job),
-                report=push_report.reporter(job.server.pk, job.deployment.pk, target),
+                report=_reporter(job.timeline, target),
                 line=step.line,
                 policy=_policy(job.deployment),
                 control=job.leash,
-                on_refresh=lambda: _renew_pull_secret(job),
             )
         step.details.update(digest=digest, tag=target.tag, registry_endpoint=target.endpoint)
         return digest
 
 
-def move_tag(deployment: Deployment, say: LineSink) -> None:
+def move_tag(timeline: Timeline) -> None:
     """Puts the moving tag on what serves now. A failure fails nothing: servers start by digest; it shows."""
+    deployment, say = timeline.deployment, timeline.say
     tag = settings.REGISTRY_MOVING_TAG
     if not (settings.REGISTRY and deployment.images and deployment.digest) or tag == NO_MOVING_TAG:
         return
@@ -176,6 +175,7 @@ def move_tag(deployment: Deployment, say: LineSink) -> None:
                 client=wiring.registry_client(target.host),
                 target=target,
                 tag=tag,
+                report=_reporter(timeline, target),
                 line=say,
                 policy=_policy(deployment),
             )
@@ -198,7 +198,15 @@ def _annotations(job: Job) -> dict[str, str]:
     }
 
 
-def _renew_pull_secret(job: Job) -> None:
+def _reporter(timeline: Timeline, target: Reference) -> Report:
+    """Tells what the registry library does, and lets the nodes' secret follow a renewed credential."""
+    deployment = timeline.deployment
+    return push_report.reporter(
+        deployment.server_id, deployment.pk, target, on_refresh=lambda: _renew_pull_secret(timeline)
+    )
+
+
+def _renew_pull_secret(timeline: Timeline) -> None:
     """A failure here never fails the push; it shows."""
     if not (settings.K8S_REGISTRY_SECRET_NAME and settings.REGISTRY_AUTH_DOCKERCONFIG):
         return
@@ -212,10 +220,10 @@ def _renew_pull_secret(job: Job) -> None:
         )
     except UserError as error:
         failure = {**about, "error": str(error), "error_kind": error.kind}
-        job.timeline.event("pull_secret_failed", failure)
-        job.timeline.say(f"The pull secret was not renewed: {error}")
+        timeline.event("pull_secret_failed", failure)
+        timeline.say(f"The pull secret was not renewed: {error}")
         return
-    job.timeline.event("pull_secret_patched", {**about, "changed": changed})
+    timeline.event("pull_secret_patched", {**about, "changed": changed})
 
 
 def target_of(deployment: Deployment) -> Reference:

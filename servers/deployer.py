@@ -82,7 +82,7 @@ def _attempt(job: Job) -> None:
         hint = f"The platform's log has it under reference {reference}."
         _end(job, DeploymentStatus.FAILED, UserError("An internal error.", hint=hint))
     else:
-        delivery.move_tag(job.deployment, job.timeline.say)
+        delivery.move_tag(job.timeline)
     finally:
         shutil.rmtree(job.work, ignore_errors=True)
 

@@ -50,7 +50,7 @@ def _nothing() -> None:
 def reporter(
     server_id: int, deployment_id: int, target: Reference, on_refresh: Callable[[], None] = _nothing
 ) -> Callable[[RegistryEvent], None]:
-    """A callback for the registry library; `on_refresh` is called after a refresh, ahead or not."""
+    """A callback for the registry library; `on_refresh` is called after a refresh."""
 
     def report(event: RegistryEvent) -> None:
         metric = recorder.record(
@@ -58,7 +58,7 @@ def reporter(
         )
         events.metric_recorded(metric)
         _log(event.type, event.details, server_id, deployment_id, target)
-        if event.type == "auth_refresh_succeeded" or event.details.get("refreshed"):
+        if event.type == "auth_refresh_succeeded":
             on_refresh()
 
     return report

@@ -72,7 +72,7 @@ ROW: dict[str, Check] = {
 }
 # The type that a key of `details` has wherever it appears.
 TYPES: dict[str, Check] = {
-    "platform": _platform,
+    "platform": lambda value: value == "" or _platform(value),  # "" only where REFRESHES says so
     "registry_endpoint": _text,
     "attempt": _count,
     "retry_limit": _count,
@@ -109,7 +109,7 @@ REQUIRED: dict[str, set[str]] = {
     "push_failed": _STREAM | _FAILURE,
     "auth_refresh_started": _STREAM,
     "auth_refresh_succeeded": _STREAM,
-    "auth_refresh_failed": _STREAM | {"error"},
+    "auth_refresh_failed": _STREAM | {"error", "error_kind"},
     "manifest_published": {"registry_endpoint", "tag", "digest", "architectures"},
 }
 REQUIRED["mcp_call"] = {
@@ -140,6 +140,8 @@ FOLLOWS: dict[str | None, set[str]] = {
     "push_failed": set(),
 }
 OF_A_PUSH = {kind for kind in FOLLOWS if kind}
+# Outside of a push, before it or after it, these have no platform and attempt 0.
+REFRESHES = {"auth_refresh_started", "auth_refresh_succeeded", "auth_refresh_failed"}
 
 
 def violations(events: Iterable[Event]) -> list[str]:
@@ -156,6 +158,8 @@ def _violations(event: Event) -> Iterable[str]:
     if kind not in EVENT_TYPES and not str(kind).startswith("custom."):
         yield f"{kind}: not an event of the contract"
     yield from (f"{kind}: {key} is missing" for key in sorted(REQUIRED.get(str(kind), set()) - set(details)))
+    if details.get("platform") == "" and (kind not in REFRESHES or details.get("attempt")):
+        yield f"{kind}: details.platform=''"
     for key, value in details.items():
         if key in TYPES and not TYPES[key](value):
             yield f"{kind}: details.{key}={value!r}"
@@ -164,7 +168,8 @@ def _violations(event: Event) -> Iterable[str]:
 def order_violations(events: Sequence[Event]) -> list[str]:
     """The same for the order of one deployment's events, given oldest first."""
     kinds = [event["event_type"] for event in events]
-    pushes = [event for event in events if event["event_type"] in OF_A_PUSH]
+    told = [event for event in events if event["event_type"] in OF_A_PUSH]
+    pushes = [event for event in told if event["details"].get("platform") != ""]
     platforms = {event["details"].get("platform") for event in pushes}
     found = [
         sentence for platform in sorted(map(str, platforms)) for sentence in _of_platform(pushes, platform)

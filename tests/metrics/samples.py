@@ -29,12 +29,15 @@ CALL = {
     "cold_start": False,
 }  # fmt: skip
 PUBLISHED = {"registry_endpoint": ENDPOINT, "tag": "d1", "digest": DIGEST, "architectures": [AMD, ARM]}
+AHEAD = stream("", 0)
 PUSHED: list[Sample] = [
     ("deploy_started", {"number": 1}),
     ("clone_started", {}),
     ("clone_succeeded", {"duration_ms": 12}),
     *((f"build_{word}", {"platform": p, **extra}) for p in (AMD, ARM) for word, extra in (
         ("started", {}), ("succeeded", {"duration_ms": 900}))),
+    ("auth_refresh_started", AHEAD),
+    ("auth_refresh_succeeded", AHEAD),
     ("tag_started", tag(AMD)),
     ("tag_started", tag(ARM)),
     ("tag_succeeded", tag(AMD)),
@@ -63,7 +66,7 @@ FAILED: list[Sample] = [
     ("tag_succeeded", tag(AMD)),
     ("push_started", stream(AMD)),
     ("auth_refresh_started", stream(AMD)),
-    ("auth_refresh_failed", stream(AMD, error="the token server answered 500")),
+    ("auth_refresh_failed", stream(AMD, error="the token server answered 500", error_kind="auth_expired")),
     ("push_failed", stream(AMD, **failure("auth_expired", expired=True))),
     *((f"{step}_failed", {"duration_ms": 1, "error": "no", "error_kind": "runtime"}) for step in (
         "clone", "build", "start", "health", "discover", "stop", "rollback", "deploy")),

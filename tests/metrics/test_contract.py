@@ -78,6 +78,8 @@ def event(event_type: str, details: object) -> dict[str, Any]:
         (event("push_started", {"attempt": 1}), "retry_limit is missing"),
         (event("push_started", stream(AMD, attempt=True)), "details.attempt"),
         (event("push_started", stream("amd64")), "details.platform"),
+        (event("push_started", stream("")), "details.platform"),
+        (event("auth_refresh_started", stream("", 1)), "details.platform"),
         (event("tag_moved", {}), "not an event"),
         ({**event("deploy_started", {}), "platform": AMD}, "the row has the keys"),
         (event("clone_failed", {"duration_ms": 1, "error": "", "error_kind": "odd"}), "details.error_kind"),

@@ -49,7 +49,7 @@ def test_events_of_the_contract_are_counted(server: Server, before: Any) -> None
     assert before(pushes, platform=ARM, outcome="failed", error_kind="tag") == 1
     assert before(pushes, platform=AMD, outcome="failed", error_kind="auth_expired") == 1
     assert before("mcphost_registry_push_retries_total", platform=AMD, reason="auth_refresh") == 1
-    assert before("mcphost_registry_auth_refreshes_total", outcome="succeeded") == 1
+    assert before("mcphost_registry_auth_refreshes_total", outcome="succeeded") == 2
     assert before("mcphost_registry_auth_refreshes_total", outcome="failed") == 1
     assert before("mcphost_deployments_total", outcome="succeeded", **none) == 1
     assert before("mcphost_deployments_total", outcome="cancelled", **none) == 1

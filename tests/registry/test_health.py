@@ -4,14 +4,16 @@ import base64
 import json
 import os
 import time
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
 
 from registry.client import RegistryClient
 from registry.credentials import ANONYMOUS, Credential, CredentialStore
+from registry.errors import RegistryError
 from registry.events import RegistryEvent
-from registry.health import HealthPolicy, assess, check
+from registry.health import AuthHealth, HealthPolicy, assess, check
 from registry.reference import Reference
 from tests.registry.conftest import write_config
 from tests.registry.http import Request, Response, serving
@@ -59,7 +61,12 @@ class _Rewrites:
 
 
 def _check(
-    path: Path, *, password: str, refreshed: str | None = None, policy: HealthPolicy | None = None
+    path: Path,
+    *,
+    password: str,
+    refreshed: str | None = None,
+    policy: HealthPolicy | None = None,
+    renew: bool = False,
 ) -> tuple[list[RegistryEvent], list[str]]:
     """Checks against a registry that takes passwords which begin with "good"."""
 
@@ -76,15 +83,28 @@ def _check(
         store = CredentialStore(path, _Rewrites(path, refreshed) if refreshed else None)
         client = RegistryClient(server.host, credentials=store)
         target = Reference(server.host, "app", "v1")
-        check(
-            client=client,
-            target=target,
-            policy=policy or HealthPolicy(),
-            report=events.append,
-            line=lines.append,
-        )
+        with suppress(RegistryError) if renew else nullcontext():
+            check(
+                client=client,
+                target=target,
+                policy=policy or HealthPolicy(),
+                report=events.append,
+                line=lines.append,
+                retry_limit=3,
+                renew=renew,
+            )
         assert {event.details["registry_endpoint"] for event in events} == {target.endpoint}
     return events, lines
+
+
+def _checked(client: RegistryClient, target: Reference, events: list[RegistryEvent]) -> AuthHealth:
+    policy, report = HealthPolicy(), events.append
+    return check(client=client, target=target, policy=policy, report=report, line=print, retry_limit=3)
+
+
+def _statuses(events: list[RegistryEvent]) -> list[tuple[str, bool]]:
+    looks = [event.details for event in events if event.type == "auth_health_reported"]
+    return [(look["status"], look["refreshed"]) for look in looks]
 
 
 def test_an_accepted_password_is_healthy_though_nobody_knows_for_how_long(tmp_path: Path) -> None:
@@ -96,10 +116,10 @@ def test_an_accepted_password_is_healthy_though_nobody_knows_for_how_long(tmp_pa
 
 def test_a_rejected_password_is_expired_and_renewed_ahead_of_the_push(tmp_path: Path) -> None:
     events, lines = _check(tmp_path / "config.json", password="bad", refreshed="good")
-    assert [(event.details["status"], event.details["refreshed"]) for event in events] == [
-        ("expired", False),
-        ("healthy", True),
-    ]
+    assert _statuses(events) == [("expired", False), ("healthy", True)]
+    assert [event.type for event in events[1:3]] == ["auth_refresh_started", "auth_refresh_succeeded"]
+    stream = {"attempt": 0, "retry_limit": 3, "platform": ""}
+    assert all(stream.items() <= event.details.items() for event in events[1:3])
     assert lines == ["Registry credentials refreshed ahead of time"]
 
 
@@ -109,7 +129,7 @@ def test_an_old_file_is_renewed_ahead_of_the_push(tmp_path: Path) -> None:
     assert event.details["status"] == "healthy"
     assert event.details["age_seconds"] >= 1_000
     events, _ = _check(path, password="good", refreshed="good2", policy=HealthPolicy(max_age=60))
-    assert [event.details["status"] for event in events] == ["expired", "expiring_soon"]
+    assert _statuses(events) == [("expired", False), ("expiring_soon", True)]
 
 
 def test_a_malformed_file_is_told(tmp_path: Path) -> None:
@@ -118,15 +138,23 @@ def test_a_malformed_file_is_told(tmp_path: Path) -> None:
     client = RegistryClient("127.0.0.1:1", credentials=CredentialStore(path))
     events = list[RegistryEvent]()
     target = Reference("127.0.0.1:1", "app", "v1")
-    health = check(client=client, target=target, policy=HealthPolicy(), report=events.append, line=print)
+    health = _checked(client, target, events)
     assert (health.status, "not valid JSON" in health.problem) == ("unknown", True)
 
 
 def test_a_refresh_that_fails_is_told_and_fails_nothing(tmp_path: Path) -> None:
-    (event,), (line,) = _check(tmp_path / "config.json", password="bad")
-    assert event.details["status"] == "expired"
-    assert "HTTP 401" in event.details["error"]
+    (look, started, failed), (line,) = _check(tmp_path / "config.json", password="bad")
+    assert look.details["status"] == "expired"
+    assert "HTTP 401" in look.details["error"]
+    assert (started.type, failed.type) == ("auth_refresh_started", "auth_refresh_failed")
+    assert failed.details["error"] in line
     assert "could not be refreshed ahead of time" in line
+
+
+def test_a_refresh_on_request_that_fails_is_told(tmp_path: Path) -> None:
+    events, lines = _check(tmp_path / "config.json", password="bad", renew=True)
+    assert [event.type for event in events][1:] == ["auth_refresh_started", "auth_refresh_failed"]
+    assert not lines
 
 
 def test_a_registry_that_is_away_says_nothing_of_the_credential(tmp_path: Path) -> None:
@@ -135,6 +163,6 @@ def test_a_registry_that_is_away_says_nothing_of_the_credential(tmp_path: Path) 
     events = list[RegistryEvent]()
     client = RegistryClient("127.0.0.1:1", credentials=CredentialStore(path))
     target = Reference("127.0.0.1:1", "app", "v1")
-    health = check(client=client, target=target, policy=HealthPolicy(), report=events.append, line=print)
+    health = _checked(client, target, events)
     assert health.status == "unknown"
     assert "Connection refused" in events[0].details["error"]

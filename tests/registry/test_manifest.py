@@ -14,12 +14,14 @@ import pytest
 from deploy.bench.fault_proxy import FaultProxy
 from deploy.bench.registry import Registry
 from registry.client import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, RegistryClient
+from registry.commands import Refresher
 from registry.credentials import Credential, CredentialStore
 from registry.errors import RegistryError
+from registry.events import RegistryEvent
 from registry.manifest import build_index, move_tag, publish
 from registry.push import Pushed
 from registry.reference import Reference
-from tests.registry.conftest import FAST, MakeImage, MakePush, Push
+from tests.registry.conftest import FAST, MakeImage, MakePush, Push, write_config
 from tests.registry.http import Request, Response, serving
 
 PLATFORMS = ("linux/amd64", "linux/arm64/v8")
@@ -58,24 +60,44 @@ class _Writes:
         self.config.write_text(json.dumps({"auths": {host: {"username": "ci", "password": "new"}}}))
 
 
-def test_a_refresh_while_a_tag_is_moved_is_heard_of(tmp_path: Path) -> None:
-    def answer(request: Request) -> Response:
-        if request.headers.get("Authorization") != Credential("ci", "new").basic:
-            return Response(401, headers={"WWW-Authenticate": 'Basic realm="r"'})
-        return Response(201) if request.method == "PUT" else Response(200, b'{"mediaType": "x"}')
+def _rejecting(request: Request) -> Response:
+    """Of a registry that takes the new password only."""
+    if request.headers.get("Authorization") != Credential("ci", "new").basic:
+        return Response(401, headers={"WWW-Authenticate": 'Basic realm="r"'})
+    return Response(201) if request.method == "PUT" else Response(200, b'{"mediaType": "x"}')
 
-    config, heard = tmp_path / "config.json", list[str]()
-    with serving(answer) as server:
-        config.write_text(json.dumps({"auths": {server.host: {"username": "ci", "password": "old"}}}))
+
+def _move(config: Path, events: list[RegistryEvent], lines: list[str], refresher: Refresher | None) -> None:
+    with serving(_rejecting) as server:
+        write_config(config, server.host, "ci", "old")
         move_tag(
-            client=RegistryClient(server.host, credentials=CredentialStore(config, _Writes(config))),
+            client=RegistryClient(server.host, credentials=CredentialStore(config, refresher)),
             target=Reference(server.host, "team/notes", "v1"),
             tag="latest",
-            line=heard.append,
-            on_refresh=lambda: heard.append("heard of"),
+            report=events.append,
+            line=lines.append,
+            policy=FAST,
         )
         assert server.paths()[-1] == "PUT /v2/team/notes/manifests/latest"
-    assert heard[1:3] == ["Registry credentials refreshed; retrying publish", "heard of"]
+
+
+def test_a_refresh_while_a_tag_is_moved_is_told(tmp_path: Path) -> None:
+    config, events, lines = tmp_path / "config.json", list[RegistryEvent](), list[str]()
+    _move(config, events, lines, _Writes(config))
+    assert [event.type for event in events] == ["auth_refresh_started", "auth_refresh_succeeded"]
+    stream = {"attempt": 0, "retry_limit": FAST.attempts, "platform": ""}
+    assert all(stream.items() <= event.details.items() for event in events)
+    assert events[-1].details["duration_ms"] >= 0
+    assert lines[1] == "Registry credentials refreshed; retrying publish"
+
+
+def test_a_refresh_that_fails_while_a_tag_is_moved_is_told(tmp_path: Path) -> None:
+    events = list[RegistryEvent]()
+    with pytest.raises(RegistryError, match="could not be refreshed"):
+        _move(tmp_path / "config.json", events, [], None)
+    assert events[-1].type == "auth_refresh_failed"
+    assert "The same credential came back" in events[-1].details["error"]
+    assert events[-1].details["error_kind"] == "auth_expired"
 
 
 def test_a_credential_that_cannot_be_had_is_renewed_for_a_publishing(tmp_path: Path) -> None:
@@ -86,7 +108,11 @@ def test_a_credential_that_cannot_be_had_is_renewed_for_a_publishing(tmp_path: P
         for _ in range(2):
             config.unlink(missing_ok=True)
             move_tag(
-                client=client, target=Reference(server.host, "notes", "v1"), tag="latest", line=lines.append
+                client=client,
+                target=Reference(server.host, "notes", "v1"),
+                tag="latest",
+                report=lambda event: None,
+                line=lines.append,
             )
     assert lines.count("Registry credentials refreshed; retrying publish") == 2
 

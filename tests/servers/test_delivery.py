@@ -16,8 +16,10 @@ from metrics.models import UsageMetric
 from registry.errors import RegistryError
 from registry.reference import Reference
 from servers import delivery, housekeeping, services, wiring
+from servers.logbook import Logbook
 from servers.models import Deployment, Server
 from servers.states import DeploymentStatus, Mode, ServerStatus
+from servers.timeline import Timeline
 from tests.eventually import eventually
 from tests.platform import Platform, forget_adapters
 
@@ -101,9 +103,9 @@ def test_the_moving_tag_follows_what_serves(
     failed = on_docker.deploy(server)
     assert "stable" not in tags_at(server)
 
-    said: list[str] = []
-    delivery.move_tag(failed, said.append)  # as the deployer does once it serves
-    assert said == [f"Tag stable moved to {failed.digest}"]
+    with Logbook(server.pk, failed.pk) as logbook:
+        delivery.move_tag(Timeline(failed, logbook))  # as the deployer does once it serves
+    assert f"Tag stable moved to {failed.digest}" in on_docker.log(failed)
     assert digest_at(server, "stable") == digest_at(server, delivery.target_of(failed).tag) == failed.digest
 
 

@@ -282,9 +282,9 @@ def test_a_moving_tag_is_tried_again(
     deployment = platform.ended(platform.request(server))
     assert steps_of(deployment)["publish"] == "succeeded"
     fault_proxy.set([{"method": "PUT", "path": "/manifests/stable", **PASSING[4], "times": 1}])
-    said: list[str] = []
-    delivery.move_tag(deployment, said.append)
-    assert said[-1] == f"Tag stable moved to {deployment.digest}"
+    with Logbook(server.pk, deployment.pk) as logbook:
+        delivery.move_tag(Timeline(deployment, logbook))
+    assert f"Tag stable moved to {deployment.digest}" in platform.log(deployment)
     held = client_of(registry_plain, tmp_path).head_manifest(
         Reference(registry_plain.host, "moved/moved", "stable")
     )

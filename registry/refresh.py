@@ -1,0 +1,33 @@
+"""The refresh of a credential, told in the same words wherever it happens: in a push, before it or after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from registry.errors import redact
+from registry.events import RegistryEvent, Report, Stopwatch
+from registry.reference import Reference
+
+
+def tell(report: Report, about: Mapping[str, Any], refresh: Callable[[], object]) -> None:
+    """Reports `auth_refresh_started`, then how `refresh` ended; raises what it raises."""
+    watch = Stopwatch()
+    report(RegistryEvent("auth_refresh_started", dict(about)))
+    try:
+        refresh()
+    except Exception as failure:
+        error = {"error": redact(str(failure)), "error_kind": getattr(failure, "kind", "internal")}
+        report(RegistryEvent("auth_refresh_failed", {**about, **error, "duration_ms": watch.ms()}))
+        raise
+    report(RegistryEvent("auth_refresh_succeeded", {**about, "duration_ms": watch.ms()}))
+
+
+def outside_of_a_push(target: Reference, retry_limit: int) -> dict[str, Any]:
+    """The contract's keys of a refresh that belongs to no attempt and to no platform."""
+    return {
+        "attempt": 0,
+        "retry_limit": retry_limit,
+        "registry_endpoint": target.endpoint,
+        "platform": "",
+    }
