@@ -1,4 +1,4 @@
-"""The refresh of a credential, told in the same words wherever it happens: in a push, before it or after it."""
+"""The refresh of a credential, told in the same words in a push, before it and after it."""
 
 from __future__ import annotations
 

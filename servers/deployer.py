@@ -17,6 +17,7 @@ from servers import aftermath, delivery, events, gate, heartbeat, notify, restar
 from servers.builder import context as build_context
 from servers.errors import Cancelled, UserError
 from servers.job import Job
+from servers.leash import ON_REQUEST
 from servers.logbook import Logbook
 from servers.models import Deployment, Server
 from servers.models.server import DesiredState
@@ -68,10 +69,12 @@ def _attempt(job: Job) -> None:
         _walk(job)
         _switch(job)
     except Cancelled as error:
-        if heartbeat.interrupted.is_set() and not _cancel_was_requested(job):
-            _put_back(job)
-        else:
+        if not heartbeat.interrupted.is_set():
             _end(job, DeploymentStatus.CANCELLED, error)
+        elif _cancel_was_requested(job):  # of which no heartbeat has heard yet
+            _end(job, DeploymentStatus.CANCELLED, Cancelled(ON_REQUEST))
+        else:
+            _put_back(job)
     except gate.Held as error:
         _end(job, DeploymentStatus.HELD, error)
     except UserError as error:
@@ -135,7 +138,7 @@ def _switch(job: Job) -> None:
     with transaction.atomic():
         _lock_server(job)
         if not heartbeat.held(deployment):
-            raise Cancelled("Another worker holds this deployment.")
+            raise Cancelled(heartbeat.TAKEN_OVER)
         moved = Server.objects.filter(desired_state=DesiredState.RUNNING).move(
             deployment.server_id,
             ServerStatus.RUNNING,

@@ -6,19 +6,35 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection
 from django.utils import timezone
 
 from servers import workers
-from servers.leash import Leash
+from servers.leash import ON_REQUEST, Leash
 from servers.models import Deployment
 from servers.states import DeploymentStatus
 
 logger = logging.getLogger(__name__)
 # Set when this process is asked to end: deployments stop where they are and go back to the queue.
 interrupted = threading.Event()
+SHUTS_DOWN = "The platform is shutting down; the deployment goes on when it is back."
+TAKEN_OVER = "Another worker has taken this deployment up."
+
+
+@dataclass
+class _Pull:
+    """Why the work should stop: "" while only the end of the process can make it."""
+
+    reason: str = ""
+
+    def felt(self) -> bool:
+        return bool(self.reason) or interrupted.is_set()
+
+    def why(self) -> str:
+        return self.reason or SHUTS_DOWN
 
 
 def held(deployment: Deployment) -> bool:
@@ -29,26 +45,26 @@ def held(deployment: Deployment) -> bool:
 @contextmanager
 def beating(deployment: Deployment) -> Iterator[Leash]:
     """Beats while the block runs; the leash is pulled by a cancel, a lost claim or the end of the process."""
-    done, pulled = threading.Event(), threading.Event()
+    done, pull = threading.Event(), _Pull()
     thread = threading.Thread(
-        target=_beat, args=(deployment, done, pulled), name=f"heartbeat-{deployment.pk}", daemon=True
+        target=_beat, args=(deployment, done, pull), name=f"heartbeat-{deployment.pk}", daemon=True
     )
     thread.start()
     try:
-        yield Leash.of(settings.DEPLOY_TIMEOUT, lambda: pulled.is_set() or interrupted.is_set())
+        yield Leash.of(settings.DEPLOY_TIMEOUT, pull.felt, pull.why)
     finally:
         done.set()
         thread.join()
 
 
-def _beat(deployment: Deployment, done: threading.Event, pulled: threading.Event) -> None:
+def _beat(deployment: Deployment, done: threading.Event, pull: _Pull) -> None:
     while not done.wait(settings.HEARTBEAT_SECONDS):
         try:
             close_old_connections()
             asked = Deployment.objects.filter(pk=deployment.pk, cancel_requested=True).exists()
             still_held = held(deployment)  # a step that is slow to hear of the cancel is alive all the same
             if asked or not still_held:
-                pulled.set()
+                pull.reason = ON_REQUEST if still_held else TAKEN_OVER
         except DatabaseError:
             logger.warning("no heartbeat for deployment %s: the database does not answer", deployment.pk)
     connection.close()

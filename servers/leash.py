@@ -9,12 +9,15 @@ from dataclasses import dataclass, field, replace
 from servers.errors import Cancelled, TimedOut
 
 
+ON_REQUEST = "Cancelled on request."
+
+
 def _never() -> bool:
     return False
 
 
 def _on_request() -> str:
-    return "Cancelled on request."
+    return ON_REQUEST
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,10 @@ class Leash:
     why: Callable[[], str] = field(default=_on_request, repr=False)  # asked once it is cancelled
 
     @classmethod
-    def of(cls, seconds: float, cancelled: Callable[[], bool] = _never, what: str = "deployment") -> Leash:
-        return cls(time.monotonic() + seconds, cancelled, what)
+    def of(
+        cls, seconds: float, cancelled: Callable[[], bool] = _never, why: Callable[[], str] = _on_request
+    ) -> Leash:
+        return cls(time.monotonic() + seconds, cancelled, why=why)
 
     def within(self, seconds: float, what: str) -> Leash:
         """The same leash, at most `seconds` long, named for the error that its end raises."""
