@@ -13,7 +13,19 @@ from django.db.models import F
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from servers import aftermath, delivery, events, gate, heartbeat, notify, restarts, runs, steps, workers
+from servers import (
+    aftermath,
+    closing,
+    delivery,
+    events,
+    gate,
+    heartbeat,
+    notify,
+    restarts,
+    runs,
+    steps,
+    workers,
+)
 from servers.builder import context as build_context
 from servers.errors import Cancelled, UserError
 from servers.job import Job
@@ -231,7 +243,7 @@ def _put_back(job: Job) -> None:
         _leave_to_successor(job)
         return
     _clean_up(job)
-    Deployment.objects.put_back(job.deployment)
+    closing.put_back(job.deployment)
     events.status_changed(job.server.pk)
     job.timeline.say("Interrupted: the platform is stopping; the deployment goes on when it is back.")
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 
 from servers.errors import Cancelled, TimedOut
 
-
 ON_REQUEST = "Cancelled on request."
 
 

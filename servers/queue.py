@@ -7,7 +7,7 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
-from servers import events
+from servers import closing, events
 from servers.errors import Conflict
 from servers.models import Deployment, Server
 from servers.models.server import DesiredState
@@ -51,10 +51,10 @@ def add(
 
 def _supersede(server: Server, mode: Mode) -> None:
     """What waits in the queue gives way; what waits for approval, only to what is built anew."""
-    waiting = [DeploymentStatus.QUEUED, *([DeploymentStatus.HELD] if mode != Mode.SAME_DIGEST else [])]
-    server.deployments.filter(status__in=waiting).update(
-        status=DeploymentStatus.SUPERSEDED, finished_at=timezone.now()
-    )
+    closing.end_queued(server, DeploymentStatus.SUPERSEDED, told=closing.GAVE_WAY)
+    if mode != Mode.SAME_DIGEST:
+        held = server.deployments.filter(status=DeploymentStatus.HELD)
+        held.update(status=DeploymentStatus.SUPERSEDED, finished_at=timezone.now())
 
 
 def _base(server: Server, mode: Mode, based_on: Deployment | None) -> Deployment | None:

@@ -11,6 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from servers import (
+    closing,
     drain,
     events,
     housekeeping,
@@ -55,7 +56,7 @@ def _close_lost() -> None:
     for deployment in Deployment.objects.lost(since, workers.is_gone):
         logger.warning("deployment %s lost its worker %s", deployment, deployment.worker)
         if deployment.claims < MOST_CLAIMS:
-            Deployment.objects.put_back(deployment)
+            closing.put_back(deployment)
             events.status_changed(deployment.server_id)
         else:
             _give_up(deployment)

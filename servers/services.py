@@ -13,8 +13,9 @@ from django.utils import timezone
 
 from access import audit
 from access.models import Via
-from servers import aftermath, events, history, notify, queue, tasks, validation
+from servers import aftermath, closing, events, history, notify, queue, tasks, validation
 from servers.errors import Conflict, Invalid
+from servers.leash import ON_REQUEST
 from servers.models import Deployment, Secret, Server, Token
 from servers.models.server import DesiredState, SecretPurpose, Transport
 from servers.models.token import Scope
@@ -94,14 +95,9 @@ def roll_back(*, server: Server, to: Deployment, by: User | None) -> Deployment:
 @transaction.atomic
 def cancel(*, deployment: Deployment) -> Deployment:
     """Ends a queued deployment now, asks a running one to stop. Raises `Conflict` when it is over."""
-    now = timezone.now()
-    locked(deployment.server)
-    if Deployment.objects.filter(pk=deployment.pk, status=DeploymentStatus.QUEUED).update(
-        status=DeploymentStatus.CANCELLED,
-        finished_at=now,
-        error_kind="cancelled",
-        error="Cancelled on request.",
-    ):
+    server = locked(deployment.server)
+    waits = Deployment.objects.filter(pk=deployment.pk, status=DeploymentStatus.QUEUED).exists()
+    if waits and _cancel_queued(server, ON_REQUEST):
         aftermath.rest(deployment.server_id)
         tasks.settle_on_commit(deployment.server_id)
     elif not Deployment.objects.open().filter(pk=deployment.pk).update(cancel_requested=True):
@@ -217,14 +213,13 @@ def _found(rows: QuerySet[Server], server: Server) -> Server:
 
 
 def _cancel_open(server: Server) -> None:
-    open_ones = server.deployments.filter(status__in=[DeploymentStatus.QUEUED, DeploymentStatus.RUNNING])
-    open_ones.filter(status=DeploymentStatus.QUEUED).update(
-        status=DeploymentStatus.CANCELLED,
-        finished_at=timezone.now(),
-        error_kind="cancelled",
-        error="The server was stopped or deleted meanwhile.",
-    )
-    open_ones.filter(status=DeploymentStatus.RUNNING).update(cancel_requested=True)
+    _cancel_queued(server, "The server was stopped or deleted meanwhile.")
+    running = server.deployments.filter(status=DeploymentStatus.RUNNING)
+    running.update(cancel_requested=True)
+
+
+def _cancel_queued(server: Server, why: str) -> bool:
+    return closing.end_queued(server, DeploymentStatus.CANCELLED, told=why, error=why, error_kind="cancelled")
 
 
 def default_transport(source_kind: str) -> str:

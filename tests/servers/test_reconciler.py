@@ -146,6 +146,7 @@ def test_a_lost_deployment_yields_to_a_newer_request(idle: Platform) -> None:
     reconciler.look()
     lost.refresh_from_db()
     assert lost.status == DeploymentStatus.SUPERSEDED
+    assert idle.events(lost) == ["deploy_cancelled"], "what had begun has an end"
     Deployment.objects.filter(pk=newer.pk).update(enqueued_at=None)
     assert reconciler.look().deployments == [newer.pk]
 
@@ -231,6 +232,7 @@ def lose_worker(deployment: Deployment, claims: int = 1) -> None:
         status=DeploymentStatus.RUNNING,
         worker=gone,
         claims=claims,
+        started_at=timezone.now() - timedelta(seconds=2),
         heartbeat_at=timezone.now() - timedelta(seconds=1),
     )
 

@@ -17,6 +17,7 @@ from django.core.management.base import CommandError
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
+from metrics.models import UsageMetric
 from servers import intake, logbook, queue, runs, secretbox, services, states
 from servers.errors import Conflict, Invalid
 from servers.models import Deployment, LogLine, Secret, Server, Token
@@ -140,6 +141,50 @@ def test_stopping_cancels_what_is_open(server: Server) -> None:
     assert (fresh(queued).status, fresh(queued).error_kind) == (DeploymentStatus.CANCELLED, "cancelled")
     assert "stopped" in fresh(queued).error
     assert (fresh(server).status, fresh(server).desired_state) == ("stopping", DesiredState.STOPPED)
+
+
+def cancel(server: Server) -> None:
+    services.cancel(deployment=server.deployments.get(status=DeploymentStatus.QUEUED))
+
+
+ENDS = {
+    "cancel": (cancel, "Cancelled on request."),
+    "stop": (lambda server: services.stop(server=server), "The server was stopped or deleted meanwhile."),
+    "delete": (lambda server: services.delete(server=server), "The server was stopped or deleted meanwhile."),
+    "newer": (deploy, "A newer deployment takes its place."),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_what_had_begun_and_waits_again_has_an_end(server: Server, end: str) -> None:
+    """A worker was lost: it has a `deploy_started`."""
+    act, why = ENDS[end]
+    waiting = deploy(server)
+    Deployment.objects.filter(pk=waiting.pk).update(
+        started_at=timezone.now() - timedelta(seconds=2), claims=1
+    )
+    act(server)
+    (told,) = UsageMetric.objects.filter(deployment=waiting)
+    assert told.event_type == "deploy_cancelled"
+    assert {"number": 1, "error": why, "error_kind": "cancelled"}.items() <= told.details.items()
+    assert told.details["duration_ms"] >= 2_000
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_what_never_began_has_none(server: Server, end: str) -> None:
+    deploy(server)
+    ENDS[end][0](server)
+    assert not UsageMetric.objects.exists()
+
+
+def test_a_rollback_that_waits_again_ends_within_its_deployment(server: Server) -> None:
+    good = make_deployment(server, image="x")
+    back = services.roll_back(server=server, to=good, by=server.owner)
+    Deployment.objects.filter(pk=back.pk).update(started_at=timezone.now(), claims=1)
+    services.cancel(deployment=back)
+    told = UsageMetric.objects.filter(deployment=back).order_by("pk")
+    assert [metric.event_type for metric in told] == ["rollback_failed", "deploy_cancelled"]
+    assert told[0].details["to"] == good.number
 
 
 def test_a_deletion_is_not_undone(server: Server) -> None:

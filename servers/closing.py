@@ -1,0 +1,47 @@
+"""The end of a deployment that no worker walks to it: what had begun is told of, as at every other end."""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.utils import timezone
+
+from servers import timeline
+from servers.models import Deployment, Server
+from servers.states import DeploymentStatus, Trigger
+
+GAVE_WAY = "A newer deployment takes its place."
+
+
+def end_queued(server: Server, status: DeploymentStatus, *, told: str, **changes: str) -> bool:
+    """Ends what waits in the server's queue; False where nothing does. Call it with the row locked.
+
+    `told` is the reason in the event, for one that a worker had begun and lost or put back.
+    """
+    ended = False
+    for waiting in server.deployments.filter(status=DeploymentStatus.QUEUED).select_related("based_on"):
+        still = Deployment.objects.filter(pk=waiting.pk, status=DeploymentStatus.QUEUED)
+        if still.update(status=status, finished_at=timezone.now(), **changes):  # else a worker was quicker
+            ended = True
+            _tell(waiting, told)
+    return ended
+
+
+@transaction.atomic
+def put_back(deployment: Deployment) -> bool:
+    """Returns a running deployment to the queue, or ends it where a newer request waits there already."""
+    back = Deployment.objects.put_back(deployment)
+    if back and Deployment.objects.filter(pk=deployment.pk, status=DeploymentStatus.SUPERSEDED).exists():
+        _tell(deployment, GAVE_WAY)
+    return back
+
+
+def _tell(deployment: Deployment, why: str) -> None:
+    if deployment.started_at is None:
+        return
+    took = int((timezone.now() - deployment.started_at).total_seconds() * 1000)
+    outcome = {"error": why, "error_kind": "cancelled", "duration_ms": took}
+    about = {"number": deployment.number}
+    if deployment.trigger == Trigger.ROLLBACK:
+        to = {"to": deployment.based_on.number if deployment.based_on else 0}
+        timeline.record(deployment.server_id, deployment.pk, "rollback_failed", {**about, **to, **outcome})
+    timeline.record(deployment.server_id, deployment.pk, "deploy_cancelled", {**about, **outcome})
