@@ -62,8 +62,10 @@ def forget_old_builds(server: Server) -> None:
     """What the newest KEEP_DEPLOYMENTS successful deployments built stays: one can roll back to it.
 
     What a failed deployment built stays until a newer one has been tried: it can be resumed; and as long as
-    what resumed it stays.
+    what resumed it stays. Nothing goes while a deployment is open: an old tag may name what it pushes.
     """
+    if server.deployments.filter(status__in=OPEN).exists():
+        return
     over = (
         server.deployments.filter(run__isnull=True)
         .exclude(status__in=[*OPEN, DeploymentStatus.HELD])
@@ -72,11 +74,13 @@ def forget_old_builds(server: Server) -> None:
     done = list(over.filter(status=DeploymentStatus.SUCCEEDED))
     newest = server.deployments.order_by("-number").values_list("pk", flat=True).first() or 0
     failed = over.exclude(status=DeploymentStatus.SUCCEEDED).exclude(pk=newest)
-    needed = {server.current_deployment_id, *_bases_of_open(server)}
+    needed = {server.current_deployment_id, *_bases_of_open(server)}  # one may be asked for meanwhile
     needed |= _taken_over(server, {newest, *(d.pk for d in done[: settings.KEEP_DEPLOYMENTS])})
     old = [d for d in [*done[settings.KEEP_DEPLOYMENTS :], *failed] if d.can_start_again or d.platforms]
     going = [d for d in old if d.pk not in needed]
-    _forget(server, [d for d in going if not _shared(d, going)])
+    leaving = [d for d in going if not _shared(d, going)]
+    if _remove_tags(server, leaving):
+        _remove_builds(leaving)
     kept = server.deployments.exclude(pk__in=[d.pk for d in going])
     uploads.keep_only(server, set(kept.values_list("revision", flat=True)))
 
@@ -95,8 +99,7 @@ def _taken_over(server: Server, kept: set[int]) -> set[int]:
     return found
 
 
-def _forget(server: Server, deployments: list[Deployment]) -> None:
-    _remove_tags(server, deployments)
+def _remove_builds(deployments: list[Deployment]) -> None:
     for deployment in deployments:
         try:
             _remove_build(deployment)
@@ -104,11 +107,14 @@ def _forget(server: Server, deployments: list[Deployment]) -> None:
             logger.warning("what %s built is still there: %s", deployment, error)
 
 
-def _remove_tags(server: Server, deployments: list[Deployment]) -> None:
+def _remove_tags(server: Server, deployments: list[Deployment]) -> bool:
+    """False where it is to be tried again: the rows must go on knowing of their tags until then."""
     try:
         delivery.forget(server, deployments)
     except UserError as error:
         logger.warning("old tags of %s stay at the registry: %s", server.slug, error)
+        return error.permanent
+    return True
 
 
 def _shared(deployment: Deployment, going: list[Deployment]) -> bool:
@@ -137,6 +143,7 @@ def remove_everything_of(server: Server) -> None:
     for name in set(server.deployments.exclude(runtime="").values_list("runtime", flat=True)):
         wiring.runtime(name).forget(server.pk)
     built = [d for d in server.deployments.exclude(status__in=OPEN) if d.platforms]
-    _forget(server, built)
+    _remove_tags(server, built)
+    _remove_builds(built)
     shutil.rmtree(wiring.runs_directory() / str(server.pk), ignore_errors=True)
     uploads.remove(server.pk)
