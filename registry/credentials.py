@@ -43,6 +43,11 @@ class Credential:
         return not (self.username or self.identity_token or self.registry_token)
 
     @property
+    def from_helper(self) -> bool:
+        """What a helper gave is nowhere else: a file has an age."""
+        return not self.anonymous and self.written_at is None
+
+    @property
     def basic(self) -> str:
         """The value of a Basic Authorization header, "" without a user."""
         if not self.username:

@@ -202,11 +202,14 @@ def _reporter(timeline: Timeline, target: Reference) -> Report:
     """Tells what the registry library does, and lets the nodes' secret follow a renewed credential."""
     deployment = timeline.deployment
     return push_report.reporter(
-        deployment.server_id, deployment.pk, target, on_refresh=lambda: _renew_pull_secret(timeline)
+        deployment.server_id,
+        deployment.pk,
+        target,
+        on_refresh=lambda: _renew_pull_secret(timeline, target.host),
     )
 
 
-def _renew_pull_secret(timeline: Timeline) -> None:
+def _renew_pull_secret(timeline: Timeline, host: str) -> None:
     """A failure here never fails the push; it shows."""
     if not (settings.K8S_REGISTRY_SECRET_NAME and settings.REGISTRY_AUTH_DOCKERCONFIG):
         return
@@ -217,6 +220,7 @@ def _renew_pull_secret(timeline: Timeline) -> None:
             namespace=settings.K8S_NAMESPACE,
             context=settings.K8S_CONTEXT,
             config_path=settings.REGISTRY_AUTH_DOCKERCONFIG,
+            logins=_renewed_login(host),
         )
     except UserError as error:
         failure = {**about, "error": str(error), "error_kind": error.kind}
@@ -224,6 +228,13 @@ def _renew_pull_secret(timeline: Timeline) -> None:
         timeline.say(f"The pull secret was not renewed: {error}")
         return
     timeline.event("pull_secret_patched", {**about, "changed": changed})
+
+
+def _renewed_login(host: str) -> dict[str, Any]:
+    try:
+        return pull_secret.login_of(wiring.credentials().for_host(host), host)
+    except RegistryError:  # it was good a moment ago; what is in the file goes to the nodes all the same
+        return {}
 
 
 def target_of(deployment: Deployment) -> Reference:

@@ -6,6 +6,7 @@ import base64
 import json
 from pathlib import Path
 
+from registry.credentials import Credential
 from servers.errors import RuntimeFault
 from servers.runtimes.kube_client import Cluster, Json
 from servers.runtimes.kube_faults import Clash
@@ -15,12 +16,15 @@ PATIENCE_SECONDS = 5.0  # a push waits for it
 ROUNDS = 5  # others write it too: each time they did, it is read again
 
 
-def patch(*, name: str, namespace: str, config_path: Path, context: str = "") -> bool:
+def patch(
+    *, name: str, namespace: str, config_path: Path, logins: Json | None = None, context: str = ""
+) -> bool:
     """Creates the secret, or patches it where its content differs; whether anything was written.
 
-    Entries of registries that the file does not name are kept, as are other fields. Raises `RuntimeFault`.
+    `logins` are entries that the file does not hold: see `login_of`. Those of registries that neither names
+    are kept, as are other fields. Raises `RuntimeFault`.
     """
-    wanted = _auths(config_path)
+    wanted = _usable(config_path, logins or {})
     cluster = Cluster(namespace, context, patience=PATIENCE_SECONDS)
     for _ in range(ROUNDS):
         try:
@@ -74,22 +78,35 @@ def _held(secret: Json) -> Json:
     raise RuntimeFault(f"The secret {name} holds no docker config.", hint="Delete it: it is made anew.")
 
 
-def _auths(path: Path) -> Json:
+def login_of(credential: Credential, host: str) -> Json:
+    """The entry of a user and password that a helper gave: nodes have no helper to ask."""
+    if not credential.from_helper or not credential.password:
+        return {}
+    auth = credential.engine_auth(host)
+    return {auth["serveraddress"]: {"username": credential.username, "password": credential.password}}
+
+
+def _usable(path: Path, logins: Json) -> Json:
     """The entries that a node can use: Kubernetes knows neither helpers nor identity tokens."""
-    try:
-        held = json.loads(path.read_bytes())
-        entries = held["auths"].items()
-    except OSError as error:
-        raise RuntimeFault(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise RuntimeFault(f"{path} has no entry auths for the pull secret.") from None
-    usable = {host: entry for host, entry in entries if _has_password(entry)}
+    entries = {**_auths(path, optional=bool(logins)), **logins}
+    usable = {host: entry for host, entry in entries.items() if _has_password(entry)}
     if not usable:
         raise RuntimeFault(
             f"{path} names no password that a node could pull with.",
-            hint="Helpers and identity tokens do not work on nodes: put a password into the file.",
+            hint="Identity tokens do not work on nodes: let the file, or a helper, give a password.",
         )
     return usable
+
+
+def _auths(path: Path, *, optional: bool) -> Json:
+    try:
+        return dict(json.loads(path.read_bytes())["auths"])
+    except OSError as error:
+        raise RuntimeFault(f"{path} cannot be read: {error.strerror}.") from error
+    except (ValueError, KeyError, TypeError):
+        if optional:
+            return {}
+        raise RuntimeFault(f"{path} has no entry auths for the pull secret.") from None
 
 
 def _has_password(entry: object) -> bool:

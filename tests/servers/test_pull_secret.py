@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from registry.credentials import ANONYMOUS, Credential
 from servers import pull_secret
 from servers.errors import RuntimeFault
+from tests.registry.http import Response, serving
 
 
 def refusal(path: Path) -> str:
@@ -36,6 +40,48 @@ def test_a_file_without_auths_is_named_and_not_shown(config: Path, text: str) ->
 def test_what_nodes_cannot_use_is_not_given_to_them(config: Path, entry: dict[str, str]) -> None:
     config.write_text(json.dumps({"auths": {"registry.example": entry}}))
     assert "names no password that a node could pull with" in refusal(config)
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        ANONYMOUS,
+        Credential(identity_token="opaque"),
+        Credential("ci", "in the file, under whichever key", written_at=1.0),
+    ],
+)
+def test_there_is_no_login_that_a_node_could_use(nothing: Credential) -> None:
+    assert pull_secret.login_of(nothing, "registry.example") == {}
+
+
+def test_what_a_helper_gave_for_hub_is_found_by_nodes() -> None:
+    login = pull_secret.login_of(Credential("ci", "pw"), "docker.io")
+    assert login == {"https://index.docker.io/v1/": {"username": "ci", "password": "pw"}}
+
+
+@pytest.mark.parametrize("file", [{}, {"auths": {}}, {"auths": {"other.example": {"auth": "Y2k6b25l"}}}])
+def test_what_a_helper_gave_goes_to_the_nodes_with_what_the_file_holds(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: dict[str, Any]
+) -> None:
+    config.write_text(json.dumps({"credHelpers": {"registry.example": "any"}, **file}))
+    login = {"registry.example": {"username": "ci", "password": "pw"}}
+    with serving(lambda request: Response(404 if request.method == "GET" else 201, b"{}")) as api:
+        monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path, api.host)))
+        assert pull_secret.patch(name="pull", namespace="hosted", config_path=config, logins=login)
+    written = json.loads(api.requests[-1].body)["data"][".dockerconfigjson"]
+    assert json.loads(base64.b64decode(written)) == {"auths": {**file.get("auths", {}), **login}}
+
+
+def kubeconfig(directory: Path, host: str) -> Path:
+    document = {
+        "clusters": [{"name": "c", "cluster": {"server": f"http://{host}"}}],
+        "users": [{"name": "u", "user": {"token": "bearer-of-news"}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    }
+    path = directory / "kubeconfig"
+    path.write_text(json.dumps(document))
+    return path
 
 
 @pytest.fixture

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -24,6 +26,7 @@ from tests.metrics import contract
 from tests.platform import forget_adapters
 from tests.registry.conftest import write_config
 from tests.registry.http import Request, Response, serving
+from tests.servers.test_pull_secret import kubeconfig
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick")]
 GOOD = Credential("ci", "new-password")
@@ -94,3 +97,25 @@ def test_the_nodes_secret_follows_a_refresh_while_the_tag_is_moved(
     assert failed["event_type"] == "pull_secret_failed"
     assert "The kubeconfig" in failed["details"]["error"]
     assert GOOD.password not in json.dumps(failed)
+
+
+def test_what_a_helper_gave_reaches_the_nodes(
+    served: Deployment, settings: Any, host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its session had ended; the refresh command logs in."""
+    session, helper = tmp_path / "session", tmp_path / "docker-credential-vault"
+    answered = json.dumps({"Username": GOOD.username, "Secret": GOOD.password})
+    helper.write_text(f"#!/bin/sh\ntest -e {session} && echo '{answered}'\n")
+    helper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    settings.REGISTRY_AUTH_DOCKERCONFIG.write_text(json.dumps({"credHelpers": {host: "vault"}}))
+    settings.REGISTRY_REFRESH_COMMAND = [shutil.which("touch"), str(session)]
+    settings.K8S_REGISTRY_SECRET_NAME = "pull"
+    forget_adapters()
+    with serving(lambda request: Response(404 if request.method == "GET" else 201, b"{}")) as cluster:
+        monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path, cluster.host)))
+        patched = move_tag(served)[-1]
+    assert patched["event_type"] == "pull_secret_patched"
+    content = json.loads(cluster.requests[-1].body)["data"][".dockerconfigjson"]
+    login = {"username": GOOD.username, "password": GOOD.password}
+    assert json.loads(base64.b64decode(content)) == {"auths": {host: login}}
