@@ -10,7 +10,7 @@ from django.conf import settings
 
 from registry import health, manifest, prune, push
 from registry.errors import RegistryError
-from registry.events import Report
+from registry.events import Report, Stopwatch
 from registry.health import AuthHealth, HealthPolicy
 from registry.push import Pushed
 from registry.reference import Reference
@@ -214,6 +214,7 @@ def _renew_pull_secret(timeline: Timeline, host: str) -> None:
     if not (settings.K8S_REGISTRY_SECRET_NAME and settings.REGISTRY_AUTH_DOCKERCONFIG):
         return
     about = {"secret": settings.K8S_REGISTRY_SECRET_NAME, "namespace": settings.K8S_NAMESPACE}
+    watch = Stopwatch()
     try:
         changed = pull_secret.patch(
             name=settings.K8S_REGISTRY_SECRET_NAME,
@@ -223,11 +224,11 @@ def _renew_pull_secret(timeline: Timeline, host: str) -> None:
             logins=_renewed_login(host),
         )
     except UserError as error:
-        failure = {**about, "error": str(error), "error_kind": error.kind}
+        failure = {**about, "error": str(error), "error_kind": error.kind, "duration_ms": watch.ms()}
         timeline.event("pull_secret_failed", failure)
         timeline.say(f"The pull secret was not renewed: {error}")
         return
-    timeline.event("pull_secret_patched", {**about, "changed": changed})
+    timeline.event("pull_secret_patched", {**about, "changed": changed, "duration_ms": watch.ms()})
 
 
 def _renewed_login(host: str) -> dict[str, Any]:

@@ -70,6 +70,14 @@ ROW: dict[str, Check] = {
     "event_type": _text,
     "details": lambda value: isinstance(value, dict),
 }
+# What a look at a credential finds. Where nobody can tell when it ends, `seconds` is left out.
+HEALTH: dict[str, Check] = {
+    "status": lambda value: value in ("healthy", "expiring_soon", "expired", "unknown"),
+    "source": _text,
+    "refreshed": _flag,
+    "seconds": lambda value: isinstance(value, int) and not isinstance(value, bool),  # negative: since
+    "age_seconds": _count,
+}
 # The type that a key of `details` has wherever it appears.
 TYPES: dict[str, Check] = {
     "platform": lambda value: value == "" or _platform(value),  # "" only where REFRESHES says so
@@ -96,21 +104,32 @@ TYPES: dict[str, Check] = {
     "bytes_out": _count,
     "sse_messages": _count,
     "cold_start": _flag,
+    "secret": _text,
+    "namespace": _text,
+    "changed": lambda value: isinstance(value, (bool, list)),  # whether it was, or which tools were
 }
 _STREAM = {"attempt", "retry_limit", "registry_endpoint", "platform"}
 _FAILURE = {"error", "error_kind", "auth_expired"}
 # The keys that an event's `details` has at least.
 REQUIRED: dict[str, set[str]] = {
     "tag_started": {"registry_endpoint", "tag", "platform"},
-    "tag_succeeded": {"registry_endpoint", "tag", "platform"},
+    "tag_succeeded": {"registry_endpoint", "tag", "platform", "duration_ms"},
     "push_started": _STREAM,
     "push_succeeded": _STREAM | {"digest", "duration_ms"},
     "push_retry": _STREAM | {"reason"} | _FAILURE,
-    "push_failed": _STREAM | _FAILURE,
+    "push_failed": _STREAM | _FAILURE | {"duration_ms"},
     "auth_refresh_started": _STREAM,
-    "auth_refresh_succeeded": _STREAM,
-    "auth_refresh_failed": _STREAM | {"error", "error_kind"},
-    "manifest_published": {"registry_endpoint", "tag", "digest", "architectures"},
+    "auth_refresh_succeeded": _STREAM | {"duration_ms"},
+    "auth_refresh_failed": _STREAM | {"error", "error_kind", "duration_ms"},
+    "manifest_published": {"registry_endpoint", "tag", "digest", "architectures", "duration_ms"},
+}
+_SECRET = {"secret", "namespace", "duration_ms"}
+REQUIRED |= {
+    "auth_health_reported": {"registry_endpoint", "status", "source", "refreshed"},
+    "pull_secret_patched": _SECRET | {"changed"},
+    "pull_secret_failed": _SECRET | {"error", "error_kind"},
+    "deploy_cancelled": {"number", "error", "error_kind", "duration_ms"},
+    "deploy_held": {"number", "duration_ms"},
 }
 REQUIRED["mcp_call"] = {
     "method", "name", "era", "protocol_version", "client", "token", "outcome", "status", "duration_ms",
@@ -121,10 +140,7 @@ for step in STEPS:
     REQUIRED[f"{step}_started"] = set()
     REQUIRED[f"{step}_succeeded"] = {"duration_ms"}
     REQUIRED[f"{step}_failed"] = {"duration_ms", "error", "error_kind"}
-OTHERS = {
-    "pull_secret_patched", "pull_secret_failed", "auth_health_reported", "deploy_cancelled",
-    "server_restarted", "schema_changed", "deploy_held", "schema_approved", "schema_declined",
-}  # fmt: skip
+OTHERS = {"server_restarted", "schema_changed", "schema_approved", "schema_declined"}
 EVENT_TYPES = set(REQUIRED) | OTHERS
 # What may follow an event in the life of one platform's push; None stands before the first.
 FOLLOWS: dict[str | None, set[str]] = {
@@ -160,8 +176,9 @@ def _violations(event: Event) -> Iterable[str]:
     yield from (f"{kind}: {key} is missing" for key in sorted(REQUIRED.get(str(kind), set()) - set(details)))
     if details.get("platform") == "" and (kind not in REFRESHES or details.get("attempt")):
         yield f"{kind}: details.platform=''"
+    types = {**TYPES, **(HEALTH if kind == "auth_health_reported" else {})}
     for key, value in details.items():
-        if key in TYPES and not TYPES[key](value):
+        if key in types and not types[key](value):
             yield f"{kind}: details.{key}={value!r}"
 
 

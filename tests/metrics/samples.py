@@ -22,13 +22,30 @@ def tag(platform: str) -> dict[str, Any]:
     return {"registry_endpoint": ENDPOINT, "platform": platform, "tag": "d1-" + platform.partition("/")[2]}
 
 
+def health(status: str, **more: Any) -> dict[str, Any]:
+    return {
+        "registry_endpoint": ENDPOINT,
+        "status": status,
+        "source": "config.json",
+        "refreshed": False,
+        **more,
+    }
+
+
 CALL = {
     "method": "tools/call", "name": "read_file", "era": "modern", "protocol_version": "2026-07-28",
     "client": "probe 1.2", "token": "mcph_a1b2c3d", "outcome": "tool_error", "status": 200,
     "duration_ms": 21, "first_byte_ms": 20, "bytes_in": 120, "bytes_out": 340, "sse_messages": 2,
     "cold_start": False,
 }  # fmt: skip
-PUBLISHED = {"registry_endpoint": ENDPOINT, "tag": "d1", "digest": DIGEST, "architectures": [AMD, ARM]}
+PUBLISHED = {
+    "registry_endpoint": ENDPOINT,
+    "tag": "d1",
+    "digest": DIGEST,
+    "architectures": [AMD, ARM],
+    "duration_ms": 48,
+}
+SECRET = {"secret": "pull", "namespace": "hosted", "duration_ms": 60}
 AHEAD = stream("", 0)
 PUSHED: list[Sample] = [
     ("deploy_started", {"number": 1}),
@@ -37,15 +54,15 @@ PUSHED: list[Sample] = [
     *((f"build_{word}", {"platform": p, **extra}) for p in (AMD, ARM) for word, extra in (
         ("started", {}), ("succeeded", {"duration_ms": 900}))),
     ("auth_refresh_started", AHEAD),
-    ("auth_refresh_succeeded", AHEAD),
+    ("auth_refresh_succeeded", {**AHEAD, "duration_ms": 310}),
     ("tag_started", tag(AMD)),
     ("tag_started", tag(ARM)),
-    ("tag_succeeded", tag(AMD)),
-    ("tag_succeeded", tag(ARM)),
+    ("tag_succeeded", {**tag(AMD), "duration_ms": 4}),
+    ("tag_succeeded", {**tag(ARM), "duration_ms": 4}),
     ("push_started", stream(AMD)),
     ("push_started", stream(ARM)),
     ("auth_refresh_started", stream(AMD)),
-    ("auth_refresh_succeeded", stream(AMD)),
+    ("auth_refresh_succeeded", stream(AMD, duration_ms=310)),
     ("push_retry", stream(AMD, reason="auth_refresh", **failure("auth_expired", expired=True))),
     ("push_retry", stream(ARM, reason="retryable_error", **failure("push"))),
     ("push_succeeded", stream(ARM, 2, digest=DIGEST, duration_ms=5)),
@@ -61,26 +78,26 @@ PUSHED: list[Sample] = [
 ]  # fmt: skip
 FAILED: list[Sample] = [
     ("tag_started", tag(ARM)),
-    ("push_failed", stream(ARM, 0, **failure("tag"))),
+    ("push_failed", stream(ARM, 0, duration_ms=3, **failure("tag"))),
     ("tag_started", tag(AMD)),
-    ("tag_succeeded", tag(AMD)),
+    ("tag_succeeded", {**tag(AMD), "duration_ms": 4}),
     ("push_started", stream(AMD)),
     ("auth_refresh_started", stream(AMD)),
-    ("auth_refresh_failed", stream(AMD, error="the token server answered 500", error_kind="auth_expired")),
-    ("push_failed", stream(AMD, **failure("auth_expired", expired=True))),
+    ("auth_refresh_failed", stream(AMD, error="it answered 500", error_kind="auth_expired", duration_ms=92)),
+    ("push_failed", stream(AMD, duration_ms=640, **failure("auth_expired", expired=True))),
     *((f"{step}_failed", {"duration_ms": 1, "error": "no", "error_kind": "runtime"}) for step in (
         "clone", "build", "start", "health", "discover", "stop", "rollback", "deploy")),
     ("stop_started", {}),
     ("stop_succeeded", {"duration_ms": 1}),
     ("rollback_started", {}),
     ("rollback_succeeded", {"duration_ms": 1}),
-    ("pull_secret_patched", {}),
-    ("pull_secret_failed", {"error": "no"}),
-    ("auth_health_reported", {}),
-    ("deploy_cancelled", {}),
+    ("pull_secret_patched", {**SECRET, "changed": True}),
+    ("pull_secret_failed", {**SECRET, "error": "no", "error_kind": "runtime"}),
+    ("auth_health_reported", health("expired", seconds=-720, age_seconds=43_920)),
+    ("deploy_cancelled", {"number": 1, "duration_ms": 1, "error": "no", "error_kind": "cancelled"}),
     ("server_restarted", {}),
     ("schema_changed", {}),
-    ("deploy_held", {"duration_ms": 1}),
+    ("deploy_held", {"number": 1, "duration_ms": 1}),
     ("schema_approved", {}),
     ("schema_declined", {}),
     ("mcp_call", CALL),

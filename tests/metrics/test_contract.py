@@ -15,7 +15,7 @@ from servers import events
 from servers.models import Server
 from tests.accounts import make_deployment, token_of
 from tests.metrics import contract
-from tests.metrics.samples import AMD, FAILED, PUSHED, Sample, stream
+from tests.metrics.samples import AMD, FAILED, PUSHED, Sample, health, stream
 from tests.servers.streams.live import Client
 
 Api = Callable[[User], APIClient]
@@ -80,6 +80,10 @@ def event(event_type: str, details: object) -> dict[str, Any]:
         (event("push_started", stream("amd64")), "details.platform"),
         (event("push_started", stream("")), "details.platform"),
         (event("auth_refresh_started", stream("", 1)), "details.platform"),
+        (event("auth_health_reported", health("ill")), "details.status"),
+        (event("auth_health_reported", health("expired", seconds="soon")), "details.seconds"),
+        (event("auth_health_reported", {}), "status is missing"),
+        (event("pull_secret_patched", {}), "duration_ms is missing"),
         (event("tag_moved", {}), "not an event"),
         ({**event("deploy_started", {}), "platform": AMD}, "the row has the keys"),
         (event("clone_failed", {"duration_ms": 1, "error": "", "error_kind": "odd"}), "details.error_kind"),

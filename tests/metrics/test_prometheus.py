@@ -52,7 +52,7 @@ def test_events_of_the_contract_are_counted(server: Server, before: Any) -> None
     assert before("mcphost_registry_auth_refreshes_total", outcome="succeeded") == 2
     assert before("mcphost_registry_auth_refreshes_total", outcome="failed") == 1
     assert before("mcphost_deployments_total", outcome="succeeded", **none) == 1
-    assert before("mcphost_deployments_total", outcome="cancelled", **none) == 1
+    assert before("mcphost_deployments_total", outcome="cancelled", error_kind="cancelled") == 1
     assert before("mcphost_builds_total", platform=ARM, outcome="succeeded", **none) == 1
     assert before("mcphost_build_duration_seconds_sum", platform=ARM) == pytest.approx(0.9)
     assert before("mcphost_server_restarts_total", server=str(server.pk)) == 1

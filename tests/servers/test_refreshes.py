@@ -96,6 +96,7 @@ def test_the_nodes_secret_follows_a_refresh_while_the_tag_is_moved(
     failed = move_tag(served)[-1]
     assert failed["event_type"] == "pull_secret_failed"
     assert "The kubeconfig" in failed["details"]["error"]
+    assert failed["details"]["duration_ms"] >= 0
     assert GOOD.password not in json.dumps(failed)
 
 
