@@ -40,6 +40,9 @@ FIELDS = (
     "duration_ms",
     "status",
     "seconds",
+    "source",
+    "age_seconds",
+    "refreshed",
 )
 
 

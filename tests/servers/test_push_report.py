@@ -20,7 +20,7 @@ from registry.reference import Reference
 from servers import push_report
 from servers.models import Server
 from tests.accounts import make_deployment
-from tests.metrics.samples import AMD, DIGEST, ENDPOINT, PUBLISHED, failure, stream
+from tests.metrics.samples import AMD, DIGEST, ENDPOINT, PUBLISHED, failure, health, stream
 
 TARGET = Reference.parse(f"{ENDPOINT}:1-abc")
 SCOPES = ["repository:team/server:push", "repository:team/server:pull"]
@@ -61,6 +61,12 @@ TOLD: list[tuple[str, dict[str, Any], str, int]] = [
         logging.WARNING,
     ),
     ("manifest_published", PUBLISHED, "manifest published", logging.INFO),
+    (
+        "auth_health_reported",
+        health("expired", seconds=-720, age_seconds=43_920, error="HTTP 401"),
+        "registry auth health reported",
+        logging.INFO,
+    ),
 ]
 Report = Callable[[str, dict[str, Any]], None]
 
