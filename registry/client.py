@@ -52,9 +52,9 @@ class RegistryClient:
     """Talks to one registry. Thread-safe; cheap to make, but tokens and connections are kept, so keep it.
 
     https, but http for a loopback host or where `insecure` says so; a registry there that wants TLS is then
-    spoken to over TLS. `address` is where it is reached, if not by its name. `ca_bundle` is a PEM file
-    trusted besides the usual authorities; `timeout` is the longest silence in seconds. All methods raise
-    `RegistryError`; none retries what is transient: callers do, on their terms.
+    spoken to over TLS, its certificate checked all the same. `address` is where it is reached, if not by its
+    name. `ca_bundle` is a PEM file trusted besides the usual authorities; `timeout` is the longest silence in
+    seconds. All methods raise `RegistryError`; none retries what is transient: callers do, on their terms.
     """
 
     def __init__(

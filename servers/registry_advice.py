@@ -47,8 +47,8 @@ _ADVICE = {
         ),
         (
             r"x509|certificate",
-            "Give its authority to the platform (REGISTRY_CA_BUNDLE) and to the engine "
-            "(/etc/docker/certs.d/{host}/ca.crt); then {again}",
+            "Give its authority, or its own certificate, to the platform (REGISTRY_CA_BUNDLE) and to the "
+            "engine (/etc/docker/certs.d/{host}/ca.crt); then {again}",
         ),
         (
             r"took longer than|no progress",

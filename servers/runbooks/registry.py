@@ -60,8 +60,8 @@ UNTRUSTED = Runbook(
     title="The registry's certificate is not trusted",
     sign="`push`: x509, certificate, HTTP response to HTTPS client",
     means="The platform or the engine does not trust who answers there, or it speaks plain http.",
-    first="Give its authority to both (REGISTRY_CA_BUNDLE, /etc/docker/certs.d), or list it in "
-    "REGISTRY_INSECURE and in the engine's insecure-registries.",
+    first="Give its authority, or its own certificate, to both (REGISTRY_CA_BUNDLE, /etc/docker/certs.d). "
+    "One that speaks plain http: list it in REGISTRY_INSECURE and in the engine's insecure-registries.",
     recognises=lambda facts: (
         facts.error_kind == "push"
         and facts.says(r"x509|certificate|http response to https|wrong version number|record layer")

@@ -59,8 +59,10 @@ def test_a_private_authority_is_trusted_when_named(
     assert pushed.size > 0
 
 
-def test_an_unknown_authority_is_not(secure: Secure) -> None:
-    client = RegistryClient(secure.host, credentials=CredentialStore(None), timeout=60)
+@pytest.mark.parametrize("insecure", [False, True])
+def test_an_unknown_authority_is_not(secure: Secure, insecure: bool) -> None:
+    """Insecure means plain http: passwords go to nobody who only says that it is the registry."""
+    client = RegistryClient(secure.host, credentials=CredentialStore(None), insecure=insecure, timeout=60)
     with pytest.raises(RegistryError, match="certificate verify failed") as raised:
         client.ping()
     assert (raised.value.kind, raised.value.permanent) == ("push", True)
