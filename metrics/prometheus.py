@@ -38,9 +38,17 @@ DROPPED = _counter("usage_dropped", "Calls that could not be recorded.")
 WAITING = Gauge("mcphost_usage_waiting", "Calls not recorded yet.", registry=REGISTRY)
 LEADS = Gauge("mcphost_reconciler_leads", "1 in the process whose reconciler leads.", registry=REGISTRY)
 PUSHES = _counter("registry_pushes", "Pushes that ended.", "platform", "outcome", "error_kind")
-PUSH_TIME = _histogram("registry_push_duration", "Of successful pushes.", STEP_SECONDS, "platform")
-RETRIES = _counter("registry_push_retries", "Attempts after the first.", "platform", "reason")
-REFRESHES = _counter("registry_auth_refreshes", "Renewals of registry credentials.", "outcome")
+PUSH_TIME = _histogram(
+    "registry_push_duration", "Until a push ended.", STEP_SECONDS, "platform", "outcome", "error_kind"
+)
+RETRIES = _counter("registry_push_retries", "Attempts after the first.", "platform", "reason", "error_kind")
+REFRESHES = _counter(
+    "registry_auth_refreshes", "Renewals of registry credentials.", "platform", "outcome", "error_kind"
+)
+PUBLISHES = _counter("registry_publishes", "Indexes that were to be published.", "outcome", "error_kind")
+PUBLISH_TIME = _histogram(
+    "registry_publish_duration", "Until a publishing ended.", CALL_SECONDS, "outcome", "error_kind"
+)
 DEPLOYMENTS = _counter("deployments", "Deployments that ended.", "outcome", "error_kind")
 DEPLOYMENT_TIME = _histogram("deployment_duration", "Of successful deployments.", STEP_SECONDS)
 BUILDS = _counter("builds", "Builds that ended.", "platform", "outcome", "error_kind")
@@ -99,20 +107,36 @@ def _ended(
     return counted
 
 
+def _registry(
+    counter: Counter, times: Histogram | None, outcome: str, *, platform: bool = True
+) -> Callable[[str, Details], None]:
+    """Counts what ended at a registry; how long it took tells of failures too: one that hangs is slow."""
+
+    def counted(server: str, details: Details) -> None:
+        where = [str(details.get("platform", ""))] if platform else []
+        labels = [*where, outcome, str(details.get("error_kind", ""))]
+        counter.labels(*labels).inc()
+        if times is not None and "duration_ms" in details:
+            times.labels(*labels).observe(details["duration_ms"] / 1000)
+
+    return counted
+
+
 def _retry(server: str, details: Details) -> None:
-    RETRIES.labels(str(details.get("platform", "")), str(details.get("reason", ""))).inc()
+    RETRIES.labels(*(str(details.get(key, "")) for key in ("platform", "reason", "error_kind"))).inc()
 
 
 _COUNTED: dict[str, Callable[[str, Details], None]] = {
     "mcp_call": _call,
     "push_retry": _retry,
-    "auth_refresh_succeeded": lambda server, details: REFRESHES.labels("succeeded").inc(),
-    "auth_refresh_failed": lambda server, details: REFRESHES.labels("failed").inc(),
+    "manifest_published": _registry(PUBLISHES, PUBLISH_TIME, "succeeded", platform=False),
+    "manifest_failed": _registry(PUBLISHES, PUBLISH_TIME, "failed", platform=False),
     "deploy_cancelled": _ended(DEPLOYMENTS, DEPLOYMENT_TIME, "cancelled", platform=False),
     "deploy_held": _ended(DEPLOYMENTS, DEPLOYMENT_TIME, "held", platform=False),
     "server_restarted": lambda server, details: RESTARTS.labels(server).inc(),
 }
 for _outcome in ("succeeded", "failed"):
-    _COUNTED[f"push_{_outcome}"] = _ended(PUSHES, PUSH_TIME, _outcome)
+    _COUNTED[f"push_{_outcome}"] = _registry(PUSHES, PUSH_TIME, _outcome)
+    _COUNTED[f"auth_refresh_{_outcome}"] = _registry(REFRESHES, None, _outcome)
     _COUNTED[f"build_{_outcome}"] = _ended(BUILDS, BUILD_TIME, _outcome)
     _COUNTED[f"deploy_{_outcome}"] = _ended(DEPLOYMENTS, DEPLOYMENT_TIME, _outcome, platform=False)

@@ -267,3 +267,9 @@ def redact(text: str) -> str:
     for pattern, instead in _SECRETS:
         text = pattern.sub(instead, text)
     return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"
+
+
+def described(fault: Exception) -> dict[str, Any]:
+    """The contract's keys of an error; one that the caller's control raised brings its own `kind`."""
+    kind = getattr(fault, "kind", "internal")
+    return {"error": redact(str(fault)), "error_kind": kind, "auth_expired": kind == "auth_expired"}

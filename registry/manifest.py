@@ -17,7 +17,7 @@ from registry.client import (
     read_platform,
 )
 from registry.credentials import ANONYMOUS, Credential
-from registry.errors import RegistryError, failed_refresh
+from registry.errors import RegistryError, described, failed_refresh
 from registry.events import Control, Line, RegistryEvent, Report, Stopwatch, Unleashed
 from registry.push import Pushed
 from registry.reference import Reference, normalise_platform
@@ -46,26 +46,25 @@ def publish(
     Each child is read back and checked before; a child that is missing, or is built for another platform than
     it says, ends the publishing with nothing written. The same children make the same bytes, so that what is
     already published is not written again. Transient errors are retried within the policy, a rejected
-    credential is refreshed once. Raises `RegistryError`, or what `control.check` raises.
+    credential is refreshed once. Raises `RegistryError`, or what `control.check` raises, both after
+    `manifest_failed` was reported.
     """
     if not children:
         raise ValueError("An index needs at least one child.")
     watch = Stopwatch()
+    about = {
+        "registry_endpoint": target.endpoint,
+        "tag": target.tag,
+        "architectures": [child.platform for child in children],
+    }
     publisher = _Publisher(client, target, policy or PushPolicy(), control or Unleashed(), report, line)
-    body, media_type = publisher.do(lambda: _compose(client, target, children, annotations))
-    digest = publisher.do(lambda: _put(client, target, body, media_type))
-    report(
-        RegistryEvent(
-            "manifest_published",
-            {
-                "registry_endpoint": target.endpoint,
-                "tag": target.tag,
-                "digest": digest,
-                "architectures": [child.platform for child in children],
-                "duration_ms": watch.ms(),
-            },
-        )
-    )
+    try:
+        body, media_type = publisher.do(lambda: _compose(client, target, children, annotations))
+        digest = publisher.do(lambda: _put(client, target, body, media_type))
+    except Exception as fault:
+        report(RegistryEvent("manifest_failed", {**about, **described(fault), "duration_ms": watch.ms()}))
+        raise
+    report(RegistryEvent("manifest_published", {**about, "digest": digest, "duration_ms": watch.ms()}))
     line(f"Manifest published with digest {digest}")
     return digest
 

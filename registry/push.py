@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,7 @@ from registry import refresh
 from registry.client import RegistryClient
 from registry.credentials import ANONYMOUS, Credential
 from registry.engine import Engine, PushLog
-from registry.errors import RegistryError, failed_refresh, redact
+from registry.errors import RegistryError, described, failed_refresh
 from registry.events import Control, Line, RegistryEvent, Report, Stopwatch
 from registry.progress import Progress, Sent
 from registry.reference import Reference
@@ -80,7 +79,7 @@ class _Push:
             self._emit("push_started")
             pushed = self._push()
         except Exception as fault:
-            self._emit("push_failed", **_describe(fault), duration_ms=watch.ms())
+            self._emit("push_failed", **described(fault), duration_ms=watch.ms())
             raise
         self._emit("push_succeeded", digest=pushed.digest, retries=self.retries, duration_ms=watch.ms())
         self.line(f"Image pushed to registry with digest {pushed.digest}")
@@ -178,7 +177,7 @@ class _Push:
             raise fault
         if fault.auth_expired:
             self._refresh(fault)
-            self._emit("push_retry", reason="auth_refresh", **_describe(fault))
+            self._emit("push_retry", reason="auth_refresh", **described(fault))
         elif fault.permanent:
             raise fault
         else:
@@ -190,7 +189,7 @@ class _Push:
         seconds = self.policy.delay(self.attempt, self._asked_delay(fault))
         if not self.deadline.allows(seconds):
             raise fault
-        self._emit("push_retry", reason="retryable_error", **_describe(fault), delay_ms=round(seconds * 1000))
+        self._emit("push_retry", reason="retryable_error", **described(fault), delay_ms=round(seconds * 1000))
         self.line(f"Registry push failed: {fault.message}")
         self.line(f"Retrying the push in {seconds:.1f} s")
         self.deadline.wait(seconds)
@@ -216,9 +215,3 @@ class _Push:
 
     def _renew(self) -> None:
         self.deadline.hold(lambda: self.client.renew(self.credential, self.target))
-
-
-def _describe(fault: Exception) -> Mapping[str, Any]:
-    """The contract's keys of an error; one that the caller's control raised brings its own `kind`."""
-    kind = getattr(fault, "kind", "internal")
-    return {"error": redact(str(fault)), "error_kind": kind, "auth_expired": kind == "auth_expired"}

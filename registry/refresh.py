@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from registry.errors import redact
+from registry.errors import described
 from registry.events import RegistryEvent, Report, Stopwatch
 from registry.reference import Reference
 
@@ -17,8 +17,8 @@ def tell(report: Report, about: Mapping[str, Any], refresh: Callable[[], object]
     try:
         refresh()
     except Exception as failure:
-        error = {"error": redact(str(failure)), "error_kind": getattr(failure, "kind", "internal")}
-        report(RegistryEvent("auth_refresh_failed", {**about, **error, "duration_ms": watch.ms()}))
+        failed = {**about, **described(failure), "duration_ms": watch.ms()}
+        report(RegistryEvent("auth_refresh_failed", failed))
         raise
     report(RegistryEvent("auth_refresh_succeeded", {**about, "duration_ms": watch.ms()}))
 

@@ -23,6 +23,7 @@ MESSAGES = {
     "auth_refresh_failed": "registry auth refresh failed",
     "auth_health_reported": "registry auth health reported",
     "manifest_published": "manifest published",
+    "manifest_failed": "manifest failed",
 }
 FIELDS = (
     "platform",

@@ -120,7 +120,8 @@ REQUIRED: dict[str, set[str]] = {
     "push_failed": _STREAM | _FAILURE | {"duration_ms"},
     "auth_refresh_started": _STREAM,
     "auth_refresh_succeeded": _STREAM | {"duration_ms"},
-    "auth_refresh_failed": _STREAM | {"error", "error_kind", "duration_ms"},
+    "auth_refresh_failed": _STREAM | _FAILURE | {"duration_ms"},
+    "manifest_failed": {"registry_endpoint", "tag", "architectures", "duration_ms"} | _FAILURE,
     "manifest_published": {"registry_endpoint", "tag", "digest", "architectures", "duration_ms"},
 }
 _SECRET = {"secret", "namespace", "duration_ms"}

@@ -45,6 +45,7 @@ PUBLISHED = {
     "architectures": [AMD, ARM],
     "duration_ms": 48,
 }
+UNPUBLISHED = {key: value for key, value in PUBLISHED.items() if key != "digest"}
 SECRET = {"secret": "pull", "namespace": "hosted", "duration_ms": 60}
 AHEAD = stream("", 0)
 PUSHED: list[Sample] = [
@@ -83,8 +84,9 @@ FAILED: list[Sample] = [
     ("tag_succeeded", {**tag(AMD), "duration_ms": 4}),
     ("push_started", stream(AMD)),
     ("auth_refresh_started", stream(AMD)),
-    ("auth_refresh_failed", stream(AMD, error="it answered 500", error_kind="auth_expired", duration_ms=92)),
+    ("auth_refresh_failed", stream(AMD, duration_ms=92, **failure("auth_expired", expired=True))),
     ("push_failed", stream(AMD, duration_ms=640, **failure("auth_expired", expired=True))),
+    ("manifest_failed", {**UNPUBLISHED, **failure("remote")}),
     *((f"{step}_failed", {"duration_ms": 1, "error": "no", "error_kind": "runtime"}) for step in (
         "clone", "build", "start", "health", "discover", "stop", "rollback", "deploy")),
     ("stop_started", {}),

@@ -48,9 +48,21 @@ def test_events_of_the_contract_are_counted(server: Server, before: Any) -> None
     assert before(pushes, platform=AMD, outcome="succeeded", **none) == 1
     assert before(pushes, platform=ARM, outcome="failed", error_kind="tag") == 1
     assert before(pushes, platform=AMD, outcome="failed", error_kind="auth_expired") == 1
-    assert before("mcphost_registry_push_retries_total", platform=AMD, reason="auth_refresh") == 1
-    assert before("mcphost_registry_auth_refreshes_total", outcome="succeeded") == 2
-    assert before("mcphost_registry_auth_refreshes_total", outcome="failed") == 1
+    times = "mcphost_registry_push_duration_seconds_sum"
+    assert before(times, platform=AMD, outcome="succeeded", **none) == pytest.approx(0.005)
+    rejected = {"platform": AMD, "outcome": "failed", "error_kind": "auth_expired"}
+    assert before(times, **rejected) == pytest.approx(0.64)
+    retries = "mcphost_registry_push_retries_total"
+    assert before(retries, platform=AMD, reason="auth_refresh", error_kind="auth_expired") == 1
+    assert before(retries, platform=ARM, reason="retryable_error", error_kind="push") == 1
+    refreshes = "mcphost_registry_auth_refreshes_total"
+    assert before(refreshes, platform=AMD, outcome="succeeded", **none) == 1
+    assert before(refreshes, platform="", outcome="succeeded", **none) == 1
+    assert before(refreshes, **rejected) == 1
+    assert before("mcphost_registry_publishes_total", outcome="succeeded", **none) == 1
+    assert before("mcphost_registry_publishes_total", outcome="failed", error_kind="remote") == 1
+    published = before("mcphost_registry_publish_duration_seconds_sum", outcome="succeeded", **none)
+    assert published == pytest.approx(0.048)
     assert before("mcphost_deployments_total", outcome="succeeded", **none) == 1
     assert before("mcphost_deployments_total", outcome="cancelled", error_kind="cancelled") == 1
     assert before("mcphost_builds_total", platform=ARM, outcome="succeeded", **none) == 1

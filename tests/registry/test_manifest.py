@@ -117,6 +117,24 @@ def test_a_credential_that_cannot_be_had_is_renewed_for_a_publishing(tmp_path: P
     assert lines.count("Registry credentials refreshed; retrying publish") == 2
 
 
+def test_a_publishing_that_fails_is_told(tmp_path: Path) -> None:
+    events = list[RegistryEvent]()
+    child = Pushed("linux/amd64", "sha256:" + "a" * 64, 7, OCI_MANIFEST)
+    with serving(lambda request: Response(403, b"denied")) as server, pytest.raises(RegistryError):
+        publish(
+            client=RegistryClient(server.host, credentials=CredentialStore(None)),
+            target=Reference(server.host, "team/notes", "v1"),
+            children=[child],
+            annotations={},
+            report=events.append,
+            line=lambda text: None,
+        )
+    (failed,) = events
+    assert (failed.type, failed.details["error_kind"]) == ("manifest_failed", "remote")
+    assert (failed.details["tag"], failed.details["architectures"]) == ("v1", ["linux/amd64"])
+    assert failed.details["duration_ms"] >= 0
+
+
 def _push_platforms(push: Push, make_image: MakeImage, target: Reference) -> list[Pushed]:
     return [
         push(make_image(platform), target=target.for_platform(platform), platform=platform)

@@ -20,7 +20,7 @@ from registry.reference import Reference
 from servers import push_report
 from servers.models import Server
 from tests.accounts import make_deployment
-from tests.metrics.samples import AMD, DIGEST, ENDPOINT, PUBLISHED, failure, health, stream
+from tests.metrics.samples import AMD, DIGEST, ENDPOINT, PUBLISHED, UNPUBLISHED, failure, health, stream
 
 TARGET = Reference.parse(f"{ENDPOINT}:1-abc")
 SCOPES = ["repository:team/server:push", "repository:team/server:pull"]
@@ -56,11 +56,17 @@ TOLD: list[tuple[str, dict[str, Any], str, int]] = [
     ("auth_refresh_succeeded", stream(AMD, duration_ms=5), "registry auth refresh succeeded", logging.INFO),
     (
         "auth_refresh_failed",
-        stream(AMD, error="no", error_kind="auth_expired", duration_ms=5),
+        stream(AMD, duration_ms=5, **REJECTED),
         "registry auth refresh failed",
         logging.WARNING,
     ),
     ("manifest_published", PUBLISHED, "manifest published", logging.INFO),
+    (
+        "manifest_failed",
+        {**UNPUBLISHED, **failure("remote")},
+        "manifest failed",
+        logging.WARNING,
+    ),
     (
         "auth_health_reported",
         health("expired", seconds=-720, age_seconds=43_920, error="HTTP 401"),
