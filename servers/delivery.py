@@ -209,8 +209,16 @@ def _reporter(timeline: Timeline, target: Reference) -> Report:
     )
 
 
-def _renew_pull_secret(timeline: Timeline, host: str) -> None:
-    """A failure here never fails the push; it shows."""
+def hand_on_credentials(job: Job) -> None:
+    """Ahead of a start, to nodes that pull for themselves: whoever renewed the file, and even where nothing
+    was pushed. One request where nothing differs.
+    """
+    if job.runtime.any_platform:
+        _renew_pull_secret(job.timeline, Reference.parse(job.deployment.image).host, tell_unchanged=False)
+
+
+def _renew_pull_secret(timeline: Timeline, host: str, *, tell_unchanged: bool = True) -> None:
+    """A failure here never fails the deployment; it shows."""
     if not (settings.K8S_REGISTRY_SECRET_NAME and settings.REGISTRY_AUTH_DOCKERCONFIG):
         return
     about = {"secret": settings.K8S_REGISTRY_SECRET_NAME, "namespace": settings.K8S_NAMESPACE}
@@ -221,20 +229,21 @@ def _renew_pull_secret(timeline: Timeline, host: str) -> None:
             namespace=settings.K8S_NAMESPACE,
             context=settings.K8S_CONTEXT,
             config_path=settings.REGISTRY_AUTH_DOCKERCONFIG,
-            logins=_renewed_login(host),
+            logins=_login(host),
         )
     except UserError as error:
         failure = {**about, "error": str(error), "error_kind": error.kind, "duration_ms": watch.ms()}
         timeline.event("pull_secret_failed", failure)
         timeline.say(f"The pull secret was not renewed: {error}")
         return
-    timeline.event("pull_secret_patched", {**about, "changed": changed, "duration_ms": watch.ms()})
+    if changed or tell_unchanged:
+        timeline.event("pull_secret_patched", {**about, "changed": changed, "duration_ms": watch.ms()})
 
 
-def _renewed_login(host: str) -> dict[str, Any]:
+def _login(host: str) -> dict[str, Any]:
     try:
         return pull_secret.login_of(wiring.credentials().for_host(host), host)
-    except RegistryError:  # it was good a moment ago; what is in the file goes to the nodes all the same
+    except RegistryError:  # a push or a pull tells better; what is in the file goes to the nodes all the same
         return {}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from servers import configuration, handshake, image_steps, runs, wiring
+from servers import configuration, delivery, handshake, image_steps, runs, wiring
 from servers.builder import context, environment
 from servers.errors import RuntimeFault, SourceError, UserError
 from servers.handshake import ServerFacts
@@ -90,6 +90,7 @@ def start(job: Job) -> Handle:
         secrets = job.server.secret_environment()
         job.keep(configuration=configuration.of(job.server, secrets))
         spec = _run_spec(job, secrets, _platforms(job, step.line))
+        delivery.hand_on_credentials(job)
         handle = job.runtime.start(spec, leash=leash, log=step.line)
         runs.save(job.deployment, handle)
         step.details.update(runtime=handle.runtime)

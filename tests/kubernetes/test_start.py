@@ -1,0 +1,103 @@
+"""What is done around the start of a deployment on Kubernetes, on the stand-in of an API server."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from metrics.models import UsageMetric
+from servers import delivery, steps
+from servers.job import Job
+from servers.leash import Leash
+from servers.logbook import Logbook
+from servers.models import LogLine
+from servers.runtimes.kube_client import Cluster
+from servers.timeline import Timeline
+from tests.accounts import make_deployment, make_server, owner
+from tests.kubernetes.test_client import FOUND, Answer, ApiServer, cluster, server
+from tests.kubernetes.test_manifests import IMAGE
+from tests.platform import forget_adapters
+
+__all__ = ["cluster", "owner", "server"]
+
+AUTHS = {"registry.example": {"auth": "Y2k6b25l"}}
+VERSION: Answer = (200, {}, {"major": "1", "minor": "30"})
+RUNS = {
+    "metadata": {"name": "w-1"},
+    "status": {"containerStatuses": [{"name": "server", "state": {"running": {}}}]},
+}
+STARTS = [VERSION, *[FOUND] * 4, (200, {}, {"items": [RUNS], "metadata": {"resourceVersion": "5"}})]
+
+
+@pytest.fixture
+def job(owner: User, cluster: Cluster, settings: Any, tmp_path: Path) -> Iterator[Job]:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"auths": AUTHS}))
+    settings.REGISTRY, settings.REGISTRY_AUTH_DOCKERCONFIG = "registry.example/team", config
+    settings.K8S_REGISTRY_SECRET_NAME, settings.K8S_NAMESPACE = "mcphost-pull", "hosted"
+    settings.K8S_REACH = "service"
+    forget_adapters()
+    deployment = make_deployment(
+        make_server(owner), runtime="kubernetes", image=IMAGE, images={"linux/amd64": {"digest": "sha256:1"}}
+    )
+    logbook = Logbook(deployment.server_id, deployment.pk)
+    yield Job(deployment, deployment.server, Timeline(deployment, logbook), Leash.of(60))
+    forget_adapters()
+
+
+def secret(content: Any, kind: str = "kubernetes.io/dockerconfigjson") -> Answer:
+    data = {".dockerconfigjson": base64.b64encode(json.dumps(content).encode()).decode()}
+    about = {"name": "mcphost-pull", "resourceVersion": "7"}
+    return 200, {}, {"kind": "Secret", "metadata": about, "type": kind, "data": data}
+
+
+def told(job: Job) -> dict[str, Any]:
+    found = UsageMetric.objects.filter(deployment=job.deployment, event_type__startswith="pull_secret")
+    return dict(found.values_list("event_type", "details"))
+
+
+def asked(server: ApiServer) -> list[tuple[str, str]]:
+    return [(method, path.partition("?")[0].rpartition("/")[2]) for method, path, _ in server.asked]
+
+
+def test_the_pull_secret_is_made_before_the_first_pod(server: ApiServer, job: Job) -> None:
+    """No credential was refreshed: it is good."""
+    server.answers = [server.status(404, "not found"), FOUND, *STARTS]
+    handle = steps.start(job)
+    assert handle.data["deployment"] == job.deployment.pk
+    assert asked(server)[:3] == [("GET", "mcphost-pull"), ("POST", "secrets"), ("GET", "version")]
+    assert told(job)["pull_secret_patched"].items() >= {"secret": "mcphost-pull", "changed": True}.items()
+
+
+def test_what_an_operator_renewed_in_the_file_reaches_the_nodes(server: ApiServer, job: Job) -> None:
+    server.answers = [secret({"auths": {"registry.example": {"auth": "b2xk"}}}), FOUND, *STARTS]
+    steps.start(job)
+    assert asked(server)[:2] == [("GET", "mcphost-pull"), ("PATCH", "mcphost-pull")]
+
+
+def test_a_pull_secret_that_is_right_costs_one_look_and_is_not_told(server: ApiServer, job: Job) -> None:
+    server.answers = [secret({"auths": AUTHS}), *STARTS]
+    steps.start(job)
+    assert server.answers == []
+    assert told(job) == {}
+
+
+def test_a_pull_secret_that_cannot_be_written_fails_no_start_and_shows(server: ApiServer, job: Job) -> None:
+    server.answers = [secret({}, kind="Opaque"), *STARTS]
+    steps.start(job)
+    job.timeline.logbook.flush()
+    assert "of type Opaque" in told(job)["pull_secret_failed"]["error"]
+    lines = LogLine.objects.filter(deployment=job.deployment).values_list("text", flat=True)
+    assert any("The pull secret was not renewed: " in line for line in lines)
+
+
+def test_a_start_beside_us_touches_no_cluster(server: ApiServer, job: Job) -> None:
+    job.deployment.runtime = "process"
+    delivery.hand_on_credentials(job)
+    assert server.asked == []
