@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 import urllib3
@@ -23,12 +23,14 @@ from servers.errors import RuntimeFault
 from servers.runtimes.kube_faults import Absent, Unreachable, from_status, said, translated
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 FIELD_MANAGER = "mcphost"
 DEFAULT_CONFIG = "~/.kube/config"
 CONNECT_SECONDS, READ_SECONDS = 5, 30
 PATIENCE_SECONDS = 30.0
 LONGEST_PAUSE = 5.0
+PIECE = 65_536
 SETTLING_SECONDS = 10.0  # an API server that has just started refuses whom it will know in a moment
 WORTH_WAITING = (None, 429, 500, 502, 503, 504)  # None: no answer at all
 _JSON = "application/json"
@@ -156,8 +158,17 @@ class Cluster:
             context.load_cert_chain(known.cert_file, known.key_file)
         return context
 
-    def text(self, path: str, query: Mapping[str, str]) -> bytes:
-        return bytes(self._answer("GET", path, query, None, _JSON))
+    def read(self, path: str, query: Mapping[str, str], take: Callable[[Iterator[bytes]], T]) -> T:
+        """What `take` makes of an answer's pieces; it need not read to the end, and may be asked again."""
+
+        def taken(response: Any) -> T:
+            try:
+                return take(response.stream(PIECE))
+            finally:
+                response.close()
+
+        found: T = self._send("GET", path, query, None, _JSON, take=taken)
+        return found
 
     def request(
         self,
@@ -323,6 +334,6 @@ def _pause(attempt: int, retry_after: str = "") -> float:
 
 def _lines(response: Any) -> Iterator[bytes]:
     pending = b""
-    for chunk in response.stream(65_536):
+    for chunk in response.stream(PIECE):
         *lines, pending = (pending + chunk).split(b"\n")
         yield from (line for line in lines if line)

@@ -12,9 +12,8 @@ from functools import cached_property
 from servers.errors import RuntimeFault, TimedOut
 from servers.leash import Leash
 from servers.process_group import LineSink
-from servers.runtimes import kube_logs, kube_pods, kubernetes_manifests
+from servers.runtimes import kube_output, kube_pods, kubernetes_manifests
 from servers.runtimes.base import Capability, Handle, OutputLine, RunSpec, RunStatus, Stats, Stray
-from servers.runtimes.docker_logs import Cursor
 from servers.runtimes.kube_client import Cluster, Json
 from servers.runtimes.kube_faults import Absent, Gone, brief
 from servers.runtimes.kube_mirror import Mirror
@@ -172,20 +171,8 @@ class KubernetesRuntime:
 
     def output(self, handle: Handle, cursor: str) -> tuple[Sequence[OutputLine], str]:
         """Of the pods that there are; each line names its pod where there are several."""
-        known = kube_logs.Cursors.parse(cursor).pods
-        pods = self._known_pods(handle)
-        parts, reached = [], dict[str, Cursor]()
-        for pod in pods:
-            named = pod.name if len(pods) > 1 or handle.data.get("several") else ""
-            now = kube_logs.life(pod.name, pod.life)
-            if pod.has_previous and now not in known:  # its last words, once
-                before = known.get(kube_logs.life(pod.name, pod.life - 1), Cursor())
-                parts.append(kube_logs.after(before, self._log(pod, before, previous=True), pod=named)[0])
-            at = known.get(now, Cursor())
-            lines, reached[now] = kube_logs.after(at, self._log(pod, at), pod=named)
-            parts.append(lines)
-        kept = {life: position for life, position in reached.items() if life.endswith(")") or position.anchor}
-        return kube_logs.merged(parts), str(kube_logs.Cursors(kept)) or cursor
+        several = bool(handle.data.get("several"))
+        return kube_output.read(self._glance, self._known_pods(handle), cursor, several=several)
 
     def stats(self, handle: Handle) -> Stats | None:
         """From metrics-server, where the cluster has one; it counts no processes."""
@@ -305,16 +292,6 @@ class KubernetesRuntime:
     def _refusal(self, handle: Handle) -> RuntimeFault | None:
         found = self._cluster.get(APPS, "Deployment", handle.data["name"])
         return kube_pods.refusal(found) if found else None
-
-    def _log(self, pod: PodState, cursor: Cursor, *, previous: bool = False) -> bytes:
-        """Nothing for a pod whose container was not made yet (400), or that is gone (404)."""
-        path = self._cluster.path("Pod", pod.name, "log")
-        try:
-            return self._glance.text(path, kube_logs.query(cursor, previous=previous))
-        except RuntimeFault as fault:
-            if fault.details.get("status") in (400, 404):
-                return b""
-            raise
 
     def _may(self, group: str, resource: str, verb: str) -> bool:
         resource, _, below = resource.partition("/")

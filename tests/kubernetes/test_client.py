@@ -28,7 +28,7 @@ LONGER_THAN_SENT = {"Content-Length": "5334"}
 
 
 class ApiServer:
-    """Answers with what `answers` holds, in turn; None breaks the connection."""
+    """Answers with what `answers` holds, in turn: objects, or text (bytes); None breaks the connection."""
 
     def __init__(self) -> None:
         self.answers: list[Answer | None] = []
@@ -58,7 +58,8 @@ def _handler(server: ApiServer) -> type[BaseHTTPRequestHandler]:
             for name, value in headers.items():
                 self.send_header(name.replace("_", "-"), value)
             self.end_headers()
-            self.wfile.write(json.dumps(document).encode() + b"\n")
+            text = document if isinstance(document, bytes) else json.dumps(document).encode() + b"\n"
+            self.wfile.write(text)
 
         do_GET = do_POST = do_PATCH = do_DELETE = _reply
 
@@ -143,7 +144,7 @@ def test_patience_ends(server: ApiServer, cluster: Cluster) -> None:
 def test_the_log_of_a_lost_node_keeps_nobody_waiting(server: ApiServer, cluster: Cluster) -> None:
     server.answers = [server.status(500, "Get https://10.0.0.7:10250/: dial tcp: connection refused"), FOUND]
     with pytest.raises(RuntimeFault, match="dial tcp"):
-        cluster.text(cluster.path("Pod", "web-1", "log"), {})
+        cluster.read(cluster.path("Pod", "web-1", "log"), {}, list)
     assert len(server.asked) == 1
 
 
