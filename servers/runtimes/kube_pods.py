@@ -100,6 +100,11 @@ def counting(pods: Sequence[PodState]) -> list[PodState]:
     return [pod for pod in here if not pod.has_failed] or here
 
 
+def is_pod_of(deployment: str, pod: str) -> bool:
+    """By its name, with its ReplicaSet's and its own ending: another Deployment's may begin with the same."""
+    return re.fullmatch(rf"{re.escape(deployment)}-[^-]+-[^-]+", pod) is not None
+
+
 def look(pod: Json) -> PodState:
     about, status = pod["metadata"], pod.get("status", {})
     state = _state(about["name"], status)

@@ -263,8 +263,8 @@ class KubernetesRuntime:
         """Of the events, newest first: only there is told what keeps a volume or a network away."""
         fields = "type=Warning,involvedObject.kind=Pod"
         events, _ = self._glance.list(CORE, "Event", fields=fields)
-        name = f"{handle.data['name']}-"
-        mine = [event for event in events if event["involvedObject"]["name"].startswith(name)]
+        name = handle.data["name"]
+        mine = [event for event in events if kube_pods.is_pod_of(name, event["involvedObject"]["name"])]
         mine.sort(key=lambda event: event.get("lastTimestamp") or "", reverse=True)
         return [f"{event['reason']}: {brief(event.get('message', ''))}" for event in mine]
 
