@@ -6,7 +6,6 @@ What the API server says itself never reaches a caller: neither its words nor th
 from __future__ import annotations
 
 import asyncio
-import functools
 import json
 import logging
 import ssl
@@ -21,7 +20,6 @@ LONGEST = 16 * 1024
 log = logging.getLogger(__name__)
 
 
-@functools.cache
 def tls() -> ssl.SSLContext:
     """Raises `Broken` where the access to the cluster cannot be used."""
     try:

@@ -64,6 +64,7 @@ class Cluster:
         self._lock = threading.Lock()
         self._connected: ApiClient | None = None
         self._read: dict[Path, int] = {}
+        self._tls: tuple[tuple[object, ...], ssl.SSLContext] | None = None
         self._away_at = -SETTLING_SECONDS  # the last time that nobody answered
 
     def apply(self, manifest: Json) -> Json:
@@ -150,13 +151,14 @@ class Cluster:
         return {name: value for name, value in headers.items() if name.lower() == "authorization"}
 
     def tls(self) -> ssl.SSLContext:
+        """Made anew when a certificate's file was: each is renewed in its place, or with the kubeconfig."""
         known = self._client().configuration
-        context = ssl.create_default_context(cafile=known.ssl_ca_cert)
-        if not known.verify_ssl:
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        if known.cert_file:
-            context.load_cert_chain(known.cert_file, known.key_file)
-        return context
+        names = (known.ssl_ca_cert, known.cert_file, known.key_file)
+        files = tuple((name, _written(Path(name))) for name in names if name)
+        made = self._tls
+        if made is None or made[0] != (known.verify_ssl, files):
+            made = self._tls = (known.verify_ssl, files), _context(known)
+        return made[1]
 
     def read(self, path: str, query: Mapping[str, str], take: Callable[[Iterator[bytes]], T]) -> T:
         """What `take` makes of an answer's pieces; it need not read to the end, and may be asked again."""
@@ -255,6 +257,15 @@ class Cluster:
                 self._read = {path: _written(path) for path in _kubeconfigs()}
                 self._connected = ApiClient(configured(self._context))
             return self._connected
+
+
+def _context(known: Configuration) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=known.ssl_ca_cert)
+    if not known.verify_ssl:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if known.cert_file:
+        context.load_cert_chain(known.cert_file, known.key_file)
+    return context
 
 
 def is_within() -> bool:

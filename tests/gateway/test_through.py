@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import os
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -37,9 +39,9 @@ class Api:
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self.http.daemon_threads = True
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate(directory))
-        self.http.socket = context.wrap_socket(self.http.socket, server_side=True)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(certificate(directory))
+        self.http.socket = self.context.wrap_socket(self.http.socket, server_side=True)
         self.url = f"https://127.0.0.1:{self.http.server_port}"
         threading.Thread(target=self.http.serve_forever, args=(0.05,), daemon=True).start()
 
@@ -106,7 +108,6 @@ def api_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]
 
 def _forget() -> None:
     wiring.cluster.cache_clear()
-    through.tls.cache_clear()
 
 
 @pytest.fixture
@@ -162,3 +163,21 @@ async def test_a_long_body_that_was_read_off_is_not_sent_in_part(
         async with gateway.client.post(gateway.mcp("clock"), json=long, headers=headers) as response:
             assert response.status == 502
     assert len(api_server.asked) == 1
+
+
+def test_a_certificate_that_was_renewed_in_its_place_is_taken_up(api_server: Api, tmp_path: Path) -> None:
+    before = through.tls()
+    reach(api_server)
+    assert through.tls() is before
+    renewed = certificate(tmp_path)
+    os.utime(renewed, ns=(0, renewed.stat().st_mtime_ns + 10**9))  # clocks of file systems are coarse
+    api_server.context.load_cert_chain(renewed)
+    reach(api_server)
+
+
+def reach(api: Api) -> None:
+    with (
+        socket.create_connection(("127.0.0.1", api.http.server_port)) as raw,
+        through.tls().wrap_socket(raw, server_hostname="127.0.0.1"),
+    ):
+        return
