@@ -81,7 +81,7 @@ def manifests(spec: RunSpec, place: Placement) -> list[Json]:
     made = [service(spec, place), secret(spec, place), network_policy(spec, place)]
     if spec.shape.volume:
         made.append(volume_claim(spec, place, spec.shape.volume))
-    if spec.shape.replicas > 1:
+    if spec.shape.is_several:
         made.append(disruption_budget(spec, place))
     made.append(deployment(spec, place))
     if spec.shape.scales:

@@ -226,6 +226,11 @@ def test_several_replicas_have_a_disruption_budget() -> None:
     assert found["PodDisruptionBudget"]["spec"]["maxUnavailable"] == 1
 
 
+@pytest.mark.parametrize(("shape", "has_one"), [(Shape(max_replicas=10), True), (Shape(), False)])
+def test_so_has_what_may_have_several_and_nothing_else(shape: Shape, has_one: bool) -> None:
+    assert ("PodDisruptionBudget" in objects(shape)) is has_one
+
+
 def test_an_autoscaled_deployment_leaves_its_replicas_to_the_autoscaler() -> None:
     found = objects(Shape(replicas=2, max_replicas=5, cpu_percent=70))
     assert "replicas" not in found["Deployment"]["spec"]
