@@ -136,6 +136,20 @@ def test_pods_are_restricted_and_probed_and_hold_no_secret_in_clear() -> None:
     assert "pass-word" not in in_clear
 
 
+def test_the_gateway_is_given_no_login_for_the_registry() -> None:
+    objects = rendered(EVERYTHING)
+    mounting = set()
+    for part in PARTS:
+        pod = objects[f"Deployment/mcphost-{part}"]["spec"]["template"]["spec"]
+        names = {volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume}
+        mounts = {mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
+        assert ("push" in names) == ("/run/secrets/registry" in mounts)
+        mounting |= {part} if "push" in names else set()
+    assert mounting == {"web", "worker", "reconciler"}
+    told = {each["name"]: each.get("value") for each in container(objects, "gateway")["env"]}
+    assert told["REGISTRY_AUTH_DOCKERCONFIG"] == ""  # else it would miss the file that the others have
+
+
 def test_an_engine_beside_each_worker_is_the_only_one_with_rights() -> None:
     objects = rendered({**NEEDED, "builder": {"dind": {"enabled": True}}})
     assert objects["ConfigMap/mcphost"]["data"]["DOCKER_HOST"] == "unix:///run/docker/docker.sock"
