@@ -8,8 +8,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from servers.runtimes.base import Limits, RunSpec, Volume
@@ -23,12 +22,17 @@ TMP_SIZE = "64Mi"
 STARTUP_SECONDS = 300
 CPU_REQUESTED = 0.1  # of the limit: idle servers share a core, while memory is never promised twice
 LONGEST_SLUG = 24  # so that a pod's name, 17 longer than its Deployment's, still is a host name
-PLATFORM_PODS = {"app.kubernetes.io/name": "mcphost"}
+_COMPONENT = "app.kubernetes.io/component"
+# Whose parts are pods of their own, as the chart's, has two that call servers; else it is one that does all.
+PLATFORM_PODS: tuple[Json, ...] = tuple(
+    {"matchLabels": {"app.kubernetes.io/name": "mcphost"}, "matchExpressions": [{"key": _COMPONENT, **which}]}
+    for which in ({"operator": "In", "values": ["gateway", "worker"]}, {"operator": "DoesNotExist"})
+)
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where on which cluster. `callers` are the labels of the pods that may call servers: the platform's.
+    """Where on which cluster. `callers` select the pods that may call servers: the platform's.
 
     `caller_networks` (CIDR) may too: of a platform that lies outside. `policy_api` is the version that the
     cluster has of PodDisruptionBudget. `through` is the API server's URL where calls go through it.
@@ -38,7 +42,7 @@ class Placement:
     namespace: str
     pull_secret: str = ""
     service_account: str = ""
-    callers: Mapping[str, str] = field(default_factory=lambda: PLATFORM_PODS)
+    callers: tuple[Json, ...] = PLATFORM_PODS
     caller_networks: tuple[str, ...] = ()
     policy_api: str = "policy/v1"
     through: str = ""
@@ -106,8 +110,8 @@ def service(spec: RunSpec, place: Placement) -> Json:
 
 
 def network_policy(spec: RunSpec, place: Placement) -> Json:
-    """In: only the platform, only to the server's port. Out: what `Shape.egress` says."""
-    callers: list[Json] = [{"podSelector": {"matchLabels": dict(place.callers)}}] if place.callers else []
+    """In: only who calls servers, only to the server's port. Out: what `Shape.egress` says."""
+    callers: list[Json] = [{"podSelector": selector} for selector in place.callers]
     callers += _blocks(place.caller_networks)
     body: Json = {
         "podSelector": {"matchLabels": _selector(spec, place)},

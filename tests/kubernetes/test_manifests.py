@@ -195,20 +195,42 @@ def policy(shape: Shape = Shape(), place: Placement = PLACE) -> dict[str, Any]: 
     return dict(objects(shape, place)["NetworkPolicy"]["spec"])
 
 
-def test_only_the_platform_reaches_a_server_and_only_its_port() -> None:
-    peers = [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "mcphost"}}}]
-    assert policy()["ingress"] == [{"from": peers, "ports": [{"protocol": "TCP", "port": 9000}]}]
+def test_only_what_calls_servers_reaches_one_and_only_its_port() -> None:
+    [rule] = policy()["ingress"]
+    assert rule["ports"] == [{"protocol": "TCP", "port": 9000}]
     assert policy()["policyTypes"] == ["Ingress"]
+    assert all(set(peer) == {"podSelector"} for peer in rule["from"])
+    ours = {"app.kubernetes.io/name": "mcphost"}
+    let_in = [part for part in PARTS if admitted(rule, {**ours, "app.kubernetes.io/component": part})]
+    assert let_in == ["gateway", "worker"]
+    assert admitted(rule, ours)  # a platform whose parts are one pod
+    assert not admitted(rule, {"app.kubernetes.io/component": "gateway"})
+
+
+PARTS = ("web", "gateway", "worker", "reconciler", "prepare")
+
+
+def admitted(rule: dict[str, Any], labels: dict[str, str]) -> bool:
+    """As the API server reads selectors of labels."""
+    return any(selects(peer["podSelector"], labels) for peer in rule["from"])
+
+
+def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
+    holds = selector["matchLabels"].items() <= labels.items()
+    for wanted in selector["matchExpressions"]:
+        held = labels.get(wanted["key"])
+        holds &= held is None if wanted["operator"] == "DoesNotExist" else held in wanted["values"]
+    return bool(holds)
 
 
 def test_a_platform_outside_is_let_in_by_its_network() -> None:
-    place = Placement("0123456789ab", "hosted", callers={}, caller_networks=("192.0.2.0/24",))
+    place = Placement("0123456789ab", "hosted", callers=(), caller_networks=("192.0.2.0/24",))
     [rule] = policy(place=place)["ingress"]
     assert rule["from"] == [{"ipBlock": {"cidr": "192.0.2.0/24"}}]
 
 
 def test_no_callers_lets_nobody_in() -> None:
-    assert policy(place=Placement("0123456789ab", "hosted", callers={}))["ingress"] == []
+    assert policy(place=Placement("0123456789ab", "hosted", callers=()))["ingress"] == []
 
 
 def test_the_way_out_is_closed_but_for_names_and_what_is_listed() -> None:
@@ -293,7 +315,7 @@ def test_the_way_to_a_server_and_to_one_of_its_pods() -> None:
 
 
 def test_a_single_address_may_call_too() -> None:
-    place = Placement("0123456789ab", "hosted", callers={}, caller_networks=("192.0.2.7", "2001:db8::7"))
+    place = Placement("0123456789ab", "hosted", callers=(), caller_networks=("192.0.2.7", "2001:db8::7"))
     [rule] = policy(place=place)["ingress"]
     assert [peer["ipBlock"]["cidr"] for peer in rule["from"]] == ["192.0.2.7/32", "2001:db8::7/128"]
 
