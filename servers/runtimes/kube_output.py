@@ -42,7 +42,9 @@ def _of_pod(
 
 
 def _log(cluster: Cluster, pod: PodState, mark: Mark, named: str, *, previous: bool = False) -> Read:
-    """Nothing for a pod whose container was not made yet (400), or that is gone (404)."""
+    """Nothing for a pod whose container was not made yet (400), or that is gone (404); one that ends, with
+    whatever it is that refuses, keeps none of the others waiting.
+    """
     try:
         return cluster.read(
             cluster.path("Pod", pod.name, "log"),
@@ -50,6 +52,6 @@ def _log(cluster: Cluster, pod: PodState, mark: Mark, named: str, *, previous: b
             lambda chunks: kube_logs.after(mark, chunks, pod=named),
         )
     except RuntimeFault as fault:
-        if fault.details.get("status") in (400, 404):
+        if pod.is_ending or fault.details.get("status") in (400, 404):
             return [], mark
         raise

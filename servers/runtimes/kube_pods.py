@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from servers.errors import RuntimeFault
@@ -16,6 +16,7 @@ from servers.runtimes.kube_faults import brief, from_status
 Json = dict[str, Any]
 
 CONTAINER = "server"
+LINGERS = timedelta(seconds=30)  # after its grace a kubelet kills, and removes
 STEADY = timedelta(minutes=1)  # what ran longer and ends is started anew by the kubelet at once
 
 # Why a node did not get the image (its text, there are no codes): message, hint, whether waiting is in vain.
@@ -86,8 +87,12 @@ class PodState:
     has_previous: bool = False
     address: str = ""
     labels: Mapping[str, str] = field(default_factory=dict, compare=False)
-    is_ending: bool = False
+    ends_at: datetime | None = None
     has_failed: bool = False
+
+    @property
+    def is_ending(self) -> bool:
+        return self.ends_at is not None
 
 
 def states(pods: Iterable[Json]) -> list[PodState]:
@@ -98,6 +103,15 @@ def counting(pods: Sequence[PodState]) -> list[PodState]:
     """Not those that end, nor what was evicted and has been replaced."""
     here = [pod for pod in pods if not pod.is_ending]
     return [pod for pod in here if not pod.has_failed] or here
+
+
+def readable(pods: Sequence[PodState]) -> list[PodState]:
+    """Those whose output is looked for, with what they write on their way out. Not of one that should be gone
+    for a while: its node is lost, and the API server would wait for it.
+    """
+    lately = datetime.now(UTC) - LINGERS
+    leaving = [pod for pod in pods if pod.ends_at and pod.ends_at > lately and not pod.has_failed]
+    return [*counting(pods), *leaving]
 
 
 def is_pod_of(deployment: str, pod: str) -> bool:
@@ -113,7 +127,7 @@ def look(pod: Json) -> PodState:
         ready=state.ready and not _is_cut_off(status),
         address=status.get("podIP", ""),
         labels=about.get("labels", {}),
-        is_ending="deletionTimestamp" in about,
+        ends_at=datetime.fromisoformat(about["deletionTimestamp"]) if "deletionTimestamp" in about else None,
         has_failed=status.get("phase") == "Failed",
     )
 

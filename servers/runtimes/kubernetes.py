@@ -172,7 +172,7 @@ class KubernetesRuntime:
     def output(self, handle: Handle, cursor: str) -> tuple[Sequence[OutputLine], str]:
         """Of the pods that there are; each line names its pod where there are several."""
         several = bool(handle.data.get("several"))
-        return kube_output.read(self._glance, self._known_pods(handle), cursor, several=several)
+        return kube_output.read(self._glance, self._readable_pods(handle), cursor, several=several)
 
     def stats(self, handle: Handle) -> Stats | None:
         """From metrics-server, where the cluster has one; it counts no processes."""
@@ -220,14 +220,16 @@ class KubernetesRuntime:
         return kubernetes_manifests.selector_of(self._given.instance, handle.data["deployment"])
 
     def _pods(self, handle: Handle) -> list[PodState]:
-        found, _ = self._glance.list(CORE, "Pod", self._selector(handle))
-        return kube_pods.states(found)
+        return kube_pods.counting(self._looked_at(handle))
 
-    def _known_pods(self, handle: Handle) -> list[PodState]:
+    def _looked_at(self, handle: Handle) -> list[PodState]:
+        return [kube_pods.look(pod) for pod in self._glance.list(CORE, "Pod", self._selector(handle))[0]]
+
+    def _readable_pods(self, handle: Handle) -> list[PodState]:
         """Without a request where a survey goes on anyway."""
         seen, wanted = self._all_pods.glance(), str(handle.data["deployment"])
         mine = [pod for pod in seen or () if pod.labels.get(f"{LABEL}deployment") == wanted]
-        return kube_pods.counting(mine) if mine else self._pods(handle)
+        return kube_pods.readable(mine or self._looked_at(handle))
 
     def _await_start(self, handle: Handle, leash: Leash, log: LineSink) -> None:
         version, seen = self._listed(handle)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -195,10 +195,15 @@ def runtime(cluster: Cluster) -> KubernetesRuntime:
     return KubernetesRuntime(Placement("0123456789ab", "hosted"))
 
 
-def pods(restarts: int) -> Answer:
+def pods(restarts: int = 0, **ending: datetime) -> Answer:
+    """One that lives, and those that end, with the time when they should be gone."""
     state = {"name": "server", "ready": True, "restartCount": restarts, "state": {"running": {}}}
-    found = {"metadata": {"name": "w-1"}, "status": {"containerStatuses": [state]}}
-    return 200, {}, {"items": [found], "metadata": {"resourceVersion": "5"}}
+    status = {"containerStatuses": [state]}
+    found = [{"metadata": {"name": "w-1"}, "status": status}]
+    for name, at in ending.items():
+        about = {"name": name, "deletionTimestamp": at.strftime("%Y-%m-%dT%H:%M:%SZ")}
+        found.append({"metadata": about, "status": status})
+    return 200, {}, {"items": found, "metadata": {"resourceVersion": "5"}}
 
 
 def log(text: bytes) -> Answer:
@@ -233,3 +238,14 @@ def test_a_container_that_cannot_be_read_yet_keeps_what_was_read(
     assert [line.text for line in lines] == ["one", "two"]
     server.answers = [pods(restarts=0), server.status(400, "ContainerCreating")]
     assert runtime.output(HANDLE, cursor) == ([], cursor)
+
+
+def test_what_a_pod_writes_on_its_way_out_is_read(server: ApiServer, runtime: KubernetesRuntime) -> None:
+    now = datetime.now(UTC)
+    ending = {"leaving": now + timedelta(seconds=10), "on_a_lost_node": now - timedelta(minutes=5)}
+    server.answers = [pods(**ending), log(SECOND), log(FIRST)]
+    lines, cursor = runtime.output(HANDLE, "")
+    assert [line.text for line in lines] == ["[leaving] one", "[leaving] two", "[w-1] three"]
+    server.answers = [pods(**ending), log(SECOND), server.status(403, "its node shuts down")]
+    assert runtime.output(HANDLE, cursor) == ([], cursor)
+    assert server.answers == []

@@ -130,7 +130,7 @@ def test_an_evicted_pod_says_why() -> None:
 
 def test_what_was_evicted_and_replaced_does_not_count() -> None:
     evicted = {"metadata": {"name": "a"}, "status": {"phase": "Failed", "reason": "Evicted"}}
-    ending = {**pod({"running": {}}), "metadata": {"name": "b", "deletionTimestamp": "now"}}
+    ending = {**pod({"running": {}}), "metadata": {"name": "b", "deletionTimestamp": "2026-11-22T17:05:32Z"}}
     living = pod({"running": {}}, ready=True)
     assert kube_pods.states([evicted, ending, living]) == [PodState("weather-1", started=True, ready=True)]
     [alone] = kube_pods.states([evicted, ending])
