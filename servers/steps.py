@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -142,12 +143,20 @@ def check_health(job: Job, handle: Handle) -> ServerFacts:
                 equip=wiring.equip_for(handle.endpoint),
             )
         except RuntimeFault as error:
+            _tell_warning(job, handle, step.line)
             raise _with_last_lines(job, error) from error
         finally:
             runs.collect(job.deployment)
         job.keep(facts=asdict(facts), endpoints=dict(job.runtime.poll(handle).endpoints))
         step.details.update(era=facts.era, protocol_versions=list(facts.protocol_versions))
     return facts
+
+
+def _tell_warning(job: Job, handle: Handle, line: LineSink) -> None:
+    """Into the log, beside the reason: it may be why, or only what came of it."""
+    with suppress(RuntimeFault):
+        for warning in job.runtime.warnings(handle)[:1]:
+            line(f"The cluster says: {warning}")
 
 
 def _with_last_lines(job: Job, error: RuntimeFault) -> RuntimeFault:

@@ -176,6 +176,10 @@ class Runtime(Protocol):
 
     def stats(self, handle: Handle) -> Stats | None: ...
 
+    def warnings(self, handle: Handle) -> Sequence[str]:
+        """What was said beside the run's own output about why it does not work, newest first."""
+        ...
+
     def strays(self) -> Sequence[Stray]:
         """Every run of this platform that the runtime knows, by its own labels or directories."""
         ...
@@ -203,6 +207,9 @@ class OneByOne(ABC):
             return self.poll(handle)
         except RuntimeFault as fault:
             return fault
+
+    def warnings(self, handle: Handle) -> Sequence[str]:
+        return ()
 
     def forget(self, server_id: int) -> None:
         return

@@ -97,7 +97,9 @@ class KubernetesRuntime:
                 self._cluster.apply(manifest)
                 log(f"Applied {manifest['kind']} {name}")
             self._await_start(handle, leash, log)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, RuntimeFault):
+                self._tell_warning(handle, log)
             with suppress(RuntimeFault):
                 self.stop(handle, grace=0)
             raise
@@ -188,6 +190,15 @@ class KubernetesRuntime:
         memory = sum(kube_pods.quantity(each["memory"]) for each in used)
         return Stats(cpu=cpu, memory_bytes=int(memory), pids=0)
 
+    def warnings(self, handle: Handle) -> Sequence[str]:
+        """Of the events, newest first: only there is told what keeps a volume or a network away."""
+        fields = "type=Warning,involvedObject.kind=Pod"
+        events, _ = self._glance.list(CORE, "Event", fields=fields)
+        name = handle.data["name"]
+        mine = [event for event in events if kube_pods.is_pod_of(name, event["involvedObject"]["name"])]
+        mine.sort(key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "", reverse=True)
+        return [f"{event['reason']}: {brief(event.get('message', ''))}" for event in mine]
+
     def strays(self) -> Sequence[Stray]:
         """By their Services, which are made first and go last."""
         selector = f"{LABEL}instance={self._given.instance}"
@@ -244,7 +255,7 @@ class KubernetesRuntime:
         if bad is None or bad.fault is None:
             return self._refusal(handle)
         if kube_pods.is_vague(bad.fault):
-            pulls = [told for told in self._warnings(handle) if "Failed to pull image" in told]
+            pulls = [told for told in self.warnings(handle) if "Failed to pull image" in told]
             return kube_pods.pull_fault(pulls[0]) if pulls else bad.fault
         return bad.fault
 
@@ -257,18 +268,14 @@ class KubernetesRuntime:
         try:
             leash.check()
         except TimedOut as late:
-            if warnings := self._warnings(handle):
+            if warnings := self.warnings(handle):
                 raise TimedOut(f"{late.message} The cluster says: {warnings[0]}") from None
             raise
 
-    def _warnings(self, handle: Handle) -> list[str]:
-        """Of the events, newest first: only there is told what keeps a volume or a network away."""
-        fields = "type=Warning,involvedObject.kind=Pod"
-        events, _ = self._glance.list(CORE, "Event", fields=fields)
-        name = handle.data["name"]
-        mine = [event for event in events if kube_pods.is_pod_of(name, event["involvedObject"]["name"])]
-        mine.sort(key=lambda event: event.get("lastTimestamp") or "", reverse=True)
-        return [f"{event['reason']}: {brief(event.get('message', ''))}" for event in mine]
+    def _tell_warning(self, handle: Handle, log: LineSink) -> None:
+        with suppress(RuntimeFault):
+            for warning in self.warnings(handle)[:1]:
+                log(f"The cluster says: {warning}")
 
     def _follow(self, handle: Handle, seen: dict[str, PodState], version: str) -> str:
         """Takes into `seen` what happens to the pods, until one has changed or a moment is over."""

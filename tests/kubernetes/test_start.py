@@ -12,16 +12,20 @@ import pytest
 from django.contrib.auth.models import User
 
 from metrics.models import UsageMetric
-from servers import delivery, steps
+from servers import delivery, runs, steps
+from servers.errors import RuntimeFault
 from servers.job import Job
 from servers.leash import Leash
 from servers.logbook import Logbook
 from servers.models import LogLine
+from servers.runtimes.base import Handle
 from servers.runtimes.kube_client import Cluster
+from servers.runtimes.kubernetes import KubernetesRuntime
+from servers.runtimes.kubernetes_manifests import Placement
 from servers.timeline import Timeline
 from tests.accounts import make_deployment, make_server, owner
 from tests.kubernetes.test_client import FOUND, Answer, ApiServer, cluster, server
-from tests.kubernetes.test_manifests import IMAGE
+from tests.kubernetes.test_manifests import IMAGE, spec
 from tests.platform import forget_adapters
 
 __all__ = ["cluster", "owner", "server"]
@@ -101,3 +105,78 @@ def test_a_start_beside_us_touches_no_cluster(server: ApiServer, job: Job) -> No
     job.deployment.runtime = "process"
     delivery.hand_on_credentials(job)
     assert server.asked == []
+
+
+# --- What the cluster said, beside the reason
+
+NAME = "mcp-012345-weather-42"
+POD = f"{NAME}-7c-x"
+EVENTS: Answer = (
+    200,
+    {},
+    {
+        "metadata": {"resourceVersion": "6"},
+        "items": [
+            {
+                "involvedObject": {"name": pod},
+                "lastTimestamp": f"2026-11-22T17:05:{second}Z",
+                "reason": "BackOff",
+                "message": message,
+            }
+            for pod, second, message in (
+                (POD, 31, "an older one"),
+                (POD, 32, "Back-off restarting failed container"),
+                (f"{NAME}-9-7c-x", 33, "another server's"),
+            )
+        ],
+    },
+)
+CRASHED = {"exitCode": 3, "reason": "Error", "message": "out of cheese"}
+STATE = {"waiting": {"reason": "CrashLoopBackOff"}}
+CONTAINER = {"name": "server", "restartCount": 2, "state": STATE, "lastState": {"terminated": CRASHED}}
+CRASHES: Answer = (
+    200,
+    {},
+    {
+        "metadata": {"resourceVersion": "5"},
+        "items": [{"metadata": {"name": POD}, "status": {"containerStatuses": [CONTAINER]}}],
+    },
+)
+SAID = "The cluster says: BackOff: Back-off restarting failed container"
+
+
+def test_the_newest_warning_of_its_own_pods_is_told_when_a_start_fails(
+    server: ApiServer, cluster: Cluster
+) -> None:
+    lines: list[str] = []
+    deletions = [FOUND] * 8
+    server.answers = [VERSION, *[FOUND] * 4, CRASHES, EVENTS, *deletions]
+    with pytest.raises(RuntimeFault, match="out of cheese") as failed:
+        KubernetesRuntime(Placement("0123456789ab", "hosted")).start(
+            spec(), leash=Leash.of(60), log=lines.append
+        )
+    assert lines[-1] == SAID
+    assert "The cluster says" not in str(failed.value)
+    assert server.answers == []
+
+
+def test_events_that_cannot_be_read_change_no_reason(server: ApiServer, cluster: Cluster) -> None:
+    server.answers = [VERSION, *[FOUND] * 4, CRASHES, server.status(403, "no"), *[FOUND] * 8]
+    with pytest.raises(RuntimeFault, match="out of cheese"):
+        KubernetesRuntime(Placement("0123456789ab", "hosted")).start(
+            spec(), leash=Leash.of(60), log=lambda line: None
+        )
+    assert server.answers == []
+
+
+def test_so_it_is_when_a_server_never_answers(server: ApiServer, job: Job) -> None:
+    runs.save(
+        job.deployment, Handle("kubernetes", "http://127.0.0.1:9/mcp", {"name": NAME, "deployment": 42})
+    )
+    collected = [CRASHES, server.status(404, "no log")]
+    server.answers = [FOUND, CRASHES, EVENTS, *collected * 3]  # a restart is noted, then twice nothing
+    with pytest.raises(RuntimeFault, match="out of cheese"):
+        steps.check_health(job, runs.handle_of(job.deployment))
+    job.timeline.logbook.flush()
+    assert SAID in LogLine.objects.filter(deployment=job.deployment).values_list("text", flat=True)
+    assert server.answers == []
