@@ -19,6 +19,7 @@ from servers import broker, collecting, events, heartbeat, leader, probes, recon
 logger = logging.getLogger(__name__)
 COLLECT_SECONDS = 0.5
 SWEEP_SECONDS = 30.0
+METER_SECONDS = 15.0
 TRIM_SECONDS = 3600.0
 ROLL_UP_SECONDS = 15.0
 SEND_SECONDS = 1.0
@@ -132,6 +133,7 @@ LOOPS: tuple[tuple[str, float, Callable[[], None]], ...] = (
     ("reconciler", settings.RECONCILE_SECONDS, _reconcile),
     ("collector", COLLECT_SECONDS, collecting.Collector().look),
     ("sweeper", SWEEP_SECONDS, reconciler.sweep),
+    ("meter", METER_SECONDS, reconciler.measure),
     ("trimmer", TRIM_SECONDS, reconciler.trim),
     ("usage", ROLL_UP_SECONDS, _roll_up),
     ("notices", SEND_SECONDS, _send_notices),

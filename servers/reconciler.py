@@ -51,6 +51,13 @@ def look() -> Due:
     return Due(_deployments_to_send(), _servers_to_settle())
 
 
+def measure() -> None:
+    """What servers use: a runtime may take its time to tell."""
+    runs.measure(
+        server.current_deployment for server in Server.objects.watched() if server.current_deployment
+    )
+
+
 def _close_lost() -> None:
     since = timedelta(seconds=settings.ABANDONED_AFTER_SECONDS)
     for deployment in Deployment.objects.lost(since, workers.is_gone):

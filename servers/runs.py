@@ -12,7 +12,7 @@ from servers import logbook, wiring
 from servers.errors import RuntimeFault, UserError
 from servers.last_words import LOOK_BACK, last_words
 from servers.models import Deployment, LogLine
-from servers.runtimes.base import Handle, RunStatus, Runtime
+from servers.runtimes.base import Handle, RunStatus, Runtime, Stats
 
 logger = logging.getLogger(__name__)
 COLLECT_ROUNDS = 50
@@ -39,14 +39,34 @@ def poll(deployment: Deployment) -> RunStatus:
 
 def survey(deployments: Iterable[Deployment]) -> dict[int, RunStatus | RuntimeFault]:
     """What has become of their runs, by id: each runtime is asked once about all of its own."""
-    by_runtime: dict[str, list[Deployment]] = {}
-    for deployment in deployments:
-        by_runtime.setdefault(deployment.runtime, []).append(deployment)
     found: dict[int, RunStatus | RuntimeFault] = {}
-    for asked in by_runtime.values():
+    for asked in _by_runtime(deployments):
         seen = _survey(asked)
         found |= {deployment.pk: status for deployment, status in zip(asked, seen, strict=True)}
     return found
+
+
+def measure(deployments: Iterable[Deployment]) -> None:
+    """Keeps what their runs use, for parts that may not ask a runtime; None where nobody knows."""
+    for asked in _by_runtime(deployments):
+        for deployment, stats in zip(asked, _measure(asked), strict=True):
+            uses = stats and {"cpu": round(stats.cpu, 2), "memory_mb": round(stats.memory_bytes / 2**20)}
+            if uses != deployment.uses:
+                Deployment.objects.filter(pk=deployment.pk, run__isnull=False).update(uses=uses)
+
+
+def _measure(deployments: list[Deployment]) -> Sequence[Stats | None]:
+    try:
+        return runtime_of(deployments[0]).measure([handle_of(each) for each in deployments])
+    except RuntimeFault:  # a runtime that is not there any more
+        return [None] * len(deployments)
+
+
+def _by_runtime(deployments: Iterable[Deployment]) -> Iterable[list[Deployment]]:
+    found: dict[str, list[Deployment]] = {}
+    for deployment in deployments:
+        found.setdefault(deployment.runtime, []).append(deployment)
+    return found.values()
 
 
 def _survey(deployments: list[Deployment]) -> Sequence[RunStatus | RuntimeFault]:
@@ -128,7 +148,7 @@ def stop(deployment: Deployment, grace: float | None = None) -> bool:
         logger.warning("the last output of %s is lost: %s", deployment, error)
     runtime_of(deployment).stop(handle_of(deployment), grace=seconds)
     ended = Deployment.objects.filter(pk=deployment.pk, run__isnull=False).update(
-        run=None, endpoint="", endpoints={}
+        run=None, endpoint="", endpoints={}, uses=None
     )
     deployment.run, deployment.endpoint = None, ""
     return bool(ended)

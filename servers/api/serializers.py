@@ -71,6 +71,13 @@ class DeploymentDetail(DeploymentSerializer):
         read_only_fields = fields
 
 
+class UsesSerializer(serializers.Serializer[Any]):
+    """Of all replicas together, as measured within the last seconds."""
+
+    cpu = serializers.FloatField(help_text="Cores")
+    memory_mb = serializers.IntegerField()
+
+
 class LimitsSerializer(serializers.ModelSerializer[Server]):
     class Meta:
         model = Server
@@ -96,6 +103,7 @@ class ServerSerializer(serializers.ModelSerializer[Server]):
     tools_denied = PatternsField(required=False)
     status_label = serializers.SerializerMethodField()
     serving = serializers.SerializerMethodField()
+    uses = serializers.SerializerMethodField(help_text="null: nothing serves, or nobody measures it.")
     deployment = serializers.SerializerMethodField()
 
     class Meta:
@@ -104,7 +112,8 @@ class ServerSerializer(serializers.ModelSerializer[Server]):
             "id", "url", "name", "slug", "owner", "team", "mcp_url", "source", "transport", "port", "path",
             "command", "environment", "limits", "runtime", "placement", "calls_per_minute", "tools_allowed",
             "tools_denied", "record_arguments", "schema_gate", "listed", "desired_state", "status",
-            "status_label", "status_at", "error_kind", "error", "serving", "deployment", "restarts",
+            "status_label", "status_at", "error_kind", "error", "serving", "uses", "deployment",
+            "restarts",
             "created_at", "updated_at",
         ]  # fmt: skip
         read_only_fields = [
@@ -125,6 +134,10 @@ class ServerSerializer(serializers.ModelSerializer[Server]):
     def get_serving(self, server: Server) -> dict[str, Any] | None:
         now = server.serving
         return {"id": now.pk, "number": now.number, "status": now.status} if now else None
+
+    @extend_schema_field(UsesSerializer(allow_null=True))
+    def get_uses(self, server: Server) -> dict[str, Any] | None:
+        return server.serving.uses if server.serving else None
 
     @extend_schema_field(DeploymentBrief(allow_null=True))
     def get_deployment(self, server: Server) -> dict[str, Any] | None:

@@ -121,6 +121,7 @@ class Deployment(models.Model):
     output_cursor = models.TextField(blank=True, default="")
     endpoint = models.CharField(max_length=500, blank=True, default="")
     endpoints = models.JSONField(default=dict)
+    uses = models.JSONField(null=True, blank=True)
     facts = models.JSONField(default=dict)
     discovery = models.JSONField(default=dict)
     tool_changes = models.JSONField(default=dict, blank=True)

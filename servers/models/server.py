@@ -84,7 +84,10 @@ class ServerQuerySet(models.QuerySet["Server"]):
         """
         running = self.should_run().filter(current_deployment__run__isnull=False)
         own = ("name", "slug", "desired_state", "status", "error", "restarts", "restart_at")
-        run = ("server", "number", "runtime", "run", "endpoint", "endpoints", "output_cursor", "finished_at")
+        run = (
+            "server", "number", "runtime", "run", "endpoint", "endpoints", "uses", "output_cursor",
+            "finished_at",
+        )  # fmt: skip
         current = [f"current_deployment__{name}" for name in run]
         return running.select_related("current_deployment").only(*own, "current_deployment", *current)
 

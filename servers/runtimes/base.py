@@ -174,7 +174,13 @@ class Runtime(Protocol):
         """Lines written since `cursor` ("" = the start) and the cursor for the next call. Never blocks."""
         ...
 
-    def stats(self, handle: Handle) -> Stats | None: ...
+    def stats(self, handle: Handle) -> Stats | None:
+        """None where nobody measures, or nothing runs."""
+        ...
+
+    def measure(self, handles: Sequence[Handle]) -> Sequence[Stats | None]:
+        """As `stats` for each, in their order; None too for what could not be asked about."""
+        ...
 
     def warnings(self, handle: Handle) -> Sequence[str]:
         """What was said beside the run's own output about why it does not work, newest first."""
@@ -207,6 +213,18 @@ class OneByOne(ABC):
             return self.poll(handle)
         except RuntimeFault as fault:
             return fault
+
+    @abstractmethod
+    def stats(self, handle: Handle) -> Stats | None: ...
+
+    def measure(self, handles: Sequence[Handle]) -> Sequence[Stats | None]:
+        return [self._measured(handle) for handle in handles]
+
+    def _measured(self, handle: Handle) -> Stats | None:
+        try:
+            return self.stats(handle)
+        except RuntimeFault:
+            return None
 
     def warnings(self, handle: Handle) -> Sequence[str]:
         return ()

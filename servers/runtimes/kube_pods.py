@@ -114,9 +114,9 @@ def readable(pods: Sequence[PodState]) -> list[PodState]:
     return [*counting(pods), *leaving]
 
 
-def is_pod_of(deployment: str, pod: str) -> bool:
-    """By its name, with its ReplicaSet's and its own ending: another Deployment's may begin with the same."""
-    return re.fullmatch(rf"{re.escape(deployment)}-[^-]+-[^-]+", pod) is not None
+def deployment_of(pod: str) -> str:
+    """A pod's name has its ReplicaSet's ending and its own behind that of its Deployment."""
+    return pod.rsplit("-", 2)[0]
 
 
 def look(pod: Json) -> PodState:
