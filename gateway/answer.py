@@ -19,10 +19,12 @@ class Answer:
         self.began = False
         self.tail = Tail(events=False)
 
-    async def begin(self, status: int, raw: RawHeaders, *, events: bool) -> None:
+    async def begin(self, status: int, raw: RawHeaders, *, events: bool, endless: bool) -> None:
+        """`endless` is for the door, which ends such an answer as soon as the process is stopped."""
         self.tail = Tail(events=events)
         self.began, self._call.status, self._call.first_byte = True, status, time.perf_counter()
-        await self._send({"type": "http.response.start", "status": status, "headers": raw})
+        start = {"type": "http.response.start", "status": status, "headers": raw}
+        await self._send({**start, "endless": endless})
 
     async def piece(self, chunk: bytes, *, more: bool) -> None:
         self.tail.feed(chunk)

@@ -138,6 +138,11 @@ def ended(name: str) -> Refusal:
     return Refusal(502, f"{name} was stopped while it answered. The call may have had effects.")
 
 
+def stopping() -> Refusal:
+    message = "The gateway is being stopped, and this call took longer than it is then given."
+    return unavailable(f"{message} It may have had effects. Call again if that does no harm.", 1)
+
+
 def redirected(name: str, location: str) -> Refusal:
     path = urlsplit(location).path[:200]
     return Refusal(502, f"{name} redirects MCP calls to {path}: set its path to that.")

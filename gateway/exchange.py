@@ -109,6 +109,9 @@ class Exchange:
             pass
         except TimeoutError:
             await self._give_up(name)
+        except asyncio.CancelledError:
+            await self._stop()
+            raise
         finally:
             if watching:
                 watching.cancel()
@@ -235,7 +238,7 @@ class Exchange:
         raw = self._response_headers(response, events=events)
         if self._filter or events or response.status in BODILESS:
             raw = headers.of_any_length(raw)
-        await self._answer.begin(response.status, raw, events=events)
+        await self._answer.begin(response.status, raw, events=events, endless=events and self._endless)
         comments = events and not response.header(b"content-encoding")
         try:
             await self._body(response, patience=self._options.keep_alive if comments else None)
@@ -271,6 +274,15 @@ class Exchange:
         answered = self._answer.tail.message()
         over = "result" in answered or "error" in answered
         self.call.outcome = judge(self.call, answered) if over else Outcome.CANCELLED
+
+    async def _stop(self) -> None:
+        """The process ends. A stream without an end just ends, and so does one of a session, which clients
+        take up at another gateway, or at this one when it is back."""
+        if not self._answer.began:
+            await self._answer.refuse(errors.stopping(), Outcome.HTTP_ERROR)
+        elif not self._endless:
+            resumed = self._request.one(SESSION) and not era.is_modern(self._request)
+            await self._answer.cut(None if resumed else errors.stopping())
 
     def _cancel(self) -> None:
         """Tells the server of a session that nobody waits any more. In the modern era the closing of the

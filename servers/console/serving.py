@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import math
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -16,14 +16,23 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
-GRACE_SECONDS = 3
+GRACE_SECONDS = 3.0
 # Longer than proxies keep theirs (60 s as a rule), so that no request meets a connection that we close.
 IDLE_CONNECTION_SECONDS = 75
 
 
-def serve(application: Application, listener: socket.socket) -> None:
-    """Returns, or raises `KeyboardInterrupt`, when a signal has come and the last answer is written."""
-    door = Closable(application)
+STUCK_SECONDS = 2  # given to an answer that was cut, and whose caller does not take the rest
+STOPPING = b"This process is being stopped. Try again.\n"
+
+
+def serve(application: Application, listener: socket.socket, grace: float = GRACE_SECONDS) -> None:
+    """Returns, or raises `KeyboardInterrupt`, when a signal has come and the last answer is written, or cut
+    `grace` seconds later."""
+    server_of(application, grace).run(sockets=[listener])
+
+
+def server_of(application: Application, grace: float) -> uvicorn.Server:
+    door = Closable(application, grace)
     config = uvicorn.Config(
         door,
         http=CorkedProtocol,
@@ -32,9 +41,9 @@ def serve(application: Application, listener: socket.socket) -> None:
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=IDLE_CONNECTION_SECONDS,
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_graceful_shutdown=math.ceil(grace) + STUCK_SECONDS,
     )
-    _Server(config, door).run(sockets=[listener])
+    return _Server(config, door)
 
 
 class _Server(uvicorn.Server):
@@ -48,61 +57,78 @@ class _Server(uvicorn.Server):
 
 
 class Closable:
-    """Live feeds and other streams that a GET opened never end by themselves: `close` ends them, completely.
-    Other answers have GRACE_SECONDS; then the server cancels them, which is not worth a traceback."""
+    """`close` ends what never ends by itself, completely: live feeds and other event streams that a GET
+    opened, and answers that begin with `endless`, a key of ours. All else has `grace` seconds, then it is
+    cancelled (and may say so to its caller); what had begun is left unfinished, so that nobody takes a part
+    for the whole."""
 
-    def __init__(self, application: Application) -> None:
-        self._application = application
+    def __init__(self, application: Application, grace: float) -> None:
+        self._application, self._grace = application, grace
         self._closed = False
-        self._streams: set[asyncio.Task[None]] = set()
+        self._answering: set[asyncio.Task[Any] | None] = set()
+        self._endless: set[asyncio.Task[Any] | None] = set()
 
     def close(self) -> None:
         self._closed = True
-        for task in self._streams:
-            task.cancel()
+        _cancel(self._endless)
+        asyncio.get_running_loop().call_later(self._grace, _cancel, self._answering)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
-        answer = _Answer(send, self._streams if scope["method"] == "GET" else set())
+        task, answer = asyncio.current_task(), _Answer(send, self._began, by_get=scope["method"] == "GET")
+        self._answering.add(task)
         try:
             await self._application(scope, receive, answer.send)
         except asyncio.CancelledError:
             if not self._closed:
                 raise
-            await answer.complete()
+            await answer.end()
         finally:
-            answer.forget()
+            self._answering.discard(task)
+            self._endless.discard(answer.task)
+
+    def _began(self, task: asyncio.Task[Any] | None) -> None:
+        self._endless.add(task)
+        if self._closed:
+            _cancel({task})
 
 
 class _Answer:
-    """What was sent of it; `streams` gets the task that sends an event stream."""
+    """What was sent of it. `began` is told the task that sends one without an end."""
 
-    def __init__(self, send: Send, streams: set[asyncio.Task[None]]) -> None:
-        self._send, self._streams = send, streams
-        self._task: asyncio.Task[None] | None = None
-        self._started = self._whole = False
+    def __init__(
+        self, send: Send, began: Callable[[asyncio.Task[Any] | None], None], *, by_get: bool
+    ) -> None:
+        self._send, self._began, self._by_get = send, began, by_get
+        self.task: asyncio.Task[Any] | None = None
+        self._started = self._whole = self._events = False
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self._started = True
-            if _is_event_stream(message):
-                self._task = asyncio.current_task()
-                self._streams.add(self._task)  # type: ignore[arg-type]
+            self._started, self._events = True, _is_event_stream(message)
+            if message.get("endless") or (self._events and self._by_get):
+                self.task = asyncio.current_task()
+                self._began(self.task)
         elif message["type"] == "http.response.body":
             self._whole = not message.get("more_body", False)
         await self._send(message)
 
-    async def complete(self) -> None:
+    async def end(self) -> None:
         if not self._started:
-            await self._send({"type": "http.response.start", "status": 503, "headers": []})
-        if not self._whole:
-            with contextlib.suppress(RuntimeError):  # it had announced more than this
-                await self._send({"type": "http.response.body", "body": b""})
+            about = [(b"content-type", b"text/plain"), (b"retry-after", b"1")]
+            about.append((b"content-length", str(len(STOPPING)).encode()))
+            await self._send({"type": "http.response.start", "status": 503, "headers": about})
+            await self._send({"type": "http.response.body", "body": STOPPING})
+        elif self._events and not self._whole:
+            await self._send({"type": "http.response.body", "body": b""})
 
-    def forget(self) -> None:
-        self._streams.discard(self._task)
+
+def _cancel(tasks: set[asyncio.Task[Any] | None]) -> None:
+    for task in tasks:
+        if task:
+            task.cancel()
 
 
 def _is_event_stream(start: Message) -> bool:

@@ -203,6 +203,20 @@ def test_numbers_stay_numbers() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({}, "45"),
+        ({"gateway": {"terminationGracePeriodSeconds": 10}}, "0"),
+        ({"settings": {"GATEWAY_SHUTDOWN_SECONDS": 20}}, None),
+    ],
+)
+def test_calls_may_go_on_for_as_long_as_the_pod_may(more: dict[str, Any], expected: str | None) -> None:
+    variables = container(rendered({**NEEDED, **more}), "gateway")["env"]
+    told = {each["name"]: each.get("value") for each in variables}
+    assert told.get("GATEWAY_SHUTDOWN_SECONDS") == expected
+
+
 def test_names_of_digits_are_names() -> None:
     values = {
         "registry": {"url": "registry.example.org", "credentialsSecret": "1201"},

@@ -17,7 +17,7 @@ from django.utils.module_loading import import_string
 
 from servers import background, capabilities, first_run, reconciler, schema, wiring
 from servers.console.listening import listen, public_url
-from servers.console.serving import serve
+from servers.console.serving import GRACE_SECONDS, serve
 from servers.runtimes.base import Capability
 
 logger = logging.getLogger(__name__)
@@ -176,7 +176,15 @@ def _serve(parts: frozenset[str], listener: socket.socket | None) -> None:
     if listener is None:
         threading.Event().wait()
         return
-    serve(import_string(settings.ASGI_FACTORY)(parts & DOORS), listener)
+    serve(import_string(settings.ASGI_FACTORY)(parts & DOORS), listener, grace_of(parts))
+
+
+def grace_of(parts: frozenset[str]) -> float:
+    """Calls may go on for as long as their servers do: beside workers, hosted processes end with this one."""
+    if "gateway" not in parts:
+        return GRACE_SECONDS
+    longest: float = settings.GATEWAY_SHUTDOWN_SECONDS
+    return min(longest, GRACE_SECONDS) if "worker" in parts else longest
 
 
 def _named(parts: frozenset[str]) -> str:
