@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from gateway import errors, policy
-from gateway.calls import FIRST_MODERN_VERSION, Call
+from gateway.calls import FIRST_MODERN_VERSION, UNKNOWN, Call
 from gateway.http1 import Response
 from gateway.limits import Bound, Limits
 from gateway.options import Options
@@ -18,7 +18,8 @@ from gateway.tokens import Identity
 from gateway.tool_lists import ListFilter
 
 # A batch may ask for anything, and a stream that is taken up again may bring an older answer.
-_MAY_LIST = frozenset({"tools/list", "batch"})
+# Neither can it be known of what has no method that we could read.
+_MAY_LIST = frozenset({"tools/list", "batch", UNKNOWN, ""})
 _CHARSET = re.compile(r'charset\s*=\s*"?utf-?8"?\s*(?:;|\Z)')
 
 
@@ -57,7 +58,7 @@ class Admission:
         if self.policy is None:
             return False
         resumed = request.method == "GET" and bool(request.one(b"last-event-id"))
-        return resumed or call.method in _MAY_LIST
+        return resumed or (request.method == "POST" and call.method in _MAY_LIST)
 
     def filter(
         self, call: Call, request: Request, response: Response, *, events: bool, name: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ FIRST_MODERN_VERSION = "2026-07-28"
 PROTOCOL_VERSION = "io.modelcontextprotocol/protocolVersion"
 CLIENT_INFO = "io.modelcontextprotocol/clientInfo"
 LONGEST = 200
+UNKNOWN = "unknown"  # method of a call that cannot be read
 
 
 class Outcome(StrEnum):
@@ -92,18 +94,34 @@ class Call:
 
 def describe(call: Call, request: Request, body: bytes | None) -> dict[str, Any] | None:
     """Reads off what is called, and returns the body where it is one JSON-RPC object. `body` None: it is too
-    long to look at, so that the headers must tell."""
+    long to look at, or cannot be read, so that the headers must tell."""
     call.version = _text(request.one(b"mcp-protocol-version")) or call.version
     if request.method != "POST":
         return None
     if body is None:
-        call.counts, call.method = True, _text(request.one(b"mcp-method")) or "unknown"
+        call.counts, call.method = True, _text(request.one(b"mcp-method")) or UNKNOWN
         call.name = _text(request.one(b"mcp-name"))
         return None
     try:
         message = orjson.loads(body)
     except orjson.JSONDecodeError:
+        return _describe_leniently(call, body)
+    return _describe_parsed(call, message)
+
+
+def _describe_leniently(call: Call, body: bytes) -> dict[str, Any] | None:
+    """What orjson does not take a server may: half a surrogate pair in a string, for one."""
+    try:
+        message = json.loads(body.decode())
+    except (ValueError, RecursionError):
         return None
+    found = _describe_parsed(call, message)
+    if call.content:
+        call.content.arguments = _storable(call.content.arguments)
+    return found
+
+
+def _describe_parsed(call: Call, message: Any) -> dict[str, Any] | None:
     if isinstance(message, dict):
         describe_message(call, message)
         return message
@@ -115,7 +133,7 @@ def describe(call: Call, request: Request, body: bytes | None) -> dict[str, Any]
 def describe_message(call: Call, message: dict[str, Any]) -> None:
     method, params = message.get("method"), _object(message.get("params"))
     call.counts = isinstance(method, str) and "id" in message
-    call.request_id = message.get("id") if isinstance(message.get("id"), (str, int)) else None
+    call.request_id = _id(message.get("id"))
     call.method = _text(method)
     call.name = _text(params.get("name") or params.get("uri"))
     meta = _object(params.get("_meta"))
@@ -148,5 +166,23 @@ def _object(value: Any) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    """PostgreSQL's JSON takes no NUL."""
-    return value[:LONGEST].replace("\x00", "") if isinstance(value, str) else ""
+    """PostgreSQL's JSON takes no NUL, and nothing takes half a surrogate pair."""
+    return _whole(value[:LONGEST]).replace("\x00", "") if isinstance(value, str) else ""
+
+
+def _whole(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
+
+
+def _id(value: Any) -> str | int | None:
+    """None for one that cannot be written down again."""
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**64 else None
+    return value if isinstance(value, str) and _whole(value) == value else None
+
+
+def _storable(value: Any) -> Any:
+    try:
+        return orjson.loads(_whole(json.dumps(value, ensure_ascii=False)))
+    except (ValueError, RecursionError):
+        return None

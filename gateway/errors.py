@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,7 +30,15 @@ class Refusal(Exception):
     def body(self, request_id: Any) -> bytes:
         code = self.code or (INVALID_REQUEST if self.status < 500 else INTERNAL_ERROR)
         error = {"code": code, "message": self.message, "data": {"status": self.status, **self.data}}
-        return orjson.dumps({"jsonrpc": "2.0", "id": request_id, "error": error})
+        return dumped({"jsonrpc": "2.0", "id": request_id, "error": error})
+
+
+def dumped(message: dict[str, Any]) -> bytes:
+    """Of what a caller sent, half a surrogate pair may be a part."""
+    try:
+        return orjson.dumps(message)
+    except TypeError:
+        return json.dumps(message).encode()
 
 
 def unauthorized(

@@ -130,20 +130,25 @@ class Exchange:
             self._inbox.skip()
         beginning = await self._inbox.read(self._options.body_limit if self._admission.policy else SMALL)
         message = describe(self.call, self._request, beginning if self._inbox.over else None)
-        if message is None and beginning and not self.call.counts:
+        unread = message is None and bool(beginning) and not self.call.counts
+        if unread:
             message = await self._looked_at(beginning)
         if self._tracing and self.call.counts:
             self._span = self._tracing.begin(self.call, self._request, message)
         await self._admission.check(self.call, self._request, beginning)
+        if unread:
+            era.check_passed(self._request, message)
         return beginning, message
 
     async def _looked_at(self, body: bytes) -> Message | None:
-        """What our parser does not take a server may, an argument with a lone surrogate for one: it is a call
+        """What no parser of ours takes a server's may, arguments a thousand levels deep for one: it is a call
         all the same."""
         skeleton = Skeleton()
         await _look(skeleton, body)
         if message := skeleton.message:
             describe_message(self.call, message)
+        else:
+            describe(self.call, self._request, None)
         return message
 
     @property

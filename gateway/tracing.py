@@ -115,7 +115,7 @@ def _carried(request: Request, message: Mapping[str, Any]) -> dict[str, str]:
     carried = {name: request.one(name.encode()) for name in CONTEXT}
     if isinstance(meta, dict) and isinstance(meta.get("traceparent"), str):
         carried = {name: value for name in CONTEXT if isinstance(value := meta.get(name), str)}
-    return {name: value for name, value in carried.items() if value}
+    return {name: value for name, value in carried.items() if value and value.isascii()}
 
 
 def _attributes(call: Call) -> dict[str, str | int]:

@@ -197,6 +197,51 @@ async def test_a_denied_tool_is_absent_and_refused(
     assert [row["outcome"] for row in await gateway.calls()] == ["ok", "ok", "rpc_error", "rpc_error", "ok"]
 
 
+ODD_LISTS = [
+    r'{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"name":"\ud800"}}',
+    r'{"jsonrpc":"2.0","id":"\ud800","method":"tools/list"}',
+    r'{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/clientInfo":{"name":"\ud800"}}}}',
+    r'{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"name":"%s\ud800"}}' % ("x" * 20_000),
+    r'[{"jsonrpc":"2.0","id":1,"method":"tools/list"},{"jsonrpc":"2.0","method":"x","params":["\ud800"]}]',
+]
+
+
+@pytest.mark.parametrize("body", ODD_LISTS)
+async def test_half_a_surrogate_pair_hides_no_list(
+    gateway: Running, upstream: Upstream, owner: User, body: str
+) -> None:
+    def make() -> str:
+        fields = {"tools_denied": ["delete"], "record_arguments": True}
+        return token(owner, host(owner, "clock", upstream.url, **fields))
+
+    upstream.behave = server_with_tools
+    headers = bearer(await in_database(make), **{"content-type": "application/json"})
+    async with gateway.client.post(gateway.mcp("clock"), data=body.encode(), headers=headers) as response:
+        assert names_in(await response.json()) == TOOLS[:3]
+    (made,) = await gateway.calls()
+    assert made["method"] == ("batch" if body.startswith("[") else "tools/list")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        r'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"delete","x":"\ud800"}}',
+        r'{"jsonrpc":"2.0","id":"\ud800","method":"tools/call","params":{"name":"delete\ud800"}}',
+        r'[{"jsonrpc":"2.0","id":"\ud800","method":"tools/call","params":{"name":"delete"}}]',
+    ],
+)
+async def test_half_a_surrogate_pair_opens_no_denied_tool(
+    gateway: Running, upstream: Upstream, owner: User, body: str
+) -> None:
+    lists = {"tools_denied": ["delete*"]}
+    value = await in_database(lambda: token(owner, host(owner, "clock", upstream.url, **lists)))
+    async with gateway.client.post(
+        gateway.mcp("clock"), data=body.encode(), headers=bearer(value)
+    ) as response:
+        assert (response.status, (await response.json())["error"]["code"]) == (200, -32602)
+    assert upstream.seen == []
+
+
 async def test_a_modern_client_gets_status_400(gateway: Running, upstream: Upstream, owner: User) -> None:
     value = await in_database(
         lambda: token(owner, host(owner, "clock", upstream.url, tools_denied=["delete"]))

@@ -72,6 +72,37 @@ async def test_a_call_that_only_other_parsers_take_is_one_all_the_same(
     assert [(made["method"], made["name"]) for made in await gateway.calls()] == [("tools/call", "tell")]
 
 
+async def test_arguments_that_only_other_parsers_take_are_kept_as_they_can_be(
+    gateway: Running, upstream: Upstream, owner: User
+) -> None:
+    server = await in_database(lambda: host(owner, "clock", upstream.url, record_arguments=True))
+    value = await in_database(lambda: token(owner, server))
+    for odd in (rb'"\ud800"', b"1" * 30, b"NaN"):
+        body = (
+            b'{"jsonrpc":"2.0","id":%b,"method":"tools/call","params":{"arguments":{"a":"\\udfff","b":%b}}}'
+        )
+        data = body % (odd, odd)
+        async with gateway.client.post(gateway.mcp("clock"), data=data, headers=bearer(value)) as response:
+            assert response.status == 200
+    kept = [made["arguments"] for made in await gateway.calls()]
+    assert kept == [{"a": "?", "b": "?"}, {"a": "?", "b": float("1" * 30)}, None]
+
+
+@pytest.mark.parametrize("body", ['{"id":1,"method":"tools/list"}'.encode("utf-16"), b"\xff"])
+async def test_what_cannot_be_read_is_a_call_and_from_2026_on_refused(
+    gateway: Running, upstream: Upstream, owner: User, body: bytes
+) -> None:
+    value = await in_database(lambda: token(owner, host(owner, "clock", upstream.url)))
+    modern = {"mcp-protocol-version": "2026-07-28", "mcp-method": "ping"}
+    for headers, status in (({}, 200), (modern, 400)):
+        async with gateway.client.post(
+            gateway.mcp("clock"), data=body, headers=bearer(value, **headers)
+        ) as response:
+            assert response.status == status
+    assert len(upstream.seen) == 1
+    assert [made["method"] for made in await gateway.calls()] == ["unknown", "ping"]
+
+
 def test_a_fault_of_the_connection_does_not_end_the_recording(owner: User) -> None:
     """`InterfaceError` is no `DatabaseError`."""
     faults = [InterfaceError("connection already closed")]
