@@ -14,7 +14,7 @@ from bridge.backoff import Backoff
 from bridge.http1 import Connection, HttpError, Request
 from bridge.jsonrpc import Message
 from bridge.log import log
-from bridge.session import Session
+from bridge.session import Session, cannot_start
 from bridge.shared import SharedServer
 
 HEALTH_PATH = "/.bridge/healthz"
@@ -67,15 +67,22 @@ class App:
         limit = self._settings.idle_timeout
         while True:
             await asyncio.sleep(min(15.0, max(0.1, limit / 4)))
-            for session in list(self._sessions.values()):
-                if session.idle_seconds > limit:
-                    session.end()
-            if self._shared.running and self._shared.idle_seconds > limit:
-                self._shared.end()
+            try:
+                self._end_idle(limit)
+            except Exception as error:  # noqa: BLE001  (the next one need not fail)
+                log(f"idle servers could not be ended: {error!r}")
+
+    def _end_idle(self, limit: float) -> None:
+        for session in list(self._sessions.values()):
+            if session.idle_seconds > limit:
+                session.end()
+        if self._shared.running and self._shared.idle_seconds > limit:
+            self._shared.end()
 
     async def close(self) -> None:
         """Ends every server. SIGTERM follows the closing of stdin at once."""
-        ends = [session.end(STOPPED, close_seconds=0.2) for session in list(self._sessions.values())]
+        started = [session for session in self._sessions.values() if session.started]
+        ends = [session.end(STOPPED, close_seconds=0.2) for session in started]
         shared = self._shared.end(STOPPED, close_seconds=0.2)
         await asyncio.gather(*ends, *([shared] if shared else []))
         await self._last_answers()
@@ -159,9 +166,11 @@ class App:
         self._sessions[session.id] = session
         try:
             await session.start(self._settings.command)
-        except OSError as error:
-            del self._sessions[session.id]
-            raise HttpError(502, f"server cannot start: {error.strerror}", code=jsonrpc.SERVER_GONE) from None
+        except (OSError, RuntimeError) as error:
+            raise cannot_start(error, message["id"]) from None
+        finally:
+            if not session.started:
+                del self._sessions[session.id]
         await session.call(connection, request, message)
         if not session.answered and session.id in self._sessions:
             session.end()

@@ -362,6 +362,7 @@ class Child {
     this.gone = new Promise((resolve) => (this.resolveGone = resolve));
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("BRIDGE_")));
     this.process = spawn(command[0], command.slice(1), { detached: true, env, stdio: ["pipe", "pipe", "inherit"] });
+    if (!this.process.stdin) throw withoutPipes(this.process);
     this.process.on("error", (error) => this.couldNotStart(command[0], error));
     this.process.on("exit", (code, signal) => this.exited(code ?? -constants.signals[signal]));
     this.process.stdin.on("error", () => {}); // it left while it was written to: its exit tells
@@ -464,6 +465,21 @@ class Child {
     this.process.stdin.destroy();
     this.resolveGone();
     this.onExit(this);
+  }
+}
+
+/** No descriptor was left. The process says so as an event, too, which must not end the bridge. */
+function withoutPipes(made) {
+  made.on("error", () => {});
+  return Object.assign(new Error("Too many open files"), { code: "EMFILE" });
+}
+
+/** What `start` returns. Throws `HttpError` if no process can be made. */
+function started(id, start) {
+  try {
+    return start();
+  } catch (error) {
+    throw new HttpError(502, `server cannot start: ${error.code ?? error.message}`, { code: SERVER_GONE, id });
   }
 }
 
@@ -732,7 +748,8 @@ class SharedServer {
     }
     this.answered = false;
     const onLine = (text, answered) => this.fromServer(text, answered);
-    this.child = new Child(this.command, onLine, (child) => this.serverGone(child));
+    const onExit = (child) => this.serverGone(child);
+    this.child = started(message.id, () => new Child(this.command, onLine, onExit));
     return this.child;
   }
 
@@ -937,7 +954,8 @@ class App {
       return;
     }
     this.makeRoom();
-    const session = new Session(this.settings.command, (ended) => this.sessionEnded(ended));
+    const onEnd = (ended) => this.sessionEnded(ended);
+    const session = started(message.id, () => new Session(this.settings.command, onEnd));
     this.sessions.set(session.id, session);
     await session.call(exchange, text, message);
     if (!session.answered && this.sessions.has(session.id)) session.end();

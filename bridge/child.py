@@ -38,23 +38,31 @@ class Child(asyncio.SubprocessProtocol):
         self._stdout_open = True
         self._exited = False
         self._ending: Optional[asyncio.Task[None]] = None
+        self._given_up = False
 
     @classmethod
     async def start(cls, command: Sequence[str], on_line: Line, on_exit: Callable[[Child], None]) -> Child:
-        """Raises `OSError` if no process can be made. A command that cannot start exits with 126 or 127."""
+        """Raises `OSError` if no process can be made, and `RuntimeError` if no thread that waits for its end
+        (Python before 3.12). A command that cannot start exits with 126 or 127."""
         child = cls(on_line, on_exit)
-        await asyncio.get_running_loop().subprocess_exec(
-            lambda: child,
-            *(sys.executable, "-I", "-S", LAUNCHER, str(os.getpid())),
-            *command,
-            stderr=None,
-            env=_environment(),
-            start_new_session=True,
-        )
+        try:
+            await asyncio.get_running_loop().subprocess_exec(
+                lambda: child,
+                *(sys.executable, "-I", "-S", LAUNCHER, str(os.getpid())),
+                *command,
+                stderr=None,
+                env=_environment(),
+                start_new_session=True,
+            )
+        except BaseException:
+            child._given_up = True
+            raise
         return child
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.SubprocessTransport", transport)
+        if self._given_up:  # made all the same, and nobody would wait for its end
+            self._transport.close()
         self._stdin = cast("asyncio.WriteTransport", self._transport.get_pipe_transport(0))
         self._stdout = cast("asyncio.ReadTransport", self._transport.get_pipe_transport(1))
         self.pid = self._transport.get_pid()

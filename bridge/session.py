@@ -39,6 +39,7 @@ class Session:
         self.id = session_id
         self.headers: Headers = (("Mcp-Session-Id", session_id),)
         self.version = ""
+        self.started = False
         self.answered = False  # anything at all
         self.last_used = time.monotonic()
         self._on_end = on_end
@@ -51,11 +52,13 @@ class Session:
         self._relief: Optional[asyncio.Task[None]] = None
 
     async def start(self, command: Sequence[str]) -> None:
+        """Raises as `Child.start` does."""
         self.child = await Child.start(command, self._from_server, self._server_gone)
+        self.started = True
 
     @property
     def connected(self) -> bool:
-        return bool(self._calls) or self._standing.client is not None
+        return not self.started or bool(self._calls) or self._standing.client is not None
 
     @property
     def idle_seconds(self) -> float:
@@ -218,6 +221,12 @@ class Session:
         for call in calls:
             self._close_call(call)
             call.stream.push(jsonrpc.error(jsonrpc.SERVER_GONE, why, call.id), final=True, status=status)
+
+
+def cannot_start(error: Exception, request_id: RequestId) -> HttpError:
+    why = getattr(error, "strerror", None) or error
+    text = f"server cannot start: {why}"
+    return HttpError(502, text, code=jsonrpc.SERVER_GONE, request_id=request_id)
 
 
 def behind(status: int, request_id: Optional[RequestId] = None) -> HttpError:

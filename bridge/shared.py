@@ -13,7 +13,7 @@ from bridge.child import Child, not_a_message
 from bridge.http1 import Connection, HttpError
 from bridge.jsonrpc import Message, RequestId
 from bridge.log import log, quote
-from bridge.session import behind
+from bridge.session import behind, cannot_start
 from bridge.streams import SLOW_CLIENT, Stream
 
 PATIENCE_SECONDS = 2.0  # with a slow client: the others wait with the server
@@ -80,7 +80,10 @@ class SharedServer:
             if not self._child:
                 self._refuse_while_backing_off(message)
                 self._answered = False
-                self._child = await Child.start(self._command, self._from_server, self._server_gone)
+                try:
+                    self._child = await Child.start(self._command, self._from_server, self._server_gone)
+                except (OSError, RuntimeError) as error:
+                    raise cannot_start(error, message["id"]) from None
             return self._child
 
     def _refuse_while_backing_off(self, message: Message) -> None:

@@ -6,6 +6,7 @@ import ast
 import asyncio
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import psutil
 import pytest
 
 from bridge.app import App, Settings
+from bridge.child import Child
 from bridge.cli import listen
 from tests.bridge.conftest import SOURCE, Start
 from tests.bridge.harness import (
@@ -26,8 +28,10 @@ from tests.bridge.harness import (
     Bridge,
     LegacyClient,
     ModernClient,
+    enveloped,
     initialize,
     messages,
+    modern_headers,
     request,
     tool,
     until,
@@ -113,6 +117,65 @@ async def test_serving_goes_on_when_nobody_reads_the_log(program: list[str], tmp
         assert await client.result("echo", text="x") == "x"
     process.terminate()
     assert process.wait(DEADLINE) == 0
+
+
+@pytest.mark.parametrize("era", ["legacy", "modern"])
+async def test_a_server_that_cannot_be_made_is_told_and_leaves_nothing(
+    start: Start, http: aiohttp.ClientSession, era: str
+) -> None:
+    bridge = start("--idle-timeout", "0.2", command=LEGACY if era == "legacy" else MODERN)
+
+    async def ask() -> tuple[int, dict[str, object]]:
+        body = initialize() if era == "legacy" else enveloped(tool("echo", 0, text="x"))
+        headers = HEADERS if era == "legacy" else modern_headers(body)
+        async with http.post(bridge.url, json=body, headers=headers) as response:
+            return response.status, (await messages(response))[-1]
+
+    async def state() -> dict[str, object]:
+        async with http.get(f"{bridge.origin}/.bridge/healthz") as response:
+            return dict(await response.json())
+
+    await state()  # the one connection that is needed is open
+    most = resource.prlimit(bridge.process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(bridge.process.pid, resource.RLIMIT_NOFILE, (3, most[1]))
+    status, said = await ask()
+    assert (status, said["id"]) == (502, 0)
+    assert said["error"]["code"] == -32000  # type: ignore[index]
+    assert "server cannot start" in str(said["error"])
+    assert await state() == {"status": "ok", "sessions": 0, "shared": False}
+    resource.prlimit(bridge.process.pid, resource.RLIMIT_NOFILE, most)
+    assert (await ask())[0] == 200
+    await until(lambda: not bridge.servers())  # idle ones are ended as ever
+
+
+@pytest.mark.parametrize("era", ["legacy", "modern"])
+async def test_a_server_without_a_thread_that_waits_for_it_is_told(
+    http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch, era: str
+) -> None:
+    """Of Python's bridge, before 3.12. Its idle servers are ended as ever."""
+    settings = Settings(command=LEGACY, port=0, idle_timeout=0.2)
+    app = App(settings)
+    listener = await listen(settings, app)
+    sweeper = asyncio.create_task(app.sweep())
+    url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/mcp"
+    body = initialize() if era == "legacy" else enveloped(tool("echo", 0, text="x"))
+    headers = HEADERS if era == "legacy" else modern_headers(body)
+
+    async def no_thread(*_args: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Child, "start", no_thread)
+        async with http.post(url, json=body, headers=headers) as response:
+            error = {"code": -32000, "message": "server cannot start: can't start new thread"}
+            assert (response.status, (await response.json())["error"]) == (502, error)
+    await LegacyClient(http, url).open()
+    (session,) = app._sessions.values()
+    await session.child.gone.wait()
+    assert not sweeper.done()
+    sweeper.cancel()
+    listener.close()
+    await app.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
