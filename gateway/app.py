@@ -71,7 +71,7 @@ class Gateway:
 
     def __init__(self, given: Options | None = None) -> None:
         self._options = given or options.from_settings()
-        self._database = DatabaseThreads()
+        self._database = DatabaseThreads(self._options.database)
         fresh, asks = self._options.fresh, self._database.asks
         self._identities = Identities(self._options, self._database)
         self._limits = _limits(self._options)

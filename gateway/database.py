@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import threading
@@ -13,6 +14,7 @@ from asgiref.sync import sync_to_async
 from django.db import Error, close_old_connections, connections
 
 from gateway import errors
+from gateway.errors import Refusal
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -23,13 +25,25 @@ PATIENCE = 5.0
 
 
 class DatabaseThreads:
-    """Runs queries off the event loop; it never holds more than `THREADS` connections."""
+    """Runs queries off the event loop; it never holds more than `THREADS` connections. A question that has no
+    answer after `patience` seconds, its turn included, is a `Refusal` (503), whatever its thread hangs at."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="gateway-db")
 
     def asks(self, query: Callable[[K], V]) -> Callable[[K], Awaitable[V]]:
-        return sync_to_async(_with_fresh_connection(query), thread_sensitive=False, executor=self._pool)
+        ask = sync_to_async(_with_fresh_connection(query), thread_sensitive=False, executor=self._pool)
+
+        async def asked(key: K) -> V:
+            try:
+                async with asyncio.timeout(self._patience):
+                    return await ask(key)
+            except TimeoutError:
+                log.warning("the database does not answer the gateway within %g s", self._patience)
+                raise _away() from None
+
+        return asked
 
     def close(self) -> None:
         """Blocks until the last query is over."""
@@ -45,11 +59,15 @@ def _with_fresh_connection(query: Callable[[K], V]) -> Callable[[K], V]:
             return query(key)
         except Error as fault:
             log.warning("the gateway cannot ask the database", exc_info=True)
-            raise errors.unavailable("The platform cannot reach its database.", RETRY_AFTER) from fault
+            raise _away() from fault
         finally:
             close_old_connections()
 
     return asked
+
+
+def _away() -> Refusal:
+    return errors.unavailable("The platform cannot reach its database.", RETRY_AFTER)
 
 
 def close_pool(pool: ThreadPoolExecutor, threads: int) -> None:

@@ -35,6 +35,7 @@ class Options:
     cold_start: float = 0.0  # how long a call waits for a server that starts
     connect: float = 5.0
     keep_alive: float = 15.0
+    database: float = 10.0  # how long a call waits for the database's answer to one question
     fresh: float = 1.0  # how long a token or a route is believed: revocation holds after this
     session_key: bytes = b"every gateway process has the same"
     trust: Trust | None = None

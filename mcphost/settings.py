@@ -220,10 +220,18 @@ TEMPLATES = [
 ]
 
 
-def _database() -> dict[str, Any]:
-    config: dict[str, Any] = dict(
-        dj_database_url.parse(DATABASE_URL or f"sqlite:///{DATA_DIR / 'mcphost.sqlite3'}")
-    )
+# Of a PostgreSQL whose machine is gone or does not answer; DATABASE_URL?connect_timeout=… has the last word.
+_REACH = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+
+
+def _database(url: str) -> dict[str, Any]:
+    config: dict[str, Any] = dict(dj_database_url.parse(url))
     if config["ENGINE"].endswith("sqlite3"):
         config["OPTIONS"] = {
             # A transaction that begins as a reader and then writes cannot wait for the lock: it fails.
@@ -236,10 +244,11 @@ def _database() -> dict[str, Any]:
     else:
         config["CONN_MAX_AGE"] = 60
         config["CONN_HEALTH_CHECKS"] = True
+        config["OPTIONS"] = {**_REACH, **config.get("OPTIONS", {})}
     return config
 
 
-DATABASES = {"default": _database()}
+DATABASES = {"default": _database(DATABASE_URL or f"sqlite:///{DATA_DIR / 'mcphost.sqlite3'}")}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
