@@ -1099,7 +1099,8 @@ function tryLater(why, milliseconds) {
 
 const OPTIONS = {
   host: "127.0.0.1", port: "8000", unix: undefined, path: "/mcp",
-  "max-sessions": "32", "idle-timeout": "900", "max-body": String(4 << 20),
+  "max-sessions": process.env.BRIDGE_MAX_SESSIONS ?? "32", "idle-timeout": "900",
+  "max-body": process.env.BRIDGE_MAX_BODY ?? String(4 << 20),
 };
 
 function settingsFrom(argv) {

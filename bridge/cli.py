@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 from contextlib import suppress
 from typing import List, Tuple
@@ -14,14 +15,18 @@ from bridge.log import log
 
 
 def parse(argv: List[str]) -> Settings:
+    """Limits may come from the environment too: the command line may lie in an image that is built."""
     parser = argparse.ArgumentParser("bridge", description="Serves a stdio MCP server over Streamable HTTP.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="0 takes a free one (%(default)s)")
     parser.add_argument("--unix", metavar="PATH", help="listen on this socket instead")
     parser.add_argument("--path", default="/mcp", help="where MCP is served (%(default)s)")
-    parser.add_argument("--max-sessions", type=int, default=32, help="server processes at once (%(default)s)")
+    sessions, body = os.environ.get("BRIDGE_MAX_SESSIONS", 32), os.environ.get("BRIDGE_MAX_BODY", 4 << 20)
+    parser.add_argument(
+        "--max-sessions", type=int, default=sessions, help="server processes at once (%(default)s)"
+    )
     parser.add_argument("--idle-timeout", type=float, default=900.0, help="seconds (%(default)s)")
-    parser.add_argument("--max-body", type=int, default=4 << 20, help="bytes (%(default)s)")
+    parser.add_argument("--max-body", type=int, default=body, help="bytes (%(default)s)")
     ours, command = split(argv)
     options = vars(parser.parse_args(ours))
     if not command:

@@ -52,6 +52,7 @@ def from_settings() -> Options:
         public_url=settings.PUBLIC_URL,
         allowed_hosts=settings.ALLOWED_HOSTS,
         origins=frozenset(origin_of(url) for url in trusted if url),
+        body_limit=settings.GATEWAY_BODY_LIMIT,
         call_timeout=settings.GATEWAY_CALL_TIMEOUT,
         concurrency=settings.GATEWAY_CONCURRENCY,
         cold_start=settings.GATEWAY_COLD_START_WAIT,

@@ -16,6 +16,7 @@ from servers.errors import RuntimeFault, SourceError, UserError
 from servers.handshake import ServerFacts
 from servers.job import Job
 from servers.models import Server, placement
+from servers.models.server import Transport
 from servers.process_group import LineSink
 from servers.runtimes.base import Handle, Limits, RunSpec
 from servers.sources.base import BuildContext, ExistingImage, Fetched
@@ -120,7 +121,7 @@ def _run_spec(job: Job, secrets: Mapping[str, str], platforms: tuple[str, ...]) 
         transport=server.transport,  # type: ignore[arg-type]
         port=server.port,
         path=server.path,
-        environment={**server.environment, **secrets},
+        environment={**_bridges_own(server), **server.environment, **secrets},
         limits=Limits(server.cpu, server.memory_mb, server.pids),
         image=deployment.image,
         platform=wiring.native_platform() if deployment.image and not job.runtime.any_platform else "",
@@ -129,6 +130,16 @@ def _run_spec(job: Job, secrets: Mapping[str, str], platforms: tuple[str, ...]) 
         directory=Path(deployment.directory) if deployment.directory else None,
         shape=placement.shape_of(server.placement),
     )
+
+
+def _bridges_own(server: Server) -> dict[str, str]:
+    """What the bridge reads and does not pass on; a server's own environment may say otherwise."""
+    if server.transport != Transport.STDIO:
+        return {}
+    return {
+        "BRIDGE_MAX_SESSIONS": str(settings.BRIDGE_SESSIONS),
+        "BRIDGE_MAX_BODY": str(settings.GATEWAY_BODY_LIMIT),
+    }
 
 
 def check_health(job: Job, handle: Handle) -> ServerFacts:

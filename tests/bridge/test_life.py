@@ -78,6 +78,20 @@ async def test_the_environment_is_passed_on_without_the_bridges_own(
     assert "BRIDGE_TOKEN" not in seen
 
 
+async def test_limits_come_from_the_environment_too(start: Start, http: aiohttp.ClientSession) -> None:
+    """As the platform gives them to bridges in images; an option has the last word."""
+    env = {**os.environ, "BRIDGE_MAX_SESSIONS": "1", "BRIDGE_MAX_BODY": "2000"}
+    bridge = start(command=LEGACY, env=env)
+    client = await LegacyClient(http, bridge.url).open()
+    async with http.post(bridge.url, json=initialize(), headers=HEADERS) as response:
+        assert (response.status, "too many sessions" in await response.text()) == (503, True)
+    async with client.post(tool("echo", 1, text="x" * 2000)) as response:
+        assert response.status == 413
+    wider = start("--max-sessions", "2", command=LEGACY, env=env)
+    for _ in range(2):
+        await LegacyClient(http, wider.url).open()
+
+
 async def test_no_zombies_after_sessions_end(legacy_bridge: Bridge, http: aiohttp.ClientSession) -> None:
     ended, crashed = [await LegacyClient(http, legacy_bridge.url).open() for _ in range(2)]
     pids = {int(await client.result("pid")) for client in (ended, crashed)}

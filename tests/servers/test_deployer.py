@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 from django.conf import settings
+from pytest_django.fixtures import Settings
 
 from servers import deployer, logbook, runs, services, wiring
 from servers.errors import UserError
@@ -43,6 +44,16 @@ def test_a_source_becomes_a_healthy_server(platform: Platform) -> None:
     assert deployment.facts["era"] == "both"
     scratch = settings.DATA_DIR / "work"
     eventually(lambda: not list(scratch.iterdir()), what="the scratch space is gone")
+
+
+def test_the_bridge_has_the_platforms_limits_or_its_servers(platform: Platform, settings: Settings) -> None:
+    settings.BRIDGE_SESSIONS, settings.GATEWAY_BODY_LIMIT = 7, 100_000
+    server = platform.hello(environment={"BRIDGE_MAX_BODY": "200000"})
+    platform.deploy(server)
+    its_own = settings.DATA_DIR / "runs" / str(server.pk)
+    seen = [process.environ() for process in processes_under(its_own)]
+    limits = [(each.get("BRIDGE_MAX_SESSIONS"), each.get("BRIDGE_MAX_BODY")) for each in seen]
+    assert ("7", "200000") in limits
 
 
 def test_a_failed_redeploy_never_takes_a_healthy_server_down(platform: Platform) -> None:
