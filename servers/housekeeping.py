@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from datetime import timedelta
+from itertools import islice
 
 from django.apps import apps
 from django.conf import settings
@@ -59,7 +60,8 @@ def clear_up_after_lost_workers() -> None:
 
 
 def forget_old_builds(server: Server) -> None:
-    """What the newest KEEP_DEPLOYMENTS successful deployments built stays: one can roll back to it.
+    """The newest KEEP_DEPLOYMENTS builds that went well stay beside the current one: one can roll back there.
+    Builds are counted, not deployments: one that is restarted over and over has many.
 
     What a failed deployment built stays until a newer one has been tried: it can be resumed; and as long as
     what resumed it stays. Nothing goes while a deployment is open: an old tag may name what it pushes.
@@ -75,14 +77,22 @@ def forget_old_builds(server: Server) -> None:
     newest = server.deployments.order_by("-number").values_list("pk", flat=True).first() or 0
     failed = over.exclude(status=DeploymentStatus.SUCCEEDED).exclude(pk=newest)
     needed = {server.current_deployment_id, *_bases_of_open(server)}  # one may be asked for meanwhile
-    needed |= _taken_over(server, {newest, *(d.pk for d in done[: settings.KEEP_DEPLOYMENTS])})
-    old = [d for d in [*done[settings.KEEP_DEPLOYMENTS :], *failed] if d.can_start_again or d.platforms]
+    keep = _newest_builds(done, server.current_deployment)
+    needed |= _taken_over(server, {newest, *(d.pk for d in done if d.build in keep)})
+    outdated = [d for d in done if d.build not in keep]
+    old = [d for d in [*outdated, *failed] if d.can_start_again or d.platforms]
     going = [d for d in old if d.pk not in needed]
     leaving = [d for d in going if not _shared(d, going)]
     if _remove_tags(server, leaving):
         _remove_builds(leaving)
     kept = server.deployments.exclude(pk__in=[d.pk for d in going])
     uploads.keep_only(server, set(kept.values_list("revision", flat=True)))
+
+
+def _newest_builds(done: list[Deployment], current: Deployment | None) -> set[str]:
+    now = current.build if current else ""
+    others = dict.fromkeys(d.build for d in done if d.build not in ("", now))
+    return {now, *islice(others, settings.KEEP_DEPLOYMENTS)} - {""}
 
 
 def _bases_of_open(server: Server) -> set[int | None]:

@@ -190,7 +190,8 @@ class RollBack(Action[Deployment]):
             return "Only a successful deployment can be rolled back to."
         if not target.can_start_again:
             return "What it built is no longer there."
-        return "It is serving." if target.is_serving else ""
+        serving = target.server.serving
+        return "What it built is serving." if serving and serving.build == target.build else ""
 
     def preview(self, target: Deployment) -> list[str]:
         server = target.server

@@ -29,6 +29,16 @@ class DeploymentQuerySet(models.QuerySet["Deployment"]):
         old = timezone.now() - resend_after
         return self.claimable().filter(Q(enqueued_at__isnull=True) | Q(enqueued_at__lt=old))
 
+    def good(self) -> DeploymentQuerySet:
+        """They went well, and what they built is still there to be started."""
+        return self.filter(~Q(image="", directory=""), status=DeploymentStatus.SUCCEEDED)
+
+    def of_other_builds(self, *deployments: Deployment) -> DeploymentQuerySet:
+        """Not what these built under another number: each restart is a deployment that takes it over."""
+        images = {d.image for d in deployments} - {""}
+        directories = {d.directory for d in deployments} - {""}
+        return self.exclude(image__in=images).exclude(directory__in=directories)
+
     def with_run(self) -> DeploymentQuerySet:
         """Something runs, or ran last, for these deployments."""
         return self.filter(run__isnull=False)
@@ -165,9 +175,14 @@ class Deployment(models.Model):
         return self.finished_at or timezone.now()
 
     @property
+    def build(self) -> str:
+        """Where what it built is; deployments that start the same share it. "" where nothing is there."""
+        return self.directory or self.image
+
+    @property
     def can_start_again(self) -> bool:
         """It was built and its image or environment is still there."""
-        return bool(self.image or self.directory)
+        return bool(self.build)
 
     @property
     def short_revision(self) -> str:

@@ -42,9 +42,9 @@ class Event:
 class Facts:
     """Numbers of deployments are 0 where there is none.
 
-    `serving` answers calls now, `current` did last, `good` is the newest other one that can be started again,
-    `newer` was asked for after this one; `open` maps the numbers of queued and running ones to their status.
-    `breaking` tells what its tools break.
+    `serving` answers calls now, `current` did last, `good` is the newest one that can be started again and
+    whose build is another than that of this one and of what serves, `newer` was asked for after this one;
+    `open` maps the numbers of queued and running ones to their status. `breaking` tells what its tools break.
     """
 
     slug: str

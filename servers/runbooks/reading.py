@@ -95,9 +95,10 @@ def _events(deployment: Deployment) -> tuple[Event, ...]:
 
 
 def _others(deployment: Deployment) -> dict[str, Any]:
-    others = deployment.server.deployments.exclude(pk=deployment.pk)
+    server = deployment.server
+    others = server.deployments.exclude(pk=deployment.pk)
     after = others.filter(number__gt=deployment.number).exclude(status=DeploymentStatus.SUPERSEDED)
-    good = others.filter(~Q(image="", directory=""), status=DeploymentStatus.SUCCEEDED)
+    good = others.good().of_other_builds(deployment, *([server.serving] if server.serving else []))
     return {
         "newer": after.order_by("-number").values_list("number", flat=True).first() or 0,
         "good": good.order_by("-number").values_list("number", flat=True).first() or 0,

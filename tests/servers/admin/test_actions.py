@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from access.models import AuditEntry
 from servers.models import Deployment, Secret, Server, Token
+from tests.accounts import make_deployment
 
 
 def press(client: Client, action: str, pk: int, of: str = "server", **data: Any) -> str:
@@ -83,6 +84,18 @@ def test_roll_back_starts_what_an_earlier_one_built(console: Client, seeded: dic
     assert press(console, "roll_back", earlier.pk, "deployment") == "Time rolls back to #1 as #3."
     made = seeded["time"].deployments.get(number=3)
     assert (made.trigger, made.mode, made.based_on) == ("rollback", "same-digest", earlier)
+
+
+def test_a_page_does_not_offer_the_build_that_serves(console: Client, seeded: dict[str, Server]) -> None:
+    """It is the same under any number: what was restarted is not brought back by an earlier start of it."""
+    serving = seeded["time"].current_deployment
+    assert serving is not None
+    make_deployment(seeded["time"], image=serving.image, directory=serving.directory)
+    earlier = seeded["time"].deployments.latest("number")
+    url = reverse("admin:servers_deployment_change", args=[earlier.pk])
+    assert "Roll back to this" not in console.get(url).text
+    Deployment.objects.filter(pk=earlier.pk).update(image="another", directory="")
+    assert "Roll back to this" in console.get(url).text
 
 
 def test_a_failed_deployment_cannot_be_rolled_back_to(console: Client, seeded: dict[str, Server]) -> None:

@@ -269,3 +269,24 @@ def test_a_server_that_went_down_can_be_started_or_rolled_back(failed: Deploymen
     assert found is not None
     assert (found.name, found.best and found.best.name) == ("went-down", "restart")
     assert [offer.label for offer in found.others] == ["Roll back to #1", "Deploy the newest source", "Stop"]
+
+
+def test_what_is_offered_to_roll_back_to_is_another_build(failed: Deployment) -> None:
+    """Each restart in a crash loop is a deployment that went well, of the build that keeps going down."""
+    server = failed.server
+    failed.delete()
+    for _ in range(3):
+        make_deployment(server, image="j", serves=True, mode=Mode.SAME_DIGEST, trigger=Trigger.RECONCILER)
+    Server.objects.filter(pk=server.pk).update(status="degraded", error="It exited.", error_kind="runtime")
+    newest_one = Deployment.objects.select_related("server__current_deployment").get(number=4, server=server)
+    assert diagnosis.offer_of(newest_one, "roll-back").label == "Roll back to #1"
+
+
+def test_a_restart_that_fails_offers_no_other_start_of_its_build(failed: Deployment) -> None:
+    server = failed.server
+    failed.delete()
+    for status in ("succeeded", "failed"):
+        make_deployment(server, image="j", status=status, mode=Mode.SAME_DIGEST, trigger=Trigger.RECONCILER)
+    server.deployments.update(endpoint="")
+    newest_one = Deployment.objects.select_related("server__current_deployment").get(number=3, server=server)
+    assert diagnosis.offer_of(newest_one, "roll-back").label == "Roll back to #1"
