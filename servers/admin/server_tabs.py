@@ -86,7 +86,7 @@ def head(request: HttpRequest, server: Server, tab: Tab) -> dict[str, Any]:
         ],
         "open_deployment": next((d for d in newest if d.status in states.OPEN), None),
         "held_deployment": next((d for d in newest if d.status == "held"), None),
-        "failed_deployment": next((d for d in newest if d.status == "failed"), None),
+        "newest_deployment": next(iter(newest), None),
         "actions": server_page.offered(actions.ON_SERVERS, server, request),
         "can_change": server.is_operable_by(request.user),
     }

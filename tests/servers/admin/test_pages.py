@@ -112,6 +112,20 @@ def test_a_failed_redeploy_says_what_still_serves(console: Client, seeded: dict[
     assert "What to do about #4" in page(console, "index")
 
 
+def test_what_failed_before_the_current_deployment_is_over(
+    console: Client, seeded: dict[str, Server]
+) -> None:
+    """Nobody has to do anything about #4 any more: #5 has served since, and is what went down."""
+    server = seeded["weather"]
+    later = demo.deployment(server, 5, "succeeded", 60, 5, image="i")
+    Server.objects.filter(pk=server.pk).update(
+        status="error", error="It exited.", error_kind="runtime", current_deployment=later
+    )
+    for text in (page(console, "servers_server_change", server.pk), page(console, "index")):
+        assert "What to do about #5" in text
+        assert "What to do about #4" not in text
+
+
 def test_a_server_says_in_words_at_what_it_failed(console: Client, seeded: dict[str, Server]) -> None:
     text = page(console, "servers_server_change", seeded["weather"].pk)
     assert "Failed at the registry's login." in unescape(text)
