@@ -21,14 +21,13 @@ EVENTS = (
 )  # fmt: skip
 MOST_EVENTS = 500
 LINES = 5
-DOWN = (ServerStatus.DEGRADED, ServerStatus.ERROR)
 
 
 def has_runbook(deployment: Deployment) -> bool:
-    """It failed, was cancelled or is held, or it served and is down now."""
+    """It failed, was cancelled or is held, or it is the current one and down, or out of sight, now."""
     if deployment.status in (DeploymentStatus.FAILED, DeploymentStatus.CANCELLED, DeploymentStatus.HELD):
         return True
-    return _is_current(deployment) and _went_down(deployment.server)
+    return _is_current(deployment) and _is_in_trouble(deployment.server)
 
 
 def read(deployment: Deployment) -> Facts:
@@ -110,5 +109,9 @@ def _is_current(deployment: Deployment) -> bool:
     return deployment.server.current_deployment_id == deployment.pk
 
 
-def _went_down(server: Server) -> bool:
-    return server.status in DOWN and not server.serving and server.error_kind == "runtime"
+def _is_in_trouble(server: Server) -> bool:
+    """Beside a deployment that serves an error is that of a newer one; only the reconciler degrades."""
+    if server.error_kind != "runtime":
+        return False
+    lost = server.status == ServerStatus.ERROR and not server.serving
+    return lost or server.status == ServerStatus.DEGRADED

@@ -95,10 +95,23 @@ START = Runbook(
     told=_of_start,
     remedies=("resume", "redeploy", "roll-back", "stop"),
 )
+UNSEEN = Runbook(
+    name="unseen",
+    title="The server cannot be seen, or not all of it runs",
+    sign="`runtime`, of the deployment that serves, while the server is degraded",
+    means="What runs it does not answer, or says that something is wrong. Calls still go to the server. The "
+    "platform looks again by itself, and calls it running as soon as it is seen to run.",
+    first="See to the engine or the cluster, as the error says: a deployment needs it too.",
+    recognises=lambda facts: (
+        facts.status == DeploymentStatus.SUCCEEDED and facts.is_current and facts.serving == facts.number
+    ),
+    told=lambda facts: [facts.error] if facts.error else [],
+    remedies=("restart", "rebuild", "roll-back", "stop"),
+)
 WENT_DOWN = Runbook(
     name="went-down",
     title="The server went down after it had served",
-    sign="`runtime`, of a deployment that succeeded",
+    sign="`runtime`, of a deployment that succeeded and serves no more",
     means="It served, then its process ended. The platform starts it again by itself, ever later, and gives "
     "up in the end.",
     first="See what it wrote last: memory, a service that it needs, or a fault of its own.",

@@ -7,6 +7,7 @@ from servers.runbooks.base import Runbook
 from servers.runbooks.facts import Facts
 
 RUNBOOKS: tuple[Runbook, ...] = (
+    running.UNSEEN,
     running.WENT_DOWN,
     work.SCHEMA_CHANGE,
     work.CANCELLED,

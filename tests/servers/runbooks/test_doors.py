@@ -271,6 +271,38 @@ def test_a_server_that_went_down_can_be_started_or_rolled_back(failed: Deploymen
     assert [offer.label for offer in found.others] == ["Roll back to #1", "Deploy the newest source", "Stop"]
 
 
+def test_a_server_whose_engine_does_not_answer_leads_to_what_helps(
+    failed: Deployment, console: Client
+) -> None:
+    """It keeps its endpoint: nobody knows that it is down. Its page does not say that it serves, either."""
+    server = failed.server
+    failed.delete()
+    serving = server.deployments.get()
+    page = reverse("admin:servers_deployment_change", args=[serving.pk])
+    Server.objects.filter(pk=server.pk).update(status="running", error="", error_kind="")
+    assert "It is serving." in console.get(page).text
+
+    why = "The Docker Engine does not answer."
+    Server.objects.filter(pk=server.pk).update(status="degraded", error=why, error_kind="runtime")
+    for url in (reverse("admin:index"), reverse("admin:servers_server_change", args=[server.pk])):
+        text = console.get(url).text
+        assert page in text
+        assert "Calls still go to #1." in text
+        assert "is still serving" not in text
+    text = console.get(page).text
+    assert "The server cannot be seen" in text
+    assert why in text
+    assert "It is serving." not in text
+
+
+def test_a_failed_deployment_is_no_trouble_of_the_one_that_serves(failed: Deployment) -> None:
+    Server.objects.filter(pk=failed.server_id).update(error_kind="runtime")
+    serving = Deployment.objects.select_related("server__current_deployment").get(
+        number=1, server=failed.server
+    )
+    assert diagnosis.diagnose(serving) is None
+
+
 def test_what_is_offered_to_roll_back_to_is_another_build(failed: Deployment) -> None:
     """Each restart in a crash loop is a deployment that went well, of the build that keeps going down."""
     server = failed.server
