@@ -77,7 +77,7 @@ def _preview(delivery: Delivery) -> list[str]:
     what = f"the commit {delivery.commit[:12]}" if is_pinned else "its newest state"
     return [
         f"{server} is deployed at {what}, with the filters as they are now.",
-        "A deployment that still waits is superseded.",
+        "A deployment that still waits, in the queue or for approval, is superseded.",
     ]
 
 

@@ -16,6 +16,7 @@ from unfold.widgets import (
 from servers import services, states
 from servers.models import Deployment, Secret, Server
 from servers.models.server import ENVIRONMENT_NAME, DesiredState, SecretPurpose
+from servers.runbooks import previews
 from servers.states import DeploymentStatus, Mode, Trigger
 
 Target = TypeVar("Target", Server, Deployment)
@@ -85,6 +86,12 @@ def _queueing(server: Server) -> list[str]:
     return said
 
 
+def _giving_up(server: Server, unless: str = "") -> list[str]:
+    """What is built anew takes the place of what waits for approval; what is started again does not."""
+    held = server.deployments.filter(status=DeploymentStatus.HELD)
+    return [previews.given_up(number) + unless for number in held.values_list("number", flat=True)]
+
+
 def _traffic(server: Server) -> str:
     if server.serving:
         return f"#{server.serving.number} keeps serving until the new deployment is healthy, or if it fails."
@@ -99,7 +106,8 @@ class Redeploy(Action[Server]):
         return "It is being deleted." if target.desired_state == DesiredState.DELETED else ""
 
     def preview(self, target: Server) -> list[str]:
-        return ["A new deployment is queued and starts at once.", _traffic(target), *_queueing(target)]
+        said = ["A new deployment is queued and starts at once.", _traffic(target), *_queueing(target)]
+        return [*said, *_giving_up(target, unless=" Not so with the same image: it goes on waiting.")]
 
     def act(self, target: Server, by: User, data: dict[str, Any]) -> str:
         made = services.deploy(server=target, by=by, trigger=Trigger.ADMIN, mode=Mode(data["mode"]))
@@ -123,7 +131,8 @@ class Start(Action[Server]):
                 f"What #{current.number} built is started again, without building it.",
                 *_queueing(target),
             ]
-        return ["Nothing was built yet: the server is deployed from its source.", *_queueing(target)]
+        said = "Nothing was built yet: the server is deployed from its source."
+        return [said, *_queueing(target), *_giving_up(target)]
 
     def act(self, target: Server, by: User, data: dict[str, Any]) -> str:
         made = services.start(server=target, by=by, trigger=Trigger.ADMIN)
@@ -213,9 +222,9 @@ class Cancel(Action[Deployment]):
 
     def preview(self, target: Deployment) -> list[str]:
         if target.status == DeploymentStatus.QUEUED:
-            return [f"#{target.number} leaves the queue; it has not begun."]
+            return [f"#{target.number} leaves the queue; it has not begun.", *_after(target)]
         said = f"#{target.number} ends at its next safe point; what it has started is removed."
-        return [said, *([_still_serving(target.server)] if target.server.serving else [])]
+        return [said, *_after(target)]
 
     def act(self, target: Deployment, by: User, data: dict[str, Any]) -> str:
         services.cancel(deployment=target)
@@ -223,8 +232,14 @@ class Cancel(Action[Deployment]):
         return f"{target.server.name} #{target.number} {words}."
 
 
-def _still_serving(server: Server) -> str:
-    return f"#{server.serving.number} goes on serving." if server.serving else ""
+def _after(cancelled: Deployment) -> list[str]:
+    """As `aftermath.rest` will have it."""
+    server = cancelled.server
+    if server.serving:
+        return [f"#{server.serving.number} goes on serving."]
+    if server.deployments.open().exclude(pk=cancelled.pk).exists():
+        return []
+    return ["Nothing serves: the server is stopped, and no longer started again by itself."]
 
 
 def _is_up(server: Server) -> bool:

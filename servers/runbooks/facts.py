@@ -44,7 +44,8 @@ class Facts:
 
     `serving` answers calls now, `current` did last, `good` is the newest one that can be started again and
     whose build is another than that of this one and of what serves, `newer` was asked for after this one;
-    `open` maps the numbers of queued and running ones to their status. `breaking` tells what its tools break.
+    `held` waits for approval, be it this one; `open` maps the numbers of queued and running ones to their
+    status. `breaking` tells what its tools break.
     """
 
     slug: str
@@ -70,6 +71,7 @@ class Facts:
     current_can_start: bool = False
     good: int = 0
     newer: int = 0
+    held: int = 0
     open: Mapping[int, str] = field(default_factory=dict)
     registry: str = ""
     has_refresh_command: bool = False

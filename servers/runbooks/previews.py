@@ -19,7 +19,7 @@ def resume(facts: Facts) -> Iterator[str]:
         yield "What was built is started; nothing is built or pushed."
     else:
         yield from (_of_platform(facts, platform) for platform in facts.platforms)
-    yield from around(facts.serving, facts.open)
+    yield from _beside(facts)
 
 
 def _of_platform(facts: Facts, platform: str, anew: str = "") -> str:
@@ -43,7 +43,7 @@ def refresh(facts: Facts) -> Iterator[str]:
 def retry(facts: Facts) -> Iterator[str]:
     yield f"A new deployment goes on where #{facts.number} failed, at revision {facts.revision[:12]}."
     yield from (_of_platform(facts, platform, facts.failed_platform) for platform in facts.platforms)
-    yield from around(facts.serving, facts.open)
+    yield from _beside(facts)
 
 
 def more_attempts(facts: Facts) -> Iterator[str]:
@@ -54,17 +54,17 @@ def more_attempts(facts: Facts) -> Iterator[str]:
 
 def redeploy(facts: Facts) -> Iterator[str]:
     yield "The source is fetched again, and its newest state is built."
-    yield from around(facts.serving, facts.open)
+    yield from _beside(facts)
 
 
 def rebuild(facts: Facts) -> Iterator[str]:
     yield f"The revision of #{with_revision(facts)} is built again, for every platform."
-    yield from around(facts.serving, facts.open)
+    yield from _beside(facts)
 
 
 def no_cache(facts: Facts) -> Iterator[str]:
     yield f"The revision of #{with_revision(facts)} is built again, every layer anew."
-    yield from around(facts.serving, facts.open)
+    yield from _beside(facts)
 
 
 def with_revision(facts: Facts) -> int:
@@ -98,6 +98,17 @@ def stop(facts: Facts) -> Iterator[str]:
     if facts.serving:
         yield f"#{facts.serving} is stopped: clients get an error until it is started again."
     yield "What was built is kept. Nothing is tried any more until somebody starts it."
+
+
+def _beside(facts: Facts) -> Iterator[str]:
+    """What building anew means for the rest of the server: it does away with what waits for approval, too."""
+    yield from around(facts.serving, facts.open)
+    if facts.held:
+        yield given_up(facts.held)
+
+
+def given_up(held: int) -> str:
+    return f"#{held}, which waits for approval, is given up, and what it built is removed."
 
 
 def around(serving: int, waiting: Mapping[int, str]) -> Iterator[str]:

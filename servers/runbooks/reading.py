@@ -21,6 +21,7 @@ EVENTS = (
 )  # fmt: skip
 MOST_EVENTS = 500
 LINES = 5
+WAITING = (*OPEN, DeploymentStatus.HELD)
 
 
 def has_runbook(deployment: Deployment) -> bool:
@@ -97,11 +98,13 @@ def _others(deployment: Deployment) -> dict[str, Any]:
     server = deployment.server
     others = server.deployments.exclude(pk=deployment.pk)
     after = others.filter(number__gt=deployment.number).exclude(status=DeploymentStatus.SUPERSEDED)
+    waiting = dict(server.deployments.filter(status__in=WAITING).values_list("number", "status"))
     good = others.good().of_other_builds(deployment, *([server.serving] if server.serving else []))
     return {
         "newer": after.order_by("-number").values_list("number", flat=True).first() or 0,
         "good": good.order_by("-number").values_list("number", flat=True).first() or 0,
-        "open": dict(others.filter(status__in=OPEN).values_list("number", "status")),
+        "open": {n: status for n, status in waiting.items() if status in OPEN and n != deployment.number},
+        "held": next((n for n, status in waiting.items() if status == DeploymentStatus.HELD), 0),
     }
 
 

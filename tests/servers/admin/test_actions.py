@@ -11,6 +11,7 @@ from django.urls import reverse
 from access.models import AuditEntry
 from servers.models import Deployment, Secret, Server, Token
 from tests.accounts import make_deployment
+from tests.servers.admin import demo
 
 
 def press(client: Client, action: str, pk: int, of: str = "server", **data: Any) -> str:
@@ -53,6 +54,37 @@ def test_the_confirmation_says_what_will_happen(console: Client, seeded: dict[st
     assert "#1 is in progress: the new deployment waits until it is over." in page
     page = console.get(reverse("admin:servers_server_stop", args=[seeded["time"].pk])).text
     assert "#2 is stopped: clients get an error until it is started again." in page
+
+
+def test_the_confirmation_says_what_of_another_is_given_up(
+    console: Client, seeded: dict[str, Server]
+) -> None:
+    held = demo.deployment(seeded["time"], 3, "held", 60, 5, image="i")
+    said = "#3, which waits for approval, is given up, and what it built is removed."
+    assert said in console.get(reverse("admin:servers_server_redeploy", args=[seeded["time"].pk])).text
+    earlier = seeded["time"].deployments.get(number=1)
+    assert said not in console.get(reverse("admin:servers_deployment_roll_back", args=[earlier.pk])).text
+    press(console, "redeploy", seeded["time"].pk, mode="latest")
+    held.refresh_from_db()
+    assert held.status == "superseded"
+
+
+@pytest.mark.parametrize("status", ["queued", "running"])
+def test_the_confirmation_says_that_a_cancel_stops_what_nothing_serves(
+    console: Client, server: Server, status: str
+) -> None:
+    said = "Nothing serves: the server is stopped, and no longer started again by itself."
+    serving = make_deployment(server, image="i", endpoint="http://127.0.0.1:1/mcp", serves=True)
+    waiting = make_deployment(server, status=status)
+    url = reverse("admin:servers_deployment_cancel", args=[waiting.pk])
+    text = console.get(url).text
+    assert "#1 goes on serving." in text
+    assert said not in text
+    Deployment.objects.filter(pk=serving.pk).update(endpoint="")
+    assert said in console.get(url).text
+    other = "running" if status == "queued" else "queued"
+    make_deployment(server, status=other)
+    assert said not in console.get(url).text
 
 
 def test_what_makes_no_sense_now_is_refused_with_its_reason(

@@ -122,6 +122,21 @@ def test_what_the_schema_gate_holds_is_approved_or_declined(
     assert answer.json()["detail"] == "#2 does not wait for approval."
 
 
+@pytest.mark.parametrize(
+    ("action", "gives_up"),
+    [("redeploy", True), ("rebuild", True), ("no-cache", True), ("resume", True), ("restart", False)],
+)
+def test_what_waits_for_approval_is_told_to_go(failed: Deployment, action: str, gives_up: bool) -> None:
+    Deployment.objects.filter(pk=failed.pk).update(number=3)
+    failed.refresh_from_db(fields=["number"])
+    Deployment.objects.create(server=failed.server, number=2, trigger="api", status="held", image="j")
+    said = "#2, which waits for approval, is given up, and what it built is removed."
+    assert (said in diagnosis.offer_of(failed, action).preview) is gives_up
+    diagnosis.perform(deployment=failed, name=action, by=None, trigger=Trigger.API)
+    held = failed.server.deployments.get(number=2)
+    assert (held.status == "superseded") is gives_up
+
+
 def test_roll_back_starts_the_newest_good_one(failed: Deployment, api: ApiOf, owner: User) -> None:
     failed.server.deployments.filter(number=1).update(endpoint="")
     assert api(owner).post(where(failed, "roll-back")).status_code == 202
