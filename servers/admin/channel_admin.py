@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 
 from notices.models import Channel, ChannelKind, Notice, State
 from servers import channels, display
+from servers.admin import attention
 from servers.admin.base import RoleAdmin
 from servers.admin.channel_form import ChannelForm
 from servers.admin.views import ConsoleView
@@ -191,7 +192,7 @@ VIEWS: dict[str, type[ChannelView]] = {
 @admin.register(Channel)
 class ChannelAdmin(RoleAdmin):
     list_display = ["label", "fares", "tells", "about", "owner", "arrived"]
-    list_filter = ["kind", "enabled"]
+    list_filter = [attention.OfChannels, "kind", "enabled"]
     search_fields = ["name", "host"]
     actions = None
 

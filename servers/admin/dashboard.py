@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils import timezone
 
 from access import roles
 from metrics import totals
@@ -17,13 +15,13 @@ from metrics.models import CallTotal, UsageMetric
 from notices.models import AILING
 from servers import channels, payloads, states
 from servers.admin import feeds, figures, notes, ranges
+from servers.admin.attention import stuck
 from servers.models import Deployment, Server
 from servers.models.server import ServerQuerySet
-from servers.states import DeploymentStatus, ServerStatus
+from servers.states import ServerStatus
 
 NEEDS_A_PERSON = (ServerStatus.ERROR, ServerStatus.DEGRADED)
 SHOWN = 10
-STUCK_AFTER = timedelta(minutes=2)
 
 
 def context(request: HttpRequest, page: dict[str, Any]) -> dict[str, Any]:
@@ -49,15 +47,19 @@ def attention(request: HttpRequest, servers: ServerQuerySet, counts: dict[str, i
     administers = roles.is_administrator(request.user)
     concerns = list(notes.concerns.current() or ()) if administers else []
     waiting = stuck(_narrowed(Deployment.objects.all(), request, servers))
-    ailing = list(channels.managed_by(request.user).filter(AILING)[:SHOWN])
-    troubled_count = sum(counts.get(status, 0) for status in NEEDS_A_PERSON)
+    ailing = channels.managed_by(request.user).filter(AILING)
+    found = {
+        "troubled_count": sum(counts.get(status, 0) for status in NEEDS_A_PERSON),
+        "stuck_count": waiting.count(),
+        "ailing_count": ailing.count(),
+    }
     return {
         "concerns": concerns,
-        "ailing": ailing,
+        "ailing": ailing[:SHOWN],
         "troubled": troubled(servers),
-        "troubled_count": troubled_count,
-        "stuck": waiting,
-        "attention_count": troubled_count + len(waiting) + len(concerns) + len(ailing),
+        "stuck": waiting.select_related("server").defer("discovery")[:SHOWN],
+        **found,
+        "attention_count": sum(found.values()) + len(concerns),
     }
 
 
@@ -81,18 +83,6 @@ def troubled(servers: ServerQuerySet) -> Sequence[Server]:
     """Servers that need a person, the newest trouble first."""
     rows = payloads.with_newest_deployment(servers.filter(status__in=NEEDS_A_PERSON))
     return list(rows.order_by("-status_at")[:SHOWN])
-
-
-def stuck(deployments: QuerySet[Deployment]) -> Sequence[Deployment]:
-    """Deployments whose worker has fallen silent, such as wait for nothing and are not taken up, and such as
-    wait for approval."""
-    old = timezone.now() - STUCK_AFTER
-    silent = Q(status=DeploymentStatus.RUNNING, heartbeat_at__lt=old)
-    before = Deployment.objects.filter(status=DeploymentStatus.RUNNING).values("server")
-    left = Q(status=DeploymentStatus.QUEUED, created_at__lt=old) & ~Q(server__in=before)
-    held = Q(status=DeploymentStatus.HELD)
-    rows = deployments.filter(silent | left | held, status__in=[*states.OPEN, DeploymentStatus.HELD])
-    return list(rows.select_related("server").defer("discovery")[:SHOWN])
 
 
 def _narrowed(rows: QuerySet[Any], request: HttpRequest, servers: ServerQuerySet) -> Any:

@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from servers import display
-from servers.admin import actions, deployment_page
+from servers.admin import actions, attention, deployment_page
 from servers.admin.base import HistoryAdmin
 from servers.admin.compare_view import CompareView
 from servers.admin.runbook_views import RemedyView
@@ -24,6 +24,7 @@ from servers.models import Deployment
 class DeploymentAdmin(HistoryAdmin):
     list_display = ["which", "state", "reason", "cause", "revision_short", "took", "created"]
     list_filter = [
+        attention.OfDeployments,
         "status",
         "trigger",
         "mode",

@@ -20,6 +20,7 @@ from django.utils import timezone
 from access.models import Role, Team
 from metrics import rollups
 from metrics.recorder import Event, record_many
+from notices.models import Channel
 from servers import upkeep
 from servers.admin import figures, ranges
 from servers.models import Deployment, Server
@@ -140,13 +141,50 @@ def test_what_waits_in_vain_needs_a_person(console: Client, staff: User) -> None
     server = demo.server(staff, "Waits")
     demo.deployment(server, 1, "queued", 600)
     behind = demo.server(staff, "Behind")
-    demo.deployment(behind, 1, "running", 600)
+    silent = demo.deployment(behind, 1, "running", 600)
+    Deployment.objects.filter(pk=silent.pk).update(heartbeat_at=silent.started_at)
     demo.deployment(behind, 2, "queued", 600)
-    text = console.get(reverse(INDEX)).text
-    panel = text.partition('data-live="attention"')[2].partition("</section>")[0]
+    panel = attention(console)
     assert "Waits #1" in panel
     assert "Not taken up" in panel
-    assert "Behind" not in panel
+    assert "Behind #1" in panel
+    assert "Behind #2" not in panel
+
+
+def attention(console: Client) -> str:
+    text = console.get(reverse(INDEX)).text
+    return text.partition('data-live="attention"')[2].partition("</section>")[0]
+
+
+def test_what_waits_for_its_turn_needs_nobody(console: Client, staff: User) -> None:
+    """Twenty servers redeployed at once go through a worker two by two."""
+    for number in range(20):
+        demo.deployment(demo.server(staff, f"Waits {number}"), 1, "queued", 600)
+    assert "Not taken up" in attention(console)
+    at_work = demo.deployment(demo.server(staff, "At work"), 1, "running", 600)
+    assert "Not taken up" not in attention(console)
+    moment_ago = timezone.now() - timedelta(seconds=5)
+    rows = Deployment.objects.filter(pk=at_work.pk)
+    rows.update(status="succeeded", heartbeat_at=None, finished_at=moment_ago, worker="a/1/1")
+    assert "Not taken up" not in attention(console)
+    rows.update(finished_at=moment_ago - timedelta(minutes=3))
+    assert "Not taken up" in attention(console)
+
+
+def test_all_that_needs_a_person_is_counted_and_can_be_seen(console: Client, staff: User) -> None:
+    for number in range(12):
+        demo.deployment(demo.server(staff, f"Held {number}"), 1, "held", 600)
+        fields = {"owner": staff, "name": f"Channel {number}", "failing_since": timezone.now()}
+        Channel.objects.create(**fields, sealed_url=b"", sealed=b"", host="hooks.example.org")
+    demo.deployment(demo.server(staff, "Fine"), 1, "succeeded", 600)
+    told = console.get(reverse(INDEX)).context
+    assert told["attention_count"] == 24 + len(told["concerns"])
+    panel = attention(console)
+    for name, words in (("servers_deployment", "All 12 deployments"), ("notices_channel", "All 12 channels")):
+        url = reverse(f"admin:{name}_changelist") + "?attention=needed"
+        assert words in panel
+        assert f'href="{url}"' in panel
+        assert rows_behind(console, url) == 12
 
 
 def test_usage_by_tool_and_client(console: Client, seeded: dict[str, Server]) -> None:
