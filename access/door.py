@@ -16,14 +16,17 @@ from access.models import Via
 
 @dataclass(frozen=True)
 class Door:
+    """`who` tells on whose behalf something is done where no request does."""
+
     via: Via = Via.PLATFORM
     address: str | None = None
     request: HttpRequest | None = None
+    who: Callable[[], Any] | None = None
 
     @property
     def user(self) -> Any:
         """Who stands at it, as far as it is known by now; None for nobody."""
-        user = getattr(self.request, "user", None)
+        user = self.who() if self.who else getattr(self.request, "user", None)
         return user if user is not None and user.is_authenticated else None
 
     @property

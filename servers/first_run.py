@@ -12,6 +12,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
+from access import audit, people
 from servers import intake, services, uploads
 from servers.models import Server
 from servers.models.server import RuntimeChoice, SourceKind, Transport
@@ -45,7 +46,8 @@ def administrator() -> Login | None:
     login = Login("admin", chosen or secrets.token_urlsafe(15), bool(chosen))
     try:
         with transaction.atomic():
-            User.objects.create_superuser(login.username, password=login.password)
+            user = User.objects.create_superuser(login.username, password=login.password)
+            audit.record(action="user.added", target=user, after=people.facts_of(user))
     except IntegrityError:  # another process that starts has just done it
         return None
     return login

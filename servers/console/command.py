@@ -36,7 +36,7 @@ class ServerCommand(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            with door.opened(Door(Via.COMMAND)):
+            with door.opened(Door(Via.COMMAND, who=operator)):
                 self.act(**options)
         except (UserError, ValidationError) as error:
             raise CommandError(one_line(error)) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from django.urls import reverse
 from rest_framework.test import APIClient
 
 from access.models import AuditEntry
-from servers import housekeeping, services
+from servers import first_run, housekeeping, services
 from servers.models import Server
 from tests.accounts import make_server, token_of
 
@@ -85,11 +86,40 @@ def test_who_reads_it(server: Server, owner: User, viewer: User, outsider: User,
 
 
 def test_what_a_command_does_came_through_the_command_line(server: Server) -> None:
+    root = User.objects.create_superuser("root")
     call_command("stop", server.slug)
-    entry = AuditEntry.objects.get(action="server.stopped")
-    assert (entry.via, entry.actor) == ("command", "")
-    page = logged_in(User.objects.create_superuser("root")).get(LIST).content.decode()
+    call_command("rotate_secrets")
+    for action in ("server.stopped", "secrets.sealed_anew"):
+        entry = AuditEntry.objects.get(action=action)
+        assert (entry.via, entry.by, entry.actor) == ("command", root, "root")
+    page = logged_in(root).get(LIST).content.decode()
     assert "Command line" in page
+
+
+@pytest.mark.django_db
+def test_people_whom_a_command_makes_or_changes_are_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", "correct-horse")
+    call_command("createsuperuser", "--noinput", "--username", "root", "--email", "")
+    call_command("createsuperuser", "--noinput", "--username", "second", "--email", "")
+    monkeypatch.setattr("getpass.getpass", lambda prompt: "battery-staple-9")
+    call_command("changepassword", "second", stdout=io.StringIO())
+    entries = AuditEntry.objects.order_by("id").values_list("action", "target", "actor", "via")
+    assert list(entries) == [
+        ("user.added", "root", "", "command"),
+        ("user.added", "second", "root", "command"),
+        ("user.password_set", "second", "root", "command"),
+    ]
+    assert User.objects.get(username="second").check_password("battery-staple-9")
+    kept = str(list(AuditEntry.objects.values()))
+    assert "correct-horse" not in kept
+    assert "battery-staple" not in kept
+
+
+@pytest.mark.django_db
+def test_the_first_administrator_is_written_down() -> None:
+    assert first_run.administrator()
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.target, entry.via) == ("user.added", "admin", "platform")
 
 
 def test_entries_are_kept_for_their_time(server: Server, settings: Any) -> None:

@@ -4,9 +4,11 @@ from typing import Any
 
 from django.apps import apps
 from django.core.management.base import CommandError
+from django.db import transaction
 from django.db.models import Model
 
 import sealing
+from access import audit
 from sealing.fields import SealedField
 from servers.console.command import ServerCommand
 
@@ -16,16 +18,22 @@ class Command(ServerCommand):
     examples = "  SECRET_ENCRYPTION_KEYS=<new>,<old> manage.py rotate_secrets"
 
     def act(self, **options: Any) -> None:
-        unreadable = [
-            what
-            for model in apps.get_models()
-            for field in model._meta.fields
-            if isinstance(field, SealedField)
-            for what in _reseal(model, field.name)
-        ]
+        with transaction.atomic():
+            unreadable = _reseal_all()
+            audit.record(action="secrets.sealed_anew", after={"not_opened": unreadable})
         if unreadable:
             raise CommandError(f"No key opens {', '.join(unreadable)}: set them anew.")
         self.stdout.write("Every secret is sealed with the first key now; the others can go.")
+
+
+def _reseal_all() -> list[str]:
+    return [
+        what
+        for model in apps.get_models()
+        for field in model._meta.fields
+        if isinstance(field, SealedField)
+        for what in _reseal(model, field.name)
+    ]
 
 
 def _reseal(model: type[Model], name: str) -> list[str]:

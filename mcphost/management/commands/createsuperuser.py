@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.management.commands import createsuperuser
+from django.contrib.auth.models import User
+
+from access import audit, people
+from access.models import Via
+from servers.console.command import operator
+
+
+class Command(createsuperuser.Command):
+    """Django's own, written down. No transaction is open while somebody types a password."""
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        by, last = operator(), User.objects.order_by("pk").last()
+        super().handle(*args, **options)
+        for made in User.objects.filter(is_superuser=True, pk__gt=last.pk if last else 0):
+            facts = people.facts_of(made)
+            audit.record(action="user.added", target=made, by=by, after=facts, via=Via.COMMAND)
