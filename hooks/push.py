@@ -49,11 +49,16 @@ class Push:
 
 @dataclass(frozen=True)
 class Verified:
-    """A delivery whose signature is right. `push` is None for an event that is none, such as a ping."""
+    """A delivery whose signature is right. `push` is None for an event that is none, such as a ping.
+
+    `id_is_signed` is False where the signature covers the body alone: whoever has seen the request once can
+    send it again under another id.
+    """
 
     delivery_id: str
     event: str
     push: Push | None = None
+    id_is_signed: bool = True
 
 
 class Refused(Exception):

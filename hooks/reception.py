@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from hooks import matching
 from hooks.excerpts import excerpt
+from hooks.limits import Buckets
 from hooks.models import Delivery, Outcome, WebHook
 from hooks.providers import PROVIDERS
 from hooks.providers.base import payload_of
@@ -24,6 +26,7 @@ from servers.redaction import Redactor
 from servers.states import Trigger
 
 MOST_REJECTED = 100
+ANNOUNCED = Buckets(per_minute=30)
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,13 @@ def receive(*, hook: WebHook, arrival: Arrival) -> Delivery:
         raise
     redact = Redactor([*secrets, *(secret.reveal() for secret in hook.server.secrets.all())])
     shown = excerpt(payload_of(arrival.headers, arrival.body or b"{}"), redact)
+    if same := _same_push(hook, arrival, verified):
+        return _duplicate(hook, arrival, verified, same)
     try:
         with transaction.atomic():
             return _taken(hook, arrival, verified, shown)
     except IntegrityError:  # the same delivery was taken before, or is being taken by another request now
-        return _duplicate(hook, arrival, verified)
+        return _duplicate(hook, arrival, verified, _taken_ones(hook).get(delivery_id=verified.delivery_id))
 
 
 def _taken(hook: WebHook, arrival: Arrival, verified: Verified, shown: str) -> Delivery:
@@ -128,28 +133,42 @@ def _row(hook: WebHook, arrival: Arrival, verified: Verified) -> Delivery:
         ref=push.ref if push else "",
         commit=push.commit if push else "",
         push=push.kept() if push else None,
-        payload_digest=hashlib.sha256(arrival.body).hexdigest(),
+        payload_digest=_digest(arrival),
         payload_size=len(arrival.body),
     )
 
 
-def _duplicate(hook: WebHook, arrival: Arrival, verified: Verified) -> Delivery:
-    first = hook.deliveries.filter(
-        delivery_id=verified.delivery_id, outcome__in=[Outcome.ACCEPTED, Outcome.IGNORED]
-    ).get()
+def _taken_ones(hook: WebHook) -> QuerySet[Delivery]:
+    return hook.deliveries.filter(outcome__in=[Outcome.ACCEPTED, Outcome.IGNORED])
+
+
+def _same_push(hook: WebHook, arrival: Arrival, verified: Verified) -> Delivery | None:
+    """The delivery that this one repeats under an id that nobody signed. No two pushes have the same body: it
+    tells, beside the commits, when its repository was last changed."""
+    if verified.id_is_signed or verified.push is None:
+        return None
+    others = _taken_ones(hook).filter(origin=None).exclude(delivery_id=verified.delivery_id)
+    return others.filter(payload_digest=_digest(arrival)).order_by("id").first()
+
+
+def _digest(arrival: Arrival) -> str:
+    return hashlib.sha256(arrival.body).hexdigest()
+
+
+def _duplicate(hook: WebHook, arrival: Arrival, verified: Verified, first: Delivery) -> Delivery:
     delivery = _row(hook, arrival, verified)
     delivery.outcome, delivery.origin = Outcome.DUPLICATE, first
     delivery.deployment = first.deployment
-    delivery.reason = f"It was {first.outcome} before."
+    under = "" if first.delivery_id == verified.delivery_id else ", under another id"
+    delivery.reason = f"It was {first.outcome} before{under}."
     delivery.save()
+    _announce(hook)
     return delivery
 
 
 def _keep_refused(hook: WebHook, arrival: Arrival, refusal: Refused) -> None:
     """Only the newest: whoever knows the URL can send these, and as many as the rate limit lets through."""
-    known = (
-        {} if isinstance(refusal, NotSigned) else {"payload_digest": hashlib.sha256(arrival.body).hexdigest()}
-    )
+    known = {} if isinstance(refusal, NotSigned) else {"payload_digest": _digest(arrival)}
     Delivery.objects.create(
         hook=hook,
         outcome=Outcome.REJECTED,
@@ -162,3 +181,12 @@ def _keep_refused(hook: WebHook, arrival: Arrival, refusal: Refused) -> None:
         oldest := rejected.values_list("pk", flat=True)[MOST_REJECTED : MOST_REJECTED + 1].first()
     ) is not None:
         rejected.filter(pk__lte=oldest).delete()
+    _announce(hook)
+
+
+def _announce(hook: WebHook) -> None:
+    """To pages that show deliveries, of what changes nothing else. A flood of it is shown as its first ones,
+    then one every two seconds: what is left out shows with the next."""
+    if not ANNOUNCED.wait(hook.server_id):
+        ANNOUNCED.take(hook.server_id)
+        events.status_changed(hook.server_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -22,8 +23,9 @@ from hooks import limits, reception, services, views
 from hooks.models import Delivery, WebHook
 from servers import housekeeping, secretbox
 from servers import services as server_services
-from servers.models import Server
+from servers.models import Server, StreamEvent
 from servers.models.server import DesiredState
+from servers.streams import access
 from tests.accounts import make_server
 from tests.hooks import payloads
 from tests.hooks.payloads import AFTER, as_body
@@ -48,6 +50,7 @@ class Door:
 
     def __init__(self, hook: WebHook, secret: str) -> None:
         self.hook, self.secret = hook, secret
+        self.clock = itertools.count(1_700_000_000)
 
     def send(self, headers: dict[str, str], body: bytes, path: str = "") -> HttpResponse:
         content_type = headers.get("content-type", "application/json")
@@ -57,7 +60,9 @@ class Door:
         )
 
     def push(self, delivery: str = "d1", **changes: Any) -> tuple[int, dict[str, Any]]:
-        body = as_body(payloads.github(**changes))
+        """Each push has a time of its own in its body, as GitHub's have."""
+        repository = {**payloads.github()["repository"], "pushed_at": next(self.clock)}
+        body = as_body(payloads.github(**{"repository": repository, **changes}))
         answer = self.send(payloads.github_headers(self.secret, body, delivery), body)
         return answer.status_code, json.loads(answer.content)
 
@@ -88,6 +93,65 @@ def test_a_delivery_is_taken_once(door: Door, git_server: Server) -> None:
     again = Delivery.objects.get(outcome="duplicate")
     assert again.origin == Delivery.objects.get(outcome="accepted")
     assert door.push("d2")[0] == 202
+
+
+def of_gitea(secret: str, body: bytes, delivery: str) -> dict[str, str]:
+    signature = payloads.hex_hmac(secret, body)
+    return {"x-gitea-event": "push", "x-gitea-delivery": delivery, "x-gitea-signature": signature}
+
+
+@pytest.mark.parametrize("kind", ["github", "gitea"])
+def test_a_captured_push_is_not_taken_again_under_another_id(
+    git_server: Server, owner: User, kind: str
+) -> None:
+    """Only its body is signed. Sent again later, it would bring back what has been replaced since."""
+    Server.objects.filter(pk=git_server.pk).update(source={"url": ""})
+    door = Door(*services.create(server=git_server, by=owner, fields={"kind": kind, "branches": ["main"]}))
+    body = as_body(payloads.github() if kind == "github" else payloads.gitea())
+    headers_of = payloads.github_headers if kind == "github" else of_gitea
+    assert door.send(headers_of(door.secret, body, "d1"), body).status_code == 202
+    again = door.send(headers_of(door.secret, body, "d2"), body)
+    told = json.loads(again.content)
+    assert (again.status_code, told["outcome"]) == (200, "duplicate")
+    assert told["reason"] == "It was accepted before, under another id."
+    assert git_server.deployments.count() == 1
+    assert Delivery.objects.get(delivery_id="d2").origin == Delivery.objects.get(delivery_id="d1")
+    services.deliver_again(delivery=Delivery.objects.get(delivery_id="d2"), by=owner)
+    assert git_server.deployments.count() == 2
+
+
+def test_to_and_fro_between_two_commits_is_no_repetition(door: Door, git_server: Server) -> None:
+    back = {"before": AFTER, "after": payloads.BEFORE, "head_commit": {"id": payloads.BEFORE}}
+    pushes = [door.push("d1"), door.push("d2", **back), door.push("d3"), door.push("d4", **back)]
+    assert [status for status, _ in pushes] == [202] * 4
+
+
+def test_the_same_ask_for_the_newest_state_is_no_repetition(server: Server, owner: User) -> None:
+    """Its id and its time are signed."""
+    hook, secret = services.create(server=server, by=owner, fields={"kind": "generic"})
+    for delivery in ("a", "b"):
+        headers = payloads.standard(secret, b"{}", time.time(), delivery)
+        assert Door(hook, secret).send(headers, b"{}").status_code == 202
+
+
+def announced() -> int:
+    return StreamEvent.objects.filter(channel=access.EVERY_STATUS).count()
+
+
+def test_pages_hear_of_what_is_refused_and_repeated(
+    door: Door, django_capture_on_commit_callbacks: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reception, "ANNOUNCED", limits.Buckets(per_minute=3))
+    with django_capture_on_commit_callbacks(execute=True):
+        door.push()
+    before = announced()
+    with django_capture_on_commit_callbacks(execute=True):
+        door.push()
+    assert announced() == before + 1
+    with django_capture_on_commit_callbacks(execute=True):
+        for _ in range(9):
+            door.send({}, b"{}")
+    assert announced() == before + 3  # of a flood no more
 
 
 def test_a_newer_push_supersedes_one_that_waits(door: Door, git_server: Server) -> None:
