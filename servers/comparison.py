@@ -13,6 +13,7 @@ from servers.states import DeploymentStatus, StepKind
 from servers.tool_changes import ToolChanges
 
 _PATH = list(StepKind)
+SHOWN = 22  # characters of a value
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,24 @@ class Row:
         return self.before == self.after
 
     @property
+    def shown(self) -> tuple[str, str]:
+        """Both as a cell holds them: their starts, and where these are alike their ends, such as tags."""
+        starts = _start(self.before), _start(self.after)
+        if self.same or starts[0] != starts[1]:
+            return starts
+        return _end(self.before), _end(self.after)
+
+    @property
     def is_hash(self) -> bool:
         return self.name in ("revision", "image") or self.name.startswith("digest")
+
+
+def _start(text: str) -> str:
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+
+
+def _end(text: str) -> str:
+    return text if len(text) <= SHOWN else "…" + text[1 - SHOWN :]
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,8 @@ class Drawn:
 @dataclass(frozen=True)
 class Chart:
     """`figure` is the one number that sums it up, and `url` leads to the rows behind it, `note_url` to those
-    behind the `note`. `empty` is said in place of a chart without any value: what to do next."""
+    behind the `note`, which has the `tone`. `empty` is said in place of a chart without any value: what to
+    do next."""
 
     name: str
     title: str

@@ -147,6 +147,20 @@ def test_the_page(
     assert "#1 → #4" in session(viewer).get(first, {"with": 4}).text
 
 
+def test_what_begins_alike_is_told_apart_by_its_end(
+    two: tuple[Deployment, Deployment], session: Callable[[User], Client], viewer: User
+) -> None:
+    for deployment, tag in zip(two, ("1-aaaaaaa", "4-bbbbbbb"), strict=True):
+        Deployment.objects.filter(pk=deployment.pk).update(
+            image=f"127.0.0.1:60599/demo/hello:{tag}", revision=f"mcp-server-time==2025.{tag}"
+        )
+    page = session(viewer).get(reverse("admin:servers_deployment_compare", args=[two[1].pk])).text
+    for tag in ("1-aaaaaaa", "4-bbbbbbb"):
+        assert f"/hello:{tag}<" in page
+        assert f"2025.{tag}<" in page
+    assert ">127.0.0.1" not in page
+
+
 def test_the_page_of_the_only_one(server: Server, session: Callable[[User], Client], owner: User) -> None:
     url = reverse("admin:servers_deployment_compare", args=[make_deployment(server).pk])
     assert "Nothing to compare with" in session(owner).get(url).text

@@ -113,6 +113,14 @@ def test_figures_and_the_rows_behind_them(console: Client, shown: Figures) -> No
     assert max(rows_behind(console, url) for url in deployed) >= 3
 
 
+def test_only_what_failed_is_red(shown: Figures) -> None:
+    figure = shown.text.partition("<h2>Deployments</h2>")[2].partition("</p>")[0]
+    total, _, note = figure.partition("</a>")
+    assert "data-tone" not in total
+    assert 'data-tone="red"' in note
+    assert "failed" in note
+
+
 def test_charts_have_words_and_a_table(shown: Figures) -> None:
     assert shown.text.count("<svg viewBox") == 3
     assert shown.text.count("<desc id=") == 3
