@@ -51,8 +51,9 @@ def _pretty(schema: Any) -> str:
 
 
 class TicketView(ConsoleView):
-    """Lets the page of a person who operates the server call it for a few minutes."""
+    """Lets the page of a person who sees the server, and so may call it, do that for a few minutes."""
 
+    permission = "view"
     http_method_names = ["post"]
 
     def post(self, request: HttpRequest, pk: int) -> HttpResponse:

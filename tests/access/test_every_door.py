@@ -63,6 +63,7 @@ FOR_ALL = {
 }
 FOR_VIEWERS = {
     **FOR_ALL,
+    ("admin:servers_server_ticket", "POST"): "calls as oneself: who sees a server may call it",
     ("admin:servers_server_token", "POST"): "a token of one's own: who sees a server may call it",
 }
 # Pages that show the same whatever the method.

@@ -10,11 +10,15 @@ from django.test import Client
 from django.urls import reverse
 from playwright.sync_api import Browser, Page, expect
 
+from access.models import Role, Team
 from metrics.models import UsageMetric
+from servers import tickets
 from servers.models import Deployment, Server
+from tests.accounts import person, with_member
 from tests.eventually import eventually
 from tests.platform import Platform, hello_files
 from tests.servers.admin.browsing import Web, signed_in, web
+from tests.servers.admin.conftest import logged_in
 
 __all__ = ["web"]
 
@@ -137,8 +141,14 @@ def test_the_policy_applies(page: Page, web: Web, platform: Platform) -> None:
     expect(page.locator("[data-tool]:visible")).to_have_count(1)
 
 
-def test_only_who_operates_gets_a_ticket(client: Client, platform: Platform) -> None:
+def test_only_who_sees_a_server_gets_a_ticket(client: Client, platform: Platform) -> None:
     server = platform.hello()
     url = reverse("admin:servers_server_ticket", args=[server.pk])
     assert client.post(url).status_code == 302
     assert client.get(url).status_code == 302
+    user = person("somebody")
+    assert logged_in(user).post(url).status_code == 404
+    server.team = Team.objects.create(name="Everybody")
+    server.save(update_fields=["team"])
+    with_member(server.team, user, Role.VIEWER)
+    assert tickets.read(logged_in(user).post(url).json()["ticket"]) == (user.pk, server.pk)
