@@ -12,6 +12,7 @@ from unfold.admin import ModelAdmin
 from unfold.paginator import InfinitePaginator
 
 from access import roles
+from servers import display
 from servers.admin import feeds
 from servers.models import Server
 
@@ -20,6 +21,8 @@ NOT_FOUND = "There is nothing here, or it is not yours to see."
 
 class RecordedAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
     """Services write the audit, the only history that there is: Django's own log is not kept beside it."""
+
+    empty_value_display = display.EMPTY
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
         pass

@@ -116,7 +116,7 @@ class UserAdmin(RecordedAdmin, PlainUserAdmin):  # type: ignore[misc, type-arg]
         if user.pk is None:
             return display.EMPTY
         held = [f"{one.team} ({one.role})" for one in user.memberships.all()]
-        return ", ".join(held) or "None"
+        return ", ".join(held) or display.EMPTY
 
     @admin.display(description="May enter", boolean=True, ordering="is_active")
     def may_enter(self, user: User) -> bool:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from html import unescape
 from threading import Event
@@ -11,7 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from servers import services
+from servers import display, services
 from servers.admin.notes import Notes
 from servers.admin.server_tabs import TABS, Tab
 from servers.models import LogLine, Server
@@ -138,6 +139,14 @@ def test_events_are_told_in_words(console: Client, seeded: dict[str, Server]) ->
     assert "<i>took</i> 1.4 s" in text
     assert "unauthorized: authentication required" in text
     assert '{"' not in text.partition('id="result_list"')[2].partition("</table>")[0]
+
+
+def test_a_cell_without_a_value_looks_the_same_everywhere(console: Client, seeded: dict[str, Server]) -> None:
+    for name in ("metrics_usagemetric_changelist", "auth_user_changelist"):
+        rows = page(console, name).partition('id="result_list"')[2].partition("</table>")[0]
+        said = {cell.strip() for cell in re.findall(r">([^<>]*)<", rows)}
+        assert display.EMPTY in said, name
+        assert not said & {"-", "None"}, name
 
 
 def test_the_log_of_what_is_over_waits_for_no_line(console: Client, seeded: dict[str, Server]) -> None:
