@@ -9,6 +9,7 @@ const KEPT = 100_000;
 const PAGE = 1000;
 const NEAR = 600; // pixels from the upper edge at which older lines are asked for
 const TYPING = 300;
+const PATIENCE = 30_000;
 
 // Whether a field holds something else than the page came with.
 function isOther(field) {
@@ -26,6 +27,8 @@ class Log {
     this.wanted = this.asked();
     this.view = new LogView(this.box, (line) => draw(line, this.box.dataset.page, this.wanted.search));
     this.waiting = []; // what came while older lines than the newest are shown
+    this.before = null; // what was shown before a search that is not answered yet
+    this.round = 0; // counts the searches: what was asked for an earlier one is not taken
     this.speech = { lines: 0, at: 0 };
     if ("fit" in this.box.dataset) this.box.style.height = `${this.box.offsetHeight}px`; // lines move nothing below
     this.take();
@@ -55,6 +58,7 @@ class Log {
   listen() {
     this.form.addEventListener("input", () => this.typed());
     this.form.addEventListener("submit", (event) => { event.preventDefault(); this.search(); });
+    this.tool.querySelector("[data-log-again]").addEventListener("click", () => this.again());
     this.follow.addEventListener("change", () => this.followed());
     this.box.addEventListener("scroll", () => this.scrolled(), { passive: true });
     // Whoever scrolls up wants to read; whoever scrolls to the end wants to follow.
@@ -66,7 +70,7 @@ class Log {
     const state = this.tool.querySelector("[data-log-state]");
     if (!this.box.dataset.feed) return show(state, "ended");
     this.feed = new Feed(this.box.dataset.feed, {
-      on: { log: (lines) => this.add(lines) }, reset: () => this.search(), says: (word) => show(state, word),
+      on: { log: (lines) => this.add(lines) }, reset: () => this.missed(), says: (word) => show(state, word),
     });
   }
 
@@ -86,13 +90,15 @@ class Log {
   }
 
   async fetch(more) {
-    const answer = await fetch(`${this.box.dataset.lines}?${this.query(more)}`, { headers: { Accept: "application/json" } });
+    const about = { headers: { Accept: "application/json" }, signal: AbortSignal.timeout(PATIENCE) };
+    const answer = await fetch(`${this.box.dataset.lines}?${this.query(more)}`, about);
     if (!answer.ok) throw new Error(`The log answered ${answer.status}`);
     return answer.json();
   }
 
   // What is there is sifted at once; the server is asked when the typing has paused.
   typed() {
+    this.remember();
     this.wanted = this.asked();
     const fits = matcher(this.wanted);
     this.view.show(this.view.lines.filter(fits));
@@ -104,21 +110,54 @@ class Log {
 
   async search() {
     clearTimeout(this.timer);
+    this.remember();
     this.wanted = this.asked();
     this.links();
-    const asked = (this.asking = Symbol("search"));
-    const early = (this.waiting = []);
+    const round = ++this.round;
+    this.waiting = [];
     this.newest = false; // lines that come meanwhile wait
     try {
       const { results } = await this.fetch({ tail: PAGE });
-      if (asked !== this.asking) return;
+      if (round !== this.round) return;
+      const early = this.waiting.splice(0);
+      this.before = null;
+      this.trouble("");
       this.start(results, results.length < PAGE, true);
       this.add(early);
     } catch {
-      this.newest = true;
-      this.add(early);
-      this.said("The search could not be asked for. Try again.");
+      if (round === this.round) this.restore();
     }
+  }
+
+  // Kept until the server has answered: what was sifted here alone must not pass for its answer.
+  remember() {
+    const { wanted, complete, newest, waiting, follow, box } = this;
+    this.before ??= { lines: this.view.lines, wanted, complete, newest, waiting: [...waiting], came: [], followed: follow.checked, top: box.scrollTop };
+  }
+
+  restore() {
+    const { lines, wanted, complete, newest, waiting, came, followed, top } = this.before;
+    Object.assign(this, { before: null, wanted, waiting });
+    this.follow.checked = followed && newest;
+    this.start(lines, complete, newest);
+    if (!this.follow.checked) this.box.scrollTop = top;
+    this.add(came);
+    this.trouble("The log could not be asked. What stands here is from before.", () => this.search());
+  }
+
+  // Lines may lie between the newest that is here and what the feed says next.
+  missed() {
+    this.newest = false;
+    if (this.before) this.before.newest = false;
+    this.search();
+  }
+
+  // Says what went wrong where everybody sees it, with a way to try it again.
+  trouble(text, again) {
+    const place = this.tool.querySelector("[data-log-trouble]");
+    place.hidden = !text;
+    place.querySelector("span").textContent = text;
+    this.again = again;
   }
 
   // The filters in the address and in the links, so that both can be passed on.
@@ -135,6 +174,7 @@ class Log {
   }
 
   add(lines) {
+    this.before?.came.push(...lines);
     if (!this.newest) return this.waiting.push(...lines);
     const fits = matcher(this.wanted);
     const fresh = lines.filter((line) => !this.seen.has(line.id) && fits(line));
@@ -150,36 +190,40 @@ class Log {
   }
 
   async scrolled() {
-    if (this.fetching) return;
+    if (this.fetching || this.before) return;
     const up = this.box.scrollTop < NEAR && !this.complete && this.view.first;
-    const down = !this.newest && !this.asking && this.view.atEnd() && this.view.last;
+    const down = !this.newest && this.view.atEnd() && this.view.last;
     if (!up && !down) return;
     this.fetching = true;
     try {
       await (up ? this.older() : this.newer());
       requestAnimationFrame(() => this.scrolled()); // one may have scrolled on meanwhile
     } catch {
-      this.said("More lines could not be fetched.");
+      if (!this.before) this.trouble("More lines could not be fetched.", () => this.scrolled());
     }
     this.fetching = false;
   }
 
   async older() {
-    const asked = this.asking;
+    const { round, wanted } = this;
     const { results } = await this.fetch({ before: this.view.first.id, tail: PAGE });
-    if (asked !== this.asking) return;
+    if (round !== this.round || wanted !== this.wanted) return;
     const fresh = results.filter((line) => !this.seen.has(line.id));
     fresh.forEach((line) => this.seen.add(line.id));
     this.complete = results.length < PAGE;
     this.view.prepend(fresh);
+    this.trouble("");
     this.say();
   }
 
   async newer() {
+    const { round, wanted } = this;
     const { results, next } = await this.fetch({ after: this.view.last.id, limit: PAGE });
+    if (round !== this.round || wanted !== this.wanted) return;
     const fresh = results.filter((line) => !this.seen.has(line.id));
     fresh.forEach((line) => this.seen.add(line.id));
     this.view.append(fresh);
+    this.trouble("");
     this.newest = !next;
     if (this.newest) this.add(this.waiting.splice(0));
     this.say();
@@ -227,7 +271,7 @@ class Log {
     const count = this.view.count;
     this.none.hidden = count > 0;
     const filtered = this.wanted.search || this.wanted.level || this.wanted.since || this.wanted.until;
-    const more = this.complete ? "" : ", older ones above";
+    const more = this.before ? " so far, searching" : this.complete ? "" : ", older ones above";
     const text = count ? `${count.toLocaleString("en")} ${filtered ? "found" : count === 1 ? "line" : "lines"}${more}` : "";
     this.tool.querySelector("[data-log-count]").textContent = text;
     this.box.dataset.count = count;

@@ -276,6 +276,62 @@ def test_a_search_typed_before_the_script_came(page: Page, web: Web, running: De
     expect(page.locator("[data-log]")).to_have_attribute("data-count", "1")
 
 
+ASKED = re.compile(r"/api/servers/\d+/logs/\?")
+SCROLLED_TO = """text => {
+    const log = document.querySelector("[data-log]");
+    log.scrollTop = log.scrollHeight;
+    return [...log.querySelectorAll(".mh-log-line")].at(-1)?.textContent.includes(text) }"""
+FAILED = "The log could not be asked. What stands here is from before."
+
+
+def test_a_search_that_fails_says_so_and_changes_nothing(page: Page, web: Web, running: Deployment) -> None:
+    wrote(running, "the needle", *(f"hay {n}" for n in range(400)), "needle two")
+    page.goto(web.url("servers_server_logs", running.server_id))
+    log, trouble = page.locator("[data-log]"), page.get_by_role("alert").filter(has_text=FAILED)
+    expect(page.locator("[data-log-state]")).to_have_text("Live")
+    held: list[Route] = []
+    page.route(ASKED, lambda route: held.append(route))
+    with page.expect_request(ASKED):
+        page.get_by_label("Search in the log").fill("needle")
+    expect(page.locator("[data-log-count]")).to_have_text("1 found so far, searching")
+    wrote(running, "hay that came meanwhile")
+    held[0].abort()
+    page.unroute(ASKED)
+    expect(trouble).to_be_visible()
+    expect(page.locator("[data-log-count]")).to_have_text("301 lines, older ones above")
+    expect(page.locator(".mh-log-line").last).to_contain_text("hay that came meanwhile")
+    assert log.evaluate(AT_END)
+
+    trouble.get_by_role("button", name="Try again").click()
+    expect(page.locator("[data-log-count]")).to_have_text("2 found")
+    expect(trouble).to_be_hidden()
+
+
+def test_a_search_that_fails_leaves_no_gap_behind_a_linked_line(
+    page: Page, web: Web, running: Deployment
+) -> None:
+    wrote(running, *(f"line {n}" for n in range(1_500)))
+    chosen = LogLine.objects.get(text="line 700")
+    page.goto(f"{web.url('servers_server_logs', running.server_id)}?line={chosen.pk}")
+    log = page.locator("[data-log]")
+    expect(page.locator("[data-log-state]")).to_have_text("Live")
+    before = count(page)
+    page.route(ASKED, lambda route: route.abort())
+    page.get_by_label("Follow").click()
+    expect(page.get_by_role("alert").filter(has_text=FAILED)).to_be_visible()
+    expect(page.get_by_label("Follow")).not_to_be_checked()
+    wrote(running, "line 1500")
+    log.evaluate("log => { log.scrollTop = log.scrollHeight }")
+    expect(page.get_by_role("alert").filter(has_text="More lines could not be fetched.")).to_be_visible()
+    expect(log).to_have_attribute("data-count", str(before))
+    page.unroute(ASKED)
+    page.get_by_role("button", name="Try again").click()
+    page.wait_for_function(SCROLLED_TO, arg="line 1500")
+    log.evaluate("log => { log.scrollTop = 0 }")
+    expect(log).to_have_attribute("data-count", "1501")
+    assert shown(page) == [f"line {n}" for n in range(1_501)]
+
+
 def test_a_link_leads_to_one_line(page: Page, web: Web, running: Deployment) -> None:
     wrote(running, *(f"line {n}" for n in range(3_000)))
     chosen = LogLine.objects.get(text="line 700")
