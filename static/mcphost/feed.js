@@ -1,5 +1,7 @@
 // One live feed that survives: reconnects with growing pauses from the last position it has seen, and rests
 // while nobody looks (a browser gives a host six connections, for all of its tabs).
+import { askWhy, isOver, whenOver } from "./over.js";
+
 const PAUSES = [1, 2, 5, 10, 20];
 
 // Milliseconds to wait after so many failures before this one.
@@ -18,8 +20,10 @@ export class Feed {
     this.says = says ?? (() => {});
     this.failures = 0;
     document.addEventListener("visibilitychange", () => (document.hidden ? this.rest() : this.open()));
+    whenOver(() => this.end());
     this.says("connecting");
-    if (!document.hidden) this.open();
+    if (isOver()) this.end();
+    else if (!document.hidden) this.open();
   }
 
   open() {
@@ -53,6 +57,7 @@ export class Feed {
     this.rest();
     this.says("reconnecting");
     this.timer = setTimeout(() => this.open(), pauseAfter(this.failures++));
+    askWhy();
   }
 
   rest() {

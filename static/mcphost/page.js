@@ -2,10 +2,11 @@
 // is fetched again, and its pieces take the place of the old ones. The server alone decides how things look.
 import { Feed, pauseAfter, show } from "./feed.js";
 import { morph } from "./morph.js";
+import { askPage, isOver } from "./over.js";
 import { progressAgain, progressed } from "./progress.js";
 
 const AT_MOST_EVERY = 1000;
-const PATIENCE = 30_000;
+const PRESS = 2000; // milliseconds for which a press holds the page at most
 let last = 0;
 let timer = null;
 let refreshing = false;
@@ -14,29 +15,32 @@ let failures = 0;
 let again = null;
 
 function refreshSoon() {
+  if (isOver()) return;
   missed = true;
   if (!refreshing) timer ??= setTimeout(refresh, Math.max(100, last + AT_MOST_EVERY - Date.now()));
 }
 
 async function fetchPage() {
-  const about = { headers: { Accept: "text/html" }, redirect: "manual", signal: AbortSignal.timeout(PATIENCE) };
-  const answer = await fetch(location.href, about);
-  if (!answer.ok) throw new Error(`The page answered ${answer.status}`);
+  const answer = await askPage();
   return new DOMParser().parseFromString(await answer.text(), "text/html");
 }
 
-// Nothing moves under a pressed pointer: a click belongs to what it was aimed at.
-let pressed = false;
-addEventListener("pointerdown", () => { pressed = true; }, true);
-for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => { pressed = false; }, true);
+// Nothing moves under a pressed pointer: a click belongs to what it was aimed at. The end of a press may never be
+// told (a menu, a drag or another window has taken it), so the page does not wait for it for ever.
+let press = null; // aborted when it is over
+addEventListener("pointerdown", (event) => {
+  if (event.button !== 0 || !event.isPrimary) return;
+  const mine = (press = new AbortController());
+  setTimeout(() => mine.abort(), PRESS);
+}, true);
+for (const end of ["pointerup", "pointercancel", "contextmenu", "dragend"]) addEventListener(end, () => press?.abort(), true);
+addEventListener("blur", () => press?.abort()); // the window's own: a press takes the focus from a field
 
 function released() {
-  if (!pressed) return null;
-  return new Promise((resolve) => {
-    // The click itself comes after the pointer's event.
-    const after = () => setTimeout(resolve);
-    for (const end of ["pointerup", "pointercancel"]) addEventListener(end, after, { once: true, capture: true });
-  });
+  const signal = press?.signal;
+  if (!signal || signal.aborted) return null;
+  // The click itself comes after the pointer's event.
+  return new Promise((resolve) => { signal.addEventListener("abort", () => setTimeout(resolve)); });
 }
 
 async function refresh() {

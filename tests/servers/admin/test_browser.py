@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any, Literal
 
 import pytest
 from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
+from django.db import transaction
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from metrics import recorder
 from servers import events, logbook
 from servers.models import Deployment, LogLine, Server, Step
 from tests.servers.admin import demo
-from tests.servers.admin.browsing import Web, admin, page, web
+from tests.servers.admin.browsing import Web, admin, page, signed_in, web
 
 pytestmark = pytest.mark.real
 
@@ -82,18 +86,38 @@ def test_a_deployment_is_watched_to_its_end(page: Page, web: Web, running: Deplo
 
 def test_nothing_moves_under_a_pressed_pointer(page: Page, web: Web, running: Deployment) -> None:
     """Else a click is lost, since what it was aimed at has moved on when the button comes up."""
+    page.clock.install()
+    page.add_init_script(HEARD)
     page.goto(web.url("servers_deployment_change", running.pk))
     expect(page.locator("[data-feed-state]")).to_have_text("Live")
+    page.clock.pause_at(timezone.now() + timedelta(hours=1))
     page.locator(".mh-title").hover()
     page.mouse.down()
+    step = demo.step(running, "build", 2, None, platform="linux/arm64")
+    events.status_changed(running.server_id)
+    page.wait_for_function("heard == 1")
     with page.expect_response(page.url):
-        step = demo.step(running, "build", 2, None, platform="linux/arm64")
-        recorded(running, "build_started", platform="linux/arm64")
+        page.clock.run_for(1_000)
     page.evaluate("fetch(location.href).then((answer) => answer.text())")
     row = page.locator(f"#step-{step.pk}")
     assert row.count() == 0
     page.mouse.up()
+    page.clock.resume()
     expect(row).to_contain_text("In progress")
+
+
+@pytest.mark.parametrize("button", ["left", "right"])
+def test_a_press_whose_end_nobody_tells_freezes_no_page(
+    page: Page, web: Web, running: Deployment, button: Literal["left", "right"]
+) -> None:
+    """Menus, drags and other windows keep it to themselves."""
+    page.goto(web.url("servers_deployment_change", running.pk))
+    expect(page.locator("[data-feed-state]")).to_have_text("Live")
+    page.locator(".mh-title").hover()
+    page.mouse.down(button=button)
+    step = demo.step(running, "build", 2, None, platform="linux/arm64")
+    recorded(running, "build_started", platform="linux/arm64")
+    expect(page.locator(f"#step-{step.pk}")).to_contain_text("In progress")
 
 
 def fails(deployment: Deployment) -> None:
@@ -151,6 +175,62 @@ def test_a_page_that_could_not_be_fetched_is_fetched_again(page: Page, web: Web,
     with page.expect_event("requestfailed"):
         fails(running)
     expect(page.locator(".mh-title")).to_contain_text("Failed")
+
+
+@pytest.fixture
+def refused(browser: Browser, web: Web, admin: User) -> Iterator[Page]:
+    """A page that will be refused something, of which the browser complains."""
+    with signed_in(browser, web, admin.username, refused=True) as page:
+        yield page
+
+
+def is_over(page: Page, words: str, link: str) -> Locator:
+    """The page says so; its feeds have ended and ask for nothing any more."""
+    notice = page.locator(".mh-over")
+    expect(notice).to_contain_text(words)
+    expect(notice).to_be_in_viewport()
+    expect(page.locator("[data-feed-state]")).to_have_text("Ended")
+    expect(page.locator("[data-log-state]")).to_have_text("Ended")
+    return notice.get_by_role("link", name=link)
+
+
+def test_a_page_whose_server_was_deleted_says_so(refused: Page, web: Web, running: Deployment) -> None:
+    page = refused
+    page.goto(web.url("servers_server_logs", running.server_id))
+    expect(page.locator("[data-feed-state]")).to_have_text("Live")
+    expect(page.locator("[data-log-state]")).to_have_text("Live")
+    with transaction.atomic():
+        events.status_changed(running.server_id)
+        Server.objects.filter(pk=running.server_id).delete()
+    is_over(page, "This page is gone", "To the overview").click()
+    expect(page).to_have_url(web.url("index"))
+
+
+def test_a_page_whose_login_has_ended_says_so(refused: Page, web: Web, running: Deployment) -> None:
+    page = refused
+    page.goto(web.url("servers_server_logs", running.server_id))
+    expect(page.locator("[data-feed-state]")).to_have_text("Live")
+    expect(page.locator("[data-log-state]")).to_have_text("Live")
+    Session.objects.all().delete()
+    web.stop()
+    web.start()
+    is_over(page, "Your login has ended.", "Log in again").click()
+    page.fill("[name=username]", "admin")
+    page.fill("[name=password]", "admin-password")
+    page.click("[type=submit]")
+    expect(page).to_have_url(web.url("servers_server_logs", running.server_id))
+
+
+def test_what_a_proxy_says_ends_no_page(refused: Page, web: Web, running: Deployment) -> None:
+    """In front of a platform that restarts there may be one that finds nothing for a moment."""
+    page = refused
+    page.goto(web.url("servers_deployment_change", running.pk))
+    expect(page.locator("[data-feed-state]")).to_have_text("Live")
+    page.route(page.url, lambda route: route.fulfill(status=404, body="404 page not found"), times=1)
+    with page.expect_response(page.url):
+        fails(running)
+    expect(page.locator(".mh-title")).to_contain_text("Failed")
+    expect(page.locator("[data-feed-state]")).to_have_text("Live")
 
 
 def count(page: Page) -> int:
