@@ -66,6 +66,7 @@ function take(fresh) {
   }
   tellOfRows(fresh);
   progressAgain();
+  document.dispatchEvent(new CustomEvent("page-taken", { detail: fresh }));
 }
 
 // A list keeps its rows while somebody reads and ticks them; that others are there now is told.

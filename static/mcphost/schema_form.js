@@ -35,6 +35,20 @@ export class SchemaForm {
     return found;
   }
 
+  // The arguments so far: what cannot be read is left out, and nothing complains.
+  typed() {
+    const found = {};
+    for (const field of this.fields) {
+      try {
+        const value = field.read();
+        if (value !== undefined) found[field.name] = value;
+      } catch {
+        // it stays behind
+      }
+    }
+    return found;
+  }
+
   fill(values) {
     this.fields.forEach((field) => field.write(values[field.name]));
   }
@@ -45,6 +59,10 @@ export class RawForm {
     this.field = makeField("arguments", { type: "object", description: "All arguments as one JSON object." }, true, "try-raw");
     this.field.write(values);
     place.replaceChildren(this.field.node);
+  }
+
+  typed() {
+    return this.field.read();
   }
 
   values() {

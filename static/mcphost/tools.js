@@ -1,4 +1,5 @@
-// The page of a server's tools: search among them, and call one through the gateway.
+// The page of a server's tools: search among them, and call one through the gateway. Both follow the page when a
+// deployment has changed what the server offers.
 import { pretty, shownResult, text } from "./call_result.js";
 import { Mcp, mirroredBy, RpcError } from "./mcp.js";
 import { make, RawForm, SchemaForm } from "./schema_form.js";
@@ -9,9 +10,9 @@ class Panel {
     for (const name of ["form", "tool", "fields", "call", "cancel", "raw", "outcome", "result", "list"]) {
       this[name] = panel.querySelector(`[data-try-${name}]`);
     }
-    this.offer(discovered());
-    const versions = panel.dataset.versions.split(" ").filter(Boolean);
-    this.mcp = new Mcp(panel.dataset.url, panel.dataset.era === "legacy" ? [] : versions, (fresh) => this.ticket(fresh));
+    this.listed = discovered();
+    this.offer(this.listed);
+    this.speak(panel);
     this.form.addEventListener("submit", (event) => { event.preventDefault(); this.run(); });
     this.tool.addEventListener("change", () => this.choose(this.tool.value));
     this.raw.addEventListener("change", () => this.draw());
@@ -19,6 +20,7 @@ class Panel {
     this.list.addEventListener("click", () => this.ask());
     addEventListener("hashchange", () => this.choose(inAddress()));
     addEventListener("pagehide", () => this.mcp.end());
+    document.addEventListener("page-taken", ({ detail }) => this.taken(detail));
     document.addEventListener("click", (event) => {
       const button = event.target.closest("[data-try-this]");
       if (button) this.choose(button.dataset.tryThis, true);
@@ -35,10 +37,38 @@ class Panel {
     return (this.held = (await answer.json()).ticket);
   }
 
+  // In the era that the server speaks.
+  speak({ dataset }) {
+    this.spoken = JSON.stringify([dataset.era, dataset.versions]);
+    const versions = dataset.versions.split(" ").filter(Boolean);
+    this.mcp = new Mcp(dataset.url, dataset.era === "legacy" ? [] : versions, (fresh) => this.ticket(fresh));
+  }
+
+  // What is typed stays; a form is drawn anew only where its tool has changed.
+  taken(fresh) {
+    const next = fresh.querySelector("[data-try]");
+    if (next && !this.abort && JSON.stringify([next.dataset.era, next.dataset.versions]) !== this.spoken) {
+      this.mcp.end();
+      this.speak(next);
+    }
+    const listed = discovered();
+    if (JSON.stringify(listed) === JSON.stringify(this.listed)) return;
+    const [chosen, before] = [this.tool.value, this.schemaOf(this.tool.value)];
+    this.listed = listed;
+    this.offer(listed);
+    if (!this.tools.has(chosen)) return this.draw(true);
+    this.tool.value = chosen;
+    if (this.schemaOf(chosen) !== before) this.draw();
+  }
+
+  schemaOf(name) {
+    return JSON.stringify(this.tools.get(name)?.inputSchema);
+  }
+
   offer(tools) {
     this.tools = new Map(tools.map((tool) => [tool.name, tool]));
     this.tool.replaceChildren(...[...this.tools.keys()].map((name) => new Option(name, name)));
-    this.call.disabled = !this.tools.size;
+    this.call.disabled = !this.tools.size || Boolean(this.abort);
   }
 
   choose(name, go = false) {
@@ -55,7 +85,7 @@ class Panel {
     const schema = this.tools.get(this.tool.value)?.inputSchema ?? {};
     let values = {};
     try {
-      if (!anew) values = this.arguments.values();
+      if (!anew) values = this.arguments.typed();
     } catch {
       // what could not be read stays behind
     }
@@ -160,15 +190,26 @@ function inAddress() {
   return decodeURIComponent(location.hash.match(/^#tool=(.*)/)?.[1] ?? "");
 }
 
-function searchAmong(list) {
-  const input = list.querySelector("[data-tool-search]");
-  input?.addEventListener("input", () => {
-    const sought = input.value.toLowerCase();
-    const rows = [...list.querySelectorAll("[data-tool]")];
-    rows.forEach((row) => { row.hidden = !row.textContent.toLowerCase().includes(sought); });
-    list.querySelector("[data-tool-none]").hidden = rows.some((row) => !row.hidden);
-  });
+function sift(list) {
+  const sought = list.querySelector("[data-tool-search]")?.value.toLowerCase();
+  if (sought === undefined) return;
+  const rows = [...list.querySelectorAll("[data-tool]")];
+  rows.forEach((row) => { row.hidden = !row.textContent.toLowerCase().includes(sought); });
+  list.querySelector("[data-tool-none]").hidden = rows.some((row) => !row.hidden);
 }
 
-document.querySelectorAll("[data-tools]").forEach(searchAmong);
+// The panel comes once something serves; it is left alone while it is there, as somebody may be typing.
+function panelOf(fresh) {
+  const next = fresh.querySelector("[data-try]");
+  if (!next || document.querySelector("[data-try]")) return;
+  const panel = document.importNode(next, true);
+  document.getElementById("try").replaceWith(panel);
+  new Panel(panel);
+}
+
+for (const list of document.querySelectorAll("[data-tools]")) {
+  list.addEventListener("input", () => sift(list));
+  document.addEventListener("page-taken", () => sift(list));
+}
+document.addEventListener("page-taken", ({ detail }) => panelOf(detail));
 document.querySelectorAll("[data-try]").forEach((panel) => new Panel(panel));

@@ -511,3 +511,44 @@ def test_the_url_is_copied(page: Page, web: Web, running: Deployment) -> None:
     page.get_by_role("button", name="Copy").first.click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     assert page.evaluate("navigator.clipboard.readText()") == f"http://127.0.0.1:{web.port}/mcp/search"
+
+
+def offers(deployment: Deployment, **tools: list[str]) -> None:
+    """The deployment answers calls and offers these tools, each with its arguments."""
+    found = [
+        {
+            "name": name,
+            "inputSchema": {"type": "object", "properties": {each: {"type": "string"} for each in arguments}},
+        }
+        for name, arguments in tools.items()
+    ]
+    changed = {"endpoint": "http://127.0.0.1:9/mcp", "discovery": {"tools": found}}
+    Deployment.objects.filter(pk=deployment.pk).update(**changed)
+    Server.objects.filter(pk=deployment.server_id).update(current_deployment=deployment, status="running")
+    events.status_changed(deployment.server_id)
+
+
+def test_the_tools_follow_a_deployment(page: Page, web: Web, running: Deployment) -> None:
+    """One can try a tool that is new, with the form that it has now; what was typed and sought stays."""
+    page.goto(web.url("servers_server_tools", running.server_id))
+    expect(page.locator("[data-feed-state]")).to_have_text("Live")
+    offers(running, greet=["name", "title"], add=["a"])
+    page.get_by_role("button", name="Try greet").click()
+    page.get_by_label("name").fill("Ada")
+    page.get_by_label("title").fill("Countess")
+    page.get_by_label("Search in the tools").fill("greet")
+    expect(page.locator("[data-tool]:visible")).to_have_count(1)
+
+    offers(running, greet=["name", "title"], add=["a"], subtract=["a"])
+    expect(page.locator("[data-tool]")).to_have_count(3)
+    expect(page.locator("[data-tool]:visible")).to_have_count(1)
+    expect(page.get_by_label("title")).to_have_value("Countess")
+
+    offers(running, greet=["name", "loudness"], subtract=["a"])
+    expect(page.get_by_label("loudness")).to_be_visible()
+    expect(page.get_by_label("title")).to_have_count(0)
+    expect(page.get_by_label("name")).to_have_value("Ada")
+    page.get_by_label("Search in the tools").fill("")
+    page.get_by_role("button", name="Try subtract").click()
+    expect(page.get_by_label("Tool", exact=True)).to_have_value("subtract")
+    expect(page.get_by_label("Tool", exact=True).locator("option")).to_have_text(["greet", "subtract"])
