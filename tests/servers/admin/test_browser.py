@@ -35,11 +35,12 @@ window.EventSource = class extends EventSource {
 """
 
 
-def wrote(deployment: Deployment, *texts: str) -> None:
+def wrote(deployment: Deployment, *texts: str, step: Step | None = None) -> None:
     lines = [
         LogLine(
             server_id=deployment.server_id,
             deployment=deployment,
+            step=step,
             stream="build",
             at=timezone.now(),
             text=text,
@@ -428,6 +429,22 @@ def test_a_link_leads_to_one_line(page: Page, web: Web, running: Deployment) -> 
     expect(page.locator(".mh-log-line").last).to_contain_text("line 2999")
     wrote(running, "the newest")
     expect(page.locator(".mh-log-line").last).to_contain_text("the newest")
+
+
+def test_the_step_of_a_line_takes_no_room_on_a_phone(page: Page, web: Web, running: Deployment) -> None:
+    """There is no pointer that could bring it up; on the line that was chosen it is there."""
+    page.set_viewport_size({"width": 390, "height": 844})
+    wrote(running, *(f"line {n}" for n in range(400)), step=running.steps.get())
+    page.goto(web.url("servers_deployment_change", running.pk))
+    log, line = page.locator("[data-log]"), page.locator(".mh-log-line").last
+    expect(line).to_contain_text("line 399")
+    expect(line.locator(".mh-log-step")).to_be_hidden()
+    line.get_by_role("link").first.click()
+    expect(line.locator(".mh-log-step")).to_be_visible()
+    log.evaluate("log => { log.scrollTop = 0 }")
+    expect(page.locator(".mh-log-line[aria-current]")).to_have_count(0)
+    log.evaluate("log => { log.scrollTop = log.scrollHeight }")
+    expect(page.locator(".mh-log-line[aria-current]")).to_contain_text("line 399")
 
 
 def test_the_list_and_the_dashboard_follow_a_status(page: Page, web: Web, running: Deployment) -> None:
