@@ -1,4 +1,5 @@
 // The console's behaviour: every page works without it; with it, pages keep themselves current.
+import { copy } from "./copy.js";
 import { keepTimes } from "./times.js";
 import { livePage } from "./page.js";
 
@@ -9,20 +10,6 @@ document.addEventListener("click", async (event) => {
   button.textContent = (await copy(text)) ? "Copied" : "Select and copy";
   setTimeout(() => { button.textContent = "Copy"; }, 2000);
 });
-
-// The clipboard is there on https and localhost only; elsewhere the old way still works.
-async function copy(text) {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    const field = document.body.appendChild(Object.assign(document.createElement("textarea"), { value: text }));
-    field.select();
-    const done = document.execCommand("copy");
-    field.remove();
-    return done;
-  }
-}
 
 document.addEventListener("change", (event) => {
   if (event.target.matches("[data-submit]")) event.target.form.submit();

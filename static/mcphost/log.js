@@ -255,6 +255,7 @@ class Log {
   // Marks a line and puts it into the address.
   select(id, block = "nearest") {
     this.box.querySelector("[aria-current]")?.removeAttribute("aria-current");
+    this.told("");
     this.selected = id;
     const node = id && this.view.element(id);
     if (!node) return;
@@ -294,6 +295,11 @@ class Log {
 
   said(text) {
     this.tool.querySelector("[data-log-said]").textContent = text;
+  }
+
+  // What became of a key, for everybody; it stands until another line is chosen.
+  told(text) {
+    this.tool.querySelector("[data-log-told]").textContent = text;
   }
 }
 

@@ -1,4 +1,6 @@
 // What keys do while the log has the focus.
+import { copy } from "./copy.js";
+
 export function keys(log) {
   const does = {
     "/": () => log.form.elements.search.focus(),
@@ -40,6 +42,5 @@ function toStep(log) {
 async function copyLink(log) {
   if (!log.selected) return;
   const link = new URL(`${log.box.dataset.page}?line=${log.selected}`, location.href);
-  await navigator.clipboard?.writeText(link.href);
-  log.said("The link to this line is copied.");
+  log.told((await copy(link.href)) ? "The link to this line is copied." : `This browser does not let it be copied: ${link.href}`);
 }

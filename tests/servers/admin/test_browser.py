@@ -431,6 +431,24 @@ def test_a_link_leads_to_one_line(page: Page, web: Web, running: Deployment) -> 
     expect(page.locator(".mh-log-line").last).to_contain_text("the newest")
 
 
+@pytest.mark.parametrize("clipboard", ["", "Object.defineProperty(navigator, 'clipboard', { value: undefined })"])
+def test_the_link_to_a_line_is_copied(page: Page, web: Web, running: Deployment, clipboard: str) -> None:
+    """Without https a browser offers the old way only."""
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.add_init_script(clipboard)
+    wrote(running, "line 0", "line 1")
+    page.goto(web.url("servers_server_logs", running.server_id))
+    page.locator("[data-log][data-count]").focus()
+    page.keyboard.press("j")
+    page.keyboard.press("c")
+    expect(page.get_by_text("The link to this line is copied.")).to_be_in_viewport()
+    chosen = LogLine.objects.get(text="line 1")
+    page.keyboard.press("/")
+    page.keyboard.press("Control+V")
+    link = f"{web.url('servers_server_logs', running.server_id)}?line={chosen.pk}"
+    expect(page.get_by_label("Search in the log")).to_have_value(link)
+
+
 def test_the_step_of_a_line_takes_no_room_on_a_phone(page: Page, web: Web, running: Deployment) -> None:
     """There is no pointer that could bring it up; on the line that was chosen it is there."""
     page.set_viewport_size({"width": 390, "height": 844})
