@@ -1,7 +1,7 @@
 // A log that grows: lines in the order in which they were kept, each once; older ones are fetched when one
 // scrolls up to them, and a search asks the server for every line that is kept.
 import { Feed, show } from "./feed.js";
-import { draw, matcher, read } from "./log_lines.js";
+import { draw, matcher, read, toStep } from "./log_lines.js";
 import { keys } from "./log_keys.js";
 import { LogView } from "./log_view.js";
 
@@ -71,6 +71,7 @@ class Log {
     this.box.addEventListener("wheel", () => requestAnimationFrame(() => this.read()), { passive: true });
     this.box.addEventListener("touchmove", () => requestAnimationFrame(() => this.read()), { passive: true });
     this.box.addEventListener("click", (event) => this.clicked(event));
+    document.addEventListener("page-taken", () => this.view.drawn(toStep));
     for (const name of ["times", "wrap"]) this.preference(name);
     keys(this);
     const state = this.tool.querySelector("[data-log-state]");

@@ -38,8 +38,13 @@ export function draw(line, page, search) {
   const node = element("div", { className: "mh-log-line" });
   Object.assign(node.dataset, { id: line.id, stream: line.stream, level: line.level });
   node.append(element("a", { href: `${page}?line=${line.id}`, tabIndex: -1 }, time), element("span", {}, ...marked(line.text, search)));
-  node.append(...stepOf(line));
+  toStep(node, line);
   return node;
+}
+
+// Lines may come before the page has the row of the step that writes them.
+export function toStep(node, line) {
+  if (!node.querySelector(".mh-log-step")) node.append(...stepOf(line));
 }
 
 // The way to the step that wrote the line, where the page has the steps.

@@ -82,6 +82,12 @@ export class LogView {
     return block.node.querySelector(`[data-id="${id}"]`);
   }
 
+  // What is drawn now, element and line.
+  drawn(act) {
+    const blocks = this.blocks.filter((block) => block.drawn);
+    this.inPlace(() => blocks.forEach(({ node, lines }) => lines.forEach((line, at) => act(node.children[at], line))));
+  }
+
   toEnd() {
     this.box.scrollTop = this.box.scrollHeight;
   }

@@ -431,6 +431,20 @@ def test_a_link_leads_to_one_line(page: Page, web: Web, running: Deployment) -> 
     expect(page.locator(".mh-log-line").last).to_contain_text("the newest")
 
 
+def test_lines_lead_to_a_step_that_comes_after_them(page: Page, web: Web, running: Deployment) -> None:
+    page.goto(web.url("servers_deployment_change", running.pk))
+    expect(page.locator("[data-feed-state]")).to_have_text("Live")
+    expect(page.locator("[data-log-state]")).to_have_text("Live")
+    step = demo.step(running, "build", 2, None, platform="linux/arm64")
+    wrote(running, "line 0", "line 1", step=step)
+    lines = page.locator(".mh-log-line")
+    expect(lines).to_have_count(2)
+    expect(lines.locator(".mh-log-step")).to_have_count(0)
+    recorded(running, "build_started", platform="linux/arm64")
+    expect(lines.locator(f"a[href='#step-{step.pk}']")).to_have_count(2)
+    expect(page.get_by_label("Step", exact=True).locator(f"option[value='{step.pk}']")).to_have_count(1)
+
+
 @pytest.mark.parametrize("clipboard", ["", "Object.defineProperty(navigator, 'clipboard', { value: undefined })"])
 def test_the_link_to_a_line_is_copied(page: Page, web: Web, running: Deployment, clipboard: str) -> None:
     """Without https a browser offers the old way only."""
