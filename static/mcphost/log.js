@@ -25,7 +25,7 @@ class Log {
     this.follow = tool.querySelector("[data-log-follow]");
     this.none = tool.querySelector(".mh-log-none");
     this.wanted = this.asked();
-    this.view = new LogView(this.box, (line) => this.draw(line));
+    this.view = new LogView(this.box, (line, previous) => this.draw(line, previous));
     this.waiting = []; // what came while older lines than the newest are shown
     this.before = null; // what was shown before a search that is not answered yet
     this.round = 0; // counts the searches: what was asked for an earlier one is not taken
@@ -36,8 +36,8 @@ class Log {
     if ([...this.form.elements].some(isOther)) this.search(); // typed, or brought back, before this script came
   }
 
-  draw(line) {
-    const node = draw(line, this.box.dataset.page, this.wanted.search);
+  draw(line, previous) {
+    const node = draw(line, previous, this.box.dataset.page, this.wanted.search);
     if (line.id === this.selected) node.setAttribute("aria-current", "true");
     return node;
   }

@@ -31,12 +31,15 @@ function element(name, attributes = {}, ...content) {
   return made;
 }
 
-export function draw(line, page, search) {
+// `previous`: the line before it, or undefined. The date stands with the first line of a day only.
+export function draw(line, previous, page, search) {
   const shown = new Date(line.at).toISOString();
+  const day = shown.slice(0, 10);
   const title = `${shown.slice(0, 19).replace("T", " ")} UTC, ${line.stream}`;
   const time = element("time", { dateTime: line.at, title }, shown.slice(11, 19));
   const node = element("div", { className: "mh-log-line" });
   Object.assign(node.dataset, { id: line.id, stream: line.stream, level: line.level });
+  if (!previous || new Date(previous.at).toISOString().slice(0, 10) !== day) node.dataset.day = day;
   node.append(element("a", { href: `${page}?line=${line.id}`, tabIndex: -1 }, time), element("span", {}, ...marked(line.text, search)));
   toStep(node, line);
   return node;

@@ -5,7 +5,7 @@ const LINE_HEIGHT = 20;
 const AHEAD = "1200px 0px";
 
 export class LogView {
-  // `box` scrolls; `draw(line)` makes the element of one line.
+  // `box` scrolls; `draw(line, the one before it)` makes the element of one line.
   constructor(box, draw) {
     this.box = box;
     this.draw = draw;
@@ -39,8 +39,8 @@ export class LogView {
     const open = this.blocks.at(-1);
     if (open && open.lines.length < PER_BLOCK) {
       const room = lines.slice(0, PER_BLOCK - open.lines.length);
-      open.lines.push(...room);
-      if (open.drawn) open.node.append(...room.map(this.draw));
+      const from = open.lines.push(...room) - room.length;
+      if (open.drawn) open.node.append(...this.elements(open, from));
       else this.reserve(open);
       at = room.length;
     }
@@ -54,6 +54,7 @@ export class LogView {
   }
 
   prepend(lines) {
+    const first = this.blocks[0];
     this.inPlace(() => {
       for (let end = lines.length; end > 0; end -= PER_BLOCK) {
         const block = this.block(lines.slice(Math.max(0, end - PER_BLOCK), end));
@@ -63,6 +64,7 @@ export class LogView {
       }
     });
     this.count += lines.length;
+    this.redrawFirst(first);
   }
 
   // Drops the oldest blocks beyond `most` lines.
@@ -71,7 +73,13 @@ export class LogView {
       const block = this.blocks.shift();
       this.count -= block.lines.length;
       this.remove(block);
+      this.redrawFirst(this.blocks[0]);
     }
+  }
+
+  // Another line stands before a block now, or none.
+  redrawFirst(block) {
+    if (block?.drawn) block.node.firstChild.replaceWith(this.elements(block, 0, 1)[0]);
   }
 
   // The element of a line, drawn if it was not; null where the line is not here.
@@ -123,11 +131,16 @@ export class LogView {
     if (following) this.toEnd();
   }
 
+  elements(block, from = 0, to = undefined) {
+    const before = this.blocks[this.blocks.indexOf(block) - 1]?.lines.at(-1);
+    return block.lines.slice(from, to).map((line, at) => this.draw(line, block.lines[from + at - 1] ?? before));
+  }
+
   fill(block) {
     if (block.drawn) return;
     block.drawn = true;
     block.node.style.height = "";
-    block.node.replaceChildren(...block.lines.map(this.draw));
+    block.node.replaceChildren(...this.elements(block));
   }
 
   empty(block) {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import pytest
@@ -238,6 +238,23 @@ def count(page: Page) -> int:
     return int(page.locator("[data-log]").get_attribute("data-count") or 0)
 
 
+def days(page: Page) -> dict[str, str]:
+    """The lines that have a date, of all that one scrolls through."""
+    return page.evaluate(
+        """async () => {
+            const log = document.querySelector("[data-log]"), found = {};
+            for (let top = 0; top < log.scrollHeight; top += 300) {
+                log.scrollTop = top;
+                await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+                for (const line of log.querySelectorAll("[data-day]")) {
+                    found[line.querySelector("span").textContent] = line.dataset.day;
+                }
+            }
+            return found;
+        }"""
+    )
+
+
 def shown(page: Page) -> list[str]:
     """Every line, in its order: only those near the view have elements, so one scrolls through them."""
     return page.evaluate(
@@ -445,7 +462,28 @@ def test_lines_lead_to_a_step_that_comes_after_them(page: Page, web: Web, runnin
     expect(page.get_by_label("Step", exact=True).locator(f"option[value='{step.pk}']")).to_have_count(1)
 
 
-@pytest.mark.parametrize("clipboard", ["", "Object.defineProperty(navigator, 'clipboard', { value: undefined })"])
+def test_the_first_line_of_a_day_has_its_date(page: Page, web: Web, running: Deployment) -> None:
+    wrote(running, *(f"line {n}" for n in range(700)))
+    for day, last in ((3, 699), (2, 499), (1, 149)):
+        until = LogLine.objects.get(text=f"line {last}").pk
+        LogLine.objects.filter(pk__lte=until).update(at=datetime(2026, 3, day, 23, 59, tzinfo=UTC))
+    page.goto(web.url("servers_server_logs", running.server_id))
+    log, dated = page.locator("[data-log]"), page.locator(".mh-log-line[data-day]")
+    expect(log).to_have_attribute("data-count", "300")
+    page.get_by_label("Follow").uncheck()
+    log.evaluate("log => { log.scrollTop = 0 }")
+    expect(log).to_have_attribute("data-count", "700")
+    assert days(page) == {"line 0": "2026-03-01", "line 150": "2026-03-02", "line 500": "2026-03-03"}
+    assert shown(page) == [f"line {n}" for n in range(700)]
+    log.evaluate("log => { log.scrollTop = 0 }")
+    expect(dated.first).to_contain_text("line 0")
+    before = "node => getComputedStyle(node, '::before').content"
+    assert dated.first.evaluate(before) == '"2026-03-01"'
+
+
+@pytest.mark.parametrize(
+    "clipboard", ["", "Object.defineProperty(navigator, 'clipboard', { value: undefined })"]
+)
 def test_the_link_to_a_line_is_copied(page: Page, web: Web, running: Deployment, clipboard: str) -> None:
     """Without https a browser offers the old way only."""
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
