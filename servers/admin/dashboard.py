@@ -45,7 +45,8 @@ def context(request: HttpRequest, page: dict[str, Any]) -> dict[str, Any]:
 def attention(request: HttpRequest, servers: ServerQuerySet, counts: dict[str, int]) -> dict[str, Any]:
     """What needs a person now; of the platform itself only for who administers it."""
     administers = roles.is_administrator(request.user)
-    concerns = list(notes.concerns.current() or ()) if administers else []
+    known = notes.concerns.current() if administers else ()
+    concerns = list(known or ())
     waiting = stuck(_narrowed(Deployment.objects.all(), request, servers))
     ailing = channels.managed_by(request.user).filter(AILING)
     found = {
@@ -55,6 +56,8 @@ def attention(request: HttpRequest, servers: ServerQuerySet, counts: dict[str, i
     }
     return {
         "concerns": concerns,
+        "concerns_unknown": known is None,
+        "looking": administers and notes.concerns.looking,
         "ailing": ailing[:SHOWN],
         "troubled": troubled(servers),
         "stuck": waiting.select_related("server").defer("discovery")[:SHOWN],

@@ -35,6 +35,12 @@ class Notes(Generic[Found]):
                 self._pending = self._pool.submit(self._look_up)
             return self._known
 
+    @property
+    def looking(self) -> bool:
+        """Whether a newer answer is on its way: what `current` gave may be old."""
+        with self._lock:
+            return self._pending is not None
+
     def _look_up(self) -> Sequence[Found]:
         try:
             return self._look()

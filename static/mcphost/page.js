@@ -81,9 +81,9 @@ function rows(page) {
 
 // A piece that changes without an event says after how many seconds to ask again.
 function lookAgain() {
-  const waiting = document.querySelector("[data-look-again]");
+  const waits = [...document.querySelectorAll("[data-look-again]")].map((piece) => piece.dataset.lookAgain * 1000);
   clearTimeout(again);
-  if (waiting) again = setTimeout(refreshSoon, waiting.dataset.lookAgain * 1000);
+  if (waits.length) again = setTimeout(refreshSoon, Math.min(...waits));
 }
 
 export function livePage() {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -16,7 +17,9 @@ from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from metrics import recorder
 from servers import events, logbook
+from servers.admin import notes
 from servers.models import Deployment, LogLine, Server, Step
+from servers.upkeep import Concern
 from tests.servers.admin import demo
 from tests.servers.admin.browsing import Web, admin, page, signed_in, web
 
@@ -31,6 +34,16 @@ window.EventSource = class extends EventSource {
     super(...about);
     this.addEventListener("status", () => { window.heard += 1; });
   }
+};
+"""
+
+
+WAITS = """
+window.waits = [];
+const wait = window.setTimeout;
+window.setTimeout = (act, milliseconds, ...more) => {
+  waits.push(milliseconds);
+  return wait(act, milliseconds, ...more);
 };
 """
 
@@ -526,6 +539,27 @@ def test_the_list_and_the_dashboard_follow_a_status(page: Page, web: Web, runnin
         Server.objects.filter(pk=running.server_id).update(status="running")
         events.status_changed(running.server_id)
         expect(page.locator(place)).to_contain_text("Running")
+
+
+def test_the_overview_waits_for_what_is_looked_at(
+    page: Page, web: Web, running: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says nothing of the platform before it knows, and asks again at the shortest of its intervals."""
+    answer = threading.Event()
+
+    def look() -> list[Concern]:
+        answer.wait(60)
+        return [Concern("The broker is away", "Nothing is taken up.", severe=True)]
+
+    monkeypatch.setattr(notes, "concerns", notes.Notes(look))
+    page.add_init_script(WAITS)
+    page.goto(web.url("index"))
+    place = page.locator("[data-live=attention]")
+    expect(place).to_contain_text("The platform itself is being looked at…")
+    page.wait_for_function("waits.includes(2000)")
+    assert 20_000 not in page.evaluate("waits"), "the charts' interval is the longer one"
+    answer.set()
+    expect(place).to_contain_text("The broker is away")
 
 
 def test_a_list_says_when_other_rows_are_there(page: Page, web: Web, running: Deployment) -> None:
