@@ -24,10 +24,11 @@ class Log {
     this.form = tool.querySelector("[data-log-form]");
     this.follow = tool.querySelector("[data-log-follow]");
     this.none = tool.querySelector(".mh-log-none");
-    this.wanted = this.asked();
+    this.wanted = this.given();
     this.view = new LogView(this.box, (line, previous) => this.draw(line, previous));
     this.waiting = []; // what came while older lines than the newest are shown
     this.before = null; // what was shown before a search that is not answered yet
+    this.more = () => this.scrolled();
     this.round = 0; // counts the searches: what was asked for an earlier one is not taken
     this.speech = { lines: 0, at: 0 };
     if ("fit" in this.box.dataset) this.box.style.height = `${this.box.offsetHeight}px`; // lines move nothing below
@@ -81,8 +82,15 @@ class Log {
     });
   }
 
-  asked() {
-    const given = Object.fromEntries(new FormData(this.form));
+  // What the page came with, whatever may have been typed since.
+  given() {
+    const form = this.form.cloneNode(true);
+    form.reset();
+    return this.asked(form);
+  }
+
+  asked(form = this.form) {
+    const given = Object.fromEntries(new FormData(form));
     const moment = (text) => (text ? new Date(`${text}Z`) : null);
     return {
       search: given.search, level: given.level, since: moment(given.since), until: moment(given.until),
@@ -132,7 +140,7 @@ class Log {
       this.start(results, results.length < PAGE, true);
       this.add(early);
     } catch {
-      if (round === this.round) this.restore();
+      if (round === this.round && this.before) this.restore();
     }
   }
 
@@ -206,7 +214,7 @@ class Log {
       await (up ? this.older() : this.newer());
       requestAnimationFrame(() => this.scrolled()); // one may have scrolled on meanwhile
     } catch {
-      if (!this.before) this.trouble("More lines could not be fetched.", () => this.scrolled());
+      if (!this.before) this.trouble("More lines could not be fetched.", this.more);
     }
     this.fetching = false;
   }
@@ -219,7 +227,7 @@ class Log {
     fresh.forEach((line) => this.seen.add(line.id));
     this.complete = results.length < PAGE;
     this.view.prepend(fresh);
-    this.trouble("");
+    if (this.again === this.more) this.trouble("");
     this.say();
   }
 
@@ -230,7 +238,7 @@ class Log {
     const fresh = results.filter((line) => !this.seen.has(line.id));
     fresh.forEach((line) => this.seen.add(line.id));
     this.view.append(fresh);
-    this.trouble("");
+    if (this.again === this.more) this.trouble("");
     this.newest = !next;
     if (this.newest) this.add(this.waiting.splice(0));
     this.say();

@@ -418,6 +418,20 @@ def test_a_search_that_fails_says_so_and_changes_nothing(page: Page, web: Web, r
     expect(trouble).to_be_hidden()
 
 
+def test_a_search_typed_before_the_script_came_that_fails(page: Page, web: Web, running: Deployment) -> None:
+    wrote(running, "the needle", "hay")
+    held: list[Route] = []
+    script = re.compile(r"/mcphost/log(\.\w+)?\.js")
+    page.route(script, lambda route: held.append(route))
+    page.route(ASKED, lambda route: route.abort())
+    with page.expect_request(script):
+        page.goto(web.url("servers_server_logs", running.server_id))
+    page.get_by_label("Search in the log").fill("needle")
+    held[0].continue_()
+    expect(page.get_by_role("alert").filter(has_text=FAILED)).to_be_visible()
+    expect(page.locator("[data-log-count]")).to_have_text("2 lines")
+
+
 def test_a_search_that_fails_leaves_no_gap_behind_a_linked_line(
     page: Page, web: Web, running: Deployment
 ) -> None:
