@@ -15,7 +15,9 @@ LOCK = 0x6D637068  # "mcph": PostgreSQL knows advisory locks by number
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Waits for its turn. Raises `DatabaseError` when PostgreSQL does not answer."""
+    """Waits for its turn. Raises `DatabaseError` when PostgreSQL does not answer, `OSError` for a DATA_DIR
+    that cannot be written.
+    """
     with _in_postgresql() if connection.vendor == "postgresql" else _in_file():
         yield
 
@@ -32,6 +34,8 @@ def _in_postgresql() -> Iterator[None]:
 
 @contextmanager
 def _in_file() -> Iterator[None]:
-    with (Path(settings.DATA_DIR) / "start.lock").open("w") as file:
+    home = Path(settings.DATA_DIR)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (home / "start.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -151,3 +151,14 @@ def test_the_public_name_is_allowed_without_more(tmp_path: Path) -> None:
     code = "from django.conf import settings; print(settings.ALLOWED_HOSTS)"
     ended = manage(tmp_path, "shell", "-v0", "-c", code, PUBLIC_URL="https://mcp.example.org:8443")
     assert "'mcp.example.org'" in ended.stdout
+
+
+def test_a_first_prepare_makes_its_directory_or_says_in_one_line_why_not(tmp_path: Path) -> None:
+    done = manage(tmp_path, "prepare")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+    refused = manage(tmp_path, "prepare", DATA_DIR="/proc/nowhere")
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines() == [
+        "CommandError: DATA_DIR=/proc/nowhere cannot be used: No such file or directory."
+    ]

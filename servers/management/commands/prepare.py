@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
@@ -23,6 +24,8 @@ class Command(BaseCommand):
             raise CommandError(
                 f"The database could not be prepared: {str(error).strip().partition(chr(10))[0]}"
             ) from error
+        except OSError as error:
+            raise CommandError(f"DATA_DIR={settings.DATA_DIR} cannot be used: {error.strerror}.") from error
         self.stdout.write("The database has the schema of this version.")
         if login:
             self.stdout.write(f"  Login  {login.username}   Password  {login.shown}")
