@@ -19,8 +19,6 @@ Application = Callable[[Message, Receive, Send], Awaitable[None]]
 GRACE_SECONDS = 3.0
 # Longer than proxies keep theirs (60 s as a rule), so that no request meets a connection that we close.
 IDLE_CONNECTION_SECONDS = 75
-
-
 STUCK_SECONDS = 2  # given to an answer that was cut, and whose caller does not take the rest
 STOPPING = b"This process is being stopped. Try again.\n"
 
