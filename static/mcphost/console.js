@@ -22,7 +22,12 @@ for (const icon of document.querySelectorAll(".material-symbols-outlined")) {
 }
 
 // On a phone the pages of a server do not fit into one row.
-document.querySelector(".mh-tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+// Not scrollIntoView: it makes Chromium begin there with the first Tab, past “Skip to the content”.
+function center(tab) {
+  const strip = tab.parentElement, [outer, inner] = [strip, tab].map((node) => node.getBoundingClientRect());
+  strip.scrollLeft += inner.left + inner.width / 2 - (outer.left + outer.width / 2);
+}
+document.querySelectorAll(".mh-tabs > [aria-current]").forEach(center);
 
 keepTimes();
 const logs = document.querySelectorAll("[data-log-tool]");
