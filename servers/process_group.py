@@ -84,9 +84,11 @@ def _pump(process: subprocess.Popen[bytes], leash: Leash, on_line: LineSink) -> 
         selector.register(process.stdout, selectors.EVENT_READ)
         while True:
             leash.check()
+            # Asked before: what it wrote between a vain look and its end would be lost.
+            has_ended = process.poll() is not None
             # A grandchild may keep the pipe open after the command itself is done.
             if not selector.select(POLL_SECONDS):
-                if process.poll() is not None:
+                if has_ended:
                     break
                 continue
             chunk = process.stdout.read(65_536)

@@ -137,12 +137,14 @@ def registry_basic(bench: Workspace) -> Registry:
 
 @pytest.fixture(scope="session")
 def registry_token(bench: Workspace) -> Registry:
-    """A registry with token authentication, healthy at the start of each test; see `Registry.control`."""
+    """A registry with token authentication, healthy again after each test; see `Registry.control`."""
     return registry.start_token(bench)
 
 
 @pytest.fixture(autouse=True)
-def _healthy_tokens(request: pytest.FixtureRequest) -> None:
+def _healthy_tokens(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Afterwards, when it is known who used it: some ask for a registry by a name that they put together."""
+    yield
     if "registry_token" in request.fixturenames:
         request.getfixturevalue("registry_token").control({})
 

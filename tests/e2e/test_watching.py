@@ -131,7 +131,7 @@ def test_a_viewer_s_post_by_hand_is_refused(
 ) -> None:
     deployment = server.deployments.get()
     urls = [
-        *(web.url(f"servers_server_{name}", server.pk) for name in ("redeploy", "stop", "remove", "ticket")),
+        *(web.url(f"servers_server_{name}", server.pk) for name in ("redeploy", "stop", "remove")),
         web.url("servers_deployment_roll_back", deployment.pk),
         f"{web.root}/api/servers/{server.pk}/redeploy/",
         f"{web.root}/api/servers/{server.pk}/stop/",
