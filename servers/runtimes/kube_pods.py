@@ -62,6 +62,7 @@ _WAITING_FOR_GOOD = {
     "CreateContainerError": ("The container cannot be made.", "Correct the server's command."),
     "RunContainerError": ("The container cannot be started.", "Correct the server's command."),
 }
+PASSING = {"passing": True}  # of a fault: it comes right by itself, however long that takes
 # A busy node, or one whose API server restarts, says these of what it tries again by itself.
 _PASSING = r"timed out|deadline exceeded|failed to sync|name .* is reserved"
 _SUFFIXES = {
@@ -188,8 +189,10 @@ def _seen(name: str, status: Json) -> PodState:
         return PodState(name, fault=pull_fault(text))
     if known := _WAITING_FOR_GOOD.get(reason):
         message, hint = known
-        passing = re.search(_PASSING, text, re.IGNORECASE)
-        return PodState(name, fault=_fault(f"{message} ({text or reason})", hint, not passing))
+        message = f"{message} ({text or reason})"
+        if re.search(_PASSING, text, re.IGNORECASE):
+            return PodState(name, fault=RuntimeFault(message, hint=hint, permanent=False, details=PASSING))
+        return PodState(name, fault=_fault(message, hint, True))
     return PodState(name)
 
 

@@ -341,7 +341,9 @@ def _held_up(status: RunStatus, pods: Sequence[PodState]) -> RuntimeFault | None
 
 
 class _Trouble:
-    """What keeps a run from starting: told once, raised when it is permanent or has lasted too long."""
+    """What keeps a run from starting: told once, raised when it is permanent or has lasted too long. What a
+    node tries again by itself, the deadline of the start ends.
+    """
 
     def __init__(self, patience: float, log: LineSink) -> None:
         self._patience, self._log = patience, log
@@ -357,7 +359,8 @@ class _Trouble:
         if fault.message != self._said:
             self._log(fault.message)
             self._said = fault.message
-        if fault.permanent or time.monotonic() - self._since > self._patience:
+        lasts = time.monotonic() - self._since > self._patience and fault.details != kube_pods.PASSING
+        if fault.permanent or lasts:
             raise fault
 
 

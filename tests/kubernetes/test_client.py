@@ -207,6 +207,26 @@ def test_a_kubeconfig_that_was_renewed_is_taken_up(server: ApiServer, cluster: C
     assert cluster.authorization() == {"authorization": "Bearer bearer-of-more"}
 
 
+def test_what_a_node_tries_again_by_itself_ends_no_start(server: ApiServer, cluster: Cluster) -> None:
+    """A kubelet takes its time after a restart of the API server."""
+
+    def event(kind: str, state: Any) -> Answer:
+        about = {"name": "w-1", "resourceVersion": "6"}
+        pod = {"metadata": about, "status": {"containerStatuses": [{"name": "server", "state": state}]}}
+        return 200, {}, {"type": kind, "object": pod}
+
+    said = "failed to sync secret cache: timed out waiting for the condition"
+    waiting = {"waiting": {"reason": "CreateContainerConfigError", "message": said}}
+    no_pods = {"items": [], "metadata": {"resourceVersion": "5"}}
+    looks: list[Answer] = [(200, {}, no_pods), (200, {}, {"status": {}}), event("ADDED", waiting)]
+    applied = [(200, {}, {"major": "1", "minor": "30"}), *[FOUND] * 4]
+    server.answers = [*applied, *looks, event("MODIFIED", {"running": {}})]
+    told: list[str] = []
+    runtime = KubernetesRuntime(Placement("0123456789ab", "hosted"), patience=-1)
+    assert runtime.start(spec(), leash=Leash.of(60), log=told.append)
+    assert said in told[-1]
+
+
 def test_a_watch_that_breaks_off_ends_no_start(server: ApiServer, cluster: Cluster) -> None:
     no_pods = {"items": [], "metadata": {"resourceVersion": "5"}}
     state = {"name": "server", "ready": True, "state": {"running": {}}}
