@@ -12,3 +12,12 @@ def test_the_bridges_own_lines_are_no_last_words_of_a_server() -> None:
 def test_each_line_once_and_the_newest_of_them() -> None:
     assert last_words(["one", "two", "three", "two", " "], 2) == ["three", "two"]
     assert last_words([], 3) == []
+
+
+def test_what_points_at_code_above_it_is_left_out() -> None:
+    said = [
+        '    DATABASE = os.environ["DB_URL"]',
+        "               ~~~~~~~~~~^^^^^^^^^^",
+        "KeyError: 'DB_URL'",
+    ]
+    assert last_words(said, 2) == ['DATABASE = os.environ["DB_URL"]', "KeyError: 'DB_URL'"]
