@@ -19,6 +19,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
 TALLEST = 2400
+SETTLED = 300  # ms for what scripts draw after that, such as the lines of a log
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -34,7 +35,14 @@ LOOKS = (
     Look("light", 1360, 850, "light"),
     Look("dark", 1360, 850, "dark"),
     Look("phone", 390, 844, "light"),
+    Look("phone-dark", 390, 844, "dark"),
 )
+# The feeds of pages that have one (a page of something that is over names none), and the log's own.
+FEEDS = """[
+    ...(document.querySelector("[data-feed-status]:not([data-feed-status=''])")
+        ? document.querySelectorAll("[data-feed-state]") : []),
+    ...document.querySelectorAll("[data-log-state]"),
+].every((state) => ["Live", "Ended"].includes(state.textContent))"""
 
 
 def main() -> None:
@@ -79,6 +87,7 @@ def pages(page: Page, url: str, server: str = "", deployment: str = "") -> Itera
     yield "server", server
     for tab in ("tools", "usage", "deployments", "logs", "webhooks", "settings"):
         yield f"server-{tab}", server.replace("/change/", f"/{tab}/")
+    yield "preview", server.replace("/change/", "/redeploy/")
     yield "add-server", "/admin/servers/server/add/"
     yield "catalog", "/admin/catalog/"
     yield "deployments", "/admin/servers/deployment/"
@@ -90,7 +99,11 @@ def pages(page: Page, url: str, server: str = "", deployment: str = "") -> Itera
     yield "events", "/admin/metrics/usagemetric/"
     yield "logs", "/admin/servers/logline/"
     yield "audit", "/admin/access/auditentry/"
+    if entry := _first(page, url, "/admin/access/auditentry/"):
+        yield "audit-entry", entry
     yield "webhooks", "/admin/hooks/delivery/"
+    if accepted := _first(page, url, "/admin/hooks/delivery/?outcome__exact=accepted"):
+        yield "delivery", accepted
     yield "notices", "/admin/notices/channel/"
     yield "tokens", "/admin/servers/token/"
     yield "teams", "/admin/access/team/"
@@ -128,14 +141,22 @@ def _signed_out(browser: Browser, look: Look, url: str) -> Page:
 
 
 def _shoot(page: Page, out: Path, name: str, *, full: bool = True) -> None:
-    page.wait_for_load_state("load")
-    page.evaluate("document.fonts.ready")
+    _settle(page)
     size = page.viewport_size or {"width": 1360, "height": 850}
     if full:  # not full_page: what sticks to the window's edges would stand in the middle of the picture
         height = page.evaluate("document.documentElement.scrollHeight")
         page.set_viewport_size({"width": size["width"], "height": min(height, TALLEST)})
+        page.wait_for_timeout(SETTLED)
     page.screenshot(path=out / f"{name}.png")
     page.set_viewport_size(size)
+
+
+def _settle(page: Page) -> None:
+    """Scripts have run, fonts are there, and what is live says so."""
+    page.wait_for_load_state("load")
+    page.evaluate("document.fonts.ready.then(() => true)")
+    page.wait_for_function(FEEDS)
+    page.wait_for_timeout(SETTLED)
 
 
 def chromium() -> str:
