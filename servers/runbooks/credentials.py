@@ -40,7 +40,8 @@ def _refreshed(facts: Facts) -> str:
 def _of_denial(facts: Facts) -> Iterator[str]:
     yield f"The repository is {facts.registry}."
     if source := facts.health.get("source"):
-        yield f"The account is that of {source}."
+        anonymous = source == "anonymous"
+        yield "No account was given." if anonymous else f"The account is that of {source}."
     yield "Trying again with the same account cannot help, and was not done."
 
 
