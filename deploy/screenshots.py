@@ -99,7 +99,7 @@ def pages(page: Page, url: str, server: str = "", deployment: str = "") -> Itera
     yield "events", "/admin/metrics/usagemetric/"
     yield "logs", "/admin/servers/logline/"
     yield "audit", "/admin/access/auditentry/"
-    if entry := _first(page, url, "/admin/access/auditentry/"):
+    if entry := _first(page, url, "/admin/access/auditentry/?q=server.changed"):
         yield "audit-entry", entry
     yield "webhooks", "/admin/hooks/delivery/"
     if accepted := _first(page, url, "/admin/hooks/delivery/?outcome__exact=accepted"):
