@@ -7,6 +7,7 @@ from collections.abc import Iterable
 LOOK_BACK = 50  # what is restarted a few times says the same each time
 OF_THE_BRIDGE = "bridge: "
 MARKS = frozenset("~^")  # below the code in a traceback: beside other lines they point at nothing
+HEADING = "Traceback (most recent call last):"
 
 
 def last_words(lines: Iterable[str], count: int) -> list[str]:
@@ -14,6 +15,10 @@ def last_words(lines: Iterable[str], count: int) -> list[str]:
 
     `lines` in the order in which they were written.
     """
-    newest = [text for line in lines if (text := line.strip()) and not MARKS.issuperset(text)][::-1]
+    newest = [text for line in lines if (text := line.strip()) and not _says_nothing(text)][::-1]
     own = [line for line in newest if not line.startswith(OF_THE_BRIDGE)]
     return list(dict.fromkeys(own or newest))[:count][::-1]
+
+
+def _says_nothing(text: str) -> bool:
+    return text == HEADING or MARKS.issuperset(text)

@@ -14,10 +14,11 @@ def test_each_line_once_and_the_newest_of_them() -> None:
     assert last_words([], 3) == []
 
 
-def test_what_points_at_code_above_it_is_left_out() -> None:
+def test_a_tracebacks_heading_and_what_points_at_code_are_left_out() -> None:
     said = [
+        "Traceback (most recent call last):",
         '    DATABASE = os.environ["DB_URL"]',
         "               ~~~~~~~~~~^^^^^^^^^^",
         "KeyError: 'DB_URL'",
     ]
-    assert last_words(said, 2) == ['DATABASE = os.environ["DB_URL"]', "KeyError: 'DB_URL'"]
+    assert last_words(said, 5) == ['DATABASE = os.environ["DB_URL"]', "KeyError: 'DB_URL'"]
