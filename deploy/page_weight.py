@@ -27,7 +27,7 @@ def main() -> None:
         sign_in(page, arguments.url, arguments.user, os.environ["SCREENSHOT_PASSWORD"])
         state = page.context.storage_state()
         print("| page | requests | first visit | again |\n|---|---|---|---|")
-        for name, path in list(pages(page, arguments.url)):
+        for name, path in list(pages(page, arguments.url, arguments.server, arguments.deployment)):
             fresh = browser.new_context(storage_state=state).new_page()
             first, again = (weigh(fresh, f"{arguments.url}{path}") for _ in range(2))
             sizes = f"{sum(first) / 1024:,.0f} KiB | {sum(again) / 1024:,.0f} KiB"
@@ -50,6 +50,8 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("url")
     parser.add_argument("--user", default="admin")
+    parser.add_argument("--server", default="", help="path of a server's page")
+    parser.add_argument("--deployment", default="", help="path of a deployment's page")
     return parser.parse_args()
 
 
