@@ -32,7 +32,9 @@ def event(kind: str, name: str, version: str) -> Answer:
 
 @pytest.fixture
 def mirror(cluster: Cluster) -> Mirror[str]:
-    return Mirror(cluster, "v1", "Pod", "ours", lambda found: str(found["metadata"]["resourceVersion"]))
+    """As the runtime makes it: with little patience."""
+    impatient = Cluster(cluster.namespace, patience=0.2)
+    return Mirror(impatient, "v1", "Pod", "ours", lambda found: str(found["metadata"]["resourceVersion"]))
 
 
 def versions_asked(server: ApiServer) -> list[str]:
