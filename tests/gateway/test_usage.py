@@ -85,7 +85,8 @@ async def test_arguments_that_only_other_parsers_take_are_kept_as_they_can_be(
         async with gateway.client.post(gateway.mcp("clock"), data=data, headers=bearer(value)) as response:
             assert response.status == 200
     kept = [made["arguments"] for made in await gateway.calls()]
-    assert kept == [{"a": "?", "b": "?"}, {"a": "?", "b": float("1" * 30)}, None]
+    number = pytest.approx(float("1" * 30))  # PostgreSQL gives it back as a whole number
+    assert kept == [{"a": "?", "b": "?"}, {"a": "?", "b": number}, None]
 
 
 @pytest.mark.parametrize("body", ['{"id":1,"method":"tools/list"}'.encode("utf-16"), b"\xff"])
