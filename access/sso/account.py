@@ -6,6 +6,7 @@ import logging
 import secrets
 from typing import Any
 
+import requests
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialLogin
@@ -16,8 +17,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render, resolve_url
 
 from access import audit
+from access.sso import asking
 from access.sso.admission import Refused, admit
 
+LONGEST_REASON = 500  # characters; the provider's whole answer may be in it
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 logger = logging.getLogger(__name__)
 
@@ -26,6 +29,9 @@ class SocialAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # allau
     def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
         """Always ends the flow: allauth's own pages for new accounts and links are not served."""
         raise ImmediateHttpResponse(_enter(request, sociallogin))
+
+    def get_requests_session(self) -> requests.Session:
+        return asking.session()
 
     def on_authentication_error(
         self, request: HttpRequest, provider: Any, error: Any = None, exception: Any = None,
@@ -52,7 +58,8 @@ def told(request: HttpRequest, error: Any, exception: Any) -> HttpResponse:
     """The page for a login that came to nothing; the log has what exactly went wrong."""
     if error == AuthError.CANCELLED:
         return page(request, f"{settings.OIDC_NAME} was left without a login.", "", 403)
-    logger.warning("single sign-on failed", extra={"reason": str(exception or error or "unknown state")})
+    reason = str(exception or error or "unknown state")[:LONGEST_REASON]
+    logger.warning("single sign-on failed", extra={"reason": reason})
     hint = "Start again from the login page. If it comes again, an administrator finds the reason in the log."
     return page(request, f"Signing in with {settings.OIDC_NAME} did not work.", hint, 401)
 

@@ -52,9 +52,9 @@ def _newcomer(login: SocialLogin, claims: dict[str, Any]) -> User:
         )
     user = User(
         username=name,
-        email=str(claims.get("email") or "")[:254],
-        first_name=str(claims.get("given_name") or "")[:150],
-        last_name=str(claims.get("family_name") or "")[:150],
+        email=_text(claims, "email")[:254],
+        first_name=_text(claims, "given_name")[:LONGEST_NAME],
+        last_name=_text(claims, "family_name")[:LONGEST_NAME],
     )
     user.set_unusable_password()
     people.save(user=user)
@@ -69,8 +69,14 @@ def link(user: User, sub: str) -> None:
 
 def _name(claims: dict[str, Any]) -> str:
     """As the login form would read it: letters that only look like others become those."""
-    said = claims.get(settings.OIDC_USERNAME_CLAIM) or claims.get("email") or claims["sub"]
-    return re.sub(r"[^\w.@+-]", "-", User.normalize_username(str(said)))[:LONGEST_NAME]
+    said = _text(claims, settings.OIDC_USERNAME_CLAIM) or _text(claims, "email") or claims["sub"]
+    return re.sub(r"[^\w.@+-]", "-", User.normalize_username(said))[:LONGEST_NAME]
+
+
+def _text(claims: dict[str, Any], name: str) -> str:
+    """A claim that is text, without what no database takes or no screen shows; "" where it is none."""
+    said = claims.get(name)
+    return "".join(letter for letter in said if letter.isprintable()) if isinstance(said, str) else ""
 
 
 def _not_in_a_group() -> Refused:

@@ -16,6 +16,8 @@ from django.urls import reverse
 
 from access.sso import tokens
 
+TEXT_CLAIMS = frozenset({"name", "given_name", "family_name", "preferred_username", "nickname", "email"})
+
 
 def app() -> SocialApp:
     """From the settings. Accounts are kept by issuer: another one's `sub` is another person."""
@@ -50,7 +52,7 @@ class Adapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
     @property
     def openid_config(self) -> dict[str, Any]:
         """Raises `OAuth2Error` where the metadata is another issuer's (Discovery 1.0, section 4.3)."""
-        config = _json(lambda: super(Adapter, self).openid_config)
+        config: dict[str, Any] = super().openid_config
         if str(config.get("issuer", "")).rstrip("/") != settings.OIDC_ISSUER.rstrip("/"):
             raise OAuth2Error(
                 f"The provider calls itself {config.get('issuer')}, not {settings.OIDC_ISSUER}."
@@ -65,22 +67,17 @@ class Adapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
         about = self._fetch_user_info(token.token) if self.openid_config.get("userinfo_endpoint") else {}
         if about.get("sub", claims["sub"]) != claims["sub"]:  # Core 1.0, section 5.3.2
             raise OAuth2Error("The provider's user info is about somebody else.")
-        return self.get_provider().sociallogin_from_response(request, {**about, **claims})
+        return self.get_provider().sociallogin_from_response(request, _fitting({**about, **claims}))
 
     def _claims(self, app: SocialApp, id_token: Any) -> dict[str, Any]:
         if not isinstance(id_token, str):
             raise OAuth2Error("The provider sent no ID token.")
         with get_adapter().get_requests_session() as session:
-            keys = _json(lambda: session.get(self.openid_config["jwks_uri"]).json())
+            keys = session.get(self.openid_config["jwks_uri"]).json()
         issuer = self.openid_config["issuer"]
         return tokens.verified(id_token, keys=keys, issuer=issuer, client_id=app.client_id)
 
 
-def _json(ask: Any) -> dict[str, Any]:
-    try:
-        answer = ask()
-    except ValueError as error:
-        raise OAuth2Error("The provider's answer is not JSON.") from error
-    if not isinstance(answer, dict):
-        raise OAuth2Error("The provider's answer is not a JSON object.")
-    return answer
+def _fitting(claims: dict[str, Any]) -> dict[str, Any]:
+    """allauth takes these for text, whatever they are (Core 1.0, section 5.1 says that they are)."""
+    return {name: said for name, said in claims.items() if name not in TEXT_CLAIMS or isinstance(said, str)}

@@ -10,6 +10,7 @@ from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 LEEWAY_SECONDS = 60
+LONGEST_SUBJECT = 191  # characters that are kept of it
 
 
 def verified(token: str, *, keys: Mapping[str, Any], issuer: str, client_id: str) -> dict[str, Any]:
@@ -25,7 +26,14 @@ def verified(token: str, *, keys: Mapping[str, Any], issuer: str, client_id: str
     party = claims.get("azp", client_id)
     if party != client_id:
         raise OAuth2Error("The provider's ID token was made for another client.")
+    _check_subject(claims["sub"])
     return claims
+
+
+def _check_subject(sub: str) -> None:
+    """Core 1.0, section 2: never reassigned, compared letter by letter, and of bounded length."""
+    if not 0 < len(sub) <= LONGEST_SUBJECT or not sub.isprintable():
+        raise OAuth2Error("The provider's ID token names nobody: its sub is empty, too long or unprintable.")
 
 
 def _key(token: str, keys: Mapping[str, Any]) -> Any:
