@@ -188,6 +188,7 @@ INSTALLED_APPS = [
     "notices",
 ]
 MIDDLEWARE = [
+    "csp.middleware.CSPMiddleware",  # first: what another of them answers has its header too
     "mcphost.hosts.UnknownHostMiddleware",
     "mcphost.hosts.NulMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -199,7 +200,6 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "access.door.DoorMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "csp.middleware.CSPMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
