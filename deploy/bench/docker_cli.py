@@ -1,4 +1,4 @@
-"""A Docker CLI with buildx, which the release that this machine runs may not have: unpacked, not installed."""
+"""A Docker CLI with buildx, which this machine's release may not have: unpacked, not installed."""
 
 from __future__ import annotations
 

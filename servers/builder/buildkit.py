@@ -227,11 +227,15 @@ def _user_plugins() -> Path:
 
 
 def _cli_environment(settings: BuildSettings, scratch: Path, docker_host: str) -> dict[str, str]:
-    env = tooling.environment(settings, scratch) | {
-        "DOCKER_CONFIG": str(scratch),
-        "DOCKER_BUILDKIT": "1",
-        "DOCKER_CLI_HINTS": "false",
-    } | NO_GIT
+    env = (
+        tooling.environment(settings, scratch)
+        | {
+            "DOCKER_CONFIG": str(scratch),
+            "DOCKER_BUILDKIT": "1",
+            "DOCKER_CLI_HINTS": "false",
+        }
+        | NO_GIT
+    )
     passed = {
         name: os.environ[name] for name in ("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH") if name in os.environ
     }

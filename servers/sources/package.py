@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shlex
@@ -91,6 +92,8 @@ class PackageSource:
             try:
                 return ask(self, Path(work), leash)
             except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise no_space("looking up the package") from error
                 raise SourceError(f"The package could not be looked up: {error.strerror}.") from error
 
     def _command(self, found: _Found) -> tuple[str, ...]:

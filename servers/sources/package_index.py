@@ -12,7 +12,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment
+from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
 import certifi
 import requests
@@ -29,10 +29,14 @@ from servers.leash import Leash
 PYPI = "https://pypi.org/simple"
 JSON_PAGE = "application/vnd.pypi.simple.v1+json"
 ACCEPT = f"{JSON_PAGE}, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
+MAX_REDIRECTS = 5
+REDIRECTS = (301, 302, 303, 307, 308)
 MAX_PAGE = 16 << 20
 MAX_FILE = 256 << 20
-TIMEOUT = (10.0, 30.0)  # of a connection, of silence
-RETRY = Retry(3, backoff_factor=0.2, status_forcelist=(502, 503, 504), respect_retry_after_header=False)
+TIMEOUT = (5.0, 20.0)  # of a connection, of silence
+RETRY = Retry(
+    2, read=1, backoff_factor=0.2, status_forcelist=(502, 503, 504), respect_retry_after_header=False
+)
 HASHES = ("sha512", "sha384", "sha256")
 CHUNK = 1 << 16
 CHECK_INDEX = "Check the network, the proxy, the index URL and the CA bundle for builds."
@@ -40,7 +44,7 @@ CHECK_INDEX = "Check the network, the proxy, the index URL and the CA bundle for
 
 @dataclass(frozen=True)
 class File:
-    """A file of a release. `size` in bytes, 0 where the index does not tell; `hashes` by algorithm, in hex."""
+    """A file of a release. `size` in bytes, 0 where the index does not tell; `hashes` in hex."""
 
     name: str
     url: str
@@ -62,9 +66,8 @@ class PackageIndex:
         self._proxies = getproxies_environment() | {
             name.lower().removesuffix("_proxy"): value for name, value in settings.proxies.items() if value
         }
-        self._session = requests.Session()
+        self._session = _Session()
         self._session.trust_env = False  # no .netrc: what the platform's own account may read is no business
-        self._session.max_redirects = 5
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, _Adapter(settings.ca_bundle))
 
@@ -80,8 +83,10 @@ class PackageIndex:
             read = _from_json if is_json else _from_html
             try:
                 return list(read(body, answer.url))
-            except (ValueError, TypeError, AttributeError, RecursionError) as error:
-                raise SourceError(f"The package index answered for {name} what is no page of an index.") from error
+            except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+                raise SourceError(
+                    f"The package index answered for {name} what is no page of an index."
+                ) from error
 
     def download(self, file: File, to: Path, leash: Leash) -> None:
         """Writes `file` to `to`, its hash checked. Raises as `files`, and `OSError` of writing."""
@@ -98,29 +103,39 @@ class PackageIndex:
 
     @contextmanager
     def _answer(self, url: str, headers: Mapping[str, str]) -> Iterator[requests.Response]:
-        try:
-            with self._session.get(
-                url, headers=headers, auth=self._auth(url), proxies=self._proxy(url), stream=True, timeout=TIMEOUT
-            ) as answer:
-                _check(answer)
-                yield answer
-        except requests.exceptions.SSLError as error:
-            raise SourceError(
-                "The TLS certificate of the package index (pypi) is not trusted: it cannot be reached.",
-                hint=CHECK_INDEX,
-            ) from error
-        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, ValueError) as error:
-            raise SourceError("The package index names a file by no URL that can be asked.") from error
-        except requests.RequestException as error:
-            raise _unreachable() from error
+        """Redirects are followed here: `requests` would read their bodies, whole, and ask for the address."""
+        for _ in range(MAX_REDIRECTS + 1):
+            with _faults(), self._asked(url, headers) as answer:
+                target = answer.headers.get("Location", "") if answer.status_code in REDIRECTS else ""
+                if not target:
+                    _check(answer)
+                    yield answer
+                    return
+                url = _led(url, target)
+        raise SourceError("The package index leads from address to address, to no end.", hint=CHECK_INDEX)
+
+    def _asked(self, url: str, headers: Mapping[str, str]) -> requests.Response:
+        return self._session.get(
+            url,
+            headers=dict(headers),
+            auth=self._auth(url),
+            proxies=self._proxy(url),
+            stream=True,
+            timeout=TIMEOUT,
+            allow_redirects=False,
+        )
 
     def _auth(self, url: str) -> AuthBase:
-        return HTTPBasicAuth(*self._login) if self._login and _origin(url) == _origin(self._root) else _Nobody()
+        return (
+            HTTPBasicAuth(*self._login) if self._login and _origin(url) == _origin(self._root) else _Nobody()
+        )
 
     def _proxy(self, url: str) -> dict[str, str]:
         if proxy_bypass_environment(urlsplit(url).netloc.rpartition("@")[2], self._proxies):
             return {}
-        return {scheme: self._proxies[scheme] for scheme in ("http", "https", "all") if scheme in self._proxies}
+        return {
+            scheme: self._proxies[scheme] for scheme in ("http", "https", "all") if scheme in self._proxies
+        }
 
 
 class _Adapter(HTTPAdapter):
@@ -147,10 +162,35 @@ class _Nobody(AuthBase):
         return request
 
 
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        return None
+
+
+@contextmanager
+def _faults() -> Iterator[None]:
+    """What goes wrong on the way, as errors that say what to do."""
+    try:
+        yield
+    except requests.exceptions.SSLError as error:
+        raise SourceError(
+            "The package index (pypi) cannot be reached: its TLS certificate is not trusted.",
+            hint=CHECK_INDEX,
+        ) from error
+    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, ValueError) as error:
+        raise SourceError("The package index names an address that cannot be asked.") from error
+    except requests.RequestException as error:
+        raise _unreachable() from error
+
+
+def _led(url: str, target: str) -> str:
+    goal = urljoin(url, target)
+    if urlsplit(url).scheme == "https" and urlsplit(goal).scheme != "https":
+        raise SourceError("The package index leads from https to another protocol.", hint=CHECK_INDEX)
+    return goal
+
+
 def _check(answer: requests.Response) -> None:
-    way = [urlsplit(each.url).scheme for each in (*answer.history, answer)]
-    if way != sorted(way):  # "https" after "http" is welcome, the other way round is not
-        raise SourceError("The package index leads from https to http.", hint=CHECK_INDEX)
     if answer.status_code in (404, 410):
         raise Missing
     if answer.status_code in (401, 403):
@@ -230,9 +270,7 @@ def _origin(url: str) -> tuple[str, str]:
 
 
 def _unreachable(why: str = "") -> SourceError:
-    return SourceError(
-        f"The package index (pypi) cannot be reached{why}.", hint=CHECK_INDEX, permanent=False
-    )
+    return SourceError(f"The package index (pypi) cannot be reached{why}.", hint=CHECK_INDEX, permanent=False)
 
 
 def _too_large(what: str, limit: int) -> SourceError:

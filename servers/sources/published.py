@@ -32,7 +32,7 @@ class Published:
 
 
 def read(path: Path, name: str, leash: Leash) -> Published:
-    """A wheel or a source distribution of the package `name`. Raises `SourceError`, `Cancelled`, `TimedOut`."""
+    """A wheel or a source distribution of `name`. Raises `SourceError`, `Cancelled`, `TimedOut`."""
     look = _Look(name)
     try:
         for number, entry in enumerate(upload.entries(path, LIMITS)):

@@ -38,7 +38,7 @@ class Release:
 
 
 def choose(files: Iterable[File], name: str, version: str) -> Release | None:
-    """The release `version`; for "" the newest that is neither withdrawn nor, where others are, a pre-release."""
+    """The release `version`; for "" the newest, withdrawn and early ones only where there is no other."""
     releases = _by_version(files, name)
     if version:
         wanted = SpecifierSet(f"=={version}", prereleases=True)

@@ -10,10 +10,11 @@ import ssl
 import tarfile
 import threading
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 Files = Mapping[str, str | bytes]
 CRY = "evil code has run"
@@ -52,7 +53,9 @@ def project(mark: Path, name: str) -> dict[str, str | bytes]:
 
 def sdist(mark: Path, name: str) -> bytes:
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\nSummary: Says what it is\n"
-    return tar_gz({f"{name}-1.0/{path}": text for path, text in (project(mark, name) | {"PKG-INFO": metadata}).items()})
+    return tar_gz(
+        {f"{name}-1.0/{path}": text for path, text in (project(mark, name) | {"PKG-INFO": metadata}).items()}
+    )
 
 
 def wheel(name: str, version: str = "1.0", **more: str) -> bytes:
@@ -67,9 +70,14 @@ def wheel(name: str, version: str = "1.0", **more: str) -> bytes:
 
 
 def npm_package(mark: Path, name: str) -> bytes:
-    script = f"node -e \"{_javascript(mark)}\""
+    script = f'node -e "{_javascript(mark)}"'
     scripts = ("preinstall", "install", "postinstall", "prepare", "prepublish", "view", "preview")
-    manifest = {"name": name, "version": "1.0.0", "bin": {name: "server.js"}, "scripts": dict.fromkeys(scripts, script)}
+    manifest = {
+        "name": name,
+        "version": "1.0.0",
+        "bin": {name: "server.js"},
+        "scripts": dict.fromkeys(scripts, script),
+    }
     return tar_gz(
         {
             "package/package.json": json.dumps(manifest),
@@ -113,13 +121,18 @@ def tar_gz(files: Files) -> bytes:
 
 
 class PackageHost(ThreadingHTTPServer):
-    """A package index (PEP 691) at /simple/ and an npm registry at /npm/. `files` by their names."""
+    """A package index (PEP 691) at /simple/ and an npm registry at /npm/. `files` by their names.
+
+    `told` is what the registry says of a version besides; what lies at /moved leads to `moved_to`.
+    """
 
     daemon_threads = True
 
     def __init__(self, host: str) -> None:
         super().__init__((host, 0), _Answering)
         self.files: dict[str, bytes] = {}
+        self.told: dict[str, Any] = {"description": "\x1b]0;taken\x07 --registry=x", "hasInstallScript": True}
+        self.moved_to = ""
         self.root = f"http://{host}:{self.server_port}"
 
     def speak_tls(self, certificate: Path, key: Path) -> None:
@@ -141,7 +154,7 @@ class PackageHost(ThreadingHTTPServer):
 
 
 @contextmanager
-def package_host(host: str = "127.0.0.1", tls: tuple[Path, Path] | None = None) -> Iterator[PackageHost]:
+def package_host(host: str = "127.0.0.1", tls: Sequence[Path] = ()) -> Iterator[PackageHost]:
     server = PackageHost(host)
     if tls:
         server.speak_tls(*tls)
@@ -160,6 +173,11 @@ class _Answering(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         kind, _, name = self.path.strip("/").partition("/")
+        if kind == "moved":
+            self.send_response(302)
+            self.send_header("Location", f"{self.server.moved_to}{self.path}")
+            self.end_headers()
+            return
         answer = {"simple": self._simple, "npm": self._npm, "files": self._file}.get(kind)
         content = answer(name) if answer else None
         self.send_response(200 if content is not None else 404)
@@ -172,9 +190,15 @@ class _Answering(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None: ...
 
     def _simple(self, name: str) -> bytes | None:
-        own = {file: data for file, data in self.server.files.items() if _normal(file).startswith(f"{name}-1")}
+        own = {
+            file: data for file, data in self.server.files.items() if _normal(file).startswith(f"{name}-1")
+        }
         files = [
-            {"filename": file, "url": f"/files/{file}", "hashes": {"sha256": hashlib.sha256(data).hexdigest()}}
+            {
+                "filename": file,
+                "url": f"/files/{file}",
+                "hashes": {"sha256": hashlib.sha256(data).hexdigest()},
+            }
             for file, data in own.items()
         ]
         page = {"meta": {"api-version": "1.0"}, "name": name, "files": files, "versions": ["1.0"]}
@@ -187,9 +211,8 @@ class _Answering(BaseHTTPRequestHandler):
         with tarfile.open(fileobj=io.BytesIO(data)) as archive:
             manifest = json.load(archive.extractfile("package/package.json"))  # type: ignore[arg-type]
         integrity = f"sha512-{base64.b64encode(hashlib.sha512(data).digest()).decode()}"
-        told = {"description": "\x1b]0;taken\x07 --registry=x", "hasInstallScript": True}
         dist = {"tarball": f"{self.server.root}/files/{name}.tgz", "integrity": integrity}
-        versions = {"1.0.0": {**manifest, **told, "dist": dist}}
+        versions = {"1.0.0": {**manifest, **self.server.told, "dist": dist}}
         return json.dumps({"name": name, "dist-tags": {"latest": "1.0.0"}, "versions": versions}).encode()
 
     def _file(self, name: str) -> bytes | None:
