@@ -26,6 +26,7 @@ from servers.sources.base import Fetched
 from servers.sources.git import GitSource
 from servers.sources.recognise import recognise
 from servers.states import DeploymentStatus
+from tests.accounts import make_deployment
 from tests.certificates import write_authority
 from tests.e2e.conftest import docker_platform, forge, images, repository
 from tests.e2e.hosting import DockerPlatform
@@ -326,6 +327,25 @@ def test_a_program_in_the_source_that_bears_a_tools_name(
     source.fetch(tmp_path / "into", leash=Leash.of(60), log=lambda _: None)
 
     assert not mark.exists(), mark.read_text()
+
+
+@pytest.mark.slow
+def test_an_engine_that_is_away_makes_no_process_of_what_was_in_a_container(
+    specimens: Specimens, platform: Platform, settings: Any, mark: Path, tmp_path: Path
+) -> None:
+    """Whoever can bring the engine down while the platform starts would have the platform's rights."""
+    server = specimens.of("upload")
+    make_deployment(server, runtime="docker")
+    settings.CONTAINER_RUNTIME, settings.DOCKER_HOST = "auto", f"unix://{tmp_path}/away.sock"
+    forget_adapters()
+
+    with watching(tmp_path) as started:
+        deployment = platform.deploy(server)
+
+    assert (deployment.status, deployment.runtime) == (DeploymentStatus.FAILED, "docker")
+    assert "Docker Engine does not answer" in deployment.error
+    assert started.programs() <= TO_BUILD
+    assert (started.code, mark.exists()) == ([], False)
 
 
 @pytest.mark.slow

@@ -231,6 +231,7 @@ def test_an_index_that_speaks_html_alone(index: Hostile, tmp_path: Path) -> None
     assert index.look(tmp_path / "into").revision == "some-server==1.0"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "version", ["file:/etc", "git+ssh://h/x", "npm:other@1", "http://h/x.tgz", "x.tgz", "", "a b"]
 )
