@@ -23,7 +23,7 @@ from servers.builder.base import BuildSettings
 from servers.builder.buildkit import Builder, find_builder
 from servers.errors import RuntimeFault, SourceError, UserError
 from servers.mcp_client import Equip
-from servers.models import Server
+from servers.models import Deployment, Server
 from servers.models.server import GIT_TOKEN, SecretPurpose, SourceKind
 from servers.runtimes import kube_client
 from servers.runtimes.base import Runtime
@@ -114,11 +114,16 @@ def runtimes_in_use() -> list[str]:
 
 @functools.cache
 def default_runtime() -> str:
-    """CONTAINER_RUNTIME; `auto` is docker where an engine answers and a CLI can build, else process."""
+    """CONTAINER_RUNTIME; `auto` is docker where an engine answers and a CLI can build, else process.
+
+    What was in containers stays there: an engine that is away makes no process of it.
+    """
     if settings.CONTAINER_RUNTIME != "auto":
         return str(settings.CONTAINER_RUNTIME)
     usable = DockerRuntime(engine_url(), instance=settings.INSTANCE).capability().found
-    return "docker" if usable and builder().capability().found else "process"
+    if usable and builder().capability().found:
+        return "docker"
+    return "docker" if Deployment.objects.filter(runtime="docker").exists() else "process"
 
 
 def runtime_name_for(server: Server) -> str:

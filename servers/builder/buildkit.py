@@ -31,7 +31,11 @@ BUILT_IN_BEFORE = 23  # from this version on, the CLI builds with BuildKit only 
 ADVICE = "Install a Docker CLI that can build: docker.io (Debian) or docker-ce-cli with docker-buildx-plugin."
 CONFIG = "config.json"
 PROBE_SECONDS = 10
+# buildx asks git about the context, in the context: a repository there, whose configuration is anybody's,
+# names programs to run. Older releases know no switch: git then finds that there is none.
+NO_GIT = {"BUILDX_GIT_INFO": "false", "GIT_DIR": os.devnull}
 ENGINE_TIMEOUT = 30
+MAX_DOCKERFILE = 1 << 20  # characters that are looked at for base images
 
 OnProgress = Callable[[int, int], None]  # steps done, steps known
 
@@ -210,7 +214,8 @@ def _scratch(within: Path | None = None) -> Iterator[Path]:
 
 def _logins(spec: ImageBuild, settings: BuildSettings, log: LineSink) -> str:
     try:
-        text = spec.dockerfile.read_text(errors="replace")
+        with spec.dockerfile.open(errors="replace") as file:
+            text = file.read(MAX_DOCKERFILE)
     except OSError:  # the build says so itself
         text = ""
     return logins.docker_config(settings.credentials, text, log)
@@ -222,11 +227,15 @@ def _user_plugins() -> Path:
 
 
 def _cli_environment(settings: BuildSettings, scratch: Path, docker_host: str) -> dict[str, str]:
-    env = tooling.environment(settings, scratch) | {
-        "DOCKER_CONFIG": str(scratch),
-        "DOCKER_BUILDKIT": "1",
-        "DOCKER_CLI_HINTS": "false",
-    }
+    env = (
+        tooling.environment(settings, scratch)
+        | {
+            "DOCKER_CONFIG": str(scratch),
+            "DOCKER_BUILDKIT": "1",
+            "DOCKER_CLI_HINTS": "false",
+        }
+        | NO_GIT
+    )
     passed = {
         name: os.environ[name] for name in ("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH") if name in os.environ
     }

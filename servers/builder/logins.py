@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from registry.credentials import CredentialStore
 from registry.dockerconfig import HUB_KEY
@@ -16,8 +17,10 @@ from registry.reference import InvalidReference, Reference, is_hub
 from servers.process_group import LineSink
 
 IMAGE = re.compile(
-    r"(?:^\s*FROM\s+(?:--\S+\s+)*|^\s*ARG\s+\w+=|^#\s*syntax\s*=\s*|\bfrom=)([^\s,]+)", re.IGNORECASE | re.M
+    r"(?:^[ \t]*FROM\s+(?:--\S+\s+)*|^[ \t]*ARG\s+\w+=|^#\s*syntax\s*=\s*|\bfrom=)([^\s,]+)",
+    re.IGNORECASE | re.M,
 )
+MAX_NAMED = 32  # each may mean that a helper is run
 
 
 def docker_config(store: CredentialStore, dockerfile: str, log: LineSink) -> str:
@@ -38,7 +41,7 @@ def docker_config(store: CredentialStore, dockerfile: str, log: LineSink) -> str
 def _hosts(store: CredentialStore, dockerfile: str) -> set[str]:
     text = dockerfile.lower()
     kept = {host for host, helper in store.hosts().items() if not helper or host in text}
-    return kept | set(_named(dockerfile))
+    return kept | set(islice(dict.fromkeys(_named(dockerfile)), MAX_NAMED))
 
 
 def _named(dockerfile: str) -> Iterator[str]:

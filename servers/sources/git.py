@@ -206,6 +206,8 @@ class _Repository:
         env |= {
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_ATTR_NOSYSTEM": "1",
+            "GIT_TEMPLATE_DIR": "",  # of submodules, which git makes itself
             "GIT_CEILING_DIRECTORIES": str(self.into.parent),
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_ALLOW_PROTOCOL": ":".join(self.source.protocols),

@@ -121,3 +121,15 @@ def test_a_file_that_cannot_be_read_makes_pulls_anonymous(tmp_path: Path) -> Non
 
 def test_no_file_no_login() -> None:
     assert logins.docker_config(CredentialStore(None), f"FROM {CLOUD}/x\n", pytest.fail) == "{}"
+
+
+def test_a_dockerfile_of_nothing_but_blank_lines_is_read_at_once(made: Callable[..., Any]) -> None:
+    """A pattern that began anew in each of them took hours."""
+    assert made("\n" * 1_000_000 + f"FROM {PLAIN}/x\n", auths={PLAIN: CI})[0] == {PLAIN: CI}
+
+
+def test_a_dockerfile_that_names_thousands_of_hosts_runs_no_helper_for_each(
+    made: Callable[..., Any], asked: Callable[[], list[str]]
+) -> None:
+    made("".join(f"FROM r{number}.example/x\n" for number in range(5000)), credsStore="cloud")
+    assert len(asked()) == logins.MAX_NAMED
