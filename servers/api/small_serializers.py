@@ -80,13 +80,14 @@ class CustomMetric(Shape):
 
 
 class SecretSerializer(serializers.ModelSerializer[Secret]):
-    """The value can be set and replaced, and is never shown."""
+    """The value can be set and replaced, and is never shown. `origin` is where a credential for the source
+    belongs to: scheme, host and port."""
 
     updated_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
 
     class Meta:
         model = Secret
-        fields = ["name", "purpose", "updated_at", "updated_by"]
+        fields = ["name", "purpose", "origin", "updated_at", "updated_by"]
         read_only_fields = fields
 
 
