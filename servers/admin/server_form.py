@@ -230,6 +230,9 @@ class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
         )
         if kind == SourceKind.GIT:
             self.fields["git_token"].help_text = self._token_note()
+            self.fields["git_url"].help_text = (
+                "Another scheme, host or port drops the access token and the secrets of the forge's webhooks."
+            )
         if kind == SourceKind.UPLOAD:
             self.initial.pop("archive", None)
             name = self.instance.source.get("filename", "an archive")
@@ -241,7 +244,7 @@ class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
         if secret is None:
             return "For a private repository. Kept sealed, for this scheme, host and port alone."
         place = secret.origin or "another place"
-        return f"Empty keeps the one for {place}. With another scheme, host or port in the URL it is dropped."
+        return f"Empty keeps the one for {place}; with another scheme, host or port in the URL it is dropped."
 
     # --- Each part, cleaned; `clean` joins them
 

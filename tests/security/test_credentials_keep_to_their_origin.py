@@ -184,8 +184,7 @@ def test_the_page_says_it_before_and_after(hosted: Server, forge: GitServer, tea
     browser.force_login(teammate, backend="django.contrib.auth.backends.ModelBackend")
     here, edit = origin_of(forge.url("")), reverse("admin:servers_server_edit", args=[hosted.pk])
     shown = browser.get(edit).content.decode()
-    assert f"Empty keeps the one for {here}." in shown
-    assert "With another scheme, host or port in the URL it is dropped." in shown
+    assert f"Empty keeps the one for {here}; with another scheme, host or port in the URL" in shown
 
     given = {
         "name": hosted.name, "source_kind": "git", "git_url": "http://forge.example/a/b", "port": "8000",
