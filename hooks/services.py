@@ -9,19 +9,21 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import transaction
 
-import servers.services
 from access import audit
 from hooks import reception
 from hooks.models import Delivery, WebHook
 from notices import signing
+from servers import offspring
+from servers import services as intent
 from servers.errors import Conflict
 from servers.models import Server
 
 
 @transaction.atomic
 def create(*, server: Server, by: User, fields: Mapping[str, Any]) -> tuple[WebHook, str]:
-    """Makes a webhook; its secret is returned this once. Raises `Conflict`, `ValidationError`."""
-    held = servers.services.locked(server)
+    """Makes a webhook; its secret is returned this once. Raises `Conflict`, `Invalid`, `ValidationError`."""
+    offspring.check_it_lasts("a webhook")
+    held = intent.locked(server)
     hook, secret = WebHook(server=held, created_by=by, **fields), signing.new_secret()
     hook.give_secret(secret, by)
     hook.full_clean()
@@ -45,7 +47,8 @@ def change(*, hook: WebHook, by: User, fields: Mapping[str, Any]) -> WebHook:
 @transaction.atomic
 def rotate(*, hook: WebHook, by: User) -> str:
     """A new secret, returned this once; the one before is accepted for FORMER_FOR beside it, unless it opened
-    nothing any more."""
+    nothing any more. Raises `Invalid`."""
+    offspring.check_it_lasts("a webhook's secret")
     locked = WebHook.objects.select_for_update(of=("self",)).select_related("server").get(pk=hook.pk)
     secret = signing.new_secret()
     locked.give_secret(secret, by)

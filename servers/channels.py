@@ -20,6 +20,7 @@ from metrics.payload import moment
 from notices import outbox, signing
 from notices.models import Channel, Event, Notice, State
 from outbound.origin import origin_of
+from servers import offspring
 from servers.errors import Conflict, Invalid
 from servers.models import Server
 
@@ -53,6 +54,7 @@ def offered(owner: Person) -> dict[str, QuerySet[Any]]:
 @transaction.atomic
 def create(*, by: User, fields: Mapping[str, Any]) -> tuple[Channel, str]:
     """Makes a channel; its signing secret is returned this once. Raises `Invalid`, `ValidationError`."""
+    offspring.check_it_lasts("a channel")
     plain, lists, url = _parted(fields)
     channel, secret = Channel(owner=by, **plain), signing.new_secret()
     channel.set_url(checked_url(url))
@@ -74,6 +76,8 @@ def change(*, channel: Channel, by: User, fields: Mapping[str, Any]) -> tuple[Ch
     plain, lists, url = _parted(fields)
     for name, value in plain.items():
         setattr(channel, name, value)
+    if url:
+        offspring.check_it_lasts("a channel's address")
     secret = _moved(channel, checked_url(url), by) if url else ""
     if channel.enabled:
         channel.disabled_reason = ""
@@ -100,6 +104,7 @@ def _moved(channel: Channel, url: str, by: User) -> str:
 @transaction.atomic
 def rotate(*, channel: Channel, by: User) -> str:
     """A new signing secret, returned this once; for FORMER_FOR the one before signs beside it."""
+    offspring.check_it_lasts("a channel's secret")
     locked = Channel.objects.select_for_update().get(pk=channel.pk)
     secret = signing.new_secret()
     locked.former, locked.former_until = locked.sealed, timezone.now() + FORMER_FOR

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from access import audit
 from access.models import Via
-from servers import aftermath, closing, events, history, notify, queue, tasks, validation
+from servers import aftermath, closing, events, history, notify, offspring, queue, tasks, validation
 from servers.errors import Conflict, Invalid
 from servers.leash import ON_REQUEST
 from servers.models import Deployment, Secret, Server, Token
@@ -201,22 +201,31 @@ def issue_token(
     expires_at: datetime | None = None,
     **policy: Any,
 ) -> tuple[Token, str]:
-    """Makes a token; the value is returned this once. `policy`: calls_per_minute and lists of tools."""
+    """Makes a token; the value is returned this once. `policy`: calls_per_minute and lists of tools.
+
+    One that is asked for with a token stays within that one, and takes from it what is left open. Raises
+    `Invalid`, `Conflict` and `ValidationError`.
+    """
     if server is not None and not server.is_visible_to(owner):
         raise Invalid("There is no such server.", field="server")
     token = Token(owner=owner, server=server, name=name, scope=scope, expires_at=expires_at, **policy)
+    offspring.confine(token)
     value = token.set_new_value()
     token.full_clean()
     token.save()
     opens = {"owner": owner.get_username(), "scope": scope, "server": server and server.slug}
-    audit.record(action="token.issued", target=token, after={**opens, "expires_at": expires_at, **policy})
+    limits = {"expires_at": token.expires_at, **{name: getattr(token, name) for name in policy}}
+    audit.record(action="token.issued", target=token, after={**opens, **limits})
     return token, value
 
 
 @transaction.atomic
 def revoke_token(*, token: Token) -> None:
+    """With all that were made with it, and with those."""
     if Token.objects.filter(pk=token.pk, revoked_at__isnull=True).update(revoked_at=timezone.now()):
         audit.record(action="token.revoked", target=token)
+    for made in token.made.filter(revoked_at__isnull=True):
+        revoke_token(token=made)
 
 
 def locked(server: Server) -> Server:
