@@ -60,9 +60,9 @@ class WebHookQuerySet(models.QuerySet["WebHook"]):
 class WebHook(models.Model):
     """A door of one server for one sender: `/hooks/<public_id>/`.
 
-    `former` is the secret before the last rotation; it is accepted until `former_until`. `origin` is the forge
-    that the secret was made for: where the server's source was then; "" of a generic hook, whose sender is no
-    forge. `secret_by` is who was shown the secret.
+    `former` is the secret before the last rotation; it is accepted until `former_until`. `origin` is the
+    forge that the secret was made for: where the server's source was then; "" of a generic hook, whose sender
+    is no forge. `secret_by` is who was shown the secret.
     """
 
     server = models.ForeignKey(Server, models.CASCADE, related_name="hooks")
@@ -117,7 +117,9 @@ class WebHook(models.Model):
             place = self.origin or "no forge"
             return f"Its secret was made for {place}, and the source is another now. Make a new secret."
         if self.secret_by and not self.server.is_operable_by(self.secret_by):
-            return f"{self.secret_by} knows its secret, and does not operate this server now. Make a new secret."
+            return (
+                f"{self.secret_by} knows its secret, and does not operate this server now. Make a new secret."
+            )
         return ""
 
     def give_secret(self, value: str, by: AbstractBaseUser) -> None:

@@ -59,7 +59,7 @@ class ChannelQuerySet(models.QuerySet["Channel"]):
 class Channel(models.Model):
     """One receiver. Its URL is a secret (Slack's holds a token) and is shown by its host alone.
 
-    `secret_origin` is where the signing secret belongs: scheme, host and port of the URL that it was made for.
+    `secret_origin` is where the signing secret belongs: scheme, host and port of the URL it was made for.
     `former` is the signing secret before the last rotation: until `former_until` both sign.
     """
 

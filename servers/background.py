@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from metrics import rollups
 from notices import sender
-from servers import broker, collecting, events, heartbeat, leader, probes, notify, reconciler, tasks
+from servers import broker, collecting, events, heartbeat, leader, notify, probes, reconciler, tasks
 
 logger = logging.getLogger(__name__)
 COLLECT_SECONDS = 0.5

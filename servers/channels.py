@@ -96,8 +96,8 @@ def _moved(channel: Channel, url: str, by: User) -> str:
         return ""
     secret = signing.new_secret()
     channel.give_secret(secret, here)
-    told = {"before": {"origin": before}, "after": {"origin": here}}
-    audit.record(action="channel.secret_dropped", target=channel, by=by, **told)
+    told, now = {"origin": before}, {"origin": here}
+    audit.record(action="channel.secret_dropped", target=channel, by=by, before=told, after=now)
     return secret
 
 
@@ -171,7 +171,14 @@ def checked_url(url: str) -> str:
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
-    if not usable or not origin_of(url) or not url.isascii() or not url.isprintable() or " " in url or len(url) > 2000:
+    if (
+        not usable
+        or not origin_of(url)
+        or not url.isascii()
+        or not url.isprintable()
+        or " " in url
+        or len(url) > 2000
+    ):
         raise Invalid("Must be a URL that starts with https:// or http://.", field="url")
     if parts.username or parts.password:
         raise Invalid("The URL must hold no user name or password.", field="url")

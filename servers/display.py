@@ -183,5 +183,9 @@ def deployment_link(deployment: Deployment | None) -> SafeString | str:
 
 def dropped(secret: Secret, server: Server) -> str:
     """Of a credential that a change of the source took away."""
-    now = f"The source is at {server.source_origin} now" if server.source_origin else "The source is another now"
+    now = (
+        f"The source is at {server.source_origin} now"
+        if server.source_origin
+        else "The source is another now"
+    )
     return f"{secret.name} was dropped: it was given for {secret.origin or 'another place'}. {now}."

@@ -68,7 +68,10 @@ def _confine_time(token: Token, bounds: Token) -> None:
 
 
 def _confine_tools(token: Token, bounds: Token) -> None:
-    token.tools_denied = [*bounds.tools_denied, *(p for p in token.tools_denied if p not in bounds.tools_denied)]
+    token.tools_denied = [
+        *bounds.tools_denied,
+        *(p for p in token.tools_denied if p not in bounds.tools_denied),
+    ]
     token.tools_allowed = token.tools_allowed or list(bounds.tools_allowed)
     if beyond := [each for each in token.tools_allowed if not _is_within(each, bounds.tools_allowed)]:
         raise Invalid(f"The token allows no {', '.join(beyond)[:200]}.", field="tools_allowed")

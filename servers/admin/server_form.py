@@ -230,7 +230,9 @@ class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
         )
         if kind == SourceKind.GIT:
             self.fields["git_token"].help_text = self._token_note()
-            self.fields["git_url"].help_text = (
+            self.fields[
+                "git_url"
+            ].help_text = (
                 "Another scheme, host or port drops the access token and the secrets of the forge's webhooks."
             )
         if kind == SourceKind.UPLOAD:

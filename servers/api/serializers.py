@@ -176,7 +176,9 @@ class ServerSerializer(serializers.ModelSerializer[Server]):
 class DroppedSecret(serializers.Serializer[Any]):
     name = serializers.CharField()
     purpose = serializers.CharField()
-    origin = serializers.CharField(allow_blank=True, help_text="What it was given for: scheme, host and port.")
+    origin = serializers.CharField(
+        allow_blank=True, help_text="What it was given for: scheme, host and port."
+    )
 
 
 class ChangedServer(ServerSerializer):

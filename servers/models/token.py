@@ -49,8 +49,8 @@ class TokenQuerySet(models.QuerySet["Token"]):
 class Token(models.Model):
     """A bearer token. Only its digest is kept: the value is shown once, when it is made.
 
-    An `mcp` token with a `server` opens that one; without, every server that its owner can see. `made_with` is
-    the token that this one was asked for with: it reaches no further and ends no later (`servers.offspring`).
+    An `mcp` token with a `server` opens that one; without, every server that its owner can see. `made_with`
+    is the token that asked for this one, which reaches no further and ends no later (`servers.offspring`).
     """
 
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="tokens")

@@ -10,7 +10,7 @@ SCP_LIKE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*@(?P<host>[A-Za-z0-9][A-Za-z0
 
 
 def origin_of(url: str) -> str:
-    """`https://forge.example`; `git@forge.example:a/b` is at `ssh://forge.example`. "" where none is to see."""
+    """`https://forge.example`; `git@forge.example:a/b` is at `ssh://forge.example`. "" for none."""
     if found := SCP_LIKE.fullmatch(url):
         return f"ssh://{found['host'].lower()}"
     return origin.origin_of(url)

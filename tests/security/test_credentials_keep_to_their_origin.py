@@ -28,7 +28,7 @@ from servers.models.server import GIT_TOKEN
 from servers.sources.git import GitSource
 from servers.sources.origin import origin_of
 from servers.states import Mode, Trigger
-from tests.accounts import api, make_deployment, make_server, owner, server, session, staff, team, teammate
+from tests.accounts import api, make_deployment, owner, server, session, staff, team, teammate
 from tests.catalog import documents
 from tests.platform import archive_of, quick
 from tests.servers.sources.git_server import GitServer, Repository, serving
@@ -150,7 +150,8 @@ def test_a_teammate_moves_it_away_and_back(
 def test_a_teammate_moves_it_by_a_document_of_the_catalog(hosted: Server, owner: User) -> None:
     document: Any = documents.document(documents.SEARCH)
     found = catalog.Found(document)
-    option = next(each for each in catalog.packages.options(document, frozenset({"process"})) if each.hostable)
+    options = catalog.packages.options(document, frozenset({"process"}))
+    option = next(each for each in options if each.hostable)
     Server.objects.filter(pk=hosted.pk).update(origin={"name": document["name"], "version": "0.0.1"})
     hosted.refresh_from_db()
     answers = {question.key: "s3cr3t-value" for question in option.questions if question.required}
@@ -327,7 +328,7 @@ def test_a_repository_with_a_submodule_of_another_port(
     repository.git("-c", "protocol.file.allow=always", "submodule", "add", "--quiet", there, "theirs")
     repository.git("config", "--file", ".gitmodules", "submodule.theirs.url", thief.url("server"))
     repository.commit("Use what is theirs")
-    with pytest.raises(SourceError, match="A submodule of .* refused access"):
+    with pytest.raises(SourceError, match=r"A submodule of .* refused access"):
         fetch(forge.url("with-module"), tmp_path / "into")
     assert forge.authorizations
     assert thief.authorizations == []

@@ -184,7 +184,9 @@ def test_secrets_of_the_version_before_belong_to_where_they_are_used() -> None:
         user = apps.get_model("auth", "User").objects.create(username="owner")
         about = {"name": "a", "owner": user, "sealed": sealing.seal("whsec_x")}
         channel = apps.get_model("notices", "Channel")
-        channel.objects.create(**about, sealed_url=sealing.seal("https://Chat.example/x"), host="chat.example")
+        channel.objects.create(
+            **about, sealed_url=sealing.seal("https://Chat.example/x"), host="chat.example"
+        )
         channel.objects.create(**{**about, "name": "b"}, sealed_url=b"of a key that is gone", host="x")
         hosted = apps.get_model("servers", "Server").objects.create(
             name="a", slug="a", owner=user, source_kind="git", source={"url": FORGE}
@@ -196,7 +198,10 @@ def test_secrets_of_the_version_before_belong_to_where_they_are_used() -> None:
     finally:
         MigrationExecutor(connection).migrate(MigrationExecutor(connection).loader.graph.leaf_nodes())
 
-    assert dict(Channel.objects.values_list("name", "secret_origin")) == {"a": "https://chat.example", "b": ""}
+    assert dict(Channel.objects.values_list("name", "secret_origin")) == {
+        "a": "https://chat.example",
+        "b": "",
+    }
     assert dict(WebHook.objects.values_list("kind", "origin")) == {
         "github": "https://git.example.com",
         "generic": "",

@@ -43,7 +43,7 @@ class ChannelViewSet(viewsets.ModelViewSet[Channel]):
 
     def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         partial = kwargs.get("partial", False)
-        wanted = self.get_serializer(self.get_object(), data=request.data, partial=partial)
+        wanted: Any = self.get_serializer(self.get_object(), data=request.data, partial=partial)
         wanted.is_valid(raise_exception=True)
         fields: dict[str, Any] = wanted.validated_data
         _, secret = channels.change(channel=wanted.instance, by=user_of(request), fields=fields)

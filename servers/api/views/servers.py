@@ -97,9 +97,8 @@ class ServerViewSet(viewsets.ModelViewSet[Server]):
         serializer.instance = intake.change(server=serializer.instance, fields=fields, token=token, by=by)
 
     def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        wanted = self.get_serializer(
-            self.get_object(), data=request.data, partial=kwargs.get("partial", False)
-        )
+        partial = kwargs.get("partial", False)
+        wanted: Any = self.get_serializer(self.get_object(), data=request.data, partial=partial)
         wanted.is_valid(raise_exception=True)
         self.perform_update(wanted)
         return changed_server(request, wanted.instance)

@@ -29,7 +29,7 @@ class TokenViewSet(viewsets.ModelViewSet[Token]):
 
     @extend_schema(request=TokenSerializer, responses={201: IssuedToken})
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Makes a token, within the bounds of the one that it is asked for with. `value` is shown this once."""
+        """Makes a token, within the bounds of the one that asks for it. `value` is shown this once."""
         wanted = TokenSerializer(data=request.data, context={"request": request})
         wanted.is_valid(raise_exception=True)
         fields: dict[str, Any] = dict(wanted.validated_data)
