@@ -84,7 +84,13 @@ CALLS = (
         "fields": [("tools_allowed", "tools_denied"), "calls_per_minute", "record_arguments", "listed"],
     },
 )
-ACCESS = ("Access", {"fields": [("team", "owner")]})
+ACCESS = (
+    "Access",
+    {
+        "description": "Its secrets go with it: who operates it chooses the code that reads them.",
+        "fields": [("team", "owner")],
+    },
+)
 CHANGES = ("Changes of tools", {"classes": ["collapse"], "fields": ["schema_gate"]})
 DEPLOY = (None, {"fields": ["deploy"]})
 ADD_FIELDSETS = [
