@@ -172,7 +172,7 @@ class UpdateView(CatalogView):
         user: Any = request.user
         if form.is_valid():
             try:
-                services.update(
+                changed, _ = services.update(
                     server=self.server, found=found, option=option, answers=form.answers(), by=user,
                     trigger=Trigger.ADMIN, deploy=form.cleaned_data["deploy"],
                 )  # fmt: skip
@@ -181,6 +181,8 @@ class UpdateView(CatalogView):
             else:
                 version = found.document["version"]
                 messages.success(request, f"{self.server.name} is described by version {version} now.")
+                for secret in changed.dropped:
+                    messages.warning(request, display.dropped(secret, changed))
                 return self._home()
         return self._ask(found, form)
 

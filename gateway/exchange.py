@@ -79,6 +79,7 @@ class Exchange:
         self._endpoint = ""  # where it was sent
         self._answer = Answer(send, call)
         self._filter: ListFilter | None = None
+        self._over: Refusal | None = None
         self._streamed = False  # a long body, which cannot be sent again
         self._span: CallSpan | None = None
 
@@ -177,6 +178,12 @@ class Exchange:
         finally:
             response.close()  # read to its end it has given its connection back: this cuts all others
 
+    def end(self, why: Refusal) -> None:
+        """The caller may not go on: what is under way ends here, and at the server."""
+        self._over = why
+        if not self._clock.expired():
+            self._clock.reschedule(asyncio.get_running_loop().time())
+
     def _begin_to_watch(self) -> None:
         self._watcher = asyncio.create_task(self._watch())
 
@@ -190,7 +197,7 @@ class Exchange:
         """The server has said something: it has all its time again, and up to a tenth more: the clock is not
         moved for every word. Not so when the caller has left."""
         now, seconds = asyncio.get_running_loop().time(), self._options.call_timeout
-        if now < self._restarts_at or self._inbox.left or self._clock.expired():
+        if now < self._restarts_at or self._inbox.left or self._over or self._clock.expired():
             return
         self._restarts_at = now + seconds / 10
         self._clock.reschedule(None if self._endless else self._restarts_at + seconds)
@@ -271,6 +278,13 @@ class Exchange:
     async def _give_up(self, name: str) -> None:
         """The clock ran out: the caller left, or the server was too slow. Only the latter cancels in the
         legacy era: its callers may come back for the rest."""
+        if self._over:
+            self._cancel()
+            if self._answer.began:
+                await self._answer.cut(self._over)
+            else:
+                await self._answer.refuse(self._over, Outcome.HTTP_ERROR)
+            return
         if not self._inbox.left:
             self._cancel()
             await self._answer.time_out(errors.too_slow(name, self._options.call_timeout))

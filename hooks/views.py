@@ -41,7 +41,7 @@ class Receive(View):
             KNOCKS.take(address)
             return problems.answer(413, f"A delivery has at most {MOST_BYTES} bytes.")
         arrival = reception.Arrival(_headers(request), body)
-        hook = WebHook.objects.select_related("server").filter(public_id=public_id).first()
+        hook = WebHook.objects.select_related("server", "secret_by").filter(public_id=public_id).first()
         try:
             with opened(Door(Via.WEBHOOK, address or None)):
                 return _answer(_received(hook, arrival, public_id))

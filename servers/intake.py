@@ -40,11 +40,17 @@ def take_in(
 
 @transaction.atomic
 def change(*, server: Server, fields: Mapping[str, Any], token: str, by: User) -> Server:
-    """Updates a server and, where one is given, the token of its source. Raises as `take_in` does."""
+    """Updates a server and, where one is given, the token of its source. Raises as `take_in` does.
+
+    `dropped` of what is returned are credentials that the server is without now.
+    """
     stored = services.locked(server).runtime
     check_runtime(by=by, wanted=fields.get("runtime", stored), stored=stored)
-    set_source_token(server=server, token=token, by=by)
-    return services.update_server(server=server, fields=fields)
+    changed = services.update_server(server=server, fields=fields)
+    if token:
+        set_source_token(server=changed, token=token, by=by)
+        changed.dropped = [secret for secret in changed.dropped if secret.name != GIT_TOKEN]
+    return changed
 
 
 def check_runtime(*, by: User, wanted: str, stored: str = "") -> None:

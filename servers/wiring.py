@@ -212,12 +212,11 @@ def source_of(server: Server, revision: str = "") -> Source:
     """The source of a server, pinned to `revision` of an earlier deployment where one is given."""
     about = server.source
     if server.source_kind == SourceKind.GIT:
-        token = server.secrets.filter(purpose=SecretPurpose.SOURCE, name=GIT_TOKEN).first()
         return GitSource(
             url=about["url"],
             ref=revision or about.get("ref", ""),
             subdirectory=about.get("subdirectory", ""),
-            token=token.reveal() if token else "",
+            token=_git_token(server),
             protocols=tuple(settings.GIT_PROTOCOLS),
             settings=build_settings(),
         )
@@ -235,6 +234,20 @@ def source_of(server: Server, revision: str = "") -> Source:
         tuple(about.get("arguments", ())),
         build_settings(),
     )
+
+
+def _git_token(server: Server) -> str:
+    """Only for the place that it was given for, whatever came between. Raises `SourceError`."""
+    secret = server.secrets.filter(purpose=SecretPurpose.SOURCE, name=GIT_TOKEN).first()
+    if secret is None:
+        return ""
+    if not secret.origin or secret.origin != server.source_origin:
+        raise SourceError(
+            f"The access token was given for {secret.origin or 'another place'}: it is not sent to "
+            f"{server.source_origin}.",
+            hint="Give the token again with the repository's URL, or remove it.",
+        )
+    return secret.reveal()
 
 
 def platforms_of(reference: str) -> tuple[str, ...]:

@@ -14,8 +14,8 @@ from access import roles
 from catalog import registry, services
 from catalog.api import serializers
 from catalog.plan import BadAnswers
-from servers.api.serializers import ServerSerializer
-from servers.api.views.access import server_of, user_of
+from servers.api.serializers import ChangedServer, ServerSerializer
+from servers.api.views.access import changed_server, server_of, user_of
 from servers.errors import Invalid
 from servers.models import Server
 from servers.states import Trigger
@@ -98,7 +98,7 @@ class NewerView(APIView):
 class UpdateView(APIView):
     """Moves a server to the newest version; answers that are not given stay as they were."""
 
-    @extend_schema(request=serializers.Update, responses={202: ServerSerializer})
+    @extend_schema(request=serializers.Update, responses={202: ChangedServer})
     def post(self, request: Request, pk: int) -> Response:
         server, wanted = _operable(request, pk), serializers.Update(data=request.data)
         wanted.is_valid(raise_exception=True)
@@ -112,7 +112,7 @@ class UpdateView(APIView):
                 server=server, found=found, option=option, answers=answers, by=user_of(request),
                 trigger=Trigger.API, deploy=wanted.validated_data["deploy"],
             )  # fmt: skip
-        return _shown(request, changed, 202)
+        return changed_server(request, changed, 202)
 
 
 @contextmanager

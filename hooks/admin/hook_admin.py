@@ -100,10 +100,9 @@ class EditView(OfHook):
 
 class RotateView(OfHook):
     def get(self, request: HttpRequest, pk: int) -> HttpResponse:
-        sentences = [
-            "A new secret is made and shown once.",
-            "The present one is accepted for one more day, so that you can change it at the sender.",
-        ]
+        assert self.hook
+        stays = "The present one is accepted for one more day, so that you can change it at the sender."
+        sentences = ["A new secret is made and shown once.", self.hook.refusal() or stays]
         return self.confirm(f"New secret: {self.hook}", {"label": "Make a new secret"}, sentences=sentences)
 
     def post(self, request: HttpRequest, pk: int) -> HttpResponse:

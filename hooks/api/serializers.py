@@ -27,12 +27,15 @@ class WebHookSerializer(serializers.ModelSerializer[WebHook]):
     branches = GlobsField(required=False, help_text="Empty: the ref of the server's source.")
     paths = GlobsField(required=False, help_text="Of changed paths; !docs/** leaves out. Empty: any change.")
     created_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+    refusal = serializers.CharField(
+        read_only=True, help_text="Why its secret opens nothing any more; empty: deliveries are taken."
+    )
 
     class Meta:
         model = WebHook
         fields = [
-            "id", "server", "kind", "url", "branches", "paths", "enabled", "former_until", "created_at",
-            "created_by",
+            "id", "server", "kind", "url", "branches", "paths", "enabled", "former_until", "refusal",
+            "created_at", "created_by",
         ]  # fmt: skip
         read_only_fields = ["server", "former_until", "created_at"]
 

@@ -30,7 +30,9 @@ class ServerHooks(ServerView):
 
     @extend_schema(responses=WebHookSerializer(many=True), operation_id="servers_hooks_list")
     def get(self, request: Request, pk: int) -> Response:
-        rows = WebHook.objects.filter(server=self.server())
+        rows = WebHook.objects.filter(server=self.server()).select_related(
+            "server", "created_by", "secret_by"
+        )
         return Response(WebHookSerializer(rows, many=True, context={"request": request}).data)
 
     @extend_schema(request=WebHookSerializer, responses={201: MadeWebHook})
@@ -55,7 +57,11 @@ class HookViewSet(RetrieveModelMixin, UpdateModelMixin, DestroyModelMixin, views
     lookup_value_regex = "[0-9]+"
 
     def get_queryset(self) -> QuerySet[WebHook]:
-        return WebHook.objects.all().visible_to(self.request.user).select_related("server", "created_by")
+        return (
+            WebHook.objects.all()
+            .visible_to(self.request.user)
+            .select_related("server", "created_by", "secret_by")
+        )
 
     def get_object(self) -> WebHook:
         hook = super().get_object()

@@ -89,11 +89,16 @@ class EditView(ChannelView):
         if not form.is_valid():
             return self._ask(channel, form)
         try:
-            channels.change(channel=channel, by=request.user, fields=form.cleaned_data)  # type: ignore[arg-type]
+            user: Any = request.user
+            changed, secret = channels.change(channel=channel, by=user, fields=form.cleaned_data)
         except (UserError, ValidationError) as error:
             self.fail(error)
             return self._ask(channel, form)
         self.note(f"{channel} was changed.")
+        if secret:
+            self.note("The signing secret was dropped: it belonged to another scheme, host or port.")
+            if changed.kind == ChannelKind.GENERIC:
+                return self.secret_page(changed, secret)
         return HttpResponseRedirect(self.home())
 
     def _ask(self, channel: Channel, form: ChannelForm) -> HttpResponse:

@@ -199,6 +199,8 @@ class ServerAdmin(RoleAdmin):
 
     def response_change(self, request: HttpRequest, obj: Server) -> HttpResponse:
         messages.success(request, f"{obj.name} was saved.")
+        for secret in obj.dropped:
+            messages.warning(request, display.dropped(secret, obj))
         return HttpResponseRedirect(display.server_url(obj.pk))
 
     def changeform_view(

@@ -27,7 +27,14 @@ from servers.admin.gateway_fields import CallsPerMinute, PatternLines
 from servers.admin.placement_fields import PlacementFields
 from servers.errors import Invalid
 from servers.models import Server
-from servers.models.server import ENVIRONMENT_NAME, SchemaGate, SourceKind, Transport
+from servers.models.server import (
+    ENVIRONMENT_NAME,
+    GIT_TOKEN,
+    SchemaGate,
+    SecretPurpose,
+    SourceKind,
+    Transport,
+)
 
 FIRST_SECRETS = 3
 # A source's key -> the form's field. `archive` is filled in when the file has arrived.
@@ -77,7 +84,13 @@ CALLS = (
         "fields": [("tools_allowed", "tools_denied"), "calls_per_minute", "record_arguments", "listed"],
     },
 )
-ACCESS = ("Access", {"fields": [("team", "owner")]})
+ACCESS = (
+    "Access",
+    {
+        "description": "Its secrets go with it: who operates it chooses the code that reads them.",
+        "fields": [("team", "owner")],
+    },
+)
 CHANGES = ("Changes of tools", {"classes": ["collapse"], "fields": ["schema_gate"]})
 DEPLOY = (None, {"fields": ["deploy"]})
 ADD_FIELDSETS = [
@@ -221,10 +234,25 @@ class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
         self.initial["environment_lines"] = "\n".join(
             f"{k}={v}" for k, v in self.instance.environment.items()
         )
+        if kind == SourceKind.GIT:
+            self.fields["git_token"].help_text = self._token_note()
+            self.fields[
+                "git_url"
+            ].help_text = (
+                "Another scheme, host or port drops the access token and the secrets of the forge's webhooks."
+            )
         if kind == SourceKind.UPLOAD:
             self.initial.pop("archive", None)
             name = self.instance.source.get("filename", "an archive")
             self.fields["archive"].help_text += f" Empty keeps {name}."
+
+    def _token_note(self) -> str:
+        """Said before it happens; afterwards the page of the server says it again."""
+        secret = self.instance.secrets.filter(purpose=SecretPurpose.SOURCE, name=GIT_TOKEN).first()
+        if secret is None:
+            return "For a private repository. Kept sealed, for this scheme, host and port alone."
+        place = secret.origin or "another place"
+        return f"Empty keeps the one for {place}; with another scheme, host or port in the URL it is dropped."
 
     # --- Each part, cleaned; `clean` joins them
 

@@ -67,6 +67,16 @@ class MadeChannel(ChannelSerializer):
         fields = [*ChannelSerializer.Meta.fields, "secret"]
 
 
+class ChangedChannel(ChannelSerializer):
+    secret = serializers.CharField(
+        read_only=True, allow_null=True,
+        help_text="A new signing secret, where `url` lies at another scheme, host or port. Shown this once.",
+    )  # fmt: skip
+
+    class Meta(ChannelSerializer.Meta):
+        fields = [*ChannelSerializer.Meta.fields, "secret"]
+
+
 class NoticeSerializer(serializers.ModelSerializer[Notice]):
     """`payload` is what a generic receiver gets; `due_at` is the next try of one that is on its way."""
 

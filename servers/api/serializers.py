@@ -173,6 +173,24 @@ class ServerSerializer(serializers.ModelSerializer[Server]):
             )
 
 
+class DroppedSecret(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    purpose = serializers.CharField()
+    origin = serializers.CharField(
+        allow_blank=True, help_text="What it was given for: scheme, host and port."
+    )
+
+
+class ChangedServer(ServerSerializer):
+    dropped = DroppedSecret(
+        many=True, read_only=True,
+        help_text="Credentials that this change took away: the source lies elsewhere by now.",
+    )  # fmt: skip
+
+    class Meta(ServerSerializer.Meta):
+        fields = [*ServerSerializer.Meta.fields, "dropped"]
+
+
 class NewServer(ServerSerializer):
     secrets = EnvironmentField(
         required=False, write_only=True, help_text="Environment variables that are kept sealed."

@@ -80,13 +80,14 @@ class CustomMetric(Shape):
 
 
 class SecretSerializer(serializers.ModelSerializer[Secret]):
-    """The value can be set and replaced, and is never shown."""
+    """The value can be set and replaced, and is never shown. `origin` is where a credential for the source
+    belongs to: scheme, host and port."""
 
     updated_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
 
     class Meta:
         model = Secret
-        fields = ["name", "purpose", "updated_at", "updated_by"]
+        fields = ["name", "purpose", "origin", "updated_at", "updated_by"]
         read_only_fields = fields
 
 
@@ -95,6 +96,9 @@ class SecretValue(Shape):
 
 
 class TokenSerializer(serializers.ModelSerializer[Token]):
+    """One that is asked for with a token reaches no further than that one and ends no later; what is left out
+    or empty is as it is there. `made_with` is that token."""
+
     owner = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
     server = serializers.IntegerField(
         source="server_id", required=False, allow_null=True, help_text="Left out: every server of the owner."
@@ -107,9 +111,9 @@ class TokenSerializer(serializers.ModelSerializer[Token]):
         model = Token
         fields = [
             "id", "name", "scope", "server", "owner", "prefix", "calls_per_minute", "tools_allowed",
-            "tools_denied", "created_at", "expires_at", "last_used_at", "revoked_at",
+            "tools_denied", "made_with", "created_at", "expires_at", "last_used_at", "revoked_at",
         ]  # fmt: skip
-        read_only_fields = ["prefix", "created_at", "last_used_at", "revoked_at"]
+        read_only_fields = ["prefix", "made_with", "created_at", "last_used_at", "revoked_at"]
 
     def validate_server(self, pk: int | None) -> int | None:
         visible = Server.objects.visible_to(self.context["request"].user)

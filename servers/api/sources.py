@@ -15,7 +15,10 @@ class GitSource(Shape):
     ref = serializers.CharField(required=False, help_text="Branch, tag or commit; empty: the default branch.")
     subdirectory = serializers.CharField(required=False)
     token = serializers.CharField(
-        required=False, write_only=True, help_text="A password, or user:password. Kept sealed."
+        required=False,
+        write_only=True,
+        help_text="A password, or user:password. Kept sealed, and "
+        "dropped with another scheme, host or port in `url`.",
     )
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings
@@ -16,6 +17,7 @@ from sealing.fields import SealedField
 from servers import secretbox, states
 from servers.models import placement, tool_patterns
 from servers.redaction import Redactor
+from servers.sources.origin import origin_of
 from servers.states import ServerStatus
 
 if TYPE_CHECKING:
@@ -116,7 +118,10 @@ class Server(models.Model):
     server.json that it was made of (`catalog.plan`).
     `status` says where the newest work on it stands, `error_kind` and `error` why that failed;
     `current_deployment` is what serves, or served last: a failed redeploy leaves it as it is.
+    `dropped`, which is not kept, are the credentials that a change of it has just taken away.
     """
+
+    dropped: Sequence[Secret] = ()
 
     name = models.CharField(max_length=100)
     slug = models.CharField(
@@ -230,6 +235,11 @@ class Server(models.Model):
         current = self.current_deployment
         return current if current is not None and current.endpoint else None
 
+    @property
+    def source_origin(self) -> str:
+        """What a credential for its source belongs to: `https://forge.example`; "" for all kinds but git."""
+        return origin_of(str(self.source.get("url", ""))) if self.source_kind == SourceKind.GIT else ""
+
     def secret_environment(self) -> dict[str, str]:
         """Values of the environment's secrets by name. Raises `secretbox.Unreadable`."""
         return {s.name: s.reveal() for s in self.secrets.filter(purpose=SecretPurpose.ENVIRONMENT)}
@@ -255,7 +265,10 @@ class SecretPurpose(models.TextChoices):
 
 
 class Secret(models.Model):
-    """A value that can be set and replaced, never read back through a door."""
+    """A value that can be set and replaced, never read back through a door.
+
+    `origin` is, of a credential for the source, where that was when it was given: it is sent nowhere else.
+    """
 
     server = models.ForeignKey(Server, models.CASCADE, related_name="secrets")
     purpose = models.CharField(
@@ -263,6 +276,7 @@ class Secret(models.Model):
     )
     name = models.CharField(max_length=128, validators=[ENVIRONMENT_NAME])
     sealed = SealedField()
+    origin = models.CharField(max_length=520, blank=True, default="", editable=False)
     updated_at = models.DateTimeField(auto_now=True)
     updated_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
 

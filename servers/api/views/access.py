@@ -57,6 +57,14 @@ def deployment_accepted(deployment: Deployment, request: Request) -> Response:
     return Response(body, 202, headers={"Location": serializers.deployment_url(deployment, request)})
 
 
+def changed_server(request: Request, changed: Server, status: int = 200) -> Response:
+    """As it is now, with what the change took away."""
+    fresh = server_of(request, changed.pk)
+    fresh.dropped = changed.dropped
+    body = serializers.ChangedServer(fresh, context={"request": request}).data
+    return Response(body, status, headers={"Location": body["url"]} if status == 202 else None)
+
+
 def server_accepted(server: Server, request: Request) -> Response:
     body = serializers.ServerSerializer(server_of(request, server.pk), context={"request": request}).data
     return Response(body, 202, headers={"Location": body["url"]})

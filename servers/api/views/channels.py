@@ -11,13 +11,17 @@ from rest_framework.response import Response
 
 from notices.models import Channel, Notice, State
 from servers import channels
-from servers.api.channel_serializers import ChannelSerializer, MadeChannel, NoticeSerializer
+from servers.api.channel_serializers import ChangedChannel, ChannelSerializer, MadeChannel, NoticeSerializer
 from servers.api.pagination import NewestFirst, number_of
 from servers.api.views.access import user_of
 
 FILTERS = [OpenApiParameter("channel", int), OpenApiParameter("state", enum=State.values, many=True)]
 
 
+CHANGED = extend_schema(responses=ChangedChannel)
+
+
+@extend_schema_view(update=CHANGED, partial_update=CHANGED)
 class ChannelViewSet(viewsets.ModelViewSet[Channel]):
     """Where notices go: your channels; all of them for administrators."""
 
@@ -37,9 +41,13 @@ class ChannelViewSet(viewsets.ModelViewSet[Channel]):
         channel, secret = channels.create(by=user_of(request), fields=wanted.validated_data)
         return Response({**self.get_serializer(channel).data, "secret": secret}, 201)
 
-    def perform_update(self, serializer: Any) -> None:
-        fields = serializer.validated_data
-        channels.change(channel=serializer.instance, by=user_of(self.request), fields=fields)
+    def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        partial = kwargs.get("partial", False)
+        wanted: Any = self.get_serializer(self.get_object(), data=request.data, partial=partial)
+        wanted.is_valid(raise_exception=True)
+        fields: dict[str, Any] = wanted.validated_data
+        _, secret = channels.change(channel=wanted.instance, by=user_of(request), fields=fields)
+        return Response({**self.get_serializer(self.get_object()).data, "secret": secret or None})
 
     def perform_destroy(self, instance: Channel) -> None:
         channels.remove(channel=instance, by=user_of(self.request))

@@ -19,8 +19,22 @@ from servers import intake, services, uploads
 from servers.api import examples, multipart
 from servers.api.pagination import NewestFirst
 from servers.api.parsers import JSONParser
-from servers.api.serializers import DeploymentSerializer, NewServer, Redeploy, RollBack, ServerSerializer
-from servers.api.views.access import deployment_accepted, server_accepted, server_of, servers_of, user_of
+from servers.api.serializers import (
+    ChangedServer,
+    DeploymentSerializer,
+    NewServer,
+    Redeploy,
+    RollBack,
+    ServerSerializer,
+)
+from servers.api.views.access import (
+    changed_server,
+    deployment_accepted,
+    server_accepted,
+    server_of,
+    servers_of,
+    user_of,
+)
 from servers.errors import Conflict, Invalid
 from servers.models import Deployment, Server
 from servers.push_options import PushOptions
@@ -38,8 +52,8 @@ QUEUED = extend_schema(request=None, responses={202: DeploymentSerializer})
 
 @extend_schema_view(
     list=extend_schema(parameters=FILTERS),
-    update=extend_schema(request=BY_JSON),
-    partial_update=extend_schema(request=BY_JSON),
+    update=extend_schema(request=BY_JSON, responses=ChangedServer),
+    partial_update=extend_schema(request=BY_JSON, responses=ChangedServer),
     destroy=extend_schema(responses={202: ServerSerializer}),
 )
 class ServerViewSet(viewsets.ModelViewSet[Server]):
@@ -79,26 +93,30 @@ class ServerViewSet(viewsets.ModelViewSet[Server]):
     def perform_update(self, serializer: Any) -> None:
         fields = dict(serializer.validated_data)
         token = fields.pop("token", "")
-        intake.change(server=serializer.instance, fields=fields, token=token, by=user_of(self.request))
+        by = user_of(self.request)
+        serializer.instance = intake.change(server=serializer.instance, fields=fields, token=token, by=by)
 
     def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        super().update(request, *args, **kwargs)
-        return self.retrieve(request, *args, **kwargs)
+        partial = kwargs.get("partial", False)
+        wanted: Any = self.get_serializer(self.get_object(), data=request.data, partial=partial)
+        wanted.is_valid(raise_exception=True)
+        self.perform_update(wanted)
+        return changed_server(request, wanted.instance)
 
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         server = self.get_object()
         services.delete(server=server)
         return server_accepted(server, request)
 
-    @extend_schema(request=examples.ARCHIVE_FORM, responses={200: ServerSerializer})
+    @extend_schema(request=examples.ARCHIVE_FORM, responses={200: ChangedServer})
     @action(detail=True, methods=["post"], parser_classes=[MultiPartParser])
     def archive(self, request: Request, pk: str) -> Response:
         """Makes an uploaded archive (.tar.gz, .tgz, .tar, .zip) the source; redeploy to run it."""
         server, file = self.get_object(), multipart.required_archive(request)
         with _received(file) as archive:
             assert archive
-            intake.attach(server=server, archive=archive)
-        return self.retrieve(request, pk=pk)
+            changed = intake.attach(server=server, archive=archive)
+        return changed_server(request, changed)
 
     @QUEUED
     @action(detail=True, methods=["post"], parser_classes=[JSONParser])

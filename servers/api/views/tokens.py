@@ -29,7 +29,7 @@ class TokenViewSet(viewsets.ModelViewSet[Token]):
 
     @extend_schema(request=TokenSerializer, responses={201: IssuedToken})
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Makes a token. `value` is shown this once."""
+        """Makes a token, within the bounds of the one that asks for it. `value` is shown this once."""
         wanted = TokenSerializer(data=request.data, context={"request": request})
         wanted.is_valid(raise_exception=True)
         fields: dict[str, Any] = dict(wanted.validated_data)
@@ -37,6 +37,10 @@ class TokenViewSet(viewsets.ModelViewSet[Token]):
         server = servers_of(request).get(pk=server_id) if server_id is not None else None
         token, value = services.issue_token(owner=user_of(request), server=server, **fields)
         return Response({**TokenSerializer(token).data, "value": value}, 201)
+
+    @extend_schema(description="Revokes the token, and those that were made with it.")
+    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().destroy(request, *args, **kwargs)
 
     def perform_destroy(self, instance: Token) -> None:
         services.revoke_token(token=instance)
