@@ -38,8 +38,11 @@ def read(dockerfile: str, arguments: Mapping[str, str]) -> Named:
     """`arguments` are what a build is given besides: the automatic ones of its platform."""
     text = dockerfile.removeprefix("\ufeff").replace("\r\n", "\n")
     reader = _Reader(dict(arguments))
-    for word, rest in _instructions(text, _directives(text).get("escape", "\\")):
+    for word, rest, maybe_text in _instructions(text, _directives(text).get("escape", "\\")):
+        before = len(reader.images)
         reader.take(word, rest)
+        if maybe_text:  # of a script, `from` is a word like others
+            reader.images[before:] = [image for image in reader.images[before:] if UNKNOWN not in image]
     return Named(tuple(dict.fromkeys(reader.images)), _frontend(text))
 
 
@@ -133,19 +136,18 @@ def _frontend(text: str) -> str:
     return [*named.split(), ""][0]
 
 
-def _instructions(text: str, escape: str) -> Iterator[tuple[str, str]]:
-    lines = iter(text.split("\n"))
+def _instructions(text: str, escape: str) -> Iterator[tuple[str, str, bool]]:
+    """Word, rest, and whether it may be a line of a here-document, which only the build tells for certain."""
+    lines, ends = iter(text.split("\n")), list[str]()
     for line in lines:
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        whole = _joined(line, lines, escape)
-        found = INSTRUCTION.match(whole)
-        if found is None:
-            continue
-        word = found["word"].upper()
-        if word in ("RUN", "COPY", "ADD"):
-            _skip_documents(found["rest"], lines)
-        yield word, found["rest"]
+        if ends and line.lstrip("\t") == ends[0]:
+            ends.pop(0)
+        elif line.strip() and not line.lstrip().startswith("#"):
+            whole = line if ends else _joined(line, lines, escape)
+            if found := INSTRUCTION.match(whole):
+                yield found["word"].upper(), found["rest"], bool(ends)
+                if not ends and found["word"].upper() in ("RUN", "COPY", "ADD"):
+                    ends = [here["word"] for here in HEREDOC.finditer(found["rest"])]
 
 
 def _joined(line: str, lines: Iterator[str], escape: str) -> str:
@@ -157,13 +159,6 @@ def _joined(line: str, lines: Iterator[str], escape: str) -> str:
             return "".join([*parts, bare])
         parts.append(bare[: -len(escape)])
         line = next((one for one in lines if one.strip() and not one.lstrip().startswith("#")), "")
-
-
-def _skip_documents(rest: str, lines: Iterator[str]) -> None:
-    for found in HEREDOC.finditer(rest):
-        for line in lines:
-            if line.lstrip("\t") == found["word"]:
-                break
 
 
 def _flags(rest: str) -> tuple[list[tuple[str, str]], str]:

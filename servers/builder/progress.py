@@ -24,7 +24,13 @@ NOISE = re.compile(
     re.IGNORECASE,
 )
 PULLING = re.compile(r"^\[(?:\S+ )?internal\] load metadata for (?P<image>\S+)")
-READER = re.compile(r"^resolve image config for (?:docker-image://)?(?P<image>\S+)")
+# Every way in which BuildKit (0.8 to 0.17) says that it reads from an image: that of COPY --from is not looked
+# up by the older ones, and its layers are taken in a piece of the build of their own.
+READS = (
+    PULLING,
+    re.compile(r"^resolve image config for (?:docker-image://)?(?P<image>\S+)"),
+    re.compile(r"^(?:\[[^\]]*\]\s+)?FROM (?P<image>\S+)"),
+)
 KEPT = 30
 
 
@@ -71,8 +77,8 @@ class Progress:
 
     def _check(self, text: str) -> None:
         # Of every line: what a step writes could pass for the first line of a vertex.
-        reads = PULLING.match(text) or READER.match(text)
-        if reads and not self._may_read(reads["image"]):
+        reads = next((found for pattern in READS if (found := pattern.match(text))), None)
+        if reads and reads["image"] != "scratch" and not self._may_read(reads["image"]):
             raise BuildError(
                 f"The build reads {reads['image']}, which is not named in its Dockerfile, "
                 "or is not for this server.",
