@@ -239,8 +239,8 @@ def pulls_of(server: Server) -> Pulls:
     """What the server's team may pull, and as whom. Raises `secretbox.Unreadable`."""
 
     def ask(ref: Reference) -> None:
-        with registry_faults(f"Asking whether this server may have the image {ref}", ref):
-            _client_for(pulls, ref).head_manifest(ref)
+        with _reading(f"Asking whether this server may have the image {ref}", pulls, ref) as client:
+            client.head_manifest(ref)
 
     pulls = Pulls(pull_policy.rights_of(server), credentials(), pull_policy.logins_of(server), ask)
     return pulls
@@ -264,24 +264,33 @@ def image_pull(server: Server, reference: str, *, built_here: bool) -> ImagePull
 def platforms_of(server: Server, reference: str) -> tuple[str, ...]:
     """The platforms that an image at a registry exists for."""
     wanted = Reference.parse(reference)
-    with registry_faults(f"Reading the image {reference}", wanted):
-        return _client_for(pulls_of(server), wanted).resolve(wanted)[2]
+    with _reading(f"Reading the image {reference}", pulls_of(server), wanted) as client:
+        return client.resolve(wanted)[2]
 
 
 def start_command(server: Server, reference: str, platform: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """ENTRYPOINT and CMD of an image at a registry, for one platform."""
     wanted = Reference.parse(reference)
-    with registry_faults(f"Reading the image {reference}", wanted):
-        config = image_config(_client_for(pulls_of(server), wanted), wanted, platform).get("config") or {}
+    with _reading(f"Reading the image {reference}", pulls_of(server), wanted) as client:
+        config = image_config(client, wanted, platform).get("config") or {}
     return tuple(config.get("Entrypoint") or ()), tuple(config.get("Cmd") or ())
 
 
-def _client_for(pulls: Pulls, ref: Reference) -> RegistryClient:
-    """The registry as this team may speak to it. Raises `SourceError` for what is another team's."""
+@contextmanager
+def _reading(doing: str, pulls: Pulls, ref: Reference) -> Iterator[RegistryClient]:
+    """The registry as this team may speak to it. Raises `SourceError` for what it may not have."""
     way = pulls.rights.way_to(ref)
     if way is Way.REFUSED:
         raise SourceError(logins.not_yours(ref.endpoint), hint=logins.LIST_IT)
-    return registry_client(ref.host, None if way is Way.PLATFORM else pulls.credential(ref.host, way))
+    login = None if way is Way.PLATFORM else pulls.credential(ref.host, way)
+    try:
+        with registry_faults(doing, ref):
+            yield registry_client(ref.host, login)
+    except UserError as error:
+        told = error.__cause__
+        if way is Way.PLATFORM or not isinstance(told, RegistryError) or not told.keeps_it_back:
+            raise
+        raise SourceError(error.message, hint=registry_advice.of_a_team(way, ref.host)) from told
 
 
 def _pinned(reference: str, digest: str) -> str:
@@ -293,5 +302,5 @@ def _digest_of(server: Server, reference: str) -> str:
         wanted = Reference.parse(reference)
     except InvalidReference as error:
         raise SourceError(str(error)) from None
-    with registry_faults(f"Looking up the image {reference}", wanted):
-        return _client_for(pulls_of(server), wanted).resolve(wanted)[0]
+    with _reading(f"Looking up the image {reference}", pulls_of(server), wanted) as client:
+        return client.resolve(wanted)[0]

@@ -24,8 +24,8 @@ NOISE = re.compile(
     re.IGNORECASE,
 )
 PULLING = re.compile(r"^\[(?:\S+ )?internal\] load metadata for (?P<image>\S+)")
-# Every way in which BuildKit (0.8 to 0.17) says that it reads from an image: that of COPY --from is not looked
-# up by the older ones, and its layers are taken in a piece of the build of their own.
+# Every way in which BuildKit (0.8 to 0.17) says that it reads from an image: older ones do not look that of
+# COPY --from up, but take its layers in a piece of the build of their own.
 READS = (
     PULLING,
     re.compile(r"^resolve image config for (?:docker-image://)?(?P<image>\S+)"),

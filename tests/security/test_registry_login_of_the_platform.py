@@ -173,7 +173,8 @@ def test_an_operator_builds_from_another_teams_image_which_the_engine_has(rig: R
 def test_what_the_platforms_login_reads_is_not_every_teams(rig: Rig, settings: Any) -> None:
     image = rig.private("elsewhere/tool")
     asked = rig.of_image("B", "asks", image)
-    assert (failed_at(asked), asked.error_kind) == ("clone", "auth_expired")
+    assert (failed_at(asked), asked.error_kind) == ("clone", "source")
+    assert "asked for without a login" in asked.error
     built = rig.built("B", "builds", f'FROM {image}\nCMD ["true"]\n')
     assert failed_at(built) == "build"
     # Even where it lies in the engine, for a team that may have it.
