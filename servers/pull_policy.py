@@ -40,6 +40,12 @@ def logins_of(server: Server) -> dict[str, Credential]:
     }
 
 
+def secrets_of(server: Server) -> list[str]:
+    """What a registry could repeat of the team's logins. Raises `secretbox.Unreadable`."""
+    given = logins_of(server).values()
+    return [text for login in given for text in (login.password, login.basic.removeprefix("Basic "))]
+
+
 def homes() -> list[str]:
     """Where images of servers lie: at the registry, by each of its names, and in the engine."""
     host, slash, prefix = settings.REGISTRY.partition("/")

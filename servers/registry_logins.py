@@ -30,7 +30,7 @@ def give(*, team: Team, host: str, username: str, password: str, by: User | None
         raise Invalid("A login needs a password or a token.", field="password")
     if password:
         login.seal(checked(password))
-    login.full_clean(exclude=["sealed"])
+    login.full_clean(exclude=["sealed", "updated_by"])
     login.save()
     after = {**_shown(login), "anew": bool(password)}
     audit.record(action="registry_login.set", target=login, by=by, before=before, after=after)

@@ -128,7 +128,7 @@ class Logins(TabularInline):  # type: ignore[misc]  # unfold is untyped
     show_change_link = False
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return obj is not None and roles.administers(request.user, obj)
+        return obj is None or roles.administers(request.user, obj)
 
     has_add_permission = has_change_permission = has_delete_permission = has_view_permission
 
