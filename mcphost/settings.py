@@ -49,6 +49,11 @@ REGISTRY = env.pattern(
 )
 REGISTRY_ADDRESS = env.pattern("REGISTRY_ADDRESS", "", r"[a-zA-Z0-9.\[\]:-]+", "host[:port]")
 REGISTRY_AUTH_DOCKERCONFIG = env.path("REGISTRY_AUTH_DOCKERCONFIG")
+REGISTRY_SHARED_PREFIXES = env.patterns(
+    "REGISTRY_SHARED_PREFIXES",
+    r"[a-zA-Z0-9.\[\]:-]+(/[a-z0-9._-]+)*",
+    "a comma-separated list of host[:port][/path], with no scheme and no tag",
+)
 REGISTRY_ARCH_TARGETS = env.platforms("REGISTRY_ARCH_TARGETS", "linux/amd64")
 REGISTRY_PUSH_RETRIES = env.integer("REGISTRY_PUSH_RETRIES", 3, 1, 20)
 REGISTRY_PUSH_TIMEOUT = env.integer("REGISTRY_PUSH_TIMEOUT", 1800, 10, 86_400)

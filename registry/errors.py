@@ -54,6 +54,11 @@ class RegistryError(Exception):
     def not_found(self) -> bool:
         return self.status == 404
 
+    @property
+    def keeps_it_back(self) -> bool:
+        """Whether the registry gives it to others perhaps: many say that there is nothing."""
+        return self.auth_expired or self.status in (401, 403, 404)
+
 
 class CredentialError(RegistryError):
     """A credential cannot be had: unreadable file, failing helper, failing refresher."""

@@ -17,6 +17,8 @@ from servers.models.server import GIT_TOKEN, RuntimeChoice, SecretPurpose, Sourc
 from servers.states import Trigger
 from servers.uploads import Archive
 
+NOWHERE: Mapping[str, Any] = {}
+
 
 @transaction.atomic
 def take_in(
@@ -31,6 +33,7 @@ def take_in(
 ) -> tuple[Server, Deployment | None]:
     """Creates a server of validated `fields` and deploys it. Raises `Invalid` and `ValidationError`."""
     check_runtime(by=by, wanted=fields.get("runtime", ""))
+    check_placement(by=by, wanted=fields.get("placement", {}))
     server = services.create_server(by=by, fields=fields, secrets=secrets)
     set_source_token(server=server, token=token, by=by)
     if archive is not None:
@@ -44,8 +47,9 @@ def change(*, server: Server, fields: Mapping[str, Any], token: str, by: User) -
 
     `dropped` of what is returned are credentials that the server is without now.
     """
-    stored = services.locked(server).runtime
-    check_runtime(by=by, wanted=fields.get("runtime", stored), stored=stored)
+    stored = services.locked(server)
+    check_runtime(by=by, wanted=fields.get("runtime", stored.runtime), stored=stored.runtime)
+    check_placement(by=by, wanted=fields.get("placement", {}), stored=stored.placement)
     changed = services.update_server(server=server, fields=fields)
     if token:
         set_source_token(server=changed, token=token, by=by)
@@ -61,6 +65,17 @@ def check_runtime(*, by: User, wanted: str, stored: str = "") -> None:
     if wiring.default_runtime() != RuntimeChoice.PROCESS:
         raise Invalid(
             "Only an administrator lets a server run as a process of the platform.", field="runtime"
+        )
+
+
+def check_placement(*, by: User, wanted: Mapping[str, Any], stored: Mapping[str, Any] = NOWHERE) -> None:
+    """The token of the service account opens the cluster: what that account may is for an administrator to
+    give. What was given stays, and anybody who changes the server takes it away. Raises `Invalid`."""
+    asks = wanted.get("account_token") and not stored.get("account_token")
+    if asks and not roles.is_administrator(by):
+        raise Invalid(
+            "Only an administrator of the platform gives a server the service account's token.",
+            field="placement.account_token",
         )
 
 

@@ -21,6 +21,7 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
+from access import roles
 from access.models import Team
 from servers import intake, services, uploads, validation
 from servers.admin.gateway_fields import CallsPerMinute, PatternLines
@@ -209,7 +210,16 @@ class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
         self._explain()
         if "team" in self.fields and self.instance.team_id:  # it may stay, whoever operates it
             self.fields["team"].queryset |= Team.objects.filter(pk=self.instance.team_id)  # type: ignore[attr-defined]
+        self.stored_placement = dict(self.instance.placement)
         self._fill() if not self.is_new else None
+        self._offer_account_token()
+
+    def _offer_account_token(self) -> None:
+        """Greyed for who may not give it; who forges it is told when the form is checked."""
+        may_give = self.by is not None and roles.is_administrator(self.by)
+        if not may_give and not self.stored_placement.get("account_token"):
+            self.fields["account_token"].widget.attrs["disabled"] = True
+            self.fields["account_token"].help_text += " An administrator of the platform gives it."
 
     def _explain(self) -> None:
         limit = filesizeformat(settings.UPLOAD_MAX_BYTES)
@@ -295,6 +305,7 @@ class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
         if data.get("source_kind"):
             data["source"] = self._source(SourceKind(data["source_kind"]))
         data["placement"] = self.clean_placement()
+        self._check_placement(data["placement"])
         self._check_secrets()
         return data
 
@@ -319,6 +330,12 @@ class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
         if not self.cleaned_data.get("archive") and not kept and "archive" not in self.errors:
             self.add_error("archive", "Choose an archive.")
         return dict(kept)
+
+    def _check_placement(self, wanted: dict[str, Any]) -> None:
+        try:
+            intake.check_placement(by=self.by, wanted=wanted, stored=self.stored_placement)
+        except Invalid as error:
+            self.add_error("account_token", str(error))
 
     def _check_secrets(self) -> None:
         if not self.is_new:

@@ -7,6 +7,8 @@ from typing import Any
 from rest_framework import serializers
 
 from access.models import AuditEntry, Membership, Role, Team
+from servers import registry_logins
+from servers.models import RegistryLogin
 
 
 class MemberSerializer(serializers.ModelSerializer[Membership]):
@@ -29,6 +31,29 @@ class TeamSerializer(serializers.ModelSerializer[Team]):
 
 class NewMember(serializers.Serializer[Any]):
     role = serializers.ChoiceField(choices=Role.choices)
+
+
+class RegistryLoginSerializer(serializers.ModelSerializer[RegistryLogin]):
+    updated_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+
+    class Meta:
+        model = RegistryLogin
+        fields = ["host", "username", "updated_at", "updated_by"]
+        read_only_fields = fields
+
+
+class GivenLogin(serializers.Serializer[Any]):
+    username = serializers.RegexField(
+        r"^[^:\x00-\x1f\x7f]+\Z",
+        max_length=255,
+        error_messages={"invalid": "Must be printable, without a colon."},
+    )
+    password = serializers.CharField(
+        write_only=True,
+        trim_whitespace=False,
+        max_length=registry_logins.LONGEST,
+        help_text="Or an access token. Kept sealed: it is not shown again.",
+    )
 
 
 class AuditEntrySerializer(serializers.ModelSerializer[AuditEntry]):

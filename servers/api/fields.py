@@ -136,7 +136,9 @@ class PlacementShape(serializers.Serializer[Any]):
         help_text="Kept over deployments, gone with the server. One pod mounts it: replicas must be 1.",
     )
     account_token = serializers.BooleanField(
-        default=False, help_text="Mount the service account's token, for a server that speaks to Kubernetes."
+        default=False,
+        help_text="Mount the service account's token, for a server that speaks to Kubernetes. "
+        "An administrator of the platform turns it on; who operates the server may turn it off.",
     )
 
 

@@ -10,6 +10,7 @@ from servers.api.views.deployments import DeploymentViewSet, ServerDeployments
 from servers.api.views.health import HealthView
 from servers.api.views.logs import LogDownload, Logs
 from servers.api.views.metrics import Metrics
+from servers.api.views.registry_logins import OneRegistryLogin, RegistryLogins
 from servers.api.views.secrets import OneSecret, Secrets
 from servers.api.views.servers import ServerViewSet
 from servers.api.views.teams import TeamViewSet
@@ -37,6 +38,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("servers/<int:pk>/metrics/", Metrics.as_view(), name="server-metrics"),
     path("servers/<int:pk>/metrics/stream/", fallback.MetricsStream.as_view(), name="server-metrics-stream"),
     path("servers/<int:pk>/usage/", Usage.as_view(), name="server-usage"),
+    path("teams/<int:pk>/registry-logins/", RegistryLogins.as_view(), name="team-registry-logins"),
+    path(
+        "teams/<int:pk>/registry-logins/<str:host>/", OneRegistryLogin.as_view(), name="team-registry-login"
+    ),
     path("audit/", Audit.as_view(), name="audit"),
     path("health/", HealthView.as_view(), name="health"),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),

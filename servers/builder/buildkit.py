@@ -18,7 +18,7 @@ import requests
 from docker.errors import APIError, DockerException, ImageNotFound
 
 from servers import process_group
-from servers.builder import build_errors, logins, tooling
+from servers.builder import build_errors, logins, named_images, tooling
 from servers.builder.base import BuildSettings, BuiltImage, ImageBuild
 from servers.builder.progress import Progress
 from servers.errors import BuildError
@@ -61,11 +61,13 @@ class Builder:
         """Builds one image for one platform into the engine.
 
         `on_line` gets lines fit for the build log. Raises `BuildError` (with the failing step and its last
-        lines), `Cancelled`, `TimedOut`; the CLI's process group and the engine's build end with it.
+        lines; before it begins, for an image that `spec.pulls` does not give), `Cancelled`, `TimedOut`; the
+        CLI's process group and the engine's build end with it.
         """
-        progress = Progress(on_line, on_progress)
+        plan = _plan(spec, on_line)
+        progress = Progress(on_line, on_progress, may_read=plan.allows)
         with _scratch(spec.scratch) as scratch:
-            _write_private(scratch / CONFIG, _logins(spec, settings, on_line))
+            _write_private(scratch / CONFIG, plan.config)
             code = self._run(
                 self._argv(spec, settings, scratch),
                 settings,
@@ -212,13 +214,13 @@ def _scratch(within: Path | None = None) -> Iterator[Path]:
         yield scratch
 
 
-def _logins(spec: ImageBuild, settings: BuildSettings, log: LineSink) -> str:
+def _plan(spec: ImageBuild, log: LineSink) -> logins.Plan:
     try:
         with spec.dockerfile.open(errors="replace") as file:
             text = file.read(MAX_DOCKERFILE)
     except OSError:  # the build says so itself
         text = ""
-    return logins.docker_config(settings.credentials, text, log)
+    return logins.plan(spec.pulls, text, named_images.automatic(spec.platform, spec.here), log)
 
 
 def _user_plugins() -> Path:

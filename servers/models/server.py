@@ -244,9 +244,9 @@ class Server(models.Model):
         """Values of the environment's secrets by name. Raises `secretbox.Unreadable`."""
         return {s.name: s.reveal() for s in self.secrets.filter(purpose=SecretPurpose.ENVIRONMENT)}
 
-    def redactor(self) -> Redactor:
-        """Takes this server's secrets out of text. Raises `secretbox.Unreadable`."""
-        return Redactor(secret.reveal() for secret in self.secrets.all())
+    def redactor(self, *more: str) -> Redactor:
+        """Takes this server's secrets, and `more` of them, out of text. Raises `secretbox.Unreadable`."""
+        return Redactor([*(secret.reveal() for secret in self.secrets.all()), *more])
 
     def is_visible_to(self, user: AbstractBaseUser | AnonymousUser) -> bool:
         return roles.sees(user, owner_id=self.owner_id, team_id=self.team_id)

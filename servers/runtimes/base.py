@@ -59,6 +59,18 @@ class Shape:
 
 
 @dataclass(frozen=True)
+class ImagePull:
+    """Who pulls the image of a run: `by_platform` with the platform's login, else with the `username` and
+    `password` that the server's team gave, or nobody's. `ours`: it was built here, for this server.
+    """
+
+    ours: bool = False
+    by_platform: bool = False
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
 class RunSpec:
     """Everything a runtime needs to start one deployment of one server. Frozen: made once, by the deployer.
 
@@ -79,6 +91,7 @@ class RunSpec:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     limits: Limits = Limits()
     image: str = ""
+    pull: ImagePull = ImagePull()
     platform: str = ""
     platforms: tuple[str, ...] = ()
     command: tuple[str, ...] = ()

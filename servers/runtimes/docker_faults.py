@@ -29,7 +29,7 @@ _KNOWN: tuple[tuple[str, str, str, bool], ...] = (
     (
         r"unauthorized|authentication required|no basic auth|access.*denied|denied:|forbidden",
         "The registry does not let the image be pulled.",
-        "Check the registry's credentials.",
+        "Check the registry's credentials, or the login that the team gave for it.",
         True,
     ),
     (
