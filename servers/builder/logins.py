@@ -16,7 +16,8 @@ from registry.reference import InvalidReference, Reference, is_hub
 from servers.process_group import LineSink
 
 IMAGE = re.compile(
-    r"(?:^\s*FROM\s+(?:--\S+\s+)*|^\s*ARG\s+\w+=|^#\s*syntax\s*=\s*|\bfrom=)([^\s,]+)", re.IGNORECASE | re.M
+    r"(?:^[ \t]*FROM[ \t]+(?:--\S+[ \t]+)*|^[ \t]*ARG[ \t]+\w+=|^#[ \t]*syntax[ \t]*=[ \t]*|\bfrom=)([^\s,]+)",
+    re.IGNORECASE | re.M,
 )
 
 
