@@ -1,4 +1,4 @@
-"""Which headers cross the gateway: to a server all but those listed here, back from it only those that are."""
+"""Which headers cross the gateway: to a server all but those listed here, back only those listed."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ CALLERS_OWN = frozenset(
     }
 )
 
-# A hosted server shares this origin with the platform's pages, so what it answers may say what MCP needs
-# (transports of 2025-11-25 and 2026-07-28, RFC 9110 for 405, 429 and 503) and nothing else: no policy, cookie,
-# challenge, redirect, refresh or hint for the browser. What it says of caching the gateway says itself.
+# A hosted server shares this origin with the platform's pages: it may say what MCP needs (the transports of
+# 2025-11-25 and 2026-07-28; RFC 9110 for 405, 429 and 503) and nothing else, no policy, cookie, challenge,
+# redirect, refresh or hint for a browser. Of caching the gateway speaks itself.
 CROSSES_BACK = frozenset(
     {
         b"allow",

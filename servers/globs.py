@@ -1,9 +1,9 @@
 """Patterns with `*` that somebody typed in, matched in linear time: no regular expression is made of them.
 
-A pattern is a row of steps, and a list of patterns one longer row. Which steps may come next is a set of bits,
-and each character of the text moves all of them at once (Baeza-Yates and Gonnet, A New Approach to Text
-Searching, 1992): the time is the length of the text times that of the patterns in machine words, whatever both
-say.
+A pattern is a row of steps, and a list of patterns one longer row. Which steps may come next is a set of
+bits, and each character of the text moves all of them at once (Baeza-Yates and Gonnet, A New Approach to Text
+Searching, 1992): the time is the length of the text times that of the patterns in machine words, whatever
+both say.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ NONE = Chars()
 
 @dataclass(frozen=True)
 class Step:
-    """A character of `leaves` leads to the next step, one of `stays` back to this one; `skips`: how many steps
-    further one may be without a character."""
+    """A character of `leaves` leads to the next step, one of `stays` back to this one; `skips`: how many
+    steps further one may be without a character."""
 
     leaves: Chars = NONE
     stays: Chars = NONE

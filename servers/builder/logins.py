@@ -16,7 +16,8 @@ from registry.reference import InvalidReference, Reference, is_hub
 from servers.process_group import LineSink
 
 IMAGE = re.compile(
-    r"(?:^[ \t]*FROM[ \t]+(?:--\S+[ \t]+)*|^[ \t]*ARG[ \t]+\w+=|^#[ \t]*syntax[ \t]*=[ \t]*|\bfrom=)([^\s,]+)",
+    r"(?:^[ \t]*FROM[ \t]+(?:--\S+[ \t]+)*|^[ \t]*ARG[ \t]+\w+=|^#[ \t]*syntax[ \t]*=[ \t]*|\bfrom=)"
+    r"([^\s,]+)",
     re.IGNORECASE | re.M,
 )
 

@@ -25,8 +25,8 @@ def validate(patterns: Any) -> None:
 
 
 def permit(name: str, allowed: Sequence[str], denied: Sequence[str]) -> bool:
-    """No list of what is allowed allows everything; what is denied stays denied. Where there is a list, a name
-    that a server may read as another is not allowed."""
+    """No list of what is allowed allows everything; what is denied stays denied. Where there is a list, a
+    name that a server may read as another is not allowed."""
     if not allowed and not denied:
         return True
     return _is_plain(name) and (not allowed or _matches(name, allowed)) and not _matches(name, denied)
