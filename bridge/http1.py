@@ -12,8 +12,8 @@ from bridge import jsonrpc
 HEAD_BYTES = 64 << 10
 HEAD_SECONDS = 75.0  # between two requests of a kept connection as well
 BODY_SECONDS = 60.0
-# RFC 9110 sections 5.6.2 and 5.5: a control character that another reader takes for the end of a line makes two
-# messages of one.
+# RFC 9110 sections 5.6.2 and 5.5: a control character that another reader takes for the end of a line makes
+# two messages of one.
 TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 CONTROLS = frozenset(map(chr, (*range(0x09), *range(0x0A, 0x20), 0x7F)))
 TRAILER_BYTES = 16 << 10

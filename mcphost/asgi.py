@@ -130,7 +130,7 @@ def _last(scope: Scope, name: bytes) -> str:
 
 def names_several_hosts(scope: Scope) -> bool:
     """RFC 9112 section 3.2. A proxy in front may go by one of them, and we by the other."""
-    return sum(name == b"host" for name, _ in scope["headers"]) > 1
+    return [name for name, _ in scope["headers"]].count(b"host") > 1
 
 
 async def not_here(scope: Scope, receive: Receive, send: Send) -> None:

@@ -56,4 +56,4 @@ class ShownCommand(BaseCommand):
         for name in ("stdout", "stderr"):
             if options.get(name):
                 options[name] = shown(options[name])
-        return cast("str | None", super().execute(*args, **options))
+        return super().execute(*args, **options)

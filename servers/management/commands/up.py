@@ -80,6 +80,9 @@ class Command(ShownCommand):
             self._say(line)
         if "worker" in parts:
             self.stdout.write(f"  default runtime: {wiring.default_runtime()}")
+            if capabilities.hosts_as_root():
+                warning = f"  ! process: {capabilities.AS_ROOT} {capabilities.NOT_AS_ROOT}"
+                self.stdout.write(self.style.WARNING(warning))
         if "web" in parts:
             self.stdout.write(f"\n  Admin  {public_url()}/admin/")
             self._first_run(parts)
