@@ -71,8 +71,8 @@ def is_root() -> bool:
 
 
 def hosts_as_root() -> bool:
-    """Whether a server is, or would be, a process of this machine's root: nothing then stands between its code
-    and all that the platform holds."""
+    """Whether a server is, or would be, a process of this machine's root: nothing then stands between its
+    code and all that the platform holds."""
     return is_root() and (wiring.default_runtime() == "process" or _was_chosen("process"))
 
 

@@ -7,7 +7,6 @@ import re
 
 COLOURS = re.compile(r"\x1b\[([0-9;:]*)m")  # SGR of ECMA-48, section 8.3.117
 RESET = "\x1b[0m"
-CONCEALED = "8"
 # C0 but tab and line feed, DEL, C1; line separators and what sets the direction of writing (Unicode TR 36).
 CONTROLS = (
     *(code for code in range(0x20) if code not in (0x09, 0x0A)),
@@ -30,10 +29,14 @@ def visible(text: str, *, colours: bool = False) -> str:
     return _coloured(text) if colours and "\x1b" in text else text.translate(_SHOWN)
 
 
+def _conceals(parameters: str) -> bool:
+    return "8" in [each.lstrip("0") for each in parameters.replace(":", ";").split(";")]
+
+
 def _coloured(text: str) -> str:
     parts, at, last = [], 0, ""
     for found in COLOURS.finditer(text):
-        if CONCEALED in found[1].replace(":", ";").split(";"):
+        if _conceals(found[1]):
             continue
         parts += [text[at : found.start()].translate(_SHOWN), found[0]]
         at, last = found.end(), found[1]
