@@ -177,7 +177,7 @@ class Gateway:
         try:
             await exchange.run(
                 lambda message: self._target(request, message, route, call, session),
-                lambda inner: sealed.encode() if known == inner else self._seal(inner, call, request),
+                lambda inner: sealed.encode() if known == inner else self._seal(inner, call),
             )
         finally:
             guard.cancel()
@@ -213,10 +213,8 @@ class Gateway:
         mine = session and (session.token_id, session.server_id) == (identity.token_id, route.server_id)
         return session if mine else None
 
-    def _seal(self, inner: bytes, call: Call, request: Request) -> bytes:
+    def _seal(self, inner: bytes, call: Call) -> bytes:
         """What the caller is told as the id of the session that the server calls `inner`."""
-        if era.is_modern(request):
-            return inner
         about = call.server_id, call.deployment_id, call.token_id, inner.decode("latin-1")
         return self._sessions.seal(Session(*about, call.client, call.version, call.replica)).encode()
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from gateway import era, errors, headers
+from gateway import era, errors, headers, sessions
 from gateway.admission import Admission
 from gateway.answer import Answer
 from gateway.calls import Call, Outcome, describe, describe_message, judge
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 SMALL = 64 * 1024
 PIECE = 16 * 1024  # of a long body, looked at without a pause
-EVENT_STREAM = b"text/event-stream"
 SESSION = b"mcp-session-id"
+UNBUFFERED = (b"x-accel-buffering", b"no")  # or nginx would hold events back
 ENDLESS = "subscriptions/listen"  # the modern era's GET stream
 WATCHED_AFTER = 0.05
 Message = dict[str, Any]
@@ -241,13 +241,14 @@ class Exchange:
         yield held
 
     async def _pass_on(self, response: Response, target: Target) -> None:
-        if 300 <= response.status < 400 and (location := response.header(b"location")):
-            raise errors.redirected(target.name, location.decode("latin-1"))
-        events = response.header(b"content-type").partition(b";")[0].strip().lower() == EVENT_STREAM
+        if 300 <= response.status < 400:
+            location = response.header(b"location").decode("latin-1")
+            raise errors.redirected(target.name, response.status, location)
+        events = headers.media_type(response.header(b"content-type")) == headers.EVENT_STREAM
         self._filter = self._admission.filter(
             self.call, self._request, response, events=events, name=target.name
         )
-        raw = self._response_headers(response, events=events)
+        raw = self._response_headers(response, target.name, events=events)
         if self._filter or events or response.status in BODILESS:
             raw = headers.of_any_length(raw)
         await self._answer.begin(response.status, raw, events=events, endless=events and self._endless)
@@ -314,15 +315,20 @@ class Exchange:
         note = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": why}
         self._upstream.tell(self._endpoint, request, headers.to_upstream(request.headers), orjson.dumps(note))
 
-    def _response_headers(self, response: Response, *, events: bool) -> RawHeaders:
-        passed = [
-            (name, self._seal(value) if name == SESSION else value)
-            for name, value in headers.to_caller(response.headers)
-        ]
-        if not events:
-            return passed
-        unbuffered = (b"x-accel-buffering", b"no")  # or nginx would hold events back
-        return [*(header for header in passed if header[0] != unbuffered[0]), unbuffered]
+    def _response_headers(self, response: Response, name: str, *, events: bool) -> RawHeaders:
+        passed = headers.to_caller(response.headers)
+        if inner := response.header(SESSION):
+            passed = [header for header in passed if header[0] != SESSION]
+            if not era.is_modern(self._request):  # which knows no sessions
+                passed.append((SESSION, self._session_id(inner, name)))
+        return [*passed, UNBUFFERED] if events else passed
+
+    def _session_id(self, inner: bytes, name: str) -> bytes:
+        """Sealed. Raises `Refusal` (502) for what no caller could send back."""
+        sealed = self._seal(inner)
+        if not sessions.is_id(inner) or len(sealed) > sessions.LONGEST:
+            raise errors.no_session_id(name)
+        return sealed
 
 
 async def _look(skeleton: Skeleton, piece: bytes) -> None:

@@ -17,6 +17,7 @@ from mcphost.wsgi import application as django
 from a2wsgi.wsgi import WSGIMiddleware
 from django.conf import settings
 
+from gateway import headers
 from gateway.app import Gateway
 from gateway.database import close_pool
 from gateway.types import ASGIApp, Message, Receive, Scope, Send
@@ -48,7 +49,9 @@ class Dispatcher:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        if path in probes.PATHS:
+        if names_several_hosts(scope):
+            await answer(send, 400, b"A request has one Host header.\n")
+        elif path in probes.PATHS:
             await probes.application(scope, receive, send, self._readiness)
         elif path == scrape.PATH:
             await scrape.application(scope, receive, send)
@@ -125,10 +128,19 @@ def _last(scope: Scope, name: bytes) -> str:
     return values[-1].decode("latin-1").rpartition(",")[2].strip() if values else ""
 
 
+def names_several_hosts(scope: Scope) -> bool:
+    """RFC 9112 section 3.2. A proxy in front may go by one of them, and we by the other."""
+    return [name for name, _ in scope["headers"]].count(b"host") > 1
+
+
 async def not_here(scope: Scope, receive: Receive, send: Send) -> None:
-    body = b"This process does not serve that path.\n"
-    head = [(b"content-type", b"text/plain"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 404, "headers": head})
+    await answer(send, 404, b"This process does not serve that path.\n")
+
+
+async def answer(send: Send, status: int, body: bytes) -> None:
+    length = (b"content-length", str(len(body)).encode())
+    head = [(b"content-type", headers.TEXT), length, *headers.GUARDS]
+    await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": body})
 
 

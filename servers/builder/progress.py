@@ -11,10 +11,11 @@ from servers.errors import BuildError
 from servers.process_group import LineSink
 
 NUMBERED = re.compile(r"#(?P<number>\d+) (?P<text>.*)")
-STEP = re.compile(r"\[(?P<stage>[^\]]*?)\s*(?P<step>\d+)/(?P<steps>\d+)\]\s+(?P<what>.*)")
+# Bounds keep it linear whatever a stage is called.
+STEP = re.compile(r"\[(?P<stage>[^\]]{0,200}?)\s{0,9}(?P<step>\d{1,5})/(?P<steps>\d{1,5})\]\s+(?P<what>.*)")
 UNNAMED = re.compile(r"stage-\d+")
 # Mounts, and the variables that point a package manager at them.
-PLUMBING = re.compile(r"--mount=\S+\s+|\b(?:PIP_|SSL_|NODE_|npm_)\w+=\S+\s+")
+PLUMBING = re.compile(r"(?<!\S)(?:--mount=|(?:PIP_|SSL_|NODE_|npm_)\w+=)\S++\s+")
 OUTPUT = re.compile(r"\d+\.\d+\s(?P<text>.*)")
 DONE = re.compile(r"DONE (?P<seconds>[\d.]+)s")
 # Vertex digests, and the transfers and layers of which only the outcome matters.
