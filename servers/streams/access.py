@@ -6,15 +6,12 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from django.conf import settings
-from django.contrib import auth
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.http import HttpRequest
-from django.utils.module_loading import import_string
 from django_eventstream.channelmanager import ChannelManagerBase
 
 from access import roles
-from servers import bearer
+from servers import callers
 from servers.models import Server
 
 EVERY_STATUS = "statuses"
@@ -68,7 +65,7 @@ def statuses_channel(user: roles.Person) -> str:
 
 def reader_for(request: HttpRequest) -> Reader:
     """Raises `Unauthenticated` and `NotFound`. Asked again while a stream is open: rights may end."""
-    user, path = _user(request), PATH.match(request.path_info)
+    user, path = callers.user_of(request), PATH.match(request.path_info)
     if not user.is_authenticated:
         raise Unauthenticated
     if path is None:
@@ -82,13 +79,3 @@ def _server_channel(user: AbstractBaseUser | AnonymousUser, server_id: int, kind
     if not Server.objects.all().visible_to(user).filter(pk=server_id).exists():
         raise NotFound
     return (metrics_channel if kind == "metrics" else logs_channel)(server_id)
-
-
-def _user(request: HttpRequest) -> AbstractBaseUser | AnonymousUser:
-    value = bearer.value_of(request.headers.get("Authorization", ""))
-    if value is not None:
-        token = bearer.find(value)
-        return token.owner if token else AnonymousUser()
-    session = import_string(f"{settings.SESSION_ENGINE}.SessionStore")
-    request.session = session(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
-    return auth.get_user(request)

@@ -105,7 +105,7 @@ async def test_djangos_threads_keep_no_connection_beyond_its_age(transactional_d
     application: Any = make_application()
     async with serving(application) as url, aiohttp.ClientSession(url) as session:
         await asyncio.gather(*(get(session, "/about") for _ in range(100)))
-        pool: ThreadPoolExecutor = application._web.executor
+        pool: ThreadPoolExecutor = application._web.threads.executor
         threads = len(pool._threads)
         assert 1 < threads <= 16
         held = [pool.submit(lambda: connections["default"].connection) for _ in range(threads * 4)]
