@@ -18,7 +18,6 @@ from django.core.exceptions import (
 )
 from django.db import connections
 from django.http import Http404, HttpResponse
-from django.http.multipartparser import MultiPartParserError
 from rest_framework import exceptions
 
 from servers.errors import Conflict, Invalid, UserError
@@ -60,8 +59,6 @@ def handler(error: Exception, context: Mapping[str, Any]) -> HttpResponse:
         return _invalid(_flat_django(error), instance)
     if isinstance(error, UserError):
         return _of_user_error(error, instance)
-    if isinstance(error, MultiPartParserError):
-        return answer(getattr(error, "status", 400), str(error), instance=instance)
     for kind, status, detail in FOREIGN:
         if isinstance(error, kind):
             return answer(status, detail, instance=instance)
