@@ -23,7 +23,8 @@ SERVE = """
 import socket, sys
 from mcphost.asgi import make_application
 from servers.console.serving import serve
-serve(make_application(frozenset({"web"})), socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=2048))
+listening = socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=2048)
+serve(make_application(frozenset({"web"})), listening)
 """
 
 

@@ -1,4 +1,4 @@
-"""Somebody opens connections and does next to nothing with them: the platform goes on serving everybody else."""
+"""Somebody opens connections and does next to nothing with them: everybody else is served all the same."""
 
 from __future__ import annotations
 
