@@ -6,6 +6,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
 from servers.console.corked import CorkedProtocol
 from servers.console.crowd import Crowd
 from servers.front.addresses import address_key
@@ -27,6 +29,7 @@ class GuardedProtocol(CorkedProtocol):
         self._body = 0  # bytes of it so far
         self._body_comes = False
         self._taken = 0
+        self._answered: RequestResponseCycle | None = None
 
     # --- How far it is
 
@@ -43,7 +46,15 @@ class GuardedProtocol(CorkedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._crowd.is_gone(self)
+        self.pipeline.clear()
+        if self._answered:  # uvicorn tells the request that came last; others may have come behind this one
+            self._answered.disconnected = True
+            self._answered.message_event.set()
         super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
         if not self.corked.ended:  # the rest of what was refused is dropped

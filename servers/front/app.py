@@ -40,7 +40,7 @@ class Front:
         self._disk.shutdown(wait=False, cancel_futures=True)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        address = (scope.get("client") or ("",))[0]
+        address = address_key((scope.get("client") or ("",))[0])
         try:
             with self._counted(address):
                 await self._serve(scope, receive, send, address)
@@ -56,7 +56,7 @@ class Front:
             answer = wsgi.Answer(self._django, wsgi.environ_of(scope, body.file, body.length))
             async with _leaving(receive) as left:
                 await self._turn(address, left)
-                await self._answer(answer, send, left)
+                await self._answer(answer, send, left, address)
         except asyncio.CancelledError:  # a thread may still be reading the file
             body.release()
             raise
@@ -86,14 +86,15 @@ class Front:
         if not turn.cancelled() and turn.exception() is None:
             self.threads.give_back()
 
-    async def _answer(self, answer: wsgi.Answer, send: Send, left: asyncio.Task[None]) -> None:
+    async def _answer(self, answer: wsgi.Answer, send: Send, left: asyncio.Task[None], address: str) -> None:
         """The next piece is made when the reader has taken the last."""
         try:
             piece = await self.threads.run(answer.begin)
             await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
             while not (answer.over or left.done()):
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
-                await self.threads.another()
+                if not self.threads.take():
+                    await self.threads.turn(address, begins=False)
                 piece = await self.threads.run(answer.more)
             await send({"type": "http.response.body", "body": piece, "more_body": not answer.over})
         finally:
@@ -110,9 +111,9 @@ class Front:
             raise Refused(503, "The database does not answer in time.", retry_after=5) from None
 
     @contextlib.contextmanager
-    def _counted(self, address: str) -> Iterator[None]:
+    def _counted(self, key: str) -> Iterator[None]:
         """Connections are bounded where they are made, but for those of a proxy: its requests are here."""
-        key, most = address_key(address), settings.CONNECTIONS_PER_ADDRESS
+        most = settings.CONNECTIONS_PER_ADDRESS
         if most and self._of[key] >= most:
             raise Refused(429, f"{most} requests of your address are under way: wait.", retry_after=5)
         self._of[key] += 1
@@ -135,5 +136,6 @@ async def _leaving(receive: Receive) -> AsyncIterator[asyncio.Task[None]]:
 
 
 async def _left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    with contextlib.suppress(RuntimeError):  # uvloop's word for a connection that is closed
+        while (await receive())["type"] != "http.disconnect":
+            pass
