@@ -23,6 +23,7 @@ from catalog.plan import BadAnswers, secret_names
 from catalog.services import Found
 from servers import display, intake
 from servers.errors import UserError
+from servers.front.larger import takes_files
 from servers.models import Server
 from servers.states import Trigger
 
@@ -58,6 +59,7 @@ def sealed(found: Found) -> str:
 class AddView(CatalogView):
     """Search, URL, file or text; then the questions of one package."""
 
+    @takes_files(lambda: 2 * document.LARGEST)  # as a file, or as text, which forms may make longer
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         if not roles.may_add(request.user):
             raise PermissionDenied

@@ -14,14 +14,14 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mcphost.settings")
 from mcphost.wsgi import application as django
 
 # isort: split
-from a2wsgi.wsgi import WSGIMiddleware
 from django.conf import settings
 
 from gateway import headers
 from gateway.app import Gateway
 from gateway.database import close_pool
-from gateway.types import ASGIApp, Message, Receive, Scope, Send
+from gateway.types import ASGIApp, Receive, Scope, Send
 from servers import probes, scrape
+from servers.front.app import Front
 
 WEB, GATEWAY = "web", "gateway"
 ALL = frozenset({WEB, GATEWAY})
@@ -36,8 +36,8 @@ class Dispatcher:
 
     def __init__(self, parts: frozenset[str]) -> None:
         self._gateway = Gateway() if GATEWAY in parts else None
-        self._readiness = probes.Readiness()
-        self._web = WSGIMiddleware(cast("Any", django), workers=WEB_THREADS) if WEB in parts else None
+        self._web = Front(django, WEB_THREADS) if WEB in parts else None
+        self._readiness = probes.Readiness(self._web.threads.fault if self._web else lambda: "")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -62,7 +62,7 @@ class Dispatcher:
         elif _STREAM.match(path):
             await _live_feeds()(scope, receive, send)
         else:
-            await cast("ASGIApp", self._web)(scope, whole_bodies_only(receive), send)
+            await self._web(scope, receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -77,7 +77,8 @@ class Dispatcher:
         if self._gateway:
             await self._gateway.stop()
         if self._web:
-            await asyncio.to_thread(close_pool, self._web.executor, WEB_THREADS)
+            await asyncio.to_thread(close_pool, self._web.threads.executor, WEB_THREADS)
+            self._web.close()
 
 
 def make_application(parts: frozenset[str] = ALL) -> ASGIApp:
@@ -89,18 +90,6 @@ def make_application(parts: frozenset[str] = ALL) -> ASGIApp:
 
 def _live_feeds() -> ASGIApp:
     return cast("ASGIApp", import_module("servers.streams.app").application)
-
-
-def whole_bodies_only(receive: Receive) -> Receive:
-    """The WSGI bridge takes a connection that broke for the body's end: half an upload would look whole."""
-
-    async def checked() -> Message:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ConnectionResetError("The client went away before its request was complete.")
-        return message
-
-    return checked
 
 
 def behind_proxy(scope: Scope) -> Scope:

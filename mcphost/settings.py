@@ -25,6 +25,7 @@ if _public_host := urlsplit(PUBLIC_URL).hostname:
     ALLOWED_HOSTS.append(_public_host)
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []
 BEHIND_PROXY = env.boolean("BEHIND_PROXY", False)
+CONNECTIONS_PER_ADDRESS = env.integer("CONNECTIONS_PER_ADDRESS", 512, 0, 100_000)
 DEBUG = env.boolean("DEBUG", False)
 ALLOW_MIGRATION_FAILURE = env.boolean("ALLOW_MIGRATION_FAILURE", False)
 
@@ -104,6 +105,7 @@ GATEWAY_SHUTDOWN_SECONDS = env.number("GATEWAY_SHUTDOWN_SECONDS", 8, 0, 3600)
 # --- Sources and builds
 GIT_PROTOCOLS = env.names("GIT_PROTOCOLS", "https,ssh")
 UPLOAD_MAX_BYTES = env.integer("UPLOAD_MAX_BYTES", 100 * 1024**2, 1024, 10 * 1024**3)
+UPLOADS_PER_PERSON_BYTES = env.integer("UPLOADS_PER_PERSON_BYTES", 2 * 1024**3, 1024, 10 * 1024**4)
 BASE_IMAGE_PYTHON = env.text("BASE_IMAGE_PYTHON", "python:3.12-slim")
 BASE_IMAGE_NODE = env.text("BASE_IMAGE_NODE", "node:22-slim")
 BUILD_PIP_INDEX_URL = env.url("BUILD_PIP_INDEX_URL", "", ["http", "https"])
@@ -198,6 +200,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "servers.front.files.FilesMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -269,7 +272,10 @@ AUTH_PASSWORD_VALIDATORS = [
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 LANGUAGE_CODE = "en"
 # Where DATA_DIR is, there is room; the system's temporary directory may be small and in memory.
-FILE_UPLOAD_TEMP_DIR = DATA_DIR
+FILE_UPLOAD_TEMP_DIR = DATA_DIR / "incoming"
+FILE_UPLOAD_HANDLERS = ["servers.front.files.NoFiles"]
+FILE_UPLOAD_MAX_MEMORY_SIZE = DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
+DATA_UPLOAD_MAX_NUMBER_FIELDS, DATA_UPLOAD_MAX_NUMBER_FILES = 1000, 10
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "/static/"

@@ -37,7 +37,7 @@ def take_in(
     server = services.create_server(by=by, fields=fields, secrets=secrets)
     set_source_token(server=server, token=token, by=by)
     if archive is not None:
-        archive.keep(server.pk)
+        archive.keep(server)
     return server, services.deploy(server=server, by=by, trigger=trigger) if deploy else None
 
 
@@ -83,7 +83,7 @@ def check_placement(*, by: User, wanted: Mapping[str, Any], stored: Mapping[str,
 def attach(*, server: Server, archive: Archive) -> Server:
     """Makes the archive the server's source; what runs stays as it is until the next deployment."""
     services.locked(server)  # nothing is kept for one that is gone
-    archive.keep(server.pk)
+    archive.keep(server)
     fields = {"source_kind": SourceKind.UPLOAD, "source": archive.source}
     return services.update_server(server=server, fields=fields)
 

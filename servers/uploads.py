@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -14,16 +15,18 @@ from pathlib import Path
 from typing import IO, Any
 
 from django.conf import settings
+from django.template.defaultfilters import filesizeformat
 
 from servers.errors import Invalid, SourceError
 from servers.models import Server
 
 YOUNG_SECONDS = 3600
+OF_EARLIER_VERSIONS = "tmp*.upload*"  # what Django left in DATA_DIR itself
 ENDINGS = {".tar.gz": "tar.gz", ".tgz": "tar.gz", ".tar": "tar", ".zip": "zip"}
 
 
 class TooLarge(Invalid):
-    """More bytes than UPLOAD_MAX_BYTES (HTTP 413)."""
+    """More bytes than UPLOAD_MAX_BYTES, or than UPLOADS_PER_PERSON_BYTES together (HTTP 413)."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,13 @@ class Archive:
         name = f"{self.sha256}.{_ending(self.filename)}"
         return {"archive": name, "filename": self.filename, "sha256": self.sha256, "size": self.size}
 
-    def keep(self, server_id: int) -> None:
-        target = directory(server_id)
-        target.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.replace(self.path, target / self.source["archive"])
+    def keep(self, server: Server) -> None:
+        """Raises `TooLarge` where its owner would have more than UPLOADS_PER_PERSON_BYTES."""
+        target = directory(server.pk) / self.source["archive"]
+        if not target.exists():
+            check_room(server.owner_id, self.size)
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.replace(self.path, target)
 
 
 @contextmanager
@@ -52,13 +58,11 @@ def received(chunks: Iterable[bytes], filename: str) -> Iterator[Archive]:
     """The archive on disk; gone at the end of the block unless it was kept. Raises `Invalid`, `TooLarge`."""
     filename = Path(filename).name[-200:]
     _ending(filename)
-    incoming = _incoming()
-    incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with tempfile.NamedTemporaryFile(dir=incoming, delete=False) as file:
+    with _arriving() as file:
         path = Path(file.name)
         try:
             sha256, size = _write(chunks, file)
-            file.close()
+            file.flush()
             yield Archive(path, filename, sha256, size)
         finally:
             path.unlink(missing_ok=True)
@@ -100,11 +104,19 @@ def keep_only(server: Server, revisions: set[str]) -> None:
 
 
 def forget_abandoned() -> None:
-    """What a platform was receiving when it was killed. Of one that arrives, the file is a young one."""
-    for path in _incoming().glob("*"):
-        with suppress(FileNotFoundError):
-            if time.time() - path.stat().st_mtime > YOUNG_SECONDS:
-                path.unlink()
+    """What a platform was receiving when it was killed: what arrives is locked by whoever receives it."""
+    left = [*_incoming().glob("*"), *Path(settings.FILE_UPLOAD_TEMP_DIR).glob("*")]
+    for path in [*left, *Path(settings.DATA_DIR).glob(OF_EARLIER_VERSIONS)]:
+        with suppress(FileNotFoundError, BlockingIOError, IsADirectoryError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+
+
+def kept_by(owner_id: int) -> int:
+    """Bytes of the archives of all servers that somebody owns."""
+    return sum(
+        _size(directory(pk)) for pk in Server.objects.filter(owner=owner_id).values_list("pk", flat=True)
+    )
 
 
 def remove(server_id: int) -> None:
@@ -112,9 +124,41 @@ def remove(server_id: int) -> None:
     shutil.rmtree(directory(server_id), ignore_errors=True)
 
 
+def check_room(owner_id: int, size: int) -> None:
+    """Raises `TooLarge` where `size` bytes more would be too many."""
+    limit, kept = settings.UPLOADS_PER_PERSON_BYTES, kept_by(owner_id)
+    if kept + size > limit:
+        raise TooLarge(
+            f"The archives of this server's owner would take {filesizeformat(kept + size)}, more than "
+            f"UPLOADS_PER_PERSON_BYTES allows: {filesizeformat(limit)}. Delete servers that are not needed.",
+            field="archive",
+        )
+
+
+def largest() -> int:
+    return int(settings.UPLOAD_MAX_BYTES)
+
+
 def too_large() -> TooLarge:
     limit = settings.UPLOAD_MAX_BYTES
     return TooLarge(f"The archive is larger than UPLOAD_MAX_BYTES allows: {limit} bytes.", field="archive")
+
+
+@contextmanager
+def _arriving() -> Iterator[IO[bytes]]:
+    """A new file, locked while it is open. Until it was, `forget_abandoned` may have taken it away."""
+    incoming = _incoming()
+    incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
+    while True:
+        with tempfile.NamedTemporaryFile(dir=incoming, delete=False) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if os.fstat(file.fileno()).st_nlink:
+                yield file
+                return
+
+
+def _size(path: Path) -> int:
+    return sum(file.stat().st_size for file in path.glob("*") if file.is_file())
 
 
 def _incoming() -> Path:

@@ -298,7 +298,15 @@ class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
             raise ValidationError(str(uploads.too_large()))
         if file and not file.name.lower().endswith(tuple(uploads.ENDINGS)):
             raise ValidationError(f"Choose a file that ends in {', '.join(uploads.ENDINGS)}.")
+        if file:
+            self._check_room(file.size)
         return file
+
+    def _check_room(self, size: int) -> None:
+        try:
+            uploads.check_room(self.instance.owner_id or self.by.pk, size)
+        except Invalid as error:
+            raise ValidationError(str(error)) from None
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}

@@ -13,9 +13,9 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
 from servers import uploads
+from servers.front.larger import FRAMING
 
 PART = "archive"
-FRAMING = 64 * 1024  # boundaries, headers and the small parts around the archive
 
 
 class Cap(FileUploadHandler):

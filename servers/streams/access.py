@@ -6,15 +6,12 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.conf import settings
-from django.contrib import auth
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.http import HttpRequest
-from django.utils.module_loading import import_string
 from django_eventstream.channelmanager import ChannelManagerBase
 
 from access import roles
-from servers import bearer
+from servers import callers
 from servers.models import Server
 from servers.standing import Standing
 
@@ -70,30 +67,20 @@ def statuses_channel(user: roles.Person) -> str:
 
 def reader_for(request: HttpRequest) -> Reader:
     """Raises `Unauthenticated` and `NotFound`. Asked again while a stream is open: rights may end."""
-    (user, token_id, session), path = _caller(request), PATH.match(request.path_info)
+    caller, path = callers.of(request), PATH.match(request.path_info)
+    user = caller.user
     if user.pk is None:
         raise Unauthenticated
     if path is None:
         raise NotFound
     if path["server"] is None:
-        return Reader(statuses_channel(user), Standing(user.pk, token_id, session))
+        return Reader(statuses_channel(user), Standing(user.pk, caller.token_id, caller.session))
     server_id = int(path["server"])
     channel = _server_channel(user, server_id, path["kind"])
-    return Reader(channel, Standing(user.pk, token_id, session, server_id))
+    return Reader(channel, Standing(user.pk, caller.token_id, caller.session, server_id))
 
 
 def _server_channel(user: AbstractBaseUser | AnonymousUser, server_id: int, kind: str) -> str:
     if not Server.objects.all().visible_to(user).filter(pk=server_id).exists():
         raise NotFound
     return (metrics_channel if kind == "metrics" else logs_channel)(server_id)
-
-
-def _caller(request: HttpRequest) -> tuple[AbstractBaseUser | AnonymousUser, int, str]:
-    """The user, and the id of the token or the key of the session that says so."""
-    value = bearer.value_of(request.headers.get("Authorization", ""))
-    if value is not None:
-        token = bearer.find(value)
-        return (token.owner, token.pk, "") if token else (AnonymousUser(), 0, "")
-    session = import_string(f"{settings.SESSION_ENGINE}.SessionStore")
-    request.session = session(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
-    return auth.get_user(request), 0, request.session.session_key or ""

@@ -36,6 +36,7 @@ from servers.api.views.access import (
     user_of,
 )
 from servers.errors import Conflict, Invalid
+from servers.front.larger import takes_files
 from servers.models import Deployment, Server
 from servers.push_options import PushOptions
 from servers.states import Mode, ServerStatus, Trigger
@@ -73,6 +74,7 @@ class ServerViewSet(viewsets.ModelViewSet[Server]):
         servers = servers_of(self.request)
         return _filtered(servers, self.request) if self.action == "list" else servers
 
+    @takes_files(uploads.largest)
     @extend_schema(
         request={"application/json": NewServer, "multipart/form-data": examples.NEW_SERVER_FORM},
         responses={201: ServerSerializer},
@@ -108,6 +110,7 @@ class ServerViewSet(viewsets.ModelViewSet[Server]):
         services.delete(server=server)
         return server_accepted(server, request)
 
+    @takes_files(uploads.largest)
     @extend_schema(request=examples.ARCHIVE_FORM, responses={200: ChangedServer})
     @action(detail=True, methods=["post"], parser_classes=[MultiPartParser])
     def archive(self, request: Request, pk: str) -> Response:

@@ -15,7 +15,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 from django.utils.module_loading import import_string
 
-from servers import background, capabilities, first_run, reconciler, schema, wiring
+from servers import background, capabilities, first_run, reconciler, schema, uploads, wiring
 from servers.console.listening import listen, public_url
 from servers.console.serving import GRACE_SECONDS, serve
 from servers.console.terminal import ShownCommand
@@ -129,6 +129,7 @@ def _prepare_directories() -> None:
     """What lies there (uploads, the database, environments) is nobody else's to read."""
     Path(settings.DATA_DIR).mkdir(mode=0o700, parents=True, exist_ok=True)
     Path(settings.STATIC_ROOT).mkdir(exist_ok=True)
+    uploads.forget_abandoned()
 
 
 @contextlib.contextmanager
