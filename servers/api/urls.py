@@ -1,5 +1,5 @@
 from django.urls import URLPattern, URLResolver, path, re_path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularAPIView
 from rest_framework.routers import SimpleRouter
 
 from servers.api import schema  # noqa: F401  (drf-spectacular finds what is imported)
@@ -7,6 +7,7 @@ from servers.api.views import fallback
 from servers.api.views.audit import Audit
 from servers.api.views.channels import ChannelViewSet, NoticeViewSet
 from servers.api.views.deployments import DeploymentViewSet, ServerDeployments
+from servers.api.views.docs import Docs
 from servers.api.views.health import HealthView
 from servers.api.views.logs import LogDownload, Logs
 from servers.api.views.metrics import Metrics
@@ -45,6 +46,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("audit/", Audit.as_view(), name="audit"),
     path("health/", HealthView.as_view(), name="health"),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("docs/", SpectacularSwaggerSplitView.as_view(url_name="api:schema"), name="docs"),
+    path("docs/", Docs.as_view(url_name="api:schema"), name="docs"),
     re_path("", fallback.Nothing.as_view()),
 ]

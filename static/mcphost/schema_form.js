@@ -102,7 +102,7 @@ function simplified(given, root, depth = 0) {
 function makeField(name, schema, required, id) {
   const kind = kindOf(schema);
   const input = kind.make(schema, required);
-  Object.assign(input, { id, name });
+  input.id = id; // and no name: a form takes one such as "querySelector" for its own
   input.classList.add("mh-input");
   input.setAttribute("aria-describedby", `${id}-help ${id}-error`);
   if (required) input.setAttribute("aria-required", "true");
