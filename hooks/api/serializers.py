@@ -7,6 +7,7 @@ from rest_framework import serializers
 
 from hooks.models import Delivery, WebHook, validate_patterns
 from servers.api.fields import checked
+from servers.api.strict import RowShape
 
 
 class GlobsField(serializers.ListField):
@@ -20,7 +21,7 @@ class GlobsField(serializers.ListField):
         return patterns
 
 
-class WebHookSerializer(serializers.ModelSerializer[WebHook]):
+class WebHookSerializer(RowShape[WebHook]):
     """The secret is shown when it is made, and never again."""
 
     url = serializers.SerializerMethodField()
@@ -54,7 +55,7 @@ class MadeWebHook(WebHookSerializer):
         fields = [*WebHookSerializer.Meta.fields, "secret"]
 
 
-class DeliverySerializer(serializers.ModelSerializer[Delivery]):
+class DeliverySerializer(RowShape[Delivery]):
     """One arrival at a webhook. `origin` is the delivery that this one repeats."""
 
     deployment = serializers.IntegerField(source="deployment_id", allow_null=True)

@@ -7,9 +7,10 @@ from typing import Any
 from rest_framework import serializers
 
 from access.models import AuditEntry, Membership, Role, Team
+from servers.api.strict import RowShape, Shape
 
 
-class MemberSerializer(serializers.ModelSerializer[Membership]):
+class MemberSerializer(RowShape[Membership]):
     user = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
     role = serializers.ChoiceField(choices=Role.choices)
 
@@ -18,7 +19,7 @@ class MemberSerializer(serializers.ModelSerializer[Membership]):
         fields = ["user", "role"]
 
 
-class TeamSerializer(serializers.ModelSerializer[Team]):
+class TeamSerializer(RowShape[Team]):
     members = MemberSerializer(source="memberships", many=True, read_only=True)
 
     class Meta:
@@ -27,11 +28,11 @@ class TeamSerializer(serializers.ModelSerializer[Team]):
         read_only_fields = ["created_at"]
 
 
-class NewMember(serializers.Serializer[Any]):
+class NewMember(Shape):
     role = serializers.ChoiceField(choices=Role.choices)
 
 
-class AuditEntrySerializer(serializers.ModelSerializer[AuditEntry]):
+class AuditEntrySerializer(RowShape[AuditEntry]):
     """`target` names what it was done to, also when that is gone; secrets are masked."""
 
     server = serializers.IntegerField(source="server_id", allow_null=True)

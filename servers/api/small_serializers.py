@@ -10,10 +10,10 @@ from rest_framework import serializers
 
 from servers.api import enums
 from servers.api.fields import PatternsField
+from servers.api.strict import RowShape, Shape
 from servers.models import Secret, Server, Token
 from servers.models.log import LogStream
 
-Shape = serializers.Serializer[Any]
 MOST_DETAILS = 16 * 1024
 LONGEST_PLATFORM = 32
 
@@ -79,7 +79,7 @@ class CustomMetric(Shape):
         return details
 
 
-class SecretSerializer(serializers.ModelSerializer[Secret]):
+class SecretSerializer(RowShape[Secret]):
     """The value can be set and replaced, and is never shown."""
 
     updated_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
@@ -94,7 +94,7 @@ class SecretValue(Shape):
     value = serializers.CharField(write_only=True, trim_whitespace=False, max_length=65_536)
 
 
-class TokenSerializer(serializers.ModelSerializer[Token]):
+class TokenSerializer(RowShape[Token]):
     owner = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
     server = serializers.IntegerField(
         source="server_id", required=False, allow_null=True, help_text="Left out: every server of the owner."

@@ -10,8 +10,11 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from servers.api.doors import Door
+from servers.api.query import Text
+
 LAST = OpenApiParameter("Last-Event-ID", location=OpenApiParameter.HEADER, description="Resume after it.")
-LAST_IN_QUERY = OpenApiParameter("lastEventId", description="The same, where no header can be set.")
+LAST_IN_QUERY = Text("lastEventId", "The same, where no header can be set.")
 
 
 class NeedsAsgi(APIException):
@@ -33,8 +36,10 @@ class Nothing(APIView):
 # The views below describe live feeds, which `servers.streams.app` serves before Django is asked.
 
 
-class ServersStream(APIView):
-    @extend_schema(parameters=[LAST, LAST_IN_QUERY], responses={(200, "text/event-stream"): OpenApiTypes.STR})
+class ServersStream(Door):
+    asks = {"get": (LAST_IN_QUERY,)}
+
+    @extend_schema(parameters=[LAST], responses={(200, "text/event-stream"): OpenApiTypes.STR})
     def get(self, request: Request) -> HttpResponse:
         """Server-sent events `status`: where each server that you see stands, whenever that changes.
 
@@ -43,15 +48,19 @@ class ServersStream(APIView):
         raise NeedsAsgi
 
 
-class MetricsStream(APIView):
-    @extend_schema(parameters=[LAST, LAST_IN_QUERY], responses={(200, "text/event-stream"): OpenApiTypes.STR})
+class MetricsStream(Door):
+    asks = {"get": (LAST_IN_QUERY,)}
+
+    @extend_schema(parameters=[LAST], responses={(200, "text/event-stream"): OpenApiTypes.STR})
     def get(self, request: Request, pk: int) -> HttpResponse:
         """Server-sent events `metric`: each is the object that `metrics/` lists."""
         raise NeedsAsgi
 
 
-class LogsStream(APIView):
-    @extend_schema(parameters=[LAST, LAST_IN_QUERY], responses={(200, "text/event-stream"): OpenApiTypes.STR})
+class LogsStream(Door):
+    asks = {"get": (LAST_IN_QUERY,)}
+
+    @extend_schema(parameters=[LAST], responses={(200, "text/event-stream"): OpenApiTypes.STR})
     def get(self, request: Request, pk: int) -> HttpResponse:
         """Server-sent events `log`: each a list of lines as `logs/` shows them."""
         raise NeedsAsgi
