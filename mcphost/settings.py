@@ -187,6 +187,7 @@ INSTALLED_APPS = [
     "notices",
 ]
 MIDDLEWARE = [
+    "mcphost.hosts.KeepNothingMiddleware",
     "mcphost.hosts.UnknownHostMiddleware",
     "mcphost.hosts.NulMiddleware",
     "django.middleware.security.SecurityMiddleware",

@@ -88,7 +88,7 @@ class SearchView(Adding):
 class NewerView(Door):
     """Whether the registry that a server came from has a newer version."""
 
-    @extend_schema(responses=serializers.Newer)
+    @extend_schema(responses={200: serializers.Newer, 409: None})
     def get(self, request: Request, pk: int) -> Response:
         server = _operable(request, pk)
         found = services.newer(server)

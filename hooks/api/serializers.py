@@ -27,7 +27,7 @@ class WebHookSerializer(RowShape[WebHook]):
     url = serializers.SerializerMethodField()
     branches = GlobsField(required=False, help_text="Empty: the ref of the server's source.")
     paths = GlobsField(required=False, help_text="Of changed paths; !docs/** leaves out. Empty: any change.")
-    created_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+    created_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True, allow_null=True)
 
     class Meta:
         model = WebHook
@@ -59,7 +59,7 @@ class DeliverySerializer(RowShape[Delivery]):
     """One arrival at a webhook. `origin` is the delivery that this one repeats."""
 
     deployment = serializers.IntegerField(source="deployment_id", allow_null=True)
-    requested_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+    requested_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True, allow_null=True)
 
     class Meta:
         model = Delivery

@@ -12,8 +12,8 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.exceptions import ValidationError
 
 from servers.api.moments import aware
+from servers.paths import LARGEST
 
-LARGEST = 2**63 - 1  # an id of ours; no database of ours holds a larger number
 LONGEST = 200
 Asked = Mapping[str, Any]
 

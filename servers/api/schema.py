@@ -10,8 +10,8 @@ from drf_spectacular.utils import OpenApiParameter
 
 from servers.api.doors import Door
 from servers.api.problems import MEDIA_TYPE
-from servers.api.query import LARGEST
 from servers.api.strict import Strict
+from servers.paths import LARGEST
 
 _TEXT = {"type": "string"}
 PROBLEM: dict[str, Any] = {
@@ -111,13 +111,16 @@ class AutoSchema(Generated):  # type: ignore[misc]  # drf-spectacular is untyped
 
 
 def add_problems(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Every operation with the problem documents that it may answer, by what it takes."""
+    """Every operation with the problem documents that it may answer, by what it takes; a view that answers
+    another names its status with None."""
     result["components"]["schemas"]["Problem"] = PROBLEM
     for path, methods in result["paths"].items():
         for method, operation in methods.items():
-            for status in _refusals(path, method, operation):
-                operation["responses"].setdefault(status, _problem(status))
-            operation["responses"] = dict(sorted(operation["responses"].items()))
+            answers = operation["responses"]
+            own = [status for status in PROBLEMS if status in answers and "content" not in answers[status]]
+            for status in own + [each for each in _refusals(path, method, operation) if each not in answers]:
+                answers[status] = _problem(status)
+            operation["responses"] = dict(sorted(answers.items()))
     return result
 
 

@@ -46,8 +46,8 @@ class DeploymentSerializer(RowShape[Deployment]):
     """`images` maps each platform to its reference, digest and size."""
 
     url = serializers.HyperlinkedIdentityField(view_name="api:deployment-detail")
-    requested_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
-    based_on = serializers.SlugRelatedField[Any](slug_field="number", read_only=True)
+    requested_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True, allow_null=True)
+    based_on = serializers.SlugRelatedField[Any](slug_field="number", read_only=True, allow_null=True)
     status_label = serializers.SerializerMethodField()
 
     class Meta:

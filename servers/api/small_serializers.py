@@ -71,8 +71,6 @@ class CustomMetric(Shape):
             raise serializers.ValidationError("Must be a JSON object.") from None
         if size > MOST_DETAILS:
             raise serializers.ValidationError(f"At most {MOST_DETAILS} bytes of JSON; this has {size}.")
-        if b"\\u0000" in orjson.dumps(details):
-            raise serializers.ValidationError("Must not hold NUL characters.")
         platform = details.get("platform", "")
         if not isinstance(platform, str) or len(platform) > LONGEST_PLATFORM:
             raise serializers.ValidationError("platform must be text such as linux/arm64.")
@@ -82,7 +80,7 @@ class CustomMetric(Shape):
 class SecretSerializer(RowShape[Secret]):
     """The value can be set and replaced, and is never shown."""
 
-    updated_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+    updated_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True, allow_null=True)
 
     class Meta:
         model = Secret

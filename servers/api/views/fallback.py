@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.http import HttpResponse
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import APIException, NotFound
 from rest_framework.permissions import AllowAny
@@ -14,6 +13,15 @@ from servers.api.doors import Door
 from servers.api.query import Text
 
 LAST = OpenApiParameter("Last-Event-ID", location=OpenApiParameter.HEADER, description="Resume after it.")
+_TEXT = {"type": "string"}
+EVENTS = {
+    (200, "text/event-stream"): {
+        "type": "object",
+        "description": "One event; `data` is JSON, or empty when the stream opens.",
+        "required": ["event", "id", "data"],
+        "properties": {"event": _TEXT, "id": _TEXT, "data": _TEXT},
+    }
+}
 LAST_IN_QUERY = Text("lastEventId", "The same, where no header can be set.")
 
 
@@ -39,7 +47,7 @@ class Nothing(APIView):
 class ServersStream(Door):
     asks = {"get": (LAST_IN_QUERY,)}
 
-    @extend_schema(parameters=[LAST], responses={(200, "text/event-stream"): OpenApiTypes.STR})
+    @extend_schema(parameters=[LAST], responses=EVENTS)
     def get(self, request: Request) -> HttpResponse:
         """Server-sent events `status`: where each server that you see stands, whenever that changes.
 
@@ -51,7 +59,7 @@ class ServersStream(Door):
 class MetricsStream(Door):
     asks = {"get": (LAST_IN_QUERY,)}
 
-    @extend_schema(parameters=[LAST], responses={(200, "text/event-stream"): OpenApiTypes.STR})
+    @extend_schema(parameters=[LAST], responses=EVENTS)
     def get(self, request: Request, pk: int) -> HttpResponse:
         """Server-sent events `metric`: each is the object that `metrics/` lists."""
         raise NeedsAsgi
@@ -60,7 +68,7 @@ class MetricsStream(Door):
 class LogsStream(Door):
     asks = {"get": (LAST_IN_QUERY,)}
 
-    @extend_schema(parameters=[LAST], responses={(200, "text/event-stream"): OpenApiTypes.STR})
+    @extend_schema(parameters=[LAST], responses=EVENTS)
     def get(self, request: Request, pk: int) -> HttpResponse:
         """Server-sent events `log`: each a list of lines as `logs/` shows them."""
         raise NeedsAsgi
