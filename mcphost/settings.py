@@ -196,6 +196,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",  # first: what another of them answers has its header too
+    "mcphost.hosts.KeepNothingMiddleware",
     "mcphost.hosts.UnknownHostMiddleware",
     "mcphost.hosts.NulMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -337,7 +338,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["servers.api.permissions.ByRole"],
     "DEFAULT_RENDERER_CLASSES": ["servers.api.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["servers.api.parsers.JSONParser"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "servers.api.schema.AutoSchema",
     "EXCEPTION_HANDLER": "servers.api.problems.handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
@@ -346,6 +347,7 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Takes a Model Context Protocol server from its source to a URL.",
     "VERSION": "0.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
+    "COMPONENT_SPLIT_REQUEST": True,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "ENUM_NAME_OVERRIDES": {

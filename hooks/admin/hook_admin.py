@@ -147,8 +147,8 @@ class WebHookAdmin(HistoryAdmin):
         wrap = self.admin_site.admin_view
         views: dict[str, type[OfHook]] = {"edit": EditView, "rotate": RotateView, "remove": RemoveView}
         own = [
-            path(f"<int:pk>/{name}/", wrap(view.as_view(model_admin=self)), name=f"hooks_webhook_{name}")
+            path(f"<id:pk>/{name}/", wrap(view.as_view(model_admin=self)), name=f"hooks_webhook_{name}")
             for name, view in views.items()
         ]
-        add = path("for/<int:server>/", wrap(AddView.as_view(model_admin=self)), name="hooks_webhook_for")
+        add = path("for/<id:server>/", wrap(AddView.as_view(model_admin=self)), name="hooks_webhook_for")
         return [add, *own, *super().get_urls()]

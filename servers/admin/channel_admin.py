@@ -213,11 +213,11 @@ class ChannelAdmin(RoleAdmin):
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
         own = [
-            path(f"<int:pk>/{name}/", wrap(view.as_view(model_admin=self)), name=f"notices_channel_{name}")
+            path(f"<id:pk>/{name}/", wrap(view.as_view(model_admin=self)), name=f"notices_channel_{name}")
             for name, view in VIEWS.items()
         ]
         again = path(
-            "<int:pk>/notices/<int:notice>/again/",
+            "<id:pk>/notices/<id:notice>/again/",
             wrap(SendAgainView.as_view(model_admin=self)),
             name="notices_notice_again",
         )

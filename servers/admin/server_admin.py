@@ -63,25 +63,25 @@ class ServerAdmin(RoleAdmin):
                 name="servers_redeploy",
             ),
             path(
-                "<int:pk>/token/",
+                "<id:pk>/token/",
                 site.admin_view(TokenView.as_view(model_admin=self)),
                 name="servers_server_token",
             ),
             path(
-                "<int:pk>/ticket/",
+                "<id:pk>/ticket/",
                 site.admin_view(TicketView.as_view(model_admin=self)),
                 name="servers_server_ticket",
             ),
             path(
-                "<int:pk>/secrets/<int:secret>/remove/",
+                "<id:pk>/secrets/<id:secret>/remove/",
                 site.admin_view(RemoveSecretView.as_view(model_admin=self)),
                 name="servers_server_secret_remove",
             ),
-            path("<int:pk>/edit/", site.admin_view(self.edit_view), name="servers_server_edit"),
+            path("<id:pk>/edit/", site.admin_view(self.edit_view), name="servers_server_edit"),
         ]
         own += [
             path(
-                f"<int:pk>/{action.name}/",
+                f"<id:pk>/{action.name}/",
                 site.admin_view(ActionView.as_view(action=action, model_admin=self)),
                 name=f"servers_server_{action.name.replace('-', '_')}",
             )

@@ -110,7 +110,7 @@ class TokenAdmin(RoleAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         view = RevokeView.as_view(model_admin=self)
-        own = path("<int:pk>/revoke/", self.admin_site.admin_view(view), name="servers_token_revoke")
+        own = path("<id:pk>/revoke/", self.admin_site.admin_view(view), name="servers_token_revoke")
         return [own, *super().get_urls()]
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:

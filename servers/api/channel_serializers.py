@@ -11,6 +11,7 @@ from rest_framework import serializers
 from access.models import Team
 from notices.models import Channel, Notice
 from servers import channels
+from servers.api.strict import RowShape
 from servers.models import Server
 
 
@@ -32,7 +33,7 @@ class OfferedByName(Offered, serializers.SlugRelatedField[Any]):
     pass
 
 
-class ChannelSerializer(serializers.ModelSerializer[Channel]):
+class ChannelSerializer(RowShape[Channel]):
     """`url` can be set and replaced, and is shown by its host alone."""
 
     url = serializers.CharField(write_only=True, max_length=2000)
@@ -77,7 +78,7 @@ class ChangedChannel(ChannelSerializer):
         fields = [*ChannelSerializer.Meta.fields, "secret"]
 
 
-class NoticeSerializer(serializers.ModelSerializer[Notice]):
+class NoticeSerializer(RowShape[Notice]):
     """`payload` is what a generic receiver gets; `due_at` is the next try of one that is on its way."""
 
     payload = serializers.DictField()

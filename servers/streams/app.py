@@ -30,7 +30,7 @@ Send = Callable[[Message], Awaitable[None]]
 SEND_WITHIN = 60.0
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache, no-transform"),
+    (b"cache-control", b"no-store, no-transform"),
     (b"x-accel-buffering", b"no"),
     (b"x-content-type-options", b"nosniff"),
 ]
@@ -131,7 +131,8 @@ def _resume_from(request: ASGIRequest, reader: Reader) -> int | None:
 
 async def _refuse(refused: Refused, path: str, send: Send) -> None:
     body = orjson.dumps(problems.document(refused.status, refused.detail, instance=path))
-    headers = [(b"content-type", problems.MEDIA_TYPE.encode()), *refused.headers]
+    kind = (b"content-type", problems.MEDIA_TYPE.encode())
+    headers = [kind, (b"cache-control", b"no-store"), *refused.headers]
     await send({"type": "http.response.start", "status": refused.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

@@ -9,11 +9,11 @@ from django.db.models import QuerySet
 from django.http import Http404
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from access import roles
 from servers import payloads
 from servers.api import serializers
+from servers.api.doors import Door
 from servers.models import Deployment, Server
 
 
@@ -41,7 +41,7 @@ def server_of(request: Request, pk: int) -> Server:
     return server
 
 
-class ServerView(APIView):
+class ServerView(Door):
     """A door below `/api/servers/{id}/`."""
 
     def server(self) -> Server:

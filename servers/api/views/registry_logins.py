@@ -6,19 +6,19 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from access import roles
 from access.models import Team
 from registry.pull_rights import login_host
 from servers import registry_logins
 from servers.api.access_serializers import GivenLogin, RegistryLoginSerializer
+from servers.api.doors import Door
 from servers.api.fields import checked
 from servers.api.views.access import user_of
 from servers.models.registry_login import check_host
 
 
-class TeamView(APIView):
+class TeamView(Door):
     """A door below `/api/teams/{id}/`, for those who administer the team."""
 
     def team(self) -> Team:

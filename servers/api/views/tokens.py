@@ -9,18 +9,20 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from servers import services
-from servers.api.pagination import NewestFirst
+from servers.api.doors import Door
+from servers.api.pagination import PAGED, NewestFirst
 from servers.api.small_serializers import IssuedToken, TokenSerializer
 from servers.api.views.access import servers_of, user_of
 from servers.models import Token
 
 
-class TokenViewSet(viewsets.ModelViewSet[Token]):
+class TokenViewSet(Door, viewsets.ModelViewSet[Token]):
     """Bearer tokens: scope `mcp` calls servers, scope `api` uses this API."""
 
     serializer_class = TokenSerializer
     pagination_class = NewestFirst
     queryset = Token.objects.none()
+    asks = {"list": PAGED}
     lookup_value_regex = "[0-9]+"
     http_method_names = ["get", "post", "delete", "head", "options"]
 
