@@ -363,9 +363,11 @@ def test_a_package_that_has_its_source_alone_and_tells_no_command(
         pytest.raises(UserError, match="Which command starts silent") as caught,
     ):
         look(server, tmp_path / "into")
-    server.source["command"] = "silent --stdio"
-    fetched = look(server, tmp_path / "again")
+    server.command = ["silent", "--stdio"]
+    given = look(server, tmp_path / "again")
+    server.command, server.source["command"] = [], "silent --http"
+    told = look(server, tmp_path / "once-more")
 
     assert "Set the command" in caught.value.hint
-    assert fetched.command == ("silent", "--stdio")  # type: ignore[union-attr]
+    assert [given.command, told.command] == [("silent", "--stdio"), ("silent", "--http")]  # type: ignore[union-attr]
     assert (started.commands, mark.exists()) == ([], False)
