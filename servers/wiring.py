@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -233,7 +234,7 @@ def source_of(server: Server, revision: str = "") -> Source:
         about["ecosystem"],
         about["name"],
         version,
-        about.get("command", ""),
+        about.get("command") or shlex.join(server.command),  # whichever was set, none has to be found
         tuple(about.get("arguments", ())),
         build_settings(),
     )

@@ -30,6 +30,7 @@ from tests.accounts import make_deployment
 from tests.certificates import write_authority
 from tests.e2e.conftest import docker_platform, forge, images, repository
 from tests.e2e.hosting import DockerPlatform
+from tests.eventually import eventually
 from tests.kubernetes.test_client import Answer, ApiServer
 from tests.platform import Platform, forget_adapters, platform, quick
 from tests.security import evil
@@ -233,21 +234,30 @@ def test_it_runs_in_the_builds_container_and_nowhere_else(
 
 
 @pytest.mark.real
+@pytest.mark.parametrize(("image", "transport"), [("busybox", "streamable-http"), ("python", "stdio")])
 def test_an_images_command_runs_in_its_container_and_nowhere_else(
-    docker_platform: DockerPlatform, base_images: dict[str, str], settings: Any, mark: Path, tmp_path: Path
+    docker_platform: DockerPlatform,
+    base_images: dict[str, str],
+    settings: Any,
+    image: str,
+    transport: str,
+    mark: Path,
+    tmp_path: Path,
 ) -> None:
+    """Over stdio it gets the bridge around it, which is a build."""
     settings.HEALTH_TIMEOUT = 20
     mark.parent.mkdir()
     words = ["sh", "-c", f"mkdir -p {mark.parent}; echo image >> {mark}; echo {CRY} >&2; exit 3"]
-    source = {"reference": base_images["busybox"], "arguments": words}
+    source = {"reference": base_images[image], "arguments": words}
     server = docker_platform.made(
-        "evil-image", source_kind="image", source=source, transport="streamable-http", port=8000
+        f"evil-{image}", source_kind="image", source=source, transport=transport, port=8000
     )
 
     with watching(tmp_path) as started:
         deployment = docker_platform.deploy(server, within=120)
 
-    assert (deployment.status, CRY in deployment.error) == (DeploymentStatus.FAILED, True), deployment.error
+    assert deployment.status == DeploymentStatus.FAILED
+    eventually(lambda: CRY in docker_platform.log(deployment), what="the image's own words are in the log")
     assert started.programs() <= TO_LOOK["image"] | TO_BUILD
     assert (started.code, mark.exists()) == ([], False)
 
@@ -363,9 +373,11 @@ def test_a_package_that_has_its_source_alone_and_tells_no_command(
         pytest.raises(UserError, match="Which command starts silent") as caught,
     ):
         look(server, tmp_path / "into")
-    server.source["command"] = "silent --stdio"
-    fetched = look(server, tmp_path / "again")
+    server.command = ["silent", "--stdio"]
+    given = look(server, tmp_path / "again")
+    server.command, server.source["command"] = [], "silent --http"
+    told = look(server, tmp_path / "once-more")
 
     assert "Set the command" in caught.value.hint
-    assert fetched.command == ("silent", "--stdio")  # type: ignore[union-attr]
+    assert [given.command, told.command] == [("silent", "--stdio"), ("silent", "--http")]  # type: ignore[union-attr]
     assert (started.commands, mark.exists()) == ([], False)
