@@ -36,7 +36,7 @@ from tests.servers.sources.git_server import GitServer, Repository, serving
 __all__ = ["api", "owner", "quick", "server", "session", "staff", "team", "teammate"]
 Api = Callable[[User], APIClient]
 TOKEN = "ghp_0123456789abcdef"
-pytestmark = [pytest.mark.django_db, pytest.mark.slow]
+pytestmark = [pytest.mark.core, pytest.mark.django_db, pytest.mark.slow]
 
 
 @pytest.fixture
