@@ -8,7 +8,7 @@ PORTS = {"http": "80", "https": "443", "ssh": "22", "git": "9418"}
 # Stricter than parsers are, which differ on what follows a backslash, a percent sign or a second @.
 _ADDRESS = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?:[^\x00-\x20\x7f@/?#\\]*@)?"
-    r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\x00-\x20\x7f@:/?#\\%*\[\]]+)(?::(?P<port>[0-9]{0,5}))?(?:[/?#].*)?",
+    r"(?P<host>\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9._-]|[^\x00-\xa0])+)(?::(?P<port>[0-9]{0,5}))?(?:[/?#].*)?",
     re.DOTALL,
 )
 

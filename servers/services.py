@@ -221,11 +221,13 @@ def issue_token(
 
 @transaction.atomic
 def revoke_token(*, token: Token) -> None:
-    """With all that were made with it, and with those."""
-    if Token.objects.filter(pk=token.pk, revoked_at__isnull=True).update(revoked_at=timezone.now()):
-        audit.record(action="token.revoked", target=token)
-    for made in token.made.filter(revoked_at__isnull=True):
-        revoke_token(token=made)
+    """With all that were made with it, and with those, however long that line is."""
+    generation = [token]
+    while generation:
+        for one in generation:
+            if Token.objects.filter(pk=one.pk, revoked_at__isnull=True).update(revoked_at=timezone.now()):
+                audit.record(action="token.revoked", target=one)
+        generation = list(Token.objects.filter(made_with__in=[one.pk for one in generation]))
 
 
 def locked(server: Server) -> Server:

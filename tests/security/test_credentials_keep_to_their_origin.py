@@ -36,7 +36,7 @@ from tests.servers.sources.git_server import GitServer, Repository, serving
 __all__ = ["api", "owner", "quick", "server", "session", "staff", "team", "teammate"]
 Api = Callable[[User], APIClient]
 TOKEN = "ghp_0123456789abcdef"
-pytestmark = [pytest.mark.django_db, pytest.mark.slow]
+pytestmark = [pytest.mark.core, pytest.mark.django_db, pytest.mark.slow]
 
 
 @pytest.fixture
@@ -385,6 +385,10 @@ def test_the_origin_of(url: str, origin: str) -> None:
         "https://*/a",
         "https://*.example/a",
         "https://[forge.example]/a",
+        "https://<b>forge.example</b>/a",
+        'https://forge.example"/a',
+        "https://forge.example&amp;/a",
+        "https://forge.example\u00a0/a",
         "https:///a",
         "https://forge.example:port/a",
         "https:forge.example/a",

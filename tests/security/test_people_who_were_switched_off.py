@@ -54,7 +54,7 @@ __all__ = [
     "upstream",
 ]
 End = Callable[[User, Team], None]
-pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.core, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 
 def switched_off(user: User, team: Team) -> None:

@@ -28,7 +28,7 @@ from tests.notices.receiver import Receiver, receiving
 __all__ = ["api", "owner", "server", "session", "staff", "team", "teammate"]
 Api = Callable[[User], APIClient]
 FORGE = "https://git.example.com/octo/hello.git"
-pytestmark = [pytest.mark.django_db, pytest.mark.slow]
+pytestmark = [pytest.mark.core, pytest.mark.django_db, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from tests.accounts import api, owner, server, session, staff, team, teammate
 __all__ = ["api", "owner", "server", "session", "staff", "team", "teammate"]
 Api = Callable[[User], APIClient]
 URL = "https://chat.example/hook"
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.core, pytest.mark.django_db]
 
 
 def soon() -> Any:
@@ -116,6 +116,17 @@ def test_what_it_made_is_revoked_with_it(owner: User, session: Callable[[User], 
         client.credentials(HTTP_AUTHORIZATION=f"Bearer {value}")
         assert client.get("/api/servers/").status_code == 401
     assert AuditEntry.objects.filter(action="token.revoked").count() == 3
+
+
+def test_a_long_line_of_tokens_hides_none_from_being_revoked(owner: User) -> None:
+    _, first = holder(owner)
+    last = first
+    for number in range(1100):
+        last = Token.objects.create(
+            owner=owner, name="made", scope=Scope.API, digest=str(number), made_with=last
+        )
+    services.revoke_token(token=first)
+    assert not Token.objects.filter(revoked_at__isnull=True).exists()
 
 
 def test_one_that_is_revoked_while_it_asks_makes_nothing(owner: User) -> None:
