@@ -96,8 +96,13 @@ def advice(error: RegistryError, ref: Reference, slug: str) -> str:
     return words.format(host=ref.host, repository=ref.endpoint, again=again)
 
 
-def of_a_team(way: Way, host: str) -> str:
-    """For an image that a team pulls as itself, and that its registry does not give it."""
+def of_a_team(error: RegistryError, way: Way, host: str) -> str:
+    """For an image that a team pulls as itself, and that its registry did not give."""
+    if not error.keeps_it_back:
+        return (
+            f"Check that the platform reaches {host}. What the engine has already, and every team may have, "
+            "can be listed in REGISTRY_SHARED_PREFIXES by an administrator."
+        )
     if way is Way.TEAM:
         return f"Correct the reference, or the login for {host} that the team gave (Teams, Registry logins)."
     return (

@@ -307,9 +307,11 @@ def _reading(doing: str, pulls: Pulls, ref: Reference) -> Iterator[RegistryClien
             yield registry_client(ref.host, login)
     except UserError as error:
         told = error.__cause__
-        if way is Way.PLATFORM or not isinstance(told, RegistryError) or not told.keeps_it_back:
+        if way is Way.PLATFORM or not isinstance(told, RegistryError):
             raise
-        raise SourceError(error.message, hint=registry_advice.of_a_team(way, ref.host)) from told
+        hint = registry_advice.of_a_team(told, way, ref.host)
+        kind = "source" if told.keeps_it_back else error.kind
+        raise SourceError(error.message, hint=hint, kind=kind, permanent=error.permanent) from told
 
 
 def _pinned(reference: str, digest: str) -> str:
