@@ -210,7 +210,7 @@ def parse_head(head: bytes) -> Request:
         method, target, version = first.split(" ")
     except ValueError:
         raise _fatal(400, "Malformed request line") from None
-    if not CONTROLS.isdisjoint(first):
+    if not CONTROLS.isdisjoint(first) or "\t" in first:
         raise _fatal(400, "Malformed request line")
     if version not in ("HTTP/1.1", "HTTP/1.0"):
         raise _fatal(505, "Only HTTP/1.1 and HTTP/1.0 are spoken here")

@@ -49,8 +49,9 @@ class Dispatcher:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        if names_several_hosts(scope):
-            await answer(send, 400, b"A request has one Host header.\n")
+        if has_two_readings(scope):
+            said = b"A request has one Host header, and a first line of HTTP/1.\n"
+            await answer(send, 400, said, (b"connection", b"close"))
         elif path in probes.PATHS:
             await probes.application(scope, receive, send, self._readiness)
         elif path == scrape.PATH:
@@ -117,18 +118,20 @@ def _last(scope: Scope, name: bytes) -> str:
     return values[-1].decode("latin-1").rpartition(",")[2].strip() if values else ""
 
 
-def names_several_hosts(scope: Scope) -> bool:
-    """RFC 9112 section 3.2. A proxy in front may go by one of them, and we by the other."""
-    return [name for name, _ in scope["headers"]].count(b"host") > 1
+def has_two_readings(scope: Scope) -> bool:
+    """Several hosts (RFC 9112 section 3.2), of which a proxy in front may go by one and we by the other; or a
+    bare line feed in the address, which the parser takes for the end of a request of HTTP/0.9."""
+    hosts = [name for name, _ in scope["headers"]].count(b"host")
+    return hosts > 1 or scope.get("http_version") == "0.9"
 
 
 async def not_here(scope: Scope, receive: Receive, send: Send) -> None:
     await answer(send, 404, b"This process does not serve that path.\n")
 
 
-async def answer(send: Send, status: int, body: bytes) -> None:
+async def answer(send: Send, status: int, body: bytes, *more: tuple[bytes, bytes]) -> None:
     length = (b"content-length", str(len(body)).encode())
-    head = [(b"content-type", headers.TEXT), length, *headers.GUARDS]
+    head = [(b"content-type", headers.TEXT), length, *headers.GUARDS, *more]
     await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": body})
 
