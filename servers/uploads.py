@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -98,18 +99,18 @@ def keep_only(server: Server, revisions: set[str]) -> None:
     """
     wanted = {revision.removeprefix("sha256:") for revision in revisions} | {server.source.get("sha256", "")}
     for path in directory(server.pk).glob("*.*"):
-        young = time.time() - path.stat().st_mtime < YOUNG_SECONDS
-        if path.name.partition(".")[0] not in wanted and not young:
+        if path.name.partition(".")[0] not in wanted and not _is_young(path):
             path.unlink(missing_ok=True)
 
 
 def forget_abandoned() -> None:
-    """What a platform was receiving when it was killed: what arrives is locked by whoever receives it."""
-    left = [*_incoming().glob("*"), *Path(settings.FILE_UPLOAD_TEMP_DIR).glob("*")]
+    """What a platform was receiving when it was killed. Of this machine at once: what arrives is locked by
+    whoever receives it; of others, whose locks may not be seen here, when it has long been there."""
+    for path in _incoming().glob("*"):
+        _forget_abandoned(path)
+    left = [path for path in Path(settings.FILE_UPLOAD_TEMP_DIR).glob("*") if not _is_young(path)]
     for path in [*left, *Path(settings.DATA_DIR).glob(OF_EARLIER_VERSIONS)]:
-        with suppress(FileNotFoundError, BlockingIOError, IsADirectoryError), path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink()
+        path.unlink(missing_ok=True)
 
 
 def kept_by(owner_id: int) -> int:
@@ -150,11 +151,34 @@ def _arriving() -> Iterator[IO[bytes]]:
     incoming = _incoming()
     incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
     while True:
-        with tempfile.NamedTemporaryFile(dir=incoming, delete=False) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with tempfile.NamedTemporaryFile(dir=incoming, prefix=_of_here(), delete=False) as file:
+            with suppress(OSError):  # not every shared volume has locks
+                fcntl.flock(file, fcntl.LOCK_EX)
             if os.fstat(file.fileno()).st_nlink:
                 yield file
                 return
+
+
+def _forget_abandoned(path: Path) -> None:
+    """Under the lock: whoever has just made it, and not locked it yet, then sees that it is gone."""
+    with suppress(OSError):
+        if not _is_young(path):
+            path.unlink()
+        elif path.name.startswith(_of_here()):
+            with path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+
+
+def _of_here() -> str:
+    return f"{socket.gethostname()}-"
+
+
+def _is_young(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime < YOUNG_SECONDS
+    except FileNotFoundError:  # it has gone meanwhile
+        return True
 
 
 def _size(path: Path) -> int:

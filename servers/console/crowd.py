@@ -33,7 +33,7 @@ class Limits:
     rate: float = 1024.0
     unread: float = 60.0
     idle: float = 80.0
-    linger: float = 3.0
+    linger: float = 5.0
 
 
 def limits_from_settings(open_files: int) -> Limits:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from datetime import timedelta
 
@@ -185,7 +186,8 @@ def test_what_a_lost_worker_left_on_the_disk_is_cleared_up(idle: Platform) -> No
 def test_an_upload_that_never_ended_goes(idle: Platform) -> None:
     incoming = settings.DATA_DIR / "uploads" / "incoming"
     incoming.mkdir(parents=True, exist_ok=True)
-    (incoming / "abandoned").touch()
+    (incoming / "of-another-machine").touch()
+    os.utime(incoming / "of-another-machine", (0, 0))
     with uploads.received([b"half"], "a.zip") as arriving:
         reconciler.trim()
         assert list(incoming.iterdir()) == [arriving.path]
