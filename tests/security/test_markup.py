@@ -27,6 +27,7 @@ from django.utils.html import format_html
 from playwright.sync_api import Browser, expect
 
 from catalog import document, registry
+from notices import slack
 from servers.models import Deployment, Server
 from tests.access import rows
 from tests.access.doors import Door, every
@@ -73,6 +74,10 @@ LET_IN = """async (markup) => {
   document.querySelector("#pwned-link").click();
   await frame();
 }"""
+CHAT = (
+    "<!channel> <!here> <@U024BE7LH> <#C024BE7LR> <https://pwned.invalid/|Log in>",
+    "@channel @all @here ![x](https://pwned.invalid/x.png) [Log in](https://pwned.invalid/)",
+)
 ARGUMENTS: list[dict[str, Any]] = [
     {"type": "named", "name": "--text", "description": "x", "placeholder": "x", "default": "x"},
     {"type": "named", "name": "--one", "description": "x", "choices": ["x", "y"], "isRequired": True},
@@ -262,54 +267,44 @@ def test_who_asks_for_it_in_an_address(watched: Watched, web: Web, chief: User) 
 
 
 def test_who_hosts_a_server(watched: Watched, web: Web, chief: User) -> None:
-    """What it lists and answers to somebody who tries its tools: results, errors, notes on the way."""
+    """What it lists and answers to somebody who tries its tools: results, errors, names that a form knows."""
     served = demo.seed(chief)["time"]
-    Deployment.objects.filter(server=served).update(
-        facts={"era": "modern", "protocol_versions": ["2026-07-28"]}
-    )
+    facts = {"era": "modern", "protocol_versions": ["2026-07-28"]}
+    Deployment.objects.filter(server=served).update(facts=facts, discovery={"tools": tools()})
     watched.page.route("**/mcp/**", lambda route: route.fulfill(json=answer(route.request.post_data_json)))
     watched.go(web.url("servers_server_tools", served.pk))
     page, outcome = watched.page, watched.page.locator("[data-try-outcome]")
-    page.get_by_role("button", name="Ask the server").click()
-    expect(outcome).to_contain_text("The server lists")
     for name, said in (("called", "Answered"), ("broken", "Error 7"), ("odd", "")):
         page.locator("[data-try-tool]").select_option(name)
         watched.look()
         page.get_by_role("button", name="Call", exact=True).click()
         expect(outcome).to_contain_text(said)
         watched.look()
+    page.get_by_role("button", name="Ask the server").click()
+    expect(outcome).to_contain_text("The server lists")
+    watched.look()
+
+
+def tools() -> list[dict[str, Any]]:
+    said = hostile.MARKUP[0]
+    properties = {
+        said: {"type": "string", "title": said, "description": said, "default": said},
+        "querySelector": {"type": "string", "enum": [said]},
+        "submit": {"type": "integer", "description": said, "pattern": said},
+        "addEventListener": {"type": "array", "default": [said]},
+    }
+    schema = {"type": "object", "properties": properties}
+    return [
+        {"name": name, "description": said, "inputSchema": schema} for name in ("called", "broken", "odd")
+    ]
 
 
 def answer(asked: dict[str, Any]) -> dict[str, Any]:
-    """What a hostile server says to a call of `tools/list`, `called`, `odd` and `broken`."""
+    """What a hostile server says to `tools/list`, and to a call of each of its tools."""
     said = hostile.MARKUP[0]
-    name = asked["params"].get("name")
-    if name == "broken":
-        return {
-            "jsonrpc": "2.0",
-            "id": asked["id"],
-            "error": {"code": 7, "message": said, "data": {said: said}},
-        }
-    if name == "odd":
-        return {"jsonrpc": "2.0", "id": asked["id"], "result": {"content": said, "isError": said}}
-    schema = {
-        "type": "object",
-        "properties": {
-            said: {"type": "string", "title": said, "description": said, "default": said},
-            "querySelector": {"type": "string", "enum": [said]},
-            "submit": {"type": "integer", "description": said, "pattern": said},
-            "addEventListener": {"type": "array", "default": [said]},
-        },
-    }
-    tools = [
-        {"name": each, "description": said, "inputSchema": schema} for each in ("called", "broken", "odd")
-    ]
     picture = {"type": "image", "mimeType": "image/svg+xml", "data": "PHN2ZyBvbmxvYWQ9InB3bmVkKCkiLz4="}
     linked = {"type": "resource_link", "uri": "javascript:pwned()", "name": said, "title": said}
-    held = {
-        "type": "resource",
-        "resource": {"uri": "javascript:pwned()", "mimeType": "text/html", "text": said},
-    }
+    held = {"type": "resource", "resource": {"uri": "javascript:pwned()", "text": said}}
     content = [
         {"type": "text", "text": said},
         picture,
@@ -318,8 +313,13 @@ def answer(asked: dict[str, Any]) -> dict[str, Any]:
         held,
         {"type": said},
     ]
-    result = {"tools": tools, "content": content, "structuredContent": {said: said}, "resultType": said}
-    return {"jsonrpc": "2.0", "id": asked["id"], "result": result}
+    answers: dict[str | None, dict[str, Any]] = {
+        "called": {"result": {"content": content, "structuredContent": {said: said}, "resultType": said}},
+        "broken": {"error": {"code": 7, "message": said, "data": {said: said}}},
+        "odd": {"result": {"content": said, "isError": said}},
+        None: {"result": {"tools": tools()}},
+    }
+    return {"jsonrpc": "2.0", "id": asked["id"], **answers[asked["params"].get("name")]}
 
 
 def test_who_got_markup_in_runs_nothing_by_it(watched: Watched, web: Web) -> None:
@@ -376,3 +376,16 @@ def test_no_page_switches_escaping_off() -> None:
     every_page = [path for path in found if not path.stem.endswith("_email")]
     assert len(every_page) > 300
     assert not [str(path) for path in every_page if "autoescape off" in path.read_text()]
+
+
+@pytest.mark.parametrize("said", [*hostile.MARKUP, *CHAT, "&" * 5000, "<" * 5000])
+def test_who_speaks_to_a_channel(said: str) -> None:
+    """A server's name and its error: nobody is called by them, nothing becomes a link, and it can be sent."""
+    data = {"headline": f"{said[:100]}: failed", "reason": said, "note": said, "links": {}}
+    sent = slack.message("failed", {"data": data})
+    texts = [block.get("text") or block["elements"][0] for block in sent["blocks"]]
+    for text in texts:
+        assert text["verbatim"]
+        assert len(text["text"]) < 3000
+        assert not re.search(r"[<>]|&(?!(amp|lt|gt);)", text["text"])
+    assert not re.search(r"@\w|\]\(|[<>]", sent["text"])
