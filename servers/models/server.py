@@ -17,6 +17,7 @@ from sealing.fields import SealedField
 from servers import secretbox, states
 from servers.models import placement, tool_patterns
 from servers.redaction import Redactor
+from servers.runtimes.base import climbs
 from servers.sources.origin import origin_of
 from servers.states import ServerStatus
 
@@ -30,6 +31,12 @@ SLUG = RegexValidator(
 ENVIRONMENT_NAME = RegexValidator(
     r"^[A-Za-z_][A-Za-z0-9_]{0,127}\Z", "Use letters, digits and underscores, not starting with a digit."
 )
+
+
+def stays_within(path: str) -> None:
+    """Raises `ValidationError` for a path that leads out of the server that it is put behind."""
+    if climbs(path):
+        raise ValidationError("Leave out “.” and “..” between slashes, in any spelling.")
 
 
 class SourceKind(models.TextChoices):
@@ -139,7 +146,9 @@ class Server(models.Model):
         default=8000, validators=[MinValueValidator(1), MaxValueValidator(65535)]
     )
     path = models.CharField(
-        max_length=200, default="/mcp", validators=[RegexValidator(r"^/[!-~]*\Z", "Start with a slash.")]
+        max_length=200,
+        default="/mcp",
+        validators=[RegexValidator(r"^/[!-~]*\Z", "Start with a slash."), stays_within],
     )
     command = models.JSONField(
         default=list, blank=True, help_text="List of words that start the server; empty: recognised."

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
+from urllib.parse import unquote
 
 from servers.errors import RuntimeFault
 from servers.leash import Leash
@@ -97,6 +98,20 @@ class RunSpec:
     command: tuple[str, ...] = ()
     directory: Path | None = None
     shape: Shape = Shape()
+
+    def __post_init__(self) -> None:
+        """Raises `RuntimeFault` for a path that was kept before such paths were refused."""
+        if climbs(self.path):
+            raise RuntimeFault(
+                f"The path {self.path} leads out of the server.", hint="Correct the server's path."
+            )
+
+
+def climbs(path: str) -> bool:
+    """Whether a path has dot segments (RFC 3986, section 3.3), in any spelling: behind the API server of a
+    cluster it would lead out of the server, with the platform's own credentials."""
+    plain = unquote(unquote(path.partition("?")[0].partition("#")[0])).replace("\\", "/")
+    return any(segment in (".", "..") for segment in plain.split("/"))
 
 
 @dataclass(frozen=True)
