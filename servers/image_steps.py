@@ -63,7 +63,7 @@ def _prepared(job: Job, fetched: Fetched, recipe: Recipe | None) -> Prepared | N
         recipe,
         job.work / "build",
         transport=job.server.transport,  # type: ignore[arg-type]
-        settings=wiring.build_settings(),
+        settings=wiring.build_settings_of(job.server),
         bridge=wiring.BRIDGE,
     )
 

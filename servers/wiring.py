@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import hmac
 import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from django.conf import settings
@@ -155,6 +157,14 @@ def build_settings() -> BuildSettings:
         timeout=settings.BUILD_TIMEOUT,
         cache=Path(settings.DATA_DIR) / "cache",
     )
+
+
+def build_settings_of(server: Server) -> BuildSettings:
+    """A build may write to the caches that it mounts, and a Dockerfile names any: those of a team have a name
+    that no other team can know."""
+    whose = f"team {server.team_id}" if server.team_id else f"owner {server.owner_id}"
+    key = hmac.digest(settings.SECRET_KEY.encode(), f"build cache of {whose}".encode(), "sha256").hex()[:24]
+    return replace(build_settings(), cache_key=key)
 
 
 @functools.cache

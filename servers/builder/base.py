@@ -14,7 +14,8 @@ class BuildSettings:
     """Where builds get what they need. Many machines reach no hub, or sit behind a proxy with its own CA.
 
     Index and proxy URLs may hold credentials: they reach builds as secrets or through the environment only.
-    `cache` is a directory where installs of the process runtime share what they download.
+    `cache` is a directory where installs of the process runtime share what they download. `cache_key` names
+    the engine's caches of downloads for those who may share them: who knows it can put things there.
     """
 
     docker_host: str = ""
@@ -26,6 +27,7 @@ class BuildSettings:
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)  # HTTP_PROXY, HTTPS_PROXY, NO_PROXY
     timeout: float = 1800.0
     cache: Path | None = None
+    cache_key: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""An operator gives a server a path with “..” in it. Behind the API server of a cluster (K8S_REACH=proxy) that
+"""An operator gives a server a path with “..” in it. Behind the API server of a cluster (K8S_REACH=proxy) it
 leads out of the server, to the cluster's own doors, with the platform's credentials."""
 
 from __future__ import annotations
