@@ -161,9 +161,19 @@ def delete(*, server: Server) -> None:
 
 @transaction.atomic
 def set_secret(
-    *, server: Server, name: str, value: str, by: User | None, purpose: str = SecretPurpose.ENVIRONMENT
+    *,
+    server: Server,
+    name: str,
+    value: str,
+    by: User | None,
+    purpose: str = SecretPurpose.ENVIRONMENT,
+    meant_for: str = "",
 ) -> Secret:
-    """Sets or replaces a secret; the next deployment sees it. Raises `Invalid` or `ValidationError`."""
+    """Sets or replaces a secret; the next deployment sees it. Raises `Invalid` or `ValidationError`.
+
+    `meant_for`, where it is given, is the origin that a credential for the source is meant for: where the
+    source has moved meanwhile, it is refused.
+    """
     if not value:
         raise Invalid("A secret needs a value.", field="value")
     if purpose == SecretPurpose.ENVIRONMENT and validation.is_reserved(name):
@@ -172,6 +182,8 @@ def set_secret(
     origin = held.source_origin if purpose == SecretPurpose.SOURCE else ""
     if purpose == SecretPurpose.SOURCE and not origin:
         raise Invalid("Only a git source has a credential: give it with the URL.", field="purpose")
+    if meant_for and meant_for != origin:
+        raise Invalid(f"The source is at {origin or 'no such place'} now.", field="origin")
     secret = Secret.objects.filter(server=server, purpose=purpose, name=name).first()
     secret = secret or Secret(server=server, purpose=purpose, name=name)
     secret.seal(value)

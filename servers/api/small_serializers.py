@@ -91,6 +91,11 @@ class SecretSerializer(RowShape[Secret]):
 
 class SecretValue(Shape):
     value = serializers.CharField(write_only=True, trim_whitespace=False, max_length=65_536)
+    origin = serializers.CharField(
+        write_only=True, required=False, default="", max_length=520,
+        help_text="With the purpose `source`: where you mean it for, such as https://forge.example. Refused "
+        "where the source lies elsewhere by now.",
+    )  # fmt: skip
 
 
 class TokenSerializer(RowShape[Token]):

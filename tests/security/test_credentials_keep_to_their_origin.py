@@ -225,6 +225,20 @@ def test_only_a_repository_has_a_token(server: Server, owner: User, api: Api) ->
     assert tokens(server) == []
 
 
+def test_an_owner_who_gives_it_again_says_where_it_is_meant_for(
+    hosted: Server, forge: GitServer, thief: GitServer, owner: User, teammate: User, api: Api
+) -> None:
+    """A script that renews tokens does not look where the source has been moved to meanwhile."""
+    by_patch(hosted, thief.url("server"), teammate, api)
+    address = f"/api/servers/{hosted.pk}/secrets/GIT_TOKEN/?purpose=source"
+    answer = api(owner).put(address, {"value": TOKEN, "origin": origin_of(forge.url(""))})
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["field"] == "origin"
+    assert tokens(hosted) == []
+    there = origin_of(thief.url(""))
+    assert api(owner).put(address, {"value": TOKEN, "origin": there}).json()["origin"] == there
+
+
 # --- Past the services: rows that were edited, races, older deployments
 
 

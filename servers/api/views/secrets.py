@@ -46,6 +46,7 @@ class OneSecret(ServerView):
             value=wanted.validated_data["value"],
             by=user_of(request),
             purpose=purpose,
+            meant_for=wanted.validated_data["origin"],
         )
         return Response(SecretSerializer(secret).data)
 
