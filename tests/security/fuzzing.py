@@ -197,14 +197,14 @@ def settled(cases: int) -> settings:
     )
 
 
-def attack(label: str, identity: Identity, world: World) -> None:
+def attack(label: str, identity: Identity, world: World, examples: int = EXAMPLES) -> None:
     """Valid and invalid requests for one operation. Raises where an answer is not as the schema says."""
     schema = _facing(identity)
     operation: Any = schema.find_operation_by_label(label)
     for mode in GenerationMode:
         cases = _cases(operation, mode, world)
         if cases is not None:
-            _try(cases)
+            _try(cases, examples)
 
 
 def chains(identity: Identity, world: World) -> None:
@@ -246,8 +246,8 @@ def _facing(identity: Identity) -> BaseSchema:
     return loaded()
 
 
-def _try(cases: SearchStrategy[Case]) -> None:
-    @settled(EXAMPLES)
+def _try(cases: SearchStrategy[Case], examples: int) -> None:
+    @settled(examples)
     @given(case=cases)
     def each(case: Case) -> None:
         with undone(), override_settings(**QUIET):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.utils import timezone
 
 import sealing
@@ -20,6 +23,14 @@ from servers.states import DeploymentStatus, ServerStatus
 from tests.accounts import make_deployment, make_server, with_member
 
 NOWHERE = 999_999_999
+
+
+@contextmanager
+def shared(blocker: Any) -> Iterator[World]:
+    """One world for all tests of a file, gone after them. They undo what they do."""
+    with blocker.unblock(), transaction.atomic():
+        yield World()
+        transaction.set_rollback(True)
 
 
 class World:
