@@ -82,6 +82,9 @@ class Environment:
     def names(self, name: str, default: str = "", *, secret: bool = False) -> list[str]:
         return self._parsed(name, default, _split, "a comma-separated list", secret=secret)
 
+    def patterns(self, name: str, regex: str, accepted: str) -> list[str]:
+        return self._parsed(name, "", lambda v: [_matching(part, regex) for part in _split(v)], accepted)
+
     def words(self, name: str) -> list[str]:
         return self._parsed(name, "", shlex.split, "a command line with closed quotation marks")
 

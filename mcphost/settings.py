@@ -25,6 +25,7 @@ if _public_host := urlsplit(PUBLIC_URL).hostname:
     ALLOWED_HOSTS.append(_public_host)
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []
 BEHIND_PROXY = env.boolean("BEHIND_PROXY", False)
+CONNECTIONS_PER_ADDRESS = env.integer("CONNECTIONS_PER_ADDRESS", 512, 0, 100_000)
 DEBUG = env.boolean("DEBUG", False)
 ALLOW_MIGRATION_FAILURE = env.boolean("ALLOW_MIGRATION_FAILURE", False)
 
@@ -49,6 +50,11 @@ REGISTRY = env.pattern(
 )
 REGISTRY_ADDRESS = env.pattern("REGISTRY_ADDRESS", "", r"[a-zA-Z0-9.\[\]:-]+", "host[:port]")
 REGISTRY_AUTH_DOCKERCONFIG = env.path("REGISTRY_AUTH_DOCKERCONFIG")
+REGISTRY_SHARED_PREFIXES = env.patterns(
+    "REGISTRY_SHARED_PREFIXES",
+    r"[a-zA-Z0-9.\[\]:-]+(/[a-z0-9._-]+)*",
+    "a comma-separated list of host[:port][/path], with no scheme and no tag",
+)
 REGISTRY_ARCH_TARGETS = env.platforms("REGISTRY_ARCH_TARGETS", "linux/amd64")
 REGISTRY_PUSH_RETRIES = env.integer("REGISTRY_PUSH_RETRIES", 3, 1, 20)
 REGISTRY_PUSH_TIMEOUT = env.integer("REGISTRY_PUSH_TIMEOUT", 1800, 10, 86_400)
@@ -99,6 +105,7 @@ GATEWAY_SHUTDOWN_SECONDS = env.number("GATEWAY_SHUTDOWN_SECONDS", 8, 0, 3600)
 # --- Sources and builds
 GIT_PROTOCOLS = env.names("GIT_PROTOCOLS", "https,ssh")
 UPLOAD_MAX_BYTES = env.integer("UPLOAD_MAX_BYTES", 100 * 1024**2, 1024, 10 * 1024**3)
+UPLOADS_PER_PERSON_BYTES = env.integer("UPLOADS_PER_PERSON_BYTES", 2 * 1024**3, 1024, 10 * 1024**4)
 BASE_IMAGE_PYTHON = env.text("BASE_IMAGE_PYTHON", "python:3.12-slim")
 BASE_IMAGE_NODE = env.text("BASE_IMAGE_NODE", "node:22-slim")
 BUILD_PIP_INDEX_URL = env.url("BUILD_PIP_INDEX_URL", "", ["http", "https"])
@@ -189,12 +196,14 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",  # first: what another of them answers has its header too
+    "mcphost.hosts.KeepNothingMiddleware",
     "mcphost.hosts.UnknownHostMiddleware",
     "mcphost.hosts.NulMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "servers.front.files.FilesMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -268,7 +277,10 @@ AUTH_PASSWORD_VALIDATORS = [
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 LANGUAGE_CODE = "en"
 # Where DATA_DIR is, there is room; the system's temporary directory may be small and in memory.
-FILE_UPLOAD_TEMP_DIR = DATA_DIR
+FILE_UPLOAD_TEMP_DIR = DATA_DIR / "incoming"
+FILE_UPLOAD_HANDLERS = ["servers.front.files.NoFiles"]
+FILE_UPLOAD_MAX_MEMORY_SIZE = DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
+DATA_UPLOAD_MAX_NUMBER_FIELDS, DATA_UPLOAD_MAX_NUMBER_FILES = 1000, 10
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "/static/"
@@ -326,7 +338,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["servers.api.permissions.ByRole"],
     "DEFAULT_RENDERER_CLASSES": ["servers.api.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["servers.api.parsers.JSONParser"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "servers.api.schema.AutoSchema",
     "EXCEPTION_HANDLER": "servers.api.problems.handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
@@ -335,6 +347,7 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Takes a Model Context Protocol server from its source to a URL.",
     "VERSION": "0.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
+    "COMPONENT_SPLIT_REQUEST": True,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "ENUM_NAME_OVERRIDES": {

@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 from registry.errors import RegistryError
 from registry.reference import hostname, is_loopback
 
+LONGEST = 8192  # characters of a header that are read
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PART = re.compile(
-    rf'\s*(?:,\s*)*(?P<word>{_WORD})(?:\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>{_WORD})))?'
+    rf'[\s,]*+(?P<word>{_WORD})(?:\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>{_WORD})))?'
 )
 
 
@@ -35,7 +36,7 @@ def read_challenge(header: str) -> Challenge | None:
 
 def _challenges(header: str) -> Iterator[Challenge]:
     scheme, parameters = "", {}
-    for part in _PART.finditer(header):
+    for part in _PART.finditer(header[:LONGEST]):
         value = part["quoted"] if part["quoted"] is not None else part["plain"]
         if value is not None:
             parameters[part["word"].lower()] = re.sub(r"\\(.)", r"\1", value)

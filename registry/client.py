@@ -358,7 +358,7 @@ def _manifest_path(ref: Reference) -> str:
 
 def _next_page(link: str, path: str) -> str:
     """Path and query of the next page (RFC 8288); whatever host the link names, ours is asked."""
-    found = re.search(r'<([^>]*)>\s*;\s*rel="?next"?', link)
+    found = re.search(r'<([^<>]*)>\s*;\s*rel="?next"?', link)
     if not found:
         return ""
     url = urlsplit(urljoin(path, found[1]))
