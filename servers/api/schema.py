@@ -11,7 +11,7 @@ from drf_spectacular.utils import OpenApiParameter
 from servers.api.doors import Door
 from servers.api.problems import MEDIA_TYPE
 from servers.api.strict import Strict
-from servers.paths import LARGEST
+from servers.ids import LARGEST
 
 _TEXT = {"type": "string"}
 PROBLEM: dict[str, Any] = {
