@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rest_framework import serializers
 
 from servers.api.strict import Shape
@@ -46,7 +48,7 @@ def _given(shape: type[Shape]) -> frozenset[str]:
     return frozenset(name for name, field in fields if name != "kind" and not field.read_only)
 
 
-SHAPES: dict[str, Shape | type[Shape]] = {
+SHAPES: dict[str, serializers.Serializer[Any] | type[serializers.Serializer[Any]]] = {
     "git": GitSource,
     "image": ImageSource,
     "package": PackageSource,

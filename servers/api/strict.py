@@ -34,7 +34,7 @@ KINDS: tuple[tuple[type, tuple[type, ...], str], ...] = (
 
 
 class Strict(serializers.BaseSerializer[Row]):
-    """Checks keys and types before REST framework reads them. The schema says it: no additional properties."""
+    """Checks keys and types before REST framework reads them. The schema says: no additional properties."""
 
     def run_validation(self, data: Any = serializers.empty) -> Any:
         if isinstance(data, Mapping):
