@@ -43,7 +43,7 @@ class UploadSource(Shape):
     size = serializers.IntegerField(read_only=True, help_text="Bytes.")
 
 
-def _given(shape: type[Shape]) -> frozenset[str]:
+def _given(shape: type[serializers.Serializer[Any]]) -> frozenset[str]:
     fields = shape().fields.items()
     return frozenset(name for name, field in fields if name != "kind" and not field.read_only)
 
