@@ -23,7 +23,11 @@ from catalog.plan import BadAnswers, secret_names
 from catalog.services import Found
 from servers import display, intake
 from servers.errors import UserError
+<<<<<<< HEAD
 from servers.front.larger import takes_files
+=======
+from servers.ids import id_in
+>>>>>>> sec/schema
 from servers.models import Server
 from servers.states import Trigger
 
@@ -251,7 +255,7 @@ def _server(request: HttpRequest, pk: int) -> Server:
 
 
 def _index(value: Any) -> int | None:
-    return int(value) if isinstance(value, str) and value.isdigit() else None
+    return id_in(value) if isinstance(value, str) else None
 
 
 def _option(every: list[Option], index: int | None) -> Option | None:
