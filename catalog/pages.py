@@ -23,11 +23,8 @@ from catalog.plan import BadAnswers, secret_names
 from catalog.services import Found
 from servers import display, intake
 from servers.errors import UserError
-<<<<<<< HEAD
 from servers.front.larger import takes_files
-=======
 from servers.ids import id_in
->>>>>>> sec/schema
 from servers.models import Server
 from servers.states import Trigger
 

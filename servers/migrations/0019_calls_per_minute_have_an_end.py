@@ -17,7 +17,7 @@ def lower(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('servers', '0014_what_a_run_uses'),
+        ('servers', '0018_paths_stay_within'),
     ]
 
     operations = [
