@@ -11,6 +11,7 @@ from registry.errors import RegistryError
 from registry.reference import hostname, is_loopback
 
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+MAX_HEADER = 8_192  # characters: what is longer is no challenge, and takes long to read
 _PART = re.compile(
     rf'\s*(?:,\s*)*(?P<word>{_WORD})(?:\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>{_WORD})))?'
 )
@@ -29,6 +30,8 @@ class Challenge:
 
 def read_challenge(header: str) -> Challenge | None:
     """The challenge to answer, Bearer before Basic; None if there is neither."""
+    if len(header) > MAX_HEADER:
+        return None
     found = {challenge.scheme: challenge for challenge in _challenges(header)}
     return found.get("bearer") or found.get("basic")
 
