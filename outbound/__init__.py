@@ -67,7 +67,7 @@ def _way(parts: SplitResult, inner: bool) -> tuple[Any, str]:
     """The pool of the one connection, and the request's target. A proxy looks names up itself."""
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    secured = {"ssl_context": _trust()} if parts.scheme == "https" else {}
+    secured: dict[str, Any] = {"ssl_context": _trust()} if parts.scheme == "https" else {}
     kinds = connections.pools(inner=inner)
     proxy = getproxies().get(parts.scheme, "")
     if not proxy or proxy_bypass(host):

@@ -10,8 +10,10 @@ import socket
 from collections.abc import Iterable
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from urllib.parse import urlsplit
 
 Address = IPv4Address | IPv6Address
+MOST = 4  # of one name that are tried: each may take the whole time that connecting may
 
 PUBLIC = IPv6Network("2000::/3")  # all that IANA has given out as global unicast
 # (network, where in the 16 bytes the IPv4 address begins)
@@ -89,6 +91,16 @@ def look_up(host: str, port: int, *, inner: bool) -> list[Address]:
     addresses = [ipaddress.ip_address(text) for text in texts]
     check(addresses, host, inner=inner)
     return addresses
+
+
+def is_named(host: str, port: int | None, names: Iterable[str]) -> bool:
+    """Whether the host is among `names` (`host[:port]`); one without a port stands for every port."""
+    return any((host.lower(), known) == _parted(name) for name in names for known in (port, None))
+
+
+def _parted(name: str) -> tuple[str, int | None]:
+    parts = urlsplit(f"//{name}")
+    return parts.hostname or "", parts.port
 
 
 def check_plain(host: str, *, inner: bool) -> None:

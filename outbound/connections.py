@@ -12,11 +12,9 @@ from urllib3.util.connection import create_connection
 
 from outbound import addresses, deadline
 
-MOST_ADDRESSES = 4  # of one name: each may take the whole time that connecting may
-
 
 @functools.cache
-def pools(*, inner: bool) -> dict[str, type[urllib3.HTTPConnectionPool]]:
+def pools(*, inner: bool) -> dict[str, Any]:
     """Classes of pools by scheme, as `PoolManager.pool_classes_by_scheme` takes them.
 
     A name is looked up for each new connection, which goes to what was looked at: it cannot lead elsewhere
@@ -49,7 +47,7 @@ def _pool(pool: Any, new_conn: Any) -> Any:
 
 def _direct(connection: Any, inner: bool) -> socket.socket:
     name = connection._dns_host
-    found = addresses.look_up(name, connection.port, inner=inner)[:MOST_ADDRESSES]
+    found = addresses.look_up(name, connection.port, inner=inner)[: addresses.MOST]
     for address in found:
         try:
             return _connected(connection, str(address))

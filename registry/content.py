@@ -58,6 +58,13 @@ def digest_in(descriptor: object, doing: str) -> str:
     return digest
 
 
+def words_in(value: object, doing: str) -> tuple[str, ...]:
+    """A command line (OCI image spec, config.md: Entrypoint, Cmd). Raises `RegistryError`."""
+    if not isinstance(value, list | None) or not all(isinstance(word, str) for word in value or ()):
+        raise RegistryError(f"{doing}: the image's command is not a list of words.")
+    return tuple(value or ())
+
+
 def json_object(body: bytes, doing: str) -> dict[str, Any]:
     try:
         content = json.loads(body)

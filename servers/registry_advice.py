@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from registry.errors import RegistryError
+from registry.errors import INNER, RegistryError
 from registry.reference import Reference
 
 # By kind; the first that matches, and the last of each kind always does. {again} is how to go on.
@@ -62,6 +62,11 @@ _ADVICE = {
         ),
     ),
     "remote": (
+        (
+            INNER,
+            "If images of {host} may be asked for there, add {host} to REGISTRY_PRIVATE_HOSTS, restart the "
+            "platform and {again}",
+        ),
         (r"no space left|insufficient storage|quota|\b507\b", "Make room at the registry; then {again}"),
         (r"toomanyrequests|\b429\b", "The registry limits how much it takes: wait a while; then {again}"),
         (

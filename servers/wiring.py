@@ -11,13 +11,13 @@ from pathlib import Path
 from django.conf import settings
 
 import bridge
+from registry import inspection
 from registry.client import RegistryClient
 from registry.commands import CommandRefresher
 from registry.credentials import CredentialStore
 from registry.errors import RegistryError
-from registry.inspection import image_config
 from registry.reference import InvalidReference, Reference
-from servers import mcp_client, registry_advice, uploads
+from servers import mcp_client, reach, registry_advice, uploads
 from servers.builder import emulation
 from servers.builder.base import BuildSettings
 from servers.builder.buildkit import Builder, find_builder
@@ -167,6 +167,7 @@ def registry_client(host: str) -> RegistryClient:
         insecure=host in settings.REGISTRY_INSECURE,
         ca_bundle=settings.REGISTRY_CA_BUNDLE,
         address=settings.REGISTRY_ADDRESS if host == settings.REGISTRY.partition("/")[0] else "",
+        foreign=not reach.is_known_registry(host),
     )
 
 
@@ -214,6 +215,7 @@ def source_of(server: Server, revision: str = "") -> Source:
             subdirectory=about.get("subdirectory", ""),
             token=token.reveal() if token else "",
             protocols=tuple(settings.GIT_PROTOCOLS),
+            private_hosts=tuple(settings.GIT_PRIVATE_HOSTS),
             settings=build_settings(),
         )
     if server.source_kind == SourceKind.UPLOAD:
@@ -243,8 +245,7 @@ def start_command(reference: str, platform: str) -> tuple[tuple[str, ...], tuple
     """ENTRYPOINT and CMD of an image at a registry, for one platform."""
     wanted = Reference.parse(reference)
     with registry_faults(f"Reading the image {reference}", wanted):
-        config = image_config(registry_client(wanted.host), wanted, platform).get("config") or {}
-    return tuple(config.get("Entrypoint") or ()), tuple(config.get("Cmd") or ())
+        return inspection.start_command(registry_client(wanted.host), wanted, platform)
 
 
 def _pinned(reference: str, digest: str) -> str:
