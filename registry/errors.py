@@ -147,8 +147,6 @@ _RULES = (
 
 _NOISE = re.compile(
     r"https?://[^\s\"]+"  # request addresses
-    r"|\S*sha256:[0-9a-f]+\S*"  # digests, refs of containerd
-    r"|\S+(?:\.\S+|:\d+)/\S+"  # host/repository
     r"|[\w.\[\]:]+:\d+->[\w.\[\]:]+:\d+"  # sockets
     r"|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?"
 )
@@ -156,11 +154,17 @@ _NOISE = re.compile(
 
 def from_engine(text: str) -> RegistryError:
     """Sorts what a Docker engine said, in the push stream or as an API error."""
-    bare = _NOISE.sub("", text)
+    bare = _NOISE.sub("", " ".join(word for word in text[:MAX_MESSAGE].split() if not _is_address(word)))
     for rule in _RULES:
         if rule.pattern.search(bare):
             return RegistryError(text, kind=rule.kind, permanent=rule.permanent)
     return RegistryError(text)
+
+
+def _is_address(word: str) -> bool:
+    """A digest, a ref of containerd, or `host/repository`."""
+    before = word[:-1].rpartition("/")[0]
+    return "sha256:" in word or "." in before[1:-1] or bool(re.search(r".:\d+/.", word))
 
 
 def from_response(status: int, headers: Mapping[str, str], body: bytes, doing: str) -> RegistryError:
