@@ -13,6 +13,9 @@ def main() -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mcphost.settings")
     from django.core.management import execute_from_command_line
 
+    from servers.console import terminal
+
+    terminal.guard("".join(sys.argv[1:2]))
     try:
         " ".join(sys.argv).encode()
     except UnicodeEncodeError as error:

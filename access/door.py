@@ -30,9 +30,14 @@ class Door:
         return user if user is not None and user.is_authenticated else None
 
     @property
+    def credential(self) -> Any:
+        """The API token that was sent; None where it was none."""
+        return getattr(self.request, "auth", None)
+
+    @property
     def token(self) -> str:
-        """The name of the API token that was sent; "" where it was none."""
-        return str(getattr(self.request, "auth", None) or "")[:120]
+        """Its name; "" where it was none."""
+        return str(self.credential or "")[:120]
 
 
 _current: ContextVar[Door | None] = ContextVar("door", default=None)

@@ -161,6 +161,7 @@ async def platform() -> AsyncIterator[Platform]:
     """A gateway process on a database of its own; Django is set up on the same database in this process."""
     with tempfile.TemporaryDirectory(prefix="mcphost-bench-") as directory:
         settings = {"ENV_FILE": str(ROOT / "tests" / "test.env"), "DATA_DIR": directory}
+        settings["CONNECTIONS_PER_ADDRESS"] = "0"  # all of them are ours
         os.environ.update(settings, DJANGO_SETTINGS_MODULE="mcphost.settings", LOG_LEVEL="warning")
         subprocess.run([sys.executable, str(ROOT / "manage.py"), "migrate", "-v0"], check=True, cwd=ROOT)
         import django

@@ -909,6 +909,7 @@ class App {
   async route(exchange) {
     const { method, url } = exchange.request;
     const path = url.split("?", 1)[0];
+    checkReadings(exchange.request);
     if (this.guardsHost) checkHost(exchange);
     if (path === HEALTH_PATH) this.health(exchange);
     else if (path.replace(/\/+$/, "") !== this.settings.path.replace(/\/+$/, "")) {
@@ -1038,6 +1039,14 @@ function decodeHeader(value) {
   } catch {
     return undefined;
   }
+}
+
+// What Node's parser takes and another reader would read otherwise: two hosts, and an address that ends with a line
+// (HTTP/0.9), with more behind it.
+function checkReadings({ rawHeaders, httpVersionMajor }) {
+  const hosts = rawHeaders.filter((name, at) => at % 2 === 0 && name.toLowerCase() === "host");
+  if (hosts.length > 1) throw new HttpError(400, "A request has one Host header", { fatal: true });
+  if (httpVersionMajor !== 1) throw new HttpError(400, "Malformed request line", { fatal: true });
 }
 
 function checkHost(exchange) {

@@ -12,6 +12,11 @@ from bridge import jsonrpc
 HEAD_BYTES = 64 << 10
 HEAD_SECONDS = 75.0  # between two requests of a kept connection as well
 BODY_SECONDS = 60.0
+# RFC 9110 sections 5.6.2 and 5.5: a control character that another reader takes for the end of a line makes
+# two messages of one.
+TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+CONTROLS = frozenset(map(chr, (*range(0x09), *range(0x0A, 0x20), 0x7F)))
+TRAILER_BYTES = 16 << 10
 SSE_HEADERS = (
     ("Content-Type", "text/event-stream"),
     ("Cache-Control", "no-cache, no-transform"),
@@ -183,9 +188,16 @@ class Connection(asyncio.StreamReaderProtocol):
             chunks.append(await self.reader.readexactly(size))
             if await self.reader.readexactly(2) != b"\r\n":
                 raise _fatal(400, "Malformed chunk")
-        while await self.reader.readuntil(b"\r\n") != b"\r\n":
-            pass  # trailers
+        await self._skip_trailers()
         return b"".join(chunks)
+
+    async def _skip_trailers(self) -> None:
+        size = 0
+        while (line := await self.reader.readuntil(b"\r\n")) != b"\r\n":
+            size += len(line)
+            if size > TRAILER_BYTES:
+                raise _fatal(431, "Trailers too large")
+            _header(line[:-2].decode("latin-1"))
 
 
 def _fatal(status: int, text: str) -> HttpError:
@@ -198,14 +210,19 @@ def parse_head(head: bytes) -> Request:
         method, target, version = first.split(" ")
     except ValueError:
         raise _fatal(400, "Malformed request line") from None
+    if not CONTROLS.isdisjoint(first) or "\t" in first:
+        raise _fatal(400, "Malformed request line")
     if version not in ("HTTP/1.1", "HTTP/1.0"):
         raise _fatal(505, "Only HTTP/1.1 and HTTP/1.0 are spoken here")
-    return Request(method, target, version, [_header(line) for line in lines])
+    request = Request(method, target, version, [_header(line) for line in lines])
+    if "host" in request.repeated:
+        raise _fatal(400, "A request has one Host header")
+    return request
 
 
 def _header(line: str) -> Tuple[str, str]:
     name, colon, value = line.partition(":")
-    if not colon or not name or name != name.strip() or " " in name:
+    if not colon or not name or not TOKEN.issuperset(name) or not CONTROLS.isdisjoint(value):
         raise _fatal(400, "Malformed header")
     return name.lower(), value.strip(" \t")
 
@@ -215,6 +232,8 @@ def body_framing(request: Request) -> Tuple[bool, int]:
     encoding, length = request.header("transfer-encoding"), request.header("content-length")
     if request.repeated & {"transfer-encoding", "content-length"} or (encoding and length):
         raise _fatal(400, "Ambiguous body framing")
+    if encoding and not request.chunks_allowed:
+        raise _fatal(400, "HTTP/1.0 has no transfer encodings")
     if encoding:
         if encoding.lower() != "chunked":
             raise _fatal(501, "Only chunked transfer encoding is known")
@@ -227,7 +246,9 @@ def body_framing(request: Request) -> Tuple[bool, int]:
 
 
 def _chunk_size(line: bytes) -> int:
-    digits = line.split(b";", 1)[0].strip()
-    if not digits or len(digits) > 8 or digits.strip(b"0123456789abcdefABCDEF"):
+    digits, _, extension = line[:-2].partition(b";")
+    digits = digits.rstrip(b" \t")
+    hexadecimal = digits.isalnum() and not digits.strip(b"0123456789abcdefABCDEF")
+    if not hexadecimal or len(digits) > 8 or not CONTROLS.isdisjoint(extension.decode("latin-1")):
         raise _fatal(400, "Malformed chunk size")
     return int(digits, 16)

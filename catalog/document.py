@@ -14,6 +14,7 @@ from jsonschema import Draft7Validator
 from jsonschema.exceptions import ValidationError, best_match
 
 from servers.errors import Invalid
+from servers.plain_json import flaw_in
 
 SCHEMA_FILE = Path(__file__).parent / "schemas" / "v2025_12_11" / "server.schema.json"
 SCHEMA_URL = "https://static.modelcontextprotocol.io/schemas/2025-12-11/server.schema.json"
@@ -39,6 +40,8 @@ def checked(found: Any) -> Document:
     if isinstance(found.get("servers"), list):
         raise Invalid("This is a registry's list: choose one server of it.", field="document")
     document: Document = found["server"] if isinstance(found.get("server"), dict) else found
+    if flaw := flaw_in(document):
+        raise Invalid(f"{'/'.join(flaw.path)[:100] or 'document'}: {flaw.sentence}", field="document")
     problems = list(_problems(document))
     if problems:
         shown = " ".join(problems[:MOST_PROBLEMS])

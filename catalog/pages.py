@@ -23,6 +23,7 @@ from catalog.plan import BadAnswers, secret_names
 from catalog.services import Found
 from servers import display, intake
 from servers.errors import UserError
+from servers.front.larger import takes_files
 from servers.models import Server
 from servers.states import Trigger
 
@@ -58,6 +59,7 @@ def sealed(found: Found) -> str:
 class AddView(CatalogView):
     """Search, URL, file or text; then the questions of one package."""
 
+    @takes_files(lambda: 2 * document.LARGEST)  # as a file, or as text, which forms may make longer
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         if not roles.may_add(request.user):
             raise PermissionDenied
@@ -172,7 +174,7 @@ class UpdateView(CatalogView):
         user: Any = request.user
         if form.is_valid():
             try:
-                services.update(
+                changed, _ = services.update(
                     server=self.server, found=found, option=option, answers=form.answers(), by=user,
                     trigger=Trigger.ADMIN, deploy=form.cleaned_data["deploy"],
                 )  # fmt: skip
@@ -181,6 +183,8 @@ class UpdateView(CatalogView):
             else:
                 version = found.document["version"]
                 messages.success(request, f"{self.server.name} is described by version {version} now.")
+                for secret in changed.dropped:
+                    messages.warning(request, display.dropped(secret, changed))
                 return self._home()
         return self._ask(found, form)
 

@@ -9,5 +9,5 @@ app_name = "catalog"
 wrapped = admin.site.admin_view
 urlpatterns = [
     path("", wrapped(AddView.as_view()), name="add"),
-    path("<int:pk>/update/", wrapped(UpdateView.as_view()), name="update"),
+    path("<id:pk>/update/", wrapped(UpdateView.as_view()), name="update"),
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Set
+from collections.abc import Callable, Coroutine, Set
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
@@ -31,12 +31,32 @@ from gateway.tokens import Identity
 from gateway.types import Receive, Scope, Send
 from gateway.upstream import Upstream
 from gateway.usage import UsageWriter
+from servers import standing
+from servers.standing import Standing, Watch
 
 if TYPE_CHECKING:
     from gateway.tracing import Tracing
 
+GUARDED_AFTER = 1.0  # seconds: most calls are over before it is worth a look at who calls
 LOOK_AGAIN = 0.2  # seconds between looks at a server that starts
 LISTED = 60.0  # a deployment's tools are listed once, when it is made
+
+
+class _Later:
+    """Work that begins after a while, and most of the time is not begun at all."""
+
+    def __init__(self, seconds: float, work: Callable[[], Coroutine[None, None, None]]) -> None:
+        self._work = work
+        self._task: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._begin)
+
+    def _begin(self) -> None:
+        self._task = asyncio.create_task(self._work())
+
+    def cancel(self) -> None:
+        self._timer.cancel()
+        if self._task:
+            self._task.cancel()
 
 
 class _Wait:
@@ -75,9 +95,11 @@ class Gateway:
         fresh, asks = self._options.fresh, self._database.asks
         self._identities = Identities(self._options, self._database)
         self._limits = _limits(self._options)
-        self._routes: Cache[str, Route | None] = Cache(asks(routes.find), fresh)
+        self._find = asks(routes.find)
+        self._routes: Cache[str, Route | None] = Cache(self._find, fresh)
         self._earlier: Cache[int, Earlier | None] = Cache(asks(routes.earlier), fresh)
         self._declared: Cache[int, Declared] = Cache(asks(params.declared_by), LISTED)
+        self._watch = Watch(asks(standing.facts))
         self._sessions = Sessions(self._options.session_key)
         self._places = Places(self._options.concurrency, self._options.patience)
         self._upstream = Upstream(self._options.connect)
@@ -151,13 +173,37 @@ class Gateway:
             options=self._options,
         )
         self.usage.start()
+        guard = _Later(GUARDED_AFTER, lambda: self._guard(exchange, request, identity, route))
         try:
             await exchange.run(
                 lambda message: self._target(request, message, route, call, session),
-                lambda inner: sealed.encode() if known == inner else self._seal(inner, call, request),
+                lambda inner: sealed.encode() if known == inner else self._seal(inner, call),
             )
         finally:
+            guard.cancel()
             self.usage.record(call)
+
+    async def _guard(self, exchange: Exchange, request: Request, identity: Identity, route: Route) -> None:
+        """Ends what is under way when its caller may not call the server any more."""
+        held = Standing(identity.owner_id, max(identity.token_id, 0), server_id=route.server_id)
+        refused: list[Refusal] = []
+
+        async def may_stay() -> bool:
+            refused.extend(await self._refusals(request, identity, route))
+            return not refused
+
+        await self._watch.until_over(held, may_stay)
+        exchange.end(refused[0])
+
+    async def _refusals(self, request: Request, identity: Identity, route: Route) -> list[Refusal]:
+        """What this caller of `route` would be told now, past every cache; none while nobody knows."""
+        try:
+            again = await self._identities.again(identity, request, route.slug)
+            now = await self._find(route.slug)
+        except Refusal as refusal:
+            return [refusal] if refusal.status < 500 else []
+        opens = now is not None and again.opens(now.server_id, now.owner_id, now.team_id)
+        return [] if opens else [errors.not_found()]
 
     def _session(self, request: Request, identity: Identity, route: Route) -> Session | None:
         """The session that the request names, where it is this caller's at this server. The modern era has
@@ -167,10 +213,8 @@ class Gateway:
         mine = session and (session.token_id, session.server_id) == (identity.token_id, route.server_id)
         return session if mine else None
 
-    def _seal(self, inner: bytes, call: Call, request: Request) -> bytes:
+    def _seal(self, inner: bytes, call: Call) -> bytes:
         """What the caller is told as the id of the session that the server calls `inner`."""
-        if era.is_modern(request):
-            return inner
         about = call.server_id, call.deployment_id, call.token_id, inner.decode("latin-1")
         return self._sessions.seal(Session(*about, call.client, call.version, call.replica)).encode()
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from gateway.headers import GUARDS
 from gateway.types import RawHeaders, Send
 
 INVALID_REQUEST = -32600
@@ -152,9 +153,19 @@ def stopping() -> Refusal:
     return unavailable(f"{message} It may have had effects. Call again if that does no harm.", 1)
 
 
-def redirected(name: str, location: str) -> Refusal:
-    path = urlsplit(location).path[:200]
+def redirected(name: str, status: int, location: str) -> Refusal:
+    """Its Location does not cross: it would send callers, and the pages of this origin, where it likes."""
+    try:
+        path = urlsplit(location).path[:200]
+    except ValueError:
+        path = ""
+    if not path:
+        return Refusal(502, f"{name} answers MCP calls with a redirect ({status}) that leads nowhere.")
     return Refusal(502, f"{name} redirects MCP calls to {path}: set its path to that.")
+
+
+def no_session_id(name: str) -> Refusal:
+    return Refusal(502, f"{name} calls a session by what is no session id: visible ASCII, not too long.")
 
 
 def too_slow(name: str, seconds: float) -> Refusal:
@@ -173,7 +184,7 @@ async def respond(send: Send, status: int, body: bytes, headers: RawHeaders) -> 
     about = [
         (b"content-type", b"application/json"),
         (b"content-length", length),
-        (b"cache-control", b"no-store"),
+        *GUARDS,
     ]
     await send({"type": "http.response.start", "status": status, "headers": [*about, *headers]})
     await send({"type": "http.response.body", "body": body})

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from gateway import era, errors, headers
+from gateway import era, errors, headers, sessions
 from gateway.admission import Admission
 from gateway.answer import Answer
 from gateway.calls import Call, Outcome, describe, describe_message, judge
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 
 SMALL = 64 * 1024
 PIECE = 16 * 1024  # of a long body, looked at without a pause
-EVENT_STREAM = b"text/event-stream"
 SESSION = b"mcp-session-id"
+UNBUFFERED = (b"x-accel-buffering", b"no")  # or nginx would hold events back
 ENDLESS = "subscriptions/listen"  # the modern era's GET stream
 WATCHED_AFTER = 0.05
 Message = dict[str, Any]
@@ -79,6 +80,7 @@ class Exchange:
         self._endpoint = ""  # where it was sent
         self._answer = Answer(send, call)
         self._filter: ListFilter | None = None
+        self._over: Refusal | None = None
         self._streamed = False  # a long body, which cannot be sent again
         self._span: CallSpan | None = None
 
@@ -177,6 +179,12 @@ class Exchange:
         finally:
             response.close()  # read to its end it has given its connection back: this cuts all others
 
+    def end(self, why: Refusal) -> None:
+        """The caller may not go on: what is under way ends here, and at the server."""
+        self._over = why
+        with suppress(RuntimeError):  # it has just come to its end
+            self._clock.reschedule(asyncio.get_running_loop().time())
+
     def _begin_to_watch(self) -> None:
         self._watcher = asyncio.create_task(self._watch())
 
@@ -190,7 +198,7 @@ class Exchange:
         """The server has said something: it has all its time again, and up to a tenth more: the clock is not
         moved for every word. Not so when the caller has left."""
         now, seconds = asyncio.get_running_loop().time(), self._options.call_timeout
-        if now < self._restarts_at or self._inbox.left or self._clock.expired():
+        if now < self._restarts_at or self._inbox.left or self._over or self._clock.expired():
             return
         self._restarts_at = now + seconds / 10
         self._clock.reschedule(None if self._endless else self._restarts_at + seconds)
@@ -234,13 +242,14 @@ class Exchange:
         yield held
 
     async def _pass_on(self, response: Response, target: Target) -> None:
-        if 300 <= response.status < 400 and (location := response.header(b"location")):
-            raise errors.redirected(target.name, location.decode("latin-1"))
-        events = response.header(b"content-type").partition(b";")[0].strip().lower() == EVENT_STREAM
+        if 300 <= response.status < 400:
+            location = response.header(b"location").decode("latin-1")
+            raise errors.redirected(target.name, response.status, location)
+        events = headers.media_type(response.header(b"content-type")) == headers.EVENT_STREAM
         self._filter = self._admission.filter(
             self.call, self._request, response, events=events, name=target.name
         )
-        raw = self._response_headers(response, events=events)
+        raw = self._response_headers(response, target.name, events=events)
         if self._filter or events or response.status in BODILESS:
             raw = headers.of_any_length(raw)
         await self._answer.begin(response.status, raw, events=events, endless=events and self._endless)
@@ -271,6 +280,13 @@ class Exchange:
     async def _give_up(self, name: str) -> None:
         """The clock ran out: the caller left, or the server was too slow. Only the latter cancels in the
         legacy era: its callers may come back for the rest."""
+        if self._over:
+            self._cancel()
+            if self._answer.began:
+                await self._answer.cut(self._over)
+            else:
+                await self._answer.refuse(self._over, Outcome.HTTP_ERROR)
+            return
         if not self._inbox.left:
             self._cancel()
             await self._answer.time_out(errors.too_slow(name, self._options.call_timeout))
@@ -300,15 +316,20 @@ class Exchange:
         note = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": why}
         self._upstream.tell(self._endpoint, request, headers.to_upstream(request.headers), orjson.dumps(note))
 
-    def _response_headers(self, response: Response, *, events: bool) -> RawHeaders:
-        passed = [
-            (name, self._seal(value) if name == SESSION else value)
-            for name, value in headers.to_caller(response.headers)
-        ]
-        if not events:
-            return passed
-        unbuffered = (b"x-accel-buffering", b"no")  # or nginx would hold events back
-        return [*(header for header in passed if header[0] != unbuffered[0]), unbuffered]
+    def _response_headers(self, response: Response, name: str, *, events: bool) -> RawHeaders:
+        passed = headers.to_caller(response.headers)
+        if inner := response.header(SESSION):
+            passed = [header for header in passed if header[0] != SESSION]
+            if not era.is_modern(self._request):  # which knows no sessions
+                passed.append((SESSION, self._session_id(inner, name)))
+        return [*passed, UNBUFFERED] if events else passed
+
+    def _session_id(self, inner: bytes, name: str) -> bytes:
+        """Sealed. Raises `Refusal` (502) for what no caller could send back."""
+        sealed = self._seal(inner)
+        if not sessions.is_id(inner) or len(sealed) > sessions.LONGEST:
+            raise errors.no_session_id(name)
+        return sealed
 
 
 async def _look(skeleton: Skeleton, piece: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Which headers cross the gateway. All do, but those listed here."""
+"""Which headers cross the gateway: to a server all but those listed here, back only those listed."""
 
 from __future__ import annotations
 
@@ -34,23 +34,33 @@ CALLERS_OWN = frozenset(
     }
 )
 
-# A hosted server shares this origin with the platform's pages: it may not set cookies or policies for them,
-# nor point a client at an authorization server of its choice. The last two our own HTTP server writes.
-ORIGINS_OWN = frozenset(
+# A hosted server shares this origin with the platform's pages: it may say what MCP needs (the transports of
+# 2025-11-25 and 2026-07-28; RFC 9110 for 405, 429 and 503) and nothing else, no policy, cookie, challenge,
+# redirect, refresh or hint for a browser. Of caching the gateway speaks itself.
+CROSSES_BACK = frozenset(
     {
-        b"set-cookie",
-        b"www-authenticate",
-        b"strict-transport-security",
-        b"clear-site-data",
-        b"alt-svc",
-        b"date",
-        b"server",
+        b"allow",
+        b"content-encoding",
+        b"content-length",
+        b"content-type",
+        b"mcp-protocol-version",
+        b"mcp-session-id",
+        b"retry-after",
     }
 )
 
+# On every answer below /mcp/, whoever wrote it: opened as a page it is data that runs nothing.
+GUARDS = (
+    (b"cache-control", b"no-store, no-transform"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; sandbox"),
+    (b"x-content-type-options", b"nosniff"),
+)
+
+# MCP's own media types, both UTF-8 whatever parameters they have. All else is for people to read.
+JSON, EVENT_STREAM, TEXT = b"application/json", b"text/event-stream", b"text/plain; charset=utf-8"
+_MEDIA_TYPES = {JSON: JSON, EVENT_STREAM: EVENT_STREAM}
 
 _NOT_TO_UPSTREAM = HOP_BY_HOP | CALLERS_OWN
-_NOT_TO_CALLER = HOP_BY_HOP | ORIGINS_OWN
 
 
 def to_upstream(headers: RawHeaders) -> RawHeaders:
@@ -73,12 +83,18 @@ def of_any_length(headers: RawHeaders) -> RawHeaders:
 
 
 def to_caller(headers: RawHeaders) -> RawHeaders:
-    dropped = _NOT_TO_CALLER | _named_in_connection(headers)
-    return [
-        header
-        for header in headers
-        if header[0] not in dropped and not header[0].startswith(b"access-control-")
-    ]
+    """Each once, as it was looked at here: of two readers neither finds another type, length or encoding."""
+    crossing: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name in CROSSES_BACK:
+            crossing.setdefault(name, value)
+    if kind := crossing.get(b"content-type"):
+        crossing[b"content-type"] = _MEDIA_TYPES.get(media_type(kind), TEXT)
+    return [*crossing.items(), *GUARDS]
+
+
+def media_type(content_type: bytes) -> bytes:
+    return content_type.partition(b";")[0].strip().lower()
 
 
 def _named_in_connection(headers: RawHeaders) -> frozenset[bytes]:

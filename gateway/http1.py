@@ -14,6 +14,7 @@ from gateway.types import RawHeaders
 HIGH_WATER = 128 * 1024  # bytes that may wait for the caller before the server is slowed down
 MOST_HEADERS = 64 * 1024
 MOST_UNREAD = 64 * 1024  # bytes that make neither a header nor a piece of the body
+MOST_INTERIM = 32  # responses (1xx) before the one that counts
 BODILESS = frozenset({204, 304})
 
 
@@ -111,7 +112,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._headers: RawHeaders = []
         self._header_bytes = 0
-        self._unread = 0
+        self._unread = self._interim = 0
         self._until_eof = False
         self._paused = False
         self._room = asyncio.Event()
@@ -124,6 +125,7 @@ class Connection(asyncio.Protocol):
     async def exchange(self, head: bytes, body: bytes | AsyncIterator[bytes], *, chunked: bool) -> Response:
         """Sends the request and returns when the head of the response is there."""
         response = self._response = Response(self)
+        self._interim = 0
         if isinstance(body, bytes):
             self._transport.write(head + body)
         else:
@@ -214,7 +216,11 @@ class Connection(asyncio.Protocol):
         status = self._parser.get_status_code()
         if not 100 <= status < 600:
             raise Broken(f"{status} is no status")
-        if status >= 200 and self._response:
+        if status < 200:
+            self._interim += 1
+            if self._interim > MOST_INTERIM:
+                raise Broken("it announces an answer again and again")
+        elif self._response:
             names = {name for name, _ in self._headers}
             self._until_eof = not (status in BODILESS or names & {b"content-length", b"transfer-encoding"})
             self._response.status, self._response.headers = status, self._headers

@@ -19,6 +19,7 @@ class Identities:
         self._scopes = " ".join(self._trust.scopes) if self._trust else ""
         self._ours: Cache[str, Identity | None] = Cache(database.asks(tokens.identify), options.fresh)
         self._users: Cache[str, Identity | None] = Cache(database.asks(tokens.identify_user), options.fresh)
+        self._renew = database.asks(tokens.renewed)
         issuer = Issuer(self._trust) if self._trust else None
         self._grants = Cache(issuer.verify, options.fresh) if issuer else None
 
@@ -33,6 +34,15 @@ class Identities:
             where = self._metadata(request, slug)
             raise errors.unauthorized(where, presented=bool(value), scopes=self._scopes)
         return identity
+
+    async def again(self, identity: Identity, request: Request, slug: str) -> Identity:
+        """The same caller as of this moment. A token that its issuer lets end in the midst of a call ends no
+        call: clients renew it for the next. Raises `Refusal`: 401 where a token of ours or the user has
+        ended."""
+        now = await self._renew(identity)
+        if now is None:
+            raise errors.unauthorized(self._metadata(request, slug), presented=True, scopes=self._scopes)
+        return now
 
     async def _of_issuer(self, value: str, request: Request, slug: str) -> Identity:
         assert self._grants is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ from servers.models import tool_patterns
 
 # What decides is read by these keys; a server that takes "Name" for "name" must not be told another name.
 _KEYS = frozenset({"method", "params", "name"})
+_CALL = frozenset({"tools/call"})
+_LONGEST = 32  # of a text that could be taken for one of these
 
 
 @dataclass(frozen=True)
@@ -49,10 +52,14 @@ class Policy:
         if not isinstance(message, dict):
             return
         params = message.get("params")
-        _refuse_lookalikes(message)
+        method = message.get("method")
+        _refuse_lookalikes(message, _KEYS)
         if isinstance(params, dict):
-            _refuse_lookalikes(params)
-        if message.get("method") == "tools/call":
+            _refuse_lookalikes(params, _KEYS)
+        if not isinstance(method, str):
+            return
+        _refuse_lookalikes([method], _CALL)
+        if method in _CALL:
             name = params.get("name") if isinstance(params, dict) else None
             if not self.permits(name):
                 raise errors.tool_denied(str(name)[:200], modern=modern)
@@ -92,7 +99,13 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def _refuse_lookalikes(keys: Iterable[str]) -> None:
-    """Some parsers take keys whatever the case of their letters."""
-    if any(key not in _KEYS and key.casefold() in _KEYS for key in keys):
+def _refuse_lookalikes(texts: Iterable[str], known: frozenset[str]) -> None:
+    """Some parsers take keys whatever the case of their letters, some servers trim what they are told."""
+    if any(text not in known and _folded(text) in known for text in texts):
         raise errors.unreadable()
+
+
+def _folded(text: str) -> str:
+    """Without what cannot be seen; what is longer than any known text stays as it is."""
+    seen = "".join(char for char in text if char.isprintable() and not char.isspace())
+    return unicodedata.normalize("NFKC", seen).casefold() if len(seen) <= _LONGEST else text

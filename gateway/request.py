@@ -13,6 +13,8 @@ from gateway.options import Options
 from gateway.types import RawHeaders, Scope
 from servers.models.server import SLUG
 
+LONGEST_PATH = 200  # that is a server's; what is remembered of requests has bounds
+LONGEST_HOST = 300
 METHODS = frozenset({"POST", "GET", "DELETE"})
 _MCP = re.compile(r"/mcp/([^/]+)/?\Z")
 _METADATA = re.compile(re.escape(metadata.WELL_KNOWN) + r"/mcp/([^/]+)/?\Z")
@@ -55,11 +57,11 @@ class Request:
     @property
     def slug(self) -> str:
         """The slug of `/mcp/<slug>` or `/mcp/<slug>/`, "" for any other path."""
-        return _slug(_MCP, self.path)
+        return _slug(_MCP, self.path[:LONGEST_PATH])
 
     @property
     def metadata_slug(self) -> str:
-        return _slug(_METADATA, self.path)
+        return _slug(_METADATA, self.path[:LONGEST_PATH])
 
     @property
     def announced_length(self) -> int:
@@ -79,7 +81,7 @@ def _slug(pattern: re.Pattern[str], path: str) -> str:
 def check_host(request: Request, options: Options) -> None:
     """As Django does for its own pages: what is no name of ours may be a rebound DNS name."""
     host = request.one(b"host")
-    if not _is_ours(host, tuple(options.allowed_hosts)):
+    if len(host) > LONGEST_HOST or not _is_ours(host, tuple(options.allowed_hosts)):
         raise errors.unknown_host(host)
 
 

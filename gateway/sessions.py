@@ -33,12 +33,17 @@ class Session:
     replica: str = ""
 
 
+def is_id(inner: bytes) -> bool:
+    """Visible ASCII (transports of 2025-11-25, session management)."""
+    return all(0x21 <= byte <= 0x7E for byte in inner)
+
+
 class Sessions:
     """`key` is the same in all gateway processes; under another one every session is lost."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
-        self.unseal = lru_cache(MOST)(self._unseal)
+        self._known = lru_cache(MOST)(self._unseal)
 
     def seal(self, session: Session) -> str:
         """Visible ASCII, as the specification wants it."""
@@ -46,10 +51,11 @@ class Sessions:
         note = orjson.dumps([*known, session.client[:CLIENT], session.version, session.replica])
         return base64.urlsafe_b64encode(self._seal_of(note) + note).decode()
 
+    def unseal(self, sealed: str) -> Session | None:
+        """None for what no process of ours has sealed; what is longer than that is not even remembered."""
+        return self._known(sealed) if len(sealed) <= LONGEST else None
+
     def _unseal(self, sealed: str) -> Session | None:
-        """None for what no process of ours has sealed."""
-        if len(sealed) > LONGEST:
-            return None
         try:
             whole = base64.b64decode(sealed.encode(), b"-_", validate=True)
         except (binascii.Error, ValueError):

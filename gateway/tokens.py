@@ -57,8 +57,20 @@ def identify(value: str) -> Identity | None:
     if ticket := tickets.read(value):
         return _of_ticket(*ticket)
     token = Token.objects.matching(value, Scope.MCP).select_related("owner").first()
-    if token is None:
-        return None
+    return _of_token(token) if token else None
+
+
+def renewed(identity: Identity) -> Identity | None:
+    """Asks the database again who that is; None when the token or the user has ended meanwhile."""
+    if identity.token_id > 0:
+        valid = Token.objects.valid().filter(scope=Scope.MCP).select_related("owner")
+        token = valid.filter(pk=identity.token_id).first()
+        return _of_token(token) if token else None
+    user = User.objects.filter(pk=identity.owner_id, is_active=True).first()
+    return _of_user(user, identity.prefix.partition(":")[0], identity.server_id) if user else None
+
+
+def _of_token(token: Token) -> Identity:
     return Identity(
         token.pk,
         token.prefix,

@@ -18,11 +18,15 @@ _LINE = re.compile(rb"\r\n|\n|\r")
 
 class ListFilter:
     """Holds back one event, or a body that is no event stream until its end; gives back the same bytes
-    wherever no denied tool is in them. Raises `Broken` past `LARGEST`."""
+    wherever no denied tool is in them. Raises `Broken` past `LARGEST`.
+
+    Each byte is looked at once, however small the pieces are that a server sends.
+    """
 
     def __init__(self, policy: Policy, *, events: bool) -> None:
         self._policy, self._events = policy, events
-        self._held = b""
+        self._held = bytearray()
+        self._looked_at = 0  # of what is held: no event ends before
 
     def feed(self, chunk: bytes) -> bytes:
         self._held += chunk
@@ -32,14 +36,18 @@ class ListFilter:
         return passed
 
     def end(self) -> bytes:
-        held, self._held = self._held, b""
+        held, self._held = bytes(self._held), bytearray()
         return held if self._events else self._without_denied(held)
 
     def _complete(self) -> Iterator[bytes]:
         # A CR at the end may be the first half of a CRLF.
-        while found := _EVENT_END.search(self._held, 0, len(self._held) - self._held.endswith(b"\r")):
-            event, self._held = self._held[: found.end()], self._held[found.end() :]
-            yield self._event(event)
+        end, begin = len(self._held) - self._held.endswith(b"\r"), 0
+        while found := _EVENT_END.search(self._held, max(begin, self._looked_at), end):
+            begin, after = found.end(), begin
+            yield self._event(bytes(self._held[after:begin]))
+        del self._held[:begin]
+        # Its end may have begun: the longest is two CRLF.
+        self._looked_at = max(0, len(self._held) - 4)
 
     def _event(self, event: bytes) -> bytes:
         lines = _LINE.split(event.rstrip(b"\r\n"))

@@ -14,6 +14,7 @@ from gateway import through
 from gateway.http1 import Broken, Connection, NotConnected, Response
 from gateway.request import Request
 from gateway.types import RawHeaders
+from servers.runtimes.base import climbs
 
 # Common servers close idle connections after 5 s; one that we reuse at that moment would lose a call.
 IDLE_CONNECTION = 4.0
@@ -135,7 +136,7 @@ def _head(request: Request, place: Place, headers: RawHeaders, framing: bytes) -
 @lru_cache(1000)
 def _place(endpoint: str) -> Place:
     parts = urlsplit(endpoint)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or climbs(parts.path):
         raise NotConnected(f"{endpoint} is no address")
     behind = parts.scheme == "https"
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

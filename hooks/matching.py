@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from urllib.parse import urlsplit
 
 from hooks.push import Push
+from servers import globs
 
+MOST_TEXT = 200_000  # characters of changed paths that are compared
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _SCP_LIKE = re.compile(r"(?:[^@/:]+@)?([^/:]+):(?!//)(.+)")
 
@@ -61,8 +62,9 @@ def _ref_objection(ref: str, push: Push) -> str:
 
 
 def _path_objection(patterns: Sequence[str], push: Push) -> str:
-    """Where the changed paths are not all known, the push counts as one that touches them."""
-    if not patterns or push.paths is None:
+    """Where the changed paths are not all known, or too much to compare, the push counts as one that touches
+    them."""
+    if not patterns or push.paths is None or sum(map(len, push.paths)) > MOST_TEXT:
         return ""
     if any(_path_counts(patterns, path) for path in push.paths):
         return ""
@@ -76,16 +78,7 @@ def _path_counts(patterns: Sequence[str], path: str) -> bool:
 
 
 def _any(patterns: Iterable[str], text: str) -> bool:
-    return any(_compiled(pattern).fullmatch(text) for pattern in patterns)
-
-
-@lru_cache(maxsize=1000)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    """`*` and `?` stay within a segment, `**` crosses them; a trailing slash means everything below."""
-    whole = pattern.removeprefix("/") + ("**" if pattern.endswith("/") else "")
-    parts = re.split(r"(\*\*/|\*\*|\*|\?)", whole)
-    meaning = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return re.compile("".join(meaning.get(part) or re.escape(part) for part in parts), re.DOTALL)
+    return globs.of_paths(tuple(patterns)).match(text)
 
 
 def _is_one_of(url: str, others: Iterable[str]) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from datetime import datetime
-from typing import Any, ClassVar
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, cast
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -18,6 +18,7 @@ from sealing.fields import SealedField
 from servers import secretbox
 from servers.models import Deployment, Server
 
+FORMER_FOR = timedelta(days=1)
 MOST_PATTERNS, LONGEST_PATTERN, MOST_STARS = 50, 200, 8
 
 
@@ -59,7 +60,9 @@ class WebHookQuerySet(models.QuerySet["WebHook"]):
 class WebHook(models.Model):
     """A door of one server for one sender: `/hooks/<public_id>/`.
 
-    `former` is the secret before the last rotation; it is accepted until `former_until`.
+    `former` is the secret before the last rotation; it is accepted until `former_until`. `origin` is the
+    forge that the secret was made for: where the server's source was then; "" of a generic hook, whose sender
+    is no forge. `secret_by` is who was shown the secret.
     """
 
     server = models.ForeignKey(Server, models.CASCADE, related_name="hooks")
@@ -68,6 +71,10 @@ class WebHook(models.Model):
     sealed = SealedField()
     former = SealedField(null=True)
     former_until = models.DateTimeField(null=True, blank=True, editable=False)
+    origin = models.CharField(max_length=520, blank=True, default="", editable=False)
+    secret_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+", editable=False
+    )
     branches = models.JSONField(
         default=list,
         blank=True,
@@ -98,6 +105,30 @@ class WebHook(models.Model):
     @property
     def path(self) -> str:
         return f"/hooks/{self.public_id}/"
+
+    @property
+    def here(self) -> str:
+        """The forge that a secret of this hook is for now."""
+        return "" if self.kind == Kind.GENERIC else self.server.source_origin
+
+    def refusal(self) -> str:
+        """Why its secret opens nothing any more; "" where it does."""
+        if self.origin != self.here:
+            place = self.origin or "no forge"
+            return f"Its secret was made for {place}, and the source is another now. Make a new secret."
+        if self.secret_by and not self.server.is_operable_by(self.secret_by):
+            return (
+                f"{self.secret_by} knows its secret, and does not operate this server now. Make a new secret."
+            )
+        return ""
+
+    def give_secret(self, value: str, by: AbstractBaseUser) -> None:
+        """What opens it from now on; what opened it before stays for a while where it may."""
+        if self.sealed and not self.refusal():
+            self.former, self.former_until = self.sealed, timezone.now() + FORMER_FOR
+        else:
+            self.former = self.former_until = None
+        self.sealed, self.origin, self.secret_by = secretbox.seal(value), self.here, cast("Any", by)
 
     def secrets(self, now: datetime) -> list[str]:
         """Those that are accepted now, the newest first. Raises `secretbox.Unreadable`."""

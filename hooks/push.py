@@ -73,5 +73,9 @@ class Stale(Refused):
     """Signed, but too long ago, or in the future."""
 
 
+class Dropped(Refused):
+    """Signed with a secret that was the hook's, and opens nothing any more."""
+
+
 class Malformed(Refused):
     """Signed, but it does not hold what its provider sends."""

@@ -17,7 +17,7 @@ from hooks.limits import Buckets
 from hooks.models import Delivery, Outcome, WebHook
 from hooks.providers import PROVIDERS
 from hooks.providers.base import payload_of
-from hooks.push import NotSigned, Push, Refused, Verified
+from hooks.push import Dropped, NotSigned, Push, Refused, Verified
 from servers import events, services
 from servers.errors import UserError
 from servers.models import Deployment
@@ -43,6 +43,8 @@ def receive(*, hook: WebHook, arrival: Arrival) -> Delivery:
     secrets = hook.secrets(now)
     try:
         verified = PROVIDERS[hook.kind].verified(arrival.headers, arrival.body, secrets, now.timestamp())
+        if why := hook.refusal():
+            raise Dropped(why)
     except Refused as refusal:
         _keep_refused(hook, arrival, refusal)
         raise

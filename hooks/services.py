@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.utils import timezone
 
 from access import audit
 from hooks import reception
 from hooks.models import Delivery, WebHook
 from notices import signing
-from servers import secretbox
+from servers import offspring
+from servers import services as intent
 from servers.errors import Conflict
 from servers.models import Server
-
-FORMER_FOR = timedelta(days=1)
 
 
 @transaction.atomic
 def create(*, server: Server, by: User, fields: Mapping[str, Any]) -> tuple[WebHook, str]:
-    """Makes a webhook; its secret is returned this once. Raises `ValidationError`."""
-    hook, secret = WebHook(server=server, created_by=by, **fields), signing.new_secret()
-    hook.sealed = secretbox.seal(secret)
+    """Makes a webhook; its secret is returned this once. Raises `Conflict`, `Invalid`, `ValidationError`."""
+    offspring.check_it_lasts("a webhook")
+    held = intent.locked(server)
+    hook, secret = WebHook(server=held, created_by=by, **fields), signing.new_secret()
+    hook.give_secret(secret, by)
     hook.full_clean()
     hook.save()
     audit.record(action="webhook.added", target=hook, by=by, after={"kind": hook.kind, **_settings(hook)})
@@ -47,12 +46,13 @@ def change(*, hook: WebHook, by: User, fields: Mapping[str, Any]) -> WebHook:
 
 @transaction.atomic
 def rotate(*, hook: WebHook, by: User) -> str:
-    """A new secret, returned this once; the one before is accepted for FORMER_FOR beside it."""
-    locked = WebHook.objects.select_for_update().get(pk=hook.pk)
+    """A new secret, returned this once; the one before is accepted for FORMER_FOR beside it, unless it opened
+    nothing any more. Raises `Invalid`."""
+    offspring.check_it_lasts("a webhook's secret")
+    locked = WebHook.objects.select_for_update(of=("self",)).select_related("server").get(pk=hook.pk)
     secret = signing.new_secret()
-    locked.former, locked.former_until = locked.sealed, timezone.now() + FORMER_FOR
-    locked.sealed = secretbox.seal(secret)
-    locked.save(update_fields=["sealed", "former", "former_until"])
+    locked.give_secret(secret, by)
+    locked.save(update_fields=["sealed", "former", "former_until", "origin", "secret_by"])
     audit.record(action="webhook.secret_rotated", target=hook, by=by)
     return secret
 

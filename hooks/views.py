@@ -20,14 +20,26 @@ from hooks.push import NotSigned, Refused
 from notices import signing
 from servers.api import problems
 from servers.errors import UserError
+from servers.front.larger import Larger, from_strangers
 
 logger = logging.getLogger(__name__)
 MOST_BYTES = 5 * 1024 * 1024
+AT_ONCE = 4  # deliveries of that size to one webhook
 KNOCKS, CALLS = Buckets(per_minute=30), Buckets(per_minute=120)
 # What an unknown address is checked against, so that it takes as long as a wrong signature.
 NOBODY = [signing.new_secret()]
 
 
+def room_for(request: HttpRequest, public_id: str) -> Larger | None:
+    """More than a small body is for a webhook that exists, and for an address that does not guess."""
+    if KNOCKS.wait(request.META.get("REMOTE_ADDR", "")) or CALLS.wait(public_id):
+        return None
+    if not WebHook.objects.filter(public_id=public_id).exists():
+        return None
+    return Larger(MOST_BYTES, MOST_BYTES * AT_ONCE, ("webhook", public_id))
+
+
+@method_decorator(from_strangers(room_for), name="dispatch")
 @method_decorator(csrf_exempt, name="dispatch")
 class Receive(View):
     http_method_names = ["post"]
@@ -41,7 +53,7 @@ class Receive(View):
             KNOCKS.take(address)
             return problems.answer(413, f"A delivery has at most {MOST_BYTES} bytes.")
         arrival = reception.Arrival(_headers(request), body)
-        hook = WebHook.objects.select_related("server").filter(public_id=public_id).first()
+        hook = WebHook.objects.select_related("server", "secret_by").filter(public_id=public_id).first()
         try:
             with opened(Door(Via.WEBHOOK, address or None)):
                 return _answer(_received(hook, arrival, public_id))

@@ -14,13 +14,14 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mcphost.settings")
 from mcphost.wsgi import application as django
 
 # isort: split
-from a2wsgi.wsgi import WSGIMiddleware
 from django.conf import settings
 
+from gateway import headers
 from gateway.app import Gateway
 from gateway.database import close_pool
-from gateway.types import ASGIApp, Message, Receive, Scope, Send
+from gateway.types import ASGIApp, Receive, Scope, Send
 from servers import probes, scrape
+from servers.front.app import Front
 
 WEB, GATEWAY = "web", "gateway"
 ALL = frozenset({WEB, GATEWAY})
@@ -35,8 +36,8 @@ class Dispatcher:
 
     def __init__(self, parts: frozenset[str]) -> None:
         self._gateway = Gateway() if GATEWAY in parts else None
-        self._readiness = probes.Readiness()
-        self._web = WSGIMiddleware(cast("Any", django), workers=WEB_THREADS) if WEB in parts else None
+        self._web = Front(django, WEB_THREADS) if WEB in parts else None
+        self._readiness = probes.Readiness(self._web.threads.fault if self._web else lambda: "")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -48,7 +49,10 @@ class Dispatcher:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        if path in probes.PATHS:
+        if has_two_readings(scope):
+            said = b"A request has one Host header, and a first line of HTTP/1.\n"
+            await answer(send, 400, said, (b"connection", b"close"))
+        elif path in probes.PATHS:
             await probes.application(scope, receive, send, self._readiness)
         elif path == scrape.PATH:
             await scrape.application(scope, receive, send)
@@ -59,7 +63,7 @@ class Dispatcher:
         elif _STREAM.match(path):
             await _live_feeds()(scope, receive, send)
         else:
-            await cast("ASGIApp", self._web)(scope, whole_bodies_only(receive), send)
+            await self._web(scope, receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -74,7 +78,8 @@ class Dispatcher:
         if self._gateway:
             await self._gateway.stop()
         if self._web:
-            await asyncio.to_thread(close_pool, self._web.executor, WEB_THREADS)
+            await asyncio.to_thread(close_pool, self._web.threads.executor, WEB_THREADS)
+            self._web.close()
 
 
 def make_application(parts: frozenset[str] = ALL) -> ASGIApp:
@@ -86,18 +91,6 @@ def make_application(parts: frozenset[str] = ALL) -> ASGIApp:
 
 def _live_feeds() -> ASGIApp:
     return cast("ASGIApp", import_module("servers.streams.app").application)
-
-
-def whole_bodies_only(receive: Receive) -> Receive:
-    """The WSGI bridge takes a connection that broke for the body's end: half an upload would look whole."""
-
-    async def checked() -> Message:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ConnectionResetError("The client went away before its request was complete.")
-        return message
-
-    return checked
 
 
 def behind_proxy(scope: Scope) -> Scope:
@@ -125,10 +118,21 @@ def _last(scope: Scope, name: bytes) -> str:
     return values[-1].decode("latin-1").rpartition(",")[2].strip() if values else ""
 
 
+def has_two_readings(scope: Scope) -> bool:
+    """Several hosts (RFC 9112 section 3.2), of which a proxy in front may go by one and we by the other; or a
+    bare line feed in the address, which the parser takes for the end of a request of HTTP/0.9."""
+    hosts = [name for name, _ in scope["headers"]].count(b"host")
+    return hosts > 1 or scope.get("http_version") == "0.9"
+
+
 async def not_here(scope: Scope, receive: Receive, send: Send) -> None:
-    body = b"This process does not serve that path.\n"
-    head = [(b"content-type", b"text/plain"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 404, "headers": head})
+    await answer(send, 404, b"This process does not serve that path.\n")
+
+
+async def answer(send: Send, status: int, body: bytes, *more: tuple[bytes, bytes]) -> None:
+    length = (b"content-length", str(len(body)).encode())
+    head = [(b"content-type", headers.TEXT), length, *headers.GUARDS, *more]
+    await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": body})
 
 

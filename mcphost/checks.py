@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register
 
 from access.sso import groups
+from servers import capabilities
 from servers.errors import RuntimeFault
 from servers.models.placement import is_network
 from servers.runtimes import kube_client
@@ -40,6 +41,17 @@ def runtime(**_: Any) -> Iterator[CheckMessage]:
             "CONTAINER_RUNTIME=kubernetes: nodes pull what they run, and REGISTRY is not set.",
             hint="Set REGISTRY to one that the nodes reach too.",
             id="mcphost.E002",
+        )
+
+
+@register(TAG)
+def root(**_: Any) -> Iterator[CheckMessage]:
+    """Where it is left to `auto` only the start knows, and says so."""
+    if settings.CONTAINER_RUNTIME == "process" and capabilities.is_root():
+        yield Warning(
+            f"CONTAINER_RUNTIME=process: {capabilities.AS_ROOT}",
+            hint=capabilities.NOT_AS_ROOT,
+            id="mcphost.W001",
         )
 
 

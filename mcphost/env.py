@@ -87,6 +87,9 @@ class Environment:
     def hosts(self, name: str) -> list[str]:
         return self._parsed(name, "", _hosts, "a comma-separated list of host[:port], with no scheme")
 
+    def patterns(self, name: str, regex: str, accepted: str) -> list[str]:
+        return self._parsed(name, "", lambda v: [_matching(part, regex) for part in _split(v)], accepted)
+
     def words(self, name: str) -> list[str]:
         return self._parsed(name, "", shlex.split, "a command line with closed quotation marks")
 

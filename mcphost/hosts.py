@@ -1,4 +1,4 @@
-"""Requests that no door is to see: for an unknown Host, and with NUL in the address."""
+"""What holds for every request and answer: names that we answer to, no NUL in the address, nothing kept."""
 
 from __future__ import annotations
 
@@ -10,6 +10,19 @@ from django.http.request import split_domain_port
 from django.shortcuts import render
 
 from servers.api import problems
+
+
+class KeepNothingMiddleware:
+    """What is not said to be for keeping is not kept, by a browser or by a proxy: answers are somebody's own,
+    and some hold a secret that is shown once. Static files and the public catalog say for how long."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        answer = self.get_response(request)
+        answer.headers.setdefault("Cache-Control", "no-store")
+        return answer
 
 
 class NulMiddleware:

@@ -12,6 +12,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from servers.redaction import Redactor
+from servers.visible import CONTROLS
 
 ALWAYS: list[Processor] = [
     structlog.contextvars.merge_contextvars,
@@ -23,6 +24,9 @@ ALWAYS: list[Processor] = [
 
 # What Django and the server attach for programs: objects, whose repr says nothing that the message does not.
 OBJECTS = ("request", "taskName", "color_message")
+
+
+ESCAPED = {code: f"\\u{code:04x}" for code in CONTROLS}  # for terminals; JSON reads them as they were
 
 
 def _target(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -51,11 +55,12 @@ def _shown(value: Any) -> str:
 
 
 def _redacting(render: Processor, secrets: Iterable[str]) -> Processor:
-    """The last word: whatever a message, a field or a traceback holds, these values leave as ***."""
+    """The last word: whatever a message, a field or a traceback holds, these values leave as ***, and control
+    characters as JSON has them."""
     redact = Redactor(secrets)
 
     def rendered(logger: WrappedLogger, method: str, event: EventDict) -> str:
-        return redact(str(render(logger, method, event)))
+        return redact(str(render(logger, method, event))).translate(ESCAPED)
 
     return rendered
 

@@ -25,6 +25,7 @@ if _public_host := urlsplit(PUBLIC_URL).hostname:
     ALLOWED_HOSTS.append(_public_host)
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []
 BEHIND_PROXY = env.boolean("BEHIND_PROXY", False)
+CONNECTIONS_PER_ADDRESS = env.integer("CONNECTIONS_PER_ADDRESS", 512, 0, 100_000)
 DEBUG = env.boolean("DEBUG", False)
 ALLOW_MIGRATION_FAILURE = env.boolean("ALLOW_MIGRATION_FAILURE", False)
 
@@ -49,6 +50,11 @@ REGISTRY = env.pattern(
 )
 REGISTRY_ADDRESS = env.pattern("REGISTRY_ADDRESS", "", r"[a-zA-Z0-9.\[\]:-]+", "host[:port]")
 REGISTRY_AUTH_DOCKERCONFIG = env.path("REGISTRY_AUTH_DOCKERCONFIG")
+REGISTRY_SHARED_PREFIXES = env.patterns(
+    "REGISTRY_SHARED_PREFIXES",
+    r"[a-zA-Z0-9.\[\]:-]+(/[a-z0-9._-]+)*",
+    "a comma-separated list of host[:port][/path], with no scheme and no tag",
+)
 REGISTRY_ARCH_TARGETS = env.platforms("REGISTRY_ARCH_TARGETS", "linux/amd64")
 REGISTRY_PUSH_RETRIES = env.integer("REGISTRY_PUSH_RETRIES", 3, 1, 20)
 REGISTRY_PUSH_TIMEOUT = env.integer("REGISTRY_PUSH_TIMEOUT", 1800, 10, 86_400)
@@ -101,6 +107,7 @@ GATEWAY_SHUTDOWN_SECONDS = env.number("GATEWAY_SHUTDOWN_SECONDS", 8, 0, 3600)
 GIT_PROTOCOLS = env.names("GIT_PROTOCOLS", "https,ssh")
 GIT_PRIVATE_HOSTS = env.hosts("GIT_PRIVATE_HOSTS")
 UPLOAD_MAX_BYTES = env.integer("UPLOAD_MAX_BYTES", 100 * 1024**2, 1024, 10 * 1024**3)
+UPLOADS_PER_PERSON_BYTES = env.integer("UPLOADS_PER_PERSON_BYTES", 2 * 1024**3, 1024, 10 * 1024**4)
 BASE_IMAGE_PYTHON = env.text("BASE_IMAGE_PYTHON", "python:3.12-slim")
 BASE_IMAGE_NODE = env.text("BASE_IMAGE_NODE", "node:22-slim")
 BUILD_PIP_INDEX_URL = env.url("BUILD_PIP_INDEX_URL", "", ["http", "https"])
@@ -168,6 +175,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django.forms",
     "django.contrib.humanize",
     "channels",
     "rest_framework",
@@ -189,18 +197,20 @@ INSTALLED_APPS = [
     "notices",
 ]
 MIDDLEWARE = [
+    "csp.middleware.CSPMiddleware",  # first: what another of them answers has its header too
+    "mcphost.hosts.KeepNothingMiddleware",
     "mcphost.hosts.UnknownHostMiddleware",
     "mcphost.hosts.NulMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "servers.front.files.FilesMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "access.door.DoorMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "csp.middleware.CSPMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
@@ -218,10 +228,13 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-            ]
+            ],
+            "builtins": ["mcphost.escaping"],
         },
     }
 ]
+# Forms and widgets are printed by the same engine, so by the same rule for what is escaped.
+FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
 
 
 # Of a PostgreSQL whose machine is gone or does not answer; DATABASE_URL?connect_timeout=… has the last word.
@@ -266,7 +279,10 @@ AUTH_PASSWORD_VALIDATORS = [
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 LANGUAGE_CODE = "en"
 # Where DATA_DIR is, there is room; the system's temporary directory may be small and in memory.
-FILE_UPLOAD_TEMP_DIR = DATA_DIR
+FILE_UPLOAD_TEMP_DIR = DATA_DIR / "incoming"
+FILE_UPLOAD_HANDLERS = ["servers.front.files.NoFiles"]
+FILE_UPLOAD_MAX_MEMORY_SIZE = DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
+DATA_UPLOAD_MAX_NUMBER_FIELDS, DATA_UPLOAD_MAX_NUMBER_FILES = 1000, 10
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "/static/"
@@ -287,15 +303,15 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY el
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-# unfold's Alpine.js evaluates expressions, so scripts need 'unsafe-eval'; nothing comes from another origin.
+# Nothing comes from another origin, and no text is run: unfold's Alpine.js is served in its CSP build.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": ["'self'"],
-        "script-src": ["'self'", "'unsafe-eval'"],
+        "script-src": ["'self'"],
         "style-src": ["'self'", "'unsafe-inline'"],
         "img-src": ["'self'", "data:"],
         "frame-ancestors": ["'none'"],
-        "base-uri": ["'self'"],
+        "base-uri": ["'none'"],
         "form-action": ["'self'"],
         "object-src": ["'none'"],
     }
@@ -324,7 +340,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["servers.api.permissions.ByRole"],
     "DEFAULT_RENDERER_CLASSES": ["servers.api.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["servers.api.parsers.JSONParser"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "servers.api.schema.AutoSchema",
     "EXCEPTION_HANDLER": "servers.api.problems.handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
@@ -333,6 +349,7 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Takes a Model Context Protocol server from its source to a URL.",
     "VERSION": "0.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
+    "COMPONENT_SPLIT_REQUEST": True,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "ENUM_NAME_OVERRIDES": {

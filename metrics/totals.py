@@ -18,6 +18,7 @@ from metrics.models import CallTotal
 MINUTE, HOUR = 60, 3600
 KEEP_MINUTES = timedelta(hours=3)
 MOST_CLIENTS = 50  # kept apart, per server and hour
+LONGEST_CLIENT = 200  # characters that are looked at
 OTHER_CLIENTS, NO_NAME = "*", "(no name)"
 _VERSION = re.compile(r"\s+v?\d\S*$")
 Key = tuple[int | None, str, int, datetime]
@@ -70,7 +71,7 @@ def fold(events: Iterable[tuple[int, datetime, dict[str, Any], int]]) -> None:
 
 def client_of(details: dict[str, Any]) -> str:
     """The client's name without its version: versions come and go."""
-    return _VERSION.sub("", str(details.get("client", "")))[:100] or NO_NAME
+    return _VERSION.sub("", str(details.get("client", ""))[:LONGEST_CLIENT])[:100] or NO_NAME
 
 
 def trim(now: datetime, before: datetime) -> None:

@@ -16,6 +16,7 @@ from django.db.models import F, OuterRef, Q
 from django.utils import timezone
 
 import sealing
+from outbound.origin import origin_of
 from sealing.fields import SealedField
 
 
@@ -58,6 +59,7 @@ class ChannelQuerySet(models.QuerySet["Channel"]):
 class Channel(models.Model):
     """One receiver. Its URL is a secret (Slack's holds a token) and is shown by its host alone.
 
+    `secret_origin` is where the signing secret belongs: scheme, host and port of the URL it was made for.
     `former` is the signing secret before the last rotation: until `former_until` both sign.
     """
 
@@ -66,6 +68,7 @@ class Channel(models.Model):
     kind = models.CharField(max_length=8, choices=ChannelKind.choices, default=ChannelKind.GENERIC)
     sealed_url = SealedField()
     sealed = SealedField()
+    secret_origin = models.CharField(max_length=2000, blank=True, default="", editable=False)
     former = SealedField(null=True)
     former_until = models.DateTimeField(null=True, blank=True, editable=False)
     host = models.CharField(max_length=255, editable=False)
@@ -98,8 +101,17 @@ class Channel(models.Model):
         """Raises `sealing.Unsealable`."""
         return sealing.open_sealed(bytes(self.sealed_url))
 
+    def give_secret(self, value: str, origin: str) -> None:
+        """What signs from now on, for a receiver at `origin`: another's is not kept beside it."""
+        if origin != self.secret_origin:
+            self.former = self.former_until = None
+        self.sealed, self.secret_origin = sealing.seal(value), origin
+
     def secrets(self, now: datetime) -> list[str]:
-        """What signs now, the newest first. Raises `sealing.Unsealable`."""
+        """What signs now, the newest first; none for an address that they were not made for. Raises
+        `sealing.Unsealable`."""
+        if not self.secret_origin or self.secret_origin != origin_of(self.url()):
+            return []
         kept = [self.sealed]
         if self.former and self.former_until and now < self.former_until:
             kept.append(self.former)
@@ -117,7 +129,11 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
             channel=OuterRef("channel"), matter=OuterRef("matter"), state=State.PENDING, pk__lt=OuterRef("pk")
         )
         return self.filter(
-            ~models.Exists(before), state=State.PENDING, due_at__lte=now, channel__enabled=True
+            ~models.Exists(before),
+            state=State.PENDING,
+            due_at__lte=now,
+            channel__enabled=True,
+            channel__owner__is_active=True,
         )
 
     def claim(self, notice: Notice, until: datetime) -> bool:

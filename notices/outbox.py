@@ -54,6 +54,12 @@ def write(channels: Iterable[Channel], event: Event, matter: str, payload: Mappi
     return Notice.objects.bulk_create(rows)
 
 
+def withdraw(notice: Notice) -> None:
+    """Its channel's owner no longer sees what it tells of."""
+    waiting = Notice.objects.filter(pk=notice.pk, state=State.PENDING)
+    waiting.update(state=State.WITHDRAWN, ended_at=timezone.now())
+
+
 def trim(before: datetime) -> None:
     """Forgets what is that old; of it only a channel that is off can still have something to send."""
     Notice.objects.filter(created_at__lt=before).delete()

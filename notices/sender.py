@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,7 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 
 import sealing
-from notices import backoff, signing, slack
+from notices import backoff, outbox, signing, slack
 from notices.models import Channel, ChannelKind, Notice, State
 from notices.post import Answer, Unreachable, post
 
@@ -33,10 +34,17 @@ class Parcel:
     inner: bool
 
 
-def send_due() -> int:
-    """One pass; returns how many tries it made. Only HTTP happens in other threads."""
+def _anybody(notice: Notice) -> bool:
+    return True
+
+
+def send_due(may_hear: Callable[[Notice], bool] = _anybody) -> int:
+    """One pass; returns how many tries it made. Only HTTP happens in other threads.
+
+    `may_hear` tells whether the channel's owner still sees what a notice is about; else it is withdrawn.
+    """
     now = timezone.now()
-    taken = [notice for notice in _next(now) if Notice.objects.claim(notice, until=now + LEASE)]
+    taken = [notice for notice in _heard(now, may_hear) if Notice.objects.claim(notice, until=now + LEASE)]
     if taken:
         with ThreadPoolExecutor(max_workers=AT_A_TIME, thread_name_prefix="notice") as pool:
             for notice, result in zip(
@@ -44,6 +52,16 @@ def send_due() -> int:
             ):
                 _note(notice, result)
     return len(taken)
+
+
+def _heard(now: datetime, may_hear: Callable[[Notice], bool]) -> list[Notice]:
+    heard: list[Notice] = []
+    for notice in _next(now):
+        if may_hear(notice):
+            heard.append(notice)
+        else:
+            outbox.withdraw(notice)
+    return heard
 
 
 def _next(now: datetime) -> list[Notice]:
@@ -64,8 +82,10 @@ def _parcel(notice: Notice, now: datetime) -> Parcel | str:
         if channel.kind == ChannelKind.SLACK:
             body = orjson.dumps(slack.message(notice.event, notice.payload))
         else:
-            body = orjson.dumps(notice.payload)
-            headers |= signing.headers(notice.message_id, timestamp, body, channel.secrets(now))
+            body, secrets = orjson.dumps(notice.payload), channel.secrets(now)
+            if not secrets:
+                return "The signing secret was made for another address than the URL: make a new secret."
+            headers |= signing.headers(notice.message_id, timestamp, body, secrets)
     except sealing.Unsealable:
         return "No key of SECRET_ENCRYPTION_KEYS opens this channel's URL or secret."
     return Parcel(url, body, headers, inner=channel.owner.is_superuser)

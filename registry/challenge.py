@@ -11,7 +11,7 @@ from registry.errors import RegistryError
 from registry.reference import hostname, is_loopback
 
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-MAX_HEADER = 8_192  # characters: what is longer is no challenge, and takes long to read
+LONGEST = 8_192  # characters: what is longer is no challenge, and takes long to read
 _PART = re.compile(rf'(?P<word>{_WORD})(?:\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>{_WORD})))?')
 _GAP = re.compile(r"[\s,]*")
 
@@ -29,7 +29,7 @@ class Challenge:
 
 def read_challenge(header: str) -> Challenge | None:
     """The challenge to answer, Bearer before Basic; None if there is neither."""
-    if len(header) > MAX_HEADER:
+    if len(header) > LONGEST:
         return None
     found = {challenge.scheme: challenge for challenge in _challenges(header)}
     return found.get("bearer") or found.get("basic")

@@ -236,6 +236,19 @@ class CredentialStore:
         return fields
 
 
+class OneLogin(CredentialStore):
+    """The same credential for every host: for the client of one registry, with a login that somebody gave. It
+    is never renewed, and nothing of the platform's is looked at.
+    """
+
+    def __init__(self, credential: Credential) -> None:
+        super().__init__(None)
+        self._credential = credential
+
+    def for_host(self, host: str) -> Credential:
+        return replace(self._credential, generation=super().for_host(host).generation)
+
+
 def _credential(fields: Mapping[str, str], *, source: str, written_at: float | None = None) -> Credential:
     return Credential(
         username=fields.get("username", ""),

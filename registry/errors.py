@@ -60,6 +60,11 @@ class RegistryError(Exception):
     def not_found(self) -> bool:
         return self.status == 404
 
+    @property
+    def keeps_it_back(self) -> bool:
+        """Whether the registry gives it to others perhaps: many say that there is nothing."""
+        return self.auth_expired or self.status in (401, 403, 404)
+
 
 class CredentialError(RegistryError):
     """A credential cannot be had: unreadable file, failing helper, failing refresher."""
@@ -145,26 +150,30 @@ _RULES = (
     ),
 )
 
+LOOKED_AT = 8000  # characters of what an engine says
+LONGEST_WORD = 500
+_WORD = re.compile(r"\S+")
+# Looked for in one word at a time, so that no text takes long.
 _NOISE = re.compile(
-    r"https?://[^\s\"]+"  # request addresses
-    r"|[\w.\[\]:]+:\d+->[\w.\[\]:]+:\d+"  # sockets
-    r"|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?"
+    r"https?://."  # request addresses
+    r"|sha256:[0-9a-f]"  # digests, refs of containerd
+    r"|.(?:\..+|:\d+)/."  # host/repository
+    r"|:\d+->.+:\d"  # sockets
 )
+_IP = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?")
 
 
 def from_engine(text: str) -> RegistryError:
     """Sorts what a Docker engine said, in the push stream or as an API error."""
-    bare = _NOISE.sub("", " ".join(word for word in text[:MAX_MESSAGE].split() if not _is_address(word)))
+    bare = _IP.sub("", _WORD.sub(_unless_noise, text[:LOOKED_AT]))
     for rule in _RULES:
         if rule.pattern.search(bare):
             return RegistryError(text, kind=rule.kind, permanent=rule.permanent)
     return RegistryError(text)
 
 
-def _is_address(word: str) -> bool:
-    """A digest, a ref of containerd, or `host/repository`."""
-    before = word[:-1].rpartition("/")[0]
-    return "sha256:" in word or "." in before[1:-1] or bool(re.search(r".:\d+/.", word))
+def _unless_noise(word: re.Match[str]) -> str:
+    return "" if len(word[0]) > LONGEST_WORD or _NOISE.search(word[0]) else word[0]
 
 
 def from_response(status: int, headers: Mapping[str, str], body: bytes, doing: str) -> RegistryError:

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from metrics import rollups
 from notices import sender
-from servers import broker, collecting, events, heartbeat, leader, probes, reconciler, tasks
+from servers import broker, collecting, events, heartbeat, leader, notify, probes, reconciler, tasks
 
 logger = logging.getLogger(__name__)
 COLLECT_SECONDS = 0.5
@@ -126,7 +126,7 @@ def _roll_up() -> None:
 
 
 def _send_notices() -> None:
-    sender.send_due()
+    sender.send_due(notify.may_hear)
 
 
 LOOPS: tuple[tuple[str, float, Callable[[], None]], ...] = (

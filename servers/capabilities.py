@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,11 @@ from registry.errors import RegistryError
 from registry.reference import Reference
 from servers import wiring
 from servers.builder import emulation
+from servers.models import Server
 from servers.runtimes.base import Capability
+
+AS_ROOT = "people's code runs as root, for this platform does."
+NOT_AS_ROOT = "Start it as a user of its own, or host servers in containers (CONTAINER_RUNTIME=docker)."
 
 
 def all() -> list[Capability]:
@@ -59,6 +64,23 @@ def _touch_broker() -> None:
         carrier.client.ping()
     else:
         carrier.connection  # noqa: B018  (RabbitMQ: opens the connection)
+
+
+def is_root() -> bool:
+    return os.geteuid() == 0
+
+
+def hosts_as_root() -> bool:
+    """Whether a server is, or would be, a process of this machine's root: nothing then stands between its
+    code and all that the platform holds."""
+    return is_root() and (wiring.default_runtime() == "process" or _was_chosen("process"))
+
+
+def _was_chosen(runtime: str) -> bool:
+    try:
+        return Server.objects.filter(runtime=runtime).exists()
+    except DatabaseError:
+        return False
 
 
 def registry() -> Capability:

@@ -19,6 +19,8 @@ from access.roles import Person
 from metrics.payload import moment
 from notices import outbox, signing
 from notices.models import Channel, Event, Notice, State
+from outbound.origin import origin_of
+from servers import offspring
 from servers.errors import Conflict, Invalid
 from servers.models import Server
 
@@ -52,10 +54,11 @@ def offered(owner: Person) -> dict[str, QuerySet[Any]]:
 @transaction.atomic
 def create(*, by: User, fields: Mapping[str, Any]) -> tuple[Channel, str]:
     """Makes a channel; its signing secret is returned this once. Raises `Invalid`, `ValidationError`."""
+    offspring.check_it_lasts("a channel")
     plain, lists, url = _parted(fields)
     channel, secret = Channel(owner=by, **plain), signing.new_secret()
     channel.set_url(checked_url(url))
-    channel.sealed = sealing.seal(secret)
+    channel.give_secret(secret, origin_of(url))
     channel.full_clean()
     channel.save()
     _choose(channel, lists)
@@ -64,31 +67,49 @@ def create(*, by: User, fields: Mapping[str, Any]) -> tuple[Channel, str]:
 
 
 @transaction.atomic
-def change(*, channel: Channel, by: User, fields: Mapping[str, Any]) -> Channel:
-    """A URL that is left out or empty stays. Turning it on forgets why it was turned off."""
+def change(*, channel: Channel, by: User, fields: Mapping[str, Any]) -> tuple[Channel, str]:
+    """A URL that is left out or empty stays. Turning it on forgets why it was turned off.
+
+    For a URL at another scheme, host or port there is a new signing secret, returned this once; else "".
+    """
     before = _settings(channel)
     plain, lists, url = _parted(fields)
     for name, value in plain.items():
         setattr(channel, name, value)
     if url:
-        channel.set_url(checked_url(url))
+        offspring.check_it_lasts("a channel's address")
+    secret = _moved(channel, checked_url(url), by) if url else ""
     if channel.enabled:
         channel.disabled_reason = ""
     channel.full_clean()
     channel.save()
     _choose(channel, lists)
     audit.record(action="channel.changed", target=channel, by=by, before=before, after=_settings(channel))
-    return channel
+    return channel, secret
+
+
+def _moved(channel: Channel, url: str, by: User) -> str:
+    """The secret signs for the receiver that has it. Another one gets its own, and learns nothing of this."""
+    before, here = channel.secret_origin, origin_of(url)
+    channel.set_url(url)
+    if before == here:
+        return ""
+    secret = signing.new_secret()
+    channel.give_secret(secret, here)
+    told, now = {"origin": before}, {"origin": here}
+    audit.record(action="channel.secret_dropped", target=channel, by=by, before=told, after=now)
+    return secret
 
 
 @transaction.atomic
 def rotate(*, channel: Channel, by: User) -> str:
     """A new signing secret, returned this once; for FORMER_FOR the one before signs beside it."""
+    offspring.check_it_lasts("a channel's secret")
     locked = Channel.objects.select_for_update().get(pk=channel.pk)
     secret = signing.new_secret()
     locked.former, locked.former_until = locked.sealed, timezone.now() + FORMER_FOR
-    locked.sealed = sealing.seal(secret)
-    locked.save(update_fields=["sealed", "former", "former_until"])
+    locked.give_secret(secret, _origin(locked))
+    locked.save(update_fields=["sealed", "former", "former_until", "secret_origin"])
     audit.record(action="channel.secret_rotated", target=channel, by=by)
     return secret
 
@@ -120,6 +141,13 @@ def send_again(*, notice: Notice, by: User) -> None:
     audit.record(action="notice.sent_again", target=notice.channel, by=by, after={"notice": notice.pk})
 
 
+def _origin(channel: Channel) -> str:
+    try:
+        return origin_of(channel.url())
+    except sealing.Unsealable:  # nothing is sent there; the next URL brings its own secret
+        return ""
+
+
 def _parted(fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], str]:
     plain = {name: value for name, value in fields.items() if name not in (*LISTS, "url")}
     lists = {name: fields[name] for name in LISTS if name in fields}
@@ -143,7 +171,14 @@ def checked_url(url: str) -> str:
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
-    if not usable or not url.isascii() or not url.isprintable() or " " in url or len(url) > 2000:
+    if (
+        not usable
+        or not origin_of(url)
+        or not url.isascii()
+        or not url.isprintable()
+        or " " in url
+        or len(url) > 2000
+    ):
         raise Invalid("Must be a URL that starts with https:// or http://.", field="url")
     if parts.username or parts.password:
         raise Invalid("The URL must hold no user name or password.", field="url")

@@ -21,6 +21,7 @@ from servers import (
     gate,
     heartbeat,
     notify,
+    pull_policy,
     restarts,
     runs,
     steps,
@@ -76,7 +77,7 @@ def _claim(deployment_id: int) -> Deployment | None:
 
 def _attempt(job: Job) -> None:
     try:
-        job.timeline.logbook.redact = job.server.redactor()
+        job.timeline.logbook.redact = job.server.redactor(*pull_policy.secrets_of(job.server))
         _begin(job)
         _walk(job)
         _switch(job)

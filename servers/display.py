@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
 from servers import states
-from servers.models import Deployment, Server
+from servers.models import Deployment, Secret, Server
 from servers.models.server import SourceKind
 from servers.states import Look, Trigger
 
@@ -179,3 +179,13 @@ def deployment_link(deployment: Deployment | None) -> SafeString | str:
     return format_html(
         '<a class="mh-link" href="{}">#{}</a>', deployment_url(deployment.pk), deployment.number
     )
+
+
+def dropped(secret: Secret, server: Server) -> str:
+    """Of a credential that a change of the source took away."""
+    now = (
+        f"The source is at {server.source_origin} now"
+        if server.source_origin
+        else "The source is another now"
+    )
+    return f"{secret.name} was dropped: it was given for {secret.origin or 'another place'}. {now}."

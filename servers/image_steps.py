@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 
+from registry.pulls import Pulls
 from servers import delivery, parallel, wiring
 from servers.builder import context as build_context
 from servers.builder import emulation
@@ -62,7 +63,7 @@ def _prepared(job: Job, fetched: Fetched, recipe: Recipe | None) -> Prepared | N
         recipe,
         job.work / "build",
         transport=job.server.transport,  # type: ignore[arg-type]
-        settings=wiring.build_settings(),
+        settings=wiring.build_settings_of(job.server),
         bridge=wiring.BRIDGE,
     )
 
@@ -78,7 +79,7 @@ def _build(
             step.details.update(tag=built.tag, image_id=built.image_id, size=built.size, taken_over=True)
             return built
         if prepared:
-            built = _run_build(job, prepared, platform, leash, step.line)
+            built = _run_build(job, prepared, platform, leash, step.line, wiring.pulls_of(job.server))
         if wraps:
             built = _wrap(job, fetched, built, platform, leash, step.line)
         assert built
@@ -101,7 +102,13 @@ def _built_before(job: Job, platform: str) -> BuiltImage | None:
 
 
 def _run_build(
-    job: Job, prepared: Prepared, platform: str, leash: Leash, line: LineSink, suffix: str = ""
+    job: Job,
+    prepared: Prepared,
+    platform: str,
+    leash: Leash,
+    line: LineSink,
+    pulls: Pulls,
+    suffix: str = "",
 ) -> BuiltImage:
     spec = ImageBuild(
         context=prepared.context,
@@ -116,6 +123,8 @@ def _run_build(
         },
         no_cache=job.deployment.mode == Mode.NO_CACHE,
         scratch=job.work,
+        pulls=pulls,
+        here=wiring.native_platform(),
     )
     return wiring.builder().build(spec, wiring.build_settings(), leash=leash, on_line=line)
 
@@ -126,16 +135,17 @@ def _wrap(
     """An image that speaks stdio gets the bridge around it."""
     if built is None:
         assert isinstance(fetched, ExistingImage)
-        entrypoint, command = wiring.start_command(fetched.reference, platform)
+        entrypoint, command = wiring.start_command(job.server, fetched.reference, platform)
         command = tuple(job.server.source.get("arguments", ())) or command
-        base = fetched.reference
+        base, pulls = fetched.reference, wiring.pulls_of(job.server)
     else:
         entrypoint, command, base = built.entrypoint, built.command, built.tag
+        pulls = wiring.pulls_of_our_own(built.tag)
     if job.server.command:
         entrypoint, command = (), tuple(job.server.command)
     into = job.work / ("wrap-" + platform.replace("/", "-"))
     prepared = build_context.prepare_wrapper(base, entrypoint, command, into, bridge=wiring.BRIDGE)
-    return _run_build(job, prepared, platform, leash, line, "-bridged")
+    return _run_build(job, prepared, platform, leash, line, pulls, "-bridged")
 
 
 def _native(built: dict[str, BuiltImage]) -> BuiltImage:

@@ -17,6 +17,8 @@ from servers.models.server import GIT_TOKEN, RuntimeChoice, SecretPurpose, Sourc
 from servers.states import Trigger
 from servers.uploads import Archive
 
+NOWHERE: Mapping[str, Any] = {}
+
 
 @transaction.atomic
 def take_in(
@@ -31,20 +33,28 @@ def take_in(
 ) -> tuple[Server, Deployment | None]:
     """Creates a server of validated `fields` and deploys it. Raises `Invalid` and `ValidationError`."""
     check_runtime(by=by, wanted=fields.get("runtime", ""))
+    check_placement(by=by, wanted=fields.get("placement", {}))
     server = services.create_server(by=by, fields=fields, secrets=secrets)
     set_source_token(server=server, token=token, by=by)
     if archive is not None:
-        archive.keep(server.pk)
+        archive.keep(server)
     return server, services.deploy(server=server, by=by, trigger=trigger) if deploy else None
 
 
 @transaction.atomic
 def change(*, server: Server, fields: Mapping[str, Any], token: str, by: User) -> Server:
-    """Updates a server and, where one is given, the token of its source. Raises as `take_in` does."""
-    stored = services.locked(server).runtime
-    check_runtime(by=by, wanted=fields.get("runtime", stored), stored=stored)
-    set_source_token(server=server, token=token, by=by)
-    return services.update_server(server=server, fields=fields)
+    """Updates a server and, where one is given, the token of its source. Raises as `take_in` does.
+
+    `dropped` of what is returned are credentials that the server is without now.
+    """
+    stored = services.locked(server)
+    check_runtime(by=by, wanted=fields.get("runtime", stored.runtime), stored=stored.runtime)
+    check_placement(by=by, wanted=fields.get("placement", {}), stored=stored.placement)
+    changed = services.update_server(server=server, fields=fields)
+    if token:
+        set_source_token(server=changed, token=token, by=by)
+        changed.dropped = [secret for secret in changed.dropped if secret.name != GIT_TOKEN]
+    return changed
 
 
 def check_runtime(*, by: User, wanted: str, stored: str = "") -> None:
@@ -58,11 +68,22 @@ def check_runtime(*, by: User, wanted: str, stored: str = "") -> None:
         )
 
 
+def check_placement(*, by: User, wanted: Mapping[str, Any], stored: Mapping[str, Any] = NOWHERE) -> None:
+    """The token of the service account opens the cluster: what that account may is for an administrator to
+    give. What was given stays, and anybody who changes the server takes it away. Raises `Invalid`."""
+    asks = wanted.get("account_token") and not stored.get("account_token")
+    if asks and not roles.is_administrator(by):
+        raise Invalid(
+            "Only an administrator of the platform gives a server the service account's token.",
+            field="placement.account_token",
+        )
+
+
 @transaction.atomic
 def attach(*, server: Server, archive: Archive) -> Server:
     """Makes the archive the server's source; what runs stays as it is until the next deployment."""
     services.locked(server)  # nothing is kept for one that is gone
-    archive.keep(server.pk)
+    archive.keep(server)
     fields = {"source_kind": SourceKind.UPLOAD, "source": archive.source}
     return services.update_server(server=server, fields=fields)
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from metrics.payload import moment
 from notices import outbox
-from notices.models import Channel, Event
+from notices.models import Channel, Event, Notice
 from servers import display
 from servers.models import Deployment, Server
 
@@ -50,6 +50,13 @@ def stopped(server_id: int) -> None:
     """A person stopped it, or deleted it: what was wrong is nobody's concern any more."""
     with transaction.atomic():
         outbox.forget(_matter(server_id))
+
+
+def may_hear(notice: Notice) -> bool:
+    """Whether the owner of its channel sees the server still: a notice may wait for days."""
+    kind, _, number = notice.matter.rpartition("-")
+    server = Server.objects.filter(pk=number).first() if kind == "server" else None
+    return server is None or server.is_visible_to(notice.channel.owner)
 
 
 def _write(event: Event, server: Server, deployment: Deployment | None, about: dict[str, Any]) -> None:

@@ -1,7 +1,8 @@
 """`GET /livez` and `/readyz` of every process, for whoever restarts it and sends it requests.
 
 livez: the process answers and its threads live; asks nothing of others, whose trouble no restart heals.
-readyz: besides, its database answers and has the schema. Nothing secret is told, so anybody may ask.
+readyz: besides, it has a thread for requests, and its database answers and has the schema. Nothing secret
+is told, so anybody may ask.
 """
 
 from __future__ import annotations
@@ -38,13 +39,17 @@ vital = Vital()
 
 
 class Readiness:
-    """Asks once for all who ask meanwhile: a database that hangs takes one thread, not all."""
+    """Asks once for all who ask meanwhile: a database that hangs takes one thread, not all. `threads` says
+    what is wrong with those that serve requests, or ""."""
 
-    def __init__(self) -> None:
+    def __init__(self, threads: Callable[[], str]) -> None:
+        self._threads = threads
         self._asking: asyncio.Task[str] | None = None
         self._has_schema = False
 
     async def fault(self) -> str:
+        if fault := self._threads():
+            return fault
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(asyncio.to_thread(self._ask))
         try:

@@ -14,7 +14,13 @@ from servers.sources import image
 
 def is_known_registry(host: str) -> bool:
     """The platform's own, and those that a setting names: no stranger chose them."""
-    own = {settings.REGISTRY.partition("/")[0], settings.REGISTRY_ADDRESS, *settings.REGISTRY_INSECURE}
+    shared = {prefix.partition("/")[0] for prefix in settings.REGISTRY_SHARED_PREFIXES}
+    own = {
+        settings.REGISTRY.partition("/")[0],
+        settings.REGISTRY_ADDRESS,
+        *settings.REGISTRY_INSECURE,
+        *shared,
+    }
     parts = urlsplit(f"//{host}")
     named = addresses.is_named(parts.hostname or "", parts.port, settings.REGISTRY_PRIVATE_HOSTS)
     return host in own or named

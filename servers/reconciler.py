@@ -24,7 +24,7 @@ from servers import (
     workers,
 )
 from servers.errors import Conflict, RuntimeFault, UserError
-from servers.models import Deployment, Server
+from servers.models import Deployment, FormerServer, Server
 from servers.models.server import DesiredState
 from servers.runtimes.base import RunStatus, Runtime
 from servers.states import OPEN, DeploymentStatus, Mode, ServerStatus, Trigger
@@ -258,6 +258,7 @@ def _arrive(server: Server) -> None:
             return
         with transaction.atomic():
             events.status_changed(server.pk)
+            FormerServer.remember(server)
             server.delete()
 
 

@@ -5,8 +5,13 @@ from __future__ import annotations
 import re
 
 from registry.errors import INNER, RegistryError
+from registry.pull_rights import Way
 from registry.reference import Reference
 
+NAME_IT = (
+    "If images of {host} may be asked for there, an administrator adds {host} to REGISTRY_PRIVATE_HOSTS and "
+    "restarts the platform"
+)
 # By kind; the first that matches, and the last of each kind always does. {again} is how to go on.
 _ADVICE = {
     "tag": (("", "The engine no longer holds what was built: redeploy with mode rebuild."),),
@@ -62,11 +67,7 @@ _ADVICE = {
         ),
     ),
     "remote": (
-        (
-            INNER,
-            "If images of {host} may be asked for there, add {host} to REGISTRY_PRIVATE_HOSTS, restart the "
-            "platform and {again}",
-        ),
+        (INNER, NAME_IT + "; then {again}"),
         (r"no space left|insufficient storage|quota|\b507\b", "Make room at the registry; then {again}"),
         (r"toomanyrequests|\b429\b", "The registry limits how much it takes: wait a while; then {again}"),
         (
@@ -98,3 +99,20 @@ def advice(error: RegistryError, ref: Reference, slug: str) -> str:
     known = _ADVICE[error.kind]
     words = next(words for pattern, words in known if re.search(pattern, error.message, re.IGNORECASE))
     return words.format(host=ref.host, repository=ref.endpoint, again=again)
+
+
+def of_a_team(error: RegistryError, way: Way, host: str) -> str:
+    """For an image that a team pulls as itself, and that its registry did not give."""
+    if INNER in error.message:
+        return NAME_IT.format(host=host) + "."
+    if not error.keeps_it_back:
+        return (
+            f"Check that the platform reaches {host}. What the engine has already, and every team may have, "
+            "can be listed in REGISTRY_SHARED_PREFIXES by an administrator."
+        )
+    if way is Way.TEAM:
+        return f"Correct the reference, or the login for {host} that the team gave (Teams, Registry logins)."
+    return (
+        f"It is asked for without a login. Correct the reference, give the team a login for {host} (Teams, "
+        "Registry logins), or ask an administrator to list the image in REGISTRY_SHARED_PREFIXES."
+    )

@@ -79,7 +79,8 @@ async def application(
 ) -> None:
     headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
     status, about, body = await asyncio.to_thread(_answer, scope["method"], headers)
-    head = [(name.encode(), value.encode()) for name, value in (*about, ("content-length", str(len(body))))]
+    about += [("cache-control", "no-store"), ("content-length", str(len(body)))]
+    head = [(name.encode(), value.encode()) for name, value in about]
     await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": body})
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from access import audit
 from access.models import Via
-from servers import aftermath, closing, events, history, notify, queue, tasks, validation
+from servers import aftermath, closing, events, history, notify, offspring, queue, tasks, validation
 from servers.errors import Conflict, Invalid
 from servers.leash import ON_REQUEST
 from servers.models import Deployment, Secret, Server, Token
@@ -38,7 +38,10 @@ def create_server(*, by: User, fields: Mapping[str, Any], secrets: Mapping[str, 
 
 @transaction.atomic
 def update_server(*, server: Server, fields: Mapping[str, Any]) -> Server:
-    """Changes the description; what runs stays as it is until the next deployment."""
+    """Changes the description; what runs stays as it is until the next deployment.
+
+    A source that lies elsewhere by now has lost its credentials: they are in `dropped` of what is returned.
+    """
     before, after = history.changes(locked(server), fields)
     for name, value in fields.items():
         setattr(server, name, value)
@@ -46,8 +49,20 @@ def update_server(*, server: Server, fields: Mapping[str, Any]) -> Server:
     server.save(update_fields=[*fields, "updated_at"])
     if after:
         audit.record(action="server.changed", target=server, before=before, after=after)
+    server.dropped = _drop_strangers(server)
     events.status_changed(server.pk)
     return server
+
+
+def _drop_strangers(server: Server) -> list[Secret]:
+    """Takes away the credentials that were given for another place than the one where the source is now."""
+    here = Server.objects.only("source_kind", "source").get(pk=server.pk).source_origin
+    strangers = list(server.secrets.filter(purpose=SecretPurpose.SOURCE).exclude(origin=here))
+    for secret in strangers:
+        held = {"name": secret.name, "purpose": secret.purpose, "origin": secret.origin}
+        audit.record(action="secret.dropped", target=secret, before=held, after={"origin": here})
+    server.secrets.filter(pk__in=[secret.pk for secret in strangers]).delete()
+    return strangers
 
 
 @transaction.atomic
@@ -146,21 +161,37 @@ def delete(*, server: Server) -> None:
 
 @transaction.atomic
 def set_secret(
-    *, server: Server, name: str, value: str, by: User | None, purpose: str = SecretPurpose.ENVIRONMENT
+    *,
+    server: Server,
+    name: str,
+    value: str,
+    by: User | None,
+    purpose: str = SecretPurpose.ENVIRONMENT,
+    meant_for: str = "",
 ) -> Secret:
-    """Sets or replaces a secret; the next deployment sees it. Raises `Invalid` or `ValidationError`."""
+    """Sets or replaces a secret; the next deployment sees it. Raises `Invalid` or `ValidationError`.
+
+    `meant_for`, where it is given, is the origin that a credential for the source is meant for: where the
+    source has moved meanwhile, it is refused.
+    """
     if not value:
         raise Invalid("A secret needs a value.", field="value")
     if purpose == SecretPurpose.ENVIRONMENT and validation.is_reserved(name):
         raise Invalid(f"{name} is set by the platform: choose another name.", field="name")
-    locked(server)  # of two that set it at once, the second replaces it
+    held = locked(server)  # of two that set it at once, the second replaces it
+    origin = held.source_origin if purpose == SecretPurpose.SOURCE else ""
+    if purpose == SecretPurpose.SOURCE and not origin:
+        raise Invalid("Only a git source has a credential: give it with the URL.", field="purpose")
+    if meant_for and meant_for != origin:
+        raise Invalid(f"The source is at {origin or 'no such place'} now.", field="origin")
     secret = Secret.objects.filter(server=server, purpose=purpose, name=name).first()
     secret = secret or Secret(server=server, purpose=purpose, name=name)
     secret.seal(value)
-    secret.updated_by = by
+    secret.updated_by, secret.origin = by, origin
     secret.full_clean(exclude=["sealed"])
     secret.save()
-    audit.record(action="secret.set", target=secret, by=by, after={"name": name, "purpose": purpose})
+    told = {"name": name, "purpose": purpose, **({"origin": origin} if origin else {})}
+    audit.record(action="secret.set", target=secret, by=by, after=told)
     return secret
 
 
@@ -182,22 +213,33 @@ def issue_token(
     expires_at: datetime | None = None,
     **policy: Any,
 ) -> tuple[Token, str]:
-    """Makes a token; the value is returned this once. `policy`: calls_per_minute and lists of tools."""
+    """Makes a token; the value is returned this once. `policy`: calls_per_minute and lists of tools.
+
+    One that is asked for with a token stays within that one, and takes from it what is left open. Raises
+    `Invalid`, `Conflict` and `ValidationError`.
+    """
     if server is not None and not server.is_visible_to(owner):
         raise Invalid("There is no such server.", field="server")
     token = Token(owner=owner, server=server, name=name, scope=scope, expires_at=expires_at, **policy)
+    offspring.confine(token)
     value = token.set_new_value()
     token.full_clean()
     token.save()
     opens = {"owner": owner.get_username(), "scope": scope, "server": server and server.slug}
-    audit.record(action="token.issued", target=token, after={**opens, "expires_at": expires_at, **policy})
+    limits = {"expires_at": token.expires_at, **{name: getattr(token, name) for name in policy}}
+    audit.record(action="token.issued", target=token, after={**opens, **limits})
     return token, value
 
 
 @transaction.atomic
 def revoke_token(*, token: Token) -> None:
-    if Token.objects.filter(pk=token.pk, revoked_at__isnull=True).update(revoked_at=timezone.now()):
-        audit.record(action="token.revoked", target=token)
+    """With all that were made with it, and with those, however long that line is."""
+    generation = [token]
+    while generation:
+        for one in generation:
+            if Token.objects.filter(pk=one.pk, revoked_at__isnull=True).update(revoked_at=timezone.now()):
+                audit.record(action="token.revoked", target=one)
+        generation = list(Token.objects.filter(made_with__in=[one.pk for one in generation]))
 
 
 def locked(server: Server) -> Server:

@@ -18,7 +18,7 @@ from servers.job import Job
 from servers.models import Server, placement
 from servers.models.server import Transport
 from servers.process_group import LineSink
-from servers.runtimes.base import Handle, Limits, RunSpec
+from servers.runtimes.base import Handle, ImagePull, Limits, RunSpec
 from servers.sources.base import BuildContext, ExistingImage, Fetched
 from servers.sources.recognise import recognise
 from servers.states import Mode, StepKind
@@ -92,7 +92,8 @@ def start(job: Job) -> Handle:
         secrets = job.server.secret_environment()
         job.keep(configuration=configuration.of(job.server, secrets))
         spec = _run_spec(job, secrets, _platforms(job, step.line))
-        delivery.hand_on_credentials(job)
+        if spec.pull.by_platform:
+            delivery.hand_on_credentials(job)
         handle = job.runtime.start(spec, leash=leash, log=step.line)
         runs.save(job.deployment, handle)
         step.details.update(runtime=handle.runtime)
@@ -105,7 +106,7 @@ def _platforms(job: Job, line: LineSink) -> tuple[str, ...]:
     if not job.runtime.any_platform or deployment.images:
         return tuple(deployment.images)
     try:
-        return wiring.platforms_of(deployment.image)
+        return wiring.platforms_of(job.server, deployment.image)
     except UserError as error:
         line(f"Any Linux node may take it, for the image's platforms are not known: {error}")
         return ()
@@ -124,12 +125,20 @@ def _run_spec(job: Job, secrets: Mapping[str, str], platforms: tuple[str, ...]) 
         environment={**_bridges_own(server), **server.environment, **secrets},
         limits=Limits(server.cpu, server.memory_mb, server.pids),
         image=deployment.image,
+        pull=_pull(job),
         platform=wiring.native_platform() if deployment.image and not job.runtime.any_platform else "",
         platforms=platforms,
         command=tuple(deployment.command),
         directory=Path(deployment.directory) if deployment.directory else None,
         shape=placement.shape_of(server.placement),
     )
+
+
+def _pull(job: Job) -> ImagePull:
+    deployment = job.deployment
+    if not deployment.image:
+        return ImagePull()
+    return wiring.image_pull(job.server, deployment.image, built_here=bool(deployment.images))
 
 
 def _bridges_own(server: Server) -> dict[str, str]:

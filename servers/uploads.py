@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -14,16 +16,18 @@ from pathlib import Path
 from typing import IO, Any
 
 from django.conf import settings
+from django.template.defaultfilters import filesizeformat
 
 from servers.errors import Invalid, SourceError
 from servers.models import Server
 
 YOUNG_SECONDS = 3600
+OF_EARLIER_VERSIONS = "tmp*.upload*"  # what Django left in DATA_DIR itself
 ENDINGS = {".tar.gz": "tar.gz", ".tgz": "tar.gz", ".tar": "tar", ".zip": "zip"}
 
 
 class TooLarge(Invalid):
-    """More bytes than UPLOAD_MAX_BYTES (HTTP 413)."""
+    """More bytes than UPLOAD_MAX_BYTES, or than UPLOADS_PER_PERSON_BYTES together (HTTP 413)."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +45,13 @@ class Archive:
         name = f"{self.sha256}.{_ending(self.filename)}"
         return {"archive": name, "filename": self.filename, "sha256": self.sha256, "size": self.size}
 
-    def keep(self, server_id: int) -> None:
-        target = directory(server_id)
-        target.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.replace(self.path, target / self.source["archive"])
+    def keep(self, server: Server) -> None:
+        """Raises `TooLarge` where its owner would have more than UPLOADS_PER_PERSON_BYTES."""
+        target = directory(server.pk) / self.source["archive"]
+        if not target.exists():
+            check_room(server.owner_id, self.size)
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.replace(self.path, target)
 
 
 @contextmanager
@@ -52,13 +59,11 @@ def received(chunks: Iterable[bytes], filename: str) -> Iterator[Archive]:
     """The archive on disk; gone at the end of the block unless it was kept. Raises `Invalid`, `TooLarge`."""
     filename = Path(filename).name[-200:]
     _ending(filename)
-    incoming = _incoming()
-    incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with tempfile.NamedTemporaryFile(dir=incoming, delete=False) as file:
+    with _arriving() as file:
         path = Path(file.name)
         try:
             sha256, size = _write(chunks, file)
-            file.close()
+            file.flush()
             yield Archive(path, filename, sha256, size)
         finally:
             path.unlink(missing_ok=True)
@@ -94,17 +99,25 @@ def keep_only(server: Server, revisions: set[str]) -> None:
     """
     wanted = {revision.removeprefix("sha256:") for revision in revisions} | {server.source.get("sha256", "")}
     for path in directory(server.pk).glob("*.*"):
-        young = time.time() - path.stat().st_mtime < YOUNG_SECONDS
-        if path.name.partition(".")[0] not in wanted and not young:
+        if path.name.partition(".")[0] not in wanted and not _is_young(path):
             path.unlink(missing_ok=True)
 
 
 def forget_abandoned() -> None:
-    """What a platform was receiving when it was killed. Of one that arrives, the file is a young one."""
+    """What a platform was receiving when it was killed. Of this machine at once: what arrives is locked by
+    whoever receives it; of others, whose locks may not be seen here, when it has long been there."""
     for path in _incoming().glob("*"):
-        with suppress(FileNotFoundError):
-            if time.time() - path.stat().st_mtime > YOUNG_SECONDS:
-                path.unlink()
+        _forget_abandoned(path)
+    left = [path for path in Path(settings.FILE_UPLOAD_TEMP_DIR).glob("*") if not _is_young(path)]
+    for path in [*left, *Path(settings.DATA_DIR).glob(OF_EARLIER_VERSIONS)]:
+        path.unlink(missing_ok=True)
+
+
+def kept_by(owner_id: int) -> int:
+    """Bytes of the archives of all servers that somebody owns."""
+    return sum(
+        _size(directory(pk)) for pk in Server.objects.filter(owner=owner_id).values_list("pk", flat=True)
+    )
 
 
 def remove(server_id: int) -> None:
@@ -112,9 +125,64 @@ def remove(server_id: int) -> None:
     shutil.rmtree(directory(server_id), ignore_errors=True)
 
 
+def check_room(owner_id: int, size: int) -> None:
+    """Raises `TooLarge` where `size` bytes more would be too many."""
+    limit, kept = settings.UPLOADS_PER_PERSON_BYTES, kept_by(owner_id)
+    if kept + size > limit:
+        raise TooLarge(
+            f"The archives of this server's owner would take {filesizeformat(kept + size)}, more than "
+            f"UPLOADS_PER_PERSON_BYTES allows: {filesizeformat(limit)}. Delete servers that are not needed.",
+            field="archive",
+        )
+
+
+def largest() -> int:
+    return int(settings.UPLOAD_MAX_BYTES)
+
+
 def too_large() -> TooLarge:
     limit = settings.UPLOAD_MAX_BYTES
     return TooLarge(f"The archive is larger than UPLOAD_MAX_BYTES allows: {limit} bytes.", field="archive")
+
+
+@contextmanager
+def _arriving() -> Iterator[IO[bytes]]:
+    """A new file, locked while it is open. Until it was, `forget_abandoned` may have taken it away."""
+    incoming = _incoming()
+    incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
+    while True:
+        with tempfile.NamedTemporaryFile(dir=incoming, prefix=_of_here(), delete=False) as file:
+            with suppress(OSError):  # not every shared volume has locks
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if os.fstat(file.fileno()).st_nlink:
+                yield file
+                return
+
+
+def _forget_abandoned(path: Path) -> None:
+    """Under the lock: whoever has just made it, and not locked it yet, then sees that it is gone."""
+    with suppress(OSError):
+        if not _is_young(path):
+            path.unlink()
+        elif path.name.startswith(_of_here()):
+            with path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+
+
+def _of_here() -> str:
+    return f"{socket.gethostname()}-"
+
+
+def _is_young(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime < YOUNG_SECONDS
+    except FileNotFoundError:  # it has gone meanwhile
+        return True
+
+
+def _size(path: Path) -> int:
+    return sum(file.stat().st_size for file in path.glob("*") if file.is_file())
 
 
 def _incoming() -> Path:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
+import hmac
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from django.conf import settings
@@ -14,19 +17,21 @@ import bridge
 from registry import inspection
 from registry.client import RegistryClient
 from registry.commands import CommandRefresher
-from registry.credentials import CredentialStore
+from registry.credentials import ANONYMOUS, Credential, CredentialStore, OneLogin
 from registry.errors import RegistryError
+from registry.pull_rights import PullRights, Way
+from registry.pulls import Pulls
 from registry.reference import InvalidReference, Reference
-from servers import mcp_client, reach, registry_advice, uploads
-from servers.builder import emulation
+from servers import mcp_client, pull_policy, reach, registry_advice, uploads
+from servers.builder import emulation, logins
 from servers.builder.base import BuildSettings
 from servers.builder.buildkit import Builder, find_builder
 from servers.errors import RuntimeFault, SourceError, UserError
 from servers.mcp_client import Equip
-from servers.models import Server
+from servers.models import Deployment, Server
 from servers.models.server import GIT_TOKEN, SecretPurpose, SourceKind
 from servers.runtimes import kube_client
-from servers.runtimes.base import Runtime
+from servers.runtimes.base import ImagePull, Runtime
 from servers.runtimes.docker import DockerRuntime
 from servers.runtimes.kube_client import Cluster
 from servers.runtimes.kubernetes import KubernetesRuntime
@@ -114,11 +119,16 @@ def runtimes_in_use() -> list[str]:
 
 @functools.cache
 def default_runtime() -> str:
-    """CONTAINER_RUNTIME; `auto` is docker where an engine answers and a CLI can build, else process."""
+    """CONTAINER_RUNTIME; `auto` is docker where an engine answers and a CLI can build, else process.
+
+    What was in containers stays there: an engine that is away makes no process of it.
+    """
     if settings.CONTAINER_RUNTIME != "auto":
         return str(settings.CONTAINER_RUNTIME)
     usable = DockerRuntime(engine_url(), instance=settings.INSTANCE).capability().found
-    return "docker" if usable and builder().capability().found else "process"
+    if usable and builder().capability().found:
+        return "docker"
+    return "docker" if Deployment.objects.filter(runtime="docker").exists() else "process"
 
 
 def runtime_name_for(server: Server) -> str:
@@ -145,9 +155,16 @@ def build_settings() -> BuildSettings:
         ca_bundle=settings.BUILD_CA_BUNDLE,
         proxies={name: value for name in PROXIES if (value := os.environ.get(name, ""))},
         timeout=settings.BUILD_TIMEOUT,
-        credentials=credentials(),
         cache=Path(settings.DATA_DIR) / "cache",
     )
+
+
+def build_settings_of(server: Server) -> BuildSettings:
+    """A build may write to the caches that it mounts, and a Dockerfile names any: those of a team have a name
+    that no other team can know."""
+    whose = f"team {server.team_id}" if server.team_id else f"owner {server.owner_id}"
+    key = hmac.digest(settings.SECRET_KEY.encode(), f"build cache of {whose}".encode(), "sha256").hex()[:24]
+    return replace(build_settings(), cache_key=key)
 
 
 @functools.cache
@@ -160,10 +177,12 @@ def credentials() -> CredentialStore:
 
 
 @functools.lru_cache(256)  # images may lie anywhere
-def registry_client(host: str) -> RegistryClient:
+def registry_client(host: str, login: Credential | None = None) -> RegistryClient:
+    """With the platform's login, or with `login` alone: whoever asks with another has another client, and no
+    token of theirs."""
     return RegistryClient(
         host,
-        credentials=credentials(),
+        credentials=credentials() if login is None else OneLogin(login),
         insecure=host in settings.REGISTRY_INSECURE,
         ca_bundle=settings.REGISTRY_CA_BUNDLE,
         address=settings.REGISTRY_ADDRESS if host == settings.REGISTRY.partition("/")[0] else "",
@@ -208,12 +227,11 @@ def source_of(server: Server, revision: str = "") -> Source:
     """The source of a server, pinned to `revision` of an earlier deployment where one is given."""
     about = server.source
     if server.source_kind == SourceKind.GIT:
-        token = server.secrets.filter(purpose=SecretPurpose.SOURCE, name=GIT_TOKEN).first()
         return GitSource(
             url=about["url"],
             ref=revision or about.get("ref", ""),
             subdirectory=about.get("subdirectory", ""),
-            token=token.reveal() if token else "",
+            token=_git_token(server),
             protocols=tuple(settings.GIT_PROTOCOLS),
             private_hosts=tuple(settings.GIT_PRIVATE_HOSTS),
             settings=build_settings(),
@@ -222,40 +240,99 @@ def source_of(server: Server, revision: str = "") -> Source:
         pinned = uploads.path_of_revision(server, revision) if revision else uploads.path_of(server)
         return ArchiveSource(pinned)
     if server.source_kind == SourceKind.IMAGE:
-        return ImageSource(_pinned(about["reference"], revision), _digest_of)
+        return ImageSource(_pinned(about["reference"], revision), functools.partial(_digest_of, server))
     version = revision.partition("==")[2] or about.get("version", "")
     return PackageSource(
         about["ecosystem"],
         about["name"],
         version,
-        about.get("command", ""),
+        about.get("command") or shlex.join(server.command),  # whichever was set, none has to be found
         tuple(about.get("arguments", ())),
         build_settings(),
     )
 
 
-def platforms_of(reference: str) -> tuple[str, ...]:
+def _git_token(server: Server) -> str:
+    """Only for the place that it was given for, whatever came between. Raises `SourceError`."""
+    secret = server.secrets.filter(purpose=SecretPurpose.SOURCE, name=GIT_TOKEN).first()
+    if secret is None:
+        return ""
+    if not secret.origin or secret.origin != server.source_origin:
+        raise SourceError(
+            f"The access token was given for {secret.origin or 'another place'}: it is not sent to "
+            f"{server.source_origin}.",
+            hint="Give the token again with the repository's URL, or remove it.",
+        )
+    return secret.reveal()
+
+
+def pulls_of(server: Server) -> Pulls:
+    """What the server's team may pull, and as whom. Raises `secretbox.Unreadable`."""
+
+    def ask(ref: Reference) -> None:
+        with _reading(f"Asking whether this server may have the image {ref}", pulls, ref) as client:
+            client.head_manifest(ref)
+
+    pulls = Pulls(pull_policy.rights_of(server), credentials(), pull_policy.logins_of(server), ask)
+    return pulls
+
+
+def pulls_of_our_own(tag: str) -> Pulls:
+    """For the platform's own step from an image that it has just built to the next."""
+    return Pulls(PullRights(shared=(Reference.parse(tag).endpoint,)))
+
+
+def image_pull(server: Server, reference: str, *, built_here: bool) -> ImagePull:
+    """Who pulls what a deployment of this server starts."""
+    if built_here:
+        return ImagePull(ours=True, by_platform=True)
+    pulls, wanted = pulls_of(server), Reference.parse(reference)
+    way = pulls.rights.way_to(wanted)
+    login = pulls.credential(wanted.host, way) if way is Way.TEAM else ANONYMOUS
+    return ImagePull(by_platform=way is Way.PLATFORM, username=login.username, password=login.password)
+
+
+def platforms_of(server: Server, reference: str) -> tuple[str, ...]:
     """The platforms that an image at a registry exists for."""
     wanted = Reference.parse(reference)
-    with registry_faults(f"Reading the image {reference}", wanted):
-        return registry_client(wanted.host).resolve(wanted)[2]
+    with _reading(f"Reading the image {reference}", pulls_of(server), wanted) as client:
+        return client.resolve(wanted)[2]
 
 
-def start_command(reference: str, platform: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def start_command(server: Server, reference: str, platform: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """ENTRYPOINT and CMD of an image at a registry, for one platform."""
     wanted = Reference.parse(reference)
-    with registry_faults(f"Reading the image {reference}", wanted):
-        return inspection.start_command(registry_client(wanted.host), wanted, platform)
+    with _reading(f"Reading the image {reference}", pulls_of(server), wanted) as client:
+        return inspection.start_command(client, wanted, platform)
+
+
+@contextmanager
+def _reading(doing: str, pulls: Pulls, ref: Reference) -> Iterator[RegistryClient]:
+    """The registry as this team may speak to it. Raises `SourceError` for what it may not have."""
+    way = pulls.rights.way_to(ref)
+    if way is Way.REFUSED:
+        raise SourceError(logins.not_yours(ref.endpoint), hint=logins.LIST_IT)
+    login = None if way is Way.PLATFORM else pulls.credential(ref.host, way)
+    try:
+        with registry_faults(doing, ref):
+            yield registry_client(ref.host, login)
+    except UserError as error:
+        told = error.__cause__
+        if way is Way.PLATFORM or not isinstance(told, RegistryError):
+            raise
+        hint = registry_advice.of_a_team(told, way, ref.host)
+        kind = "source" if told.keeps_it_back else error.kind
+        raise SourceError(error.message, hint=hint, kind=kind, permanent=error.permanent) from told
 
 
 def _pinned(reference: str, digest: str) -> str:
     return str(Reference.parse(reference).with_digest(digest)) if digest else reference
 
 
-def _digest_of(reference: str) -> str:
+def _digest_of(server: Server, reference: str) -> str:
     try:
         wanted = Reference.parse(reference)
     except InvalidReference as error:
         raise SourceError(str(error)) from None
-    with registry_faults(f"Looking up the image {reference}", wanted):
-        return registry_client(wanted.host).resolve(wanted)[0]
+    with _reading(f"Looking up the image {reference}", pulls_of(server), wanted) as client:
+        return client.resolve(wanted)[0]

@@ -10,9 +10,8 @@ from catalog import document, packages, services
 from catalog.inputs import Question
 from catalog.packages import Option
 from catalog.services import Found
+from servers.api.strict import Shape
 from servers.models.server import SLUG
-
-Shape = serializers.Serializer[Any]
 
 
 class Where(Shape):

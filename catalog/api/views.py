@@ -4,24 +4,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import PermissionDenied, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from access import roles
 from catalog import registry, services
 from catalog.api import serializers
 from catalog.plan import BadAnswers
-from servers.api.serializers import ServerSerializer
-from servers.api.views.access import server_of, user_of
+from servers.api.doors import Door
+from servers.api.query import Text
+from servers.api.serializers import ChangedServer, ServerSerializer
+from servers.api.views.access import changed_server, server_of, user_of
 from servers.errors import Invalid
 from servers.models import Server
 from servers.states import Trigger
 
 
-class Adding(APIView):
+class Adding(Door):
     """For people who may add servers: an import makes one, and a preview fetches from the network."""
 
     def check_permissions(self, request: Request) -> None:
@@ -66,13 +67,14 @@ class ImportView(Adding):
 class SearchView(Adding):
     """Looks for a name at the registry API that CATALOG_REGISTRY_URL names."""
 
+    asks = {"get": (Text("q", "Part of the server's name.", required=True),)}
+
     @extend_schema(
-        parameters=[OpenApiParameter("q", required=True, description="Part of the server's name.")],
         responses={(200, "application/json"): {"type": "object", "additionalProperties": True}},
         operation_id="catalog_search",
     )
     def get(self, request: Request) -> Response:
-        text = request.query_params.get("q", "").strip()
+        text = self.asked["q"].strip()
         if not text:
             raise Invalid("Say what to look for.", field="q")
         found = [
@@ -83,10 +85,10 @@ class SearchView(Adding):
         return Response({"registry": registry.base_url(), "results": found})
 
 
-class NewerView(APIView):
+class NewerView(Door):
     """Whether the registry that a server came from has a newer version."""
 
-    @extend_schema(responses=serializers.Newer)
+    @extend_schema(responses={200: serializers.Newer, 409: None})
     def get(self, request: Request, pk: int) -> Response:
         server = _operable(request, pk)
         found = services.newer(server)
@@ -95,10 +97,10 @@ class NewerView(APIView):
         return Response({**serializers.preview(here), **current})
 
 
-class UpdateView(APIView):
+class UpdateView(Door):
     """Moves a server to the newest version; answers that are not given stay as they were."""
 
-    @extend_schema(request=serializers.Update, responses={202: ServerSerializer})
+    @extend_schema(request=serializers.Update, responses={202: ChangedServer})
     def post(self, request: Request, pk: int) -> Response:
         server, wanted = _operable(request, pk), serializers.Update(data=request.data)
         wanted.is_valid(raise_exception=True)
@@ -112,7 +114,7 @@ class UpdateView(APIView):
                 server=server, found=found, option=option, answers=answers, by=user_of(request),
                 trigger=Trigger.API, deploy=wanted.validated_data["deploy"],
             )  # fmt: skip
-        return _shown(request, changed, 202)
+        return changed_server(request, changed, 202)
 
 
 @contextmanager

@@ -136,6 +136,6 @@ def _after(cursor: str) -> int:
         word, _, number = text.partition(":")
     except (binascii.Error, ValueError):
         word, number = "", ""
-    if word != "after" or not number.isdigit() or len(number) > 18:
+    if word != "after" or not (number.isascii() and number.isdigit()) or len(number) > 18:
         raise Invalid("This cursor is none of ours.", field="cursor")
     return int(number)

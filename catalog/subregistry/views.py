@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django.utils.dateparse import parse_datetime
 from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
+from rest_framework.exceptions import ValidationError
 
 from catalog.subregistry import rows
 from catalog.subregistry.document import Hosted, namespace, response
 from catalog.subregistry.rows import Unauthenticated, Wanted
 from servers.api import problems
+from servers.api.query import Moment, Number, Parameter
 from servers.errors import Invalid
 from servers.models import Server
 
-MOST = 100
+LIMIT, SINCE = Number("limit", low=1, high=100), Moment("updated_since")
 FRESH_SECONDS = 60
 CORS = {
     "Access-Control-Allow-Origin": "*",
@@ -120,30 +120,18 @@ def wanted(request: HttpRequest) -> Wanted:
     return Wanted(
         search=asked.get("search", "")[:200],
         version=asked.get("version", "")[:255],
-        since=_moment(asked.get("updated_since", "")),
+        since=_read(SINCE, asked.get("updated_since", ""), None),
         cursor=asked.get("cursor", "")[:100],
-        limit=_limit(asked.get("limit", "")),
+        limit=_read(LIMIT, asked.get("limit", ""), Wanted.limit),
     )
 
 
-def _limit(text: str) -> int:
-    if not text:
-        return Wanted.limit
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MOST:
-        raise Invalid(f"limit is a number from 1 to {MOST}.", field="limit")
-    return int(text)
-
-
-def _moment(text: str) -> datetime | None:
-    if not text:
-        return None
+def _read(parameter: Parameter, text: str, default: Any) -> Any:
+    """As the API reads it; what is empty was not asked."""
     try:
-        found = parse_datetime(text.replace(" ", "+"))
-    except ValueError:
-        found = None
-    if found is None:
-        raise Invalid("updated_since is a time such as 2026-01-31T12:00:00Z.", field="updated_since")
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+        return parameter.read(text) if text else default
+    except ValidationError as error:
+        raise Invalid(f"{parameter.name}: {error.detail[0]}", field=parameter.name) from None
 
 
 def refusal(status: int, detail: str) -> HttpResponse:

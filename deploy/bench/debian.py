@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from .requirement import BenchError, program
@@ -40,6 +41,14 @@ def fetch(packages: list[str], architecture: str, work: Path) -> list[Path]:
     return sorted((work / "cache/archives").glob("*.deb"))
 
 
+def fetch_alone(packages: Sequence[str], suite: str, work: Path) -> list[Path]:
+    """Download packages of a Debian release for this machine, without what they depend on."""
+    apt = _private_apt("", work, suite=suite)
+    _run(["apt-get", *apt, "update"])
+    _run(["apt-get", *apt, "download", *packages], work)
+    return sorted(work.glob("*.deb"))
+
+
 def fetch_source(package: str, suite: str, work: Path) -> Path:
     """Download a source package of a Debian release; returns its .dsc file."""
     apt = _private_apt("", work, kind="deb-src", suite=suite)
@@ -54,7 +63,7 @@ def root_file_system(packages: list[str], architecture: str, work: Path) -> Path
     root = work / "root"
     _make_merged_usr(root)
     for deb in fetch([*_BASE, *packages], architecture, work):
-        _unpack(deb, root)
+        unpack(deb, root)
     _finish(root)
     return root
 
@@ -120,7 +129,8 @@ def _make_merged_usr(root: Path) -> None:
         (root / name).symlink_to(f"usr/{name}")
 
 
-def _unpack(deb: Path, root: Path) -> None:
+def unpack(deb: Path, root: Path) -> None:
+    root.mkdir(exist_ok=True)
     with _contents(deb) as files:
         command = ["tar", "-x", "-C", str(root), "--keep-directory-symlink", "--no-same-owner"]
         subprocess.run(command, stdin=files.stdout, check=True)

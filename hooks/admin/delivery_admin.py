@@ -102,7 +102,7 @@ class DeliveryAdmin(UncountedAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         again = self.admin_site.admin_view(AgainView.as_view(model_admin=self))
-        return [path("<int:pk>/again/", again, name="hooks_delivery_again"), *super().get_urls()]
+        return [path("<id:pk>/again/", again, name="hooks_delivery_again"), *super().get_urls()]
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None

@@ -100,10 +100,9 @@ class EditView(OfHook):
 
 class RotateView(OfHook):
     def get(self, request: HttpRequest, pk: int) -> HttpResponse:
-        sentences = [
-            "A new secret is made and shown once.",
-            "The present one is accepted for one more day, so that you can change it at the sender.",
-        ]
+        assert self.hook
+        stays = "The present one is accepted for one more day, so that you can change it at the sender."
+        sentences = ["A new secret is made and shown once.", self.hook.refusal() or stays]
         return self.confirm(f"New secret: {self.hook}", {"label": "Make a new secret"}, sentences=sentences)
 
     def post(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -148,8 +147,8 @@ class WebHookAdmin(HistoryAdmin):
         wrap = self.admin_site.admin_view
         views: dict[str, type[OfHook]] = {"edit": EditView, "rotate": RotateView, "remove": RemoveView}
         own = [
-            path(f"<int:pk>/{name}/", wrap(view.as_view(model_admin=self)), name=f"hooks_webhook_{name}")
+            path(f"<id:pk>/{name}/", wrap(view.as_view(model_admin=self)), name=f"hooks_webhook_{name}")
             for name, view in views.items()
         ]
-        add = path("for/<int:server>/", wrap(AddView.as_view(model_admin=self)), name="hooks_webhook_for")
+        add = path("for/<id:server>/", wrap(AddView.as_view(model_admin=self)), name="hooks_webhook_for")
         return [add, *own, *super().get_urls()]

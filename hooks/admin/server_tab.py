@@ -17,9 +17,9 @@ SHOWN = 20
 
 def context(request: HttpRequest, server: Server) -> dict[str, Any]:
     newest = Delivery.objects.filter(hook__server=server).select_related("hook", "deployment")
-    hooks = list(server.hooks.all())
+    hooks = list(server.hooks.select_related("server", "secret_by"))
     return {
-        "hooks": [{"row": hook, "url": url_of(request, hook)} for hook in hooks],
+        "hooks": [{"row": hook, "url": url_of(request, hook), "refusal": hook.refusal()} for hook in hooks],
         "deliveries": newest.defer("push", "excerpt")[:SHOWN],
         "may_operate": server.is_operable_by(request.user),
     }

@@ -7,6 +7,7 @@ from rest_framework import serializers
 
 from hooks.models import Delivery, WebHook, validate_patterns
 from servers.api.fields import checked
+from servers.api.strict import RowShape
 
 
 class GlobsField(serializers.ListField):
@@ -20,19 +21,22 @@ class GlobsField(serializers.ListField):
         return patterns
 
 
-class WebHookSerializer(serializers.ModelSerializer[WebHook]):
+class WebHookSerializer(RowShape[WebHook]):
     """The secret is shown when it is made, and never again."""
 
     url = serializers.SerializerMethodField()
     branches = GlobsField(required=False, help_text="Empty: the ref of the server's source.")
     paths = GlobsField(required=False, help_text="Of changed paths; !docs/** leaves out. Empty: any change.")
-    created_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+    created_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True, allow_null=True)
+    refusal = serializers.CharField(
+        read_only=True, help_text="Why its secret opens nothing any more; empty: deliveries are taken."
+    )
 
     class Meta:
         model = WebHook
         fields = [
-            "id", "server", "kind", "url", "branches", "paths", "enabled", "former_until", "created_at",
-            "created_by",
+            "id", "server", "kind", "url", "branches", "paths", "enabled", "former_until", "refusal",
+            "created_at", "created_by",
         ]  # fmt: skip
         read_only_fields = ["server", "former_until", "created_at"]
 
@@ -54,11 +58,11 @@ class MadeWebHook(WebHookSerializer):
         fields = [*WebHookSerializer.Meta.fields, "secret"]
 
 
-class DeliverySerializer(serializers.ModelSerializer[Delivery]):
+class DeliverySerializer(RowShape[Delivery]):
     """One arrival at a webhook. `origin` is the delivery that this one repeats."""
 
     deployment = serializers.IntegerField(source="deployment_id", allow_null=True)
-    requested_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+    requested_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True, allow_null=True)
 
     class Meta:
         model = Delivery

@@ -11,7 +11,7 @@ router.register("hooks", HookViewSet, "hook")
 
 urlpatterns: list[URLPattern | URLResolver] = [
     *router.urls,
-    path("servers/<int:pk>/hooks/", ServerHooks.as_view(), name="server-hooks"),
-    path("hooks/<int:pk>/deliveries/", HookDeliveries.as_view(), name="hook-deliveries"),
-    path("hooks/<int:pk>/deliveries/<int:delivery>/redeliver/", Redeliver.as_view(), name="hook-redeliver"),
+    path("servers/<id:pk>/hooks/", ServerHooks.as_view(), name="server-hooks"),
+    path("hooks/<id:pk>/deliveries/", HookDeliveries.as_view(), name="hook-deliveries"),
+    path("hooks/<id:pk>/deliveries/<id:delivery>/redeliver/", Redeliver.as_view(), name="hook-redeliver"),
 ]

@@ -6,23 +6,24 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.http import Http404
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import generics, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.mixins import DestroyModelMixin, RetrieveModelMixin, UpdateModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from hooks import services
 from hooks.api.serializers import ChangedWebHook, DeliverySerializer, MadeWebHook, WebHookSerializer
 from hooks.models import Delivery, Outcome, WebHook
-from servers.api.pagination import NewestFirst
+from servers.api.doors import Door
+from servers.api.pagination import PAGED, NewestFirst
+from servers.api.query import Choice
 from servers.api.views.access import ServerView, user_of
 from servers.models import Server
 
-OUTCOME = OpenApiParameter("outcome", enum=Outcome.values, many=True)
+OUTCOME = Choice("outcome", among=Outcome.values, many=True)
 
 
 class ServerHooks(ServerView):
@@ -30,7 +31,9 @@ class ServerHooks(ServerView):
 
     @extend_schema(responses=WebHookSerializer(many=True), operation_id="servers_hooks_list")
     def get(self, request: Request, pk: int) -> Response:
-        rows = WebHook.objects.filter(server=self.server())
+        rows = WebHook.objects.filter(server=self.server()).select_related(
+            "server", "created_by", "secret_by"
+        )
         return Response(WebHookSerializer(rows, many=True, context={"request": request}).data)
 
     @extend_schema(request=WebHookSerializer, responses={201: MadeWebHook})
@@ -47,7 +50,9 @@ class ServerHooks(ServerView):
 @extend_schema_view(
     update=extend_schema(request=ChangedWebHook), partial_update=extend_schema(request=ChangedWebHook)
 )
-class HookViewSet(RetrieveModelMixin, UpdateModelMixin, DestroyModelMixin, viewsets.GenericViewSet[WebHook]):
+class HookViewSet(
+    Door, RetrieveModelMixin, UpdateModelMixin, DestroyModelMixin, viewsets.GenericViewSet[WebHook]
+):
     """One webhook: its filters, and whether it is on."""
 
     serializer_class = ChangedWebHook
@@ -55,7 +60,11 @@ class HookViewSet(RetrieveModelMixin, UpdateModelMixin, DestroyModelMixin, views
     lookup_value_regex = "[0-9]+"
 
     def get_queryset(self) -> QuerySet[WebHook]:
-        return WebHook.objects.all().visible_to(self.request.user).select_related("server", "created_by")
+        return (
+            WebHook.objects.all()
+            .visible_to(self.request.user)
+            .select_related("server", "created_by", "secret_by")
+        )
 
     def get_object(self) -> WebHook:
         hook = super().get_object()
@@ -79,27 +88,28 @@ class HookViewSet(RetrieveModelMixin, UpdateModelMixin, DestroyModelMixin, views
         return Response({**self.get_serializer(self.get_object()).data, "secret": secret})
 
 
-class HookDeliveries(generics.ListAPIView[Delivery]):
+class HookDeliveries(Door, generics.ListAPIView[Delivery]):
     """What arrived at a webhook, newest first."""
 
     serializer_class = DeliverySerializer
     pagination_class = NewestFirst
     queryset = Delivery.objects.none()
+    asks = {"get": (*PAGED, OUTCOME)}
 
     def get_queryset(self) -> QuerySet[Delivery]:
         hook = WebHook.objects.visible_to(self.request.user).filter(pk=self.kwargs["pk"]).first()
         if hook is None:
             raise Http404
         rows = hook.deliveries.select_related("requested_by").defer("push")
-        outcomes = self.request.query_params.getlist("outcome")
+        outcomes = self.asked["outcome"]
         return rows.filter(outcome__in=outcomes) if outcomes else rows
 
-    @extend_schema(parameters=[OUTCOME], operation_id="hooks_deliveries_list")
+    @extend_schema(operation_id="hooks_deliveries_list")
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().get(request, *args, **kwargs)
 
 
-class Redeliver(APIView):
+class Redeliver(Door):
     """`POST /api/hooks/{hook}/deliveries/{id}/redeliver/`."""
 
     @extend_schema(

@@ -89,11 +89,16 @@ class EditView(ChannelView):
         if not form.is_valid():
             return self._ask(channel, form)
         try:
-            channels.change(channel=channel, by=request.user, fields=form.cleaned_data)  # type: ignore[arg-type]
+            user: Any = request.user
+            changed, secret = channels.change(channel=channel, by=user, fields=form.cleaned_data)
         except (UserError, ValidationError) as error:
             self.fail(error)
             return self._ask(channel, form)
         self.note(f"{channel} was changed.")
+        if secret:
+            self.note("The signing secret was dropped: it belonged to another scheme, host or port.")
+            if changed.kind == ChannelKind.GENERIC:
+                return self.secret_page(changed, secret)
         return HttpResponseRedirect(self.home())
 
     def _ask(self, channel: Channel, form: ChannelForm) -> HttpResponse:
@@ -208,11 +213,11 @@ class ChannelAdmin(RoleAdmin):
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
         own = [
-            path(f"<int:pk>/{name}/", wrap(view.as_view(model_admin=self)), name=f"notices_channel_{name}")
+            path(f"<id:pk>/{name}/", wrap(view.as_view(model_admin=self)), name=f"notices_channel_{name}")
             for name, view in VIEWS.items()
         ]
         again = path(
-            "<int:pk>/notices/<int:notice>/again/",
+            "<id:pk>/notices/<id:notice>/again/",
             wrap(SendAgainView.as_view(model_admin=self)),
             name="notices_notice_again",
         )

@@ -82,7 +82,8 @@ class ChannelForm(forms.Form):
 def _help(channel: Channel | None) -> str:
     if channel is None:
         return "Kept sealed: it is not shown again. Slack: Apps → Incoming Webhooks → Webhook URL."
-    return f"Empty: it stays as it is, at {channel.host}."
+    kept = f"Empty: it stays as it is, at {channel.host}."
+    return f"{kept} Another scheme, host or port drops the signing secret: a new one is made and shown once."
 
 
 def _values(channel: Channel) -> dict[str, Any]:

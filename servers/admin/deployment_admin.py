@@ -44,16 +44,16 @@ class DeploymentAdmin(HistoryAdmin):
     def get_urls(self) -> list[URLPattern]:
         own = [
             path(
-                f"<int:pk>/{action.name}/",
+                f"<id:pk>/{action.name}/",
                 self.admin_site.admin_view(ActionView.as_view(action=action, model_admin=self)),
                 name=f"servers_deployment_{action.name.replace('-', '_')}",
             )
             for action in actions.ON_DEPLOYMENTS
         ]
         remedy = self.admin_site.admin_view(RemedyView.as_view(model_admin=self))
-        own.append(path("<int:pk>/runbook/<slug:action>/", remedy, name="servers_deployment_runbook"))
+        own.append(path("<id:pk>/runbook/<slug:action>/", remedy, name="servers_deployment_runbook"))
         compare = self.admin_site.admin_view(CompareView.as_view(model_admin=self))
-        own.append(path("<int:pk>/compare/", compare, name="servers_deployment_compare"))
+        own.append(path("<id:pk>/compare/", compare, name="servers_deployment_compare"))
         return [*own, *super().get_urls()]
 
     def change_view(

@@ -23,6 +23,7 @@ from servers.admin.server_form import ADD_FIELDSETS, EDIT_FIELDSETS, LIMITS, Ser
 from servers.admin.server_tools import TicketView
 from servers.admin.views import ActionView, BulkRedeployView, RemoveSecretView, TokenView
 from servers.errors import UserError
+from servers.front.larger import takes_files
 from servers.models import Server
 from servers.states import Trigger
 from servers.uploads import Archive
@@ -62,25 +63,25 @@ class ServerAdmin(RoleAdmin):
                 name="servers_redeploy",
             ),
             path(
-                "<int:pk>/token/",
+                "<id:pk>/token/",
                 site.admin_view(TokenView.as_view(model_admin=self)),
                 name="servers_server_token",
             ),
             path(
-                "<int:pk>/ticket/",
+                "<id:pk>/ticket/",
                 site.admin_view(TicketView.as_view(model_admin=self)),
                 name="servers_server_ticket",
             ),
             path(
-                "<int:pk>/secrets/<int:secret>/remove/",
+                "<id:pk>/secrets/<id:secret>/remove/",
                 site.admin_view(RemoveSecretView.as_view(model_admin=self)),
                 name="servers_server_secret_remove",
             ),
-            path("<int:pk>/edit/", site.admin_view(self.edit_view), name="servers_server_edit"),
+            path("<id:pk>/edit/", site.admin_view(self.edit_view), name="servers_server_edit"),
         ]
         own += [
             path(
-                f"<int:pk>/{action.name}/",
+                f"<id:pk>/{action.name}/",
                 site.admin_view(ActionView.as_view(action=action, model_admin=self)),
                 name=f"servers_server_{action.name.replace('-', '_')}",
             )
@@ -127,6 +128,11 @@ class ServerAdmin(RoleAdmin):
         """The server's page; its form is a page of its own (`edit_view`)."""
         return server_tabs.show(self, request, object_id)
 
+    @takes_files(uploads.largest)
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
+        return super().add_view(request, form_url, extra_context)
+
+    @takes_files(uploads.largest)
     def edit_view(self, request: HttpRequest, pk: int) -> Any:
         server = get_object_or_404(self.get_queryset(request), pk=pk)
         if not self.may_operate(request, server):
@@ -185,7 +191,7 @@ class ServerAdmin(RoleAdmin):
             )  # fmt: skip
             return made
         if archive is not None:
-            archive.keep(server.pk)
+            archive.keep(server)
         changed = intake.change(server=server, fields=fields, token=form.token, by=user)
         if deploy:
             services.deploy(server=changed, by=user, trigger=Trigger.ADMIN)
@@ -199,6 +205,8 @@ class ServerAdmin(RoleAdmin):
 
     def response_change(self, request: HttpRequest, obj: Server) -> HttpResponse:
         messages.success(request, f"{obj.name} was saved.")
+        for secret in obj.dropped:
+            messages.warning(request, display.dropped(secret, obj))
         return HttpResponseRedirect(display.server_url(obj.pk))
 
     def changeform_view(

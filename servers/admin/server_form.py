@@ -21,13 +21,21 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
+from access import roles
 from access.models import Team
 from servers import intake, services, uploads, validation
 from servers.admin.gateway_fields import CallsPerMinute, PatternLines
 from servers.admin.placement_fields import PlacementFields
 from servers.errors import Invalid
 from servers.models import Server
-from servers.models.server import ENVIRONMENT_NAME, SchemaGate, SourceKind, Transport
+from servers.models.server import (
+    ENVIRONMENT_NAME,
+    GIT_TOKEN,
+    SchemaGate,
+    SecretPurpose,
+    SourceKind,
+    Transport,
+)
 
 FIRST_SECRETS = 3
 # A source's key -> the form's field. `archive` is filled in when the file has arrived.
@@ -77,7 +85,13 @@ CALLS = (
         "fields": [("tools_allowed", "tools_denied"), "calls_per_minute", "record_arguments", "listed"],
     },
 )
-ACCESS = ("Access", {"fields": [("team", "owner")]})
+ACCESS = (
+    "Access",
+    {
+        "description": "Its secrets go with it: who operates it chooses the code that reads them.",
+        "fields": [("team", "owner")],
+    },
+)
 CHANGES = ("Changes of tools", {"classes": ["collapse"], "fields": ["schema_gate"]})
 DEPLOY = (None, {"fields": ["deploy"]})
 ADD_FIELDSETS = [
@@ -196,7 +210,16 @@ class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
         self._explain()
         if "team" in self.fields and self.instance.team_id:  # it may stay, whoever operates it
             self.fields["team"].queryset |= Team.objects.filter(pk=self.instance.team_id)  # type: ignore[attr-defined]
+        self.stored_placement = dict(self.instance.placement)
         self._fill() if not self.is_new else None
+        self._offer_account_token()
+
+    def _offer_account_token(self) -> None:
+        """Greyed for who may not give it; who forges it is told when the form is checked."""
+        may_give = self.by is not None and roles.is_administrator(self.by)
+        if not may_give and not self.stored_placement.get("account_token"):
+            self.fields["account_token"].widget.attrs["disabled"] = True
+            self.fields["account_token"].help_text += " An administrator of the platform gives it."
 
     def _explain(self) -> None:
         limit = filesizeformat(settings.UPLOAD_MAX_BYTES)
@@ -221,10 +244,25 @@ class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
         self.initial["environment_lines"] = "\n".join(
             f"{k}={v}" for k, v in self.instance.environment.items()
         )
+        if kind == SourceKind.GIT:
+            self.fields["git_token"].help_text = self._token_note()
+            self.fields[
+                "git_url"
+            ].help_text = (
+                "Another scheme, host or port drops the access token and the secrets of the forge's webhooks."
+            )
         if kind == SourceKind.UPLOAD:
             self.initial.pop("archive", None)
             name = self.instance.source.get("filename", "an archive")
             self.fields["archive"].help_text += f" Empty keeps {name}."
+
+    def _token_note(self) -> str:
+        """Said before it happens; afterwards the page of the server says it again."""
+        secret = self.instance.secrets.filter(purpose=SecretPurpose.SOURCE, name=GIT_TOKEN).first()
+        if secret is None:
+            return "For a private repository. Kept sealed, for this scheme, host and port alone."
+        place = secret.origin or "another place"
+        return f"Empty keeps the one for {place}; with another scheme, host or port in the URL it is dropped."
 
     # --- Each part, cleaned; `clean` joins them
 
@@ -260,13 +298,22 @@ class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
             raise ValidationError(str(uploads.too_large()))
         if file and not file.name.lower().endswith(tuple(uploads.ENDINGS)):
             raise ValidationError(f"Choose a file that ends in {', '.join(uploads.ENDINGS)}.")
+        if file:
+            self._check_room(file.size)
         return file
+
+    def _check_room(self, size: int) -> None:
+        try:
+            uploads.check_room(self.instance.owner_id or self.by.pk, size)
+        except Invalid as error:
+            raise ValidationError(str(error)) from None
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
         if data.get("source_kind"):
             data["source"] = self._source(SourceKind(data["source_kind"]))
         data["placement"] = self.clean_placement()
+        self._check_placement(data["placement"])
         self._check_secrets()
         return data
 
@@ -291,6 +338,12 @@ class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
         if not self.cleaned_data.get("archive") and not kept and "archive" not in self.errors:
             self.add_error("archive", "Choose an archive.")
         return dict(kept)
+
+    def _check_placement(self, wanted: dict[str, Any]) -> None:
+        try:
+            intake.check_placement(by=self.by, wanted=wanted, stored=self.stored_placement)
+        except Invalid as error:
+            self.add_error("account_token", str(error))
 
     def _check_secrets(self) -> None:
         if not self.is_new:

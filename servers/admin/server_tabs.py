@@ -50,7 +50,7 @@ def urls(model_admin: Any) -> list[URLPattern]:
     """Of every page but the overview, which stands where the admin's form would be."""
     wrapped = model_admin.admin_site.admin_view
     return [
-        path(f"<int:pk>/{tab.name}/", wrapped(_view(model_admin, tab)), name=tab.view)
+        path(f"<id:pk>/{tab.name}/", wrapped(_view(model_admin, tab)), name=tab.view)
         for tab in TABS
         if tab is not OVERVIEW
     ]

@@ -14,11 +14,14 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import TabularInline
-from unfold.widgets import UnfoldAdminTextInputWidget
+from unfold.widgets import INPUT_CLASSES, UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
 from access import roles, teams
 from access.models import Membership, Team
+from servers import registry_logins
 from servers.admin.base import RecordedAdmin
+from servers.errors import Invalid
+from servers.models import RegistryLogin
 
 
 class MemberForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -80,12 +83,62 @@ class Members(TabularInline):  # type: ignore[misc]  # unfold is untyped
     has_add_permission = has_delete_permission = has_change_permission
 
 
+class LoginForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A login at a registry. It stays that registry's: another is another row."""
+
+    password = forms.CharField(
+        label="Password or token",
+        required=False,
+        strip=False,
+        max_length=registry_logins.LONGEST,
+        widget=UnfoldAdminPasswordWidget(
+            attrs={"autocomplete": "new-password", "class": " ".join(INPUT_CLASSES)}
+        ),
+    )
+
+    class Meta:
+        model = RegistryLogin
+        fields = ["host", "username"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["host"].widget.attrs |= {"placeholder": "registry.example.org", "autocomplete": "off"}
+        self.fields["username"].widget.attrs |= {"autocomplete": "off", "spellcheck": "false"}
+        for field in self.fields.values():  # the table's heads are no labels
+            field.widget.attrs["aria-label"] = field.label
+        if self.instance.pk:
+            self.fields["host"].disabled = True
+            self.fields["password"].widget.attrs["placeholder"] = "empty: as it is"
+
+    def clean_password(self) -> str:
+        password = str(self.cleaned_data["password"])
+        if not password and self.instance.pk is None:
+            raise ValidationError("A login needs a password or a token.")
+        try:
+            return registry_logins.checked(password) if password else ""
+        except Invalid as error:
+            raise ValidationError(str(error)) from None
+
+
+class Logins(TabularInline):  # type: ignore[misc]  # unfold is untyped
+    model, form, extra = RegistryLogin, LoginForm, 1
+    fields = ["host", "username", "password"]
+    verbose_name, verbose_name_plural = "registry login", "registry logins"
+    hide_title = True
+    show_change_link = False
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return obj is None or roles.administers(request.user, obj)
+
+    has_add_permission = has_change_permission = has_delete_permission = has_view_permission
+
+
 @admin.register(Team)
 class TeamAdmin(RecordedAdmin):
     list_display = ["name", "people", "servers"]
     search_fields = ["name"]
     fields = ["name"]
-    inlines = [Members]
+    inlines = [Members, Logins]
     actions = None
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Team]:
@@ -113,8 +166,11 @@ class TeamAdmin(RecordedAdmin):
         obj.__dict__.update(saved.__dict__)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
-        """Each member through the service; Django's formset only says which rows were touched."""
+        """Each row through its service; Django's formset only says which were touched."""
         formset.save(commit=False)
+        if formset.model is RegistryLogin:
+            _save_logins(form.instance, formset, request.user)
+            return
         for gone in formset.deleted_objects:
             teams.remove_member(team=form.instance, user=gone.user)
         touched = [*formset.new_objects, *(row for row, _ in formset.changed_objects)]
@@ -132,3 +188,12 @@ class TeamAdmin(RecordedAdmin):
     def servers(self, team: Any) -> SafeString:
         url = f"{reverse('admin:servers_server_changelist')}?team__id__exact={team.pk}"
         return format_html('<a class="mh-link" href="{}">{}</a>', url, team.servers_count)
+
+
+def _save_logins(team: Team, formset: Any, by: Any) -> None:
+    for gone in formset.deleted_objects:
+        registry_logins.take_away(login=gone, by=by)
+    for form in formset.forms:
+        if form.has_changed() and form not in formset.deleted_forms:
+            given = {name: form.cleaned_data[name] for name in ("username", "password")}
+            registry_logins.give(team=team, host=form.instance.host, by=by, **given)

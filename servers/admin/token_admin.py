@@ -57,6 +57,8 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]
 class RevokeView(ConsoleView):
     def get(self, request: HttpRequest, pk: int) -> HttpResponse:
         token = get_object_or_404(Token, pk=pk)
+        made = token.made.filter(revoked_at__isnull=True).count()
+        with_it = [f"The tokens that were made with it ({made}) are revoked too."] if made else []
         return self.page(
             "admin/servers/confirm.html",
             f"Revoke {token}",
@@ -64,6 +66,7 @@ class RevokeView(ConsoleView):
             refusal="It is revoked already." if token.revoked_at else "",
             sentences=[
                 "Whoever uses it is refused from now on.",
+                *with_it,
                 "This cannot be undone; make a new token instead.",
             ],
             back=reverse("admin:servers_token_changelist"),
@@ -107,7 +110,7 @@ class TokenAdmin(RoleAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         view = RevokeView.as_view(model_admin=self)
-        own = path("<int:pk>/revoke/", self.admin_site.admin_view(view), name="servers_token_revoke")
+        own = path("<id:pk>/revoke/", self.admin_site.admin_view(view), name="servers_token_revoke")
         return [own, *super().get_urls()]
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:

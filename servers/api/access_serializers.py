@@ -7,9 +7,12 @@ from typing import Any
 from rest_framework import serializers
 
 from access.models import AuditEntry, Membership, Role, Team
+from servers import registry_logins
+from servers.api.strict import RowShape, Shape
+from servers.models import RegistryLogin
 
 
-class MemberSerializer(serializers.ModelSerializer[Membership]):
+class MemberSerializer(RowShape[Membership]):
     user = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
     role = serializers.ChoiceField(choices=Role.choices)
 
@@ -18,7 +21,7 @@ class MemberSerializer(serializers.ModelSerializer[Membership]):
         fields = ["user", "role"]
 
 
-class TeamSerializer(serializers.ModelSerializer[Team]):
+class TeamSerializer(RowShape[Team]):
     members = MemberSerializer(source="memberships", many=True, read_only=True)
 
     class Meta:
@@ -27,11 +30,34 @@ class TeamSerializer(serializers.ModelSerializer[Team]):
         read_only_fields = ["created_at"]
 
 
-class NewMember(serializers.Serializer[Any]):
+class NewMember(Shape):
     role = serializers.ChoiceField(choices=Role.choices)
 
 
-class AuditEntrySerializer(serializers.ModelSerializer[AuditEntry]):
+class RegistryLoginSerializer(RowShape[RegistryLogin]):
+    updated_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True, allow_null=True)
+
+    class Meta:
+        model = RegistryLogin
+        fields = ["host", "username", "updated_at", "updated_by"]
+        read_only_fields = fields
+
+
+class GivenLogin(Shape):
+    username = serializers.RegexField(
+        r"^[^:\x00-\x1f\x7f]+\Z",
+        max_length=255,
+        error_messages={"invalid": "Must be printable, without a colon."},
+    )
+    password = serializers.CharField(
+        write_only=True,
+        trim_whitespace=False,
+        max_length=registry_logins.LONGEST,
+        help_text="Or an access token. Kept sealed: it is not shown again.",
+    )
+
+
+class AuditEntrySerializer(RowShape[AuditEntry]):
     """`target` names what it was done to, also when that is gone; secrets are masked."""
 
     server = serializers.IntegerField(source="server_id", allow_null=True)

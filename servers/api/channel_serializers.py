@@ -11,6 +11,7 @@ from rest_framework import serializers
 from access.models import Team
 from notices.models import Channel, Notice
 from servers import channels
+from servers.api.strict import RowShape
 from servers.models import Server
 
 
@@ -32,7 +33,7 @@ class OfferedByName(Offered, serializers.SlugRelatedField[Any]):
     pass
 
 
-class ChannelSerializer(serializers.ModelSerializer[Channel]):
+class ChannelSerializer(RowShape[Channel]):
     """`url` can be set and replaced, and is shown by its host alone."""
 
     url = serializers.CharField(write_only=True, max_length=2000)
@@ -67,7 +68,17 @@ class MadeChannel(ChannelSerializer):
         fields = [*ChannelSerializer.Meta.fields, "secret"]
 
 
-class NoticeSerializer(serializers.ModelSerializer[Notice]):
+class ChangedChannel(ChannelSerializer):
+    secret = serializers.CharField(
+        read_only=True, allow_null=True,
+        help_text="A new signing secret, where `url` lies at another scheme, host or port. Shown this once.",
+    )  # fmt: skip
+
+    class Meta(ChannelSerializer.Meta):
+        fields = [*ChannelSerializer.Meta.fields, "secret"]
+
+
+class NoticeSerializer(RowShape[Notice]):
     """`payload` is what a generic receiver gets; `due_at` is the next try of one that is on its way."""
 
     payload = serializers.DictField()

@@ -15,6 +15,7 @@ from access import roles
 from access.models import Team
 from servers import validation
 from servers.api import sources
+from servers.api.strict import Shape
 from servers.models import placement, tool_patterns
 from servers.models.server import SourceKind
 
@@ -109,7 +110,7 @@ class WordsField(serializers.ListField):
         return list(checked(lambda: validation.clean_words(words)))
 
 
-class VolumeSerializer(serializers.Serializer[Any]):
+class VolumeSerializer(Shape):
     size_mb = serializers.IntegerField(default=1024, help_text="MiB.")
     path = serializers.CharField(default="/data", help_text="Where it is mounted.")
     storage_class = serializers.CharField(
@@ -117,7 +118,7 @@ class VolumeSerializer(serializers.Serializer[Any]):
     )
 
 
-class PlacementShape(serializers.Serializer[Any]):
+class PlacementShape(Shape):
     """How a server lies on a Kubernetes cluster."""
 
     replicas = serializers.IntegerField(default=1)
@@ -136,7 +137,9 @@ class PlacementShape(serializers.Serializer[Any]):
         help_text="Kept over deployments, gone with the server. One pod mounts it: replicas must be 1.",
     )
     account_token = serializers.BooleanField(
-        default=False, help_text="Mount the service account's token, for a server that speaks to Kubernetes."
+        default=False,
+        help_text="Mount the service account's token, for a server that speaks to Kubernetes. "
+        "An administrator of the platform turns it on; who operates the server may turn it off.",
     )
 
 

@@ -6,18 +6,9 @@ from datetime import UTC, datetime
 
 from django.utils.dateparse import parse_datetime
 from rest_framework.exceptions import ValidationError
-from rest_framework.request import Request
 
 
-def moment_of(request: Request, name: str) -> datetime | None:
-    # In a query "+" stands for a space, and people write RFC 3339 as it is.
-    text = request.query_params.get(name, "").replace(" ", "+")
-    if not text:
-        return None
-    return aware(text, name)
-
-
-def aware(text: str, name: str) -> datetime:
+def aware(text: str) -> datetime:
     """In UTC, which is what a time without a zone is taken for. Raises `ValidationError`."""
     try:
         moment = parse_datetime(text)
@@ -28,4 +19,4 @@ def aware(text: str, name: str) -> datetime:
         OverflowError,
     ):  # the first and last hours of the calendar are not there in every zone
         pass
-    raise ValidationError({name: "Must be a time such as 2026-11-22T16:55:53Z."})
+    raise ValidationError("Must be a time such as 2026-11-22T16:55:53Z.")

@@ -13,9 +13,10 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
 from servers import uploads
+from servers.api.parsers import plain
+from servers.front.larger import FRAMING
 
 PART = "archive"
-FRAMING = 64 * 1024  # boundaries, headers and the small parts around the archive
 
 
 class Cap(FileUploadHandler):
@@ -56,13 +57,13 @@ def required_archive(request: Request) -> UploadedFile[bytes]:
     return file
 
 
-def fields_of(request: Request) -> dict[str, Any]:
+def fields_of(request: Request) -> Any:
     """The JSON document, or that in the part `server` of a form; a form's source is an upload by default."""
     if not request.content_type or not request.content_type.startswith("multipart/"):
-        return request.data if isinstance(request.data, dict) else {"": request.data}
+        return request.data
     text = request.POST.get("server") or "{}"
     try:
-        document = orjson.loads(text)
+        document = plain(orjson.loads(text))
     except (orjson.JSONDecodeError, TypeError):
         document = None
     if not isinstance(document, dict):

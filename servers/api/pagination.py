@@ -16,22 +16,13 @@ from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 
-LIMIT, MOST = 100, 1000
+from servers.api.doors import Door
+from servers.api.query import Number, Text
 
-
-def limit_of(request: Request, default: int = LIMIT) -> int:
-    """`?limit=`, 1 to 1000."""
-    return number_of(request, "limit", low=1, high=MOST) or default
-
-
-def number_of(request: Request, name: str, *, low: int = 0, high: int = 2**63 - 1) -> int | None:
-    text = request.query_params.get(name)
-    if text is None:
-        return None
-    # The length first: Python refuses to read thousands of digits.
-    if not text.isdecimal() or len(text) > 19 or not low <= int(text) <= high:
-        raise ValidationError({name: f"Must be a whole number from {low} to {high}."})
-    return int(text)
+MOST = 1000
+CURSOR = Text("cursor", "From `next` of a page.")
+LIMIT = Number("limit", "Rows on a page.", low=1, high=MOST, default=100)
+PAGED = (CURSOR, LIMIT)
 
 
 def encode(key: Sequence[Any]) -> str:
@@ -45,8 +36,12 @@ def decode(cursor: str, *kinds: type) -> list[Any]:
     except (ValueError, binascii.Error):
         key = None
     if not isinstance(key, list) or [type(part) for part in key] != list(kinds):
-        raise ValidationError({"cursor": "This is not a cursor of this list: take it from `next`."})
+        raise not_ours()
     return key
+
+
+def not_ours() -> ValidationError:
+    return ValidationError({"cursor": "This is not a cursor of this list: take it from `next`."})
 
 
 def page(request: Request, results: list[Any], key: Sequence[Any] | None) -> dict[str, Any]:
@@ -56,14 +51,15 @@ def page(request: Request, results: list[Any], key: Sequence[Any] | None) -> dic
 
 
 class NewestFirst(BasePagination):
-    """Pages of rows by falling id."""
+    """Pages of rows by falling id. The view is a `Door` that asks what is in `PAGED`."""
 
     def paginate_queryset(
         self, queryset: QuerySet[Any] | Sequence[Any], request: Request, view: APIView | None = None
     ) -> list[Any]:
         assert isinstance(queryset, QuerySet)
-        limit = limit_of(request)
-        if cursor := request.query_params.get("cursor"):
+        assert isinstance(view, Door)
+        limit = view.asked["limit"]
+        if cursor := view.asked["cursor"]:
             queryset = queryset.filter(pk__lt=decode(cursor, int)[0])
         rows = list(queryset.order_by("-pk")[: limit + 1])
         self.request = request
@@ -75,18 +71,6 @@ class NewestFirst(BasePagination):
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         return page_schema(schema)
-
-    def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
-        return [CURSOR, LIMIT_PARAMETER]
-
-
-CURSOR: dict[str, Any] = {
-    "name": "cursor", "in": "query", "schema": {"type": "string"}, "description": "From `next` of a page.",
-}  # fmt: skip
-LIMIT_PARAMETER: dict[str, Any] = {
-    "name": "limit", "in": "query", "description": "Rows on a page.",
-    "schema": {"type": "integer", "minimum": 1, "maximum": MOST, "default": LIMIT},
-}  # fmt: skip
 
 
 def page_schema(items: dict[str, Any]) -> dict[str, Any]:

@@ -7,11 +7,13 @@ import orjson
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from rest_framework import parsers
-from rest_framework.exceptions import ParseError
+from rest_framework.exceptions import ParseError, ValidationError
+
+from servers.plain_json import flaw_in
 
 
 class JSONParser(parsers.BaseParser):
-    """Strict: what passes can be stored. Lone surrogates, NaN and bottomless nesting do not pass."""
+    """Strict: what passes can be stored. Lone surrogates, NUL, NaN and bottomless nesting do not pass."""
 
     media_type = "application/json"
 
@@ -26,6 +28,16 @@ class JSONParser(parsers.BaseParser):
         if len(body) > limit:
             raise RequestDataTooBig
         try:
-            return orjson.loads(body)
+            return plain(orjson.loads(body))
         except orjson.JSONDecodeError as error:
             raise ParseError(f"The body is not JSON: {error}.") from None
+
+
+def plain(value: Any) -> Any:
+    """The value itself. Raises `ValidationError` that names what cannot be kept."""
+    if flaw := flaw_in(value):
+        detail: Any = flaw.sentence
+        for key in reversed(flaw.path):
+            detail = {key: detail}
+        raise ValidationError(detail)
+    return value

@@ -89,7 +89,7 @@ def _of_user_error(error: UserError, instance: str) -> HttpResponse:
         return answer(409, str(error), instance=instance)
     status = 413 if isinstance(error, TooLarge) else 400
     field = error.field if isinstance(error, Invalid) else ""
-    errors = [_entry((field,), str(error))] if field else None
+    errors = [_entry(tuple(field.split(".")), str(error))] if field else None
     return answer(status, str(error), instance=instance, errors=errors)
 
 

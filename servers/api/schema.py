@@ -5,8 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema as Generated
+from drf_spectacular.utils import OpenApiParameter
 
+from servers.api.doors import Door
 from servers.api.problems import MEDIA_TYPE
+from servers.api.strict import Strict
+from servers.paths import LARGEST
 
 _TEXT = {"type": "string"}
 PROBLEM: dict[str, Any] = {
@@ -49,6 +54,22 @@ PROBLEM: dict[str, Any] = {
 }
 
 
+IDS = ("id", "delivery")
+ID = {"type": "integer", "minimum": 1, "maximum": LARGEST}
+# By status, what it means here. Documents of RFC 9457, all of them.
+PROBLEMS = {
+    "400": "Something that was sent is not as it must be; `errors` names what.",
+    "401": "No token and no session, or one that is not valid.",
+    "403": "Your role, or the scope of your token, does not allow it.",
+    "404": "It is not there, or not yours to see.",
+    "406": "`Accept` names no media type of this operation.",
+    "409": "It does not fit the state that things are in.",
+    "413": "The body is too large.",
+    "415": "The body is of a media type that this operation does not read.",
+    "5XX": "The platform failed; `reference` names the entry in its log.",
+}
+
+
 class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = "servers.api.authentication.TokenAuthentication"
     name = "token"
@@ -61,14 +82,61 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
         }
 
 
+class AutoSchema(Generated):  # type: ignore[misc]  # drf-spectacular is untyped
+    """Shows the queries of a `Door`, and that a `Strict` serializer takes no other keys."""
+
+    def get_override_parameters(self) -> list[OpenApiParameter]:
+        asks: list[OpenApiParameter] = super().get_override_parameters()
+        if isinstance(self.view, Door):
+            doing = getattr(self.view, "action", None) or self.method.lower()
+            asks = [*asks, *(parameter.documented() for parameter in self.view.parameters(doing))]
+        return asks
+
+    def _get_format_parameters(self) -> list[dict[str, Any]]:
+        """A `Door` names its parameter `format` itself, where it has one."""
+        return []
+
+    def _resolve_path_parameters(self, variables: list[str]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = super()._resolve_path_parameters(variables)
+        for parameter in found:
+            if parameter["name"] in IDS:
+                parameter["schema"] = {**ID, "format": "int64"}
+        return found
+
+    def _map_basic_serializer(self, serializer: Any, direction: str) -> dict[str, Any]:
+        made: dict[str, Any] = super()._map_basic_serializer(serializer, direction)
+        if direction == "request" and isinstance(serializer, Strict):
+            made["additionalProperties"] = False
+        return made
+
+
 def add_problems(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Every operation may answer a problem document."""
+    """Every operation with the problem documents that it may answer, by what it takes; a view that answers
+    another names its status with None."""
     result["components"]["schemas"]["Problem"] = PROBLEM
-    problem = {
-        "description": "A problem document (RFC 9457).",
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    }
-    for methods in result["paths"].values():
-        for operation in methods.values():
-            operation["responses"]["default"] = problem
+    for path, methods in result["paths"].items():
+        for method, operation in methods.items():
+            answers = operation["responses"]
+            own = [status for status in PROBLEMS if status in answers and "content" not in answers[status]]
+            for status in own + [each for each in _refusals(path, method, operation) if each not in answers]:
+                answers[status] = _problem(status)
+            operation["responses"] = dict(sorted(answers.items()))
     return result
+
+
+def _refusals(path: str, method: str, operation: dict[str, Any]) -> list[str]:
+    changes, entered = method not in ("get", "head"), any(operation.get("security", ()))
+    applies = {
+        "401": entered,
+        "403": entered,
+        "404": "{" in path,
+        "409": changes,
+        "413": changes,
+        "415": "requestBody" in operation,
+    }
+    return [status for status in PROBLEMS if applies.get(status, True)]
+
+
+def _problem(status: str) -> dict[str, Any]:
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {"description": PROBLEMS[status], "content": content}

@@ -21,12 +21,13 @@ from servers.api.fields import (
     TeamField,
     WordsField,
 )
+from servers.api.strict import RowShape, Shape
 from servers.models import Deployment, Server, Step
 from servers.models.server import SourceKind
 from servers.states import Mode
 
 
-class StepSerializer(serializers.ModelSerializer[Step]):
+class StepSerializer(RowShape[Step]):
     class Meta:
         model = Step
         fields = [
@@ -35,18 +36,18 @@ class StepSerializer(serializers.ModelSerializer[Step]):
         read_only_fields = fields
 
 
-class DeploymentBrief(serializers.Serializer[Any]):
+class DeploymentBrief(Shape):
     id = serializers.IntegerField()
     number = serializers.IntegerField()
     status = serializers.ChoiceField(choices=enums.DEPLOYMENT_STATUS)
 
 
-class DeploymentSerializer(serializers.ModelSerializer[Deployment]):
+class DeploymentSerializer(RowShape[Deployment]):
     """`images` maps each platform to its reference, digest and size."""
 
     url = serializers.HyperlinkedIdentityField(view_name="api:deployment-detail")
-    requested_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
-    based_on = serializers.SlugRelatedField[Any](slug_field="number", read_only=True)
+    requested_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True, allow_null=True)
+    based_on = serializers.SlugRelatedField[Any](slug_field="number", read_only=True, allow_null=True)
     status_label = serializers.SerializerMethodField()
 
     class Meta:
@@ -71,20 +72,20 @@ class DeploymentDetail(DeploymentSerializer):
         read_only_fields = fields
 
 
-class UsesSerializer(serializers.Serializer[Any]):
+class UsesSerializer(Shape):
     """Of all replicas together, as measured within the last seconds."""
 
     cpu = serializers.FloatField(help_text="Cores")
     memory_mb = serializers.IntegerField()
 
 
-class LimitsSerializer(serializers.ModelSerializer[Server]):
+class LimitsSerializer(RowShape[Server]):
     class Meta:
         model = Server
         fields = ["cpu", "memory_mb", "pids"]
 
 
-class ServerSerializer(serializers.ModelSerializer[Server]):
+class ServerSerializer(RowShape[Server]):
     """A server of `payloads.with_newest_deployment`; what is left out of a PUT keeps its value."""
 
     url = serializers.HyperlinkedIdentityField(view_name="api:server-detail")
@@ -173,6 +174,24 @@ class ServerSerializer(serializers.ModelSerializer[Server]):
             )
 
 
+class DroppedSecret(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    purpose = serializers.CharField()
+    origin = serializers.CharField(
+        allow_blank=True, help_text="What it was given for: scheme, host and port."
+    )
+
+
+class ChangedServer(ServerSerializer):
+    dropped = DroppedSecret(
+        many=True, read_only=True,
+        help_text="Credentials that this change took away: the source lies elsewhere by now.",
+    )  # fmt: skip
+
+    class Meta(ServerSerializer.Meta):
+        fields = [*ServerSerializer.Meta.fields, "dropped"]
+
+
 class NewServer(ServerSerializer):
     secrets = EnvironmentField(
         required=False, write_only=True, help_text="Environment variables that are kept sealed."
@@ -196,7 +215,7 @@ class NewServer(ServerSerializer):
         return attrs
 
 
-class Redeploy(serializers.Serializer[Any]):
+class Redeploy(Shape):
     mode = serializers.ChoiceField(
         choices=[m.value for m in Mode],
         default=Mode.LATEST.value,
@@ -218,7 +237,7 @@ class Redeploy(serializers.Serializer[Any]):
     )
 
 
-class RollBack(serializers.Serializer[Any]):
+class RollBack(Shape):
     to = serializers.IntegerField(min_value=1, help_text="Number of an earlier successful deployment.")
 
 

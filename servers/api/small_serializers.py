@@ -10,10 +10,10 @@ from rest_framework import serializers
 
 from servers.api import enums
 from servers.api.fields import PatternsField
+from servers.api.strict import RowShape, Shape
 from servers.models import Secret, Server, Token
 from servers.models.log import LogStream
 
-Shape = serializers.Serializer[Any]
 MOST_DETAILS = 16 * 1024
 LONGEST_PLATFORM = 32
 
@@ -71,30 +71,37 @@ class CustomMetric(Shape):
             raise serializers.ValidationError("Must be a JSON object.") from None
         if size > MOST_DETAILS:
             raise serializers.ValidationError(f"At most {MOST_DETAILS} bytes of JSON; this has {size}.")
-        if b"\\u0000" in orjson.dumps(details):
-            raise serializers.ValidationError("Must not hold NUL characters.")
         platform = details.get("platform", "")
         if not isinstance(platform, str) or len(platform) > LONGEST_PLATFORM:
             raise serializers.ValidationError("platform must be text such as linux/arm64.")
         return details
 
 
-class SecretSerializer(serializers.ModelSerializer[Secret]):
-    """The value can be set and replaced, and is never shown."""
+class SecretSerializer(RowShape[Secret]):
+    """The value can be set and replaced, and is never shown. `origin` is where a credential for the source
+    belongs to: scheme, host and port."""
 
-    updated_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+    updated_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True, allow_null=True)
 
     class Meta:
         model = Secret
-        fields = ["name", "purpose", "updated_at", "updated_by"]
+        fields = ["name", "purpose", "origin", "updated_at", "updated_by"]
         read_only_fields = fields
 
 
 class SecretValue(Shape):
     value = serializers.CharField(write_only=True, trim_whitespace=False, max_length=65_536)
+    origin = serializers.CharField(
+        write_only=True, required=False, default="", max_length=520,
+        help_text="With the purpose `source`: where you mean it for, such as https://forge.example. Refused "
+        "where the source lies elsewhere by now.",
+    )  # fmt: skip
 
 
-class TokenSerializer(serializers.ModelSerializer[Token]):
+class TokenSerializer(RowShape[Token]):
+    """One that is asked for with a token reaches no further than that one and ends no later; what is left out
+    or empty is as it is there. `made_with` is that token."""
+
     owner = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
     server = serializers.IntegerField(
         source="server_id", required=False, allow_null=True, help_text="Left out: every server of the owner."
@@ -107,9 +114,9 @@ class TokenSerializer(serializers.ModelSerializer[Token]):
         model = Token
         fields = [
             "id", "name", "scope", "server", "owner", "prefix", "calls_per_minute", "tools_allowed",
-            "tools_denied", "created_at", "expires_at", "last_used_at", "revoked_at",
+            "tools_denied", "made_with", "created_at", "expires_at", "last_used_at", "revoked_at",
         ]  # fmt: skip
-        read_only_fields = ["prefix", "created_at", "last_used_at", "revoked_at"]
+        read_only_fields = ["prefix", "made_with", "created_at", "last_used_at", "revoked_at"]
 
     def validate_server(self, pk: int | None) -> int | None:
         visible = Server.objects.visible_to(self.context["request"].user)

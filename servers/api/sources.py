@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rest_framework import serializers
 
-Shape = serializers.Serializer[Any]
+from servers.api.strict import Shape
 
 
 class GitSource(Shape):
@@ -15,7 +13,10 @@ class GitSource(Shape):
     ref = serializers.CharField(required=False, help_text="Branch, tag or commit; empty: the default branch.")
     subdirectory = serializers.CharField(required=False)
     token = serializers.CharField(
-        required=False, write_only=True, help_text="A password, or user:password. Kept sealed."
+        required=False,
+        write_only=True,
+        help_text="A password, or user:password. Kept sealed, and "
+        "dropped with another scheme, host or port in `url`.",
     )
 
 

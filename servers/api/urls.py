@@ -1,5 +1,5 @@
 from django.urls import URLPattern, URLResolver, path, re_path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularAPIView
 from rest_framework.routers import SimpleRouter
 
 from servers.api import schema  # noqa: F401  (drf-spectacular finds what is imported)
@@ -7,9 +7,11 @@ from servers.api.views import fallback
 from servers.api.views.audit import Audit
 from servers.api.views.channels import ChannelViewSet, NoticeViewSet
 from servers.api.views.deployments import DeploymentViewSet, ServerDeployments
+from servers.api.views.docs import Docs
 from servers.api.views.health import HealthView
 from servers.api.views.logs import LogDownload, Logs
 from servers.api.views.metrics import Metrics
+from servers.api.views.registry_logins import OneRegistryLogin, RegistryLogins
 from servers.api.views.secrets import OneSecret, Secrets
 from servers.api.views.servers import ServerViewSet
 from servers.api.views.teams import TeamViewSet
@@ -28,18 +30,20 @@ router.register("notices", NoticeViewSet, "notice")
 urlpatterns: list[URLPattern | URLResolver] = [
     *router.urls,
     path("servers/stream/", fallback.ServersStream.as_view(), name="servers-stream"),
-    path("servers/<int:pk>/deployments/", ServerDeployments.as_view(), name="server-deployments"),
-    path("servers/<int:pk>/logs/", Logs.as_view(), name="server-logs"),
-    path("servers/<int:pk>/logs/download/", LogDownload.as_view(), name="server-logs-download"),
-    path("servers/<int:pk>/logs/stream/", fallback.LogsStream.as_view(), name="server-logs-stream"),
-    path("servers/<int:pk>/secrets/", Secrets.as_view(), name="server-secrets"),
-    path("servers/<int:pk>/secrets/<str:name>/", OneSecret.as_view(), name="server-secret"),
-    path("servers/<int:pk>/metrics/", Metrics.as_view(), name="server-metrics"),
-    path("servers/<int:pk>/metrics/stream/", fallback.MetricsStream.as_view(), name="server-metrics-stream"),
-    path("servers/<int:pk>/usage/", Usage.as_view(), name="server-usage"),
+    path("servers/<id:pk>/deployments/", ServerDeployments.as_view(), name="server-deployments"),
+    path("servers/<id:pk>/logs/", Logs.as_view(), name="server-logs"),
+    path("servers/<id:pk>/logs/download/", LogDownload.as_view(), name="server-logs-download"),
+    path("servers/<id:pk>/logs/stream/", fallback.LogsStream.as_view(), name="server-logs-stream"),
+    path("servers/<id:pk>/secrets/", Secrets.as_view(), name="server-secrets"),
+    path("servers/<id:pk>/secrets/<str:name>/", OneSecret.as_view(), name="server-secret"),
+    path("servers/<id:pk>/metrics/", Metrics.as_view(), name="server-metrics"),
+    path("servers/<id:pk>/metrics/stream/", fallback.MetricsStream.as_view(), name="server-metrics-stream"),
+    path("servers/<id:pk>/usage/", Usage.as_view(), name="server-usage"),
+    path("teams/<id:pk>/registry-logins/", RegistryLogins.as_view(), name="team-registry-logins"),
+    path("teams/<id:pk>/registry-logins/<str:host>/", OneRegistryLogin.as_view(), name="team-registry-login"),
     path("audit/", Audit.as_view(), name="audit"),
     path("health/", HealthView.as_view(), name="health"),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("docs/", SpectacularSwaggerSplitView.as_view(url_name="api:schema"), name="docs"),
+    path("docs/", Docs.as_view(url_name="api:schema"), name="docs"),
     re_path("", fallback.Nothing.as_view()),
 ]

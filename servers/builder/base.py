@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from registry.credentials import CredentialStore
+from registry.pulls import Pulls
 
 
 @dataclass(frozen=True)
@@ -14,8 +14,8 @@ class BuildSettings:
     """Where builds get what they need. Many machines reach no hub, or sit behind a proxy with its own CA.
 
     Index and proxy URLs may hold credentials: they reach builds as secrets or through the environment only.
-    `credentials` are for pulls of base images; `cache` is a directory where installs of the process runtime
-    share what they download.
+    `cache` is a directory where installs of the process runtime share what they download. `cache_key` names
+    the engine's caches of downloads for those who may share them: who knows it can put things there.
     """
 
     docker_host: str = ""
@@ -26,14 +26,15 @@ class BuildSettings:
     ca_bundle: Path | None = None
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)  # HTTP_PROXY, HTTPS_PROXY, NO_PROXY
     timeout: float = 1800.0
-    credentials: CredentialStore = field(default_factory=lambda: CredentialStore(None), repr=False)
     cache: Path | None = None
+    cache_key: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
 class ImageBuild:
     """One image for one platform. `tag` is engine-local; `dockerfile` is an absolute path.
 
+    `pulls` says what it may pull, and as whom; `here` is the engine's own platform, "" where nobody knows.
     `scratch`, outside the context, is where the CLI's login lies while it builds: a platform that is killed
     meanwhile leaves it there, for whoever clears that directory. None: the system's temporary directory.
     """
@@ -45,6 +46,8 @@ class ImageBuild:
     labels: Mapping[str, str] = field(default_factory=dict)
     no_cache: bool = False
     scratch: Path | None = None
+    pulls: Pulls = field(default_factory=Pulls)
+    here: str = ""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import requests
 from docker.errors import APIError, DockerException, ImageNotFound
 
 from servers import process_group
-from servers.builder import build_errors, logins, tooling
+from servers.builder import build_errors, logins, named_images, tooling
 from servers.builder.base import BuildSettings, BuiltImage, ImageBuild
 from servers.builder.progress import Progress
 from servers.errors import BuildError
@@ -31,7 +31,11 @@ BUILT_IN_BEFORE = 23  # from this version on, the CLI builds with BuildKit only 
 ADVICE = "Install a Docker CLI that can build: docker.io (Debian) or docker-ce-cli with docker-buildx-plugin."
 CONFIG = "config.json"
 PROBE_SECONDS = 10
+# buildx asks git about the context, in the context: a repository there, whose configuration is anybody's,
+# names programs to run. Older releases know no switch: git then finds that there is none.
+NO_GIT = {"BUILDX_GIT_INFO": "false", "GIT_DIR": os.devnull}
 ENGINE_TIMEOUT = 30
+MAX_DOCKERFILE = 1 << 20  # characters that are looked at for base images
 
 OnProgress = Callable[[int, int], None]  # steps done, steps known
 
@@ -57,11 +61,13 @@ class Builder:
         """Builds one image for one platform into the engine.
 
         `on_line` gets lines fit for the build log. Raises `BuildError` (with the failing step and its last
-        lines), `Cancelled`, `TimedOut`; the CLI's process group and the engine's build end with it.
+        lines; before it begins, for an image that `spec.pulls` does not give), `Cancelled`, `TimedOut`; the
+        CLI's process group and the engine's build end with it.
         """
-        progress = Progress(on_line, on_progress)
+        plan = _plan(spec, on_line)
+        progress = Progress(on_line, on_progress, may_read=plan.allows)
         with _scratch(spec.scratch) as scratch:
-            _write_private(scratch / CONFIG, _logins(spec, settings, on_line))
+            _write_private(scratch / CONFIG, plan.config)
             code = self._run(
                 self._argv(spec, settings, scratch),
                 settings,
@@ -208,12 +214,13 @@ def _scratch(within: Path | None = None) -> Iterator[Path]:
         yield scratch
 
 
-def _logins(spec: ImageBuild, settings: BuildSettings, log: LineSink) -> str:
+def _plan(spec: ImageBuild, log: LineSink) -> logins.Plan:
     try:
-        text = spec.dockerfile.read_text(errors="replace")
+        with spec.dockerfile.open(errors="replace") as file:
+            text = file.read(MAX_DOCKERFILE)
     except OSError:  # the build says so itself
         text = ""
-    return logins.docker_config(settings.credentials, text, log)
+    return logins.plan(spec.pulls, text, named_images.automatic(spec.platform, spec.here), log)
 
 
 def _user_plugins() -> Path:
@@ -222,11 +229,15 @@ def _user_plugins() -> Path:
 
 
 def _cli_environment(settings: BuildSettings, scratch: Path, docker_host: str) -> dict[str, str]:
-    env = tooling.environment(settings, scratch) | {
-        "DOCKER_CONFIG": str(scratch),
-        "DOCKER_BUILDKIT": "1",
-        "DOCKER_CLI_HINTS": "false",
-    }
+    env = (
+        tooling.environment(settings, scratch)
+        | {
+            "DOCKER_CONFIG": str(scratch),
+            "DOCKER_BUILDKIT": "1",
+            "DOCKER_CLI_HINTS": "false",
+        }
+        | NO_GIT
+    )
     passed = {
         name: os.environ[name] for name in ("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH") if name in os.environ
     }

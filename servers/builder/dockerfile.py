@@ -139,7 +139,8 @@ def _copy_manifests(files: Sequence[str]) -> list[str]:
 
 def _run(tool: str, cache: str, secrets: Sequence[str], settings: BuildSettings, **variables: str) -> str:
     """`RUN …tool`: with a cache, and with the secrets that the settings give, for this one RUN only."""
-    mounts = [f"--mount=type=cache,target={cache}"]
+    own = f"id={settings.cache_key}{cache.replace('/', '-')}," if settings.cache_key else ""
+    mounts = [f"--mount=type=cache,{own}target={cache}"]
     for name in (name for name in secrets if name in given_secrets(settings)):
         target, pointers = SECRETS[name]
         mounts.append(f"--mount=type=secret,id={name},target={target}")

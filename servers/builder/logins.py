@@ -1,57 +1,143 @@
-"""The logins that a build pulls its base images with: what the credentials are now, helpers already asked.
+"""What a build may pull, and the logins that it gets for it: helpers of the platform's are asked already.
 
-The CLI could not ask them itself: it sees neither the platform's environment nor its home.
+The CLI could not ask them itself: it sees neither the platform's environment nor its home. BuildKit takes one
+login for a whole registry, so the platform's is given only where every image of that registry, which the
+Dockerfile names, may be pulled with it.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
-from registry.credentials import CredentialStore
+from registry.credentials import Credential
 from registry.dockerconfig import HUB_KEY
 from registry.errors import CredentialError
+from registry.pull_rights import Way, is_known_frontend, is_official, place_of
+from registry.pulls import Pulls
 from registry.reference import InvalidReference, Reference, is_hub
+from servers.builder import named_images
+from servers.builder.named_images import UNKNOWN
+from servers.errors import BuildError
 from servers.process_group import LineSink
 
-IMAGE = re.compile(
-    r"(?:^\s*FROM\s+(?:--\S+\s+)*|^\s*ARG\s+\w+=|^#\s*syntax\s*=\s*|\bfrom=)([^\s,]+)", re.IGNORECASE | re.M
-)
+LIST_IT = "Deploy from what your team owns, or ask an administrator to list it in REGISTRY_SHARED_PREFIXES."
+MOST_HOSTS = 32  # each is asked, and may mean that a credential helper is run
 
 
-def docker_config(store: CredentialStore, dockerfile: str, log: LineSink) -> str:
-    """A config.json for a build of `dockerfile`. A host without credentials is anonymous; `log` is told why.
+def not_yours(what: str) -> str:
+    return f"{what} belongs to a server of another team, or belonged to one: it is not given to this server."
 
-    Helpers are asked only for hosts that it names: one that fails is no matter of other builds.
+
+@dataclass(frozen=True)
+class Plan:
+    """`config` is the CLI's config.json; `allows` tells whether the build may read an image that it names."""
+
+    pulls: Pulls
+    places: frozenset[str]
+    config: str = field(default="{}", repr=False)
+
+    def allows(self, image: str) -> bool:
+        try:
+            ref = Reference.parse(image)
+        except InvalidReference:
+            return False
+        if place_of(ref) in self.places or is_official(ref):
+            return True
+        return self.pulls.rights.way_to(ref) is Way.PLATFORM
+
+
+def plan(pulls: Pulls, dockerfile: str, arguments: Mapping[str, str], log: LineSink) -> Plan:
+    """What a build of `dockerfile` may pull. A login that cannot be had leaves its pulls anonymous; `log` is
+    told why. Raises `BuildError` for images that the team may not have, and what `pulls.ask` raises.
     """
-    auths = {}
+    named = named_images.read(dockerfile, arguments)
+    found = [ref for text in named.images if (ref := _image(pulls, text))]
+    if named.frontend:
+        found.append(_frontend(pulls, named.frontend))
+    if len({ref.host for ref in found}) > MOST_HOSTS:
+        raise BuildError(f"The Dockerfile names images of more than {MOST_HOSTS} registries.")
+    for ref in found:
+        _check(pulls, ref)
+    return Plan(pulls, frozenset(map(place_of, found)), _config(pulls, found, log))
+
+
+def _image(pulls: Pulls, text: str) -> Reference | None:
+    """None for what is no reference: the build says so itself."""
+    if UNKNOWN not in text:
+        try:
+            return Reference.parse(text)
+        except InvalidReference:
+            return None
     try:
-        for host in sorted(_hosts(store, dockerfile)):
-            if entry := _entry(store, host, log):
-                auths[HUB_KEY if is_hub(host) else host] = entry
-    except CredentialError as fault:
-        log(f"Base images are pulled without a login: {fault.message}")
+        known = Reference.parse(_repository(text))
+    except InvalidReference:
+        raise _unclear(text) from None
+    if is_official(known) or pulls.rights.way_to(known) in (Way.PLATFORM, Way.REFUSED):
+        return known
+    raise _unclear(text)
+
+
+def _repository(text: str) -> str:
+    """Without tag and digest."""
+    name = text.partition("@")[0]
+    head, colon, tail = name.rpartition(":")
+    return head if colon and "/" not in tail else name
+
+
+def _unclear(text: str) -> BuildError:
+    shown = text.replace(UNKNOWN, "…")
+    return BuildError(
+        f"The Dockerfile names an image that is known to its build only: {shown}.",
+        hint="Write the image out, or give its variable a value in an ARG before the first FROM.",
+    )
+
+
+def _frontend(pulls: Pulls, text: str) -> Reference:
+    try:
+        ref = Reference.parse(text)
+    except InvalidReference as error:
+        raise BuildError(f"The Dockerfile's syntax is no image: {error}") from None
+    if is_known_frontend(ref) or pulls.rights.way_to(ref) is Way.PLATFORM:
+        return ref
+    raise BuildError(
+        f"The Dockerfile wants to be read by {ref} (its syntax), which could read images of other teams.",
+        hint="Use docker/dockerfile, or ask an administrator to list it in REGISTRY_SHARED_PREFIXES.",
+    )
+
+
+def _check(pulls: Pulls, ref: Reference) -> None:
+    way = pulls.rights.way_to(ref)
+    if way is Way.REFUSED:
+        raise BuildError(not_yours(ref.endpoint), hint=LIST_IT)
+    if way is not Way.PLATFORM and not is_official(ref):
+        pulls.ask(ref)
+
+
+def _config(pulls: Pulls, images: Iterable[Reference], log: LineSink) -> str:
+    ways: dict[str, set[Way]] = {}
+    for ref in images:
+        way = pulls.rights.way_to(ref)
+        # Everybody may read these: they are no reason against the platform's login.
+        ways.setdefault(ref.host, set()).update(
+            {way} if way is not Way.ANONYMOUS or not is_official(ref) else ()
+        )
+    entries = {host: _entry(pulls, host, wanted, log) for host, wanted in sorted(ways.items())}
+    auths = {HUB_KEY if is_hub(host) else host: entry for host, entry in entries.items() if entry}
     return json.dumps({"auths": auths} if auths else {})
 
 
-def _hosts(store: CredentialStore, dockerfile: str) -> set[str]:
-    text = dockerfile.lower()
-    kept = {host for host, helper in store.hosts().items() if not helper or host in text}
-    return kept | set(_named(dockerfile))
+def _entry(pulls: Pulls, host: str, ways: set[Way], log: LineSink) -> dict[str, str]:
+    if Way.PLATFORM in ways and len(ways) > 1:
+        log(f"The platform's login for {host} is not given: not all images from there may be pulled with it.")
+    way = Way.PLATFORM if ways == {Way.PLATFORM} else Way.TEAM if Way.TEAM in ways else Way.ANONYMOUS
+    return _credential(pulls, host, way, log).config_entry
 
 
-def _named(dockerfile: str) -> Iterator[str]:
-    for match in IMAGE.finditer(dockerfile):
-        try:
-            yield Reference.parse(match[1].strip("\"'")).host
-        except InvalidReference:  # a variable, most often: what it may hold is named by its ARG
-            continue
-
-
-def _entry(store: CredentialStore, host: str, log: LineSink) -> dict[str, str]:
+def _credential(pulls: Pulls, host: str, way: Way, log: LineSink) -> Credential:
     try:
-        return store.for_host(host).config_entry
+        return pulls.credential(host, way)
     except CredentialError as fault:
         log(f"There is no login for {host}: {fault.message}")
-        return {}
+        return Credential()

@@ -7,13 +7,15 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from servers.errors import BuildError
 from servers.process_group import LineSink
 
 NUMBERED = re.compile(r"#(?P<number>\d+) (?P<text>.*)")
-STEP = re.compile(r"\[(?P<stage>[^\]]*?)\s*(?P<step>\d+)/(?P<steps>\d+)\]\s+(?P<what>.*)")
+# Bounds keep it linear whatever a stage is called.
+STEP = re.compile(r"\[(?P<stage>[^\]]{0,200}?)\s{0,9}(?P<step>\d{1,5})/(?P<steps>\d{1,5})\]\s+(?P<what>.*)")
 UNNAMED = re.compile(r"stage-\d+")
 # Mounts, and the variables that point a package manager at them.
-PLUMBING = re.compile(r"--mount=\S+\s+|\b(?:PIP_|SSL_|NODE_|npm_)\w+=\S+\s+")
+PLUMBING = re.compile(r"(?<!\S)(?:--mount=|(?:PIP_|SSL_|NODE_|npm_)\w+=)\S++\s+")
 OUTPUT = re.compile(r"\d+\.\d+\s(?P<text>.*)")
 DONE = re.compile(r"DONE (?P<seconds>[\d.]+)s")
 # Vertex digests, and the transfers and layers of which only the outcome matters.
@@ -23,6 +25,13 @@ NOISE = re.compile(
     re.IGNORECASE,
 )
 PULLING = re.compile(r"^\[(?:\S+ )?internal\] load metadata for (?P<image>\S+)")
+# Every way in which BuildKit (0.8 to 0.17) says that it reads from an image: older ones do not look that of
+# COPY --from up, but take its layers in a piece of the build of their own.
+READS = (
+    PULLING,
+    re.compile(r"^resolve image config for (?:docker-image://)?(?P<image>\S+)"),
+    re.compile(r"^(?:\[[^\]]*\]\s+)?FROM (?P<image>\S+)"),
+)
 KEPT = 30
 
 
@@ -37,9 +46,20 @@ class Vertex:
 
 
 class Progress:
-    """Feed it every line of `docker build --progress=plain`; `failed` is the vertex that ended the build."""
+    """Feed it every line of `docker build --progress=plain`; `failed` is the vertex that ended the build.
 
-    def __init__(self, on_line: LineSink, on_progress: Callable[[int, int], None] | None = None) -> None:
+    BuildKit tells of each image before it reads from it, whether the Dockerfile names it or another image's
+    ONBUILD does: one that `may_read` denies ends the build.
+    """
+
+    def __init__(
+        self,
+        on_line: LineSink,
+        on_progress: Callable[[int, int], None] | None = None,
+        *,
+        may_read: Callable[[str], bool] = lambda image: True,
+    ) -> None:
+        self._may_read = may_read
         self.failed: Vertex | None = None
         self.tail: deque[str] = deque(maxlen=KEPT)  # whatever no vertex said: the CLI's own words
         self._on_line, self._on_progress = on_line, on_progress
@@ -48,11 +68,23 @@ class Progress:
         self._finished: set[str] = set()
 
     def feed(self, line: str) -> None:
+        """Raises `BuildError` for an image that may not be read."""
         found = NUMBERED.match(line)
         if found:
+            self._check(found["text"])
             self._vertex_said(found["number"], found["text"])
         elif line.strip():
             self.tail.append(line.strip())
+
+    def _check(self, text: str) -> None:
+        # Of every line: what a step writes could pass for the first line of a vertex.
+        reads = next((found for pattern in READS if (found := pattern.match(text))), None)
+        if reads and reads["image"] != "scratch" and not self._may_read(reads["image"]):
+            raise BuildError(
+                f"The build reads {reads['image']}, which is not named in its Dockerfile, "
+                "or is not for this server.",
+                hint="Write every image out in the Dockerfile, those of its base images' ONBUILD too.",
+            )
 
     def _vertex_said(self, number: str, text: str) -> None:
         vertex = self._vertices.setdefault(number, Vertex())

@@ -66,6 +66,8 @@ class Outcome:
 def environment(settings: BuildSettings, home: Path) -> dict[str, str]:
     """The environment of a tool: an allow-list of the platform's own, a private HOME, and the settings."""
     kept = {name: value for name, value in os.environ.items() if _allowed(name.upper())}
+    if "PATH" in kept:
+        kept["PATH"] = _absolute(kept["PATH"])
     return kept | QUIET | {"HOME": str(home)} | _from_settings(settings)
 
 
@@ -97,6 +99,11 @@ def redact(line: str) -> str:
 
 def no_log(_line: str) -> None:
     """For commands whose output is data."""
+
+
+def _absolute(path: str) -> str:
+    """Without what is relative, and empty: tools are run in directories that hold what somebody gave."""
+    return os.pathsep.join(each for each in path.split(os.pathsep) if os.path.isabs(each))
 
 
 def _allowed(name: str) -> bool:

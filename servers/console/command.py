@@ -6,17 +6,18 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import DatabaseError
 
 from access import door
 from access.door import Door
 from access.models import Via
+from servers.console.terminal import ShownCommand
 from servers.errors import Invalid, UserError
 from servers.models import Deployment, Server
 
 
-class ServerCommand(BaseCommand):
+class ServerCommand(ShownCommand):
     """A command with examples in its help and `--json`; errors leave as one line and exit code 1."""
 
     examples: ClassVar[str] = ""
@@ -50,7 +51,7 @@ class ServerCommand(BaseCommand):
         raise NotImplementedError
 
     def put(self, value: object) -> None:
-        self.stdout.write(json.dumps(value, default=str))
+        self.stdout.write(json.dumps(value, default=str).replace("\x7f", "\\u007f"))
 
 
 def one_line(error: UserError | ValidationError) -> str:

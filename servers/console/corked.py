@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -23,14 +24,16 @@ def _without_h2c(data: bytes) -> bytes:
 
 
 class Corked:
-    """A transport but for its `write`."""
+    """A transport but for its `write` and `close`. `lingers` is asked whether the peer may still be sending:
+    closed at once, the connection would be reset, and the peer never read what it was told. Then only our
+    side ends, and `ended` says so; whoever looks after the connection has to abort it some time."""
 
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
+    def __init__(self, transport: asyncio.Transport, lingers: Callable[[], bool]) -> None:
+        self._transport, self._lingers = transport, lingers
         self._later = asyncio.get_running_loop().call_soon
         self._held: list[bytes] = []
-        self._size = 0
-        self.is_closing = transport.is_closing
+        self._size = self._written = 0
+        self.ended = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -43,14 +46,32 @@ class Corked:
         if self._size > MOST:
             self._flush()
 
+    @property
+    def taken(self) -> int:
+        """Bytes that have left this process."""
+        return self._written - self._transport.get_write_buffer_size()
+
+    def is_closing(self) -> bool:
+        return self.ended or self._transport.is_closing()
+
     def close(self) -> None:
+        if self.ended or self._transport.is_closing() or not self._lingers():
+            self.close_at_once()
+            return
         self._flush()
+        self.ended = True
+        self._transport.write_eof()
+
+    def close_at_once(self) -> None:
+        if not self.ended:
+            self._flush()
         self._transport.close()
 
     def _flush(self) -> None:
-        held, self._held, self._size = self._held, [], 0
-        if held and not self._transport.is_closing():
+        held, self._held, size, self._size = self._held, [], self._size, 0
+        if held and not self.is_closing():
             self._transport.write(b"".join(held))
+            self._written += size
 
 
 class CorkedProtocol(HttpToolsProtocol):
@@ -60,8 +81,15 @@ class CorkedProtocol(HttpToolsProtocol):
     _unread = 0
     _in_message = False
 
+    corked: Corked
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(cast("asyncio.Transport", Corked(transport)))
+        self.corked = Corked(transport, self.may_still_send)
+        super().connection_made(cast("asyncio.Transport", self.corked))
+
+    def may_still_send(self) -> bool:
+        """Whether to linger after the last word. Here nobody looks for connections that do so too long."""
+        return False
 
     def data_received(self, data: bytes) -> None:
         if b"h2c" in data and not self._in_message:

@@ -6,12 +6,13 @@ import sys
 import time
 from collections.abc import Iterator
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from servers import states
+from servers.console.drawing import Console, drawn
+from servers.console.terminal import shown
 from servers.models import Deployment, LogLine, Step
 from servers.states import DeploymentStatus
 
@@ -22,7 +23,7 @@ TONES = {"green": "green", "red": "red", "blue": "cyan", "amber": "yellow", "gre
 
 def follow(deployment: Deployment, *, quiet: bool = False) -> bool:
     """Shows the deployment until it is over; True when it succeeded. Why not, the caller says."""
-    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    console = Console(soft_wrap=True)
     if quiet:
         for _ in _states_of(deployment):
             pass
@@ -30,12 +31,13 @@ def follow(deployment: Deployment, *, quiet: bool = False) -> bool:
         with Live(console=console, refresh_per_second=8, transient=False) as live:
             for current, lines in _states_of(deployment):
                 for line in lines:
-                    live.console.print(Text(f"  {line.text}", style="bright_black"))
+                    live.console.print(Text("  ").append_text(drawn(line.text)), style="bright_black")
                 live.update(_table(current))
     else:
-        seen: dict[int, str] = {}
+        out, seen = shown(sys.stdout), dict[int, str]()
         for current, lines in _states_of(deployment):
-            _print_plain(current, lines, seen)
+            for said in _plain(current, lines, seen):
+                print(said, file=out, flush=True)
     deployment.refresh_from_db()
     return deployment.status == DeploymentStatus.SUCCEEDED
 
@@ -80,15 +82,14 @@ def _table(deployment: Deployment) -> Table:
     return table
 
 
-def _print_plain(deployment: Deployment, lines: list[LogLine], seen: dict[int, str]) -> None:
-    for line in lines:
-        print(f"  {line.text}", flush=True)
+def _plain(deployment: Deployment, lines: list[LogLine], seen: dict[int, str]) -> Iterator[str]:
+    yield from (f"  {line.text}" for line in lines)
     for step in deployment.steps.all():
         if seen.get(step.pk) != step.status:
             seen[step.pk] = step.status
-            print(_step_line(step), flush=True)
+            yield _step_line(step)
     if deployment.status == DeploymentStatus.SUCCEEDED:
-        print(f"{deployment} {deployment.status}", flush=True)
+        yield f"{deployment} {deployment.status}"
 
 
 def _step_line(step: Step) -> str:

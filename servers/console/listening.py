@@ -8,6 +8,9 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 BACKLOG = 2048
+# Bytes of one connection that wait in the kernel to be sent. With more of them one could not see how much a
+# slow reader takes.
+UNSENT = 128 * 1024
 
 
 def listen(setting: str = "BIND_PORT") -> socket.socket:
@@ -19,6 +22,8 @@ def listen(setting: str = "BIND_PORT") -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # what is accepted inherits it
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
     try:
         listener.bind((address, port))
         listener.listen(BACKLOG)

@@ -6,11 +6,14 @@ import asyncio
 import math
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import uvicorn
 
-from servers.console.corked import CorkedProtocol
+from servers.console import descriptors
+from servers.console.crowd import Crowd, Limits, limits_from_settings
+from servers.console.guarded import GuardedProtocol
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -19,6 +22,7 @@ Application = Callable[[Message, Receive, Send], Awaitable[None]]
 GRACE_SECONDS = 3.0
 # Longer than proxies keep theirs (60 s as a rule), so that no request meets a connection that we close.
 IDLE_CONNECTION_SECONDS = 75
+TICKS = 10  # of uvicorn, between two looks at the connections: a second
 STUCK_SECONDS = 2  # given to an answer that was cut, and whose caller does not take the rest
 STOPPING = b"This process is being stopped. Try again.\n"
 
@@ -29,11 +33,14 @@ def serve(application: Application, listener: socket.socket, grace: float = GRAC
     server_of(application, grace).run(sockets=[listener])
 
 
-def server_of(application: Application, grace: float) -> uvicorn.Server:
+def server_of(application: Application, grace: float, limits: Limits | None = None) -> uvicorn.Server:
+    """By default with the limits of the settings, and as many open files as this process may have."""
+    crowd = Crowd(limits or limits_from_settings(descriptors.raise_limit()))
     door = Closable(application, grace)
     config = uvicorn.Config(
         door,
-        http=CorkedProtocol,
+        http=cast("Any", partial(GuardedProtocol, crowd=crowd)),
+        ws="none",  # nothing here speaks it, and its protocol would leave the crowd
         log_config=None,
         access_log=False,
         server_header=False,
@@ -41,16 +48,22 @@ def server_of(application: Application, grace: float) -> uvicorn.Server:
         timeout_keep_alive=IDLE_CONNECTION_SECONDS,
         timeout_graceful_shutdown=math.ceil(grace) + STUCK_SECONDS,
     )
-    return _Server(config, door)
+    return _Server(config, door, crowd)
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, door: Closable) -> None:
+    def __init__(self, config: uvicorn.Config, door: Closable, crowd: Crowd) -> None:
         super().__init__(config)
-        self._door = door
+        self._door, self._crowd = door, crowd
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % TICKS == 0:
+            self._crowd.look(asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._door.close()
+        self._crowd.lingers = False  # nobody looks at it from now on
         await super().shutdown(sockets)
 
 

@@ -1,8 +1,10 @@
 """Rows of what is hosted, and querysets named for use."""
 
 from servers.models.deployment import Deployment, DeploymentQuerySet, Step
+from servers.models.former import FormerServer
 from servers.models.in_flight import CallsInFlight
 from servers.models.log import LogLine
+from servers.models.registry_login import RegistryLogin
 from servers.models.server import Secret, Server, ServerQuerySet
 from servers.models.stream import StreamEvent, StreamPosition
 from servers.models.token import Token, TokenQuerySet
@@ -11,7 +13,9 @@ __all__ = [
     "CallsInFlight",
     "Deployment",
     "DeploymentQuerySet",
+    "FormerServer",
     "LogLine",
+    "RegistryLogin",
     "Secret",
     "Server",
     "ServerQuerySet",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings
@@ -16,6 +17,8 @@ from sealing.fields import SealedField
 from servers import secretbox, states
 from servers.models import placement, tool_patterns
 from servers.redaction import Redactor
+from servers.runtimes.base import climbs
+from servers.sources.origin import origin_of
 from servers.states import ServerStatus
 
 if TYPE_CHECKING:
@@ -28,6 +31,12 @@ SLUG = RegexValidator(
 ENVIRONMENT_NAME = RegexValidator(
     r"^[A-Za-z_][A-Za-z0-9_]{0,127}\Z", "Use letters, digits and underscores, not starting with a digit."
 )
+
+
+def stays_within(path: str) -> None:
+    """Raises `ValidationError` for a path that leads out of the server that it is put behind."""
+    if climbs(path):
+        raise ValidationError("Leave out “.” and “..” between slashes, in any spelling.")
 
 
 class SourceKind(models.TextChoices):
@@ -116,7 +125,10 @@ class Server(models.Model):
     server.json that it was made of (`catalog.plan`).
     `status` says where the newest work on it stands, `error_kind` and `error` why that failed;
     `current_deployment` is what serves, or served last: a failed redeploy leaves it as it is.
+    `dropped`, which is not kept, are the credentials that a change of it has just taken away.
     """
+
+    dropped: Sequence[Secret] = ()
 
     name = models.CharField(max_length=100)
     slug = models.CharField(
@@ -134,7 +146,9 @@ class Server(models.Model):
         default=8000, validators=[MinValueValidator(1), MaxValueValidator(65535)]
     )
     path = models.CharField(
-        max_length=200, default="/mcp", validators=[RegexValidator(r"^/[!-~]*\Z", "Start with a slash.")]
+        max_length=200,
+        default="/mcp",
+        validators=[RegexValidator(r"^/[!-~]*\Z", "Start with a slash."), stays_within],
     )
     command = models.JSONField(
         default=list, blank=True, help_text="List of words that start the server; empty: recognised."
@@ -230,13 +244,18 @@ class Server(models.Model):
         current = self.current_deployment
         return current if current is not None and current.endpoint else None
 
+    @property
+    def source_origin(self) -> str:
+        """What a credential for its source belongs to: `https://forge.example`; "" for all kinds but git."""
+        return origin_of(str(self.source.get("url", ""))) if self.source_kind == SourceKind.GIT else ""
+
     def secret_environment(self) -> dict[str, str]:
         """Values of the environment's secrets by name. Raises `secretbox.Unreadable`."""
         return {s.name: s.reveal() for s in self.secrets.filter(purpose=SecretPurpose.ENVIRONMENT)}
 
-    def redactor(self) -> Redactor:
-        """Takes this server's secrets out of text. Raises `secretbox.Unreadable`."""
-        return Redactor(secret.reveal() for secret in self.secrets.all())
+    def redactor(self, *more: str) -> Redactor:
+        """Takes this server's secrets, and `more` of them, out of text. Raises `secretbox.Unreadable`."""
+        return Redactor([*(secret.reveal() for secret in self.secrets.all()), *more])
 
     def is_visible_to(self, user: AbstractBaseUser | AnonymousUser) -> bool:
         return roles.sees(user, owner_id=self.owner_id, team_id=self.team_id)
@@ -255,7 +274,10 @@ class SecretPurpose(models.TextChoices):
 
 
 class Secret(models.Model):
-    """A value that can be set and replaced, never read back through a door."""
+    """A value that can be set and replaced, never read back through a door.
+
+    `origin` is, of a credential for the source, where that was when it was given: it is sent nowhere else.
+    """
 
     server = models.ForeignKey(Server, models.CASCADE, related_name="secrets")
     purpose = models.CharField(
@@ -263,6 +285,7 @@ class Secret(models.Model):
     )
     name = models.CharField(max_length=128, validators=[ENVIRONMENT_NAME])
     sealed = SealedField()
+    origin = models.CharField(max_length=520, blank=True, default="", editable=False)
     updated_at = models.DateTimeField(auto_now=True)
     updated_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
 

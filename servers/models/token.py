@@ -49,7 +49,8 @@ class TokenQuerySet(models.QuerySet["Token"]):
 class Token(models.Model):
     """A bearer token. Only its digest is kept: the value is shown once, when it is made.
 
-    An `mcp` token with a `server` opens that one; without, every server that its owner can see.
+    An `mcp` token with a `server` opens that one; without, every server that its owner can see. `made_with`
+    is the token that asked for this one, which reaches no further and ends no later (`servers.offspring`).
     """
 
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="tokens")
@@ -72,6 +73,9 @@ class Token(models.Model):
         blank=True,
         validators=[tool_patterns.validate],
         help_text="Names or patterns of tools that this token neither sees nor calls.",
+    )
+    made_with = models.ForeignKey(
+        "self", models.SET_NULL, null=True, blank=True, related_name="made", editable=False
     )
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(null=True, blank=True)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import fnmatch
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
 from django.core.exceptions import ValidationError
 
+from servers import globs
+
 MOST = 100
 LONGEST = 200
+LONGEST_NAME = 512
 
 
 def validate(patterns: Any) -> None:
@@ -22,9 +25,18 @@ def validate(patterns: Any) -> None:
 
 
 def permit(name: str, allowed: Sequence[str], denied: Sequence[str]) -> bool:
-    """No list of what is allowed allows everything; what is denied stays denied."""
-    return (not allowed or _matches(name, allowed)) and not _matches(name, denied)
+    """No list of what is allowed allows everything; what is denied stays denied. Where there is a list, a
+    name that a server may read as another is not allowed."""
+    if not allowed and not denied:
+        return True
+    return _is_plain(name) and (not allowed or _matches(name, allowed)) and not _matches(name, denied)
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    return globs.of_names(tuple(patterns)).match(name)
+
+
+def _is_plain(name: str) -> bool:
+    """Servers trim names, drop control characters and fold wide letters: what then would be another name."""
+    short = len(name) <= LONGEST_NAME and name.isprintable() and name == name.strip()
+    return short and unicodedata.is_normalized("NFKC", name)

@@ -11,7 +11,7 @@ from servers.states import StepKind, StepStatus
 
 # Of a server's own output nothing is concluded, and an address says nothing about what is wrong there.
 _OUTPUT = re.compile(r"It wrote (last: “.*|nothing\.)", re.DOTALL)
-_ADDRESS = re.compile(r"\S*/\S*")
+_WORD = re.compile(r"\S+")
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Facts:
         """What went wrong in the words of whoever met it, without addresses and the server's own output."""
         raw = [str(event.details.get("error", "")) for event in self.events if event.type == "push_failed"]
         own = [text for text in raw if not text.startswith("Stopped, since")]
-        return _ADDRESS.sub("", own[-1] if own else _OUTPUT.sub("", self.error))
+        return _without_addresses(own[-1] if own else _OUTPUT.sub("", self.error))
 
     def says(self, pattern: str) -> bool:
         return bool(re.search(pattern, self.fault, re.IGNORECASE))
@@ -115,6 +115,10 @@ class Facts:
         """The last look at the credentials: `status`, `source`, `seconds` …"""
         looks = self.of("auth_health_reported")
         return looks[-1].details if looks else {}
+
+
+def _without_addresses(text: str) -> str:
+    return _WORD.sub(lambda word: "" if "/" in word[0] else word[0], text)
 
 
 def span(seconds: int) -> str:

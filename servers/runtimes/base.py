@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
+from urllib.parse import unquote
 
 from servers.errors import RuntimeFault
 from servers.leash import Leash
@@ -59,6 +60,18 @@ class Shape:
 
 
 @dataclass(frozen=True)
+class ImagePull:
+    """Who pulls the image of a run: `by_platform` with the platform's login, else with the `username` and
+    `password` that the server's team gave, or nobody's. `ours`: it was built here, for this server.
+    """
+
+    ours: bool = False
+    by_platform: bool = False
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
 class RunSpec:
     """Everything a runtime needs to start one deployment of one server. Frozen: made once, by the deployer.
 
@@ -79,11 +92,26 @@ class RunSpec:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     limits: Limits = Limits()
     image: str = ""
+    pull: ImagePull = ImagePull()
     platform: str = ""
     platforms: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     directory: Path | None = None
     shape: Shape = Shape()
+
+    def __post_init__(self) -> None:
+        """Raises `RuntimeFault` for a path that was kept before such paths were refused."""
+        if climbs(self.path):
+            raise RuntimeFault(
+                f"The path {self.path} leads out of the server.", hint="Correct the server's path."
+            )
+
+
+def climbs(path: str) -> bool:
+    """Whether a path has dot segments (RFC 3986, section 3.3), in any spelling: behind the API server of a
+    cluster it would lead out of the server, with the platform's own credentials."""
+    plain = unquote(unquote(path.partition("?")[0].partition("#")[0])).replace("\\", "/")
+    return any(segment in (".", "..") for segment in plain.split("/"))
 
 
 @dataclass(frozen=True)

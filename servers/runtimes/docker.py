@@ -37,7 +37,7 @@ class DockerRuntime(OneByOne):
 
     With `network`, servers are reached by name on that existing network, on which the platform lies too;
     without, through a port of this machine's loopback. `auth` gives the engine's auth config for a registry
-    host, or None for none.
+    host, or None for none: the platform's login, for images that may be pulled with it.
     """
 
     name = "docker"
@@ -148,7 +148,7 @@ class DockerRuntime(OneByOne):
             self._client().api,
             spec.image,
             platform=spec.platform,
-            auth=self._auth,
+            auth=self._auth if spec.pull.by_platform else docker_pull.login_of(spec.pull),
             leash=leash,
             log=log,
         )

@@ -29,7 +29,7 @@ _KNOWN: tuple[tuple[str, str, str, bool], ...] = (
     (
         r"unauthorized|authentication required|no basic auth|access.*denied|denied:|forbidden",
         "The registry does not let the image be pulled.",
-        "Check the registry's credentials.",
+        "Check the registry's credentials, or the login that the team gave for it.",
         True,
     ),
     (
@@ -60,6 +60,7 @@ _KNOWN: tuple[tuple[str, str, str, bool], ...] = (
     (r"toomanyrequests|too many requests", "The registry asks for patience.", "Try again in a while.", False),
 )
 _QUOTED = re.compile(r"(error parsing HTTP \d+ response body).*", re.DOTALL)
+LOOKED_AT = 4000  # characters: a registry's own words may be among them
 _PORT_TAKEN = re.compile(r"port is already allocated|address already in use", re.IGNORECASE)
 
 
@@ -95,6 +96,7 @@ def _gone(text: str) -> RuntimeFault:
 
 
 def from_text(text: str, *, server_error: bool = False) -> RuntimeFault:
+    text = text[:LOOKED_AT]
     if _PORT_TAKEN.search(text):
         return PortTaken("The port was taken by another program meanwhile.", hint="Try again.")
     for pattern, message, hint, permanent in _KNOWN:

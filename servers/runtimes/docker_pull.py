@@ -14,8 +14,10 @@ from docker import APIClient
 from docker.auth import encode_header, resolve_repository_name
 from docker.utils import parse_repository_tag
 
+from registry.credentials import Credential
 from servers.leash import Leash
 from servers.process_group import LineSink
+from servers.runtimes.base import ImagePull
 from servers.runtimes.docker_faults import from_text, translated
 
 AuthConfig = Callable[
@@ -29,6 +31,13 @@ _TOLD = ("Pulling from", "Digest:", "Status:")
 
 def no_credentials(host: str) -> None:
     return None
+
+
+def login_of(pull: ImagePull) -> AuthConfig:
+    """What the team gave, for the registry of its image."""
+    if not pull.username:
+        return no_credentials
+    return Credential(pull.username, pull.password).engine_auth
 
 
 def pull(api: APIClient, image: str, *, platform: str, auth: AuthConfig, leash: Leash, log: LineSink) -> None:

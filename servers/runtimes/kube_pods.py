@@ -24,7 +24,7 @@ _PULLS: tuple[tuple[str, str, str, bool], ...] = (
     (
         r"unauthorized|authentication required|no basic auth|denied|forbidden",
         "The registry does not let the nodes pull the image.",
-        "Check the pull secret (K8S_REGISTRY_SECRET_NAME) and its credentials.",
+        "Check the pull secret (K8S_REGISTRY_SECRET_NAME), or the login that the team gave for it.",
         True,
     ),
     (

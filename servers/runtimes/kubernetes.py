@@ -111,6 +111,7 @@ class KubernetesRuntime:
         self._cluster.delete(APPS, "Deployment", name)
         self._cluster.delete_all(APPS, "ReplicaSet", selector)
         self._cluster.delete_all(CORE, "Pod", selector, grace=math.ceil(grace))
+        self._cluster.delete(CORE, "Secret", kubernetes_manifests.pull_secret_of(name))
         for api, kind in (
             ("autoscaling/v1", "HorizontalPodAutoscaler"),
             (self._place.policy_api, "PodDisruptionBudget"),

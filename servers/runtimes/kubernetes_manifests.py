@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
+from registry.dockerconfig import HUB_KEY
+from registry.reference import Reference, is_hub
 from servers.runtimes.base import Limits, RunSpec, Volume
 from servers.runtimes.kube_pods import CONTAINER
 
@@ -83,6 +86,8 @@ def server_selector(instance: str, server_id: int) -> str:
 def manifests(spec: RunSpec, place: Placement) -> list[Json]:
     """All objects of one run, in the order in which they are applied. By the first, `strays` finds it."""
     made = [service(spec, place), secret(spec, place), network_policy(spec, place)]
+    if spec.pull.username:
+        made.append(pull_secret(spec, place))
     if spec.shape.volume:
         made.append(volume_claim(spec, place, spec.shape.volume))
     if spec.shape.is_several:
@@ -99,6 +104,22 @@ def secret(spec: RunSpec, place: Placement) -> Json:
     environment = {"HOME": "/tmp", **spec.environment, **address}  # noqa: S108 (the container's)
     data = {name: base64.b64encode(value.encode()).decode() for name, value in environment.items()}
     return {**_object("v1", "Secret", spec, place), "type": "Opaque", "data": data}
+
+
+def pull_secret(spec: RunSpec, place: Placement) -> Json:
+    """The login that the server's team gave, for the pods of this run alone."""
+    host = Reference.parse(spec.image).host
+    login = {"username": spec.pull.username, "password": spec.pull.password}
+    content = json.dumps({"auths": {HUB_KEY if is_hub(host) else host: login}})
+    found = _object("v1", "Secret", spec, place)
+    found["metadata"]["name"] = pull_secret_of(name_of(spec, place))
+    data = {".dockerconfigjson": base64.b64encode(content.encode()).decode()}
+    return {**found, "type": "kubernetes.io/dockerconfigjson", "data": data}
+
+
+def pull_secret_of(name: str) -> str:
+    """Of the run with that name."""
+    return f"{name}-pull"
 
 
 def service(spec: RunSpec, place: Placement) -> Json:
@@ -179,7 +200,7 @@ def _pod(spec: RunSpec, place: Placement) -> Json:
     return {
         "automountServiceAccountToken": spec.shape.account_token,
         **({"serviceAccountName": place.service_account} if place.service_account else {}),
-        **({"imagePullSecrets": [{"name": place.pull_secret}]} if place.pull_secret else {}),
+        **_pull_secrets(spec, place),
         "enableServiceLinks": False,  # the addresses of others are none of its business
         # The first process of the pod reaps, and the server gets signals as an ordinary process does.
         "shareProcessNamespace": True,
@@ -196,12 +217,20 @@ def _pod(spec: RunSpec, place: Placement) -> Json:
     }
 
 
+def _pull_secrets(spec: RunSpec, place: Placement) -> Json:
+    """The platform's login only goes where the image may be pulled with it."""
+    shared = place.pull_secret if spec.pull.by_platform else ""
+    name = pull_secret_of(name_of(spec, place)) if spec.pull.username else shared
+    return {"imagePullSecrets": [{"name": name}]} if name else {}
+
+
 def _container(spec: RunSpec, name: str) -> Json:
     listens = {"tcpSocket": {"port": "mcp"}, "timeoutSeconds": 2}
     return {
         "name": CONTAINER,
         "image": spec.image,
-        "imagePullPolicy": "IfNotPresent",
+        # What lies on a node is given to every pod there; the registry knows who may have it.
+        "imagePullPolicy": "IfNotPresent" if spec.pull.ours else "Always",
         # As with `docker run`: an image's entry point, which may be the bridge, stays.
         # The kubelet would replace $(NAME), and $$ by $.
         **({"args": [word.replace("$", "$$") for word in spec.command]} if spec.command else {}),

@@ -24,10 +24,10 @@ from servers.leash import Leash
 from servers.process_group import LineSink
 from servers.sources import git_errors
 from servers.sources.base import BuildContext
+from servers.sources.origin import SCP_LIKE, origin_of
 
 COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?", re.IGNORECASE)
 ABBREVIATED = re.compile(r"[0-9a-f]{7,39}", re.IGNORECASE)
-SCP_LIKE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*@(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*):(?!/)\S+")
 # What `git check-ref-format` forbids, and what would read as an option or as a refspec of its own.
 BAD_REF = re.compile(r"^[-+]|\.\.|@\{|[\x00-\x20\x7f~^:?*\[\\]|\.lock$|/$|^/")
 SHOWN = re.compile(r"(Receiving objects|Resolving deltas): 100%|^Submodule path")
@@ -39,6 +39,7 @@ CONFIG = {
     "core.hooksPath": os.devnull,
     "core.fsmonitor": "false",
     "credential.interactive": "false",
+    "http.followRedirects": "initial",
     "gc.auto": "0",
     "advice.detachedHead": "false",
     "init.defaultBranch": "main",
@@ -146,7 +147,7 @@ def protocol_of(url: str) -> str:
             hint="Give the token in its own field instead.",
         )
     is_local = parts.scheme == "file"
-    names_host = bool(parts.hostname) and not (parts.hostname or "").startswith("-")
+    names_host = bool(origin_of(url)) and not (parts.hostname or "").startswith("-")
     return parts.scheme if is_local or names_host else ""
 
 
@@ -252,10 +253,12 @@ class _Repository:
         env |= {
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_ATTR_NOSYSTEM": "1",
+            "GIT_TEMPLATE_DIR": "",  # of submodules, which git makes itself
             "GIT_CEILING_DIRECTORIES": str(self.into.parent),
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_ALLOW_PROTOCOL": ":".join(self.source.protocols),
-            "GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oConnectTimeout=20",
+            "GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oConnectTimeout=20 -oForwardAgent=no",
             "LC_ALL": "C",
         }
         if agent := os.environ.get("SSH_AUTH_SOCK"):

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import configparser
+import errno
 import json
 import re
 import shlex
 import shutil
-import sys
 import tempfile
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
-from email.parser import HeaderParser
 from pathlib import Path
 from typing import Any, Literal
 
-import uv
-from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from servers.builder import tooling
@@ -23,13 +21,17 @@ from servers.builder.base import BuildSettings
 from servers.errors import SourceError
 from servers.leash import Leash
 from servers.process_group import LineSink
+from servers.sources import published, releases
 from servers.sources.base import BuildContext
 from servers.sources.git_errors import no_space
+from servers.sources.package_index import File, Missing, PackageIndex
+from servers.sources.published import Published
 from servers.sources.recognise import bins_of, choose_script
 
 PYPI_NAME = re.compile(r"[A-Z0-9](?:[A-Z0-9._-]*[A-Z0-9])?", re.IGNORECASE)
 NPM_NAME = re.compile(r"(?:@[a-z0-9~-][a-z0-9._~-]*/)?[a-z0-9~][a-z0-9._~-]*")
-NPM_VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+-]*")
+# What ends like an archive is a file's name to npm, wherever it stands.
+NPM_VERSION = re.compile(r"(?!.*\.(?:tgz|tar|tar\.gz)$)[0-9A-Za-z][0-9A-Za-z.+-]*", re.IGNORECASE)
 MISSING = re.compile(
     r"was not found in the package registry|E404|ETARGET|no matching version|no version of|not found"
 )
@@ -38,6 +40,8 @@ NETWORK = re.compile(
     r"|failed to fetch|timed out|network connectivity|certificate",
     re.IGNORECASE,
 )
+
+NOT_LOOKED = Published("", None, "")
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,8 @@ class PackageSource:
             try:
                 return ask(self, Path(work), leash)
             except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise no_space("looking up the package") from error
                 raise SourceError(f"The package could not be looked up: {error.strerror}.") from error
 
     def _command(self, found: _Found) -> tuple[str, ...]:
@@ -95,6 +101,12 @@ class PackageSource:
             return (*shlex.split(self.command), *self.arguments)
         if not found.scripts and found.module:
             return ("python", "-m", found.module, *self.arguments)
+        if found.scripts is None:
+            raise SourceError(
+                f"Which command starts {self.name} is not known: the index has its source alone, which would "
+                "have to be built to tell.",
+                hint="Set the command, for example to the one that its documentation names.",
+            )
         if not found.scripts:
             raise SourceError(f"The package {self.name} brings no command that could be started.")
         return (choose_script(found.scripts, self.name, f"the package {self.name}"), *self.arguments)
@@ -108,59 +120,28 @@ class _Found:
     manifest: str
     content: str
     summary: str = ""
-    scripts: tuple[str, ...] = ()
+    scripts: tuple[str, ...] | None = ()  # None: they can't be known without a build
     module: str = ""
 
 
 def _ask_pypi(source: PackageSource, work: Path, leash: Leash) -> _Found:
-    """Installs the package alone, without its dependencies: the index itself does not tell its commands."""
-    wanted = f"{source.name}=={source.version}" if source.version else source.name
-    target = work / "package"
-    _run(
-        source,
-        (
-            uv.find_uv_bin(),
-            "pip",
-            "install",
-            "--no-config",
-            f"--python={sys.executable}",
-            "--no-deps",
-            "--quiet",
-            "--target",
-            str(target),
-            wanted,
-        ),
-        work,
-        leash,
-    )
-    metadata = _dist_info(target, source.name)
-    headers = HeaderParser().parsestr((metadata / "METADATA").read_text("utf-8", "replace"), headersonly=True)
-    version = str(headers["Version"])
-    module = re.sub(r"[.-]", "_", source.name).lower()
-    return _Found(
-        version,
-        "requirements.txt",
-        f"{source.name}=={version}\n",
-        str(headers["Summary"] or ""),
-        _console_scripts(metadata / "entry_points.txt"),
-        module if (target / module / "__main__.py").is_file() else "",
-    )
+    """Reads the index and one archive of the release: nothing of a package is run before its build."""
+    with closing(PackageIndex(source.settings)) as index:
+        try:
+            release = releases.choose(index.files(source.name, leash), source.name, source.version)
+            if release is None:
+                raise Missing
+            told = NOT_LOOKED if source.command else _look_into(index, release.best, source.name, work, leash)
+        except Missing:
+            raise _missing(source) from None
+    pinned = f"{source.name}=={release.version}\n"
+    return _Found(str(release.version), "requirements.txt", pinned, told.summary, told.scripts, told.module)
 
 
-def _dist_info(target: Path, name: str) -> Path:
-    for path in target.glob("*.dist-info"):
-        if canonicalize_name(path.name.partition("-")[0]) == canonicalize_name(name):
-            return path
-    raise SourceError(f"The package {name} was installed without metadata.")
-
-
-def _console_scripts(entry_points: Path) -> tuple[str, ...]:
-    if not entry_points.is_file():
-        return ()
-    parser = configparser.ConfigParser(delimiters=("=",), interpolation=None)
-    parser.optionxform = str  # type: ignore[assignment,method-assign]
-    parser.read_string(entry_points.read_text("utf-8", "replace"))
-    return tuple(parser["console_scripts"]) if parser.has_section("console_scripts") else ()
+def _look_into(index: PackageIndex, file: File, name: str, work: Path, leash: Leash) -> Published:
+    archive = work / ("package.whl" if file.name.endswith(".whl") else "package")
+    index.download(file, archive, leash)
+    return published.read(archive, name, leash)
 
 
 def _ask_npm(source: PackageSource, work: Path, leash: Leash) -> _Found:
@@ -176,6 +157,8 @@ def _ask_npm(source: PackageSource, work: Path, leash: Leash) -> _Found:
     )
     package = _npm_answer(answer, wanted)
     version = str(package["version"])
+    if not NPM_VERSION.fullmatch(version):  # "git+ssh://…" and "file:…" are dependencies of other kinds
+        raise SourceError(f"The package registry (npm) answered for {wanted} what is no version.")
     manifest = {"private": True, "dependencies": {source.name: version}}
     return _Found(
         version,
@@ -212,12 +195,7 @@ def _translate(source: PackageSource, outcome: tooling.Outcome) -> SourceError:
     if outcome.out_of_space:
         return no_space("looking up the package")
     if MISSING.search(outcome.text) and not NETWORK.search(outcome.text):
-        wanted = " ".join(filter(None, (source.name, source.version)))
-        return SourceError(
-            f"{source.ecosystem} has no package {wanted} that this machine can install.",
-            hint="Check the name and the version.",
-            details=details,
-        )
+        return _missing(source, details)
     if NETWORK.search(outcome.text):
         return SourceError(
             f"The package index ({source.ecosystem}) cannot be reached.",
@@ -227,3 +205,12 @@ def _translate(source: PackageSource, outcome: tooling.Outcome) -> SourceError:
         )
     last = next((line for line in reversed(outcome.lines) if line.strip()), "")
     return SourceError(f"The package {source.name} could not be looked up: {last}", details=details)
+
+
+def _missing(source: PackageSource, details: Mapping[str, Any] | None = None) -> SourceError:
+    wanted = " ".join(filter(None, (source.name, source.version)))
+    return SourceError(
+        f"{source.ecosystem} has no package {wanted} that could be installed.",
+        hint="Check the name and the version.",
+        details=details,
+    )

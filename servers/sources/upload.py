@@ -24,6 +24,7 @@ from servers.sources.base import BuildContext
 from servers.sources.git_errors import no_space
 
 CHUNK = 1 << 20
+MAX_DIRECTORY = 8 * CHUNK  # of a zip: enough for 50,000 names of usual length
 LITTER = ("__MACOSX", ".DS_Store")
 NOT_AN_ARCHIVE = "The upload is not a tar, tar.gz or zip archive, or it is damaged."
 DAMAGED = (
@@ -60,7 +61,7 @@ class ArchiveSource:
         into.mkdir(parents=True, exist_ok=True)
         unpacked = _Unpacking(into, self.limits, self.path.stat().st_size, leash)
         try:
-            unpacked.write(_entries(self.path, self.limits))
+            unpacked.write(entries(self.path, self.limits))
             revision = f"sha256:{_sha256(self.path, leash)}"
         except DAMAGED as error:
             raise SourceError(NOT_AN_ARCHIVE) from error
@@ -71,7 +72,7 @@ class ArchiveSource:
 
 
 @dataclass(frozen=True)
-class _Entry:
+class Entry:
     """`target`: of a symlink, what it says; of a hardlink, the other entry's name."""
 
     name: str
@@ -81,7 +82,11 @@ class _Entry:
     target: str = ""
 
 
-def _entries(path: Path, limits: ArchiveLimits) -> Iterator[_Entry]:
+def entries(path: Path, limits: ArchiveLimits) -> Iterator[Entry]:
+    """What a tar, tar.gz or zip holds; each entry is to be read before the next is asked for.
+
+    Raises `SourceError`, and those of `DAMAGED`.
+    """
     with path.open("rb") as file:
         start = file.read(2)
     if start == b"PK":
@@ -89,28 +94,39 @@ def _entries(path: Path, limits: ArchiveLimits) -> Iterator[_Entry]:
     return _tar_entries(path, limits, packed=start == b"\x1f\x8b")
 
 
-def _zip_entries(path: Path) -> Iterator[_Entry]:
-    with zipfile.ZipFile(path) as archive:
+def _zip_entries(path: Path) -> Iterator[Entry]:
+    with _ZipFile(path.open("rb", buffering=0)) as raw, zipfile.ZipFile(raw) as archive:
         for info in archive.infolist():
             yield _zip_entry(archive, info)
 
 
-def _zip_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Entry:
+class _ZipFile(io.BufferedReader):
+    """zipfile takes a directory of any size into memory, many times as large as it is in the file."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        most = MAX_DIRECTORY + 1
+        data = super().read(most if size is None or size < 0 else min(size, most))
+        if len(data) > MAX_DIRECTORY:
+            raise SourceError("The archive holds a directory that is too large.")
+        return data
+
+
+def _zip_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Entry:
     if info.flag_bits & 1:
         raise SourceError("The archive is encrypted.", hint="Upload it without a password.")
     mode = info.external_attr >> 16
     kind = stat.S_IFMT(mode)
     if info.is_dir():
-        return _Entry(info.filename, "directory")
+        return Entry(info.filename, "directory")
     if kind == stat.S_IFLNK:
         with archive.open(info) as content:
-            return _Entry(info.filename, "symlink", target=os.fsdecode(content.read(4096)))
+            return Entry(info.filename, "symlink", target=os.fsdecode(content.read(4096)))
     if kind not in (0, stat.S_IFREG):
         raise _refused(info.filename, "is a device, a pipe or a socket")
-    return _Entry(info.filename, "file", lambda: archive.open(info), bool(mode & 0o100))
+    return Entry(info.filename, "file", lambda: archive.open(info), bool(mode & 0o100))
 
 
-def _tar_entries(path: Path, limits: ArchiveLimits, *, packed: bool) -> Iterator[_Entry]:
+def _tar_entries(path: Path, limits: ArchiveLimits, *, packed: bool) -> Iterator[Entry]:
     with path.open("rb") as raw:
         stream: IO[bytes] = gzip.GzipFile(fileobj=raw) if packed else raw  # type: ignore[assignment]
         guarded = _Guarded(stream, limits.total_bytes)
@@ -119,16 +135,16 @@ def _tar_entries(path: Path, limits: ArchiveLimits, *, packed: bool) -> Iterator
                 yield _tar_entry(archive, member)
 
 
-def _tar_entry(archive: tarfile.TarFile, member: tarfile.TarInfo) -> _Entry:
+def _tar_entry(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Entry:
     if member.isdir():
-        return _Entry(member.name, "directory")
+        return Entry(member.name, "directory")
     if member.issym():
-        return _Entry(member.name, "symlink", target=member.linkname)
+        return Entry(member.name, "symlink", target=member.linkname)
     if member.islnk():
-        return _Entry(member.name, "hardlink", target=member.linkname)
+        return Entry(member.name, "hardlink", target=member.linkname)
     if not member.isreg():
         raise _refused(member.name, "is a device, a pipe or a socket")
-    return _Entry(member.name, "file", lambda: _opened(archive, member), bool(member.mode & 0o100))
+    return Entry(member.name, "file", lambda: _opened(archive, member), bool(member.mode & 0o100))
 
 
 def _opened(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
@@ -167,7 +183,7 @@ class _Unpacking:
         self.into, self.limits, self.packed_bytes, self.leash = into, limits, packed_bytes, leash
         self.total = self.files = self.entries = 0
 
-    def write(self, entries: Iterator[_Entry]) -> None:
+    def write(self, entries: Iterator[Entry]) -> None:
         symlinks = [entry for entry in entries if self._write_now(entry)]
         made = [self._link(entry) for entry in symlinks]
         for path in made:
@@ -175,7 +191,7 @@ class _Unpacking:
         if not self.files:
             raise SourceError("The archive holds no files.")
 
-    def _write_now(self, entry: _Entry) -> bool:
+    def _write_now(self, entry: Entry) -> bool:
         """Writes `entry`; True for a symlink, which is left for later."""
         self._count(entry)
         target = self._target(entry.name)
@@ -190,7 +206,7 @@ class _Unpacking:
             self._file(entry, target)
         return False
 
-    def _count(self, entry: _Entry) -> None:
+    def _count(self, entry: Entry) -> None:
         self.leash.check()
         self.entries += 1
         if self.entries > self.limits.entries:
@@ -207,11 +223,11 @@ class _Unpacking:
             return None
         return self.into / pure
 
-    def _file(self, entry: _Entry, target: Path) -> None:
+    def _file(self, entry: Entry, target: Path) -> None:
         with entry.open() as content:
             self._write_content(content, target, 0o755 if entry.executable else 0o644)
 
-    def _copy_of(self, entry: _Entry, target: Path) -> None:
+    def _copy_of(self, entry: Entry, target: Path) -> None:
         other = self._target(entry.target)
         if not other or not other.is_file() or other == target:
             raise _refused(entry.name, "is a link to what the archive does not hold")
@@ -237,7 +253,7 @@ class _Unpacking:
                 f"The archive unpacks to more than {self.limits.ratio} times its size: it looks like a bomb."
             )
 
-    def _link(self, entry: _Entry) -> Path:
+    def _link(self, entry: Entry) -> Path:
         path = self.into / PurePosixPath(entry.name)
         if not entry.target or "\x00" in entry.target or os.path.isabs(entry.target):
             raise _refused(entry.name, "is a link that leads out of the archive")

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from django.conf import settings
-from django.contrib import auth
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.http import HttpRequest
-from django.utils.module_loading import import_string
 from django_eventstream.channelmanager import ChannelManagerBase
 
 from access import roles
-from servers import bearer
+from servers import callers
 from servers.models import Server
+from servers.standing import Standing
 
 EVERY_STATUS = "statuses"
 PATH = re.compile(r"^/api/servers/(?:stream|(?P<server>[0-9]{1,18})/(?P<kind>metrics|logs)/stream)/\Z")
@@ -31,9 +29,10 @@ class NotFound(Exception):
 
 @dataclass(frozen=True)
 class Reader:
-    """Somebody whose right to read `channel` was checked."""
+    """Somebody whose right to read `channel` was checked; `standing` is what it rests on."""
 
     channel: str
+    standing: Standing = field(default=Standing(0), compare=False)
 
 
 class ChannelManager(ChannelManagerBase):  # type: ignore[misc]
@@ -68,27 +67,20 @@ def statuses_channel(user: roles.Person) -> str:
 
 def reader_for(request: HttpRequest) -> Reader:
     """Raises `Unauthenticated` and `NotFound`. Asked again while a stream is open: rights may end."""
-    user, path = _user(request), PATH.match(request.path_info)
-    if not user.is_authenticated:
+    caller, path = callers.of(request), PATH.match(request.path_info)
+    user = caller.user
+    if user.pk is None:
         raise Unauthenticated
     if path is None:
         raise NotFound
     if path["server"] is None:
-        return Reader(statuses_channel(user))
-    return Reader(_server_channel(user, int(path["server"]), path["kind"]))
+        return Reader(statuses_channel(user), Standing(user.pk, caller.token_id, caller.session))
+    server_id = int(path["server"])
+    channel = _server_channel(user, server_id, path["kind"])
+    return Reader(channel, Standing(user.pk, caller.token_id, caller.session, server_id))
 
 
 def _server_channel(user: AbstractBaseUser | AnonymousUser, server_id: int, kind: str) -> str:
     if not Server.objects.all().visible_to(user).filter(pk=server_id).exists():
         raise NotFound
     return (metrics_channel if kind == "metrics" else logs_channel)(server_id)
-
-
-def _user(request: HttpRequest) -> AbstractBaseUser | AnonymousUser:
-    value = bearer.value_of(request.headers.get("Authorization", ""))
-    if value is not None:
-        token = bearer.find(value)
-        return token.owner if token else AnonymousUser()
-    session = import_string(f"{settings.SESSION_ENGINE}.SessionStore")
-    request.session = session(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
-    return auth.get_user(request)

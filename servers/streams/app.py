@@ -11,13 +11,16 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
 from contextlib import aclosing
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import orjson
 from channels.db import database_sync_to_async
 from django.core.exceptions import DisallowedHost
 from django.core.handlers.asgi import ASGIRequest
 
+from servers import standing
 from servers.api import problems
+from servers.standing import Watch
 from servers.streams import access, feed, pages
 from servers.streams.access import Reader
 
@@ -25,14 +28,15 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 SEND_WITHIN = 60.0
-ASK_AGAIN_EVERY = 60.0
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache, no-transform"),
+    (b"cache-control", b"no-store, no-transform"),
     (b"x-accel-buffering", b"no"),
     (b"x-content-type-options", b"nosniff"),
 ]
+LAST: Message = {"type": "http.response.body", "body": b"", "more_body": False}
 logger = logging.getLogger(__name__)
+_watches: WeakKeyDictionary[asyncio.AbstractEventLoop, Watch] = WeakKeyDictionary()
 
 
 class Refused(Exception):
@@ -49,30 +53,37 @@ async def application(scope: Message, receive: Receive, send: Send) -> None:
     except Refused as refused:
         await _refuse(refused, request.path, send)
         return
-    serving = asyncio.ensure_future(_serve(request, reader, after, send))
+    serving = asyncio.ensure_future(_serve(reader, after, send))
     leaving = asyncio.ensure_future(_left(receive))
+    over = asyncio.ensure_future(_watch().until_over(reader.standing, lambda: _still(request, reader)))
+    waited = (serving, leaving, over)
     try:
-        await asyncio.wait({serving, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        serving.cancel()
-        leaving.cancel()
-        outcome, _ = await asyncio.gather(serving, leaving, return_exceptions=True)
+        ended = over.done()
+        for task in waited:
+            task.cancel()
+        outcome, *_ = await asyncio.gather(*waited, return_exceptions=True)
         _log(outcome, request.path)
+    if ended and isinstance(outcome, asyncio.CancelledError):
+        await send(LAST)
 
 
-async def _serve(request: ASGIRequest, reader: Reader, after: int | None, send: Send) -> None:
+async def _serve(reader: Reader, after: int | None, send: Send) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-    loop = asyncio.get_running_loop()
-    ask_again = loop.time() + ASK_AGAIN_EVERY
     async with aclosing(_stream(reader, after)) as chunks:
         async for chunk in chunks:
-            if loop.time() > ask_again:
-                ask_again = loop.time() + ASK_AGAIN_EVERY
-                if not await _still(request, reader):
-                    break
             async with asyncio.timeout(SEND_WITHIN):
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
+    await send(LAST)
+
+
+def _watch() -> Watch:
+    """One for all streams of this event loop."""
+    loop = asyncio.get_running_loop()
+    if loop not in _watches:
+        _watches[loop] = Watch(database_sync_to_async(standing.facts))
+    return _watches[loop]
 
 
 def _log(outcome: BaseException | None, path: str) -> None:
@@ -120,7 +131,8 @@ def _resume_from(request: ASGIRequest, reader: Reader) -> int | None:
 
 async def _refuse(refused: Refused, path: str, send: Send) -> None:
     body = orjson.dumps(problems.document(refused.status, refused.detail, instance=path))
-    headers = [(b"content-type", problems.MEDIA_TYPE.encode()), *refused.headers]
+    kind = (b"content-type", problems.MEDIA_TYPE.encode())
+    headers = [kind, (b"cache-control", b"no-store"), *refused.headers]
     await send({"type": "http.response.start", "status": refused.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

@@ -14,7 +14,7 @@ from access.models import Team
 from hooks.models import Delivery, WebHook
 from metrics.models import UsageMetric
 from notices.models import Channel, Notice
-from servers import secretbox, services
+from servers import registry_logins, secretbox, services
 from servers.models import LogLine
 from servers.runbooks.remedies import REMEDIES
 from tests.access.doors import Door
@@ -30,6 +30,7 @@ BY_NAME = {
     "action": "remedy",
     "username": "username",
     "notice": "notice",
+    "host": "registry_host",
 }
 BY_ROUTE = {
     "admin/access/auditentry/": "entry",
@@ -55,6 +56,7 @@ BY_ROUTE = {
     "api/catalog/servers/": "server",
     "api/hooks/": "hook",
     "api/servers/": "server",
+    "api/teams/": "team",
 }
 
 
@@ -83,6 +85,7 @@ def make() -> dict[str, Any]:
     channel = Channel(name="zebra", owner=owner, sealed=sealing.seal("zebra-zebra"))
     channel.set_url("https://zebra.example.org/hook")
     channel.save()
+    registry_logins.give(team=team, host="zebra.example.org", username="z", password="zebra", by=owner)
     rows = {
         "channel": channel,
         "notice": Notice.objects.create(channel=channel, event="failed", matter="zebra", payload={}),
@@ -103,6 +106,7 @@ def make() -> dict[str, Any]:
     return {
         "secret_name": "ZEBRA_KEY",
         "username": "zebra",
+        "registry_host": "zebra.example.org",
         "remedy": next(iter(REMEDIES)),
         "public_id": hook.public_id,
         **{name: row.pk for name, row in rows.items()},

@@ -34,7 +34,7 @@ def program(user: User) -> APIClient:
 
 @pytest.mark.core
 def test_a_change_over_the_api_is_written_down_with_who_and_what(server: Server, owner: User) -> None:
-    body = {"cpu": 2, "environment": {"MODE": "fast", "API_TOKEN": "not-for-eyes"}}
+    body = {"environment": {"MODE": "fast", "API_TOKEN": "not-for-eyes"}}
     answer = program(owner).patch(f"/api/servers/{server.pk}/", {"limits": {"cpu": 2}, **body})
     assert answer.status_code == 200
     entry = AuditEntry.objects.get(action="server.changed")

@@ -82,6 +82,7 @@ def test_an_outsider_finds_nothing(zebra: dict[str, Any], outsider: User) -> Non
         **dict.fromkeys(zebra, MISSING),
         "secret_name": "MISSING",
         "username": "missing",
+        "registry_host": "missing.example.org",
         "public_id": "missing",
         "remedy": "none",
     }

@@ -38,6 +38,7 @@ def members_form(team: Team, **changed: Any) -> dict[str, Any]:
     rows = list(team.memberships.select_related("user"))
     form: dict[str, Any] = {
         "name": team.name, "memberships-TOTAL_FORMS": len(rows) + 1, "memberships-INITIAL_FORMS": len(rows),
+        "registry_logins-TOTAL_FORMS": 0, "registry_logins-INITIAL_FORMS": 0,
     }  # fmt: skip
     for number, row in enumerate(rows):
         form |= {

@@ -26,7 +26,7 @@ PAGE = pages.text_of("runbook.md")
 SECTIONS = pages.sections(PAGE)
 COMMANDS = sorted(set(re.findall(r"manage\.py [a-z_]+[^|`\n]*", PAGE)))
 ADDRESSES = sorted(set(re.findall(r"(?:\$URL|(?:POST|GET) )(/api/[^\"`\s]*)", PAGE)))
-FILTERS = {parameter.name for parameter in metrics.PARAMETERS}
+FILTERS = {parameter.name for parameter in metrics.Metrics.parameters("get")}
 
 
 @pytest.mark.parametrize("line", COMMANDS)

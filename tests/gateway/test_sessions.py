@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 
+import orjson
 import pytest
 from django.contrib.auth.models import User
 
@@ -46,9 +47,10 @@ class Holder:
         if not session:
             self.opened += 1
             session = f"{self.name}-{self.opened}"
-        head = [*JSON, (b"mcp-session-id", session.encode()), (b"x-holder", self.name.encode())]
+        head = [*JSON, (b"mcp-session-id", session.encode())]
         await send({"type": "http.response.start", "status": status, "headers": head})
-        await send({"type": "http.response.body", "body": b'{"jsonrpc":"2.0","id":1,"result":{}}'})
+        answer = {"jsonrpc": "2.0", "id": 1, "result": {"holder": self.name}}
+        await send({"type": "http.response.body", "body": orjson.dumps(answer)})
 
 
 async def post(
@@ -59,11 +61,9 @@ async def post(
     async with gateway.client.request(
         method, gateway.mcp("clock"), json=body or call(), headers=headers
     ) as response:
-        return (
-            response.status,
-            response.headers.get("mcp-session-id", ""),
-            response.headers.get("x-holder", ""),
-        )
+        answer = orjson.loads(await response.read() or b"{}")
+        holder = answer.get("result", {}).get("holder", "")
+        return response.status, response.headers.get("mcp-session-id", ""), holder
 
 
 async def test_a_session_is_its_callers_own(gateway: Running, owner: User, upstream: Upstream) -> None:

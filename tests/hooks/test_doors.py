@@ -150,7 +150,9 @@ def test_the_life_of_a_webhook_over_rest(api: Api, owner: User, server: Server) 
     assert "secret" not in listed
     assert listed["paths"] == ["src/**"]
     where = f"/api/hooks/{listed['id']}/"
-    changed = client.patch(where, {"enabled": False, "kind": "github"}).json()
+    refused = client.patch(where, {"enabled": False, "kind": "github"})
+    assert [error["field"] for error in refused.json()["errors"]] == ["kind"]
+    changed = client.patch(where, {"enabled": False}).json()
     assert (changed["enabled"], changed["kind"]) == (False, "generic")
     rotated = client.post(f"{where}rotate/").json()
     assert rotated["secret"] != body["secret"]

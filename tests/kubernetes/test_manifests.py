@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from servers.runtimes import kubernetes_manifests
-from servers.runtimes.base import Limits, RunSpec, Shape, Volume
+from servers.runtimes.base import ImagePull, Limits, RunSpec, Shape, Volume
 from servers.runtimes.kubernetes_manifests import Placement
 
 PLACE = Placement("0123456789ab", "hosted", pull_secret="pull", service_account="runner")
@@ -25,6 +25,7 @@ def spec(**changes: Any) -> RunSpec:
         "transport": "streamable-http",
         "port": 9000,
         "image": IMAGE,
+        "pull": ImagePull(ours=True, by_platform=True),
         "platforms": ("linux/arm64",),
         **changes,
     }

@@ -113,7 +113,7 @@ def test_details_come_back_as_they_went_in(client: APIClient, server: Server) ->
         ({"event_type": "custom." + "x" * 57}, "event_type"),
         ({"event_type": "custom.x", "details": []}, "details"),
         ({"event_type": "custom.x", "details": {"a": "x" * 16_384}}, "details"),
-        ({"event_type": "custom.x", "details": {"a": "\x00"}}, "details"),
+        ({"event_type": "custom.x", "details": {"a": "\x00"}}, "details.a"),
         ({"event_type": "custom.x", "details": {"platform": "p" * 33}}, "details"),
     ],
 )

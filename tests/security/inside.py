@@ -42,4 +42,5 @@ def unnamed(settings: Any, quick: None) -> Any:
     """A platform whose operator named no inner host."""
     settings.REGISTRY_PRIVATE_HOSTS, settings.GIT_PRIVATE_HOSTS, settings.REGISTRY_INSECURE = [], [], []
     settings.REGISTRY = settings.REGISTRY_ADDRESS = ""
+    settings.REGISTRY_SHARED_PREFIXES = []
     return settings

@@ -254,7 +254,7 @@ def test_an_image_at_the_loopback(unnamed: Any, server: Server, inside: Listener
     with pytest.raises(UserError, match="is an address of this machine") as caught:
         fetched(server, f"{inside.host}/x", tmp_path)
     assert not inside.requests
-    assert f"add {inside.host} to REGISTRY_PRIVATE_HOSTS" in caught.value.hint
+    assert f"adds {inside.host} to REGISTRY_PRIVATE_HOSTS" in caught.value.hint
 
 
 def test_an_image_at_a_name_that_leads_to_the_loopback(
@@ -274,6 +274,7 @@ def test_whom_the_operator_named_is_asked(
             ("REGISTRY_PRIVATE_HOSTS", [registry.host]),
             ("REGISTRY_PRIVATE_HOSTS", ["127.0.0.1"]),
             ("REGISTRY_INSECURE", [registry.host]),
+            ("REGISTRY_SHARED_PREFIXES", [f"{registry.host}/common"]),
             ("REGISTRY", f"{registry.host}/team"),
             ("REGISTRY_ADDRESS", registry.host),
         ):
@@ -289,6 +290,7 @@ def subtests_of(unnamed: Any) -> Callable[[str], None]:
     def begin(_: str) -> None:
         unnamed.REGISTRY_PRIVATE_HOSTS, unnamed.REGISTRY_INSECURE = [], []
         unnamed.REGISTRY = unnamed.REGISTRY_ADDRESS = ""
+        unnamed.REGISTRY_SHARED_PREFIXES = []
         wiring.registry_client.cache_clear()
 
     return begin

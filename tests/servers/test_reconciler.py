@@ -11,7 +11,7 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
-from servers import deployer, reconciler, runs, services, workers
+from servers import deployer, reconciler, runs, services, uploads, workers
 from servers.models import Deployment, Server, Step
 from servers.runtimes import process_run
 from servers.states import DeploymentStatus, Mode, ServerStatus, StepKind, StepStatus, Trigger
@@ -183,16 +183,14 @@ def test_what_a_lost_worker_left_on_the_disk_is_cleared_up(idle: Platform) -> No
     assert not build.exists()
 
 
-def test_an_upload_that_never_ended_goes_in_the_end(idle: Platform) -> None:
+def test_an_upload_that_never_ended_goes(idle: Platform) -> None:
     incoming = settings.DATA_DIR / "uploads" / "incoming"
     incoming.mkdir(parents=True, exist_ok=True)
-    arriving, abandoned = incoming / "arriving", incoming / "abandoned"
-    for path in (arriving, abandoned):
-        path.touch()
-    os.utime(abandoned, (0, 0))
-
-    reconciler.trim()
-    assert [path.name for path in incoming.iterdir()] == ["arriving"]
+    (incoming / "of-another-machine").touch()
+    os.utime(incoming / "of-another-machine", (0, 0))
+    with uploads.received([b"half"], "a.zip") as arriving:
+        reconciler.trim()
+        assert list(incoming.iterdir()) == [arriving.path]
 
 
 def test_what_stopped_with_the_platform_comes_back_with_it(idle: Platform) -> None:

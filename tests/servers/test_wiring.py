@@ -32,15 +32,6 @@ def test_a_pull_without_readable_credentials_says_so(config: Path) -> None:
     assert wiring.registry_auth("r.example:5000") is None
 
 
-def test_builds_pull_with_the_platforms_credentials_whatever_the_files_name(
-    tmp_path: Path, settings: Settings, quick: None
-) -> None:
-    settings.REGISTRY_AUTH_DOCKERCONFIG = tmp_path / ".dockerconfigjson"
-    settings.REGISTRY_AUTH_DOCKERCONFIG.write_text('{"auths": {"r.example": {"registrytoken": "rt"}}}')
-
-    assert wiring.build_settings().credentials.for_host("r.example").registry_token == "rt"
-
-
 def test_a_forge_with_its_own_authority_is_trusted(
     tmp_path: Path, settings: Settings, server: Server, quick: None
 ) -> None:

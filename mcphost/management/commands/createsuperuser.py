@@ -8,9 +8,10 @@ from django.contrib.auth.models import User
 from access import audit, people
 from access.models import Via
 from servers.console.command import operator
+from servers.console.terminal import ShownCommand
 
 
-class Command(createsuperuser.Command):
+class Command(ShownCommand, createsuperuser.Command):
     """Django's own, written down. No transaction is open while somebody types a password."""
 
     def handle(self, *args: Any, **options: Any) -> None:

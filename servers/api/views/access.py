@@ -9,11 +9,11 @@ from django.db.models import QuerySet
 from django.http import Http404
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from access import roles
 from servers import payloads
 from servers.api import serializers
+from servers.api.doors import Door
 from servers.models import Deployment, Server
 
 
@@ -41,7 +41,7 @@ def server_of(request: Request, pk: int) -> Server:
     return server
 
 
-class ServerView(APIView):
+class ServerView(Door):
     """A door below `/api/servers/{id}/`."""
 
     def server(self) -> Server:
@@ -55,6 +55,14 @@ def deployment_accepted(deployment: Deployment, request: Request) -> Response:
     """202: the work is queued; `Location` tells where to follow it."""
     body = serializers.DeploymentSerializer(deployment, context={"request": request}).data
     return Response(body, 202, headers={"Location": serializers.deployment_url(deployment, request)})
+
+
+def changed_server(request: Request, changed: Server, status: int = 200) -> Response:
+    """As it is now, with what the change took away."""
+    fresh = server_of(request, changed.pk)
+    fresh.dropped = changed.dropped
+    body = serializers.ChangedServer(fresh, context={"request": request}).data
+    return Response(body, status, headers={"Location": body["url"]} if status == 202 else None)
 
 
 def server_accepted(server: Server, request: Request) -> Response:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import QuerySet
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -11,19 +11,26 @@ from rest_framework.response import Response
 
 from notices.models import Channel, Notice, State
 from servers import channels
-from servers.api.channel_serializers import ChannelSerializer, MadeChannel, NoticeSerializer
-from servers.api.pagination import NewestFirst, number_of
+from servers.api.channel_serializers import ChangedChannel, ChannelSerializer, MadeChannel, NoticeSerializer
+from servers.api.doors import Door
+from servers.api.pagination import PAGED, NewestFirst
+from servers.api.query import Choice, Number
 from servers.api.views.access import user_of
 
-FILTERS = [OpenApiParameter("channel", int), OpenApiParameter("state", enum=State.values, many=True)]
+FILTERS = (Number("channel", "Its id."), Choice("state", among=State.values, many=True))
 
 
-class ChannelViewSet(viewsets.ModelViewSet[Channel]):
+CHANGED = extend_schema(responses=ChangedChannel)
+
+
+@extend_schema_view(update=CHANGED, partial_update=CHANGED)
+class ChannelViewSet(Door, viewsets.ModelViewSet[Channel]):
     """Where notices go: your channels; all of them for administrators."""
 
     serializer_class = ChannelSerializer
     pagination_class = NewestFirst
     queryset = Channel.objects.none()
+    asks = {"list": PAGED}
     lookup_value_regex = "[0-9]+"
 
     def get_queryset(self) -> QuerySet[Channel]:
@@ -37,9 +44,13 @@ class ChannelViewSet(viewsets.ModelViewSet[Channel]):
         channel, secret = channels.create(by=user_of(request), fields=wanted.validated_data)
         return Response({**self.get_serializer(channel).data, "secret": secret}, 201)
 
-    def perform_update(self, serializer: Any) -> None:
-        fields = serializer.validated_data
-        channels.change(channel=serializer.instance, by=user_of(self.request), fields=fields)
+    def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        partial = kwargs.get("partial", False)
+        wanted: Any = self.get_serializer(self.get_object(), data=request.data, partial=partial)
+        wanted.is_valid(raise_exception=True)
+        fields: dict[str, Any] = wanted.validated_data
+        _, secret = channels.change(channel=wanted.instance, by=user_of(request), fields=fields)
+        return Response({**self.get_serializer(self.get_object()).data, "secret": secret or None})
 
     def perform_destroy(self, instance: Channel) -> None:
         channels.remove(channel=instance, by=user_of(self.request))
@@ -59,22 +70,21 @@ class ChannelViewSet(viewsets.ModelViewSet[Channel]):
         return Response({**self.get_serializer(self.get_object()).data, "secret": secret})
 
 
-@extend_schema_view(list=extend_schema(parameters=FILTERS))
-class NoticeViewSet(viewsets.ReadOnlyModelViewSet[Notice]):
+class NoticeViewSet(Door, viewsets.ReadOnlyModelViewSet[Notice]):
     """What was told, and how it fares."""
 
     serializer_class = NoticeSerializer
     pagination_class = NewestFirst
     queryset = Notice.objects.none()
+    asks = {"list": (*PAGED, *FILTERS)}
     lookup_value_regex = "[0-9]+"
 
     def get_queryset(self) -> QuerySet[Notice]:
-        rows, asked = channels.notices_of(self.request.user), self.request.query_params
-        if self.action == "list":
-            if (channel := number_of(self.request, "channel")) is not None:
-                rows = rows.filter(channel=channel)
-            if states := asked.getlist("state"):
-                rows = rows.filter(state__in=states)
+        rows = channels.notices_of(self.request.user)
+        if (channel := self.asked.get("channel")) is not None:
+            rows = rows.filter(channel=channel)
+        if states := self.asked.get("state"):
+            rows = rows.filter(state__in=states)
         return rows
 
     @extend_schema(request=None, responses={202: NoticeSerializer})

@@ -5,18 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter
-
 from servers import comparison
+from servers.api.query import Number
 from servers.errors import Invalid
 from servers.models import Deployment
 from servers.tool_changes import ToolChanges
 
-WITH = OpenApiParameter("with", int, description="Number of the other deployment.")
+WITH = Number("with", "Number of the other deployment.", low=1)
 
 
-def as_json(deployment: Deployment, number: str) -> dict[str, Any]:
-    other = comparison.other_of(deployment, number)
+def as_json(deployment: Deployment, number: int | None) -> dict[str, Any]:
+    other = comparison.other_of(deployment, str(number or ""))
     if other is None:
         raise Invalid(f"#{deployment.number} has no earlier one to be compared with.", field="with")
     found = comparison.compare(deployment, other)

@@ -1,17 +1,17 @@
 from __future__ import annotations
 
-from typing import Any
-
 from django.db.models import QuerySet
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import generics, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from servers import approvals, services
-from servers.api.pagination import NewestFirst
+from servers.api.doors import Door
+from servers.api.pagination import PAGED, NewestFirst
 from servers.api.parsers import JSONParser
+from servers.api.query import Asked, Choice
 from servers.api.serializers import DeploymentDetail, DeploymentSerializer
 from servers.api.small_serializers import ComparisonShape, DiagnosisShape
 from servers.api.views import comparisons, runbooks
@@ -19,21 +19,22 @@ from servers.api.views.access import deployment_accepted, deployments_of, server
 from servers.models import Deployment
 from servers.states import DeploymentStatus, Trigger
 
-STATUS = OpenApiParameter("status", enum=[s.value for s in DeploymentStatus], many=True)
+STATUS = Choice("status", among=[s.value for s in DeploymentStatus], many=True)
 
 
-@extend_schema_view(list=extend_schema(parameters=[STATUS], responses=DeploymentSerializer(many=True)))
-class DeploymentViewSet(viewsets.ReadOnlyModelViewSet[Deployment]):
+@extend_schema_view(list=extend_schema(responses=DeploymentSerializer(many=True)))
+class DeploymentViewSet(Door, viewsets.ReadOnlyModelViewSet[Deployment]):
     """Deployments of every server that you see, newest first; one of them with its steps."""
 
     serializer_class = DeploymentDetail
     pagination_class = NewestFirst
     queryset = Deployment.objects.none()
+    asks = {"list": (*PAGED, STATUS), "compare": (comparisons.WITH,)}
     lookup_value_regex = "[0-9]+"
 
     def get_queryset(self) -> QuerySet[Deployment]:
         rows = deployments_of(self.request)
-        return _with_status(rows, self.request) if self.action == "list" else rows.prefetch_related("steps")
+        return _with_status(rows, self.asked) if self.action == "list" else rows.prefetch_related("steps")
 
     def get_serializer_class(self) -> type[DeploymentSerializer]:
         return DeploymentSerializer if self.action == "list" else DeploymentDetail
@@ -73,29 +74,26 @@ class DeploymentViewSet(viewsets.ReadOnlyModelViewSet[Deployment]):
         declined = approvals.decline(deployment=self.get_object(), by=user_of(request))
         return deployment_accepted(declined, request)
 
-    @extend_schema(responses=ComparisonShape, parameters=[comparisons.WITH])
+    @extend_schema(responses=ComparisonShape)
     @action(detail=True, methods=["get"])
     def compare(self, request: Request, pk: str) -> Response:
         """Beside another deployment of the same server: by default the newest earlier one that succeeded."""
-        return Response(comparisons.as_json(self.get_object(), request.query_params.get("with", "")))
+        return Response(comparisons.as_json(self.get_object(), self.asked["with"]))
 
 
-class ServerDeployments(generics.ListAPIView[Deployment]):
+class ServerDeployments(Door, generics.ListAPIView[Deployment]):
     """A server's deployments, newest first."""
 
     serializer_class = DeploymentSerializer
     pagination_class = NewestFirst
     queryset = Deployment.objects.none()
+    asks = {"get": (*PAGED, STATUS)}
 
     def get_queryset(self) -> QuerySet[Deployment]:
         server = server_of(self.request, self.kwargs["pk"])
-        return _with_status(deployments_of(self.request).filter(server=server), self.request)
-
-    @extend_schema(parameters=[STATUS])
-    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return super().get(request, *args, **kwargs)
+        return _with_status(deployments_of(self.request).filter(server=server), self.asked)
 
 
-def _with_status(rows: QuerySet[Deployment], request: Request) -> QuerySet[Deployment]:
-    statuses = request.query_params.getlist("status")
+def _with_status(rows: QuerySet[Deployment], asked: Asked) -> QuerySet[Deployment]:
+    statuses = asked["status"]
     return rows.filter(status__in=statuses) if statuses else rows

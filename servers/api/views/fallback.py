@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from django.http import HttpResponse
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import APIException, NotFound
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from servers.api.doors import Door
+from servers.api.query import Text
+
 LAST = OpenApiParameter("Last-Event-ID", location=OpenApiParameter.HEADER, description="Resume after it.")
-LAST_IN_QUERY = OpenApiParameter("lastEventId", description="The same, where no header can be set.")
+_TEXT = {"type": "string"}
+EVENTS = {
+    (200, "text/event-stream"): {
+        "type": "object",
+        "description": "One event; `data` is JSON, or empty when the stream opens.",
+        "required": ["event", "id", "data"],
+        "properties": {"event": _TEXT, "id": _TEXT, "data": _TEXT},
+    }
+}
+LAST_IN_QUERY = Text("lastEventId", "The same, where no header can be set.")
 
 
 class NeedsAsgi(APIException):
@@ -33,8 +44,10 @@ class Nothing(APIView):
 # The views below describe live feeds, which `servers.streams.app` serves before Django is asked.
 
 
-class ServersStream(APIView):
-    @extend_schema(parameters=[LAST, LAST_IN_QUERY], responses={(200, "text/event-stream"): OpenApiTypes.STR})
+class ServersStream(Door):
+    asks = {"get": (LAST_IN_QUERY,)}
+
+    @extend_schema(parameters=[LAST], responses=EVENTS)
     def get(self, request: Request) -> HttpResponse:
         """Server-sent events `status`: where each server that you see stands, whenever that changes.
 
@@ -43,15 +56,19 @@ class ServersStream(APIView):
         raise NeedsAsgi
 
 
-class MetricsStream(APIView):
-    @extend_schema(parameters=[LAST, LAST_IN_QUERY], responses={(200, "text/event-stream"): OpenApiTypes.STR})
+class MetricsStream(Door):
+    asks = {"get": (LAST_IN_QUERY,)}
+
+    @extend_schema(parameters=[LAST], responses=EVENTS)
     def get(self, request: Request, pk: int) -> HttpResponse:
         """Server-sent events `metric`: each is the object that `metrics/` lists."""
         raise NeedsAsgi
 
 
-class LogsStream(APIView):
-    @extend_schema(parameters=[LAST, LAST_IN_QUERY], responses={(200, "text/event-stream"): OpenApiTypes.STR})
+class LogsStream(Door):
+    asks = {"get": (LAST_IN_QUERY,)}
+
+    @extend_schema(parameters=[LAST], responses=EVENTS)
     def get(self, request: Request, pk: int) -> HttpResponse:
         """Server-sent events `log`: each a list of lines as `logs/` shows them."""
         raise NeedsAsgi

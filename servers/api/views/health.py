@@ -5,13 +5,13 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from servers import health
+from servers.api.doors import Door
 from servers.api.small_serializers import Health
 
 
-class HealthView(APIView):
+class HealthView(Door):
     """Whether the platform can work: 503 when its database or its migrations do not let it."""
 
     authentication_classes = []

@@ -1,37 +1,40 @@
 from __future__ import annotations
 
-from datetime import datetime
-
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from metrics import pages, payload, recorder
 from servers import events
 from servers.api import examples
-from servers.api.moments import aware, moment_of
-from servers.api.pagination import decode, limit_of, number_of, page
+from servers.api.moments import aware
+from servers.api.pagination import PAGED, decode, not_ours, page
+from servers.api.query import Asked, Moment, Number, Text
 from servers.api.small_serializers import CustomMetric, MetricPage, MetricShape
 from servers.api.views.access import ServerView
 
-PARAMETERS = [
-    OpenApiParameter("event_type", many=True, description="Repeat it for several."),
-    OpenApiParameter("platform", many=True, description="For example linux/arm64."),
-    OpenApiParameter("deployment", int, description="Its id."),
-    OpenApiParameter("since", datetime, description="Included."),
-    OpenApiParameter("until", datetime, description="Not included."),
-    OpenApiParameter("cursor", description="From `next` of a page."),
-    OpenApiParameter("limit", int, description="1 to 1000, by default 100."),
-]
+FILTERS = (
+    Text("event_type", "Repeat it for several.", many=True),
+    Text("platform", "For example linux/arm64.", many=True),
+    Number("deployment", "Its id."),
+    Moment("since", "Included."),
+    Moment("until", "Not included."),
+)
 
 
 class Metrics(ServerView):
     """Usage metrics of the telemetry contract, newest first; the live feed sends the same objects."""
 
-    @extend_schema(parameters=PARAMETERS, responses=MetricPage, examples=[examples.METRIC])
+    asks = {"get": (*PAGED, *FILTERS)}
+
+    @extend_schema(responses=MetricPage, examples=[examples.METRIC])
     def get(self, request: Request, pk: int) -> Response:
         results, key = pages.read(
-            self.server().pk, _wanted(request), limit=limit_of(request), after=_after(request)
+            self.server().pk,
+            _wanted(self.asked),
+            limit=self.asked["limit"],
+            after=_after(self.asked["cursor"]),
         )
         return Response(page(request, results, [payload.moment(key[0]), key[1]] if key else None))
 
@@ -45,20 +48,21 @@ class Metrics(ServerView):
         return Response(payload.of(metric), 201)
 
 
-def _wanted(request: Request) -> pages.Wanted:
-    asked = request.query_params
+def _wanted(asked: Asked) -> pages.Wanted:
     return pages.Wanted(
-        event_types=asked.getlist("event_type"),
-        platforms=asked.getlist("platform"),
-        deployment=number_of(request, "deployment"),
-        since=moment_of(request, "since"),
-        until=moment_of(request, "until"),
+        event_types=asked["event_type"],
+        platforms=asked["platform"],
+        deployment=asked["deployment"],
+        since=asked["since"],
+        until=asked["until"],
     )
 
 
-def _after(request: Request) -> pages.Key | None:
-    cursor = request.query_params.get("cursor")
+def _after(cursor: str | None) -> pages.Key | None:
     if not cursor:
         return None
     timestamp, pk = decode(cursor, str, int)
-    return aware(timestamp, "cursor"), pk
+    try:
+        return aware(timestamp), pk
+    except ValidationError:
+        raise not_ours() from None

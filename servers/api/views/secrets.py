@@ -1,21 +1,23 @@
 from __future__ import annotations
 
 from django.shortcuts import get_object_or_404
-from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.exceptions import ValidationError
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from servers import services
 from servers.api.fields import checked, refuse_reserved
+from servers.api.query import Choice
 from servers.api.small_serializers import SecretSerializer, SecretValue
 from servers.api.views.access import ServerView, user_of
 from servers.models.server import ENVIRONMENT_NAME, SecretPurpose
 
-PURPOSE = OpenApiParameter(
-    "purpose", enum=SecretPurpose.values, default=SecretPurpose.ENVIRONMENT.value,
-    description="`source`: the credential for the source, named GIT_TOKEN.",
-)  # fmt: skip
+PURPOSE = Choice(
+    "purpose",
+    "`source`: the credential for the source, named GIT_TOKEN.",
+    among=SecretPurpose.values,
+    default=SecretPurpose.ENVIRONMENT.value,
+)
 
 
 class Secrets(ServerView):
@@ -28,10 +30,12 @@ class Secrets(ServerView):
 
 
 class OneSecret(ServerView):
-    @extend_schema(parameters=[PURPOSE], request=SecretValue, responses=SecretSerializer)
+    asks = {"put": (PURPOSE,), "delete": (PURPOSE,)}
+
+    @extend_schema(request=SecretValue, responses=SecretSerializer)
     def put(self, request: Request, pk: int, name: str) -> Response:
         """Sets or replaces the value; a running server sees it with its next deployment."""
-        server, purpose, wanted = self.server(), _purpose(request), SecretValue(data=request.data)
+        server, purpose, wanted = self.server(), self.asked["purpose"], SecretValue(data=request.data)
         wanted.is_valid(raise_exception=True)
         checked(lambda: ENVIRONMENT_NAME(name))
         if purpose == SecretPurpose.ENVIRONMENT:
@@ -42,18 +46,12 @@ class OneSecret(ServerView):
             value=wanted.validated_data["value"],
             by=user_of(request),
             purpose=purpose,
+            meant_for=wanted.validated_data["origin"],
         )
         return Response(SecretSerializer(secret).data)
 
-    @extend_schema(parameters=[PURPOSE], responses={204: None})
+    @extend_schema(responses={204: None})
     def delete(self, request: Request, pk: int, name: str) -> Response:
-        secret = get_object_or_404(self.server().secrets, name=name, purpose=_purpose(request))
+        secret = get_object_or_404(self.server().secrets, name=name, purpose=self.asked["purpose"])
         services.remove_secret(secret=secret)
         return Response(status=204)
-
-
-def _purpose(request: Request) -> str:
-    purpose = request.query_params.get("purpose", SecretPurpose.ENVIRONMENT.value)
-    if purpose not in SecretPurpose.values:
-        raise ValidationError({"purpose": f"Choose among {', '.join(SecretPurpose.values)}."})
-    return purpose

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.files.uploadedfile import UploadedFile
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import PermissionDenied
@@ -17,32 +17,48 @@ from rest_framework.response import Response
 from access import roles
 from servers import intake, services, uploads
 from servers.api import examples, multipart
-from servers.api.pagination import NewestFirst
+from servers.api.doors import Door
+from servers.api.pagination import PAGED, NewestFirst
 from servers.api.parsers import JSONParser
-from servers.api.serializers import DeploymentSerializer, NewServer, Redeploy, RollBack, ServerSerializer
-from servers.api.views.access import deployment_accepted, server_accepted, server_of, servers_of, user_of
+from servers.api.query import Asked, Choice, Text
+from servers.api.serializers import (
+    ChangedServer,
+    DeploymentSerializer,
+    NewServer,
+    Redeploy,
+    RollBack,
+    ServerSerializer,
+)
+from servers.api.views.access import (
+    changed_server,
+    deployment_accepted,
+    server_accepted,
+    server_of,
+    servers_of,
+    user_of,
+)
 from servers.errors import Conflict, Invalid
+from servers.front.larger import takes_files
 from servers.models import Deployment, Server
 from servers.push_options import PushOptions
 from servers.states import Mode, ServerStatus, Trigger
 from servers.uploads import Archive
 
-FILTERS = [
-    OpenApiParameter("status", enum=[s.value for s in ServerStatus], many=True),
-    OpenApiParameter("search", description="Part of the name or of the slug."),
-    OpenApiParameter("owner", description="User name."),
-]
+FILTERS = (
+    Choice("status", among=[s.value for s in ServerStatus], many=True),
+    Text("search", "Part of the name or of the slug."),
+    Text("owner", "User name."),
+)
 BY_JSON = {"application/json": ServerSerializer}
 QUEUED = extend_schema(request=None, responses={202: DeploymentSerializer})
 
 
 @extend_schema_view(
-    list=extend_schema(parameters=FILTERS),
-    update=extend_schema(request=BY_JSON),
-    partial_update=extend_schema(request=BY_JSON),
+    update=extend_schema(request=BY_JSON, responses=ChangedServer),
+    partial_update=extend_schema(request=BY_JSON, responses=ChangedServer),
     destroy=extend_schema(responses={202: ServerSerializer}),
 )
-class ServerViewSet(viewsets.ModelViewSet[Server]):
+class ServerViewSet(Door, viewsets.ModelViewSet[Server]):
     """MCP servers that you see: your own, those of your teams, all of them for administrators."""
 
     serializer_class = ServerSerializer
@@ -50,6 +66,7 @@ class ServerViewSet(viewsets.ModelViewSet[Server]):
     parser_classes = [JSONParser, MultiPartParser]
     lookup_value_regex = "[0-9]+"
     queryset = Server.objects.none()
+    asks = {"list": (*PAGED, *FILTERS)}
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
         multipart.limit_uploads(request)
@@ -57,8 +74,9 @@ class ServerViewSet(viewsets.ModelViewSet[Server]):
 
     def get_queryset(self) -> QuerySet[Server]:
         servers = servers_of(self.request)
-        return _filtered(servers, self.request) if self.action == "list" else servers
+        return _filtered(servers, self.asked) if self.action == "list" else servers
 
+    @takes_files(uploads.largest)
     @extend_schema(
         request={"application/json": NewServer, "multipart/form-data": examples.NEW_SERVER_FORM},
         responses={201: ServerSerializer},
@@ -79,26 +97,31 @@ class ServerViewSet(viewsets.ModelViewSet[Server]):
     def perform_update(self, serializer: Any) -> None:
         fields = dict(serializer.validated_data)
         token = fields.pop("token", "")
-        intake.change(server=serializer.instance, fields=fields, token=token, by=user_of(self.request))
+        by = user_of(self.request)
+        serializer.instance = intake.change(server=serializer.instance, fields=fields, token=token, by=by)
 
     def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        super().update(request, *args, **kwargs)
-        return self.retrieve(request, *args, **kwargs)
+        partial = kwargs.get("partial", False)
+        wanted: Any = self.get_serializer(self.get_object(), data=request.data, partial=partial)
+        wanted.is_valid(raise_exception=True)
+        self.perform_update(wanted)
+        return changed_server(request, wanted.instance)
 
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         server = self.get_object()
         services.delete(server=server)
         return server_accepted(server, request)
 
-    @extend_schema(request=examples.ARCHIVE_FORM, responses={200: ServerSerializer})
+    @takes_files(uploads.largest)
+    @extend_schema(request=examples.ARCHIVE_FORM, responses={200: ChangedServer})
     @action(detail=True, methods=["post"], parser_classes=[MultiPartParser])
     def archive(self, request: Request, pk: str) -> Response:
         """Makes an uploaded archive (.tar.gz, .tgz, .tar, .zip) the source; redeploy to run it."""
         server, file = self.get_object(), multipart.required_archive(request)
         with _received(file) as archive:
             assert archive
-            intake.attach(server=server, archive=archive)
-        return self.retrieve(request, pk=pk)
+            changed = intake.attach(server=server, archive=archive)
+        return changed_server(request, changed)
 
     @QUEUED
     @action(detail=True, methods=["post"], parser_classes=[JSONParser])
@@ -151,13 +174,12 @@ class ServerViewSet(viewsets.ModelViewSet[Server]):
         return deployment_accepted(services.roll_back(server=server, to=to, by=user_of(request)), request)
 
 
-def _filtered(servers: QuerySet[Server], request: Request) -> QuerySet[Server]:
-    asked = request.query_params
-    if statuses := asked.getlist("status"):
+def _filtered(servers: QuerySet[Server], asked: Asked) -> QuerySet[Server]:
+    if statuses := asked["status"]:
         servers = servers.filter(status__in=statuses)
-    if text := asked.get("search"):
+    if text := asked["search"]:
         servers = servers.filter(Q(name__icontains=text) | Q(slug__icontains=text))
-    if owner := asked.get("owner"):
+    if owner := asked["owner"]:
         servers = servers.filter(owner__username=owner)
     return servers
 

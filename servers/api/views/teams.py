@@ -16,7 +16,8 @@ from rest_framework.response import Response
 from access import roles, teams
 from access.models import Team
 from servers.api.access_serializers import MemberSerializer, NewMember, TeamSerializer
-from servers.api.pagination import NewestFirst
+from servers.api.doors import Door
+from servers.api.pagination import PAGED, NewestFirst
 from servers.api.permissions import ByRole
 from servers.api.views.access import user_of
 
@@ -36,13 +37,14 @@ class OfTeams(ByRole):
 
 
 @extend_schema_view(partial_update=extend_schema(description="Renames the team."))
-class TeamViewSet(viewsets.ModelViewSet[Team]):
+class TeamViewSet(Door, viewsets.ModelViewSet[Team]):
     """Your teams and who belongs to them; all teams for administrators."""
 
     serializer_class = TeamSerializer
     pagination_class = NewestFirst
     permission_classes = [OfTeams]
     queryset = Team.objects.none()
+    asks = {"list": PAGED}
     lookup_value_regex = "[0-9]+"
     http_method_names = ["get", "post", "patch", "put", "delete", "head", "options"]
 

@@ -9,18 +9,20 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from servers import services
-from servers.api.pagination import NewestFirst
+from servers.api.doors import Door
+from servers.api.pagination import PAGED, NewestFirst
 from servers.api.small_serializers import IssuedToken, TokenSerializer
 from servers.api.views.access import servers_of, user_of
 from servers.models import Token
 
 
-class TokenViewSet(viewsets.ModelViewSet[Token]):
+class TokenViewSet(Door, viewsets.ModelViewSet[Token]):
     """Bearer tokens: scope `mcp` calls servers, scope `api` uses this API."""
 
     serializer_class = TokenSerializer
     pagination_class = NewestFirst
     queryset = Token.objects.none()
+    asks = {"list": PAGED}
     lookup_value_regex = "[0-9]+"
     http_method_names = ["get", "post", "delete", "head", "options"]
 
@@ -29,7 +31,7 @@ class TokenViewSet(viewsets.ModelViewSet[Token]):
 
     @extend_schema(request=TokenSerializer, responses={201: IssuedToken})
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Makes a token. `value` is shown this once."""
+        """Makes a token, within the bounds of the one that asks for it. `value` is shown this once."""
         wanted = TokenSerializer(data=request.data, context={"request": request})
         wanted.is_valid(raise_exception=True)
         fields: dict[str, Any] = dict(wanted.validated_data)
@@ -37,6 +39,10 @@ class TokenViewSet(viewsets.ModelViewSet[Token]):
         server = servers_of(request).get(pk=server_id) if server_id is not None else None
         token, value = services.issue_token(owner=user_of(request), server=server, **fields)
         return Response({**TokenSerializer(token).data, "value": value}, 201)
+
+    @extend_schema(description="Revokes the token, and those that were made with it.")
+    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().destroy(request, *args, **kwargs)
 
     def perform_destroy(self, instance: Token) -> None:
         services.revoke_token(token=instance)

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
@@ -12,21 +11,20 @@ from rest_framework.response import Response
 
 from metrics import summary
 from metrics.payload import moment
-from servers.api.moments import moment_of
+from servers.api.query import Asked, Choice, Moment
+from servers.api.strict import Shape
 from servers.api.views.access import ServerView
 
 MOST_DAYS = {"hour": 31, "day": 366}
 USUAL_DAYS = {"hour": 1, "day": 30}
-PARAMETERS = [
-    OpenApiParameter(
-        "since", datetime, description="Included; by default a day, or 30 days, before `until`."
-    ),
-    OpenApiParameter("until", datetime, description="Not included; by default now."),
-    OpenApiParameter("interval", str, enum=list(summary.INTERVALS), default="hour"),
-]
+PARAMETERS = (
+    Moment("since", "Included; by default a day, or 30 days, before `until`."),
+    Moment("until", "Not included; by default now."),
+    Choice("interval", among=list(summary.INTERVALS), default="hour"),
+)
 
 
-class Figures(serializers.Serializer[Any]):
+class Figures(Shape):
     """Times in ms, from the request's arrival to the answer's end; null where there were no calls."""
 
     calls = serializers.IntegerField()
@@ -51,7 +49,7 @@ class FiguresByName(Figures):
     name = serializers.CharField(help_text="Tool or prompt; “*” for those beyond 200 in an hour.")
 
 
-class UsageShape(serializers.Serializer[Any]):
+class UsageShape(Shape):
     since = serializers.DateTimeField()
     until = serializers.DateTimeField()
     interval = serializers.ChoiceField(choices=list(summary.INTERVALS))
@@ -63,26 +61,21 @@ class UsageShape(serializers.Serializer[Any]):
 class Usage(ServerView):
     """Calls of a server by hour or day and by tool. New calls appear within a minute."""
 
-    @extend_schema(parameters=PARAMETERS, responses=UsageShape)
+    asks = {"get": PARAMETERS}
+
+    @extend_schema(responses=UsageShape)
     def get(self, request: Request, pk: int) -> Response:
-        server, interval = self.server(), _interval(request)
-        since, until = _range(request, interval)
+        server, interval = self.server(), self.asked["interval"]
+        since, until = _range(self.asked, interval)
         found = summary.of_server(server.pk, since=since, until=until, interval=interval)
         series = [{**each, "time": moment(each["time"])} for each in found["series"]]
         about = {"since": moment(since), "until": moment(until), "interval": interval}
         return Response({**about, **found, "series": series})
 
 
-def _interval(request: Request) -> str:
-    interval = request.query_params.get("interval", "hour")
-    if interval not in summary.INTERVALS:
-        raise ValidationError({"interval": f"Choose one of {', '.join(summary.INTERVALS)}."})
-    return interval
-
-
-def _range(request: Request, interval: str) -> tuple[datetime, datetime]:
-    until = moment_of(request, "until") or timezone.now()
-    since = moment_of(request, "since") or _before(until, timedelta(days=USUAL_DAYS[interval]))
+def _range(asked: Asked, interval: str) -> tuple[datetime, datetime]:
+    until = asked["until"] or timezone.now()
+    since = asked["since"] or _before(until, timedelta(days=USUAL_DAYS[interval]))
     if since >= until:
         raise ValidationError({"since": "Must be before until."})
     if until - since > timedelta(days=MOST_DAYS[interval]):

@@ -3,13 +3,14 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import DatabaseError
 
 from servers import first_run, schema
+from servers.console.terminal import ShownCommand
 
 
-class Command(BaseCommand):
+class Command(ShownCommand):
     help = (
         "Migrates the database and makes the first administrator, once for all parts that start with "
         "MIGRATE_ON_START=false. Safe to run again, and by several at once."

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from servers import states
 from servers.console.command import ServerCommand
+from servers.console.drawing import Console
 from servers.console.following import TONES
 from servers.models import Server
 
@@ -25,7 +25,7 @@ class Command(ServerCommand):
         elif not servers:
             self.stdout.write("No servers yet. `manage.py deploy --help` shows how to make one.")
         else:
-            Console(highlight=False).print(_table(list(servers)))
+            Console().print(_table(list(servers)))
 
 
 def _facts(server: Server) -> dict[str, object]:

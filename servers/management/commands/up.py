@@ -11,13 +11,14 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import ERROR, run_checks
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 from django.utils.module_loading import import_string
 
-from servers import background, capabilities, first_run, reconciler, schema, wiring
+from servers import background, capabilities, first_run, reconciler, schema, uploads, wiring
 from servers.console.listening import listen, public_url
 from servers.console.serving import GRACE_SECONDS, serve
+from servers.console.terminal import ShownCommand
 from servers.runtimes.base import Capability
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ PARTS = ("web", "gateway", "worker", "reconciler")
 SCHEMA_SECONDS = 120
 
 
-class Command(BaseCommand):
+class Command(ShownCommand):
     help = "Starts the platform: web, live feed, gateway, workers and reconciler in one process."
     requires_system_checks = []  # its own: one line each
 
@@ -79,6 +80,9 @@ class Command(BaseCommand):
             self._say(line)
         if "worker" in parts:
             self.stdout.write(f"  default runtime: {wiring.default_runtime()}")
+            if capabilities.hosts_as_root():
+                warning = f"  ! process: {capabilities.AS_ROOT} {capabilities.NOT_AS_ROOT}"
+                self.stdout.write(self.style.WARNING(warning))
         if "web" in parts:
             self.stdout.write(f"\n  Admin  {public_url()}/admin/")
             self._first_run(parts)
@@ -125,6 +129,7 @@ def _prepare_directories() -> None:
     """What lies there (uploads, the database, environments) is nobody else's to read."""
     Path(settings.DATA_DIR).mkdir(mode=0o700, parents=True, exist_ok=True)
     Path(settings.STATIC_ROOT).mkdir(exist_ok=True)
+    uploads.forget_abandoned()
 
 
 @contextlib.contextmanager

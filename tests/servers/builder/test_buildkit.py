@@ -14,6 +14,8 @@ import pytest
 from deploy.bench.engine import Engine
 from deploy.bench.registry import Registry
 from registry.credentials import CredentialStore
+from registry.pull_rights import PullRights
+from registry.pulls import Pulls
 from servers.builder import buildkit
 from servers.builder.base import BuildSettings, BuiltImage, ImageBuild
 from servers.builder.buildkit import Builder, find_builder
@@ -359,11 +361,9 @@ def test_a_base_image_behind_a_login(
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("CI_USER", registry_basic.username)
     monkeypatch.setenv("CI_PASSWORD", registry_basic.password)
-    yard.settings = BuildSettings(
-        docker_host=yard.settings.docker_host, credentials=CredentialStore(login_file)
-    )
+    pulls = Pulls(PullRights(shared=(registry_basic.host,)), CredentialStore(login_file))
 
-    assert yard.build(f"FROM {private}:1\n").size > 0
+    assert yard.build(f"FROM {private}:1\n", pulls=pulls).size > 0
     assert registry_basic.password not in "\n".join(yard.lines)
 
 
@@ -409,11 +409,12 @@ def test_a_login_lies_in_the_deployments_own_directory(tmp_path: Path) -> None:
     cli.chmod(0o755)
     work.mkdir()
     login.write_text('{"auths": {"r.example": {"username": "ci", "password": "pw"}}}')
-    spec = ImageBuild(tmp_path, tmp_path / "Dockerfile", "linux/amd64", "x", scratch=work)
+    (tmp_path / "Dockerfile").write_text("FROM r.example/base\n")
+    pulls = Pulls(PullRights(shared=("r.example",)), CredentialStore(login))
+    spec = ImageBuild(tmp_path, tmp_path / "Dockerfile", "linux/amd64", "x", scratch=work, pulls=pulls)
     alone = Builder(str(cli), False, "unix:///nonexistent/docker.sock", "20.10")
-    settings = BuildSettings(credentials=CredentialStore(login))
     with pytest.raises(BuildError, match="Engine"):
-        alone.build(spec, settings, leash=Leash.of(60), on_line=print)
+        alone.build(spec, BuildSettings(), leash=Leash.of(60), on_line=print)
     directory, mode, config = seen.read_text().splitlines()
     assert Path(directory).parent == work
     assert mode == "600"

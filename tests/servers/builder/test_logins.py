@@ -11,9 +11,13 @@ import pytest
 
 from registry.credentials import CredentialStore
 from registry.dockerconfig import HUB_KEY
+from registry.pull_rights import PullRights
+from registry.pulls import Pulls
 from servers.builder import logins
+from servers.errors import BuildError
 
-PLAIN, CLOUD, AWAY = "r.example:5000", "cloud.example", "away.example"
+PLAIN, CLOUD, AWAY, DIRECT = "r.example:5000", "cloud.example", "away.example", "direct.example"
+SHARED = PullRights(shared=(PLAIN, CLOUD, AWAY, DIRECT, "docker.io"))
 CI = {"auth": b64encode(b"ci:password").decode()}
 HELPED = {"auth": b64encode(b"AWS:of-the-environment").decode()}
 
@@ -34,13 +38,15 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[
 
 @pytest.fixture
 def made(tmp_path: Path) -> Callable[..., tuple[Any, list[str]]]:
-    """`made(dockerfile, **config)`: the entries for a build of it, and what its log was told."""
+    """`made(dockerfile, **config)`: the entries for a build of it, and what its log was told. Every team may
+    pull everything: what may be, is in tests/security.
+    """
 
     def make(dockerfile: str, **config: object) -> tuple[Any, list[str]]:
         path, lines = tmp_path / ".dockerconfigjson", list[str]()
         path.write_text(json.dumps(config))
-        text = logins.docker_config(CredentialStore(path), dockerfile, lines.append)
-        return json.loads(text).get("auths", {}), lines
+        plan = logins.plan(Pulls(SHARED, CredentialStore(path)), dockerfile, {}, lines.append)
+        return json.loads(plan.config).get("auths", {}), lines
 
     return make
 
@@ -53,16 +59,17 @@ def test_entries_of_the_file_in_every_form(made: Made) -> None:
     entries = {
         PLAIN: {"username": "ci", "password": "password"},
         "https://cloud.example/v2/": {"identitytoken": "renewable"},
-        "direct.example": {"registrytoken": "as it is"},
+        DIRECT: {"registrytoken": "as it is"},
         HUB_KEY: CI,
         "nobody.example": {},
     }
-    auths, lines = made("FROM x\n", auths=entries)
+    named = "".join(f"FROM {host}/x\n" for host in (PLAIN, CLOUD, DIRECT, "nobody.example"))
+    auths, lines = made(f"{named}FROM x\n", auths=entries)
 
     assert auths == {
         PLAIN: CI,
         CLOUD: {"identitytoken": "renewable"},
-        "direct.example": {"registrytoken": "as it is"},
+        DIRECT: {"registrytoken": "as it is"},
         HUB_KEY: CI,
     }
     assert not lines
@@ -70,8 +77,8 @@ def test_entries_of_the_file_in_every_form(made: Made) -> None:
 
 def test_helpers_are_asked_with_the_platforms_environment_for_what_is_named(asked: Asked, made: Made) -> None:
     auths, lines = made(
-        f"ARG FROM_WHERE={CLOUD}\nFROM $FROM_WHERE/base:1\n",
-        auths={PLAIN: CI},
+        f"ARG FROM_WHERE={CLOUD}\nFROM $FROM_WHERE/base:1 AS base\nFROM {PLAIN}/x\n",
+        auths={PLAIN: CI, DIRECT: CI},
         credHelpers={CLOUD: "cloud", AWAY: "broken"},
     )
 
@@ -93,9 +100,9 @@ def test_a_helper_that_fails_leaves_the_others_alone(asked: Asked, made: Made) -
     ("text", "hosts"),
     [
         (f"from {CLOUD}/base:1\n", {CLOUD}),
-        (f"# syntax={CLOUD}/frontend:1\nFROM scratch\n", {CLOUD, HUB_KEY}),
-        (f"FROM scratch\nCOPY --from={PLAIN}/tools:1 /a /a\n", {PLAIN, HUB_KEY}),
-        (f"FROM scratch\nRUN --mount=type=bind,from={PLAIN}/tools,target=/t x\n", {PLAIN, HUB_KEY}),
+        (f"# syntax={CLOUD}/frontend:1\nFROM scratch\n", {CLOUD}),
+        (f"FROM scratch\nCOPY --from={PLAIN}/tools:1 /a /a\n", {PLAIN}),
+        (f"FROM scratch\nRUN --mount=type=bind,from={PLAIN}/tools,target=/t x\n", {PLAIN}),
         (f'ARG BASE="{CLOUD}/base"\nFROM ${{BASE}}\n', {CLOUD}),
         ("FROM python:3.12-slim\n", {HUB_KEY}),
     ],
@@ -111,13 +118,26 @@ def test_a_store_is_asked_for_what_is_named(asked: Asked, made: Made, text: str,
 def test_a_file_that_cannot_be_read_makes_pulls_anonymous(tmp_path: Path) -> None:
     lines: list[str] = []
     (tmp_path / "config.json").write_text('{"auths": {"r.example": {"auth": "c2VjcmV0')
+    pulls = Pulls(SHARED, CredentialStore(tmp_path / "config.json"))
 
-    text = logins.docker_config(CredentialStore(tmp_path / "config.json"), "FROM x\n", lines.append)
-    assert text == "{}"
+    assert logins.plan(pulls, "FROM x\n", {}, lines.append).config == "{}"
     (line,) = lines
     assert "is not valid JSON" in line
     assert "c2VjcmV0" not in line
 
 
 def test_no_file_no_login() -> None:
-    assert logins.docker_config(CredentialStore(None), f"FROM {CLOUD}/x\n", pytest.fail) == "{}"
+    assert logins.plan(Pulls(SHARED), f"FROM {CLOUD}/x\n", {}, pytest.fail).config == "{}"
+
+
+def test_a_dockerfile_of_nothing_but_blank_lines_is_read_at_once(made: Made) -> None:
+    """A pattern that began anew in each of them took hours."""
+    assert made("\n" * 1_000_000 + f"FROM {PLAIN}/x\n", auths={PLAIN: CI})[0] == {PLAIN: CI}
+
+
+def test_a_dockerfile_that_names_thousands_of_registries_is_refused_before_one_is_asked(
+    made: Made, asked: Asked
+) -> None:
+    with pytest.raises(BuildError, match="more than 32 registries"):
+        made("".join(f"FROM r{number}.example/x\n" for number in range(5000)), credsStore="cloud")
+    assert not asked()

@@ -17,7 +17,7 @@ from deploy.bench.registry import Registry
 from servers.errors import Cancelled, RuntimeFault
 from servers.leash import Leash
 from servers.runtimes import docker_spec
-from servers.runtimes.base import Handle, Limits, RunSpec
+from servers.runtimes.base import Handle, ImagePull, Limits, RunSpec
 from servers.runtimes.docker import DockerRuntime
 from tests.eventually import eventually
 from tests.servers.runtimes.programs import all_output, ended, leash, texts
@@ -294,7 +294,8 @@ def test_an_image_is_pulled_by_digest_with_credentials(
 
     runtime = DockerRuntime(docker_host, instance=uuid.uuid4().hex[:8], auth=auth)
     said: list[str] = []
-    handle = runtime.start(spec(reference, platform="linux/amd64"), leash=leash(60), log=said.append)
+    wanted = spec(reference, platform="linux/amd64", pull=ImagePull(by_platform=True))
+    handle = runtime.start(wanted, leash=leash(60), log=said.append)
     try:
         assert runtime.poll(handle).alive
         assert asked == [registry_basic.host]

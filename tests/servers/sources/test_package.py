@@ -48,7 +48,6 @@ def test_versions_that_npm_does_not_know(version: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("ecosystem", ["pypi", "npm"])
 def test_an_index_that_is_away(ecosystem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("npm_config_fetch_retries", "0")
-    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     away = "http://user:topsecret@127.0.0.1:9/simple"
     settings = BuildSettings(pip_index_url=away, npm_registry=away)
 

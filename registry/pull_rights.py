@@ -1,0 +1,112 @@
+"""Whose login an image is pulled with: a policy over references, without rows and without settings."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from dataclasses import dataclass
+from enum import Enum
+
+from registry.reference import HUB_HOST, Reference, hostname, is_hub
+
+OFFICIAL = f"{HUB_HOST}/library"
+FRONTENDS = (f"{HUB_HOST}/docker/dockerfile", f"{HUB_HOST}/docker/dockerfile-upstream")
+
+
+class Way(Enum):
+    """How an image is pulled: with the platform's login, with the team's own, with none; or not at all."""
+
+    PLATFORM = "platform"
+    TEAM = "team"
+    ANONYMOUS = "anonymous"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class PullRights:
+    """What one team may pull.
+
+    `homes` (`host[:port][/prefix]`) are where the platform keeps servers' images, each in a repository named
+    by its slug: `own` are the slugs of the team's servers, `others` all that are or were somebody else's.
+    `shared` are the listed prefixes (`host[:port][/path]`, which end where a segment of the path does),
+    `logins` the hosts that the team gave a login for.
+    """
+
+    homes: tuple[str, ...] = ()
+    own: frozenset[str] = frozenset()
+    others: frozenset[str] = frozenset()
+    shared: tuple[str, ...] = ()
+    logins: frozenset[str] = frozenset()
+
+    def way_to(self, ref: Reference) -> Way:
+        """A wide prefix opens no server's repository: one that names it, or what lies below, does."""
+        place, slug = place_of(ref), self._slug_of(ref)
+        least = self._place_of_server(place, slug) if slug in self.others else ""
+        if any(_covers(prefix, place) and len(prefix) >= len(least) for prefix in map(_place, self.shared)):
+            return Way.PLATFORM
+        if slug in self.others:
+            return Way.REFUSED
+        if slug in self.own:
+            return Way.PLATFORM
+        return Way.TEAM if login_host(ref.host) in self.logins else Way.ANONYMOUS
+
+    def _slug_of(self, ref: Reference) -> str:
+        """The server's whose repository it is, or lies below; "" outside of the platform's own."""
+        place = place_of(ref)
+        home = self._home_of(place)
+        return place[len(home) + 1 :].partition("/")[0] if home else ""
+
+    def _place_of_server(self, place: str, slug: str) -> str:
+        return f"{self._home_of(place)}/{slug}"
+
+    def _home_of(self, place: str) -> str:
+        return next((home for home in map(_place, self.homes) if place.startswith(f"{home}/")), "")
+
+
+def is_official(ref: Reference) -> bool:
+    """Docker's own images are everybody's: nobody needs a login, nor has to be asked who may read them."""
+    return any(_covers(prefix, place_of(ref)) for prefix in (OFFICIAL, *FRONTENDS))
+
+
+def is_known_frontend(ref: Reference) -> bool:
+    """Docker's own readers of Dockerfiles; any other may read whatever the engine reaches."""
+    return place_of(ref) in FRONTENDS
+
+
+def place_of(ref: Reference) -> str:
+    """`host/repository` in the one spelling in which references are compared."""
+    return _place(ref.endpoint)
+
+
+def login_host(host: str) -> str:
+    """The host of a login: names of Docker Hub are one, and https has its port anyway."""
+    name = host.lower()
+    return HUB_HOST if is_hub(name) else name.removesuffix(":443")
+
+
+def _place(prefix: str) -> str:
+    host, slash, path = prefix.strip().rstrip("/").partition("/")
+    name = login_host(host)
+    here = hostname(name)
+    if _is_this_machine(here):
+        name = name.replace(f"[{here}]" if name.startswith("[") else here, "localhost", 1)
+    return name + slash + path
+
+
+def _is_this_machine(name: str) -> bool:
+    """Every spelling of a loopback address that a resolver takes, such as 127.1 or 0x7f000001."""
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        try:
+            address = ipaddress.ip_address(socket.inet_aton(name))
+        except OSError:
+            return False
+    mapped = getattr(address, "ipv4_mapped", None) or address
+    return bool(mapped.is_loopback or mapped.is_unspecified)
+
+
+def _covers(prefix: str, place: str) -> bool:
+    return place == prefix or place.startswith(f"{prefix}/")

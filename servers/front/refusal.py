@@ -1,0 +1,53 @@
+"""What is said to a request that is refused before Django sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+FOR_PROGRAMS = ("/api/", "/hooks/", "/v0.1/")
+
+
+class Refused(Exception):
+    """Its connection is closed after it: a body may still be on its way."""
+
+    def __init__(self, status: int, detail: str, *, retry_after: int = 0) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.retry_after = status, detail, retry_after
+
+    def parts(self, path: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
+        """Headers and body: a problem document for programs, a sentence for people."""
+        if path.startswith(FOR_PROGRAMS):
+            kind, body = "application/problem+json", orjson.dumps(self._problem(path))
+        else:
+            kind, body = "text/plain; charset=utf-8", f"{self.detail}\n".encode()
+        headers = [
+            (b"content-type", kind.encode()),
+            (b"content-length", str(len(body)).encode()),
+            (b"cache-control", b"no-store"),
+            (b"x-content-type-options", b"nosniff"),
+            (b"connection", b"close"),
+        ]
+        if self.retry_after:
+            headers.append((b"retry-after", str(self.retry_after).encode()))
+        return headers, body
+
+    def _problem(self, path: str) -> dict[str, Any]:
+        """As the API says what is wrong (`servers.api.problems`), which needs Django and a thread."""
+        about = {"type": "about:blank", "title": HTTPStatus(self.status).phrase, "status": self.status}
+        return {**about, "detail": self.detail, "instance": path[:2000]}
+
+    async def answer(self, path: str, send: Send) -> None:
+        headers, body = self.parts(path)
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def as_bytes(self, path: str) -> bytes:
+        """For a connection on which no application speaks."""
+        headers, body = self.parts(path)
+        first = f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}\r\n".encode()
+        return first + b"".join(b"%b: %b\r\n" % header for header in headers) + b"\r\n" + body

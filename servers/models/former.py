@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import models
+
+if TYPE_CHECKING:
+    from servers.models.server import Server
+
+
+class FormerServer(models.Model):
+    """Whose a deleted server was: what it pushed may lie on at the registry, in a repository of its slug.
+
+    `team` (0: none) and `owner` are ids, for their rows may go as well.
+    """
+
+    slug = models.CharField(max_length=48)
+    team = models.BigIntegerField(default=0)
+    owner = models.BigIntegerField()
+    deleted_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["slug", "team", "owner"], name="former_server_once")]
+
+    def __str__(self) -> str:
+        return self.slug
+
+    @classmethod
+    def remember(cls, server: Server) -> None:
+        cls.objects.get_or_create(slug=server.slug, team=server.team_id or 0, owner=server.owner_id)

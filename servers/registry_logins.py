@@ -1,0 +1,55 @@
+"""Intent: what a team gives to pull images with. One transaction each, each in the audit, no secret in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from access import audit
+from access.models import Team
+from registry.pull_rights import login_host
+from servers.errors import Invalid
+from servers.models import RegistryLogin
+
+LONGEST = 16_384  # tokens of clouds are long
+
+
+@transaction.atomic
+def give(*, team: Team, host: str, username: str, password: str, by: User | None) -> RegistryLogin:
+    """Sets or replaces the team's login at a registry; what is deployed from then on uses it. An empty
+    `password` keeps the one that is set. Raises `Invalid` and `ValidationError`.
+    """
+    Team.objects.select_for_update(no_key=True).get(pk=team.pk)  # of two that set it, the second replaces it
+    held = RegistryLogin.objects.filter(team=team, host=login_host(host.strip())).first()
+    before = _shown(held) if held else None
+    login = held or RegistryLogin(team=team, host=host)
+    login.username, login.updated_by = username, by
+    if not password and held is None:
+        raise Invalid("A login needs a password or a token.", field="password")
+    if password:
+        login.seal(checked(password))
+    login.full_clean(exclude=["sealed", "updated_by"])
+    login.save()
+    after = {**_shown(login), "anew": bool(password)}
+    audit.record(action="registry_login.set", target=login, by=by, before=before, after=after)
+    return login
+
+
+@transaction.atomic
+def take_away(*, login: RegistryLogin, by: User | None) -> None:
+    """What runs goes on; what it would pull from then on is pulled anonymously."""
+    audit.record(action="registry_login.removed", target=login, by=by, before=_shown(login))
+    login.delete()
+
+
+def checked(password: str) -> str:
+    """Raises `Invalid`."""
+    if len(password) > LONGEST or not password.isprintable():
+        raise Invalid(f"Must be one line of at most {LONGEST} printable characters.", field="password")
+    return password
+
+
+def _shown(login: RegistryLogin) -> dict[str, Any]:
+    return {"team": login.team.name, "registry": login.host, "username": login.username}

@@ -1,0 +1,52 @@
+"""A build of one team puts a poisoned wheel where builds of all teams look for what they have downloaded."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+
+from access.models import Team
+from servers import wiring
+from servers.builder.base import BuildSettings
+from servers.builder.dockerfile import render
+from servers.models import Server
+from servers.sources.base import Recipe
+from tests.accounts import make_server
+
+PYTHON = Recipe("python", "requirements", ("python", "server.py"))
+NODE = Recipe("node", "lock", ("node", "server.js"))
+pytestmark = pytest.mark.django_db
+
+
+def cache_of(settings: BuildSettings, recipe: Recipe) -> str:
+    text = render(recipe, transport="stdio", settings=settings)
+    (found,) = set(re.findall(r"--mount=type=cache,id=([^,]+),", text))
+    return str(found)
+
+
+@pytest.mark.parametrize("recipe", [PYTHON, NODE], ids=["pip", "npm"])
+def test_each_team_has_caches_of_its_own(server: Server, recipe: Recipe) -> None:
+    same = make_server(server.owner, team=server.team)
+    other = make_server(server.owner, team=Team.objects.create(name="Others"))
+    alone = make_server(server.owner)
+    ours, shared, theirs, nobodys = (
+        cache_of(wiring.build_settings_of(each), recipe) for each in (server, same, other, alone)
+    )
+    assert ours == shared
+    assert len({ours, theirs, nobodys}) == 3
+
+
+def test_the_name_of_a_cache_cannot_be_guessed(server: Server, settings: pytest.FixtureRequest) -> None:
+    ours = wiring.build_settings_of(server).cache_key
+    settings.SECRET_KEY = "another platform's key"  # type: ignore[attr-defined]
+    assert wiring.build_settings_of(server).cache_key != ours
+    assert ours not in repr(wiring.build_settings_of(server))
+
+
+def test_caches_of_pip_and_npm_are_two(server: Server, owner: User) -> None:
+    settings = replace(wiring.build_settings_of(server), cache=Path("/x"))
+    assert cache_of(settings, PYTHON) != cache_of(settings, NODE)
