@@ -22,6 +22,8 @@ PLATFORMS = {
     "linux/ppc64le", "linux/riscv64", "linux/s390x",
 }  # fmt: skip
 
+HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+
 
 class BadSetting(Exception):
     """One line fit for a terminal: which variable, which value, what is accepted."""
@@ -81,6 +83,9 @@ class Environment:
 
     def names(self, name: str, default: str = "", *, secret: bool = False) -> list[str]:
         return self._parsed(name, default, _split, "a comma-separated list", secret=secret)
+
+    def hosts(self, name: str) -> list[str]:
+        return self._parsed(name, "", _hosts, "a comma-separated list of host[:port], with no scheme")
 
     def patterns(self, name: str, regex: str, accepted: str) -> list[str]:
         return self._parsed(name, "", lambda v: [_matching(part, regex) for part in _split(v)], accepted)
@@ -166,6 +171,13 @@ def _within(value: T, low: float, high: float) -> T:
 
 def _split(value: str) -> list[str]:
     return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _hosts(value: str) -> list[str]:
+    names = [name.lower() for name in _split(value)]
+    if not all(HOST.fullmatch(name) and urlsplit(f"//{name}").port != 0 for name in names):
+        raise ValueError
+    return names
 
 
 def _platforms(value: str) -> list[str]:

@@ -10,11 +10,10 @@ from urllib.parse import urlsplit
 from registry.errors import RegistryError
 from registry.reference import hostname, is_loopback
 
-LONGEST = 8192  # characters of a header that are read
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_PART = re.compile(
-    rf'[\s,]*+(?P<word>{_WORD})(?:\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>{_WORD})))?'
-)
+LONGEST = 8_192  # characters: what is longer is no challenge, and takes long to read
+_PART = re.compile(rf'(?P<word>{_WORD})(?:\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>{_WORD})))?')
+_GAP = re.compile(r"[\s,]*")
 
 
 @dataclass(frozen=True)
@@ -30,13 +29,15 @@ class Challenge:
 
 def read_challenge(header: str) -> Challenge | None:
     """The challenge to answer, Bearer before Basic; None if there is neither."""
+    if len(header) > LONGEST:
+        return None
     found = {challenge.scheme: challenge for challenge in _challenges(header)}
     return found.get("bearer") or found.get("basic")
 
 
 def _challenges(header: str) -> Iterator[Challenge]:
     scheme, parameters = "", {}
-    for part in _PART.finditer(header[:LONGEST]):
+    for part in _parts(header):
         value = part["quoted"] if part["quoted"] is not None else part["plain"]
         if value is not None:
             parameters[part["word"].lower()] = re.sub(r"\\(.)", r"\1", value)
@@ -46,6 +47,16 @@ def _challenges(header: str) -> Iterator[Challenge]:
         scheme, parameters = part["word"].lower(), {}
     if scheme:
         yield _challenge(scheme, parameters)
+
+
+def _parts(header: str) -> Iterator[re.Match[str]]:
+    """Words, alone or with a value. One look at each place: a search would begin anew within each gap."""
+    at, end = 0, len(header)
+    while (at := _GAP.match(header, at).end()) < end:  # type: ignore[union-attr]  # it matches nothing too
+        part = _PART.match(header, at)
+        if part:
+            yield part
+        at = part.end() if part else at + 1
 
 
 def _challenge(scheme: str, parameters: dict[str, str]) -> Challenge:

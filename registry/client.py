@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from registry.challenge import Challenge, check_realm, merge_scopes, read_challenge
+from registry.content import (
+    UNKNOWN,
+    digest_in,
+    digest_of,
+    entries_of,
+    json_object,
+    media_type,
+    next_page,
+    read_platform,
+    tags_in,
+)
 from registry.credentials import Credential, CredentialStore
 from registry.errors import CredentialError, RegistryError, from_response
 from registry.reference import HUB_API_HOST, Reference, is_digest, is_hub, is_loopback, normalise_platform
@@ -26,6 +35,7 @@ OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 INDEX_TYPES = frozenset({DOCKER_LIST, OCI_INDEX})
 ACCEPT = ", ".join((OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST))
 MAX_CONFIG = 16 << 20
+_LENGTH = re.compile(r"[0-9]{1,12}")
 _WANTS_TLS = re.compile(rb"HTTPS (server|port)")  # what Go's server and nginx answer to plain http
 MAX_PAGES = 100
 PAGE = 1_000
@@ -55,6 +65,9 @@ class RegistryClient:
     spoken to over TLS, its certificate checked all the same. `address` is where it is reached, if not by its
     name. `ca_bundle` is a PEM file trusted besides the usual authorities; `timeout` is the longest silence in
     seconds. All methods raise `RegistryError`; none retries what is transient: callers do, on their terms.
+
+    A `foreign` one, which no operator named, lies at a public address, and so do its token server and what it
+    redirects to: whoever may name an image could ask this network otherwise.
     """
 
     def __init__(
@@ -66,12 +79,13 @@ class RegistryClient:
         ca_bundle: Path | None = None,
         timeout: float = 30.0,
         address: str = "",
+        foreign: bool = False,
     ) -> None:
         self.host = host
         self._address = address or (HUB_API_HOST if is_hub(host) else host)
         self.credentials = credentials
         self._plain = insecure or is_loopback(host)
-        self._transport = Transport(ca_bundle=ca_bundle, timeout=timeout)
+        self._transport = Transport(ca_bundle=ca_bundle, timeout=timeout, inner=not foreign)
         self._tokens = TokenCache()
         self._lock = threading.Lock()
         self._challenge: Challenge | None = None
@@ -94,7 +108,7 @@ class RegistryClient:
         answer = self._manifest_request("HEAD", ref, f"Looking for {ref}", headers={"Accept": ACCEPT})
         digest = answer.headers.get("Docker-Content-Digest", "")
         length = answer.headers.get("Content-Length", "")
-        if not is_digest(digest) or not length.isdigit():
+        if not is_digest(digest) or not _LENGTH.fullmatch(length):
             return self.get_manifest(ref)  # the spec lets both headers be absent
         return Descriptor(digest, _media_type(answer), int(length))
 
@@ -103,16 +117,11 @@ class RegistryClient:
         doing = f"Reading {ref}"
         answer = self._manifest_request("GET", ref, doing, headers={"Accept": ACCEPT})
         digest = digest_of(answer.body)
-        if ref.digest.startswith("sha256:") and digest != ref.digest:
+        if ref.digest and digest_of(answer.body, like=ref.digest) != ref.digest:
             raise RegistryError(f"{doing}: the registry sent other content, with digest {digest}.")
-        content = _json_object(answer.body, doing)
-        return Manifest(
-            digest,
-            str(content.get("mediaType") or _media_type(answer)),
-            len(answer.body),
-            answer.body,
-            content,
-        )
+        content = json_object(answer.body, doing)
+        kind = media_type(content.get("mediaType")) or _media_type(answer)
+        return Manifest(digest, kind, len(answer.body), answer.body, content)
 
     def put_manifest(self, ref: Reference, body: bytes, media_type: str) -> str:
         """Puts a manifest under the reference's tag or digest; its digest, which the registry confirmed."""
@@ -140,7 +149,7 @@ class RegistryClient:
             follow=True,
             cap=cap,
         )
-        if digest.startswith("sha256:") and digest_of(answer.body) != digest:
+        if digest_of(answer.body, like=digest) != digest:
             raise RegistryError(f"{doing}: the registry sent other content.")
         return answer.body
 
@@ -150,9 +159,9 @@ class RegistryClient:
         path = f"/v2/{ref.repository}/tags/list?n={PAGE}"
         for _ in range(MAX_PAGES):
             answer = self._ask("GET", path, doing=doing, scopes=self._scopes(ref.repository))
-            tags += [str(tag) for tag in _json_object(answer.body, doing).get("tags") or []]
-            following = _next_page(answer.headers.get("Link", ""), path)
-            if not following:
+            tags += tags_in(json_object(answer.body, doing).get("tags"), doing)
+            following = next_page(answer.headers.get("Link", ""), path)
+            if not following or len(tags) >= PAGE * MAX_PAGES:
                 break
             path = following
         return tags
@@ -160,33 +169,33 @@ class RegistryClient:
     def resolve(self, ref: Reference) -> tuple[str, str, tuple[str, ...]]:
         """Digest, media type and platforms (`os/arch[/variant]`, sorted as stored) behind a tag or digest."""
         manifest = self.get_manifest(ref)
-        return manifest.digest, manifest.media_type, tuple(self._platforms(ref, manifest))
+        return manifest.digest, manifest.media_type, tuple(dict.fromkeys(self._platforms(ref, manifest)))
 
     def _platforms(self, ref: Reference, manifest: Manifest) -> Iterator[str]:
         if manifest.media_type not in INDEX_TYPES:
             yield read_platform(self.config_of(ref, manifest))
             return
-        for entry in manifest.content.get("manifests") or []:
-            platform = read_platform(entry.get("platform") or {})
-            if platform != "unknown/unknown":  # attestations
+        for entry in entries_of(manifest.content, f"Reading {ref}"):
+            platform = read_platform(entry.get("platform"))
+            if platform != UNKNOWN:  # attestations
                 yield platform
 
     def config_of(self, ref: Reference, manifest: Manifest) -> dict[str, Any]:
         """The image config (OCI image spec, config.md) behind an image's manifest."""
         doing = f"Reading the config of {ref}"
-        digest = (manifest.content.get("config") or {}).get("digest")
-        if not isinstance(digest, str):
-            raise RegistryError(f"{doing}: {manifest.media_type} is not an image.")
-        return _json_object(self.get_blob(ref, digest), doing)
+        if not isinstance(manifest.content.get("config"), dict):
+            raise RegistryError(f"{doing}: {manifest.media_type or 'what is there'} is not an image.")
+        digest = digest_in(manifest.content["config"], doing)
+        return json_object(self.get_blob(ref, digest), doing)
 
     def child_of(self, ref: Reference, manifest: Manifest, platform: str) -> Manifest:
         """The image for `platform` in an index; an image is its own only child."""
         if manifest.media_type not in INDEX_TYPES:
             return manifest
         wanted = normalise_platform(platform)
-        for entry in manifest.content.get("manifests") or []:
-            if read_platform(entry.get("platform") or {}) == wanted:
-                return self.get_manifest(ref.with_digest(str(entry.get("digest"))))
+        for entry in entries_of(manifest.content, f"Reading {ref}"):
+            if read_platform(entry.get("platform")) == wanted:
+                return self.get_manifest(ref.with_digest(digest_in(entry, f"Reading {ref}")))
         raise RegistryError(f"{ref} holds no image for {platform}.")
 
     def accepts(self, credential: Credential, ref: Reference) -> None:
@@ -356,34 +365,5 @@ def _manifest_path(ref: Reference) -> str:
     return f"/v2/{ref.repository}/manifests/{ref.wanted}"
 
 
-def _next_page(link: str, path: str) -> str:
-    """Path and query of the next page (RFC 8288); whatever host the link names, ours is asked."""
-    found = re.search(r'<([^<>]*)>\s*;\s*rel="?next"?', link)
-    if not found:
-        return ""
-    url = urlsplit(urljoin(path, found[1]))
-    return f"{url.path}?{url.query}"
-
-
 def _media_type(answer: Answer) -> str:
-    return answer.headers.get("Content-Type", "").partition(";")[0].strip()
-
-
-def _json_object(body: bytes, doing: str) -> dict[str, Any]:
-    try:
-        content = json.loads(body)
-    except (ValueError, RecursionError):
-        content = None
-    if not isinstance(content, dict):
-        raise RegistryError(f"{doing}: the registry answered something that is not a JSON object.")
-    return content
-
-
-def read_platform(fields: Mapping[str, Any]) -> str:
-    """`os/arch[/variant]` of an image config or of an index entry's `platform`, normalised."""
-    os, architecture = str(fields.get("os") or "unknown"), str(fields.get("architecture") or "unknown")
-    return normalise_platform("/".join(filter(None, (os, architecture, str(fields.get("variant") or "")))))
-
-
-def digest_of(body: bytes) -> str:
-    return "sha256:" + hashlib.sha256(body).hexdigest()
+    return media_type(answer.headers.get("Content-Type", "").partition(";")[0].strip())

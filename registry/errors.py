@@ -3,6 +3,9 @@
 Four sources speak: HTTP status and the distribution spec's JSON error codes, the engine's push stream (text
 only, and it differs between the classic and the containerd image store), exceptions of `requests` and
 `docker`, and our own checks. What no rule knows is `remote`, permanent, and shown whole.
+
+Of an HTTP answer's body nothing is shown but what the distribution spec's error document says: whoever may
+name a registry would read other bodies of this network in our errors.
 """
 
 from __future__ import annotations
@@ -18,6 +21,9 @@ from typing import Any, Literal
 ErrorKind = Literal["tag", "push", "remote", "auth_expired"]
 
 MAX_MESSAGE = 4_000
+MAX_ERRORS = 5  # of one document
+MAX_CODE, MAX_SAID = 64, 500  # characters of each
+FULL = "no space left, or a quota is used up"
 MAX_RETRY_AFTER = 300.0
 TRANSIENT_STATUS = frozenset({408, 429, 499, 500, 502, 503, 504, 522})
 TRANSIENT_CODES = frozenset({"TOOMANYREQUESTS", "UNKNOWN", "UNAVAILABLE", "BLOB_UPLOAD_INVALID"})
@@ -172,8 +178,8 @@ def _unless_noise(word: re.Match[str]) -> str:
 
 def from_response(status: int, headers: Mapping[str, str], body: bytes, doing: str) -> RegistryError:
     """Sorts an HTTP answer of a registry or its token server. `doing` names the request, without secrets."""
-    codes, said = _read_errors(body)
-    message = f"{doing}: HTTP {status}" + (f" {said}" if said else "")
+    codes, said, shown = _read_errors(body)
+    message = f"{doing}: HTTP {status}" + (f" {shown}" if shown else "")
     if status == 401 and 'error="insufficient_scope"' in headers.get("WWW-Authenticate", ""):
         status, codes, message = 403, codes - {"UNAUTHORIZED"}, f"{message} (denied: insufficient scope)"
     kind, permanent = _sort_status(status, codes, said)
@@ -182,8 +188,7 @@ def from_response(status: int, headers: Mapping[str, str], body: bytes, doing: s
 
 
 def _sort_status(status: int, codes: frozenset[str], said: str) -> tuple[ErrorKind, bool]:
-    full = re.search(r"no space left|quota", said, re.IGNORECASE) and status != 429
-    if full or status in {413, 507}:
+    if (_FULL.search(said) and status != 429) or status in {413, 507}:
         return "remote", True
     expired = re.search(r"\bexpired\b", said, re.IGNORECASE)
     if status == 401 or "UNAUTHORIZED" in codes or (status == 403 and expired):
@@ -193,19 +198,40 @@ def _sort_status(status: int, codes: frozenset[str], said: str) -> tuple[ErrorKi
     return "remote", True
 
 
-def _read_errors(body: bytes) -> tuple[frozenset[str], str]:
-    """Codes and text of a distribution-spec error body; any other body is its own text."""
+_FULL = re.compile(r"no space left|quota", re.IGNORECASE)
+
+
+def _read_errors(body: bytes) -> tuple[frozenset[str], str, str]:
+    """Codes, text to sort by, text to show of a distribution-spec error body; another's only sorts."""
     try:
-        parsed = json.loads(body)
-        errors = parsed["errors"]
-        codes = frozenset(str(error["code"]).upper() for error in errors)
-        return codes, "; ".join(_say(error) for error in errors)
+        errors = json.loads(body)["errors"][:MAX_ERRORS]
+        codes = frozenset(str(error["code"]).upper()[:MAX_CODE] for error in errors)
+        said = "; ".join(_say(error) for error in errors)
     except (ValueError, TypeError, KeyError, RecursionError):
-        return frozenset(), body[:500].decode("utf-8", "replace").strip()
+        said = body[:MAX_SAID].decode("utf-8", "replace")
+        return frozenset(), said, f"({FULL})" if _FULL.search(said) else ""
+    return codes, said, said
 
 
 def _say(error: Mapping[str, Any]) -> str:
-    return ": ".join(str(error[key]) for key in ("code", "message") if error.get(key))
+    known = (("code", MAX_CODE), ("message", MAX_SAID))
+    words = ((str(error[key]), most) for key, most in known if error.get(key))
+    return ": ".join(_cut(" ".join(text[: most * 2].split()), most) for text, most in words)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def visible(text: str, keep: str = "") -> str:
+    """`text` with each character that would act and not show (controls, marks of direction) as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() or each in keep else _escape(each) for each in text)
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
 
 
 def read_retry_after(value: str) -> float | None:
@@ -222,13 +248,23 @@ def read_retry_after(value: str) -> float | None:
 def _seconds_until(date: str) -> float:
     try:
         at = parsedate_to_datetime(date)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError, IndexError):
         return float("nan")
     return (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
 
 
-def unreachable(doing: str, fault: BaseException) -> RegistryError:
+INNER = "an address of this machine or of a private network"
+
+
+def inner_address(doing: str, host: str) -> RegistryError:
+    """`host` is where the registry is said to be, or where its token server or a redirect lies."""
+    return RegistryError(f"{doing}: {host} is {INNER}, which is not asked on this registry's behalf.")
+
+
+def unreachable(doing: str, fault: BaseException | str) -> RegistryError:
     """Sorts an exception of the transport: a certificate stays wrong, everything else may pass."""
+    if isinstance(fault, str):
+        return RegistryError(f"{doing}: {fault}", kind="push", permanent=False)
     text = str(fault)
     certificate = "CERTIFICATE_VERIFY_FAILED" in text or "certificate verify failed" in text
     return RegistryError(f"{doing}: {_plain_cause(fault)}", kind="push", permanent=certificate)
@@ -274,9 +310,9 @@ _SECRETS = (
 def redact(text: str) -> str:
     """Takes out what looks like a secret: URL passwords, JWTs, Authorization values, signed query strings.
 
-    And what no database keeps: NUL, halves of surrogate pairs; a registry's answer may hold anything.
+    And what no database keeps and no terminal should obey: a registry's answer may hold anything.
     """
-    text = text.replace("\x00", "").encode(errors="replace").decode()
+    text = visible(text.replace("\x00", "").encode(errors="replace").decode(), keep="\n\t")
     for pattern, instead in _SECRETS:
         text = pattern.sub(instead, text)
     return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"

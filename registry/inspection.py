@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from registry.client import RegistryClient
+from registry.content import words_in
 from registry.reference import Reference
+
+
+def start_command(
+    client: RegistryClient, ref: Reference, platform: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """ENTRYPOINT and CMD of one platform's image. Raises `RegistryError`."""
+    config, doing = image_config(client, ref, platform).get("config"), f"Reading the config of {ref}"
+    known = config if isinstance(config, dict) else {}
+    return words_in(known.get("Entrypoint"), doing), words_in(known.get("Cmd"), doing)
 
 
 def image_config(client: RegistryClient, ref: Reference, platform: str) -> dict[str, Any]:

@@ -13,9 +13,8 @@ from registry.client import (
     DOCKER_MANIFEST,
     OCI_INDEX,
     RegistryClient,
-    digest_of,
-    read_platform,
 )
+from registry.content import digest_of, read_platform
 from registry.credentials import ANONYMOUS, Credential
 from registry.errors import RegistryError, described, failed_refresh
 from registry.events import Control, Line, RegistryEvent, Report, Stopwatch, Unleashed

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from registry.client import INDEX_TYPES, RegistryClient
+from registry.content import digest_in, entries_of
 from registry.errors import RegistryError
 from registry.events import Line
 from registry.reference import Reference
@@ -101,12 +102,12 @@ class _Pruner:
         try:
             if self._client.head_manifest(ref).media_type not in INDEX_TYPES:
                 return []
-            entries = self._client.get_manifest(ref).content.get("manifests") or []
+            entries = entries_of(self._client.get_manifest(ref).content, f"Reading {ref}")
         except RegistryError as fault:
             if fault.not_found:
                 return []
             raise
-        return [str(entry.get("digest")) for entry in entries]
+        return [digest_in(entry, f"Reading {ref}") for entry in entries]
 
 
 def _is_refusal(fault: RegistryError) -> bool:

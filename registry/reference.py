@@ -14,6 +14,7 @@ _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
+_PLATFORM = re.compile(r"[A-Za-z0-9_.-]{1,32}/[A-Za-z0-9_.-]{1,32}(?:/[A-Za-z0-9_.-]{0,32})?")
 _MAX_REPOSITORY = 255
 _DEFAULT_VARIANTS = {("arm64", "v8"), ("amd64", "v1")}
 _ALIASES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "armhf": "arm", "i386": "386"}
@@ -85,7 +86,7 @@ class Reference:
 
 def _require(pattern: re.Pattern[str], value: str, what: str) -> None:
     if not pattern.fullmatch(value):
-        raise InvalidReference(f"{value!r} is not a valid {what}.")
+        raise InvalidReference(f"{value[:200]!r} is not a valid {what}.")
 
 
 def _split_tag(name: str) -> tuple[str, str]:
@@ -132,10 +133,10 @@ def hostname(host: str) -> str:
 
 def normalise_platform(platform: str) -> str:
     """`os/arch[/variant]` in the spelling of the OCI image spec; arm64/v8 and amd64/v1 lose their variant."""
+    if not _PLATFORM.fullmatch(platform.strip()):
+        raise InvalidReference(f"{platform[:80]!r} is not a platform such as linux/arm64.")
     os, _, rest = platform.strip().lower().partition("/")
     architecture, _, variant = rest.partition("/")
-    if not os or not architecture:
-        raise InvalidReference(f"{platform!r} is not a platform such as linux/arm64.")
     architecture = _ALIASES.get(architecture, architecture)
     if architecture == "arm" and not variant:
         variant = "v7"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -15,8 +16,11 @@ from registry.errors import RegistryError, from_response
 MIN_LIFE = 60.0  # the spec's default: shorter lives are older servers' omissions
 EARLY = 0.2  # renewed when this part of its life is left
 MAX_EARLY = 60.0
+MAX_LIFE = 86_400.0
+MAX_TOKEN = 32_768  # characters: it goes into a header
 MAX_CACHED = 1_000
 CLIENT_ID = "mcphost"
+_VALUE = re.compile(rf"[!-~]{{1,{MAX_TOKEN}}}")
 
 
 @dataclass(frozen=True)
@@ -139,12 +143,13 @@ def _read_token(answer: Answer) -> Token:
         raise from_response(answer.status, answer.headers, answer.body, "The registry's token server refused")
     data = answer.data if isinstance(answer.data, dict) else {}
     value = data.get("token") or data.get("access_token")
-    if not isinstance(value, str) or not value or not value.isprintable() or " " in value:
+    if not isinstance(value, str) or not _VALUE.fullmatch(value):
         raise RegistryError("The registry's token server answered without a usable token.")
     life = _life(data.get("expires_in"))
     return Token(value, time.monotonic() + life - min(life * EARLY, MAX_EARLY))
 
 
 def _life(expires_in: object) -> float:
-    seconds = float(expires_in) if isinstance(expires_in, (int, float)) else MIN_LIFE
-    return max(seconds, MIN_LIFE)
+    if not isinstance(expires_in, (int, float)) or expires_in != expires_in:  # NaN
+        return MIN_LIFE
+    return max(MIN_LIFE, float(min(expires_in, MAX_LIFE)))

@@ -1,10 +1,14 @@
-"""One HTTP exchange with a registry: bodies are capped, a redirect carries no credential to another host."""
+"""One HTTP exchange with a registry: bodies and time are capped, a redirect carries no credential to another
+host, and what a stranger's registry leads to is looked at first.
+"""
 
 from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -12,9 +16,13 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
+from requests.utils import select_proxy
+from urllib3.exceptions import HTTPError
 from urllib3.util.ssl_ import create_urllib3_context
 
-from registry.errors import RegistryError, unreachable
+import outbound
+from outbound import addresses, connections
+from registry.errors import RegistryError, inner_address, unreachable
 from registry.reference import is_loopback
 from registry.tokens import Answer
 
@@ -22,6 +30,7 @@ MAX_REDIRECTS = 5
 POOL = 32  # connections kept to one host: as many pushes may be confirmed at the same time
 MAX_BODY = 4 << 20  # the distribution spec's limit for manifests
 MAX_ERROR_BODY = 64 << 10
+PATIENCE = 2  # times the longest silence: so long may an exchange take with all its redirects
 USER_AGENT = "mcphost-registry"
 _NO_PROXY: dict[str, Any] = {"http": None, "https": None, "all": None}
 _REDIRECTS = {301, 302, 303, 307, 308}
@@ -48,19 +57,32 @@ class _Session(requests.Session):
 
 
 class _Adapter(HTTPAdapter):
-    """Trusts `ca_bundle` besides what `requests` trusts: a token server may have a public certificate."""
+    """Trusts `ca_bundle` besides what `requests` trusts: a token server may have a public certificate.
 
-    def __init__(self, ca_bundle: Path | None) -> None:
+    Connects to public addresses only, unless `inner` allows those of this machine and its networks.
+    """
+
+    def __init__(self, ca_bundle: Path | None, inner: bool) -> None:
         self._context = create_urllib3_context()
+        self._inner = inner
         if ca_bundle:
             _trust(self._context, ca_bundle)
         super().__init__(pool_maxsize=POOL)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = connections.pools(inner=self._inner)
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        return super().proxy_manager_for(*args, ssl_context=self._context, **kwargs)
+        manager = super().proxy_manager_for(*args, ssl_context=self._context, **kwargs)
+        manager.pool_classes_by_scheme = connections.pools(inner=self._inner)
+        return manager
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        if select_proxy(str(request.url), kwargs.get("proxies")):
+            host = urlsplit(str(request.url)).hostname or ""
+            addresses.check_plain(host, inner=self._inner)
+        return super().send(request, *args, **kwargs)
 
 
 def _trust(context: ssl.SSLContext, ca_bundle: Path) -> None:
@@ -71,13 +93,18 @@ def _trust(context: ssl.SSLContext, ca_bundle: Path) -> None:
 
 
 class Transport:
-    """Sends requests. Thread-safe: each is independent, the connections are pooled."""
+    """Sends requests. Thread-safe: each is independent, the connections are pooled.
 
-    def __init__(self, *, ca_bundle: Path | None, timeout: float) -> None:
+    `timeout` is the longest silence in seconds; `inner` allows addresses of this machine and its networks.
+    """
+
+    def __init__(self, *, ca_bundle: Path | None, timeout: float, inner: bool) -> None:
         self._session = _Session()
-        self._session.headers["User-Agent"] = USER_AGENT
+        # Compressed, a few bytes are as many as one likes; digests are of what is not compressed.
+        self._session.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": "identity"})
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, _Adapter(ca_bundle))
+            self._session.mount(scheme, _Adapter(ca_bundle, inner))
         self._timeout = timeout
 
     def close(self) -> None:
@@ -97,13 +124,15 @@ class Transport:
         cap: int = MAX_BODY,
     ) -> Answer:
         """The answer, whatever its status. Raises `RegistryError` of kind `push` if there is none."""
-        for _ in range(MAX_REDIRECTS + 1):
-            response = self._send_once(method, url, doing, authorization, headers, params, body)
-            with response:
-                target = response.headers.get("Location", "") if response.status_code in _REDIRECTS else ""
-                if not (follow and target):
-                    return self._read(response, doing, cap)
-            url, authorization, params = _redirected(url, target, authorization, doing)
+        with _ended(self._timeout * PATIENCE, doing):
+            for _ in range(MAX_REDIRECTS + 1):
+                response = self._send_once(method, url, doing, authorization, headers, params, body)
+                with response:
+                    redirects = follow and response.status_code in _REDIRECTS
+                    target = response.headers.get("Location", "") if redirects else ""
+                    if not target:
+                        return self._read(response, doing, cap)
+                url, authorization, params = _redirected(url, target, authorization, doing)
         raise RegistryError(f"{doing}: more than {MAX_REDIRECTS} redirects.")
 
     def _send_once(
@@ -129,7 +158,11 @@ class Transport:
                 stream=True,
                 proxies=dict(_NO_PROXY) if is_loopback(urlsplit(url).netloc) else None,
             )
-        except (requests.RequestException, OSError) as fault:
+        except outbound.InnerAddress as refusal:
+            raise inner_address(doing, str(refusal)) from None
+        except outbound.UnknownName as fault:
+            raise unreachable(doing, f"the name {fault} is not known") from None
+        except (requests.RequestException, HTTPError, OSError, ValueError) as fault:
             raise unreachable(doing, fault) from fault
 
     def _read(self, response: requests.Response, doing: str, cap: int) -> Answer:
@@ -138,14 +171,33 @@ class Transport:
         return Answer(response.status_code, response.headers, body, _json(response, body))
 
 
+@contextmanager
+def _ended(seconds: float, doing: str) -> Iterator[None]:
+    """What a registry sends by the byte ends all the same."""
+    slow = RegistryError(f"{doing}: no whole answer within {seconds:g} s.", kind="push", permanent=False)
+    with outbound.Deadline(seconds) as deadline:
+        try:
+            yield
+        except RegistryError as fault:
+            if deadline.over:
+                raise slow from fault
+            raise
+        if deadline.over:
+            raise slow
+
+
 def _read_capped(response: requests.Response, doing: str, cap: int, *, cut: bool) -> bytes:
+    """The body as it was sent; of a failure (`cut`) no more than fits, and nothing that is compressed."""
+    packed = response.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity")
+    if packed and cut:
+        return b""
+    if packed:
+        raise RegistryError(f"{doing}: the answer is compressed, which was not asked for.")
     body = bytearray()
     try:
-        for chunk in response.iter_content(65_536):
+        while len(body) <= cap and (chunk := response.raw.read1(65_536, decode_content=False)):
             body += chunk
-            if len(body) > cap:
-                break
-    except (requests.RequestException, OSError) as fault:
+    except (requests.RequestException, HTTPError, OSError, ValueError) as fault:
         raise unreachable(doing, fault) from fault
     if len(body) > cap and not cut:
         raise RegistryError(f"{doing}: the answer is larger than {cap} bytes.")

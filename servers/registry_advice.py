@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 
-from registry.errors import RegistryError
+from registry.errors import INNER, RegistryError
 from registry.pull_rights import Way
 from registry.reference import Reference
 
+NAME_IT = (
+    "If images of {host} may be asked for there, an administrator adds {host} to REGISTRY_PRIVATE_HOSTS and "
+    "restarts the platform"
+)
 # By kind; the first that matches, and the last of each kind always does. {again} is how to go on.
 _ADVICE = {
     "tag": (("", "The engine no longer holds what was built: redeploy with mode rebuild."),),
@@ -63,6 +67,7 @@ _ADVICE = {
         ),
     ),
     "remote": (
+        (INNER, NAME_IT + "; then {again}"),
         (r"no space left|insufficient storage|quota|\b507\b", "Make room at the registry; then {again}"),
         (r"toomanyrequests|\b429\b", "The registry limits how much it takes: wait a while; then {again}"),
         (
@@ -98,6 +103,8 @@ def advice(error: RegistryError, ref: Reference, slug: str) -> str:
 
 def of_a_team(error: RegistryError, way: Way, host: str) -> str:
     """For an image that a team pulls as itself, and that its registry did not give."""
+    if INNER in error.message:
+        return NAME_IT.format(host=host) + "."
     if not error.keeps_it_back:
         return (
             f"Check that the platform reaches {host}. What the engine has already, and every team may have, "

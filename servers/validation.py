@@ -14,10 +14,10 @@ from django.core.exceptions import ValidationError
 
 from access import roles
 from access.models import Team
+from servers import reach
 from servers.errors import SourceError
 from servers.models import Server
 from servers.models.server import ENVIRONMENT_NAME, SourceKind
-from servers.sources import image
 from servers.sources.git import GitSource
 from servers.sources.package import PackageSource
 
@@ -126,8 +126,8 @@ def _checked(key: str, check: Callable[[], object]) -> None:
 def _git(source: Mapping[str, Any]) -> dict[str, Any]:
     url = _text(source, "url", required="A git source needs a URL.")
     ref, subdirectory = _text(source, "ref", longest=200), _text(source, "subdirectory")
-    protocols = tuple(settings.GIT_PROTOCOLS)
-    _checked("url", GitSource(url, protocols=protocols).check)
+    protocols, named = tuple(settings.GIT_PROTOCOLS), tuple(settings.GIT_PRIVATE_HOSTS)
+    _checked("url", GitSource(url, protocols=protocols, private_hosts=named).check)
     if "://" in url and urlsplit(url).password:
         raise ValidationError(
             {"url": "The URL holds a password: give it as the token, which is kept sealed."}
@@ -147,7 +147,7 @@ def _upload(source: Mapping[str, Any]) -> dict[str, Any]:
 
 def _image(source: Mapping[str, Any]) -> dict[str, Any]:
     reference = _text(source, "reference", required="An image source needs a reference.")
-    _checked("reference", lambda: image.parse(reference))
+    _checked("reference", lambda: reach.check_image(reference))
     arguments = _keyed("arguments", lambda: clean_words(source.get("arguments") or []))
     return {"reference": reference, **({"arguments": arguments} if arguments else {})}
 

@@ -14,15 +14,15 @@ from pathlib import Path
 from django.conf import settings
 
 import bridge
+from registry import inspection
 from registry.client import RegistryClient
 from registry.commands import CommandRefresher
 from registry.credentials import ANONYMOUS, Credential, CredentialStore, OneLogin
 from registry.errors import RegistryError
-from registry.inspection import image_config
 from registry.pull_rights import PullRights, Way
 from registry.pulls import Pulls
 from registry.reference import InvalidReference, Reference
-from servers import mcp_client, pull_policy, registry_advice, uploads
+from servers import mcp_client, pull_policy, reach, registry_advice, uploads
 from servers.builder import emulation, logins
 from servers.builder.base import BuildSettings
 from servers.builder.buildkit import Builder, find_builder
@@ -186,6 +186,7 @@ def registry_client(host: str, login: Credential | None = None) -> RegistryClien
         insecure=host in settings.REGISTRY_INSECURE,
         ca_bundle=settings.REGISTRY_CA_BUNDLE,
         address=settings.REGISTRY_ADDRESS if host == settings.REGISTRY.partition("/")[0] else "",
+        foreign=not reach.is_known_registry(host),
     )
 
 
@@ -232,6 +233,7 @@ def source_of(server: Server, revision: str = "") -> Source:
             subdirectory=about.get("subdirectory", ""),
             token=_git_token(server),
             protocols=tuple(settings.GIT_PROTOCOLS),
+            private_hosts=tuple(settings.GIT_PRIVATE_HOSTS),
             settings=build_settings(),
         )
     if server.source_kind == SourceKind.UPLOAD:
@@ -305,8 +307,7 @@ def start_command(server: Server, reference: str, platform: str) -> tuple[tuple[
     """ENTRYPOINT and CMD of an image at a registry, for one platform."""
     wanted = Reference.parse(reference)
     with _reading(f"Reading the image {reference}", pulls_of(server), wanted) as client:
-        config = image_config(client, wanted, platform).get("config") or {}
-    return tuple(config.get("Entrypoint") or ()), tuple(config.get("Cmd") or ())
+        return inspection.start_command(client, wanted, platform)
 
 
 @contextmanager

@@ -59,6 +59,7 @@ _KNOWN: tuple[tuple[str, str, str, bool], ...] = (
     ),
     (r"toomanyrequests|too many requests", "The registry asks for patience.", "Try again in a while.", False),
 )
+_QUOTED = re.compile(r"(error parsing HTTP \d+ response body).*", re.DOTALL)
 LOOKED_AT = 4000  # characters: a registry's own words may be among them
 _PORT_TAKEN = re.compile(r"port is already allocated|address already in use", re.IGNORECASE)
 
@@ -112,4 +113,5 @@ def from_text(text: str, *, server_error: bool = False) -> RuntimeFault:
 
 
 def _brief(text: str) -> str:
-    return " ".join(text.split())[:500]
+    """Without the body of an answer that no registry gave: the engine quotes whatever it met."""
+    return " ".join(_QUOTED.sub(r"\1 (not shown)", text).split())[:500]

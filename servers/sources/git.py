@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
+import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
+from urllib.request import proxy_bypass
 
+from outbound import InnerAddress, addresses, tunnel
+from outbound.relay import Relay
 from servers.builder import tooling
 from servers.builder.base import BuildSettings
 from servers.errors import SourceError
@@ -45,7 +51,9 @@ CONFIG = {
 class GitSource:
     """`ref` is a branch, tag or commit ("" = the remote's default branch).
 
-    `token` is a password, or `user:password`. `protocols` holds for submodules too.
+    `token` is a password, or `user:password`. `protocols` holds for submodules too. `private_hosts`
+    (`host[:port]`) are those of this machine and of private networks that may be asked, by redirects and
+    submodules too; None leaves all of them open.
     """
 
     url: str
@@ -53,6 +61,7 @@ class GitSource:
     subdirectory: str = ""
     token: str = field(default="", repr=False)
     protocols: tuple[str, ...] = ("https", "ssh")
+    private_hosts: tuple[str, ...] | None = None
     settings: BuildSettings = field(default_factory=BuildSettings, repr=False)
 
     def fetch(self, into: Path, *, leash: Leash, log: LineSink) -> BuildContext:
@@ -62,8 +71,9 @@ class GitSource:
         """
         self.check()
         into.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="mcphost-git-", dir=into.parent) as home:
-            repository = _Repository(self, into, Path(home), leash, log)
+        home = tempfile.TemporaryDirectory(prefix="mcphost-git-", dir=into.parent)
+        with home as kept, self._guard() as relay:
+            repository = _Repository(self, into, Path(kept), leash, log, relay)
             revision, summary = repository.check_out()
         path = self._context(into)
         log(f"Checked out {revision[:12]} {summary}".rstrip())
@@ -77,12 +87,37 @@ class GitSource:
                 f"A repository URL starts with one of {', '.join(self.protocols)}; this one does not.",
                 hint="For example https://host/owner/repository.git.",
             )
+        self._check_host()
         if BAD_REF.search(self.ref):
             raise SourceError(f"“{self.ref}” is not the name of a branch, tag or commit.")
         if re.search(r"[\x00-\x20\x7f]", self.token):
             raise SourceError("The token holds a space or a control character.", hint="Copy it again.")
         if self.subdirectory and not _is_plain(self.subdirectory):
             raise SourceError(f"The subdirectory “{self.subdirectory}” does not lie inside the repository.")
+
+    def _check_host(self) -> None:
+        """Whether the URL plainly names an inner address; names are looked up by the guard."""
+        host, port = host_of(self.url)
+        if self.private_hosts is None or addresses.is_named(host, port, self.private_hosts):
+            return
+        try:
+            addresses.check_plain(host, inner=False)
+        except InnerAddress:
+            raise git_errors.inner(host) from None
+
+    @contextmanager
+    def _guard(self) -> Iterator[Relay | None]:
+        """What git connects through. Raises `SourceError` for what it would not connect to."""
+        if self.private_hosts is None:
+            yield None
+            return
+        with Relay(self.private_hosts) as relay:
+            try:
+                yield relay
+            except SourceError as error:
+                if relay.refused:
+                    raise git_errors.inner(relay.refused[-1]) from error
+                raise
 
     def _context(self, into: Path) -> Path:
         wanted = into / self.subdirectory
@@ -116,6 +151,14 @@ def protocol_of(url: str) -> str:
     return parts.scheme if is_local or names_host else ""
 
 
+def host_of(url: str) -> tuple[str, int | None]:
+    """Host and port of a URL that `protocol_of` accepts; no port where the protocol's own is meant."""
+    if found := SCP_LIKE.fullmatch(url):
+        return found["host"], None
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port
+
+
 def _is_plain(path: str) -> bool:
     pure = PurePosixPath(path)
     return not pure.is_absolute() and ".." not in pure.parts and "\x00" not in path
@@ -124,8 +167,11 @@ def _is_plain(path: str) -> bool:
 class _Repository:
     """One fetch: git's commands in their order, and what they need to see."""
 
-    def __init__(self, source: GitSource, into: Path, home: Path, leash: Leash, log: LineSink) -> None:
+    def __init__(
+        self, source: GitSource, into: Path, home: Path, leash: Leash, log: LineSink, relay: Relay | None
+    ) -> None:
         self.source, self.into, self.leash, self.log = source, into, leash, log
+        self.relay = relay
         self.env = self._environment(home)
 
     def check_out(self) -> tuple[str, str]:
@@ -217,6 +263,11 @@ class _Repository:
         }
         if agent := os.environ.get("SSH_AUTH_SOCK"):
             env["SSH_AUTH_SOCK"] = agent
+        if self.relay:
+            env["GIT_SSH_COMMAND"] += f" -oProxyCommand={shlex.quote(_tunnel(self.relay))}"
+            if not _is_proxied(self.source.url, env):
+                env = {name: value for name, value in env.items() if not name.lower().endswith("_proxy")}
+                env["ALL_PROXY"] = f"socks5h://127.0.0.1:{self.relay.port}"
         return env | self._config()
 
     def _config(self) -> dict[str, str]:
@@ -231,3 +282,21 @@ class _Repository:
         for number, (name, value) in enumerate(config.items()):
             env |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
         return env | secrets
+
+
+def _tunnel(relay: Relay) -> str:
+    """ssh's way through the relay; it replaces %h and %p."""
+    words = [sys.executable, "-I", tunnel.__file__, str(relay.port)]
+    return " ".join([shlex.quote(word).replace("%", "%%") for word in words] + ["%h", "%p"])
+
+
+def _is_proxied(url: str, env: Mapping[str, str]) -> bool:
+    """Whether an operator's proxy stands between us and `url`: it looks names up and has its own rules."""
+    proxies = {
+        name.lower().removesuffix("_proxy"): value
+        for name, value in env.items()
+        if name.lower().endswith("_proxy") and value
+    }
+    parts = urlsplit(url)
+    by_proxy = bool(proxies.get(parts.scheme) or proxies.get("all"))
+    return by_proxy and not proxy_bypass(parts.hostname or "", proxies)

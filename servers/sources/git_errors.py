@@ -50,7 +50,7 @@ KNOWN: tuple[tuple[re.Pattern[str], str, str, bool], ...] = (
         re.compile(
             r"could not resolve host|connection refused|failed to connect|couldn't connect|timed out"
             r"|no route to host|network is unreachable|connection reset|early EOF|unexpected disconnect"
-            r"|empty reply from server|returned error: 5\d\d",
+            r"|empty reply from server|returned error: 5\d\d|SOCKS5? connection",
             re.IGNORECASE,
         ),
         "{url} cannot be reached.",
@@ -90,6 +90,13 @@ def translate(outcome: Outcome, url: str, ref: str, *, of_submodule: bool = Fals
         return empty(subject) if ref in ("", "HEAD") else unknown_ref(subject, ref)
     said = outcome.lines[-1] if outcome.lines else f"exit code {outcome.code}"
     return SourceError(f"git could not fetch {subject}: {said}", details=_said(outcome))
+
+
+def inner(host: str) -> SourceError:
+    return SourceError(
+        f"{host} is an address of this machine or of a private network: sources are not fetched from there.",
+        hint=f"If they may be, add {host} to GIT_PRIVATE_HOSTS.",
+    )
 
 
 def empty(url: str) -> SourceError:

@@ -17,7 +17,7 @@ from .upping import Machine, Up, archive, machine
 
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[Machine]:
-    with machine(tmp_path, GIT_PROTOCOLS="http", HEALTH_TIMEOUT="120") as made:
+    with machine(tmp_path, GIT_PROTOCOLS="http", GIT_PRIVATE_HOSTS="127.0.0.1", HEALTH_TIMEOUT="120") as made:
         yield made
 
 

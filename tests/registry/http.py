@@ -35,10 +35,10 @@ class Server:
 
 
 @contextmanager
-def serving(answer: Callable[[Request], Response]) -> Iterator[Server]:
-    http = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+def serving(answer: Callable[[Request], Response], address: str = "127.0.0.1") -> Iterator[Server]:
+    http = ThreadingHTTPServer((address, 0), BaseHTTPRequestHandler)
     http.daemon_threads = True
-    server = Server(f"127.0.0.1:{http.server_address[1]}")
+    server = Server(f"{address}:{http.server_address[1]}")
     http.RequestHandlerClass = _handler(server, answer)
     threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True).start()
     try:

@@ -16,7 +16,7 @@ from hooks.models import LONGEST_PATTERN, MOST_PATTERNS
 from hooks.push import MOST_PATHS, Push
 from metrics.totals import client_of
 from registry.challenge import read_challenge
-from registry.client import _next_page
+from registry.content import next_page as _next_page
 from registry.errors import from_engine
 from servers import globs
 from servers.builder import named_images

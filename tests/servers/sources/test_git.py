@@ -15,6 +15,7 @@ from servers.sources.git import GitSource
 from tests.servers.sources.git_server import GitServer, Repository, serving
 
 TOKEN = r"ghp_very\secret\0123456789"
+HERE = ("127.0.0.1",)
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def repository(tmp_path: Path) -> Repository:
 def fetch(
     forge: GitServer, into: Path, name: str = "server", *, log: list[str] | None = None, **options: str
 ) -> BuildContext:
-    source = GitSource(forge.url(name), protocols=("http",), **options)  # type: ignore[arg-type]
+    source = GitSource(forge.url(name), protocols=("http",), private_hosts=HERE, **options)  # type: ignore[arg-type]
     lines = log if log is not None else []
     return source.fetch(into, leash=Leash.of(60), log=lines.append)
 
@@ -304,7 +305,9 @@ def test_an_empty_repository(forge: GitServer, tmp_path: Path) -> None:
 def test_a_host_that_is_away(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        source = GitSource(f"http://127.0.0.1:{free.getsockname()[1]}/x", protocols=("http",))
+        source = GitSource(
+            f"http://127.0.0.1:{free.getsockname()[1]}/x", protocols=("http",), private_hosts=HERE
+        )
         with pytest.raises(SourceError, match="cannot be reached") as caught:
             source.fetch(tmp_path / "into", leash=Leash.of(60), log=print)
     assert not caught.value.permanent
@@ -312,19 +315,25 @@ def test_a_host_that_is_away(tmp_path: Path) -> None:
 
 def test_an_ssh_host_that_is_away(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="cannot be reached"):
-        GitSource("ssh://git@127.0.0.1:9/x").fetch(tmp_path / "into", leash=Leash.of(60), log=print)
+        GitSource("ssh://git@127.0.0.1:9/x", private_hosts=HERE).fetch(
+            tmp_path / "into", leash=Leash.of(60), log=print
+        )
 
 
 def test_a_host_that_never_answers_ends_with_the_leash(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        source = GitSource(f"http://127.0.0.1:{silent.getsockname()[1]}/x", protocols=("http",))
+        source = GitSource(
+            f"http://127.0.0.1:{silent.getsockname()[1]}/x", protocols=("http",), private_hosts=HERE
+        )
         with pytest.raises(TimedOut):
             source.fetch(tmp_path / "into", leash=Leash.of(0.4), log=print)
 
 
 def test_a_cancelled_fetch(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        source = GitSource(f"http://127.0.0.1:{silent.getsockname()[1]}/x", protocols=("http",))
+        source = GitSource(
+            f"http://127.0.0.1:{silent.getsockname()[1]}/x", protocols=("http",), private_hosts=HERE
+        )
         with pytest.raises(Cancelled):
             source.fetch(tmp_path / "into", leash=Leash.of(60, lambda: True), log=print)
 
