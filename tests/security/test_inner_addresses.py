@@ -363,7 +363,7 @@ LOOKED_AT = {
     "servers/runtimes/ports.py", "servers/workers.py",  # a free port; the machine's name
     "servers/mcp_client.py",  # hosted servers where their runtime put them, without redirects
     "servers/sources/git.py",  # git does, through outbound.relay
-    "servers/sources/package_index.py",  # BUILD_PIP_INDEX_URL, and where the operator's index says its files are
+    "servers/sources/package_index.py",  # BUILD_PIP_INDEX_URL, and where that index says its files are
     "servers/uploads.py", "registry/pull_rights.py",  # nowhere: the machine's name; reading addresses
     "servers/console/listening.py", "servers/console/serving.py", "servers/management/commands/up.py",  # ours
 }  # fmt: skip
