@@ -1,6 +1,6 @@
-"""A registry that a stranger named answers what it likes: bodies, headers and lines without end, a byte at
-a time, numbers and digests that are none, documents of other shapes, text that acts. Each ends soon in one error
-that says so, and nothing of it is obeyed, waited for or kept."""
+"""A registry that a stranger named answers what it likes: bodies, headers and lines without end, a byte at a
+time, numbers and digests that are none, documents of other shapes, text that acts. Each ends soon in one
+error that says so, and nothing of it is obeyed, waited for or kept."""
 
 from __future__ import annotations
 
