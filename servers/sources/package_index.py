@@ -22,6 +22,7 @@ from requests.auth import AuthBase, HTTPBasicAuth
 from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
+from outbound import InnerAddress, UnknownName, connections
 from servers.builder.base import BuildSettings
 from servers.errors import SourceError
 from servers.leash import Leash
@@ -69,7 +70,7 @@ class PackageIndex:
         self._session = _Session()
         self._session.trust_env = False  # no .netrc: what the platform's own account may read is no business
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, _Adapter(settings.ca_bundle))
+            self._session.mount(scheme, _Adapter(settings.ca_bundle, inner=bool(settings.pip_index_url)))
 
     def close(self) -> None:
         self._session.close()
@@ -139,9 +140,13 @@ class PackageIndex:
 
 
 class _Adapter(HTTPAdapter):
-    """Trusts the authorities of this machine, the public ones, and `ca_bundle`."""
+    """Trusts the authorities of this machine, the public ones, and `ca_bundle`.
 
-    def __init__(self, ca_bundle: Path | None) -> None:
+    `inner` allows addresses of this machine and its networks: an operator's own index may lie there.
+    """
+
+    def __init__(self, ca_bundle: Path | None, *, inner: bool) -> None:
+        self._inner = inner
         self._context = ssl.create_default_context()
         self._context.load_verify_locations(certifi.where())
         if ca_bundle:
@@ -150,6 +155,7 @@ class _Adapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = connections.pools(inner=self._inner)
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
         return super().proxy_manager_for(*args, ssl_context=self._context, **kwargs)
@@ -179,6 +185,12 @@ def _faults() -> Iterator[None]:
         ) from error
     except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, ValueError) as error:
         raise SourceError("The package index names an address that cannot be asked.") from error
+    except InnerAddress as error:
+        raise SourceError(
+            f"The package index leads to an inner address, which is not asked: {error}."
+        ) from None
+    except UnknownName as error:
+        raise _unreachable(f": nobody knows the name {error}") from None
     except requests.RequestException as error:
         raise _unreachable() from error
 

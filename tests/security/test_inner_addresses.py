@@ -363,8 +363,8 @@ LOOKED_AT = {
     "servers/runtimes/ports.py", "servers/workers.py",  # a free port; the machine's name
     "servers/mcp_client.py",  # hosted servers where their runtime put them, without redirects
     "servers/sources/git.py",  # git does, through outbound.relay
-    "servers/sources/package_index.py",  # BUILD_PIP_INDEX_URL, and where that index says its files are
-    "servers/uploads.py", "registry/pull_rights.py",  # nowhere: the machine's name; reading addresses
+    "servers/sources/package_index.py",  # BUILD_PIP_INDEX_URL or PyPI, by outbound
+    "registry/pull_rights.py", "servers/uploads.py",  # spellings of an address; the machine's name
     "servers/console/listening.py", "servers/console/serving.py", "servers/management/commands/up.py",  # ours
 }  # fmt: skip
 
