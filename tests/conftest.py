@@ -42,6 +42,7 @@ SLOW = (
     "kubernetes/",
     "mcphost/test_start.py",
     "notices/test_sending.py",
+    "security/test_schema_",
     "servers/runtimes/test_process.py",
     "servers/sources/test_git.py",
     "servers/streams/",
