@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import http.client
 import os
+import socket
 import statistics
 import subprocess
 import sys
@@ -61,7 +62,7 @@ async def drips(port: int, number: int, first: bytes) -> None:
 
 
 async def slow_reader(port: int, number: int) -> None:
-    reader, writer = await connection(port, number)
+    reader, writer = await connection(port, number, receives=4096)
     with suppress(OSError):
         writer.write(f"GET {LARGE} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode() * 8)
         while await reader.read(1024):
@@ -83,9 +84,15 @@ ATTACKS: dict[str, Callable[[int, int], Awaitable[None]]] = {
 }  # fmt: skip
 
 
-async def connection(port: int, number: int) -> Streams:
-    source = (f"127.0.1.{number % ADDRESSES + 1}", 0)
-    return await asyncio.open_connection("127.0.0.1", port, local_addr=source, limit=1024)
+async def connection(port: int, number: int, receives: int = 0) -> Streams:
+    """`receives`: bytes that the kernel takes for a reader that does not read."""
+    peer = socket.socket()
+    peer.setblocking(False)
+    if receives:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receives)
+    peer.bind((f"127.0.1.{number % ADDRESSES + 1}", 0))
+    await asyncio.get_running_loop().sock_connect(peer, ("127.0.0.1", port))
+    return await asyncio.open_connection(sock=peer, limit=1024)
 
 
 async def attack(name: str, port: int, count: int) -> None:

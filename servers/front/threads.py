@@ -112,8 +112,8 @@ class Threads:
         try:
             await waiter.turn
         except asyncio.CancelledError:
-            if waiter.turn.done() and not waiter.turn.cancelled():  # its turn came just now
-                self.give_back()
+            if waiter.turn.done() and not waiter.turn.cancelled() and not waiter.turn.exception():
+                self.give_back()  # its turn came just now
             raise
         finally:
             self._waiting.leave(address, waiter)
