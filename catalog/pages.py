@@ -24,6 +24,7 @@ from catalog.services import Found
 from servers import display, intake
 from servers.errors import UserError
 from servers.front.larger import takes_files
+from servers.ids import id_in
 from servers.models import Server
 from servers.states import Trigger
 
@@ -251,7 +252,7 @@ def _server(request: HttpRequest, pk: int) -> Server:
 
 
 def _index(value: Any) -> int | None:
-    return int(value) if isinstance(value, str) and value.isdigit() else None
+    return id_in(value) if isinstance(value, str) else None
 
 
 def _option(every: list[Option], index: int | None) -> Option | None:

@@ -38,7 +38,7 @@ LOOKS = (
     Look("phone-dark", 390, 844, "dark"),
 )
 # The feeds of pages that have one (a page of something that is over names none), and the log's own.
-FEEDS = """[
+FEEDS = """() => [
     ...(document.querySelector("[data-feed-status]:not([data-feed-status=''])")
         ? document.querySelectorAll("[data-feed-state]") : []),
     ...document.querySelectorAll("[data-log-state]"),

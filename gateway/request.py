@@ -66,7 +66,7 @@ class Request:
     @property
     def announced_length(self) -> int:
         length = self.one(b"content-length")
-        return int(length) if length.isdecimal() else 0
+        return int(length) if length.isdecimal() and len(length) < 19 else 0
 
     def base(self, options: Options) -> str:
         return options.public_url or f"{self.scheme}://{self.one(b'host')}"

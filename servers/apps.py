@@ -1,7 +1,7 @@
 from django.apps import AppConfig
 from django.urls import register_converter
 
-from servers.paths import IdConverter
+from servers.ids import IdConverter
 
 
 class ServersConfig(AppConfig):

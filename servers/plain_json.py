@@ -1,4 +1,4 @@
-"""JSON that can be kept and walked: not nested without end, and without NUL, which PostgreSQL does not store."""
+"""JSON that can be kept and walked: not nested without end, without NUL, which PostgreSQL does not store."""
 
 from __future__ import annotations
 

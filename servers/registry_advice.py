@@ -111,8 +111,8 @@ def of_a_team(error: RegistryError, way: Way, host: str) -> str:
             "can be listed in REGISTRY_SHARED_PREFIXES by an administrator."
         )
     if way is Way.TEAM:
-        return f"Correct the reference, or the login for {host} that the team gave (Teams, Registry logins)."
+        return f"Check its name, and the login for {host} that the team gave (Teams, Registry logins)."
     return (
-        f"It is asked for without a login. Correct the reference, give the team a login for {host} (Teams, "
-        "Registry logins), or ask an administrator to list the image in REGISTRY_SHARED_PREFIXES."
+        f"Check its name. It is asked for without a login: give the team one for {host} (Teams, Registry "
+        "logins), or ask an administrator to list the image in REGISTRY_SHARED_PREFIXES."
     )

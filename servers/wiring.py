@@ -26,7 +26,7 @@ from servers import mcp_client, pull_policy, reach, registry_advice, uploads
 from servers.builder import emulation, logins
 from servers.builder.base import BuildSettings
 from servers.builder.buildkit import Builder, find_builder
-from servers.errors import RuntimeFault, SourceError, UserError
+from servers.errors import BuildError, RuntimeFault, SourceError, UserError
 from servers.mcp_client import Equip
 from servers.models import Deployment, Server
 from servers.models.server import GIT_TOKEN, SecretPurpose, SourceKind
@@ -270,8 +270,12 @@ def pulls_of(server: Server) -> Pulls:
     """What the server's team may pull, and as whom. Raises `secretbox.Unreadable`."""
 
     def ask(ref: Reference) -> None:
-        with _reading(f"Asking whether this server may have the image {ref}", pulls, ref) as client:
-            client.head_manifest(ref)
+        try:
+            with _reading("Asking for it", pulls, ref) as client:
+                client.head_manifest(ref)
+        except UserError as error:
+            message = f"The base image {ref} cannot be pulled: {error.message}"
+            raise BuildError(message, hint=error.hint, permanent=error.permanent) from error
 
     pulls = Pulls(pull_policy.rights_of(server), credentials(), pull_policy.logins_of(server), ask)
     return pulls

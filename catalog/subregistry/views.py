@@ -131,7 +131,8 @@ def _read(parameter: Parameter, text: str, default: Any) -> Any:
     try:
         return parameter.read(text) if text else default
     except ValidationError as error:
-        raise Invalid(f"{parameter.name}: {error.detail[0]}", field=parameter.name) from None
+        (sentence,) = error.detail
+        raise Invalid(f"{parameter.name}: {sentence}", field=parameter.name) from None
 
 
 def refusal(status: int, detail: str) -> HttpResponse:

@@ -19,6 +19,7 @@ from hooks.models import Delivery, Kind
 from servers import display
 from servers.admin.base import UncountedAdmin
 from servers.errors import UserError
+from servers.ids import id_in
 from servers.models import Server
 from servers.models.server import SourceKind
 
@@ -32,8 +33,8 @@ class OfServer(admin.SimpleListFilter):
         return [(str(pk), name) for pk, name in having.values_list("pk", "name")[:200]]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        value = self.value() or ""
-        return queryset.filter(hook__server_id=int(value)) if value.isdecimal() else queryset
+        server = id_in(self.value() or "")
+        return queryset if server is None else queryset.filter(hook__server_id=server)
 
 
 class AgainView(OperatorView):

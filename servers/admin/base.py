@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, NoReturn
 from urllib.parse import urlencode
 
+from django.contrib.admin.views.main import ERROR_FLAG
+from django.db import DataError
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -40,6 +42,16 @@ class RecordedAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
         kind = self.opts.model_name
         asked = {"server": row.pk} if kind == "server" else {"target_kind": kind, "target_id": row.pk}
         return HttpResponseRedirect(f"{reverse('admin:access_auditentry_changelist')}?{urlencode(asked)}")
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """What a filter in the address cannot ask a database for asks for nothing, as elsewhere in Django."""
+        try:
+            shown: HttpResponse = super().changelist_view(request, extra_context)
+        except (OverflowError, DataError):
+            if request.method not in ("GET", "HEAD") or not request.GET:
+                raise
+            return HttpResponseRedirect(f"{request.path}?{ERROR_FLAG}=1")
+        return shown
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> NoReturn:
         raise Http404(NOT_FOUND)

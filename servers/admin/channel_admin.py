@@ -20,6 +20,7 @@ from servers.admin.base import RoleAdmin
 from servers.admin.channel_form import ChannelForm
 from servers.admin.views import ConsoleView
 from servers.errors import UserError
+from servers.ids import id_in
 
 SHOWN = 50
 
@@ -231,8 +232,7 @@ class ChannelAdmin(RoleAdmin):
     ) -> HttpResponse:
         if request.method not in ("GET", "HEAD"):
             return HttpResponseNotAllowed(["GET", "HEAD"])
-        wanted = int(object_id) if object_id.isdecimal() else 0
-        channel = get_object_or_404(channels.managed_by(request.user), pk=wanted)
+        channel = get_object_or_404(channels.managed_by(request.user), pk=id_in(object_id))
         frame = {**self.admin_site.each_context(request), "title": channel.name, "opts": self.opts}
         newest = list(channel.notices.all()[:SHOWN])
         page = {

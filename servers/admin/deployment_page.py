@@ -10,6 +10,7 @@ from django.shortcuts import render
 
 from metrics.models import UsageMetric
 from servers.admin import actions, deployment_story, feeds, server_log, server_page
+from servers.ids import id_in
 from servers.models import Deployment, LogLine, Step
 from servers.runbooks import diagnosis
 
@@ -20,7 +21,7 @@ def show(model_admin: Any, request: HttpRequest, object_id: str) -> HttpResponse
     status_feed = feeds.of_statuses(request.user)
     seen = model_admin.get_queryset(request)
     rows = seen.defer(None).select_related("server__current_deployment", "requested_by", "based_on")
-    deployment = rows.filter(pk=object_id).first() if object_id.isdigit() else None
+    deployment = rows.filter(pk=id_in(object_id)).first()
     if deployment is None:
         raise Http404("There is no such deployment (any more).")
     page = {

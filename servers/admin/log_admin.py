@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 
 from servers import display
 from servers.admin.base import UncountedAdmin
+from servers.ids import id_in
 from servers.models import LogLine, Server
 
 
@@ -26,8 +27,8 @@ class OfServer(admin.SimpleListFilter):
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        value = self.value() or ""
-        return queryset.filter(server_id=int(value)) if value.isdigit() else queryset
+        server = id_in(self.value() or "")
+        return queryset if server is None else queryset.filter(server_id=server)
 
 
 @admin.register(LogLine)

@@ -11,6 +11,7 @@ from django.http import HttpRequest, QueryDict
 
 from servers import levels
 from servers.admin import feeds
+from servers.ids import LARGEST
 from servers.models import LogLine, Server
 from servers.models.log import LogLineQuerySet
 
@@ -36,8 +37,8 @@ class Asked(forms.Form):
     level = forms.ChoiceField(required=False, choices=LEVELS)
     since = Moment()
     until = Moment()
-    deployment = forms.IntegerField(required=False, min_value=1)
-    line = forms.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
+    deployment = forms.IntegerField(required=False, min_value=1, max_value=LARGEST)
+    line = forms.IntegerField(required=False, min_value=1, max_value=LARGEST)
 
     @classmethod
     def of(cls, query: QueryDict) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from servers import display, services
 from servers.admin import actions, connect
 from servers.admin.actions import Action, ModeForm
 from servers.errors import UserError
+from servers.ids import id_in
 from servers.models import Deployment, Secret, Server
 from servers.states import Mode, Trigger
 
@@ -161,7 +162,7 @@ class BulkRedeployView(ConsoleView):
             self.note(f"{server.name}: deployment #{made.number} is queued.")
 
     def _servers(self, ids: str) -> list[Server]:
-        chosen = [int(part) for part in ids.split(",") if part.isdigit()]
+        chosen = [found for part in ids.split(",") if (found := id_in(part)) is not None]
         operable = Server.objects.operable_by(self.request.user)
         servers = list(operable.filter(pk__in=chosen).select_related("current_deployment"))
         if not servers:

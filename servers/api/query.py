@@ -12,7 +12,7 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.exceptions import ValidationError
 
 from servers.api.moments import aware
-from servers.paths import LARGEST
+from servers.ids import LARGEST, id_in
 
 LONGEST = 200
 Asked = Mapping[str, Any]
@@ -67,11 +67,10 @@ class Number(Parameter):
     high: int = LARGEST
 
     def read(self, text: str) -> int:
-        # The length first: Python refuses to read thousands of digits.
-        digits = text.isascii() and text.isdigit() and len(text) <= len(str(self.high))
-        if not digits or not self.low <= int(text) <= self.high:
+        number = id_in(text)
+        if number is None or not self.low <= number <= self.high:
             raise ValidationError(f"Must be a whole number from {self.low} to {self.high}.")
-        return int(text)
+        return number
 
     @property
     def shape(self) -> dict[str, Any]:

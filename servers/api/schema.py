@@ -6,12 +6,11 @@ from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema as Generated
-from drf_spectacular.utils import OpenApiParameter
 
 from servers.api.doors import Door
 from servers.api.problems import MEDIA_TYPE
 from servers.api.strict import Strict
-from servers.paths import LARGEST
+from servers.ids import LARGEST
 
 _TEXT = {"type": "string"}
 PROBLEM: dict[str, Any] = {
@@ -82,11 +81,11 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
         }
 
 
-class AutoSchema(Generated):  # type: ignore[misc]  # drf-spectacular is untyped
+class AutoSchema(Generated):
     """Shows the queries of a `Door`, and that a `Strict` serializer takes no other keys."""
 
-    def get_override_parameters(self) -> list[OpenApiParameter]:
-        asks: list[OpenApiParameter] = super().get_override_parameters()
+    def get_override_parameters(self) -> list[Any]:
+        asks: list[Any] = super().get_override_parameters()
         if isinstance(self.view, Door):
             doing = getattr(self.view, "action", None) or self.method.lower()
             asks = [*asks, *(parameter.documented() for parameter in self.view.parameters(doing))]
@@ -97,14 +96,16 @@ class AutoSchema(Generated):  # type: ignore[misc]  # drf-spectacular is untyped
         return []
 
     def _resolve_path_parameters(self, variables: list[str]) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = super()._resolve_path_parameters(variables)
+        found: list[dict[str, Any]] = super()._resolve_path_parameters(variables)  # type: ignore[no-untyped-call]
         for parameter in found:
             if parameter["name"] in IDS:
                 parameter["schema"] = {**ID, "format": "int64"}
         return found
 
     def _map_basic_serializer(self, serializer: Any, direction: str) -> dict[str, Any]:
-        made: dict[str, Any] = super()._map_basic_serializer(serializer, direction)
+        made: dict[str, Any] = super()._map_basic_serializer(  # type: ignore[no-untyped-call]
+            serializer, direction
+        )
         if direction == "request" and isinstance(serializer, Strict):
             made["additionalProperties"] = False
         return made

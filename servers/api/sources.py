@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rest_framework import serializers
 
 from servers.api.strict import Shape
@@ -44,12 +46,12 @@ class UploadSource(Shape):
     size = serializers.IntegerField(read_only=True, help_text="Bytes.")
 
 
-def _given(shape: type[Shape]) -> frozenset[str]:
+def _given(shape: type[serializers.Serializer[Any]]) -> frozenset[str]:
     fields = shape().fields.items()
     return frozenset(name for name, field in fields if name != "kind" and not field.read_only)
 
 
-SHAPES: dict[str, Shape | type[Shape]] = {
+SHAPES: dict[str, serializers.Serializer[Any] | type[serializers.Serializer[Any]]] = {
     "git": GitSource,
     "image": ImageSource,
     "package": PackageSource,

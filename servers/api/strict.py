@@ -34,7 +34,7 @@ KINDS: tuple[tuple[type, tuple[type, ...], str], ...] = (
 
 
 class Strict(serializers.BaseSerializer[Row]):
-    """Checks keys and types before REST framework reads them; the schema says `additionalProperties: false`."""
+    """Checks keys and types before REST framework reads them. The schema says: no additional properties."""
 
     def run_validation(self, data: Any = serializers.empty) -> Any:
         if isinstance(data, Mapping):
@@ -66,7 +66,7 @@ def _refuse_keys(data: Mapping[str, Any], fields: Mapping[str, AnyField]) -> Non
 
 
 def mistyped(field: AnyField, value: Any) -> str | dict[str, Any]:
-    """What is wrong with the type of a value for this field, by index or key where it is within; "" for nothing.
+    """What is wrong with a value's type for this field, by index or key where it is within; "" for nothing.
 
     Null is left to the field, which knows whether it may be.
     """

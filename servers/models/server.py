@@ -28,6 +28,7 @@ SLUG = RegexValidator(
     r"^[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?\Z",
     "Use 1 to 48 lower-case letters, digits and hyphens, with a letter or digit at each end.",
 )
+MOST_CALLS = 10_000_000  # in a minute; as RATE_LIMIT_PER_SERVER and RATE_LIMIT_PER_TOKEN
 ENVIRONMENT_NAME = RegexValidator(
     r"^[A-Za-z_][A-Za-z0-9_]{0,127}\Z", "Use letters, digits and underscores, not starting with a digit."
 )
@@ -172,6 +173,7 @@ class Server(models.Model):
     )
     calls_per_minute = models.PositiveIntegerField(
         default=0,
+        validators=[MaxValueValidator(MOST_CALLS)],
         help_text="Calls per minute that it answers, by all callers together; 0: RATE_LIMIT_PER_SERVER.",
     )
     tools_allowed = models.JSONField(

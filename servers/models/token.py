@@ -6,13 +6,14 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
 from access import roles
 from servers.models import tool_patterns
-from servers.models.server import Server
+from servers.models.server import MOST_CALLS, Server
 
 PREFIX = "mcph_"
 
@@ -60,7 +61,9 @@ class Token(models.Model):
     prefix = models.CharField(max_length=12, editable=False)
     digest = models.CharField(max_length=64, unique=True, editable=False)
     calls_per_minute = models.PositiveIntegerField(
-        default=0, help_text="Calls per minute with this token; 0: RATE_LIMIT_PER_TOKEN."
+        default=0,
+        validators=[MaxValueValidator(MOST_CALLS)],
+        help_text="Calls per minute with this token; 0: RATE_LIMIT_PER_TOKEN.",
     )
     tools_allowed = models.JSONField(
         default=list,

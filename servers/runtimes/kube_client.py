@@ -339,7 +339,7 @@ def _passes(status: int | None, path: str, content_type: str) -> bool:
 
 
 def _pause(attempt: int, retry_after: str = "") -> float:
-    asked = float(retry_after) if retry_after.isdigit() else 0.25 * 2.0**attempt
+    asked = float(retry_after) if retry_after.isdecimal() else 0.25 * 2.0**attempt
     return min(asked, LONGEST_PAUSE)
 
 

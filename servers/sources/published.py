@@ -20,6 +20,7 @@ MAX_TEXTS = 20
 TELLS = re.compile(
     r"(?:[^/]+/)?(?:PKG-INFO|pyproject\.toml)|(?:[^/]+/){1,3}entry_points\.txt|[^/]+\.dist-info/METADATA"
 )
+MAIN = re.compile(r"(?:[^/]+/(?:src/)?)?[^/]+/__main__\.py")  # of a wheel, or of a source's own top
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ class _Look:
 
     def at(self, entry: upload.Entry) -> None:
         name = PurePosixPath(entry.name).as_posix()
-        self.has_main |= bool(re.fullmatch(rf"(?:[^/]+/(?:src/)?)?{self.module}/__main__\.py", name))
+        if f"/{name}".endswith(f"/{self.module}/__main__.py"):
+            self.has_main |= MAIN.fullmatch(name) is not None
         self.has_egg_info |= name.endswith(".egg-info/PKG-INFO")
         if TELLS.fullmatch(name) and len(self.texts) < MAX_TEXTS:
             with entry.open() as content:

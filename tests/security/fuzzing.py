@@ -33,7 +33,7 @@ from schemathesis.specs.openapi import checks
 from servers.streams.app import application as streams
 from tests.security.world import World
 
-# How many requests for each operation, identity and kind (valid, invalid): more of them for an attack by hand.
+# Requests for each operation, identity and kind (valid, invalid): more of them for an attack by hand.
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "4"))
 # How many chains of how many requests for each identity.
 CHAINS, STEPS = 2 * EXAMPLES, 8

@@ -45,6 +45,7 @@ OWN = {
     "CallTotal.buckets": "numbers",
     "Deployment.runtime": "a runtime's name, out of a fixed list",
     "Deployment.uses": "numbers",
+    "FormerServer.slug": "part of an address; it was a server's",
     "Server.placement": "numbers, networks and a path, checked in every door and wherever it is read",
     "Server.slug": "part of an address; [a-z0-9-] is enforced in every door",
     "Token.digest": "a digest that is computed here",

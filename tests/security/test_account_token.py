@@ -109,7 +109,7 @@ def test_what_an_administrator_gave_stays_and_an_operator_may_take_it_away(
     url = url.format(server.pk)
     kept = api(owner).patch(url, {"placement": {**GIVEN, "replicas": 2}}, format="json")
     assert (kept.status_code, has_it(server)) == (200, True)
-    assert api(owner).patch(url, {"memory_mb": 256}, format="json").status_code == 200
+    assert api(owner).patch(url, {"limits": {"memory_mb": 256}}, format="json").status_code == 200
     assert browser(owner).post(change_url(server), filled(server, account_token="on")).status_code == 302
     assert has_it(server)
 

@@ -368,3 +368,20 @@ def test_bytes_that_are_no_ascii_in_an_address_are_no_fault_of_ours(
     with opened() as door:
         peer = door.peer(b"GET /says?\xff HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
         assert peer.answer()[0] in (200, 400)
+
+
+def test_who_is_refused_by_the_gateway_before_its_body_was_read_is_not_listened_to_for_long(
+    transactional_db: None,
+) -> None:
+    with opened(linger=0.5) as door:
+        said = door.peer(head("/mcp/clock", "content-length: 10000000")).rest()
+        assert said.startswith(b"HTTP/1.1 401")
+
+
+def test_who_asks_first_is_told_to_go_on_or_that_it_may_not(views: Room, transactional_db: None) -> None:
+    asking = ("expect: 100-continue", "connection: close")
+    with opened() as door:
+        peer = door.peer(head("/says", "content-length: 2", *asking))
+        assert peer.socket.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert peer.send(b"xy").answer()[1].endswith(b"2 2 ")
+        assert door.peer(head("/says", "content-length: 70000", *asking)).answer()[0] == 413

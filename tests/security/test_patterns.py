@@ -19,7 +19,7 @@ from registry.challenge import read_challenge
 from registry.content import next_page as _next_page
 from registry.errors import from_engine
 from servers import globs
-from servers.builder.logins import IMAGE
+from servers.builder import named_images
 from servers.builder.progress import Progress
 from servers.models import tool_patterns
 from servers.process_group import MAX_LINE_BYTES
@@ -71,7 +71,14 @@ def test_a_text_from_outside_for_our_own_expressions(filling: str) -> None:
     _next_page(text, "/v2/")
     from_engine(text)
     docker_faults.from_text(text)
-    list(IMAGE.finditer(text))
+    for dockerfile in (
+        text,
+        f"FROM {text}",
+        f"RUN --mount={text}",
+        f"ARG X={text}\nFROM $X",
+        f"# syntax={text}",
+    ):
+        named_images.read(dockerfile, {})
     client_of({"client": text})
     _ = Facts("x", 1, "failed", error=text).fault
     text = text[: MAX_LINE_BYTES - 20]

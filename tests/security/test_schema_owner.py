@@ -1,4 +1,4 @@
-"""The browser of somebody who owns servers and administers a team sends whatever the schema allows and forbids."""
+"""The browser of who owns servers and administers a team sends whatever the schema allows and forbids."""
 
 from __future__ import annotations
 

@@ -160,7 +160,8 @@ def test_no_scope_makes_a_wider_one_whichever_door_lets_it_in(owner: User, held:
 
 def test_not_for_somebody_else(owner: User, staff: User, teammate: User) -> None:
     client, token = holder(staff)
-    assert make(client, owner="teammate").json()["owner"] == "staff"
+    assert make(client, owner="teammate").status_code == 400
+    assert make(client).json()["owner"] == "staff"
     request = RequestFactory().post("/api/tokens/")
     request.auth = token  # type: ignore[attr-defined]
     with opened(Door(Via.API, None, request)), pytest.raises(Invalid, match="somebody else"):

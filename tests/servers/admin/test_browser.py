@@ -109,7 +109,7 @@ def test_nothing_moves_under_a_pressed_pointer(page: Page, web: Web, running: De
     page.mouse.down()
     step = demo.step(running, "build", 2, None, platform="linux/arm64")
     events.status_changed(running.server_id)
-    page.wait_for_function("heard == 1")
+    page.wait_for_function("() => heard == 1")
     with page.expect_response(page.url):
         page.clock.run_for(1_000)
     page.evaluate("fetch(location.href).then((answer) => answer.text())")
@@ -173,11 +173,11 @@ def test_what_happens_while_the_page_is_fetched_shows_too(page: Page, web: Web, 
     page.route(page.url, lambda route: held.append(route), times=1)
     with page.expect_request(page.url):
         events.status_changed(running.server_id)
-    page.wait_for_function("heard == 1")
+    page.wait_for_function("() => heard == 1")
     (route,) = held
     before = route.fetch()
     fails(running)
-    page.wait_for_function("heard == 2")
+    page.wait_for_function("() => heard == 2")
     route.fulfill(response=before)
     expect(page.locator(".mh-title")).to_contain_text("Failed")
 
@@ -572,7 +572,7 @@ def test_the_overview_waits_for_what_is_looked_at(
     page.goto(web.url("index"))
     place = page.locator("[data-live=attention]")
     expect(place).to_contain_text("The platform itself is being looked at…")
-    page.wait_for_function("waits.includes(2000)")
+    page.wait_for_function("() => waits.includes(2000)")
     assert 20_000 not in page.evaluate("waits"), "the charts' interval is the longer one"
     answer.set()
     expect(place).to_contain_text("The broker is away")
