@@ -142,8 +142,8 @@ class PackageIndex:
 class _Adapter(HTTPAdapter):
     """Trusts the authorities of this machine, the public ones, and `ca_bundle`.
 
-    Addresses of this machine and its networks are allowed: an operator's index, or a mirror that stands for the
-    public one, may lie there. Link-local ones and the metadata of clouds are not, whatever an index names.
+    Addresses of this machine and its networks are allowed: an operator's index, or a mirror of the public
+    one, may lie there. Link-local ones and the metadata of clouds are not, whatever an index names.
     """
 
     def __init__(self, ca_bundle: Path | None) -> None:
