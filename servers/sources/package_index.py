@@ -70,7 +70,7 @@ class PackageIndex:
         self._session = _Session()
         self._session.trust_env = False  # no .netrc: what the platform's own account may read is no business
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, _Adapter(settings.ca_bundle, inner=bool(settings.pip_index_url)))
+            self._session.mount(scheme, _Adapter(settings.ca_bundle))
 
     def close(self) -> None:
         self._session.close()
@@ -142,11 +142,11 @@ class PackageIndex:
 class _Adapter(HTTPAdapter):
     """Trusts the authorities of this machine, the public ones, and `ca_bundle`.
 
-    `inner` allows addresses of this machine and its networks: an operator's own index may lie there.
+    Addresses of this machine and its networks are allowed: an operator's index, or a mirror of the public
+    one, may lie there. Link-local ones and the metadata of clouds are not, whatever an index names.
     """
 
-    def __init__(self, ca_bundle: Path | None, *, inner: bool) -> None:
-        self._inner = inner
+    def __init__(self, ca_bundle: Path | None) -> None:
         self._context = ssl.create_default_context()
         self._context.load_verify_locations(certifi.where())
         if ca_bundle:
@@ -155,7 +155,7 @@ class _Adapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = connections.pools(inner=self._inner)
+        self.poolmanager.pool_classes_by_scheme = connections.pools(inner=True)
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
         return super().proxy_manager_for(*args, ssl_context=self._context, **kwargs)

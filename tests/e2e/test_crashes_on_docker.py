@@ -29,6 +29,7 @@ def here(
         "CONTAINER_RUNTIME": "docker",
         "DOCKER_HOST": docker_host,
         "REGISTRY": f"{fault_proxy.host}/killed",
+        "REGISTRY_PRIVATE_HOSTS": "127.0.0.1",
         "BUILD_CA_BUNDLE": str(debian.ca_bundle() or ""),
         "HEALTH_TIMEOUT": "120",
     }

@@ -26,10 +26,12 @@ from registry.credentials import CredentialStore
 from registry.errors import RegistryError
 from registry.reference import Reference
 from servers import wiring
-from servers.errors import Invalid, UserError
+from servers.builder.base import BuildSettings
+from servers.errors import Invalid, SourceError, UserError
 from servers.leash import Leash
 from servers.models import Server
 from servers.runtimes import docker_faults
+from servers.sources.package_index import File, PackageIndex
 from servers.validation import clean_source
 from tests.notices.receiver import receiving
 from tests.registry.http import Request, Response, serving
@@ -340,6 +342,17 @@ def test_what_the_engine_quotes_of_a_page_is_not_shown() -> None:
     assert "HTTP 404" in str(fault)
 
 
+# --- A package
+
+
+def test_a_file_that_an_index_says_is_a_clouds_metadata(leads: dict[str, list[str]], tmp_path: Path) -> None:
+    leads["files.example"] = ["169.254.169.254"]
+    index = PackageIndex(BuildSettings())
+    for host in ("169.254.169.254", "files.example", "[fd00:ec2::254]"):
+        with pytest.raises(SourceError, match="leads to an inner address"):
+            index.download(File("x-1.tar.gz", f"http://{host}/x-1.tar.gz"), tmp_path / "x", Leash.of(60))
+
+
 # --- The kind: who may speak HTTP at all
 
 CLIENTS = {"aiohttp", "http.client", "httpx", "requests", "socket", "urllib.request", "urllib3", "websockets"}
@@ -363,8 +376,8 @@ LOOKED_AT = {
     "servers/runtimes/ports.py", "servers/workers.py",  # a free port; the machine's name
     "servers/mcp_client.py",  # hosted servers where their runtime put them, without redirects
     "servers/sources/git.py",  # git does, through outbound.relay
-    "servers/sources/package_index.py",  # BUILD_PIP_INDEX_URL or PyPI, by outbound
-    "registry/pull_rights.py", "servers/uploads.py",  # spellings of an address; the machine's name
+    "servers/sources/package_index.py",  # BUILD_PIP_INDEX_URL or PyPI, anywhere but metadata
+    "servers/uploads.py", "registry/pull_rights.py",  # nowhere: the machine's name; reading addresses
     "servers/console/listening.py", "servers/console/serving.py", "servers/management/commands/up.py",  # ours
 }  # fmt: skip
 

@@ -17,7 +17,7 @@ from tests.security.world import World
 
 pytestmark = pytest.mark.django_db
 PACKAGE = {"kind": "package", "ecosystem": "pypi", "name": "mcp-server-time"}
-THEIR_OWN = {"Nothing", "SpectacularAPIView", "SpectacularSwaggerSplitView"}
+THEIR_OWN = {"Nothing", "SpectacularAPIView", "Docs"}
 
 
 @pytest.fixture

@@ -43,8 +43,8 @@ def test_over_rest(failed: Deployment, api: Callable[[User], APIClient], owner: 
         ({"mode": "resume", "platform": "linux/s390x"}, "platform", "It has no platform linux/s390x"),
         ({"mode": "latest", "platform": "linux/arm64"}, "platform", "with mode resume only"),
         ({"mode": "latest", "push_retries": 21}, "push_retries", "From 1 to 20 attempts."),
-        ({"mode": "latest", "push_retries": "x"}, "push_retries", "valid integer"),
-        ({"mode": "resume", "refresh_credentials": "maybe"}, "refresh_credentials", "valid boolean"),
+        ({"mode": "latest", "push_retries": "x"}, "push_retries", "whole number"),
+        ({"mode": "resume", "refresh_credentials": "maybe"}, "refresh_credentials", "true or false"),
     ],
 )
 def test_what_fits_nothing_is_named(
