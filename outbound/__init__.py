@@ -20,7 +20,7 @@ from outbound import addresses, connections
 from outbound.addresses import Address, InnerAddress, UnknownName, is_allowed
 from outbound.deadline import Deadline
 
-__all__ = ["Address", "Deadline", "InnerAddress", "TooSlow", "UnknownName", "asked", "is_allowed"]
+__all__ = ["Address", "Deadline", "InnerAddress", "TooSlow", "UnknownName", "asked", "is_allowed", "trust"]
 
 CONNECT_SECONDS = 5.0
 
@@ -67,19 +67,19 @@ def _way(parts: SplitResult, inner: bool) -> tuple[Any, str]:
     """The pool of the one connection, and the request's target. A proxy looks names up itself."""
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    secured: dict[str, Any] = {"ssl_context": _trust()} if parts.scheme == "https" else {}
+    secured: dict[str, Any] = {"ssl_context": trust()} if parts.scheme == "https" else {}
     kinds = connections.pools(inner=inner)
     proxy = getproxies().get(parts.scheme, "")
     if not proxy or proxy_bypass(host):
         return kinds[parts.scheme](host, port, **secured), target
     addresses.check_plain(host, inner=inner)
-    manager = urllib3.ProxyManager(proxy, ssl_context=_trust())
+    manager = urllib3.ProxyManager(proxy, ssl_context=trust())
     manager.pool_classes_by_scheme = kinds
     whole = f"http://{parts.netloc}{target}"
     return manager.connection_from_host(host, port, parts.scheme), target if secured else whole
 
 
-def _trust() -> ssl.SSLContext:
+def trust() -> ssl.SSLContext:
     """The authorities of this machine, a private one among them, and the public ones."""
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())

@@ -14,14 +14,12 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
-from requests.utils import select_proxy
 from urllib3.exceptions import HTTPError
 from urllib3.util.ssl_ import create_urllib3_context
 
 import outbound
-from outbound import addresses, connections
+from outbound.adapter import Adapter, Session
 from registry.errors import RegistryError, inner_address, unreachable
 from registry.reference import is_loopback
 from registry.tokens import Answer
@@ -50,39 +48,12 @@ class _Authorization(AuthBase):
         return request
 
 
-class _Session(requests.Session):
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """None: asked not to follow, `requests` would still read the whole body and parse the address."""
-        return None
-
-
-class _Adapter(HTTPAdapter):
-    """Trusts `ca_bundle` besides what `requests` trusts: a token server may have a public certificate.
-
-    Connects to public addresses only, unless `inner` allows those of this machine and its networks.
-    """
-
-    def __init__(self, ca_bundle: Path | None, inner: bool) -> None:
-        self._context = create_urllib3_context()
-        self._inner = inner
-        if ca_bundle:
-            _trust(self._context, ca_bundle)
-        super().__init__(pool_maxsize=POOL)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = connections.pools(inner=self._inner)
-
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(*args, ssl_context=self._context, **kwargs)
-        manager.pool_classes_by_scheme = connections.pools(inner=self._inner)
-        return manager
-
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        if select_proxy(str(request.url), kwargs.get("proxies")):
-            host = urlsplit(str(request.url)).hostname or ""
-            addresses.check_plain(host, inner=self._inner)
-        return super().send(request, *args, **kwargs)
+def _context(ca_bundle: Path | None) -> ssl.SSLContext:
+    """Trusts `ca_bundle` besides what `requests` trusts: a token server may have a public certificate."""
+    context = create_urllib3_context()
+    if ca_bundle:
+        _trust(context, ca_bundle)
+    return context
 
 
 def _trust(context: ssl.SSLContext, ca_bundle: Path) -> None:
@@ -99,12 +70,12 @@ class Transport:
     """
 
     def __init__(self, *, ca_bundle: Path | None, timeout: float, inner: bool) -> None:
-        self._session = _Session()
+        self._session = Session()
         # Compressed, a few bytes are as many as one likes; digests are of what is not compressed.
         self._session.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": "identity"})
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, _Adapter(ca_bundle, inner))
+            self._session.mount(scheme, Adapter(_context(ca_bundle), inner=inner, pool_maxsize=POOL))
         self._timeout = timeout
 
     def close(self) -> None:

@@ -10,19 +10,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
-import certifi
 import requests
 from packaging.utils import canonicalize_name
-from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
 from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
-from outbound import InnerAddress, UnknownName, connections
+import outbound
+from outbound import InnerAddress, UnknownName
+from outbound.adapter import Adapter, Session
+from outbound.origin import origin_of
 from servers.builder.base import BuildSettings
 from servers.errors import SourceError
 from servers.leash import Leash
@@ -64,13 +64,16 @@ class PackageIndex:
 
     def __init__(self, settings: BuildSettings) -> None:
         self._root, self._login = _without_login(settings.pip_index_url or PYPI)
+        self._origin = origin_of(self._root)
         self._proxies = getproxies_environment() | {
             name.lower().removesuffix("_proxy"): value for name, value in settings.proxies.items() if value
         }
-        self._session = _Session()
+        self._session = Session()
         self._session.trust_env = False  # no .netrc: what the platform's own account may read is no business
+        # An operator's index, or a mirror of the public one, may lie within.
+        adapter = Adapter(_context(settings.ca_bundle), inner=True, max_retries=RETRY)
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, _Adapter(settings.ca_bundle))
+            self._session.mount(scheme, adapter)
 
     def close(self) -> None:
         self._session.close()
@@ -127,9 +130,9 @@ class PackageIndex:
         )
 
     def _auth(self, url: str) -> AuthBase:
-        return (
-            HTTPBasicAuth(*self._login) if self._login and _origin(url) == _origin(self._root) else _Nobody()
-        )
+        if self._login and self._origin and origin_of(url) == self._origin:
+            return HTTPBasicAuth(*self._login)
+        return _Nobody()
 
     def _proxy(self, url: str) -> dict[str, str]:
         if proxy_bypass_environment(urlsplit(url).netloc.rpartition("@")[2], self._proxies):
@@ -139,26 +142,11 @@ class PackageIndex:
         }
 
 
-class _Adapter(HTTPAdapter):
-    """Trusts the authorities of this machine, the public ones, and `ca_bundle`.
-
-    Addresses of this machine and its networks are allowed: an operator's index, or a mirror of the public
-    one, may lie there. Link-local ones and the metadata of clouds are not, whatever an index names.
-    """
-
-    def __init__(self, ca_bundle: Path | None) -> None:
-        self._context = ssl.create_default_context()
-        self._context.load_verify_locations(certifi.where())
-        if ca_bundle:
-            self._context.load_verify_locations(ca_bundle)
-        super().__init__(max_retries=RETRY)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = connections.pools(inner=True)
-
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        return super().proxy_manager_for(*args, ssl_context=self._context, **kwargs)
+def _context(ca_bundle: Path | None) -> ssl.SSLContext:
+    context = outbound.trust()
+    if ca_bundle:
+        context.load_verify_locations(ca_bundle)
+    return context
 
 
 class _Nobody(AuthBase):
@@ -166,11 +154,6 @@ class _Nobody(AuthBase):
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         return request
-
-
-class _Session(requests.Session):
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        return None
 
 
 @contextmanager
@@ -274,11 +257,6 @@ def _without_login(url: str) -> tuple[str, tuple[str, str] | None]:
         return url, None
     bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     return bare, (unquote(parts.username), unquote(parts.password or ""))
-
-
-def _origin(url: str) -> tuple[str, str]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.netloc.rpartition("@")[2].lower()
 
 
 def _unreachable(why: str = "") -> SourceError:

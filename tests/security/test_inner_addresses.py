@@ -353,6 +353,15 @@ def test_a_file_that_an_index_says_is_a_clouds_metadata(leads: dict[str, list[st
             index.download(File("x-1.tar.gz", f"http://{host}/x-1.tar.gz"), tmp_path / "x", Leash.of(60))
 
 
+def test_a_proxy_is_not_asked_for_a_clouds_metadata_that_an_index_names(tmp_path: Path) -> None:
+    with receiving() as proxy:
+        index = PackageIndex(BuildSettings(proxies={"HTTP_PROXY": proxy.url(""), "NO_PROXY": "nothing"}))
+        for host in ("169.254.169.254", "2852039166", "[fd00:ec2::254]"):
+            with pytest.raises(SourceError, match="leads to an inner address"):
+                index.download(File("x-1.tar.gz", f"http://{host}/x-1.tar.gz"), tmp_path / "x", Leash.of(60))
+        assert not proxy.calls
+
+
 # --- The kind: who may speak HTTP at all
 
 CLIENTS = {"aiohttp", "http.client", "httpx", "requests", "socket", "urllib.request", "urllib3", "websockets"}
