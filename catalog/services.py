@@ -11,8 +11,9 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from access import audit
-from catalog import inputs, packages, plan, registry
+from catalog import packages, plan, registry
 from catalog.document import Document
+from catalog.identifiers import family
 from catalog.inputs import Answers
 from catalog.packages import Option
 from catalog.plan import Plan
@@ -115,7 +116,7 @@ def same_package(server: Server, document: Document) -> Option:
     """The package of `document` that continues what the server runs. Raises `Invalid`."""
     before = server.origin.get("package") or {}
     alike = [o for o in options(document) if o.kind == before.get("registryType") and o.hostable]
-    same = [o for o in alike if _family(o.package or {}) == _family(before)]
+    same = [o for o in alike if o.package and family(o.package) == family(before)]
     return (same or alike or [chosen(document)])[0]
 
 
@@ -179,16 +180,8 @@ def _planned(found: Found, option: Option, answers: Answers, kept: frozenset[str
 def _own_variables(server: Server) -> frozenset[str]:
     """Variables that an operator added beside those of the document."""
     package = server.origin.get("package") or {}
-    told = {plan.variable_of(slot) for slot in inputs.slots(package)}
+    told = {plan.variable_of(slot) for slot in packages.slots(package)}
     return frozenset(server.environment) - told
-
-
-def _family(package: Mapping[str, Any]) -> str:
-    """What stays the same from version to version: the identifier, of an image without its tag."""
-    identifier = str(package.get("identifier", ""))
-    if package.get("registryType") != "oci":
-        return identifier
-    return packages.TAGGED.sub("", identifier.partition("@")[0])
 
 
 def _told(origin: Mapping[str, Any]) -> dict[str, Any]:
