@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -123,6 +124,8 @@ class Builder:
         argv += [f"--secret=id={name},src={path}" for name, path in _secrets(settings, scratch)]
         # Without a value, the CLI takes it from its environment: a proxy's password is in no argv or layer.
         argv += [f"--build-arg={name}" for name in _proxy_names(settings)]
+        argv += [f"--build-arg={name}={value}" for name, value in spec.arguments.items()]
+        argv += [f"--target={spec.target}"] if spec.target else []
         return [*argv, str(spec.context)]
 
     def _inspect(self, spec: ImageBuild) -> BuiltImage:
@@ -220,7 +223,9 @@ def _plan(spec: ImageBuild, log: LineSink) -> logins.Plan:
             text = file.read(MAX_DOCKERFILE)
     except OSError:  # the build says so itself
         text = ""
-    return logins.plan(spec.pulls, text, named_images.automatic(spec.platform, spec.here), log)
+    return logins.plan(
+        spec.pulls, text, named_images.automatic(spec.platform, spec.here) | spec.arguments, log
+    )
 
 
 def _user_plugins() -> Path:
@@ -249,8 +254,13 @@ def _secrets(settings: BuildSettings, scratch: Path) -> Iterator[tuple[str, Path
         yield "ca", settings.ca_bundle
     if settings.pip_index_url:
         yield "pip", _write_private(scratch / "pip.conf", f"[global]\nindex-url = {settings.pip_index_url}\n")
+        yield "uv", _write_private(scratch / "uv.toml", _uv_config(settings.pip_index_url))
     if settings.npm_registry:
         yield "npm", _write_private(scratch / "npmrc", f"registry={settings.npm_registry}\n")
+
+
+def _uv_config(index: str) -> str:
+    return f"[[index]]\nurl = {json.dumps(index)}\ndefault = true\n"
 
 
 def _write_private(path: Path, text: str) -> Path:

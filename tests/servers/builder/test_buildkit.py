@@ -90,8 +90,8 @@ def yard(builder: Builder, settings: BuildSettings, tmp_path: Path) -> Yard:
 
 def prepared_from(source: Path, into: Path, settings: BuildSettings, transport: Any = "stdio") -> Prepared:
     context = BuildContext(source, "r")
-    recipe = recognise(context, images=True)
-    return prepare(context, recipe, into, transport=transport, settings=settings, bridge=BRIDGE)
+    plan = recognise(context, images=True)
+    return prepare(context, plan, into, transport=transport, settings=settings, bridge=BRIDGE)
 
 
 def output(engine: docker.DockerClient, image: BuiltImage, *command: str, entrypoint: str = "") -> str:
