@@ -222,9 +222,8 @@ def _plan(spec: ImageBuild, log: LineSink) -> logins.Plan:
             text = file.read(MAX_DOCKERFILE)
     except OSError:  # the build says so itself
         text = ""
-    return logins.plan(
-        spec.pulls, text, named_images.automatic(spec.platform, spec.here) | spec.arguments, log
-    )
+    arguments = {**named_images.automatic(spec.platform, spec.here), **spec.arguments}
+    return logins.plan(spec.pulls, text, arguments, log)
 
 
 def _user_plugins() -> Path:
