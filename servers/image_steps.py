@@ -16,7 +16,8 @@ from servers.leash import Leash
 from servers.models import Deployment
 from servers.models.server import Transport
 from servers.process_group import LineSink
-from servers.sources.base import BuildContext, ExistingImage, Fetched, Recipe
+from servers.sources.base import BuildContext, ExistingImage, Fetched
+from servers.sources.plan import Choices, Plan
 from servers.sources.recognise import recognise
 from servers.states import Mode, StepKind, StepStatus
 
@@ -39,28 +40,30 @@ def make(job: Job, fetched: Fetched) -> None:
 
 def _build_all(job: Job, fetched: Fetched, platforms: list[str]) -> dict[str, BuiltImage]:
     emulation.require(platforms, wiring.engine_url())
-    recipe = _recipe(job, fetched)
-    prepared = _prepared(job, fetched, recipe)
+    plan = _plan(job, fetched)
+    prepared = _prepared(job, fetched, plan)
 
     def build(platform: str, leash: Leash) -> BuiltImage:
-        return _build(job, fetched, recipe, prepared, platform, leash)
+        return _build(job, fetched, plan, prepared, platform, leash)
 
     return parallel.for_each(platforms, build, leash=job.leash, limit=settings.BUILDS_PARALLEL)
 
 
-def _recipe(job: Job, fetched: Fetched) -> Recipe | None:
+def _plan(job: Job, fetched: Fetched) -> Plan | None:
     if isinstance(fetched, ExistingImage):
         return None
-    command = tuple(job.server.command) or fetched.command
-    return recognise(fetched, command=command, images=True)
+    choices = Choices.of(job.server.build, tuple(job.server.command))
+    plan = recognise(fetched, choices, images=True)
+    job.keep(plan=plan.told())
+    return plan
 
 
-def _prepared(job: Job, fetched: Fetched, recipe: Recipe | None) -> Prepared | None:
-    if recipe is None or not isinstance(fetched, BuildContext):
+def _prepared(job: Job, fetched: Fetched, plan: Plan | None) -> Prepared | None:
+    if plan is None or not isinstance(fetched, BuildContext):
         return None
     return build_context.prepare(
         fetched,
-        recipe,
+        plan,
         job.work / "build",
         transport=job.server.transport,  # type: ignore[arg-type]
         settings=wiring.build_settings_of(job.server),
@@ -69,9 +72,9 @@ def _prepared(job: Job, fetched: Fetched, recipe: Recipe | None) -> Prepared | N
 
 
 def _build(
-    job: Job, fetched: Fetched, recipe: Recipe | None, prepared: Prepared | None, platform: str, leash: Leash
+    job: Job, fetched: Fetched, plan: Plan | None, prepared: Prepared | None, platform: str, leash: Leash
 ) -> BuiltImage:
-    wraps = job.server.transport == Transport.STDIO and (recipe is None or recipe.kind == "dockerfile")
+    wraps = job.server.transport == Transport.STDIO and (plan is None or plan.ecosystem == "dockerfile")
     with job.timeline.step(StepKind.BUILD, platform) as step:
         leash = leash.within(settings.BUILD_TIMEOUT, "build")
         if built := _built_before(job, platform):
@@ -115,6 +118,8 @@ def _run_build(
         dockerfile=prepared.dockerfile,
         platform=platform,
         tag=local_tag(job.deployment, platform) + suffix,
+        target=prepared.target,
+        arguments=prepared.arguments,
         labels={
             "mcphost.instance": settings.INSTANCE,
             "mcphost.server": str(job.server.pk),

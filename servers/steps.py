@@ -19,7 +19,8 @@ from servers.models import Server, placement
 from servers.models.server import Transport
 from servers.process_group import LineSink
 from servers.runtimes.base import Handle, ImagePull, Limits, RunSpec
-from servers.sources.base import BuildContext, ExistingImage, Fetched
+from servers.sources.base import ExistingImage, Fetched
+from servers.sources.plan import Choices
 from servers.sources.recognise import recognise
 from servers.states import Mode, StepKind
 
@@ -33,6 +34,7 @@ INHERITED = (
     "image",
     "digest",
     "command",
+    "plan",
     "directory",
     "platforms",
 )
@@ -72,18 +74,16 @@ def make_environment(job: Job, fetched: Fetched) -> None:
             hint="Set CONTAINER_RUNTIME=docker, or the runtime of this server to docker.",
         )
     with job.timeline.step(StepKind.BUILD) as step:
-        recipe = recognise(fetched, command=command_of(job.server, fetched), images=False)
+        choices = Choices.of(job.server.build, tuple(job.server.command))
+        plan = recognise(fetched, choices, images=False)
+        job.keep(plan=plan.told())
         shutil.rmtree(job.directory, ignore_errors=True)
         job.keep(directory=str(job.directory))
         leash = job.leash.within(settings.BUILD_TIMEOUT, "build")
         command = environment.install(
-            recipe, fetched, job.directory, settings=wiring.build_settings(), leash=leash, log=step.line
+            plan, fetched, job.directory, settings=wiring.build_settings(), leash=leash, log=step.line
         )
         job.keep(command=list(command))
-
-
-def command_of(server: Server, fetched: BuildContext) -> tuple[str, ...]:
-    return tuple(server.command) or fetched.command
 
 
 def start(job: Job) -> Handle:

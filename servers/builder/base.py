@@ -34,6 +34,7 @@ class BuildSettings:
 class ImageBuild:
     """One image for one platform. `tag` is engine-local; `dockerfile` is an absolute path.
 
+    `target` is the stage to build, "" the last; `arguments` are its build arguments, which everybody may see.
     `pulls` says what it may pull, and as whom; `here` is the engine's own platform, "" where nobody knows.
     `scratch`, outside the context, is where the CLI's login lies while it builds: a platform that is killed
     meanwhile leaves it there, for whoever clears that directory. None: the system's temporary directory.
@@ -43,6 +44,8 @@ class ImageBuild:
     dockerfile: Path
     platform: str
     tag: str
+    target: str = ""
+    arguments: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     no_cache: bool = False
     scratch: Path | None = None

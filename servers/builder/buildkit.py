@@ -123,6 +123,8 @@ class Builder:
         argv += [f"--secret=id={name},src={path}" for name, path in _secrets(settings, scratch)]
         # Without a value, the CLI takes it from its environment: a proxy's password is in no argv or layer.
         argv += [f"--build-arg={name}" for name in _proxy_names(settings)]
+        argv += [f"--build-arg={name}={value}" for name, value in spec.arguments.items()]
+        argv += [f"--target={spec.target}"] if spec.target else []
         return [*argv, str(spec.context)]
 
     def _inspect(self, spec: ImageBuild) -> BuiltImage:
@@ -220,7 +222,8 @@ def _plan(spec: ImageBuild, log: LineSink) -> logins.Plan:
             text = file.read(MAX_DOCKERFILE)
     except OSError:  # the build says so itself
         text = ""
-    return logins.plan(spec.pulls, text, named_images.automatic(spec.platform, spec.here), log)
+    automatic = named_images.automatic(spec.platform, spec.here)
+    return logins.plan(spec.pulls, text, automatic, log, given=spec.arguments)
 
 
 def _user_plugins() -> Path:
@@ -249,6 +252,7 @@ def _secrets(settings: BuildSettings, scratch: Path) -> Iterator[tuple[str, Path
         yield "ca", settings.ca_bundle
     if settings.pip_index_url:
         yield "pip", _write_private(scratch / "pip.conf", f"[global]\nindex-url = {settings.pip_index_url}\n")
+        yield "uv", _write_private(scratch / "uv-index", settings.pip_index_url)
     if settings.npm_registry:
         yield "npm", _write_private(scratch / "npmrc", f"registry={settings.npm_registry}\n")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from servers.builder import dockerfile
@@ -15,22 +15,25 @@ from servers.builder.base import BuildSettings
 from servers.errors import BuildError
 from servers.runtimes.base import Transport
 from servers.sources import manifests
-from servers.sources.base import BuildContext, Recipe
+from servers.sources.base import BuildContext
+from servers.sources.plan import BESIDE, Plan
 
 IGNORED = (".git", "**/.git", "**/__pycache__", "**/*.pyc", "**/node_modules", ".venv", "venv", ".env")
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A directory to build from, and the Dockerfile to build with (absolute)."""
+    """A directory to build from, and the Dockerfile to build with (absolute), its stage and its arguments."""
 
     context: Path
     dockerfile: Path
+    target: str = ""
+    arguments: Mapping[str, str] = field(default_factory=dict)
 
 
 def prepare(
     context: BuildContext,
-    recipe: Recipe,
+    plan: Plan,
     into: Path,
     *,
     transport: Transport,
@@ -41,17 +44,18 @@ def prepare(
 
     `bridge` is the directory of the bridge. Raises `BuildError`.
     """
-    if recipe.kind == "dockerfile":
-        return Prepared(context.path, context.path / recipe.dockerfile)
+    root = context.top / plan.root
+    if plan.ecosystem == "dockerfile":
+        return Prepared(root, context.top / plan.dockerfile, plan.target, plan.arguments)
     with filling(into):
-        copy_tree(context.path, into / dockerfile.APP, link=True)
-        _write_dependencies(context.path, recipe, into)
+        copy_tree(root, into / dockerfile.APP, link=True)
+        write_beside(plan, into)
         if transport == "stdio":
             copy_tree(bridge, into / dockerfile.BRIDGE)
-        _write(into / ".dockerignore", _ignore_file(context.path))
+        _write(into / ".dockerignore", _ignore_file(root))
         return Prepared(
             into,
-            _write(into / "Dockerfile", dockerfile.render(recipe, transport=transport, settings=settings)),
+            _write(into / "Dockerfile", dockerfile.render(plan, transport=transport, settings=settings)),
         )
 
 
@@ -65,6 +69,14 @@ def prepare_wrapper(
         return Prepared(
             into, _write(into / "Dockerfile", dockerfile.render_wrapper(base, entrypoint, command))
         )
+
+
+def write_beside(plan: Plan, into: Path) -> None:
+    """What the plan's steps find beside the source."""
+    if plan.beside:
+        (into / BESIDE).mkdir(mode=0o755)
+    for name, text in plan.beside.items():
+        _write(into / BESIDE / name, text)
 
 
 @contextmanager
@@ -127,14 +139,6 @@ def _write(path: Path, text: str) -> Path:
     path.write_text(text, "utf-8")
     path.chmod(0o644)
     return path
-
-
-def _write_dependencies(context: Path, recipe: Recipe, into: Path) -> None:
-    """What pyproject.toml lists, as a file of its own: its layer then outlives changes of the source."""
-    if recipe.kind == "python" and recipe.files == ("pyproject.toml",):
-        project = manifests.table(manifests.pyproject(context), "project")
-        wanted = [line for line in manifests.dependencies(project) if not manifests.LOCAL.search(line)]
-        _write(into / dockerfile.DEPENDENCIES, "".join(f"{line}\n" for line in wanted))
 
 
 def _ignore_file(context: Path) -> str:

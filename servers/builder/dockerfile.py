@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
+from importlib.metadata import version
 
 from servers.builder.base import BuildSettings
 from servers.runtimes.base import Transport
-from servers.sources.base import Recipe
+from servers.sources.plan import BESIDE, Plan, Step
 
 # What the build directory holds beside the Dockerfile (see context.py), and where it goes in the image.
-APP, BRIDGE, DEPENDENCIES, ENTRY = "app", "bridge", "dependencies.txt", "entry.sh"
+APP, BRIDGE, ENTRY = "app", "bridge", "entry.sh"
 HOME_OF_OURS = "/opt/mcphost"
 CA_FILE = "/etc/ssl/certs/ca-certificates.crt"
 USER = "10001:10001"
-PIP_INSTALL = "pip install --disable-pip-version-check --root-user-action=ignore --progress-bar=off"
+ROOT, VENV, TOOLS = "/app", "/opt/venv", "/opt/tools"
+PIP = f"{TOOLS}/bin/pip install --disable-pip-version-check --root-user-action=ignore --progress-bar=off"
+UV_VARIABLES = {
+    "UV_LINK_MODE": "copy",
+    "UV_NO_PROGRESS": "1",
+    "UV_PYTHON_DOWNLOADS": "never",
+    "UV_SYSTEM_CERTS": "true",
+}
 NPM_VARIABLES = {
     "npm_config_cache": "/root/.npm",
     "npm_config_fund": "false",
@@ -23,7 +32,8 @@ NPM_VARIABLES = {
 STDIO_PORT, STDIO_PATH = 8000, "/mcp"
 BRIDGE_ARGUMENTS = ("--port", str(STDIO_PORT), "--path", STDIO_PATH, "--host", "0.0.0.0", "--")
 
-# Secrets of a build by id (`buildkit.py` gives them): where a RUN finds them, and what points tools at them.
+# Secrets of a build by id (`buildkit.py` gives them): where a RUN finds them, and what points tools at them,
+# as the shell reads it.
 SECRETS = {
     "ca": (
         CA_FILE,
@@ -35,24 +45,25 @@ SECRETS = {
         },
     ),
     "pip": ("/run/secrets/pip.conf", {"PIP_CONFIG_FILE": "/run/secrets/pip.conf"}),
+    "uv": ("/run/secrets/uv-index", {"UV_DEFAULT_INDEX": '"$(cat /run/secrets/uv-index)"'}),
     "npm": ("/run/secrets/npmrc", {"npm_config_globalconfig": "/run/secrets/npmrc"}),
 }
 
 
-def render(recipe: Recipe, *, transport: Transport, settings: BuildSettings) -> str:
-    """The Dockerfile of a python or node recipe, for a build directory made by `context.prepare`.
+def render(plan: Plan, *, transport: Transport, settings: BuildSettings) -> str:
+    """The Dockerfile of a python or node plan, for a build directory made by `context.prepare`.
 
     A stdio server is served over HTTP by the bridge, on port 8000 at /mcp.
     """
-    lines = _python(recipe, settings) if recipe.kind == "python" else _node(recipe, settings)
+    lines = _python(plan, settings) if plan.ecosystem == "python" else _node(plan, settings)
     lines += ["ENV HOME=/tmp", f"USER {USER}"]
     if transport == "stdio":
         lines += [
             f"COPY {BRIDGE}/ {HOME_OF_OURS}/bridge/",
             f"EXPOSE {STDIO_PORT}",
-            _exec("ENTRYPOINT", (*_bridge(recipe), *BRIDGE_ARGUMENTS)),
+            _exec("ENTRYPOINT", (*_bridge(plan), *BRIDGE_ARGUMENTS)),
         ]
-    return "\n".join([*lines, _exec("CMD", recipe.command), ""])
+    return "\n".join([*lines, _exec("CMD", plan.command), ""])
 
 
 def render_wrapper(base: str, entrypoint: Sequence[str], command: Sequence[str]) -> str:
@@ -87,49 +98,67 @@ exit 127
 """
 
 
-def _bridge(recipe: Recipe) -> tuple[str, str]:
-    if recipe.kind == "python":
+def _bridge(plan: Plan) -> tuple[str, str]:
+    if plan.ecosystem == "python":
         return ("python3", f"{HOME_OF_OURS}/bridge")
     return ("node", f"{HOME_OF_OURS}/bridge/bridge.mjs")
 
 
-def _python(recipe: Recipe, settings: BuildSettings) -> list[str]:
-    lines = [
+def _python(plan: Plan, settings: BuildSettings) -> list[str]:
+    start = [
         f"FROM {settings.python_image}",
-        "ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PATH=/opt/venv/bin:$PATH",
-        "WORKDIR /app",
-        "RUN python3 -m venv /opt/venv",
+        f"ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PATH={VENV}/bin:$PATH",
     ]
-    pip = _run(PIP_INSTALL, "/root/.cache/pip", ("ca", "pip"), settings)
-    return lines + _python_install(recipe, pip)
+    if not plan.steps:
+        return [*start, *_workdir(plan), f"COPY {APP}/ {ROOT}/"]
+    # A stage of its own: neither uv nor what packages leave behind while they are built is in the image.
+    return [
+        f"FROM {settings.python_image} AS build",
+        f"ENV VIRTUAL_ENV={VENV} UV_PROJECT_ENVIRONMENT={VENV}",
+        f"WORKDIR {ROOT}",
+        f"RUN python3 -m venv {TOOLS}",
+        _run(f"{PIP} uv=={version('uv')}", settings),
+        f"RUN {TOOLS}/bin/uv venv --quiet --no-project --python=python3 {VENV}",
+        *_steps(plan, settings),
+        *start,
+        *_workdir(plan),
+        f"COPY --from=build {VENV} {VENV}",
+        f"COPY --from=build {ROOT}/ {ROOT}/",
+    ]
 
 
-def _python_install(recipe: Recipe, pip: str) -> list[str]:
-    context = f"COPY {APP}/ ./"
-    listed = [f"COPY {DEPENDENCIES} {HOME_OF_OURS}/", f"{pip} -r {HOME_OF_OURS}/{DEPENDENCIES}", context]
-    if not recipe.install:
-        return [context]
-    if recipe.install == "project":
-        return [*listed, f"{pip} ."]
-    if recipe.files == ("pyproject.toml",):
-        return listed
-    if not recipe.files:
-        return [context, f"{pip} -r requirements.txt"]
-    return [*_copy_manifests(recipe.files), f"{pip} -r requirements.txt", context]
-
-
-def _node(recipe: Recipe, settings: BuildSettings) -> list[str]:
-    npm = _run("npm", "/root/.npm", ("ca", "npm"), settings, **NPM_VARIABLES)
-    verb = "ci" if recipe.install == "lock" else "install --no-package-lock"
-    install = f"{npm} {verb} {'--include=dev' if recipe.build else '--omit=dev'}"
-    context = f"COPY {APP}/ ./"
-    start = ["ENV NODE_ENV=production PATH=/app/node_modules/.bin:$PATH", "WORKDIR /app"]
-    installed = [*_copy_manifests(recipe.files), install, context] if recipe.files else [context, install]
-    if not recipe.build:
-        return [f"FROM {settings.node_image}", *start, *installed]
+def _node(plan: Plan, settings: BuildSettings) -> list[str]:
+    bins = dict.fromkeys(f"{directory}/node_modules/.bin" for directory in (_home(plan), ROOT))
+    start = [f"ENV NODE_ENV=production PATH={':'.join(bins)}:$PATH", f"WORKDIR {ROOT}"]
+    if not plan.builds:
+        there = _workdir(plan) if plan.member else []
+        return [f"FROM {settings.node_image}", *start, *_steps(plan, settings), *there]
     # A stage of its own: what only the build needs is not in the image.
-    build = [f"FROM {settings.node_image} AS build", *start, *installed, f"{npm} run build", f"{npm} prune"]
-    return [*build, f"FROM {settings.node_image}", *start, "COPY --from=build /app/ ./"]
+    build = [f"FROM {settings.node_image} AS build", *start, *_steps(plan, settings)]
+    copied = f"COPY --from=build {ROOT}/ {ROOT}/"
+    return [*build, f"FROM {settings.node_image}", start[0], *_workdir(plan), copied]
+
+
+def _home(plan: Plan) -> str:
+    return f"{ROOT}/{plan.member}" if plan.member else ROOT
+
+
+def _workdir(plan: Plan) -> list[str]:
+    return [_exec("WORKDIR", (_home(plan),))] if plan.member else [f"WORKDIR {ROOT}"]
+
+
+def _steps(plan: Plan, settings: BuildSettings) -> list[str]:
+    """The early steps after the files that they need, the others after the whole source."""
+    early = [step for step in plan.steps if step.early]
+    first = [*_copy_manifests(plan.files), *(_step(step, plan, settings) for step in early)] if early else []
+    beside = [f"COPY {BESIDE}/ /{BESIDE}/"] if plan.beside else []
+    rest = (_step(step, plan, settings) for step in plan.steps if not step.early)
+    return [*beside, *first, f"COPY {APP}/ ./", *rest]
+
+
+def _step(step: Step, plan: Plan, settings: BuildSettings) -> str:
+    words = (f"{TOOLS}/bin/uv", *step.argv[1:]) if step.argv[0] == "uv" else step.argv
+    return _run(shlex.join(words), settings, **plan.environment)
 
 
 def _copy_manifests(files: Sequence[str]) -> list[str]:
@@ -137,26 +166,42 @@ def _copy_manifests(files: Sequence[str]) -> list[str]:
     return [f"COPY {json.dumps([f'{APP}/{file}', f'./{file}'])}" for file in files]
 
 
-def _run(tool: str, cache: str, secrets: Sequence[str], settings: BuildSettings, **variables: str) -> str:
-    """`RUN …tool`: with a cache, and with the secrets that the settings give, for this one RUN only."""
-    own = f"id={settings.cache_key}{cache.replace('/', '-')}," if settings.cache_key else ""
-    mounts = [f"--mount=type=cache,{own}target={cache}"]
+# The cache, the secrets and the variables of a tool, by the name of its program.
+TOOLING: dict[str, tuple[str, tuple[str, ...], dict[str, str]]] = {
+    "pip": ("/root/.cache/pip", ("ca", "pip"), {}),
+    "uv": ("/root/.cache/uv", ("ca", "uv"), UV_VARIABLES),
+    "npm": ("/root/.npm", ("ca", "npm"), NPM_VARIABLES),
+}
+
+
+def _run(command: str, settings: BuildSettings, **variables: str) -> str:
+    """`RUN command`: with a cache, and with the secrets that the settings give, for this one RUN only."""
+    tool = command.partition(" ")[0].rpartition("/")[2]
+    cache, secrets, own = TOOLING[tool]
+    key = f"id={settings.cache_key}{cache.replace('/', '-')}," if settings.cache_key else ""
+    mounts = [f"--mount=type=cache,{key}target={cache}"]
+    set_here = {name: shlex.quote(value) for name, value in {**own, **variables}.items()}
     for name in (name for name in secrets if name in given_secrets(settings)):
         target, pointers = SECRETS[name]
         mounts.append(f"--mount=type=secret,id={name},target={target}")
-        variables |= {key: value for key, value in pointers.items() if _concerns(key, tool)}
-    words = [*mounts, *(f"{name}={value}" for name, value in variables.items()), tool]
-    return "RUN " + " ".join(words)
+        set_here |= {key: value for key, value in pointers.items() if _concerns(key, tool)}
+    assigned = (f"{name}={value}" for name, value in set_here.items())
+    return "RUN " + " ".join([*mounts, *assigned, command])
 
 
 def _concerns(variable: str, tool: str) -> bool:
-    others = ("PIP_",) if tool == "npm" else ("NODE_", "npm_")
-    return not variable.startswith(others)
+    others = {"npm": ("PIP_",), "pip": ("NODE_", "npm_"), "uv": ("PIP_", "NODE_", "npm_")}
+    return not variable.startswith(others[tool])
 
 
 def given_secrets(settings: BuildSettings) -> set[str]:
     """The ids of the secrets that a build with these settings is given."""
-    given = {"ca": settings.ca_bundle, "pip": settings.pip_index_url, "npm": settings.npm_registry}
+    given = {
+        "ca": settings.ca_bundle,
+        "pip": settings.pip_index_url,
+        "uv": settings.pip_index_url,
+        "npm": settings.npm_registry,
+    }
     return {name for name, value in given.items() if value}
 
 

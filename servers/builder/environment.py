@@ -1,4 +1,4 @@
-"""The build of the process runtime: a virtual environment or node_modules beside a copy of the source.
+"""Carries a plan out for the process runtime: beside a copy of the source, with an interpreter of its own.
 
 Installs run code of the packages (setup.py, npm's lifecycle scripts), as the server itself will: npm's are
 not switched off, since native modules need them. They see the scrubbed environment of `tooling` only.
@@ -8,45 +8,51 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import uv
 
-from servers.builder import tooling
+from servers.builder import install_errors, tooling
 from servers.builder.base import BuildSettings
-from servers.builder.context import copy_tree, filling, no_space
+from servers.builder.context import copy_tree, filling, write_beside
 from servers.errors import BuildError
 from servers.leash import Leash
 from servers.process_group import LineSink
-from servers.sources import manifests
-from servers.sources.base import BuildContext, Recipe
+from servers.sources.base import BuildContext
+from servers.sources.plan import BESIDE, Plan, Step
 
-APP, VENV, HOME = "app", "venv", "home"
-SHOWN_LINES = 12
+# A server runs in `app`. One that is part of a larger tree lies in `tree`, and `app` leads there.
+APP, TREE, VENV, HOME = "app", "tree", "venv", "home"
+NODE_BINS = Path("node_modules/.bin")
 
 
 def install(
-    recipe: Recipe, context: BuildContext, into: Path, *, settings: BuildSettings, leash: Leash, log: LineSink
+    plan: Plan, context: BuildContext, into: Path, *, settings: BuildSettings, leash: Leash, log: LineSink
 ) -> tuple[str, ...]:
     """Installs into the new directory `into`; returns the server's command, its program as an absolute path.
 
     It is run in `into/app`. No network is used where the source has no dependencies. Raises `BuildError`,
     `Cancelled`, `TimedOut`.
     """
+    root = into / (TREE if plan.member else APP)
     with filling(into):
-        copy_tree(context.path, into / APP)
+        copy_tree(context.top / plan.root, root)
+        if plan.member:
+            (into / APP).symlink_to(Path(TREE) / plan.member)
+        write_beside(plan, into)
         (into / HOME).mkdir(mode=0o700)
-    installing = _Installing(recipe, into, settings, leash.within(settings.timeout, "installation"), log)
+    leash = leash.within(settings.timeout, "installation")
     with filling(into):
-        installing.python() if recipe.kind == "python" else installing.node()
-        shutil.rmtree(into / HOME, ignore_errors=True)
-    return (find_program(recipe.command[0], into), *recipe.command[1:])
+        _Installing(plan, into, root, settings, leash, log).run()
+        for passing in (HOME, BESIDE):
+            shutil.rmtree(into / passing, ignore_errors=True)
+    return (find_program(plan.command[0], into), *plan.command[1:])
 
 
 def bin_directories(into: Path) -> tuple[Path, ...]:
     """What goes first on PATH of a server installed in `into`."""
-    found = (into / VENV / "bin", into / APP / "node_modules" / ".bin")
+    found = (into / VENV / "bin", into / APP / NODE_BINS, into / TREE / NODE_BINS)
     return tuple(path for path in found if path.is_dir())
 
 
@@ -74,93 +80,48 @@ def _programs(into: Path) -> str:
 
 class _Installing:
     def __init__(
-        self, recipe: Recipe, into: Path, settings: BuildSettings, leash: Leash, log: LineSink
+        self, plan: Plan, into: Path, root: Path, settings: BuildSettings, leash: Leash, log: LineSink
     ) -> None:
-        self.recipe, self.app, self.leash, self.log = recipe, into / APP, leash, log
+        self.plan, self.root, self.leash, self.log = plan, root, leash, log
         self.venv = into / VENV
-        self.env = tooling.environment(settings, into / HOME) | {
+        self.env: Mapping[str, str] = {
+            **tooling.environment(settings, into / HOME),
             # Hard links into a shared cache would let one server change another's packages.
             "UV_LINK_MODE": "copy",
             "UV_PYTHON_DOWNLOADS": "never",
+            "VIRTUAL_ENV": str(self.venv),
+            "UV_PROJECT_ENVIRONMENT": str(self.venv),
+            **plan.environment,
         }
 
-    def python(self) -> None:
-        project = manifests.table(manifests.pyproject(self.app), "project")
-        wanted = str(project.get("requires-python", "")) or sys.executable
+    def run(self) -> None:
+        if self.plan.ecosystem == "python":
+            self._interpreter()
+        else:
+            self._require_node()
+        for step in self.plan.steps:
+            self.log(step.says)
+            self._step(step)
+
+    def _interpreter(self) -> None:
+        wanted = self.plan.version or sys.executable
         self.log("Making a virtual environment")
-        self._uv("venv", "--quiet", "--no-project", f"--python={wanted}", str(self.venv))
-        if what := self._python_dependencies():
-            self.log("Installing Python packages")
-            self._uv("pip", "install", f"--python={self.venv / 'bin' / 'python'}", *what)
+        venv = ("venv", "--quiet", "--no-project", f"--python={wanted}", str(self.venv))
+        self._run((uv.find_uv_bin(), *venv), "uv venv")
 
-    def _python_dependencies(self) -> tuple[str, ...]:
-        if self.recipe.install == "project":
-            return (".",)
-        if not self.recipe.install:
-            return ()
-        manifest = "pyproject.toml" if self.recipe.files == ("pyproject.toml",) else "requirements.txt"
-        lists_any = manifest != "requirements.txt" or manifests.requirement_lines(
-            manifests.read(self.app, manifest)
-        )
-        return ("-r", manifest) if lists_any else ()
-
-    def node(self) -> None:
-        npm = self._npm()
-        package = manifests.package_json(self.app)
-        groups = ["dependencies", "optionalDependencies", *(["devDependencies"] if self.recipe.build else [])]
-        if any(package.get(group) for group in groups) or "workspaces" in package:
-            self.log("Installing Node packages")
-            verb = ("ci",) if self.recipe.install == "lock" else ("install", "--no-package-lock")
-            self._run((npm, *verb, "--include=dev" if self.recipe.build else "--omit=dev"), "npm")
-        if self.recipe.build:
-            self.log("Running npm run build")
-            self._run((npm, "run", "build"), "npm run build")
-            self._run((npm, "prune", "--omit=dev"), "npm")
-
-    def _npm(self) -> str:
+    def _require_node(self) -> None:
         for tool in ("node", "npm"):
             if not shutil.which(tool):
                 raise BuildError(
                     f"{tool} is not installed on this machine.",
                     hint="Install Node.js with npm to host Node servers.",
                 )
-        return shutil.which("npm") or "npm"
 
-    def _uv(self, *arguments: str) -> None:
-        self._run((uv.find_uv_bin(), *arguments), "uv")
+    def _step(self, step: Step) -> None:
+        program = uv.find_uv_bin() if step.argv[0] == "uv" else step.argv[0]
+        self._run((program, *step.argv[1:]), " ".join(step.argv[: 2 if step.kind == "install" else 3]))
 
     def _run(self, argv: Sequence[str], name: str) -> None:
-        outcome = tooling.run(argv, env=self.env, leash=self.leash, log=self.log, cwd=self.app)
+        outcome = tooling.run(argv, env=self.env, leash=self.leash, log=self.log, cwd=self.root)
         if outcome.code:
-            raise _translate(outcome, name)
-
-
-def _translate(outcome: tooling.Outcome, name: str) -> BuildError:
-    if outcome.out_of_space:
-        return no_space()
-    shown = [line for line in outcome.lines if line.strip()][-SHOWN_LINES:]
-    return BuildError(
-        f"{name} ended with exit code {outcome.code}.\n" + "\n".join(shown),
-        hint=_hint(outcome.text),
-        details={"lines": list(outcome.lines)},
-    )
-
-
-def _hint(text: str) -> str:
-    hints: tuple[tuple[Callable[[str], bool], str], ...] = (
-        (
-            lambda said: "No interpreter found" in said,
-            "Install that version of Python, or relax requires-python.",
-        ),
-        (
-            lambda said: "certificate" in said.lower(),
-            "Behind a proxy with its own CA, set the CA bundle for builds.",
-        ),
-        (
-            lambda said: any(
-                word in said for word in ("ENOTFOUND", "dns error", "ECONNREFUSED", "error sending")
-            ),
-            "The package index cannot be reached: check the network, the proxy and the index URL.",
-        ),
-    )
-    return next((hint for applies, hint in hints if applies(text)), "")
+            raise install_errors.translate(outcome, name)

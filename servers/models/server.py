@@ -15,7 +15,7 @@ from access import roles
 from access.models import Team
 from sealing.fields import SealedField
 from servers import secretbox, states
-from servers.models import placement, tool_patterns
+from servers.models import build_choices, placement, tool_patterns
 from servers.redaction import Redactor
 from servers.runtimes.base import climbs
 from servers.sources.origin import origin_of
@@ -153,6 +153,12 @@ class Server(models.Model):
     )
     command = models.JSONField(
         default=list, blank=True, help_text="List of words that start the server; empty: recognised."
+    )
+    build = models.JSONField(
+        default=dict,
+        blank=True,
+        validators=[build_choices.validate],
+        help_text="What is set by hand of how it is built: see servers.models.build_choices.",
     )
     environment = models.JSONField(default=dict, blank=True)
     cpu = models.FloatField(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from servers.leash import Leash
 from servers.process_group import LineSink
@@ -14,14 +14,30 @@ from servers.process_group import LineSink
 class BuildContext:
     """A directory to build from.
 
-    `revision` identifies the content: a commit id, `sha256:<hex>` of an archive, `name==version`. `command`
-    is what the source itself knows to start the server (a package's entry point); () where it doesn't.
+    `path` is where the server lies, `top` the top of the source (of the repository, of the archive), which
+    is `path` where no subdirectory was named. `revision` identifies the content: a commit id, `sha256:<hex>`
+    of an archive, `name==version`. `command` is what the source itself knows to start the server (a
+    package's entry point); () where it doesn't. `version` is what the tags of a repository tell of the
+    content's version (PEP 440), "" where nothing does. `python` is what a package asks of Python.
     """
 
     path: Path
     revision: str
     summary: str = ""
     command: tuple[str, ...] = ()
+    top: Path = Path()
+    version: str = ""
+    python: str = ""
+
+    def __post_init__(self) -> None:
+        if self.top == Path():
+            object.__setattr__(self, "top", self.path)
+
+    @property
+    def subdirectory(self) -> str:
+        """Where the server lies, from the top; "" for the top itself."""
+        found = self.path.relative_to(self.top).as_posix()
+        return "" if found == "." else found
 
 
 @dataclass(frozen=True)
@@ -43,24 +59,3 @@ class Source(Protocol):
     def fetch(self, into: Path, *, leash: Leash, log: LineSink) -> Fetched:
         """Fetches into the empty directory `into`. Raises `SourceError`, `Cancelled`, `TimedOut`."""
         ...
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What was recognised in a build context, and how the server in it starts.
-
-    kind `dockerfile`: the context brings its own Dockerfile (`dockerfile`, relative to the context).
-    kind `python`: `install` is "" (no dependencies) | `requirements` (the `files` list them) | `project` (the
-    context itself is a package); kind `node`: `install` is `lock` | `package`, and `build` tells that
-    `npm run build` makes what the command starts.
-    `command` starts the server, run in the context directory with the environment's bin directory first on
-    PATH; () where the Dockerfile's own command does.
-    """
-
-    kind: Literal["dockerfile", "python", "node"]
-    install: Literal["", "requirements", "project", "lock", "package"] = ""
-    command: tuple[str, ...] = ()
-    dockerfile: str = ""
-    # Dependency manifests, copied first so that layers cache; () where an install needs the whole context.
-    files: tuple[str, ...] = field(default=())
-    build: bool = False

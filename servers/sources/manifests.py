@@ -97,3 +97,12 @@ def requirement_files(context: Path, name: str = "requirements.txt") -> tuple[st
 
 def _beside(file: str, other: str) -> str:
     return (Path(file).parent / other).as_posix()
+
+
+def directory(top: Path, name: str) -> str:
+    """The directory `name` of a source, from its top; "" is the top itself. Raises `SourceError`."""
+    path = (top / name).resolve()
+    if not path.is_relative_to(top.resolve()) or not path.is_dir():
+        raise SourceError(f"The source has no directory “{name}”.")
+    found = path.relative_to(top.resolve()).as_posix()
+    return "" if found == "." else found

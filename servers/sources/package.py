@@ -24,9 +24,10 @@ from servers.process_group import LineSink
 from servers.sources import published, releases
 from servers.sources.base import BuildContext
 from servers.sources.git_errors import no_space
+from servers.sources.node_project import bins_of
 from servers.sources.package_index import File, Missing, PackageIndex
 from servers.sources.published import Published
-from servers.sources.recognise import bins_of, choose_script
+from servers.sources.starting import choose_script
 
 PYPI_NAME = re.compile(r"[A-Z0-9](?:[A-Z0-9._-]*[A-Z0-9])?", re.IGNORECASE)
 NPM_NAME = re.compile(r"(?:@[a-z0-9~-][a-z0-9._~-]*/)?[a-z0-9~][a-z0-9._~-]*")

@@ -97,6 +97,11 @@ SHAPES: dict[str, Any] = {
         "capabilities": {TEXT: TEXT},
     },
     "Deployment.images": {TEXT: {"reference": TEXT, "digest": TEXT, "size": 1, "media_type": TEXT}},
+    "Deployment.plan": {
+        "ecosystem": TEXT, "root": TEXT, "member": TEXT, "tool": TEXT, "lock": TEXT, "version": TEXT,
+        "dockerfile": TEXT, "target": TEXT, "command": [TEXT], "extras": [TEXT], "groups": [TEXT],
+        "why": [TEXT], "tools": [TEXT], "steps": [{"kind": "install", "words": [TEXT]}],
+    },
     "Deployment.platforms": [TEXT],
     "Deployment.run": {"runtime": TEXT, "endpoint": TEXT, "data": {TEXT: TEXT}},
     "Deployment.tool_changes": {
@@ -106,6 +111,10 @@ SHAPES: dict[str, Any] = {
     "Notice.payload": {
         "type": TEXT,
         "data": {"headline": TEXT, "reason": TEXT, "note": TEXT, "links": {TEXT: TEXT}},
+    },
+    "Server.build": {
+        "root": TEXT, "member": TEXT, "extras": [TEXT], "groups": [TEXT], "with": [TEXT], "python": TEXT,
+        "node": TEXT, "build": TEXT, "dockerfile": TEXT, "target": TEXT, "arguments": {TEXT: TEXT},
     },
     "Server.command": [TEXT],
     "Server.environment": {TEXT: TEXT},

@@ -14,27 +14,29 @@ from servers import wiring
 from servers.builder.base import BuildSettings
 from servers.builder.dockerfile import render
 from servers.models import Server
-from servers.sources.base import Recipe
+from servers.sources.plan import Plan, Step
 from tests.accounts import make_server
 
-PYTHON = Recipe("python", "requirements", ("python", "server.py"))
-NODE = Recipe("node", "lock", ("node", "server.js"))
+PYTHON = Plan(
+    "python", ("python", "server.py"), steps=(Step("install", ("uv", "pip", "install", "."), "Installing"),)
+)
+NODE = Plan("node", ("node", "server.js"), steps=(Step("install", ("npm", "ci"), "Installing"),))
 pytestmark = pytest.mark.django_db
 
 
-def cache_of(settings: BuildSettings, recipe: Recipe) -> str:
-    text = render(recipe, transport="stdio", settings=settings)
+def cache_of(settings: BuildSettings, plan: Plan) -> str:
+    text = render(plan, transport="stdio", settings=settings)
     (found,) = set(re.findall(r"--mount=type=cache,id=([^,]+),", text))
     return str(found)
 
 
-@pytest.mark.parametrize("recipe", [PYTHON, NODE], ids=["pip", "npm"])
-def test_each_team_has_caches_of_its_own(server: Server, recipe: Recipe) -> None:
+@pytest.mark.parametrize("plan", [PYTHON, NODE], ids=["pip", "npm"])
+def test_each_team_has_caches_of_its_own(server: Server, plan: Plan) -> None:
     same = make_server(server.owner, team=server.team)
     other = make_server(server.owner, team=Team.objects.create(name="Others"))
     alone = make_server(server.owner)
     ours, shared, theirs, nobodys = (
-        cache_of(wiring.build_settings_of(each), recipe) for each in (server, same, other, alone)
+        cache_of(wiring.build_settings_of(each), plan) for each in (server, same, other, alone)
     )
     assert ours == shared
     assert len({ours, theirs, nobodys}) == 3

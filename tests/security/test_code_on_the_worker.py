@@ -186,9 +186,9 @@ def test_a_look_at_it_runs_none_of_it_on_any_runtime(
 
     with watching(tmp_path) as started:
         fetched = look(server, tmp_path / "into")
-        recipe = recognise(fetched, images=True)  # type: ignore[arg-type]
+        plan = recognise(fetched, images=True)  # type: ignore[arg-type]
 
-    assert recipe.kind == {"npm": "node", "dockerfile": "dockerfile"}.get(kind, "python")
+    assert plan.kind == {"npm": "node", "dockerfile": "dockerfile"}.get(kind, "python")
     assert started.programs() == allowed(kind)
     assert (started.code, mark.exists()) == ([], False)
 

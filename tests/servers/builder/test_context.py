@@ -8,10 +8,11 @@ import pytest
 from servers.builder.base import BuildSettings
 from servers.builder.context import prepare, prepare_wrapper
 from servers.errors import BuildError
-from servers.sources.base import BuildContext, Recipe
+from servers.sources.base import BuildContext
+from servers.sources.plan import Plan, Step
 from tests.servers.builder.small_disk import small_disk
 
-PYTHON = Recipe("python", "", ("python", "server.py"))
+PYTHON = Plan("python", ("python", "server.py"))
 
 
 @pytest.fixture
@@ -56,10 +57,10 @@ def test_the_user_s_tree_goes_below_app(source: BuildContext, bridge: Path, tmp_
 def test_a_source_s_own_dockerfile_is_built_as_it_is(
     source: BuildContext, bridge: Path, tmp_path: Path
 ) -> None:
-    recipe = Recipe("dockerfile", dockerfile="Dockerfile")
+    plan = Plan("dockerfile", dockerfile="Dockerfile")
 
     prepared = prepare(
-        source, recipe, tmp_path / "build", transport="stdio", settings=BuildSettings(), bridge=bridge
+        source, plan, tmp_path / "build", transport="stdio", settings=BuildSettings(), bridge=bridge
     )
 
     assert (prepared.context, prepared.dockerfile) == (source.path, source.path / "Dockerfile")
@@ -83,19 +84,28 @@ def test_the_user_s_dockerignore_still_applies(source: BuildContext, bridge: Pat
     assert lines[-4:] == ["app/data", "app/*.log", "!app/keep.log", "!app/x"]
 
 
-def test_a_project_s_dependencies_have_a_file_of_their_own(
-    source: BuildContext, bridge: Path, tmp_path: Path
-) -> None:
-    (source.path / "pyproject.toml").write_text(
-        '[project]\nname = "x"\ndependencies = ["mcp>=2", "lib @ file:///x"]\n'
-    )
-    recipe = Recipe("python", "project", ("x",), files=("pyproject.toml",))
+def test_what_steps_find_beside_the_source(source: BuildContext, bridge: Path, tmp_path: Path) -> None:
+    step = Step("install", ("uv", "pip", "install", "-r", "../plan/locked.txt"), "Installing", early=True)
+    plan = Plan("python", ("x",), steps=(step,), beside={"locked.txt": "mcp==1.0\n"})
 
     prepared = prepare(
-        source, recipe, tmp_path / "build", transport="stdio", settings=BuildSettings(), bridge=bridge
+        source, plan, tmp_path / "build", transport="stdio", settings=BuildSettings(), bridge=bridge
     )
 
-    assert (prepared.context / "dependencies.txt").read_text() == "mcp>=2\n"
+    assert (prepared.context / "plan/locked.txt").read_text() == "mcp==1.0\n"
+
+
+def test_a_part_of_a_larger_source(source: BuildContext, bridge: Path, tmp_path: Path) -> None:
+    (source.path / "packages/a").mkdir(parents=True)
+    (source.path / "packages/a/server.py").touch()
+    plan = Plan("python", ("python", "server.py"), root="packages", member="a")
+
+    prepared = prepare(
+        source, plan, tmp_path / "build", transport="stdio", settings=BuildSettings(), bridge=bridge
+    )
+
+    assert (prepared.context / "app/a/server.py").is_file()
+    assert 'WORKDIR ["/app/a"]' in prepared.dockerfile.read_text().splitlines()
 
 
 def test_a_wrapper_s_directory(bridge: Path, tmp_path: Path) -> None:

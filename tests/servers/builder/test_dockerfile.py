@@ -1,29 +1,42 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from servers.builder.base import BuildSettings
-from servers.builder.dockerfile import PIP_INSTALL, entry_script, render, render_wrapper
-from servers.sources.base import Recipe
+from servers.builder.dockerfile import PIP, entry_script, render, render_wrapper
+from servers.sources.plan import Plan, Step
 
 PLAIN = BuildSettings(python_image="base/python:1", node_image="base/node:1")
-REQUIREMENTS = Recipe(
-    "python", "requirements", ("python", "server.py"), files=("requirements.txt", "more/base.txt")
+INSTALL = Step("install", ("uv", "pip", "install", "-r", "requirements.txt"), "Installing", early=True)
+REQUIREMENTS = Plan(
+    "python", ("python", "server.py"), files=("requirements.txt", "more/base.txt"), steps=(INSTALL,)
 )
+CI = Step("install", ("npm", "ci", "--omit=dev"), "Installing", early=True)
+UV_SET = "UV_LINK_MODE=copy UV_NO_PROGRESS=1 UV_PYTHON_DOWNLOADS=never UV_SYSTEM_CERTS=true"
+UV = f"RUN --mount=type=cache,target=/root/.cache/uv {UV_SET}"
 
 
 def test_python_with_requirements_behind_the_bridge() -> None:
     assert render(REQUIREMENTS, transport="stdio", settings=PLAIN).splitlines() == [
+        "FROM base/python:1 AS build",
+        "ENV VIRTUAL_ENV=/opt/venv UV_PROJECT_ENVIRONMENT=/opt/venv",
+        "WORKDIR /app",
+        "RUN python3 -m venv /opt/tools",
+        f"RUN --mount=type=cache,target=/root/.cache/pip {PIP} uv=={version('uv')}",
+        "RUN /opt/tools/bin/uv venv --quiet --no-project --python=python3 /opt/venv",
+        'COPY ["app/requirements.txt", "./requirements.txt"]',
+        'COPY ["app/more/base.txt", "./more/base.txt"]',
+        f"{UV} /opt/tools/bin/uv pip install -r requirements.txt",
+        "COPY app/ ./",
         "FROM base/python:1",
         "ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PATH=/opt/venv/bin:$PATH",
         "WORKDIR /app",
-        "RUN python3 -m venv /opt/venv",
-        'COPY ["app/requirements.txt", "./requirements.txt"]',
-        'COPY ["app/more/base.txt", "./more/base.txt"]',
-        f"RUN --mount=type=cache,target=/root/.cache/pip {PIP_INSTALL} -r requirements.txt",
-        "COPY app/ ./",
+        "COPY --from=build /opt/venv /opt/venv",
+        "COPY --from=build /app/ /app/",
         "ENV HOME=/tmp",
         "USER 10001:10001",
         "COPY bridge/ /opt/mcphost/bridge/",
@@ -42,46 +55,39 @@ def test_a_server_that_speaks_http_has_no_bridge() -> None:
     assert text.endswith('USER 10001:10001\nCMD ["python", "server.py"]\n')
 
 
-def test_a_project_installs_its_dependencies_before_itself() -> None:
-    recipe = Recipe("python", "project", ("weather",), files=("pyproject.toml",))
+def test_the_words_of_a_step_are_quoted_for_the_shell() -> None:
+    step = Step("install", ("uv", "pip", "install", ".[a; touch /pwned]"), "Installing")
+    text = render(Plan("python", ("x",), steps=(step,)), transport="stdio", settings=PLAIN)
 
-    lines = render(recipe, transport="streamable-http", settings=PLAIN).splitlines()
-
-    pip = f"RUN --mount=type=cache,target=/root/.cache/pip {PIP_INSTALL}"
-    assert [line for line in lines if line.startswith(("COPY", "RUN --"))] == [
-        "COPY dependencies.txt /opt/mcphost/",
-        f"{pip} -r /opt/mcphost/dependencies.txt",
-        "COPY app/ ./",
-        f"{pip} .",
-    ]
+    assert "/opt/tools/bin/uv pip install '.[a; touch /pwned]'" in text
 
 
 @pytest.mark.parametrize(
-    ("recipe", "order"),
+    ("plan", "order"),
     [
-        (Recipe("python", "", ("x",)), ["COPY app/ ./"]),
-        (Recipe("python", "requirements", ("x",)), ["COPY app/ ./", "-r requirements.txt"]),
-        (Recipe("node", "package", ("x",)), ["COPY app/ ./", "npm install"]),
+        (Plan("python", ("x",)), ["FROM base/python:1\n", "COPY app/ /app/"]),
         (
-            Recipe("node", "lock", ("x",), files=("package.json",)),
+            Plan("python", ("x",), steps=(replace(INSTALL, early=False),)),
+            ["COPY app/ ./", "-r requirements.txt"],
+        ),
+        (Plan("node", ("x",), steps=(replace(CI, early=False),)), ["COPY app/ ./", "npm ci"]),
+        (
+            Plan("node", ("x",), files=("package.json",), steps=(CI,)),
             ['COPY ["app/package.json", "./package.json"]', "npm ci --omit=dev", "COPY app/ ./"],
         ),
         (
-            Recipe("node", "lock", ("x",), files=("package.json",), build=True),
-            [
-                "AS build",
-                "npm ci --include=dev",
-                "COPY app/ ./",
-                "npm run build",
-                "npm prune",
-                "FROM",
-                "COPY --from",
-            ],
+            Plan(
+                "node",
+                ("x",),
+                files=("package.json",),
+                steps=(CI, Step("build", ("npm", "run", "build"), ""), Step("prune", ("npm", "prune"), "")),
+            ),
+            ["AS build", "npm ci", "COPY app/ ./", "npm run build", "npm prune", "FROM", "COPY --from"],
         ),
     ],
 )
-def test_the_order_of_layers(recipe: Recipe, order: list[str]) -> None:
-    text = render(recipe, transport="streamable-http", settings=PLAIN)
+def test_the_order_of_layers(plan: Plan, order: list[str]) -> None:
+    text = render(plan, transport="streamable-http", settings=PLAIN)
 
     at = 0
     for part in order:
@@ -90,7 +96,7 @@ def test_the_order_of_layers(recipe: Recipe, order: list[str]) -> None:
 
 
 def test_node_images_run_the_node_bridge() -> None:
-    text = render(Recipe("node", "lock", ("node", "a b.js")), transport="stdio", settings=PLAIN)
+    text = render(Plan("node", ("node", "a b.js")), transport="stdio", settings=PLAIN)
 
     assert 'ENTRYPOINT ["node", "/opt/mcphost/bridge/bridge.mjs", "--port"' in text
     assert text.endswith('CMD ["node", "a b.js"]\n')
@@ -106,11 +112,17 @@ def test_secrets_are_mounted_where_they_are_needed_and_nowhere_kept() -> None:
     ca = "/etc/ssl/certs/ca-certificates.crt"
 
     python = render(REQUIREMENTS, transport="stdio", settings=settings)
-    node = render(Recipe("node", "lock", ("x",)), transport="stdio", settings=settings)
+    node = render(Plan("node", ("x",), steps=(CI,)), transport="stdio", settings=settings)
 
     assert (
         f"--mount=type=secret,id=ca,target={ca} --mount=type=secret,id=pip,target=/run/secrets/pip.conf "
-        f"PIP_CERT={ca} SSL_CERT_FILE={ca} PIP_CONFIG_FILE=/run/secrets/pip.conf pip install" in python
+        f"PIP_CERT={ca} SSL_CERT_FILE={ca} PIP_CONFIG_FILE=/run/secrets/pip.conf {PIP} uv==" in python
+    )
+    assert (
+        f"--mount=type=secret,id=ca,target={ca} --mount=type=secret,id=uv,target=/run/secrets/uv-index "
+        f"{UV_SET} "
+        f'SSL_CERT_FILE={ca} UV_DEFAULT_INDEX="$(cat /run/secrets/uv-index)" /opt/tools/bin/uv pip install'
+        in python
     )
     assert (
         f"--mount=type=secret,id=ca,target={ca} --mount=type=secret,id=npm,target=/run/secrets/npmrc "

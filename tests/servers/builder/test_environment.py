@@ -11,8 +11,9 @@ from servers.builder import environment
 from servers.builder.base import BuildSettings
 from servers.errors import BuildError, Cancelled, TimedOut
 from servers.leash import Leash
-from servers.sources.base import BuildContext, Recipe
+from servers.sources.base import BuildContext
 from servers.sources.package import PackageSource
+from servers.sources.plan import Plan
 from servers.sources.recognise import recognise
 from tests.servers.builder.small_disk import small_disk
 from tests.servers.runtimes.programs import has_ended
@@ -36,10 +37,10 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
-def install(source: Path, into: Path, recipe: Recipe | None = None, **settings: object) -> tuple[str, ...]:
+def install(source: Path, into: Path, plan: Plan | None = None, **settings: object) -> tuple[str, ...]:
     context = BuildContext(source, "r")
     return environment.install(
-        recipe or recognise(context, images=False),
+        plan or recognise(context, images=False),
         context,
         into,
         settings=BuildSettings(**settings),  # type: ignore[arg-type]
@@ -106,10 +107,10 @@ def test_a_command_that_is_not_there_lists_what_is(source: Path, tmp_path: Path)
     bins = source / "node_modules/.bin"
     bins.mkdir(parents=True)
     (bins / "serve-time").touch()
-    recipe = Recipe("node", "package", ("serve-tmie",))
+    plan = Plan("node", ("serve-tmie",))
 
     with pytest.raises(BuildError, match="command serve-tmie is not there") as caught:
-        install(source, tmp_path / "env", recipe)
+        install(source, tmp_path / "env", plan)
     assert caught.value.hint == "There are: serve-time."
 
 
@@ -119,7 +120,7 @@ def test_a_script_of_the_source_itself(source: Path, tmp_path: Path) -> None:
     (source / "bin/run").chmod(0o755)
     into = tmp_path / "env"
 
-    command = install(source, into, Recipe("python", "", ("bin/run",)))
+    command = install(source, into, Plan("python", ("bin/run",)))
 
     assert said_by(command, into) == "hello"
 
@@ -137,7 +138,7 @@ def test_a_python_that_this_machine_does_not_have(source: Path, tmp_path: Path) 
     (source / "pyproject.toml").write_text('[project]\nname = "x"\nrequires-python = ">=3.99"\n')
     (source / "server.py").touch()
 
-    with pytest.raises(BuildError, match="uv ended with exit code") as caught:
+    with pytest.raises(BuildError, match="uv venv ended with exit code") as caught:
         install(source, tmp_path / "env")
     assert "requires-python" in caught.value.hint
 

@@ -73,8 +73,8 @@ def test_the_newest_version_from_pypi_is_pinned(tmp_path: Path) -> None:
     assert name == "mcp-server-time"
     assert version
     assert (tmp_path / "requirements.txt").read_text() == f"{context.revision}\n"
-    recipe = recognise(context, images=True)
-    assert recipe.command == ("mcp-server-time", "--local-timezone", "UTC")
+    plan = recognise(context, images=True)
+    assert plan.command == ("mcp-server-time", "--local-timezone", "UTC")
 
 
 @pytest.mark.real

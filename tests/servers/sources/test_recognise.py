@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from servers.errors import SourceError
-from servers.sources.base import BuildContext, Recipe
+from servers.sources.base import BuildContext
+from servers.sources.plan import Choices, Plan
 from servers.sources.recognise import recognise
 
 PROJECT = '[project]\nname = "weather-mcp"\nversion = "1"\n'
@@ -17,23 +18,29 @@ BACKEND = '[build-system]\nrequires = ["hatchling"]\n'
 
 @pytest.fixture
 def look(tmp_path: Path) -> Any:
-    def look(*, command: tuple[str, ...] = (), images: bool = False, **files: str | dict[str, Any]) -> Recipe:
+    def look(*, command: tuple[str, ...] = (), images: bool = False, **files: str | dict[str, Any]) -> Plan:
         for name, content in files.items():
             path = tmp_path / name.replace("___", "-").replace("__", ".")
             path.write_text(content if isinstance(content, str) else json.dumps(content))
-        return recognise(BuildContext(tmp_path, "r"), command=command, images=images)
+        return recognise(BuildContext(tmp_path, "r"), Choices(command=command), images=images)
 
     return look
 
 
+def words(plan: Plan) -> list[tuple[str, ...]]:
+    return [step.argv for step in plan.steps]
+
+
 def test_a_dockerfile_where_images_run(look: Any) -> None:
-    assert look(images=True, Dockerfile="FROM x", server__py="") == Recipe(
-        "dockerfile", dockerfile="Dockerfile"
-    )
+    plan = look(images=True, Dockerfile="FROM x", server__py="")
+
+    assert (plan.ecosystem, plan.dockerfile, plan.command) == ("dockerfile", "Dockerfile", ())
 
 
 def test_a_dockerfile_is_passed_over_where_processes_run(look: Any) -> None:
-    assert look(Dockerfile="FROM x", server__py="") == Recipe("python", "", ("python", "server.py"))
+    plan = look(Dockerfile="FROM x", server__py="")
+
+    assert (plan.ecosystem, plan.steps, plan.command) == ("python", (), ("python", "server.py"))
 
 
 def test_only_a_dockerfile_where_processes_run(look: Any) -> None:
@@ -50,16 +57,16 @@ def test_nothing_to_start_names_what_was_looked_for(look: Any) -> None:
 
 
 def test_requirements_with_their_includes(look: Any) -> None:
-    recipe = look(
+    plan = look(
         requirements__txt="-r base.txt\nmcp # the sdk\n",
         base__txt="-c limits.txt\n",
         limits__txt="",
         main__py="",
     )
 
-    assert recipe == Recipe(
-        "python", "requirements", ("python", "main.py"), files=("requirements.txt", "base.txt", "limits.txt")
-    )
+    assert words(plan) == [("uv", "pip", "install", "-r", "requirements.txt")]
+    assert plan.files == ("requirements.txt", "base.txt", "limits.txt")
+    assert plan.command == ("python", "main.py")
 
 
 def test_requirements_that_include_a_url(look: Any) -> None:
@@ -77,9 +84,10 @@ def test_requirements_that_include_a_missing_file(look: Any) -> None:
 
 
 def test_a_project_with_one_script(look: Any) -> None:
-    recipe = look(pyproject__toml=SCRIPTS + 'start = "weather:main"\n' + BACKEND, requirements__txt="mcp")
+    plan = look(pyproject__toml=SCRIPTS + 'start = "weather:main"\n' + BACKEND, requirements__txt="mcp")
 
-    assert recipe == Recipe("python", "project", ("start",), files=("pyproject.toml",))
+    assert words(plan) == [("uv", "pip", "install", ".")]
+    assert plan.command == ("start",)
 
 
 def test_of_several_scripts_the_one_with_the_project_s_name(look: Any) -> None:
@@ -93,15 +101,17 @@ def test_several_scripts_are_listed(look: Any) -> None:
 
 
 def test_a_pyproject_that_only_lists_dependencies(look: Any) -> None:
-    recipe = look(pyproject__toml=PROJECT + 'dependencies = ["mcp"]\n', server__py="")
+    plan = look(pyproject__toml=PROJECT + 'dependencies = ["mcp"]\n', server__py="")
 
-    assert recipe == Recipe("python", "requirements", ("python", "server.py"), files=("pyproject.toml",))
+    assert words(plan) == [("uv", "pip", "install", "-r", "pyproject.toml")]
+    assert (plan.files, plan.command) == (("pyproject.toml",), ("python", "server.py"))
 
 
 def test_a_pyproject_of_tools_beside_requirements(look: Any) -> None:
-    recipe = look(pyproject__toml="[tool.ruff]\n", requirements__txt="mcp", server__py="")
+    plan = look(pyproject__toml="[tool.ruff]\n", requirements__txt="mcp", server__py="")
 
-    assert recipe == Recipe("python", "requirements", ("python", "server.py"), files=("requirements.txt",))
+    assert words(plan) == [("uv", "pip", "install", "-r", "requirements.txt")]
+    assert (plan.files, plan.command) == (("requirements.txt",), ("python", "server.py"))
 
 
 def test_a_package_with_a_main(look: Any, tmp_path: Path) -> None:
@@ -129,9 +139,11 @@ def test_a_source_s_own_command_is_taken(tmp_path: Path) -> None:
 
 
 def test_node_with_a_bin_and_a_lock(look: Any) -> None:
-    recipe = look(package__json={"name": "@team/x", "bin": "./index.js"}, package___lock__json="{}")
+    plan = look(package__json={"name": "@team/x", "bin": "./index.js"}, package___lock__json="{}")
 
-    assert recipe == Recipe("node", "lock", ("node", "index.js"), files=("package.json", "package-lock.json"))
+    assert words(plan) == []
+    assert (plan.lock, plan.files) == ("package-lock.json", ("package.json", "package-lock.json"))
+    assert plan.command == ("node", "index.js")
 
 
 @pytest.mark.parametrize(
@@ -149,18 +161,16 @@ def test_node_with_a_bin_and_a_lock(look: Any) -> None:
     ],
 )
 def test_how_node_starts(look: Any, package: dict[str, Any], command: tuple[str, ...]) -> None:
-    recipe = look(package__json=package)
-
-    assert (recipe.install, recipe.command) == ("package", command)
+    assert look(package__json=package).command == command
 
 
 def test_node_that_has_to_be_built_first(look: Any, tmp_path: Path) -> None:
     package = {"name": "x", "bin": "dist/index.js", "scripts": {"build": "tsc"}}
-    assert look(package__json=package).build
+    assert look(package__json=package).builds
 
     (tmp_path / "dist").mkdir()
     (tmp_path / "dist/index.js").touch()
-    assert not look(package__json=package).build
+    assert not look(package__json=package).builds
 
 
 @pytest.mark.parametrize(
