@@ -249,7 +249,7 @@ class _Reader:
             if trouble := _trouble_with(wanted):
                 self.refusals.append(f"{name} of {self.launcher.name} installs {wanted[:200]}: {trouble}.")
             else:
-                self.beside.append(wanted)
+                self.beside.append(str(Requirement(wanted)))
                 self.said.append(f"{name} {wanted} is read: it bounds a dependency, or is installed as well.")
 
     def _python(self, word: Word, name: str) -> None:
