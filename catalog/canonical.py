@@ -67,8 +67,8 @@ def _list(document: Mapping[str, Any], key: str, each: Callable[[Found], Found])
     found = document.get(key)
     if not found:
         return {key: None}
-    items = found if isinstance(found, list) else [found]
-    return {key: [each(item) if isinstance(item, dict) else item for item in items]}
+    items = [item for item in (found if isinstance(found, list) else [found]) if item not in ({}, None)]
+    return {key: [each(item) if isinstance(item, dict) else item for item in items] or None}
 
 
 def _repository(found: Any) -> Found:
@@ -116,7 +116,8 @@ def _inputs(package: Mapping[str, Any], key: str, each: Callable[[Any], Found]) 
         found = canonical_inputs.listed(found)
     elif isinstance(found, str):
         found = [found]
-    return {key: [each(item) for item in found] if isinstance(found, list) and found else None}
+    items = [item for item in found if item not in ({}, None)] if isinstance(found, list) else []
+    return {key: [each(item) for item in items] or None}
 
 
 def _transport(found: Any) -> Found:

@@ -31,9 +31,11 @@ STAND_IN = re.compile(r"\{[^{}]+\}|\$\{[^{}]+\}|<[^<>]+>")
 
 
 def text(found: Any) -> str | None:
-    """As a command line has it: `true`, `8080`, JSON for what is neither; None for none."""
+    """As a command line has it: `true`, `8080`, JSON for what is neither; None for nothing and `{}`."""
     if found is None or isinstance(found, str):
         return found
+    if found in ({}, []):
+        return None
     return json.dumps(found, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -97,7 +99,8 @@ def _input(found: Any) -> Found:
     if not isinstance(found, dict):
         return {"description": text(found) or ""}
     made = {str(OLDER.get(key, key)): value for key, value in found.items() if value is not None}
-    made |= {key: text(made[key]) for key in TEXTS if key in made}
+    texts = {key: text(made[key]) for key in TEXTS if key in made}
+    made = {key: value for key, value in {**made, **texts}.items() if value is not None}
     made |= {key: made[key] is True or str(made[key]).lower() in ("true", "1", "yes")
              for key in MARKS if key in made}  # fmt: skip
     if "choices" in made:

@@ -248,7 +248,7 @@ class _Reader:
         for wanted in filter(None, map(str.strip, BESIDE.split(word.text))):
             if trouble := _trouble_with(wanted):
                 self.refusals.append(f"{name} of {self.launcher.name} installs {wanted[:200]}: {trouble}.")
-            else:
+            elif not self._is_own(wanted):
                 self.beside.append(str(Requirement(wanted)))
                 self.said.append(f"{name} {wanted} is read: it bounds a dependency, or is installed as well.")
 

@@ -165,6 +165,15 @@ def test_lists_of_one_nulls_and_bare_words_are_read() -> None:
     assert read(packages=NPM)[0].hostable
 
 
+def test_empty_objects_are_nothing() -> None:
+    empty: dict[str, Any] = {key: [{}] for key in ("runtimeArguments", "packageArguments")}
+    variable = {"name": "NOTES", "default": {}, "choices": {}, "variables": {}, "description": {}}
+    package = {**NPM, **empty, "environmentVariables": [{}, variable], "registryBaseUrl": {}, "transport": {}}
+    found = read({}, package, remotes=[{}], repository={}, icons={}, title={}, websiteUrl={}, _meta={})
+    assert [(each.why_not, each.notes) for each in found] == [("", ())]
+    assert [(question.key, question.default) for question in found[0].questions] == [("NOTES", "")]
+
+
 # --- Defaults of other types, and defaults that their own format refuses
 
 
@@ -343,6 +352,7 @@ def test_a_module_is_started_by_python() -> None:
         ([named("--with", "mcp[cli]<2,httpx")], {"with": ["mcp[cli]<2", "httpx"]}),
         ([named("--with mcp<2")], {"with": ["mcp<2"]}),
         ([named("--with", default="mcp<2")], {"with": ["mcp<2"]}),
+        (positional("--with", "notes-mcp", "--with", "notes-mcp[http]"), {"extras": ["http"]}),
         (positional("--python 3.12", "-w", "mcp<2"), {"with": ["mcp<2"], "python": "3.12"}),
         ([named("--python", "cpython-3.12.4")], {"python": "3.12.4"}),
         ([named("-p", "python3.13")], {"python": "3.13"}),
@@ -354,7 +364,8 @@ def test_bounds_and_the_python_of_uvx_are_carried_over(words: Any, build: dict[s
     it = made(package)
     assert it.fields["build"] == it.origin["build"] == build
     assert it.origin["notes"] == list(option(package).notes)
-    assert all(note.endswith(".") and " is read: " in note for note in option(package).notes)
+    assert len(option(package).notes) == len(build.get("with", ())) + ("python" in build)
+    assert all(" is read: " in note for note in option(package).notes)
 
 
 SECRET = {"name": "API_TOKEN", "isSecret": True, "isRequired": True}

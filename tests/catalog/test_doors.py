@@ -300,6 +300,17 @@ def test_search_and_upload_and_bad_input(browser: Client, registry_api: Registry
     assert browser.post("/admin/catalog/", {"sealed": "forged"}).status_code == 404
 
 
+def test_a_registry_may_list_what_is_odd(client: APIClient, registry_api: RegistryApi) -> None:
+    odd = [
+        {"name": "io.example/notes", "packages": {"registryType": "npm"}},
+        {"name": "b/c", "packages": [None]},
+    ]
+    listed = {"servers": [{"server": each, "_meta": []} for each in odd]}
+    registry_api.raw["/v0.1/servers"] = (200, {}, json.dumps(listed).encode())
+    found = client.get("/api/catalog/search/?q=notes").json()["results"]
+    assert [(each["name"], each["packages"]) for each in found] == [("a/b", []), ("b/c", [])]
+
+
 def test_the_console_updates_with_the_old_answers(browser: Client, registry_api: RegistryApi) -> None:
     registry_api.publish(SEARCH)
     page = browser.get("/admin/catalog/?name=io.github.example/weather")
