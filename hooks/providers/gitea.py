@@ -41,7 +41,7 @@ def _named(headers: base.Headers, name: str) -> str:
 
 
 def _push(headers: base.Headers, event: str, payload: Mapping[str, Any]) -> Push | None:
-    """None too for the test delivery of a repository without a commit, whose `before` and `after` are zeros."""
+    """None too for the test delivery of an empty repository, whose `before` and `after` are zeros."""
     if event == "push":
         push = push_of(payload)
         return None if push.deleted and not push.before else push
