@@ -90,8 +90,8 @@ def _server_in(found: Any) -> dict[str, Any]:
         raise Invalid("A server.json is a JSON object.", field="document")
     servers = found.get("servers")
     if isinstance(servers, list) and len(servers) == 1 and isinstance(servers[0], dict):
-        return _server_in(servers[0])
-    if isinstance(servers, list):
+        found = servers[0]
+    elif isinstance(servers, list):
         raise Invalid("This is a registry's list: choose one server of it.", field="document")
     if isinstance(found.get("mcpServers"), dict):
         raise Invalid("This is a client's configuration (mcpServers), not a server.json.", field="document")

@@ -21,6 +21,7 @@ PUBLIC = {
 }
 HUB = {"docker.io", "hub.docker.com", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"}
 NEWEST = {"", "latest", "*"}
+LONGEST = 500
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 TAGGED = re.compile(r"(:[A-Za-z0-9_][A-Za-z0-9._-]*)?(@sha256:[0-9a-f]{64})?\Z")
 NPM = re.compile(r"(?P<name>(?:@[^/@]+/)?[^/@]+)(?:@(?P<version>.+))?")
@@ -65,6 +66,8 @@ def read(kind: str, identifier: str) -> Named:
 
 
 def _of_requirement(text: str) -> Named:
+    if len(text) > LONGEST or ";" in text or "(" in text:  # markers, whose parser goes down with each bracket
+        return Named(text)
     try:
         found = Requirement(text)
     except InvalidRequirement:
@@ -78,6 +81,8 @@ def _of_requirement(text: str) -> Named:
 
 def objection(package: Mapping[str, Any]) -> str:
     """Why there is no such package or image; "" where there may be one."""
+    if len(package["identifier"]) > LONGEST:
+        return f"Its identifier is longer than {LONGEST} characters."
     try:
         if package["registryType"] == "oci":
             image.parse(reference(package))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -20,6 +21,8 @@ from catalog.identifiers import Named
 from catalog.inputs import Question, Slot
 from catalog.launchers import Launcher, launcher_of
 
+# Of a requirement: its parser goes down a call for each bracket.
+LONGEST, MOST_BRACKETS = 300, 10
 COMMAND = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 MODULE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 PYTHON = re.compile(r"(?:c?python-?@?)?(3\.[0-9]{1,2}(?:\.[0-9]{1,2})?)")
@@ -113,7 +116,7 @@ def _split(text: str) -> list[str]:
 class _Reader:
     package: Mapping[str, Any]
     variables: list[Slot]
-    waiting: list[Word] = field(default_factory=list)
+    waiting: deque[Word] = field(default_factory=deque)
     program: list[Slot] = field(default_factory=list)
     command: str = ""
     needs_command: bool = False
@@ -132,6 +135,7 @@ class _Reader:
         self.launcher: Launcher = launcher_of(self.kind, hint)
         self.own = Named("") if self.kind == "oci" else identifiers.named(self.package)
         self.extras |= set(self.own.extras)
+        self.places = {slot.name: n for n, slot in enumerate(self.variables)}
 
     def own_name_in(self, after: list[Slot]) -> int:
         """How many of the package's arguments are the launcher's: up to its own name, where only options of
@@ -153,9 +157,9 @@ class _Reader:
         return 0
 
     def go(self, words: list[Word]) -> None:
-        self.waiting = _without_verbs(words, self.launcher.verbs)
+        self.waiting.extend(_without_verbs(words, self.launcher.verbs))
         while self.waiting:
-            word = self.waiting.pop(0)
+            word = self.waiting.popleft()
             if word.text.startswith("-") and not word.asked:
                 self._option(word)
             else:
@@ -195,7 +199,7 @@ class _Reader:
             elif word.slot is not last:
                 self.program.append(replace(word.slot, place="package"))
             last = word.slot
-        self.waiting = []
+        self.waiting.clear()
 
     def _option(self, word: Word) -> None:
         name, value = self._named(word)
@@ -226,7 +230,7 @@ class _Reader:
                 return short, replace(word, text=rest.removeprefix("="))
             if short in self.launcher.with_value:
                 return short, replace(word, text=rest)
-        return word.text, self.waiting.pop(0) if self._value_follows(word) else None
+        return word.text, self.waiting.popleft() if self._value_follows(word) else None
 
     def _value_follows(self, word: Word) -> bool:
         if not self.waiting:
@@ -245,7 +249,7 @@ class _Reader:
         self.refusals.append(f"{name} of {self.launcher.name} installs {text[:200]}: {where}.")
 
     def _beside(self, word: Word, name: str) -> None:
-        for wanted in filter(None, map(str.strip, BESIDE.split(word.text))):
+        for wanted in _requirements_in(word.text):
             if trouble := _trouble_with(wanted):
                 self.refusals.append(f"{name} of {self.launcher.name} installs {wanted[:200]}: {trouble}.")
             elif not self._is_own(wanted):
@@ -273,15 +277,19 @@ class _Reader:
         if not VARIABLE.fullmatch(variable):
             self._leave(word, f"{name} {word.text}".strip())
             return
-        known = next((slot for slot in self.variables if slot.name == variable), None)
+        known = self.variables[self.places[variable]] if variable in self.places else None
         fixed = bool(equals) and not (REFERS.fullmatch(value) and not word.slot.variables)
         if known and known.questions:
             self._sharpen(known, word.slot, value if fixed and not word.slot.variables else "")
         elif fixed:
-            self.variables.append(_set_to(word.slot, variable, value))
+            self._add(_set_to(word.slot, variable, value))
         elif known is None:
-            self.variables.append(_passed_on(word.slot, variable))
+            self._add(_passed_on(word.slot, variable))
             self.said.append(f"{name} {variable} is read: its value is asked for.")
+
+    def _add(self, slot: Slot) -> None:
+        self.places[slot.name] = len(self.variables)
+        self.variables.append(slot)
 
     def _sharpen(self, known: Slot, other: Slot, default: str) -> None:
         """What asks for a variable already takes over what `-e` says of it."""
@@ -291,7 +299,7 @@ class _Reader:
                 made.own, required=made.required, secret=made.secret, default=made.own.default or default
             )
             made = replace(made, own=own)
-        self.variables[self.variables.index(known)] = made
+        self.variables[self.places[known.name]] = made
 
     def _index(self, word: Word, name: str) -> None:
         if not identifiers.is_public(self.kind, word.text):
@@ -330,8 +338,17 @@ def _without_verbs(words: list[Word], verbs: tuple[tuple[str, ...], ...]) -> lis
     return words
 
 
+def _requirements_in(text: str) -> list[str]:
+    """uvx takes several, with commas between: `mcp[cli,ws]<2,>=1,httpx` are two."""
+    if len(text) > LONGEST:
+        return [text]
+    return [found for found in map(str.strip, BESIDE.split(text)) if found]
+
+
 def _trouble_with(wanted: str) -> str:
     """Why a requirement is not installed here; "" where it is."""
+    if len(wanted) > LONGEST or wanted.count("(") > MOST_BRACKETS:
+        return "that is longer than a requirement is"
     try:
         requirement = Requirement(wanted)
     except InvalidRequirement:

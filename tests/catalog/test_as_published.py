@@ -512,3 +512,25 @@ def test_a_list_of_one_and_a_byte_order_mark_are_read() -> None:
     listed = json.dumps({"servers": [{"server": one, "_meta": {}}], "metadata": {"count": 1}})
     assert document.parse(b"\xef\xbb\xbf" + listed.encode()) == one
     assert document.parse("\ufeff" + listed) == one
+
+
+@pytest.mark.parametrize(
+    "package",
+    [
+        {**PYPI, "runtimeArguments": [named("--with", "a;" + "(" * 200_000)]},
+        {**PYPI, "runtimeArguments": [named("--with", "a;" + "(" * 290)]},
+        {**PYPI, "runtimeArguments": [named("--with", "a," * 100_000)]},
+        {**PYPI, "runtimeArguments": positional("--from", "a;" + "(" * 200_000)},
+        {**PYPI, "identifier": "a;" + "(" * 200_000},
+        {**NPM, "identifier": "@" * 200_000},
+        {**IMAGE, "identifier": "a/" * 100_000},
+    ],
+)
+def test_what_is_endless_is_refused_at_once(package: dict[str, Any]) -> None:
+    assert 0 < len(option(package).why_not) < 1000
+
+
+def test_a_document_within_documents_without_end_is_none() -> None:
+    nested = '{"servers":[' * 300 + "{}" + "]}" * 300
+    with pytest.raises(Invalid):
+        document.parse(nested)
