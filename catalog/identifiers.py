@@ -58,7 +58,7 @@ def read(kind: str, identifier: str) -> Named:
     if page := PAGES.fullmatch(text):
         text = page["name"]
     if kind == "npm":
-        found = NPM.fullmatch(text)
+        found = NPM.fullmatch(text.removeprefix("npm:"))
         return Named(found["name"], found["version"] or "") if found else Named(text)
     if at := PYPI_AT.fullmatch(text):
         text = f"{at['name']}=={at['version']}" if at["version"] not in NEWEST else at["name"]

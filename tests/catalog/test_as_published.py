@@ -230,6 +230,7 @@ def test_a_password_by_its_format_is_a_secret() -> None:
         ({**PYPI, "identifier": "https://pypi.org/project/notes-mcp/"}, "notes-mcp", "1.0.0", None),
         ({**PYPI, "registryBaseUrl": "https://pypi.org/simple/"}, "notes-mcp", "1.0.0", None),
         ({**NPM, "identifier": "@acme/notes@2.0.0", "version": ""}, "@acme/notes", "2.0.0", None),
+        ({**NPM, "identifier": "npm:@acme/notes"}, "@acme/notes", "1.0.0", None),
         ({**NPM, "identifier": "@acme/notes@latest"}, "@acme/notes", "1.0.0", None),
         ({**NPM, "identifier": "https://www.npmjs.com/package/@acme/notes"}, "@acme/notes", "1.0.0", None),
         ({**NPM, "registryBaseUrl": "https://registry.npmjs.org/"}, "notes-mcp", "1.0.0", None),
