@@ -302,7 +302,7 @@ def test_search_and_upload_and_bad_input(browser: Client, registry_api: Registry
 
 def test_a_registry_may_list_what_is_odd(client: APIClient, registry_api: RegistryApi) -> None:
     odd = [
-        {"name": "io.example/notes", "packages": {"registryType": "npm"}},
+        {"name": "a/b", "packages": {"registryType": "npm"}},
         {"name": "b/c", "packages": [None]},
     ]
     listed = {"servers": [{"server": each, "_meta": []} for each in odd]}
