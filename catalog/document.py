@@ -95,7 +95,8 @@ def _server_in(found: Any) -> dict[str, Any]:
         raise Invalid("This is a registry's list: choose one server of it.", field="document")
     if isinstance(found.get("mcpServers"), dict):
         raise Invalid("This is a client's configuration (mcpServers), not a server.json.", field="document")
-    return found["server"] if isinstance(found.get("server"), dict) else found
+    server: dict[str, Any] = found["server"] if isinstance(found.get("server"), dict) else found
+    return server
 
 
 def _fault_of(document: Document) -> str:
