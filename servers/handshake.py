@@ -15,6 +15,7 @@ from typing import Any, Literal
 from servers.errors import RuntimeFault, TimedOut
 from servers.leash import Leash
 from servers.mcp_client import (
+    METHOD_NOT_FOUND,
     NEWEST_LEGACY,
     NEWEST_MODERN,
     Equip,
@@ -23,6 +24,7 @@ from servers.mcp_client import (
     RpcError,
     unchanged,
 )
+from servers.pages import Lists
 from servers.runtimes.base import RunStatus
 
 Era = Literal["modern", "legacy", "both"]
@@ -32,12 +34,8 @@ REQUEST_SECONDS = 10.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 EXITED = "Correct its code, its command or its environment; then redeploy."
 EXITS_IN_A_ROW = 3  # behind the bridge each attempt starts the server anew: once may be bad luck
-MAX_PAGES = 100
-MAX_ITEMS = 2_000
-MAX_BYTES = 8 << 20
 
 UNSUPPORTED_VERSION = -32022
-METHOD_NOT_FOUND = -32601
 SERVER_GONE = -32000  # the bridge's own: its child exited
 SERVER_INFO = "io.modelcontextprotocol/serverInfo"
 
@@ -60,13 +58,15 @@ class ServerFacts:
 
 @dataclass(frozen=True)
 class Discovery:
-    """What a server offers, as it describes it; `truncated` names the lists that were cut at a bound."""
+    """What a server offers, as it describes it. `truncated` names the lists that were cut at a bound; `notes`
+    are sentences on lists whose pages do not come to an end as they should."""
 
     tools: list[Json] = field(default_factory=list)
     prompts: list[Json] = field(default_factory=list)
     resources: list[Json] = field(default_factory=list)
     resource_templates: list[Json] = field(default_factory=list)
     truncated: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def probe(
@@ -119,62 +119,21 @@ def wait_healthy(
 
 
 def discover(endpoint: str, facts: ServerFacts, *, leash: Leash, equip: Equip = unchanged) -> Discovery:
-    """Asks for what `facts.capabilities` announce, page by page up to the bounds above.
+    """Asks for what `facts.capabilities` announce, page by page up to the bounds of `pages`.
 
     Raises `RuntimeFault` when the server answers one of its own capabilities with an error.
     """
     opened = McpEndpoint(endpoint, leash=leash, timeout=REQUEST_SECONDS, equip=equip)
     with opened as server, _opened(server, facts):
-        lists = _Lists(server, facts.capabilities)
+        lists = Lists(server, facts.capabilities)
         return Discovery(
             tools=lists.ask("tools", "tools/list", "tools"),
             prompts=lists.ask("prompts", "prompts/list", "prompts"),
             resources=lists.ask("resources", "resources/list", "resources"),
             resource_templates=lists.ask("resources", "resources/templates/list", "resourceTemplates"),
             truncated=tuple(lists.truncated),
+            notes=tuple(lists.notes),
         )
-
-
-class _Lists:
-    """The lists of one server, which share the bounds."""
-
-    def __init__(self, server: McpEndpoint, capabilities: Json) -> None:
-        self._server = server
-        self._capabilities = capabilities
-        self._bytes_left = MAX_BYTES
-        self.truncated: list[str] = []
-
-    def ask(self, capability: str, method: str, key: str) -> list[Json]:
-        if capability not in self._capabilities:
-            return []
-        items: list[Json] = []
-        try:
-            for page in self._pages(method):
-                items += [item for item in page.get(key) or () if isinstance(item, dict)]
-                if len(items) > MAX_ITEMS:
-                    self.truncated.append(method)
-                    break
-        except RpcError as error:
-            if error.code != METHOD_NOT_FOUND:
-                raise RuntimeFault(
-                    f"The server answered {method} with an error: {error.message}",
-                    hint="See what it wrote at that moment.",
-                ) from error
-        return items[:MAX_ITEMS]
-
-    def _pages(self, method: str) -> Iterator[Json]:
-        cursor: str | None = None
-        for _ in range(MAX_PAGES):
-            page = self._server.request(method, {"cursor": cursor} if cursor else {}, self._bytes_left)
-            self._bytes_left -= self._server.last_size
-            yield page
-            following = page.get("nextCursor")
-            if not isinstance(following, str) or following == cursor:
-                return
-            if self._bytes_left <= 0:
-                break
-            cursor = following
-        self.truncated.append(method)
 
 
 def _check(leash: Leash, seen: str) -> None:

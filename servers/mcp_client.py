@@ -23,6 +23,7 @@ Json = dict[str, Any]
 NEWEST_MODERN = "2026-07-28"
 NEWEST_LEGACY = "2025-11-25"
 CLIENT = {"name": "mcphost", "version": "1"}
+METHOD_NOT_FOUND = -32601
 CONNECT_SECONDS = 3.0
 MAX_MESSAGE_BYTES = 8 << 20
 _CHUNK = 65_536

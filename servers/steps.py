@@ -194,6 +194,8 @@ def discover(job: Job, handle: Handle, facts: ServerFacts) -> None:
         endpoint = next(iter(job.deployment.endpoints.values()), handle.endpoint)
         found = handshake.discover(endpoint, facts, leash=leash, equip=wiring.equip_for(endpoint))
         job.keep(discovery=asdict(found))
+        for note in found.notes:
+            step.line(note)
         step.details.update(
             tools=len(found.tools), prompts=len(found.prompts), resources=len(found.resources)
         )
