@@ -56,74 +56,80 @@ def line(result: str, head: str = '"jsonrpc":"2.0","id":ID,') -> str:
     return f'{{{head}"result":{result}}}\n'
 
 
-@pytest.mark.parametrize(
-    ("data", "result"),
-    [
-        (line('{"text":"caf\xe9"}'), {"text": "caf�"}),
-        (line('{"text":"\xc3\xa9 \xed\xa0\x80"}'), {"text": "é ���"}),
-        (
-            line('{"v":NaN,"w":[Infinity,-Infinity,1.50],"t":"NaN"}'),
-            {"v": None, "w": [None, None, 1.5], "t": "NaN"},
-        ),
-        (line('{"n":12345678901234567890,"v":NaN}'), {"n": 12345678901234567890, "v": None}),
-        (line('{"text":"a\ttab, \x1b[1m"}'), {"text": "a\ttab, \x1b[1m"}),
-        ("\xef\xbb\xbf" + line("{}"), {}),
-        (line("{}").replace("\n", "\r\n"), {}),
-        (f"[{line('{}').strip()}]\n", {}),
-        (f'{{"jsonrpc":"2.0","method":"notifications/x"}}{line("{}")}', {}),
-        (f"{line('{}').strip()} {line('{}')}", {}),
-        (line('{"twice":1}') + line('{"twice":2}'), {"twice": 1}),
-        (line("{}", head='"id":ID,'), {}),
-        (line("{}", head='"jsonrpc":2.0,"id":ID,'), {}),
-        ('{"jsonrpc":"2.0","id":ID,"result":{},"error":null}\n', {}),
-        (
-            '{\n  "jsonrpc": "2.0",\n  "id": ID,\n  "result": {\n    "a": [\n      1\n    ]\n  }\n}\n',
-            {"a": [1]},
-        ),
-        ("a line of its own\n[INFO] {}\n{}\n" + line("{}"), {}),
-        ('{"level":"error","id":ID,"error":"of a log"}\n' + line("{}"), {}),
-        ('{"jsonrpc":"2.0","id":ID,"method":"tools/call",broken\n' + line("{}"), {}),
-    ],
-)
-async def test_an_answer_that_means_something_is_passed_on(
-    client: LegacyClient | ModernClient, data: str, result: Message
-) -> None:
-    assert (await said(client, data))["result"] == result
+MEANT: list[tuple[str, Message]] = [
+    (line('{"text":"caf\xe9"}'), {"text": "caf�"}),
+    (line('{"text":"\xc3\xa9 \xed\xa0\x80"}'), {"text": "é ���"}),
+    (
+        line('{"v":NaN,"w":[Infinity,-Infinity,1.50],"t":"NaN"}'),
+        {"v": None, "w": [None, None, 1.5], "t": "NaN"},
+    ),
+    (line('{"n":12345678901234567890,"v":NaN}'), {"n": 12345678901234567890, "v": None}),
+    (line('{"text":"a\ttab, \x1b[1m"}'), {"text": "a\ttab, \x1b[1m"}),
+    ("\xef\xbb\xbf" + line("{}"), {}),
+    (line("{}").replace("\n", "\r\n"), {}),
+    (f"[{line('{}').strip()}]\n", {}),
+    (f'{{"jsonrpc":"2.0","method":"notifications/x"}}{line("{}")}', {}),
+    (f"{line('{}').strip()} {line('{}')}", {}),
+    (line('{"twice":1}') + line('{"twice":2}'), {"twice": 1}),
+    (line("{}", head='"id":ID,'), {}),
+    (line("{}", head='"jsonrpc":2.0,"id":ID,'), {}),
+    ('{"jsonrpc":"2.0","id":ID,"result":{},"error":null}\n', {}),
+    (
+        '{\n  "jsonrpc": "2.0",\n  "id": ID,\n  "result": {\n    "a": [\n      1\n    ]\n  }\n}\n',
+        {"a": [1]},
+    ),
+    ("a line of its own\n[INFO] {}\n{}\n" + line("{}"), {}),
+    ('{"level":"error","id":ID,"error":"of a log"}\n' + line("{}"), {}),
+    ('{"jsonrpc":"2.0","id":ID,"method":"tools/call",broken\n' + line("{}"), {}),
+]
 
 
-@pytest.mark.parametrize("request_id", [1, "1", 0, -3, "a b"])
-@pytest.mark.parametrize("named", ["ID", '"ID"', "ID.0"])
-async def test_an_id_may_come_back_in_another_type(
-    client: LegacyClient | ModernClient, request_id: Any, named: str
-) -> None:
-    """In the newer era the server is given numbers; in the older one what its client chose."""
-    legacy = isinstance(client, LegacyClient)
-    if legacy and isinstance(request_id, str):
-        named = {'"ID"': "ID", "ID.0": request_id if request_id == "1" else "ID"}.get(named, named)
-    answer = await said(client, line("{}", head=f'"jsonrpc":"2.0","id":{named},'), request_id)
-    assert answer["result"] == {}
+async def test_an_answer_that_means_something_is_passed_on(client: LegacyClient | ModernClient) -> None:
+    for number, (data, result) in enumerate(MEANT):
+        assert ((await said(client, data, number)).get("result"), data) == (result, data)
 
 
-@pytest.mark.parametrize(
-    ("data", "why"),
-    [
-        (line('{"v":undefined}'), NOT_JSON),
-        (line('{"text":"he said "no""}'), NOT_JSON),
-        (line('{"text":"two\nlines"}'), NOT_JSON),
-        (line('{"v":1'), NOT_JSON),
-        ('{"jsonrpc":"2.0","result":{"v":-nan},"id":ID}\n', NOT_JSON),
-        ('{"jsonrpc":"2.0","id":ID,"error":{"code":-1,"message":"a\\x"}}\n', NOT_JSON),
-        ('{"jsonrpc":"2.0","id":ID}\n', NEITHER),
-        (line("{}", head='"jsonrpc":"2.0",'), UNASKED),
-        (line("{}", head='"jsonrpc":"2.0","id":null,'), UNASKED),
-        (line("{}", head='"jsonrpc":"2.0","id":"made up",'), UNASKED),
-        (line("{}", head='"jsonrpc":"2.0","id":true,'), UNASKED),
-    ],
-)
-async def test_an_answer_that_means_nothing_is_refused_in_words(
-    client: LegacyClient | ModernClient, data: str, why: str
-) -> None:
-    assert (await said(client, data))["error"] == {"code": -32603, "message": why}
+@pytest.mark.parametrize("client", ["legacy"], indirect=True)
+async def test_an_id_may_come_back_in_another_type(client: LegacyClient) -> None:
+    for request_id, named in [
+        (1, '"1"'),
+        (2, "2.0"),
+        (0, '"0"'),
+        (-3, '"-3"'),
+        ("4", "4"),
+        ("5", "5.0"),
+        (6, '"6.0"'),
+    ]:
+        answer = await said(client, line("{}", head=f'"jsonrpc":"2.0","id":{named},'), request_id)
+        assert (answer["result"], named) == ({}, named)
+
+
+@pytest.mark.parametrize("client", ["modern"], indirect=True)
+async def test_so_may_the_numbers_that_the_bridge_gives(client: ModernClient) -> None:
+    for request_id, named in [(1, '"ID"'), ("1", '"ID"'), ("a b", "ID.0"), (7, '"ID.0"')]:
+        answer = await said(client, line("{}", head=f'"jsonrpc":"2.0","id":{named},'), request_id)
+        assert (answer["result"], named) == ({}, named)
+
+
+MEANINGLESS = [
+    (line('{"v":undefined}'), NOT_JSON),
+    (line('{"text":"he said "no""}'), NOT_JSON),
+    (line('{"text":"two\nlines"}'), NOT_JSON),
+    (line('{"v":1'), NOT_JSON),
+    ('{"jsonrpc":"2.0","result":{"v":-nan},"id":ID}\n', NOT_JSON),
+    ('{"jsonrpc":"2.0","id":ID,"error":{"code":-1,"message":"a\\x"}}\n', NOT_JSON),
+    ('{"jsonrpc":"2.0","id":ID}\n', NEITHER),
+    (line("{}", head='"jsonrpc":"2.0",'), UNASKED),
+    (line("{}", head='"jsonrpc":"2.0","id":null,'), UNASKED),
+    (line("{}", head='"jsonrpc":"2.0","id":"made up",'), UNASKED),
+    (line("{}", head='"jsonrpc":"2.0","id":true,'), UNASKED),
+]
+
+
+async def test_an_answer_that_means_nothing_is_refused_in_words(client: LegacyClient | ModernClient) -> None:
+    for number, (data, why) in enumerate(MEANINGLESS):
+        answer = await said(client, data, number)
+        assert (answer.get("error"), data) == ({"code": -32603, "message": why}, data)
 
 
 async def test_an_error_without_an_id_is_the_only_calls(client: LegacyClient | ModernClient) -> None:
@@ -147,23 +153,21 @@ async def test_what_was_mended_is_told_once_and_without_content(
 
 
 async def test_a_line_that_is_too_long_is_refused(start: Start, http: aiohttp.ClientSession) -> None:
-    """The id may stand at either end of it."""
+    """Its id is found at its end, too."""
     program = (
         "import json, sys\n"
         "for line in sys.stdin:\n"
         "    m = json.loads(line)\n"
-        "    p = m['params']\n"
-        "    r = json.dumps({'protocolVersion': p.get('protocolVersion'), 'x': 'x' * p.get('size', 0)})\n"
-        "    e = ['\"jsonrpc\":\"2.0\"', '\"id\":%d' % m['id'], '\"result\":' + r]\n"
-        "    print('{' + ','.join(e if p.get('first', True) else e[::2] + e[1:2]) + '}', flush=True)\n"
+        "    size = m['params'].get('size', 0)\n"
+        "    r = json.dumps({'protocolVersion': m['params'].get('protocolVersion')})[:-1]\n"
+        '    print(\'{"jsonrpc":"2.0","result":\' + r + \',"x":"\' + \'x\' * size + \'"},"id":%d}\' % m[\'id\'], flush=True)\n'
     )
     bridge = start(command=[sys.executable, "-c", program])
     client = await LegacyClient(http, bridge.url).open()
-    for number, first in enumerate((True, False)):
-        async with client.post(request("any", number, size=(64 << 20) + 1, first=first)) as response:
-            answer = json.loads((await response.text()).rpartition("data: ")[2])
-        assert (answer["id"], answer["error"]["code"]) == (number, -32603)
-        assert "which is too long" in answer["error"]["message"]
+    async with client.post(request("any", 1, size=(64 << 20) + 1)) as response:
+        answer = json.loads((await response.text()).rpartition("data: ")[2])
+    assert (answer["id"], answer["error"]["code"]) == (1, -32603)
+    assert "which is too long" in answer["error"]["message"]
 
 
 async def test_an_answer_to_a_notification_is_not_taken_for_a_calls(
