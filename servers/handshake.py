@@ -7,11 +7,12 @@ request's `_meta`. The legacy era (up to 2025-11-25) opens with `initialize` and
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from servers import host_names
 from servers.errors import RuntimeFault, TimedOut
 from servers.leash import Leash
 from servers.mcp_client import (
@@ -19,6 +20,7 @@ from servers.mcp_client import (
     NEWEST_LEGACY,
     NEWEST_MODERN,
     Equip,
+    HostRefused,
     McpEndpoint,
     NotServing,
     RpcError,
@@ -46,7 +48,8 @@ class ServerExited(NotServing):
 
 @dataclass(frozen=True)
 class ServerFacts:
-    """What a server says of itself; `protocol_versions` newest first."""
+    """What a server says of itself; `protocol_versions` newest first. `host` is the Host that it takes, ""
+    for the usual one (`host_names`)."""
 
     era: Era
     protocol_versions: tuple[str, ...]
@@ -54,6 +57,7 @@ class ServerFacts:
     version: str = ""
     capabilities: Json = field(default_factory=dict)
     instructions: str = ""
+    host: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,13 +74,35 @@ class Discovery:
 
 
 def probe(
-    endpoint: str, *, leash: Leash, timeout: float = REQUEST_SECONDS, equip: Equip = unchanged
+    endpoint: str,
+    *,
+    leash: Leash,
+    timeout: float = REQUEST_SECONDS,
+    equip: Equip = unchanged,
+    hosts: Sequence[str] = (),
 ) -> ServerFacts:
     """Shakes hands in both eras. Raises `NotServing`, a `RuntimeFault`, where neither is answered.
 
-    `timeout` seconds for each request. A session that was opened is closed again.
+    `timeout` seconds for each request. A session that was opened is closed again. `hosts` are the Host
+    headers to try, one after the other as long as the server refuses them.
     """
-    with McpEndpoint(endpoint, leash=leash, timeout=timeout, equip=equip) as server:
+    tried = list(hosts) or list(host_names.candidates(endpoint))
+    refused = ""
+    for host in tried:
+        try:
+            facts = _probe(McpEndpoint(endpoint, leash=leash, timeout=timeout, equip=equip, host=host))
+        except HostRefused as fault:
+            refused = fault.message
+        else:
+            return facts if host == host_names.usual(endpoint) else replace(facts, host=host)
+    raise HostRefused(
+        f"It refuses each Host that it was named: {', '.join(tried)}. {refused}",
+        hint=f"Let it allow {tried[0]}, or turn its check of hosts off: the gateway makes it.",
+    )
+
+
+def _probe(endpoint: McpEndpoint) -> ServerFacts:
+    with endpoint as server:
         modern = _modern(server)
         try:
             legacy = _legacy(server)
@@ -88,13 +114,20 @@ def probe(
 
 
 def wait_healthy(
-    endpoint: str, *, leash: Leash, alive: Callable[[], RunStatus], equip: Equip = unchanged
+    endpoint: str,
+    *,
+    leash: Leash,
+    alive: Callable[[], RunStatus],
+    equip: Equip = unchanged,
+    public: str = "",
 ) -> ServerFacts:
-    """Asks until the endpoint answers; of several replicas one, as a session is with it alone.
+    """Asks until the endpoint answers; of several replicas one, as a session is with it alone. `public` is
+    the platform's own URL, or "".
 
     Raises `RuntimeFault` at once when the run has exited, and when the leash ends with what was seen last;
     `Cancelled`.
     """
+    hosts = host_names.candidates(endpoint, public)
     pause, seen, exits = FIRST_PAUSE, "it was not asked yet", 0
     while exits < EXITS_IN_A_ROW:
         _check(leash, seen)
@@ -107,7 +140,7 @@ def wait_healthy(
             )
         try:
             one = next(iter(status.endpoints.values()), endpoint)
-            return probe(one, leash=leash, equip=equip)
+            return probe(one, leash=leash, equip=equip, hosts=hosts)
         except NotServing as fault:
             exits = exits + 1 if isinstance(fault, ServerExited) else 0
             seen = f"{fault.message} {fault.hint} {status.reason}".strip()
@@ -123,7 +156,7 @@ def discover(endpoint: str, facts: ServerFacts, *, leash: Leash, equip: Equip = 
 
     Raises `RuntimeFault` when the server answers one of its own capabilities with an error.
     """
-    opened = McpEndpoint(endpoint, leash=leash, timeout=REQUEST_SECONDS, equip=equip)
+    opened = McpEndpoint(endpoint, leash=leash, timeout=REQUEST_SECONDS, equip=equip, host=facts.host)
     with opened as server, _opened(server, facts):
         lists = Lists(server, facts.capabilities)
         return Discovery(

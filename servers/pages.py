@@ -25,8 +25,8 @@ NAMED_BY = {"tools": "name", "prompts": "name", "resources": "uri", "resourceTem
 class Lists:
     """The lists of one server, which share the bound of bytes.
 
-    `truncated` names the methods whose list was cut at a bound; `notes` says of which lists the cursors do not
-    lead to an end.
+    `truncated` names the methods whose list was cut at a bound; `notes` says of which lists the cursors do
+    not lead to an end.
     """
 
     def __init__(self, server: McpEndpoint, capabilities: Json) -> None:

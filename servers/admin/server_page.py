@@ -54,7 +54,7 @@ def offered(some: Sequence[actions.Action[Any]], target: Any, request: HttpReque
 
 
 def discovery(deployment: Deployment | None) -> dict[str, Any]:
-    """Lists of what was discovered; a prompt or resource is shown by its name or URI. `notes` says which lists
-    may not be whole."""
+    """Lists of what was discovered; a prompt or resource is shown by its name or URI. `notes` says which
+    lists may not be whole."""
     found = deployment.discovery if deployment else {}
     return {key: found.get(key) or [] for key in LISTS}

@@ -152,17 +152,19 @@ async def test_what_was_mended_is_told_once_and_without_content(
     assert not bridge.logged("secret")
 
 
+LONG_LINES = r"""
+import json, sys
+for line in sys.stdin:
+    message = json.loads(line)
+    version, size = message["params"].get("protocolVersion", ""), message["params"].get("size", 0)
+    result = '"result":{"protocolVersion":"%s","x":"%s"}' % (version, "x" * size)
+    print('{"jsonrpc":"2.0",%s,"id":%d}' % (result, message["id"]), flush=True)
+"""
+
+
 async def test_a_line_that_is_too_long_is_refused(start: Start, http: aiohttp.ClientSession) -> None:
     """Its id is found at its end, too."""
-    program = (
-        "import json, sys\n"
-        "for line in sys.stdin:\n"
-        "    m = json.loads(line)\n"
-        "    size = m['params'].get('size', 0)\n"
-        "    r = json.dumps({'protocolVersion': m['params'].get('protocolVersion')})[:-1]\n"
-        '    print(\'{"jsonrpc":"2.0","result":\' + r + \',"x":"\' + \'x\' * size + \'"},"id":%d}\' % m[\'id\'], flush=True)\n'
-    )
-    bridge = start(command=[sys.executable, "-c", program])
+    bridge = start(command=[sys.executable, "-c", LONG_LINES])
     client = await LegacyClient(http, bridge.url).open()
     async with client.post(request("any", 1, size=(64 << 20) + 1)) as response:
         answer = json.loads((await response.text()).rpartition("data: ")[2])
