@@ -168,6 +168,15 @@ def test_the_sdks_server_is_known_in_both_eras_with_all_that_it_offers(hosted: A
         assert [each["uriTemplate"] for each in found.resource_templates] == ["weather://{city}/today"]
 
 
+def test_the_sdks_guard_takes_the_host_that_it_is_named_under_another_name(hosted: Any) -> None:
+    """127.1 is this machine, and no name that a guard knows: as those in a cluster."""
+    endpoint, alive = hosted("{}")
+    other = endpoint.replace("127.0.0.1", "127.1")
+    facts = handshake.wait_healthy(other, leash=leash(60), alive=alive)
+    assert (facts.era, facts.host) == ("both", "")
+    assert [tool["name"] for tool in handshake.discover(other, facts, leash=leash()).tools] == ["forecast"]
+
+
 def test_a_legacy_server_is_asked_within_a_session_that_is_closed() -> None:
     with serving(legacy) as (endpoint, seen):
         facts = handshake.probe(endpoint, leash=leash())
