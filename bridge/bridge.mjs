@@ -813,7 +813,7 @@ class Child {
 
   saidIn(line, tail, size) {
     if (size > MAX_LINE_BYTES) {
-      return this.reader.tooLong(line.subarray(0, LOOKED_AT), tail.length ? tail : line.subarray(-TAIL), size);
+      return this.reader.tooLong(line.subarray(0, LOOKED_AT), Buffer.concat([line.subarray(-TAIL), tail]), size);
     }
     return line.toString("latin1").trim() === "" ? [] : this.reader.read(line);
   }

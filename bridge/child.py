@@ -139,7 +139,7 @@ class Child(asyncio.SubprocessProtocol):
         line, tail, size = b"".join(self._partial).strip(), self._tail, self._partial_bytes
         self._partial, self._partial_bytes, self._tail = [], 0, b""
         if size > MAX_LINE_BYTES:
-            found = self._reader.too_long(line, tail or line[-TAIL:], size)
+            found = self._reader.too_long(line, line[-TAIL:] + tail, size)
         else:
             found = self._reader.read(line) if line else []
         for said in found:
