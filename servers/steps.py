@@ -161,6 +161,7 @@ def check_health(job: Job, handle: Handle) -> ServerFacts:
                 leash=leash,
                 alive=lambda: job.runtime.poll(handle),
                 equip=wiring.equip_for(handle.endpoint),
+                public=settings.PUBLIC_URL,
             )
         except RuntimeFault as error:
             _tell_warning(job, handle, step.line)
@@ -169,6 +170,8 @@ def check_health(job: Job, handle: Handle) -> ServerFacts:
             runs.collect(job.deployment)
         job.keep(facts=asdict(facts), endpoints=dict(job.runtime.poll(handle).endpoints))
         step.details.update(era=facts.era, protocol_versions=list(facts.protocol_versions))
+        if facts.host:
+            step.line(f"It takes requests for the Host {facts.host} only, and gets them so.")
     return facts
 
 
@@ -194,6 +197,8 @@ def discover(job: Job, handle: Handle, facts: ServerFacts) -> None:
         endpoint = next(iter(job.deployment.endpoints.values()), handle.endpoint)
         found = handshake.discover(endpoint, facts, leash=leash, equip=wiring.equip_for(endpoint))
         job.keep(discovery=asdict(found))
+        for note in found.notes:
+            step.line(note)
         step.details.update(
             tools=len(found.tools), prompts=len(found.prompts), resources=len(found.resources)
         )
