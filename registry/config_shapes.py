@@ -1,10 +1,10 @@
 """The files in which people keep a registry's logins, brought into the one shape of a Docker config.
 
-Read are config.json (`auths`, `credHelpers`, `credsStore`), the older .dockercfg (entries without `auths`), and
-Secrets of Kubernetes as `kubectl get -o json` or `-o yaml` prints them, one or a list, with either in `data` or
-`stringData`. Keys are compared as Go's reader does, which is Docker's and Kubernetes': case does not count, and
-null is what is not there. Errors name the file and the fault, never the content: a parser's own message may
-quote a password.
+Read are config.json (`auths`, `credHelpers`, `credsStore`), the older .dockercfg (entries without `auths`),
+and Secrets of Kubernetes as `kubectl get -o json` or `-o yaml` prints them, one or a list, with either in
+`data` or `stringData`. Keys are compared as Go's reader does, which is Docker's and Kubernetes': case does
+not count, and null is what is not there. Errors name the file and the fault, never the content: a parser's own
+message may quote a password.
 """
 
 from __future__ import annotations
@@ -163,7 +163,9 @@ def _text(value: object, where: str) -> str:
 
 
 def _of_docker(content: Config, where: str) -> Config:
-    found = {name: value for name in ("auths", "credHelpers", "credsStore") if (value := field(content, name))}
+    found = {
+        name: value for name in ("auths", "credHelpers", "credsStore") if (value := field(content, name))
+    }
     older = {key: entry for key, entry in content.items() if _is_entry(key, entry)}
     if older:
         auths = found.get("auths", {})
@@ -188,8 +190,10 @@ def _merged(configs: Iterable[Config]) -> Config:
     for config in configs:
         for name, value in config.items():
             held = merged.get(name)
-            both = isinstance(held, dict) and isinstance(value, dict)
-            merged[name] = {**value, **held} if both else value if held is None else held
+            if isinstance(held, dict) and isinstance(value, dict):
+                merged[name] = {**value, **held}
+            else:
+                merged.setdefault(name, value)
     return merged
 
 

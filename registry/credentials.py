@@ -153,8 +153,8 @@ class CredentialStore:
         self._refreshing: dict[str, Future[Credential]] = {}
 
     def for_host(self, host: str, repository: str = "") -> Credential:
-        """The credential for a `repository` at `host[:port]`, or for the host where none is known; `ANONYMOUS`
-        if there is none. Raises `CredentialError`."""
+        """The credential for a `repository` at `host[:port]`, or for the host where none is known;
+        `ANONYMOUS` if there is none. Raises `CredentialError`."""
         generation = self._generation(self._place(host, repository))
         if self._path is None:
             return replace(ANONYMOUS, generation=generation)
@@ -171,8 +171,8 @@ class CredentialStore:
             return fault.message
 
     def refresh_may_help(self, host: str, rejected: Credential, repository: str = "") -> bool:
-        """Whether a refresh is worth a try where a registry denies something and does not say why: where it can
-        bring another credential, and none was renewed within the last minutes.
+        """Whether a refresh is worth a try where a registry denies something and does not say why: where it
+        can bring another credential, and none was renewed within the last minutes.
         """
         place = self._place(host, repository)
         if self._generation(place) > rejected.generation:

@@ -29,13 +29,15 @@ class DockerConfig:
 
     @classmethod
     def read(cls, path: Path) -> DockerConfig:
-        """Raises `CredentialError` when the file cannot be read or holds no Docker config: see `config_shapes`."""
+        """Raises `CredentialError` when the file cannot be read or is of no shape of `config_shapes`."""
         data = config_shapes.load(path)
         auths, store = data.get("auths", {}), data.get("credsStore", "")
         helpers = data.get("credHelpers", {})
         if not isinstance(auths, dict):
             raise CredentialError(f'{path}: "auths" must be an object.')
-        if not isinstance(helpers, dict) or not all(isinstance(name, str | None) for name in helpers.values()):
+        if not isinstance(helpers, dict) or not all(
+            isinstance(name, str | None) for name in helpers.values()
+        ):
             raise CredentialError(f'{path}: "credHelpers" must be an object of helper names.')
         if not isinstance(store, str):
             raise CredentialError(f'{path}: "credsStore" must be the name of a helper.')

@@ -1,8 +1,8 @@
 """Which entry of a Docker config answers for an image: the longest that covers it.
 
-A key is `host[:port]`, or with a namespace `host[:port]/path` as in containers-auth.json(5); the host may hold
-`*` and `?` within a label, as Kubernetes takes them (kubernetes.io/docs/concepts/containers/images). With a
-scheme it is an address of that host's: Docker looks at the host alone, so such a path is the last resort.
+A key is `host[:port]`, or with a namespace `host[:port]/path` as in containers-auth.json(5); the host may
+hold `*` and `?` within a label, as Kubernetes takes them (kubernetes.io/docs/concepts/containers/images).
+With a scheme it is an address of that host's: Docker looks at the host alone, so such a path is the last resort.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Key:
         return "/".join((self.host, *self.path))
 
     def covers(self, wanted: Key) -> int | None:
-        """How many segments of `wanted` it names, -1 for an address of its host; None if it does not answer."""
+        """How many segments of `wanted` it names, -1 for an address of its host; None if it does not fit."""
         if not _same_host(self.host, wanted.host):
             return None
         if wanted.path[: len(self.path)] == self.path:
@@ -67,7 +67,7 @@ def is_namespace(text: str) -> bool:
 
 def _same_host(pattern: str, host: str) -> bool:
     """Label by label, so that a star is no dot; ports are compared as they are."""
-    if pattern == host or "*" not in pattern and "?" not in pattern:
+    if pattern == host or ("*" not in pattern and "?" not in pattern):
         return pattern == host
     name, _, port = pattern.partition(":")
     wanted, _, wanted_port = host.partition(":")
