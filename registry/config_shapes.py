@@ -3,8 +3,8 @@
 Read are config.json (`auths`, `credHelpers`, `credsStore`), the older .dockercfg (entries without `auths`),
 and Secrets of Kubernetes as `kubectl get -o json` or `-o yaml` prints them, one or a list, with either in
 `data` or `stringData`. Keys are compared as Go's reader does, which is Docker's and Kubernetes': case does
-not count, and null is what is not there. Errors name the file and the fault, never the content: a parser's own
-message may quote a password.
+not count, and null is what is not there. Errors name the file and the fault, never the content: a parser's
+own message may quote a password.
 """
 
 from __future__ import annotations

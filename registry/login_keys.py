@@ -2,7 +2,8 @@
 
 A key is `host[:port]`, or with a namespace `host[:port]/path` as in containers-auth.json(5); the host may
 hold `*` and `?` within a label, as Kubernetes takes them (kubernetes.io/docs/concepts/containers/images).
-With a scheme it is an address of that host's: Docker looks at the host alone, so such a path is the last resort.
+With a scheme it is an address of that host's: Docker looks at the host alone, so such a path is the last
+resort.
 """
 
 from __future__ import annotations

@@ -6,12 +6,16 @@ from pathlib import Path
 import pytest
 from pytest_django.fixtures import Settings
 
+from registry.reference import Reference
 from servers import wiring
 from servers.errors import RuntimeFault
 from servers.leash import Leash
 from servers.models import Server
 from tests.certificates import write_certificate
 from tests.servers.sources.git_server import Repository, serving
+
+
+IMAGE = Reference.parse("r.example:5000/team/notes:1")
 
 
 @pytest.fixture
@@ -25,11 +29,11 @@ def config(tmp_path: Path, settings: Settings) -> Iterator[Path]:
 def test_a_pull_without_readable_credentials_says_so(config: Path) -> None:
     config.write_text('{"auths": [')
     with pytest.raises(RuntimeFault, match=r"not valid JSON .*REGISTRY_AUTH_DOCKERCONFIG") as raised:
-        wiring.registry_auth("r.example:5000")
+        wiring.registry_auth(IMAGE)
     assert raised.value.kind == "auth_expired"
 
     config.write_text("{}")
-    assert wiring.registry_auth("r.example:5000") is None
+    assert wiring.registry_auth(IMAGE) is None
 
 
 def test_a_forge_with_its_own_authority_is_trusted(
