@@ -23,6 +23,7 @@ from registry.errors import CredentialError
 MAX_FILE_BYTES = 1 << 20
 LOGIN_FIELDS = ("username", "password", "auth", "identitytoken", "registrytoken", "email")
 _SECRET_KEYS = (".dockerconfigjson", ".dockercfg", "config.json")
+_WANTED = ".dockerconfigjson or .dockercfg"
 _OURS = ("auths", "credhelpers", "credsstore")
 # What else Docker and Podman write there (docs.docker.com/reference/cli/docker: configuration files).
 _OTHERS = frozenset(
@@ -46,7 +47,8 @@ def load(path: Path) -> Config:
         raise CredentialError(f"{path} cannot be read: {fault.strerror}.") from None
     if len(raw) > MAX_FILE_BYTES:
         raise CredentialError(f"{path} is larger than {MAX_FILE_BYTES} bytes: not a Docker config.")
-    return _merged(_config(document, path) for document in _documents(raw, path))
+    documents = _documents(raw, path)
+    return _config(documents[0], path) if len(documents) == 1 else _of_several(documents, path)
 
 
 def field(entries: Mapping[str, Any], name: str) -> Any:
@@ -111,10 +113,7 @@ def _config(document: Any, path: Path) -> Config:
 
 def _of_kubernetes(kind: str, document: Config, path: Path) -> Config:
     if kind in ("List", "SecretList"):
-        items = field(document, "items")
-        if isinstance(items, list):
-            held = [item for item in items if isinstance(item, dict)]
-            return _merged(_of_secret(item, path) for item in held if _key_of(item)) or _no_login(path, kind)
+        return _of_several(field(document, "items"), path)
     if kind != "Secret":
         shown = kind if kind.isalnum() and len(kind) < 40 else "object"
         raise CredentialError(
@@ -123,14 +122,20 @@ def _of_kubernetes(kind: str, document: Config, path: Path) -> Config:
     return _of_secret(document, path)
 
 
-def _no_login(path: Path, kind: str) -> Config:
-    raise CredentialError(f"{path} is a Kubernetes {kind} without {_SECRET_KEYS[0]} or {_SECRET_KEYS[1]}.")
+def _of_several(documents: object, path: Path) -> Config:
+    """Secrets among other objects; of several the first that names a host counts."""
+    known = documents if isinstance(documents, list) else []
+    secrets = [one for one in known if isinstance(one, dict) and field(one, "kind") == "Secret"]
+    found = [_of_secret(secret, path) for secret in secrets if _key_of(secret)]
+    if not found:
+        raise CredentialError(f"{path} holds Kubernetes objects, and no Secret with {_WANTED} among them.")
+    return _merged(found)
 
 
 def _of_secret(secret: Config, path: Path) -> Config:
     name = _key_of(secret)
     if not name:
-        return _no_login(path, "Secret")
+        raise CredentialError(f"{path} is a Kubernetes Secret without {_WANTED}.")
     where = f"{path}: the Secret's {name}"
     text = _held(secret, "stringData", name)
     try:
@@ -185,7 +190,6 @@ def _is_entry(key: object, entry: object) -> bool:
 
 
 def _merged(configs: Iterable[Config]) -> Config:
-    """Of several Secrets the first that names a host counts."""
     merged: Config = {}
     for config in configs:
         for name, value in config.items():

@@ -73,7 +73,7 @@ UNTRUSTED = Runbook(
 NETWORK = Runbook(
     name="network",
     title="The way to the registry is broken",
-    sign="`push`: refused, reset, GOAWAY, EOF, timeout, no progress; `remote`: 500, 502, 503, 504, 520 to 530",
+    sign="`push`: refused, reset, GOAWAY, EOF, timeout, no progress; `remote`: 500, 502 to 504, 520 to 530",
     means="Connections to the registry broke or it had trouble itself, and this outlasted all attempts.",
     recognises=lambda facts: (
         facts.error_kind == "push" or (facts.error_kind == "remote" and facts.says(PASSING))

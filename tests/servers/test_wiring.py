@@ -14,7 +14,6 @@ from servers.models import Server
 from tests.certificates import write_certificate
 from tests.servers.sources.git_server import Repository, serving
 
-
 IMAGE = Reference.parse("r.example:5000/team/notes:1")
 
 
