@@ -115,6 +115,7 @@ def _rule(kind: ErrorKind, permanent: bool, *phrases: str, perhaps_expired: bool
 EXPIRED = (
     r"(tokens?|credentials?|passwords?|passcode|secret|session|signature|jwt|login|authentication|sas|key)"
     r"( key identifier)? (has |have |is |are |was )?(already )?(been )?(expired|revoked|no longer valid)",
+    r"\b(token|credential|password|signature|login)s?\b[^.;:\n]{1,60}\bexpired\b",
     r"expired[_ -]?(access |auth(orization)? |refresh |security |session )?(token|credential|jwt|session)",
     r"token[_ -]?(is )?expired",
     r"invalid[_ ](token|grant|client)",
@@ -185,7 +186,7 @@ _RULES = (
         False,
         r"\bEOF\b",
         r"connection (reset|refused|aborted|closed|lost)",
-        r"connection (forcibly|was) closed",
+        r"connection (was |has been )?(forcibly )?closed",
         r"broken pipe",
         r"closed network connection",
         r"\btime(d[ -]?)?out\b",

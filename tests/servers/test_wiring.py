@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,16 @@ def test_a_pull_without_readable_credentials_says_so(config: Path) -> None:
 
     config.write_text("{}")
     assert wiring.registry_auth(IMAGE) is None
+
+
+def test_the_engine_is_told_the_login_of_the_images_namespace(config: Path) -> None:
+    logins = {f"r.example:5000/{space}": {"username": space, "password": "x"} for space in ("team", "other")}
+    config.write_text(json.dumps({"auths": logins}))
+    for space in logins:
+        told = wiring.registry_auth(Reference.parse(f"{space}/notes:1"))
+        assert told is not None
+        assert (told["username"], told["serveraddress"]) == (space.partition("/")[2], "r.example:5000")
+    assert wiring.registry_auth(Reference.parse("r.example:5000/third/notes:1")) is None
 
 
 def test_a_forge_with_its_own_authority_is_trusted(
