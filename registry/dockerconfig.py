@@ -49,15 +49,21 @@ class DockerConfig:
         named = login_keys.best(self.helpers, host, repository)
         if named is not None:
             return self.helpers[named]
-        key = login_keys.best(self.auths, host, repository)
+        key = self._key_for(host, repository)
         # A store knows hosts: what the file says of a namespace is closer.
         is_closer = key is not None and login_keys.is_namespace(key) and not _is_empty(self.auths[key])
         return "" if is_closer else self.store
 
     def entry_for(self, host: str, repository: str = "") -> Mapping[str, str] | None:
         """Fields of a credential: username, password, identitytoken, registrytoken (decoded from `auth`)."""
-        key = login_keys.best(self.auths, host, repository)
+        key = self._key_for(host, repository)
         return None if key is None else self.entry(key, host)
+
+    def _key_for(self, host: str, repository: str) -> str | None:
+        """Docker leaves empty entries beside others that name the same: those come last."""
+        filled = (key for key, entry in self.auths.items() if not _is_empty(entry))
+        found = login_keys.best(filled, host, repository)
+        return login_keys.best(self.auths, host, repository) if found is None else found
 
     def entry(self, key: str, name: str) -> Mapping[str, str]:
         """That of one key, called `name` in what is raised of it: `CredentialError`."""
@@ -68,13 +74,13 @@ class DockerConfig:
 
     def place_for(self, host: str, repository: str = "") -> str:
         """`host[:port][/namespace]` of what answers: those who share it share what is learned of it."""
-        found = (login_keys.best(keys, host, repository) for keys in (self.helpers, self.auths))
+        found = (login_keys.best(self.helpers, host, repository), self._key_for(host, repository))
         longest = max((Key.read(key).path for key in found if key is not None), key=len, default=())
         return Key(Key.read(host).host, longest).place
 
     def why_nobody(self, host: str, repository: str = "") -> str:
         """Why requests are anonymous, as the end of a sentence; "" where the file has nothing on the host."""
-        key = login_keys.best(self.auths, host, repository)
+        key = self._key_for(host, repository)
         if key is not None:
             return f"the entry {key} is empty, and no helper is named for it" if not self.store else ""
         wanted = Key.read(host).host

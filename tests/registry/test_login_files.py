@@ -250,6 +250,11 @@ def test_keys(written: Written, key: str, host: str, repository: str, found: boo
     assert (login(written({"auths": {key: AUTH}}), host, repository)[0] == "ci") is found
 
 
+def test_an_empty_entry_is_no_reason_against_another(written: Written) -> None:
+    assert login(written({"auths": {HOST: {}, f"https://{HOST}/v2/": AUTH}})) == ("ci", "pw")
+    assert login(written({"auths": {f"{HOST}/team": None, HOST: AUTH}}), repository="team/x") == ("ci", "pw")
+
+
 def test_an_exact_host_is_closer_than_a_pattern(written: Written) -> None:
     path = written({"auths": {"*.example.org": AUTH, HOST: {"auth": b64("w:pw")}}})
     assert login(path, repository="x")[0] == "w"
