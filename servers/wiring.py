@@ -190,17 +190,17 @@ def registry_client(host: str, login: Credential | None = None) -> RegistryClien
     )
 
 
-def registry_auth(host: str) -> dict[str, str] | None:
-    """What the engine is told for a pull from `host`; None for anonymous. Raises `RuntimeFault`."""
+def registry_auth(ref: Reference) -> dict[str, str] | None:
+    """What the engine is told for a pull of `ref`; None for anonymous. Raises `RuntimeFault`."""
     try:
-        credential = credentials().for_host(host)
+        credential = credentials().for_host(ref.host, ref.repository)
     except RegistryError as error:
         raise RuntimeFault(
-            f"There are no credentials to pull from {host} with: {error.message}",
+            f"There are no credentials to pull from {ref.host} with: {error.message}",
             hint="Correct what REGISTRY_AUTH_DOCKERCONFIG names.",
             kind=error.kind,
         ) from error
-    return None if credential.anonymous else credential.engine_auth(host)
+    return None if credential.anonymous else credential.engine_auth(ref.host)
 
 
 def target_of(server: Server, tag: str) -> Reference:
@@ -292,7 +292,7 @@ def image_pull(server: Server, reference: str, *, built_here: bool) -> ImagePull
         return ImagePull(ours=True, by_platform=True)
     pulls, wanted = pulls_of(server), Reference.parse(reference)
     way = pulls.rights.way_to(wanted)
-    login = pulls.credential(wanted.host, way) if way is Way.TEAM else ANONYMOUS
+    login = pulls.credential(wanted.host, way, wanted.repository) if way is Way.TEAM else ANONYMOUS
     return ImagePull(by_platform=way is Way.PLATFORM, username=login.username, password=login.password)
 
 
@@ -316,7 +316,7 @@ def _reading(doing: str, pulls: Pulls, ref: Reference) -> Iterator[RegistryClien
     way = pulls.rights.way_to(ref)
     if way is Way.REFUSED:
         raise SourceError(logins.not_yours(ref.endpoint), hint=logins.LIST_IT)
-    login = None if way is Way.PLATFORM else pulls.credential(ref.host, way)
+    login = None if way is Way.PLATFORM else pulls.credential(ref.host, way, ref.repository)
     try:
         with registry_faults(doing, ref):
             yield registry_client(ref.host, login)
