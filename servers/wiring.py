@@ -285,7 +285,8 @@ def pulls_of(server: Server) -> Pulls:
 
 def pulls_of_our_own(tag: str) -> Pulls:
     """For the platform's own step from an image that it has just built to the next."""
-    return Pulls(PullRights(shared=(Reference.parse(tag).endpoint,)))
+    shared = (Reference.parse(tag).endpoint, *pull_policy.base_images())
+    return Pulls(PullRights(shared=shared), credentials())
 
 
 def image_pull(server: Server, reference: str, *, built_here: bool) -> ImagePull:
