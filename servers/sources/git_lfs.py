@@ -64,6 +64,14 @@ def fill_in(top: Path, access: Access, *, ask: Ask, leash: Leash, log: LineSink,
             room -= _fill(top, root, kept, access, ask, leash, log, room)
 
 
+def tell_of_pointers(top: Path, *, leash: Leash, log: LineSink) -> None:
+    """Of an archive: forges put pointers into those they make, and nothing tells where the content is."""
+    found = [pointer for pointers in _by_repository(top, leash).values() for pointer in pointers]
+    if found:
+        names = _shown([_name(pointer, top) for pointer in found])
+        log(f"Pointers of Git LFS in place of content, which the archive does not hold: {names}")
+
+
 def _by_repository(top: Path, leash: Leash) -> dict[Path, list[Pointer]]:
     """What looks like a pointer, by the repository or submodule whose attributes tell whether it is one."""
     found: dict[Path, list[Pointer]] = {}

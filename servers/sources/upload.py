@@ -20,7 +20,7 @@ from typing import IO, Literal
 from servers.errors import SourceError
 from servers.leash import Leash
 from servers.process_group import LineSink
-from servers.sources import subdirectory
+from servers.sources import git_lfs, subdirectory
 from servers.sources.base import BuildContext
 from servers.sources.git_errors import no_space
 
@@ -73,6 +73,7 @@ class ArchiveSource:
         log(f"Unpacked {unpacked.files} files, {unpacked.total} bytes")
         top = _top(into, self.subdirectory)
         path = subdirectory.within(top, self.subdirectory, "archive")
+        git_lfs.tell_of_pointers(top, leash=leash, log=log)
         return BuildContext(path, revision, self.name or self.path.name, top=top)
 
     def check(self) -> None:

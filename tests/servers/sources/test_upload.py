@@ -310,3 +310,13 @@ def test_a_subdirectory_that_is_a_link_within_the_archive(tmp_path: Path) -> Non
     context = source.fetch(tmp_path / "into", leash=Leash.of(30), log=lambda _: None)
 
     assert context.path == context.top / "packages/one"
+
+
+def test_pointers_of_git_lfs_are_told_of(tmp_path: Path) -> None:
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:%064d\nsize 123456\n" % 7
+    archive = tar(tmp_path / "upload", ("top/deeper/model.bin", pointer), ("top/server.py", b"x"))
+    log: list[str] = []
+
+    ArchiveSource(archive).fetch(tmp_path / "into", leash=Leash.of(30), log=log.append)
+
+    assert log[-1].endswith("which the archive does not hold: deeper/model.bin")
