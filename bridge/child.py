@@ -8,7 +8,7 @@ import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence, cast
+from typing import Callable, Dict, List, Optional, Sequence, Tuple, cast
 
 from bridge.log import log
 from bridge.reading import TAIL, Reader, Said
@@ -21,6 +21,18 @@ CLOSE_SECONDS = 2.0  # to leave by itself once its stdin is closed
 TERM_SECONDS = 2.0  # to leave on SIGTERM
 
 OnSaid = Callable[[Said], None]
+
+
+def interpreter() -> Tuple[str, ...]:
+    """How this Python was started, up to its own name: a loader stands before it where a Python that was
+    brought along runs in an image without the libraries that it was linked to."""
+    try:
+        words = Path("/proc/self/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        words = []
+    own = os.fsencode(sys.executable)
+    before = words[: words.index(own)] if own in words else []
+    return (*map(os.fsdecode, before), sys.executable)
 
 
 class Child(asyncio.SubprocessProtocol):
@@ -51,7 +63,7 @@ class Child(asyncio.SubprocessProtocol):
         try:
             await asyncio.get_running_loop().subprocess_exec(
                 lambda: child,
-                *(sys.executable, "-I", "-S", LAUNCHER, str(os.getpid())),
+                *(*interpreter(), "-I", "-S", LAUNCHER, str(os.getpid())),
                 *command,
                 stderr=None,
                 env=_environment(),

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from django.conf import settings
 
-from servers import configuration, delivery, handshake, image_steps, runs, wiring
+from servers import configuration, delivery, handshake, image_steps, read_only, runs, wiring
 from servers.builder import context, environment
 from servers.errors import RuntimeFault, SourceError, UserError
-from servers.handshake import ServerFacts
+from servers.handshake import EXITED, ServerFacts
 from servers.job import Job
 from servers.models import Server, placement
 from servers.models.server import Transport
@@ -184,11 +184,14 @@ def _tell_warning(job: Job, handle: Handle, line: LineSink) -> None:
 
 def _with_last_lines(job: Job, error: RuntimeFault) -> RuntimeFault:
     runs.collect(job.deployment)
-    if WROTE_LAST in error.message:  # a cluster keeps a container's last words
-        return error
-    lines = runs.last_lines(job.deployment)
-    said = f" {WROTE_LAST}: “{' ⏎ '.join(lines)}”." if lines else " It wrote nothing."
-    return RuntimeFault(error.message + said, hint=error.hint, permanent=error.permanent)
+    message = error.message
+    if WROTE_LAST not in message:  # a cluster keeps a container's last words
+        lines = runs.last_lines(job.deployment)
+        message += f" {WROTE_LAST}: “{' ⏎ '.join(lines)}”." if lines else " It wrote nothing."
+    volume = placement.shape_of(job.server.placement).volume if job.runtime.any_platform else None
+    if job.runtime.needs_image and (rule := read_only.hint(message, volume)):
+        return RuntimeFault(message.replace(f" {EXITED}", ""), hint=rule, permanent=error.permanent)
+    return RuntimeFault(message, hint=error.hint, permanent=error.permanent)
 
 
 def discover(job: Job, handle: Handle, facts: ServerFacts) -> None:

@@ -20,6 +20,7 @@ from servers.models import Server
 from servers.models.server import ENVIRONMENT_NAME, SourceKind
 from servers.sources.git import GitSource
 from servers.sources.package import PackageSource
+from servers.sources.upload import ArchiveSource
 
 LONGEST_VALUE = 32_768
 MOST_VARIABLES = 200
@@ -142,7 +143,17 @@ def _upload(source: Mapping[str, Any]) -> dict[str, Any]:
     if archive != Path(archive).name or archive.startswith("."):
         raise ValidationError({"archive": "This is no uploaded archive."})
     known = {key: source[key] for key in ("sha256", "size") if key in source}
-    return {"archive": archive, "filename": _text(source, "filename", longest=200), **known}
+    filename = _text(source, "filename", longest=200)
+    return {"archive": archive, "filename": filename, **known, **clean_archive_options(source)}
+
+
+def clean_archive_options(source: Mapping[str, Any]) -> dict[str, str]:
+    """What a person says of an archive: `{subdirectory}` where it is given, "" for its top."""
+    if "subdirectory" not in source:
+        return {}
+    subdirectory = _text(source, "subdirectory")
+    _checked("subdirectory", ArchiveSource(Path(), subdirectory=subdirectory).check)
+    return {"subdirectory": subdirectory}
 
 
 def _image(source: Mapping[str, Any]) -> dict[str, Any]:

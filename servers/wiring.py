@@ -39,6 +39,7 @@ from servers.runtimes.kubernetes_manifests import Placement
 from servers.runtimes.process import ProcessRuntime
 from servers.sources.base import Source
 from servers.sources.git import GitSource
+from servers.sources.git_room import CheckoutLimits
 from servers.sources.image import ImageSource
 from servers.sources.package import PackageSource
 from servers.sources.upload import ArchiveSource
@@ -234,11 +235,12 @@ def source_of(server: Server, revision: str = "") -> Source:
             token=_git_token(server),
             protocols=tuple(settings.GIT_PROTOCOLS),
             private_hosts=tuple(settings.GIT_PRIVATE_HOSTS),
+            limits=CheckoutLimits(total_bytes=settings.GIT_MAX_BYTES),
             settings=build_settings(),
         )
     if server.source_kind == SourceKind.UPLOAD:
         pinned = uploads.path_of_revision(server, revision) if revision else uploads.path_of(server)
-        return ArchiveSource(pinned)
+        return ArchiveSource(pinned, subdirectory=about.get("subdirectory", ""))
     if server.source_kind == SourceKind.IMAGE:
         return ImageSource(_pinned(about["reference"], revision), functools.partial(_digest_of, server))
     version = revision.partition("==")[2] or about.get("version", "")
@@ -283,7 +285,8 @@ def pulls_of(server: Server) -> Pulls:
 
 def pulls_of_our_own(tag: str) -> Pulls:
     """For the platform's own step from an image that it has just built to the next."""
-    return Pulls(PullRights(shared=(Reference.parse(tag).endpoint,)))
+    shared = (Reference.parse(tag).endpoint, *pull_policy.base_images())
+    return Pulls(PullRights(shared=shared), credentials())
 
 
 def image_pull(server: Server, reference: str, *, built_here: bool) -> ImagePull:

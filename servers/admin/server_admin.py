@@ -16,7 +16,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from access import roles
-from servers import display, intake, services, uploads
+from servers import display, intake, services, uploads, validation
 from servers.admin import actions, placement_fields, server_list, server_tabs
 from servers.admin.base import RoleAdmin
 from servers.admin.server_form import ADD_FIELDSETS, EDIT_FIELDSETS, LIMITS, ServerForm
@@ -182,7 +182,7 @@ class ServerAdmin(RoleAdmin):
     def _save(self, user: Any, server: Server | None, form: ServerForm, archive: Archive | None) -> Server:
         fields, deploy = form.server_fields(), form.cleaned_data["deploy"]
         if archive is not None:
-            fields["source"] = archive.source
+            fields["source"] = {**archive.source, **validation.clean_archive_options(fields["source"])}
         if server is None:
             secrets, token = form.first_secrets(), form.token
             made, _ = intake.take_in(

@@ -49,7 +49,7 @@ SOURCE_FIELDS = {
         "arguments": "package_arguments",
     },
     SourceKind.IMAGE: {"reference": "image_reference", "arguments": "image_arguments"},
-    SourceKind.UPLOAD: {"archive": "archive"},
+    SourceKind.UPLOAD: {"archive": "archive", "subdirectory": "archive_subdirectory"},
 }
 GATEWAY = ("listed", "schema_gate", "calls_per_minute", "tools_allowed", "tools_denied", "record_arguments")
 PLAIN = ("port", "path", "cpu", "memory_mb", "pids", "runtime", *GATEWAY)
@@ -72,7 +72,7 @@ SOURCES = [
         },
     ),
     ("Image", {"classes": ["mh-if-image"], "fields": ["image_reference", "image_arguments"]}),
-    ("Archive", {"classes": ["mh-if-upload"], "fields": ["archive"]}),
+    ("Archive", {"classes": ["mh-if-upload"], "fields": ["archive", "archive_subdirectory"]}),
 ]  # fmt: skip
 RUNNING = ("How it runs", {"fields": ["transport_choice", ("port", "path"), "command_line", "runtime"]})
 SETTINGS = ("Environment", {"fields": ["environment_lines"]})
@@ -160,6 +160,7 @@ class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
     image_reference = _text("Reference", "registry.example.org/team/server:1.2")
     image_arguments = _text("Arguments", "", "Follow the image's own command; quoted as in a shell.")
     archive = forms.FileField(label="Archive", required=False, widget=UnfoldAdminFileFieldWidget)
+    archive_subdirectory = _text("Subdirectory", "servers/time", "Empty: the top.")
     transport_choice = forms.ChoiceField(
         label="Transport",
         required=False,
@@ -337,6 +338,11 @@ class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
         kept = self.instance.source if self.instance.source_kind == SourceKind.UPLOAD else {}
         if not self.cleaned_data.get("archive") and not kept and "archive" not in self.errors:
             self.add_error("archive", "Choose an archive.")
+        said = {"subdirectory": self.cleaned_data.get("archive_subdirectory", "")}
+        try:
+            return {**kept, **validation.clean_archive_options(said)}
+        except ValidationError as error:
+            self._tell(error, SOURCE_FIELDS[SourceKind.UPLOAD])
         return dict(kept)
 
     def _check_placement(self, wanted: dict[str, Any]) -> None:

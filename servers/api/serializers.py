@@ -165,6 +165,8 @@ class ServerSerializer(RowShape[Server]):
             attrs |= {"source_kind": source.kind, "token": source.token}
             if source.kind != SourceKind.UPLOAD or self.instance is None:
                 attrs["source"] = source.source
+            elif source.source:  # said of the archive that is there
+                attrs["source"] = {**self.instance.source, **source.source}
         return attrs
 
     def _check_upload(self, source: SourceInput) -> None:

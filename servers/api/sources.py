@@ -44,6 +44,9 @@ class UploadSource(Shape):
     filename = serializers.CharField(read_only=True)
     sha256 = serializers.CharField(read_only=True)
     size = serializers.IntegerField(read_only=True, help_text="Bytes.")
+    subdirectory = serializers.CharField(
+        required=False, help_text="Where in the archive the server is; empty: its top."
+    )
 
 
 def _given(shape: type[serializers.Serializer[Any]]) -> frozenset[str]:

@@ -28,6 +28,12 @@ _KNOWN: tuple[tuple[str, str, str, bool], ...] = (
         True,
     ),
     (
+        r"unable to find (user|group) |no matching entries in (passwd|group) file",
+        "The image names a user that it does not have.",
+        "Name it by its number in the Dockerfile (USER 65532), or add it to /etc/passwd of the image.",
+        True,
+    ),
+    (
         r"executable file not found|no such file or directory.*unknown|permission denied: unknown",
         "The image does not contain the command, or it may not be executed.",
         "Correct the server's command, or the Dockerfile's.",

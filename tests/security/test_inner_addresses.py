@@ -414,6 +414,7 @@ LOOKED_AT = {
     "servers/runtimes/ports.py", "servers/workers.py",  # a free port; the machine's name
     "servers/mcp_client.py",  # hosted servers where their runtime put them, without redirects
     "servers/sources/git.py",  # git does, through outbound.relay
+    "servers/sources/git_lfs_client.py",  # a repository and its LFS server name it; by outbound
     "servers/sources/package_index.py",  # BUILD_PIP_INDEX_URL or PyPI, anywhere but metadata
     "servers/uploads.py", "registry/pull_rights.py",  # nowhere: the machine's name; reading addresses
     "servers/console/listening.py", "servers/console/serving.py", "servers/management/commands/up.py",  # ours

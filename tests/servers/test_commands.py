@@ -75,6 +75,17 @@ def test_an_archive_becomes_a_server(idle: Platform, tmp_path: Path) -> None:
     assert (server.environment, server.status) == ({"A": "b"}, ServerStatus.RUNNING)
 
 
+def test_an_archive_may_hold_the_server_deeper(idle: Platform, tmp_path: Path) -> None:
+    files = {f"packages/server/{name}": content for name, content in hello_files().items()}
+    archive = tmp_path / "hello.tar.gz"
+    archive.write_bytes(archive_of({**files, "packages/core/README": "nothing to start here"}))
+
+    run("deploy", "greeter", "--archive", str(archive), "--subdirectory", "packages/server", "--here")
+
+    server = Server.objects.get(slug="greeter")
+    assert (server.source["subdirectory"], server.status) == ("packages/server", ServerStatus.RUNNING)
+
+
 @pytest.mark.parametrize(
     ("words", "source"),
     [
@@ -100,6 +111,8 @@ def test_each_source_is_understood(idle: Platform, words: list[str], source: dic
         ["--pypi", "-r file"],
         ["--archive", "/nowhere/x.zip"],
         ["--pypi", "x", "--env", "1=2"],
+        ["--pypi", "x", "--subdirectory", "packages/x"],
+        ["--archive", "/nowhere/x.zip", "--ref", "main"],
     ],
 )
 def test_what_is_not_accepted_is_one_line_and_makes_nothing(idle: Platform, words: list[str]) -> None:

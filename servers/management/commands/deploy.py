@@ -34,7 +34,7 @@ class Command(ServerCommand):
         source.add_argument("--image", metavar="REFERENCE")
         source.add_argument("--archive", metavar="FILE", help="tar, tar.gz or zip")
         parser.add_argument("--ref", default="", help="Branch, tag or commit of --git.")
-        parser.add_argument("--subdirectory", default="", help="Where in --git the server is.")
+        parser.add_argument("--subdirectory", default="", help="Where in --git or --archive the server is.")
         parser.add_argument("--name", help="Shown to people; the slug by default.")
         parser.add_argument("--transport", choices=[t.value for t in Transport])
         parser.add_argument("--port", type=int, default=8000, help="Where a streamable-http server listens.")
@@ -50,12 +50,13 @@ class Command(ServerCommand):
         owner = operator()
         if owner is None:
             raise CommandError("There is no administrator yet: start the platform once with `make run`.")
+        _check(options)
         kind, source = _source(options)
         fields = {
             "name": options["name"] or options["slug"],
             "slug": options["slug"],
             "source_kind": kind,
-            "source": source if kind == SourceKind.UPLOAD else validation.clean_source(kind, source),
+            "source": _cleaned(kind, source),
             "transport": options["transport"] or services.default_transport(kind),
             "port": options["port"],
             "path": options["path"],
@@ -65,7 +66,7 @@ class Command(ServerCommand):
         }
         with _received(options["archive"]) as archive:
             if archive:
-                fields["source"] = archive.source
+                fields["source"] = {**archive.source, **fields["source"]}
             _, deployment = intake.take_in(by=owner, fields=fields, trigger=Trigger.COMMAND, archive=archive)
         assert deployment
         working.finish(self, deployment, options)
@@ -85,6 +86,19 @@ def _received(file: str | None) -> Iterator[Archive | None]:
         yield archive
 
 
+def _check(options: dict[str, Any]) -> None:
+    """An option that the source knows nothing of would be left out without a word."""
+    for name, sources in (("ref", ("git",)), ("subdirectory", ("git", "archive"))):
+        if options[name] and not any(options[source] for source in sources):
+            raise CommandError(f"--{name} is for {' and '.join(f'--{each}' for each in sources)} only.")
+
+
+def _cleaned(kind: str, source: dict[str, Any]) -> dict[str, Any]:
+    if kind == SourceKind.UPLOAD:
+        return validation.clean_archive_options(source)
+    return validation.clean_source(kind, source)
+
+
 def _source(options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     if options["git"]:
         about = {"url": options["git"], "ref": options["ref"], "subdirectory": options["subdirectory"]}
@@ -92,7 +106,7 @@ def _source(options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     if options["image"]:
         return SourceKind.IMAGE, {"reference": options["image"]}
     if options["archive"]:
-        return SourceKind.UPLOAD, {}
+        return SourceKind.UPLOAD, {"subdirectory": options["subdirectory"]}
     if options["pypi"]:
         name, _, version = options["pypi"].partition("==")
         return SourceKind.PACKAGE, {"ecosystem": "pypi", "name": name, "version": version}

@@ -94,6 +94,20 @@ def test_an_archive_is_kept(console: Client) -> None:
     assert uploads.path_of(server).read_bytes() == content
 
 
+def test_where_in_its_archive_a_server_lies(console: Client) -> None:
+    content = archive_of({"one/server.py": "print()"})
+    chosen = {"source_kind": "upload", "archive_subdirectory": "one"}
+    add(console, **chosen, archive=SimpleUploadedFile("mine.tar.gz", content))
+    server = Server.objects.get()
+    assert server.source["subdirectory"] == "one"
+    page = console.get(reverse("admin:servers_server_edit", args=[server.pk]))
+    assert page.context["adminform"].form["archive_subdirectory"].value() == "one"
+
+    chosen["archive_subdirectory"] = "../one"
+    answer = add(console, **chosen, archive=SimpleUploadedFile("other.tar.gz", content))
+    assert "does not lie inside the archive" in problems(answer)["archive_subdirectory"][0]
+
+
 def test_an_archive_over_the_limit_is_refused(console: Client, settings: Any) -> None:
     settings.UPLOAD_MAX_BYTES = 2048
     answer = add(console, source_kind="upload", archive=SimpleUploadedFile("a.zip", b"x" * 2049))
