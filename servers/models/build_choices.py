@@ -33,6 +33,10 @@ _TAKEN = re.compile(
 )
 
 
+# Of sources that bring files to build from; a package is installed by its name.
+_OF_FILES = ("root", "member", "groups", "build", "dockerfile", "target", "arguments")
+
+
 def clean(values: Mapping[str, Any]) -> dict[str, Any]:
     """The keys that say something."""
     unknown = sorted(set(values) - set(_CLEANERS))
@@ -46,6 +50,12 @@ def validate(values: Any) -> None:
     if not isinstance(values, Mapping):
         raise ValidationError("Must be an object.")
     clean(values)
+
+
+def unfit(kind: str, values: Mapping[str, Any]) -> list[str]:
+    """The keys that mean nothing for a source of this kind."""
+    never = {"image": KEYS, "package": _OF_FILES}.get(kind, ())
+    return [key for key in values if key in never]
 
 
 def _text(key: str, value: Any, longest: int = LONGEST_TEXT) -> str:
@@ -152,3 +162,4 @@ _CLEANERS: dict[str, Callable[[str, Any], Any]] = {
     "target": _matching(_STAGE, "the name of a build stage"),
     "arguments": _arguments,
 }
+KEYS = tuple(_CLEANERS)

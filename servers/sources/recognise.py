@@ -7,9 +7,7 @@ from pathlib import Path
 from servers.errors import SourceError
 from servers.sources import dockerfile_project, manifests, node_project, python_project
 from servers.sources.base import BuildContext
-from servers.sources.plan import Choices, Plan
-
-NO_CHOICES = Choices()
+from servers.sources.plan import NO_CHOICES, Choices, Plan
 
 
 def recognise(context: BuildContext, choices: Choices = NO_CHOICES, *, images: bool) -> Plan:
