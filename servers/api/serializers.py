@@ -119,8 +119,8 @@ class ServerSerializer(RowShape[Server]):
         fields = [
             "id", "url", "name", "slug", "owner", "team", "mcp_url", "source", "transport", "port", "path",
             "command", "build", "environment", "limits", "runtime", "placement", "calls_per_minute",
-            "tools_allowed", "tools_denied", "record_arguments", "schema_gate", "listed", "desired_state", "status",
-            "status_label", "status_at", "error_kind", "error", "serving", "uses", "deployment",
+            "tools_allowed", "tools_denied", "record_arguments", "schema_gate", "listed", "desired_state",
+            "status", "status_label", "status_at", "error_kind", "error", "serving", "uses", "deployment",
             "restarts",
             "created_at", "updated_at",
         ]  # fmt: skip
