@@ -45,6 +45,16 @@ def why(plan: Mapping[str, Any]) -> list[str]:
     return [*plan.get("why", ()), *([without] if vain else [])]
 
 
+def choices(build: Mapping[str, Any]) -> list[Fact]:
+    """What is set by hand of a server (`Server.build`); of arguments the names, for not everybody who sees
+    the server may read their values."""
+    named = {"root": "Root", "build": "Build step", "target": "Stage"}
+    return [
+        Fact(named.get(key, key.capitalize()), value if isinstance(value, str) else _joined(value), BY_HAND)
+        for key, value in build.items()
+    ]
+
+
 def in_short(plan: Mapping[str, Any]) -> str:
     """What it is kept with and for which version: “uv, Python 3.12”."""
     kind, version = ECOSYSTEMS.get(plan.get("ecosystem", ""), ""), plan.get("version", "")
