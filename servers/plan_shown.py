@@ -41,7 +41,8 @@ def why(plan: Mapping[str, Any]) -> list[str]:
     """What led to it, a sentence each, and what was set in vain."""
     ecosystem = plan.get("ecosystem", "")
     vain = [key for key in _chosen(plan) if key not in _USED.get(ecosystem, (key,))]
-    without = f"set by hand, but of no use to a build of the kind {ecosystem}: {', '.join(vain)}"
+    kind = ECOSYSTEMS.get(ecosystem, ecosystem)
+    without = f"set by hand, though a build of the kind {kind} makes no use of it: {', '.join(vain)}"
     return [*plan.get("why", ()), *([without] if vain else [])]
 
 
