@@ -140,7 +140,10 @@ class ServerAdmin(RoleAdmin):
         return self.changeform_view(request, str(pk), "", {"title": f"Edit {server}", "subtitle": None})
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        more = {RUNNING[0]: build_fields.fieldset(obj), LIMITS[0]: placement_fields.fieldset()}
+        more: dict[str | None, Any] = {
+            RUNNING[0]: build_fields.fieldset(obj),
+            LIMITS[0]: placement_fields.fieldset(),
+        }
         fieldsets = EDIT_FIELDSETS if obj else ADD_FIELDSETS
         return [each for one in fieldsets for each in (one, *filter(None, [more.get(one[0])]))]
 

@@ -28,7 +28,6 @@ class BuildShape(Shape):
     `extras`, `with`, `python` and `node`.
     """
 
-    root = _text("Where it is installed, from the top of the source; “.” is the top itself.")
     member = _text("The part of a workspace that starts: its directory or its name.")
     extras = _texts("Optional dependencies of a Python project or package, such as cli.")
     groups = _texts("Dependency groups of a Python project besides those that it installs by itself.")
@@ -44,8 +43,12 @@ class BuildShape(Shape):
     )
 
     def get_fields(self) -> dict[str, AnyField]:
-        bounds = _texts("Python requirements that are installed besides and bound what it brings: mcp<2.")
-        return {**super().get_fields(), "with": bounds}  # a word of Python's own cannot name an attribute
+        """With the two that no attribute can be named: a word of Python's own, and one of the framework's."""
+        return {
+            "root": _text("Where it is installed, from the top of the source; “.” is the top itself."),
+            "with": _texts("Python requirements installed besides, which bound what it brings: mcp<2."),
+            **super().get_fields(),
+        }
 
 
 @extend_schema_field(BuildShape)
@@ -70,7 +73,6 @@ class PlanShape(Shape):
     """How the source became a server. Empty where nothing was built; what is left out was not needed."""
 
     ecosystem = _text("python, node or dockerfile.")
-    root = _text("Where it was installed, from the top of the source.")
     member = _text("The part of a workspace that starts, from the root.")
     tool = _text("What the project is kept with: uv, poetry, pnpm, …")
     lock = _text("Its lock, from the root.")
@@ -88,3 +90,7 @@ class PlanShape(Shape):
         help_text="What was set by hand, by the names of the server's `build`, and `command`; of `arguments` "
         "the names.",
     )
+
+    def get_fields(self) -> dict[str, AnyField]:
+        root = _text("Where it was installed, from the top of the source.")
+        return {"root": root, **super().get_fields()}
