@@ -109,7 +109,13 @@ def _command(key: str, value: Any) -> str:
 
 
 def _names(key: str, value: Any) -> list[str]:
-    return [_matching(_NAME, "the name of an extra or a group")(key, item) for item in _items(key, value)]
+    return [_name(key, item) for item in _items(key, value)]
+
+
+def _name(key: str, value: Any) -> str:
+    if not (text := _matching(_NAME, "the name of an extra or a group")(key, value)):
+        raise ValidationError({key: "Leave out what is empty."})
+    return text
 
 
 def _requirements(key: str, value: Any) -> list[str]:

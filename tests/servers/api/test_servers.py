@@ -86,6 +86,7 @@ def test_secrets_and_tokens_are_sealed_and_never_shown(client: APIClient) -> Non
         ({"name": "A", "source": PACKAGE, "build": {"pyhton": "3.12"}}, "build.pyhton"),
         ({"name": "A", "source": PACKAGE, "build": {"python": 3.12}}, "build.python"),
         ({"name": "A", "source": PACKAGE, "build": {"extras": "cli"}}, "build.extras"),
+        ({"name": "A", "source": PACKAGE, "build": {"extras": ["cli", ""]}}, "build.extras"),
         ({"name": "A", "source": PACKAGE, "build": {"with": ["mcp @ https://x/y.whl"]}}, "build.with"),
         ({"name": "A", "source": PACKAGE, "build": {"root": "app"}}, "build.root"),
         ({"name": "A", "source": PACKAGE, "build": {"arguments": {"A": "b"}}}, "build.arguments"),
