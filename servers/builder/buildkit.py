@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -223,9 +222,8 @@ def _plan(spec: ImageBuild, log: LineSink) -> logins.Plan:
             text = file.read(MAX_DOCKERFILE)
     except OSError:  # the build says so itself
         text = ""
-    return logins.plan(
-        spec.pulls, text, named_images.automatic(spec.platform, spec.here) | spec.arguments, log
-    )
+    automatic = named_images.automatic(spec.platform, spec.here)
+    return logins.plan(spec.pulls, text, automatic, log, given=spec.arguments)
 
 
 def _user_plugins() -> Path:
@@ -254,13 +252,9 @@ def _secrets(settings: BuildSettings, scratch: Path) -> Iterator[tuple[str, Path
         yield "ca", settings.ca_bundle
     if settings.pip_index_url:
         yield "pip", _write_private(scratch / "pip.conf", f"[global]\nindex-url = {settings.pip_index_url}\n")
-        yield "uv", _write_private(scratch / "uv.toml", _uv_config(settings.pip_index_url))
+        yield "uv", _write_private(scratch / "uv-index", settings.pip_index_url)
     if settings.npm_registry:
         yield "npm", _write_private(scratch / "npmrc", f"registry={settings.npm_registry}\n")
-
-
-def _uv_config(index: str) -> str:
-    return f"[[index]]\nurl = {json.dumps(index)}\ndefault = true\n"
 
 
 def _write_private(path: Path, text: str) -> Path:

@@ -32,7 +32,8 @@ NPM_VARIABLES = {
 STDIO_PORT, STDIO_PATH = 8000, "/mcp"
 BRIDGE_ARGUMENTS = ("--port", str(STDIO_PORT), "--path", STDIO_PATH, "--host", "0.0.0.0", "--")
 
-# Secrets of a build by id (`buildkit.py` gives them): where a RUN finds them, and what points tools at them.
+# Secrets of a build by id (`buildkit.py` gives them): where a RUN finds them, and what points tools at them,
+# as the shell reads it.
 SECRETS = {
     "ca": (
         CA_FILE,
@@ -44,7 +45,7 @@ SECRETS = {
         },
     ),
     "pip": ("/run/secrets/pip.conf", {"PIP_CONFIG_FILE": "/run/secrets/pip.conf"}),
-    "uv": ("/run/secrets/uv.toml", {"UV_CONFIG_FILE": "/run/secrets/uv.toml"}),
+    "uv": ("/run/secrets/uv-index", {"UV_DEFAULT_INDEX": '"$(cat /run/secrets/uv-index)"'}),
     "npm": ("/run/secrets/npmrc", {"npm_config_globalconfig": "/run/secrets/npmrc"}),
 }
 
@@ -179,18 +180,18 @@ def _run(command: str, settings: BuildSettings, **variables: str) -> str:
     cache, secrets, own = TOOLING[tool]
     key = f"id={settings.cache_key}{cache.replace('/', '-')}," if settings.cache_key else ""
     mounts = [f"--mount=type=cache,{key}target={cache}"]
-    set_here = {**own, **variables}
+    set_here = {name: shlex.quote(value) for name, value in {**own, **variables}.items()}
     for name in (name for name in secrets if name in given_secrets(settings)):
         target, pointers = SECRETS[name]
         mounts.append(f"--mount=type=secret,id={name},target={target}")
         set_here |= {key: value for key, value in pointers.items() if _concerns(key, tool)}
-    assigned = (f"{name}={shlex.quote(value)}" for name, value in set_here.items())
+    assigned = (f"{name}={value}" for name, value in set_here.items())
     return "RUN " + " ".join([*mounts, *assigned, command])
 
 
 def _concerns(variable: str, tool: str) -> bool:
-    others = ("PIP_",) if tool == "npm" else ("NODE_", "npm_")
-    return not variable.startswith(others)
+    others = {"npm": ("PIP_",), "pip": ("NODE_", "npm_"), "uv": ("PIP_", "NODE_", "npm_")}
+    return not variable.startswith(others[tool])
 
 
 def given_secrets(settings: BuildSettings) -> set[str]:

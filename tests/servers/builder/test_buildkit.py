@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -255,16 +256,23 @@ def test_the_ca_and_the_index_are_in_no_layer(
     source = tmp_path / "source"
     source.mkdir()
     (source / "server.py").write_text("")
-    (source / "requirements.txt").write_text("")
+    (source / "requirements.txt").write_text("mcp\n")
     prepared = prepared_from(source, tmp_path / "build", yard.settings)
-    show = prepared.dockerfile.read_text().replace(
-        "pip install", "sh -c 'cat $PIP_CONFIG_FILE $PIP_CERT | wc -l; echo $NO_PROXY | wc -c' && pip install"
-    )
-    prepared.dockerfile.write_text(show)
+    pip = "cat $PIP_CONFIG_FILE $PIP_CERT | wc -l; echo $NO_PROXY | wc -c"
+    shown = {
+        r"/opt/tools/bin/pip install.*": f"sh -c '{pip}'",
+        r"/opt/tools/bin/uv pip install.*": "sh -c 'echo $UV_DEFAULT_INDEX | cat - $SSL_CERT_FILE | wc -c'",
+        r"/opt/tools/bin/uv venv.*": "mkdir /opt/venv",
+    }
+    text = prepared.dockerfile.read_text()
+    for command, instead in shown.items():
+        text = re.sub(command, lambda _, instead=instead: instead, text)
+    prepared.dockerfile.write_text(text)
 
     image = yard.build(prepared, no_cache=True)
 
-    assert {"5", "20"} <= set(yard.lines)  # they were there while pip ran
+    of_uv = len(f"{yard.settings.pip_index_url}\n{SECRET}")
+    assert {"5", "20", str(of_uv)} <= set(yard.lines)  # they were there while both ran
     saved = tmp_path / "image.tar"
     with saved.open("wb") as file:
         file.writelines(engine.images.get(image.tag).save())

@@ -119,9 +119,10 @@ def test_secrets_are_mounted_where_they_are_needed_and_nowhere_kept() -> None:
         f"PIP_CERT={ca} SSL_CERT_FILE={ca} PIP_CONFIG_FILE=/run/secrets/pip.conf {PIP} uv==" in python
     )
     assert (
-        f"--mount=type=secret,id=ca,target={ca} --mount=type=secret,id=uv,target=/run/secrets/uv.toml "
+        f"--mount=type=secret,id=ca,target={ca} --mount=type=secret,id=uv,target=/run/secrets/uv-index "
         f"{UV_SET} "
-        f"SSL_CERT_FILE={ca} UV_CONFIG_FILE=/run/secrets/uv.toml /opt/tools/bin/uv pip install" in python
+        f'SSL_CERT_FILE={ca} UV_DEFAULT_INDEX="$(cat /run/secrets/uv-index)" /opt/tools/bin/uv pip install'
+        in python
     )
     assert (
         f"--mount=type=secret,id=ca,target={ca} --mount=type=secret,id=npm,target=/run/secrets/npmrc "
