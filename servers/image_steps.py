@@ -54,7 +54,7 @@ def _plan(job: Job, fetched: Fetched) -> Plan | None:
         return None
     choices = Choices.of(job.server.build, tuple(job.server.command))
     plan = recognise(fetched, choices, images=True)
-    job.keep(plan=plan.told())
+    job.keep(plan=plan.told(choices))
     return plan
 
 

@@ -76,7 +76,7 @@ def make_environment(job: Job, fetched: Fetched) -> None:
     with job.timeline.step(StepKind.BUILD) as step:
         choices = Choices.of(job.server.build, tuple(job.server.command))
         plan = recognise(fetched, choices, images=False)
-        job.keep(plan=plan.told())
+        job.keep(plan=plan.told(choices))
         shutil.rmtree(job.directory, ignore_errors=True)
         job.keep(directory=str(job.directory))
         leash = job.leash.within(settings.BUILD_TIMEOUT, "build")

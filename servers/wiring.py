@@ -256,6 +256,8 @@ def source_of(server: Server, revision: str = "") -> Source:
 
 def _git_token(server: Server) -> str:
     """Only for the place that it was given for, whatever came between. Raises `SourceError`."""
+    if server.pk is None:  # it is only looked at
+        return ""
     secret = server.secrets.filter(purpose=SecretPurpose.SOURCE, name=GIT_TOKEN).first()
     if secret is None:
         return ""

@@ -24,6 +24,7 @@ from unfold.widgets import (
 from access import roles
 from access.models import Team
 from servers import intake, services, uploads, validation
+from servers.admin.build_fields import BuildFields
 from servers.admin.gateway_fields import CallsPerMinute, PatternLines
 from servers.admin.placement_fields import PlacementFields
 from servers.errors import Invalid
@@ -129,7 +130,7 @@ def _password(label: str, help_text: str = "") -> forms.CharField:
     return forms.CharField(label=label, required=False, strip=False, widget=widget, help_text=help_text)
 
 
-class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
+class ServerForm(forms.ModelForm, PlacementFields, BuildFields):  # type: ignore[type-arg]
     source_kind = forms.ChoiceField(
         label="Source",
         choices=[
@@ -241,6 +242,7 @@ class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
             self.initial[f"{kind}_arguments"] = _joined(self.instance.source.get("arguments", []))
         self.initial["transport_choice"] = self.instance.transport
         self.fill_placement(self.instance.placement)
+        self.fill_build(self.instance.build)
         self.initial["command_line"] = _joined(self.instance.command)
         self.initial["environment_lines"] = "\n".join(
             f"{k}={v}" for k, v in self.instance.environment.items()
@@ -313,6 +315,7 @@ class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
         data = super().clean() or {}
         if data.get("source_kind"):
             data["source"] = self._source(SourceKind(data["source_kind"]))
+            data["build"] = self.clean_build(data["source_kind"], data.get("package_ecosystem", ""))
         data["placement"] = self.clean_placement()
         self._check_placement(data["placement"])
         self._check_secrets()
@@ -387,6 +390,7 @@ class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
             "transport": data["transport_choice"] or services.default_transport(data["source_kind"]),
             "command": data["command_line"],
             "environment": data["environment_lines"],
+            "build": data["build"],
             "placement": data["placement"],
         }
 

@@ -33,7 +33,7 @@ class ImageSource(Shape):
 class PackageSource(Shape):
     kind = serializers.ChoiceField(choices=["package"])
     ecosystem = serializers.ChoiceField(choices=["pypi", "npm"])
-    name = serializers.CharField()
+    name = serializers.CharField(help_text="Extras of a package from PyPI may follow: mcp[cli].")
     version = serializers.CharField(required=False, help_text="Empty: the newest.")
     command = serializers.CharField(required=False, help_text="Empty: the package's own.")
     arguments = serializers.ListField(child=serializers.CharField(), required=False)

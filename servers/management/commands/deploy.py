@@ -9,8 +9,9 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from servers import intake, services, uploads, validation
-from servers.console import working
+from servers.console import building, working
 from servers.console.command import ServerCommand, operator
+from servers.models import Server
 from servers.models.server import RuntimeChoice, SourceKind, Transport
 from servers.states import Trigger
 from servers.uploads import Archive
@@ -22,7 +23,10 @@ class Command(ServerCommand):
   manage.py deploy everything --npm @modelcontextprotocol/server-everything@2026.1.26 --wait
   manage.py deploy notes --git https://git.example.org/team/notes.git --ref main --wait
   manage.py deploy search --image registry.example.org/team/search:1.2 --transport streamable-http
-  manage.py deploy tools --archive ./tools.tar.gz --env LOG_LEVEL=debug"""
+  manage.py deploy tools --archive ./tools.tar.gz --env LOG_LEVEL=debug
+  manage.py deploy files --pypi 'some-server[http]' --with 'mcp<2' --python 3.12
+  manage.py deploy maps --git https://git.example.org/maps.git --dockerfile docker/Dockerfile --target run
+  manage.py deploy notes --git https://git.example.org/team/notes.git --explain"""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
@@ -44,6 +48,7 @@ class Command(ServerCommand):
         parser.add_argument(
             "--command", default="", help="What starts the server, in place of what is recognised."
         )
+        building.add_arguments(parser)
         working.add_arguments(parser)
 
     def act(self, **options: Any) -> None:
@@ -63,10 +68,15 @@ class Command(ServerCommand):
             "runtime": options["runtime"],
             "environment": validation.parse_environment("\n".join(options["env"])),
             "command": validation.parse_words(options["command"]),
+            "build": building.choices(options),
         }
         with _received(options["archive"]) as archive:
             if archive:
                 fields["source"] = {**archive.source, **fields["source"]}
+            if options["explain"]:
+                described = Server(owner=owner, **validation.with_build(fields))
+                building.explain(self, described, options, archive.path if archive else None)
+                return
             _, deployment = intake.take_in(by=owner, fields=fields, trigger=Trigger.COMMAND, archive=archive)
         assert deployment
         working.finish(self, deployment, options)
