@@ -166,11 +166,11 @@ def test_what_a_document_says_of_its_launcher_becomes_the_servers_build(client: 
 
 
 def test_a_bound_may_be_set_by_hand_at_the_import(client: APIClient) -> None:
-    by_hand = {"with": ["pydantic<2.12"], "python": "3.11", "groups": ["web"]}
+    by_hand = {"with": ["pydantic<2.12"], "python": "3.11", "node": "22"}
     given = {"document": documents.document(UVX), "deploy": False, "build": by_hand}
     assert client.post("/api/catalog/import/", given).status_code == 201
     assert Server.objects.get().build == {
-        "extras": ["cli"], "with": ["mcp<2", "pydantic<2.12"], "python": "3.11", "groups": ["web"],
+        "extras": ["cli"], "with": ["mcp<2", "pydantic<2.12"], "python": "3.11", "node": "22",
     }  # fmt: skip
 
 
@@ -197,7 +197,7 @@ def test_a_newer_version_says_anew_how_it_is_installed_and_spares_what_a_person_
     registry_api.publish(documents.document(UVX))
     client.post("/api/catalog/import/", {"name": SEARCH["name"], "deploy": False})
     server = Server.objects.get()
-    Server.objects.update(build={**server.build, "with": ["mcp<2", "httpx"], "groups": ["web"]})
+    Server.objects.update(build={**server.build, "with": ["mcp<2", "httpx"], "node": "22"})
     words = [{"type": "named", "name": "--with", "value": "mcp<3"}]
     newer = {**UVX, "identifier": "example-notes", "version": "2.0.0", "runtimeArguments": words}
     registry_api.publish(documents.document(newer, version="2.0.0"))
@@ -205,7 +205,7 @@ def test_a_newer_version_says_anew_how_it_is_installed_and_spares_what_a_person_
     assert answer.status_code == 202, answer.content
     server.refresh_from_db()
     assert server.source["version"] == "2.0.0"
-    assert server.build == {"with": ["mcp<3", "httpx"], "groups": ["web"]}
+    assert server.build == {"with": ["mcp<3", "httpx"], "node": "22"}
     assert not any("exclude-newer" in note for note in server.origin["notes"])
 
 
