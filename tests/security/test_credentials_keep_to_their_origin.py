@@ -342,7 +342,7 @@ def test_a_repository_with_a_submodule_of_another_port(
     repository.git("-c", "protocol.file.allow=always", "submodule", "add", "--quiet", there, "theirs")
     repository.git("config", "--file", ".gitmodules", "submodule.theirs.url", thief.url("server"))
     repository.commit("Use what is theirs")
-    with pytest.raises(SourceError, match=r"A submodule of .* refused access"):
+    with pytest.raises(SourceError, match=r"The submodule theirs of .* refused access"):
         fetch(forge.url("with-module"), tmp_path / "into")
     assert forge.authorizations
     assert thief.authorizations == []
@@ -351,15 +351,16 @@ def test_a_repository_with_a_submodule_of_another_port(
 def test_a_repository_whose_large_files_lie_elsewhere(
     forge: GitServer, thief: GitServer, tmp_path: Path
 ) -> None:
-    """No filter of a repository runs, so that nobody asks where it says."""
+    """It is asked where the repository says, for what everybody may have: without the token."""
     repository = Repository(tmp_path / "forge" / "large")
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 1\n"
     (repository.path / ".gitattributes").write_text("*.bin filter=lfs diff=lfs merge=lfs -text\n")
-    (repository.path / ".lfsconfig").write_text(f"[lfs]\n\turl = {thief.url('server')}\n")
+    (repository.path / ".lfsconfig").write_text(f"[lfs]\n\turl = {thief.url('server.git/info/lfs')}\n")
     repository.commit("Large", model__bin=pointer)
-    fetch(forge.url("large"), tmp_path / "into")
-    assert (tmp_path / "into" / "model.bin").read_text() == pointer
+    with pytest.raises(SourceError, match=r"model\.bin is kept in Git LFS, .* refuses access"):
+        fetch(forge.url("large"), tmp_path / "into")
     assert thief.authorizations == []
+    assert [authorization for _, authorization in thief.lfs.seen] == [""]
 
 
 # --- What an origin is
