@@ -1,4 +1,4 @@
-"""Addresses: repositories and their pages, packages' pages, registries, images, servers that somebody runs."""
+"""Addresses: repositories and the pages that forges show of them, servers that somebody runs."""
 
 from __future__ import annotations
 
@@ -12,8 +12,14 @@ from servers.sources.git import GitSource
 from servers.sources.origin import SCP_LIKE
 
 _FORGES = ("github.com", "gitlab.com", "bitbucket.org", "codeberg.org", "git.sr.ht", "gitee.com", "gitea.com")
-_FORGE_LIKE = re.compile(r"(?:git|gitlab|gitea|forgejo|code|forge|src|scm|bitbucket|codeberg)[.-]", re.IGNORECASE)
-_SHORTHANDS = {"github": "https://github.com/", "gitlab": "https://gitlab.com/", "bitbucket": "https://bitbucket.org/"}
+_FORGE_LIKE = re.compile(
+    r"(?:git|gitlab|gitea|forgejo|code|forge|src|scm|bitbucket|codeberg)[.-]", re.IGNORECASE
+)
+_SHORTHANDS = {
+    "github": "https://github.com/",
+    "gitlab": "https://gitlab.com/",
+    "bitbucket": "https://bitbucket.org/",
+}
 _PATH = "[^?#]{1,400}"
 # (marker in the path, how the rest names the ref)
 _TREES = (
@@ -27,7 +33,15 @@ _OTHER_PAGE = re.compile(
     r"/(?:-/)?(?:issues|pulls?|wiki|actions|releases|tags|branches|blob|discussions|security|merge_requests|packages)"
     r"(?:/|\Z)"
 )
-_DIRECTORIES = ("smithery.ai", "glama.ai", "mcp.so", "pulsemcp.com", "mcpmarket.com", "cursor.directory", "lobehub.com")
+_DIRECTORIES = (
+    "smithery.ai",
+    "glama.ai",
+    "mcp.so",
+    "pulsemcp.com",
+    "mcpmarket.com",
+    "cursor.directory",
+    "lobehub.com",
+)
 
 
 class Page(NamedTuple):
@@ -41,9 +55,10 @@ class Page(NamedTuple):
 def parts_of(url: str) -> SplitResult | None:
     try:
         parts = urlsplit(url)
-        return parts if parts.hostname is not None and (parts.port or 1) else None
+        _ = parts.port
     except ValueError:
         return None
+    return parts if parts.hostname is not None else None
 
 
 def host_of(url: str) -> str:
@@ -141,7 +156,9 @@ def of_pip(spec: str, draft: Draft) -> None:
     """`git+https://host/o/r@ref#subdirectory=x&egg=y`."""
     address, _, fragment = spec.removeprefix("git+").partition("#")
     if not spec.startswith(("git+", "git@", "ssh://")) and not is_git(address):
-        draft.refuse("A file's address is not taken as a package: give the package's name, or its repository.")
+        draft.refuse(
+            "A file's address is not taken as a package: give the package's name, or its repository."
+        )
         return
     folder = parse_qs(fragment, max_num_fields=20).get("subdirectory", [""])[0]
     head, at, ref = address.rpartition("@")
@@ -159,7 +176,9 @@ def of_npm_git(spec: str, draft: Draft) -> None:
     elif "://" not in address and not address.startswith("git@"):
         address = _SHORTHANDS["github"] + address
     if not address.startswith(("git+", "git@", "git://", "ssh://")) and not is_git(address):
-        draft.refuse("A file's address is not taken as a package: give the package's name, or its repository.")
+        draft.refuse(
+            "A file's address is not taken as a package: give the package's name, or its repository."
+        )
         return
     git(address, draft, ref=ref.removeprefix("semver:") if not ref.startswith("semver:") else "")
 
@@ -167,14 +186,16 @@ def of_npm_git(spec: str, draft: Draft) -> None:
 def refuse_remote(url: str, draft: Draft) -> None:
     """A server that already runs somewhere."""
     host = host_of(url)
-    local = host in ("localhost", "127.0.0.1", "0.0.0.0", "::1", "host.docker.internal")  # noqa: S104  (compared)
+    local = host in ("localhost", "127.0.0.1", "0.0.0.0", "::1", "host.docker.internal")
     if local:
         draft.refuse(
             f"{host} is your own machine: a server that runs there already. Give what starts it, not its URL."
         )
         return
     where = f" at {host}" if host else ""
-    draft.refuse(f"Its publisher runs it{where} (a remote server): clients connect there. It is not hosted here.")
+    draft.refuse(
+        f"Its publisher runs it{where} (a remote server): clients connect there. It is not hosted here."
+    )
 
 
 def is_directory(url: str) -> bool:

@@ -8,18 +8,22 @@ from typing import Any, NamedTuple
 
 from servers.paste import loose_json, shell
 
-_VALUED = {"-t", "--transport", "-s", "--scope", "-H", "--header", "--timeout", "--description", "--url", "--type",
-           "--include-tools", "--exclude-tools", "--bearer-token-env-var", "--client-id", "--client-secret",
-           "--callback-port", "--startup-timeout", "--cwd"}  # fmt: skip
+_VALUED = {
+    "-t", "--transport", "-s", "--scope", "-H", "--header", "--timeout", "--description", "--url",
+    "--type", "--include-tools", "--exclude-tools", "--bearer-token-env-var", "--client-id",
+    "--client-secret", "--callback-port", "--startup-timeout", "--cwd",
+}  # fmt: skip
 _ENVIRONMENT = {"-e", "--env"}
-_QUIET = {"-s", "--scope", "-t", "--transport", "--type", "--timeout", "--description", "--trust", "--url",
-          "--include-tools", "--exclude-tools", "--startup-timeout", "-g", "--global"}  # fmt: skip
+_QUIET = {
+    "-s", "--scope", "-t", "--transport", "--type", "--timeout", "--description", "--trust", "--url",
+    "--include-tools", "--exclude-tools", "--startup-timeout", "-g", "--global",
+}  # fmt: skip
 _HEADERS = {"-H", "--header", "--bearer-token-env-var", "--client-id", "--client-secret"}
 _ADD_JSON = re.compile(r"--add-mcp(?:=(.*))?", re.DOTALL)
 
 
 class Added(NamedTuple):
-    """`words` start the server, or `url` is where it runs, or `entry` is an object of a configuration file."""
+    """`words` start the server, or `url` is where it runs, or `entry` is an object of configuration."""
 
     name: str = ""
     words: tuple[str, ...] = ()
@@ -59,7 +63,9 @@ def _from_json(words: Sequence[str]) -> Added:
 
 def _added(words: list[str]) -> Added:
     options, plain = _told_apart(words)
-    environment = [shell.assignment(value) or (value, None) for name, value in options if name in _ENVIRONMENT]
+    environment = [
+        shell.assignment(value) or (value, None) for name, value in options if name in _ENVIRONMENT
+    ]
     unknown = [f"{name} is for the client and is left out." for name in _left(options)]
     name, rest = (plain[0], plain[1:]) if plain else ("", [])
     url = next((value for option, value in options if option == "--url"), "")

@@ -12,18 +12,29 @@ _ENVIRONMENT = {"-e", "--env"}
 _MOUNTS = {"-v", "--volume", "--mount", "--tmpfs", "--volumes-from", "--device"}
 _PORTS = {"-p", "--publish", "--expose"}
 # What the platform decides itself, or what makes no difference here.
-_USUAL = {"--pull", "--platform", "--restart", "--name", "-h", "--hostname", "--log-driver", "--log-opt", "-l",
-          "--label", "--label-file", "--stop-signal", "--stop-timeout", "--cidfile", "--detach-keys", "-a", "--attach",
-          "--annotation", "--health-cmd", "--health-interval", "--health-retries", "--health-timeout"}  # fmt: skip
-_LIMITS = {"-m", "--memory", "--memory-swap", "--cpus", "--cpu-shares", "-c", "--cpuset-cpus", "--pids-limit",
-           "--shm-size", "--ulimit", "--gpus", "--memory-reservation"}  # fmt: skip
-_RIGHTS = {"--cap-add", "--cap-drop", "--security-opt", "-u", "--user", "--userns", "--group-add", "--ipc", "--pid",
-           "--runtime", "--cgroupns", "--sysctl", "--isolation", "--uts"}  # fmt: skip
+_USUAL = {
+    "--pull", "--platform", "--restart", "--name", "-h", "--hostname", "--log-driver", "--log-opt", "-l",
+    "--label", "--label-file", "--stop-signal", "--stop-timeout", "--cidfile", "--detach-keys", "-a",
+    "--attach", "--annotation", "--health-cmd", "--health-interval", "--health-retries",
+    "--health-timeout",
+}  # fmt: skip
+_LIMITS = {
+    "-m", "--memory", "--memory-swap", "--memory-reservation", "--cpus", "--cpu-shares", "-c",
+    "--cpuset-cpus", "--pids-limit", "--shm-size", "--ulimit", "--gpus",
+}  # fmt: skip
+_RIGHTS = {
+    "--cap-add", "--cap-drop", "--security-opt", "-u", "--user", "--userns", "--group-add", "--ipc",
+    "--pid", "--runtime", "--cgroupns", "--sysctl", "--isolation", "--uts",
+}  # fmt: skip
 _NETWORK = {"--network", "--net", "--add-host", "--dns", "--network-alias", "--link", "--ip", "--mac-address"}
-_VALUED = {*_ENVIRONMENT, *_MOUNTS, *_PORTS, *_USUAL, *_LIMITS, *_RIGHTS, *_NETWORK, "--env-file", "--entrypoint",
-           "-w", "--workdir"}  # fmt: skip
-_FLAGS = {"-i", "-t", "-d", "-q", "--interactive", "--tty", "--rm", "--init", "--detach", "--quiet", "--sig-proxy",
-          "--read-only", "--no-healthcheck"}  # fmt: skip
+_VALUED = {
+    *_ENVIRONMENT, *_MOUNTS, *_PORTS, *_USUAL, *_LIMITS, *_RIGHTS, *_NETWORK,
+    "--env-file", "--entrypoint", "-w", "--workdir",
+}  # fmt: skip
+_FLAGS = {
+    "-i", "-t", "-d", "-q", "--interactive", "--tty", "--rm", "--init", "--detach", "--quiet",
+    "--sig-proxy", "--read-only", "--no-healthcheck",
+}  # fmt: skip
 _OF_THE_TOOL = {"--context", "-c", "-H", "--host", "--config", "-l", "--log-level", "--url", "--connection"}
 REFERENCE = re.compile(
     r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]{0,250}[a-zA-Z0-9])?(?::[0-9]{1,5})?/)?"
@@ -36,7 +47,7 @@ def read(words: Sequence[str], draft: Draft, *, by_client: bool = False) -> None
     _, rest = options.split(words, _OF_THE_TOOL)
     rest = rest[1:] if rest[:1] == ["container"] else rest
     if rest[:1] == ["pull"]:
-        given, rest = options.split(rest[1:], {"--platform"})
+        _, rest = options.split(rest[1:], {"--platform"})
         image(rest[0] if rest else "", draft)
     elif rest[:1] == ["run"]:
         _run(rest[1:], draft, by_client)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from servers import validation
@@ -16,8 +17,8 @@ _INPUT = re.compile(r"\$\{input:([\w.-]{1,100})\}")
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _MENTIONED = re.compile(r"\$(?:\{(?:env:)?([A-Z_][A-Z0-9_]*)(?::-[^{}]{0,100})?\}|([A-Z_][A-Z0-9_]*))")
 _SSE = (
-    "It is started with HTTP and SSE, the old transport, which MCP gave up in 2025: this platform serves stdio "
-    "and Streamable HTTP."
+    "It is started with HTTP and SSE, the old transport, which MCP gave up in 2025: this platform serves "
+    "stdio and Streamable HTTP."
 )
 _TRANSPORTS = {"--transport", "-t", "--mode", "--transport-type", "--transportType"}
 _HTTP = {"http", "streamable-http", "streamable_http", "streamablehttp", "streamable"}
@@ -145,7 +146,10 @@ def _note_place(draft: Draft, option: str, value: str) -> None:
 
 def _note_transport(draft: Draft) -> None:
     words = draft.arguments
-    pairs = [*zip(words, words[1:], strict=False), *((a, c) for a, b, c in (w.partition("=") for w in words) if b)]
+    pairs = [
+        *pairwise(words),
+        *((a, c) for a, b, c in (w.partition("=") for w in words) if b),
+    ]
     for option, value in pairs:
         if option in _TRANSPORTS and value.lower() in _HTTP:
             draft.transport = "streamable-http"
@@ -153,7 +157,9 @@ def _note_transport(draft: Draft) -> None:
         elif option in _TRANSPORTS and value.lower() == "sse":
             draft.refuse(_SSE)
     if draft.transport == "streamable-http":
-        ports = [int(v) for o, v in pairs if o in ("--port", "-p") and v.isascii() and v.isdigit() and len(v) < 6]
+        ports = [
+            int(v) for o, v in pairs if o in ("--port", "-p") and v.isascii() and v.isdigit() and len(v) < 6
+        ]
         draft.port = draft.port or next((port for port in ports if 0 < port < 65536), 0)
 
 

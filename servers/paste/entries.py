@@ -9,7 +9,15 @@ from typing import Any
 from servers.paste import addresses, drafts, launch, shell
 from servers.paste.reading import Candidate, Draft, Prompt
 
-_SERVERS = ("mcpServers", "mcp_servers", "context_servers", "servers", "extensions", "mcp.servers", "amp.mcpServers")
+_SERVERS = (
+    "mcpServers",
+    "mcp_servers",
+    "context_servers",
+    "servers",
+    "extensions",
+    "mcp.servers",
+    "amp.mcpServers",
+)
 _INSIDE = ("mcp", "mcp.servers", "settings", "projects", "config", "modelContextProtocol", "augment.advanced",
            "agent", "tools", "cline", "experimental", "default", "profiles")  # fmt: skip
 _COMMAND, _ARGUMENTS = ("command", "cmd", "executable"), ("args", "arguments", "argv")
@@ -17,12 +25,14 @@ _ENVIRONMENT = ("env", "environment", "envs", "environmentVariables", "env_vars"
 _URL = ("url", "serverUrl", "httpUrl", "uri", "endpoint", "baseUrl")
 # What is of the client alone.
 _QUIET = {
-    "type", "transport", "name", "description", "disabled", "enabled", "autoApprove", "alwaysAllow", "timeout", "icon",
-    "trust", "source", "settings", "cwd", "headers", "env_keys", "envFile", "inputs", "id", "version", "tools", "title",
-    "bundled", "display_name", "available_tools", "startup_timeout_sec", "tool_timeout_sec", "gallery", "active", "dev",
-    "startup_timeout_ms", "autoStart", "isActive", "allowedTools", "excludeTools", "includeTools", "http_headers",
-    "disabledTools", "requestInit", "transportType", "bearer_token_env_var", "enabled_tools", "disabled_tools",
-    "default_tools_approval_mode", "provider", "note", "comment", "longDescription", "priority", "initTimeout",
+    "type", "transport", "name", "description", "disabled", "enabled", "autoApprove", "alwaysAllow",
+    "timeout", "icon", "trust", "source", "settings", "cwd", "headers", "env_keys", "envFile", "inputs",
+    "id", "version", "tools", "title", "bundled", "display_name", "available_tools", "startup_timeout_sec",
+    "tool_timeout_sec", "gallery", "active", "dev", "startup_timeout_ms", "autoStart", "isActive",
+    "allowedTools", "excludeTools", "includeTools", "http_headers", "disabledTools", "requestInit",
+    "transportType", "bearer_token_env_var", "enabled_tools", "disabled_tools",
+    "default_tools_approval_mode", "provider", "note", "comment", "longDescription", "priority",
+    "initTimeout",
 }  # fmt: skip
 MOST_SERVERS = 100
 _DEEPEST = 5
@@ -72,7 +82,9 @@ def _entries(value: Any, depth: int) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def _listed(held: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
     if isinstance(held, list):
-        yield from ((str(each.get("name", "")), each) for each in held if isinstance(each, dict) and _is_entry(each))
+        yield from (
+            (str(each.get("name", "")), each) for each in held if isinstance(each, dict) and _is_entry(each)
+        )
     elif isinstance(held, dict):
         yield from ((str(k), each) for k, each in held.items() if isinstance(each, dict) and _is_entry(each))
 

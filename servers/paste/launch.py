@@ -13,12 +13,28 @@ _ENDINGS = (".exe", ".cmd", ".bat", ".ps1")
 _SHELLS = {"sh", "bash", "zsh", "fish", "dash", "ash", "wsl", "powershell", "pwsh"}
 _WRAPPERS = {"sudo", "exec", "nohup", "time", "command", "call", "start"}
 _CONTAINERS = {"docker", "podman", "nerdctl", "container"}
-_LOCAL = {"node", "bun", "deno", "tsx", "ts-node", "java", "dotnet", "go", "cargo", "ruby", "php", "perl", "make"}
+_LOCAL = {
+    "node",
+    "bun",
+    "deno",
+    "tsx",
+    "ts-node",
+    "java",
+    "dotnet",
+    "go",
+    "cargo",
+    "ruby",
+    "php",
+    "perl",
+    "make",
+}
 _PYTHON = re.compile(r"python[0-9.]*|py")
 _PLAIN_NAME = re.compile(r"[A-Za-z][\w.+-]{0,40}")
 
 
-def read(words: Sequence[str], draft: Draft, *, by_client: bool = False, installed: Draft | None = None) -> None:
+def read(
+    words: Sequence[str], draft: Draft, *, by_client: bool = False, installed: Draft | None = None
+) -> None:
     """Fills the draft. `by_client`: of a client's configuration, where commands speak stdio.
 
     `installed` is what was installed or cloned just before.
@@ -84,7 +100,9 @@ def _without_options(words: list[str]) -> list[str]:
 
 
 def _of_shell(words: list[str]) -> list[str]:
-    at = next((n for n, word in enumerate(words) if word.lower() in ("-c", "-lc", "-ic", "-command", "-cl")), -1)
+    at = next(
+        (n for n, word in enumerate(words) if word.lower() in ("-c", "-lc", "-ic", "-command", "-cl")), -1
+    )
     if at < 0 or at + 1 >= len(words):
         return []
     if len(words) > at + 2:  # powershell -Command npx -y …
@@ -128,8 +146,8 @@ def _launched(words: list[str], draft: Draft, by_client: bool, installed: Draft 
 def _unknown(word: str, draft: Draft) -> None:
     shown = f"“{word}”" if _PLAIN_NAME.fullmatch(word) else "Its command"
     draft.refuse(
-        f"{shown} is a program of your machine: how it is installed is not told. Paste what installs it too, or "
-        "its package, image or repository."
+        f"{shown} is a program of your machine: how it is installed is not told. Paste what installs it "
+        "too, or its package, image or repository."
     )
 
 
@@ -147,10 +165,10 @@ _LAUNCHERS: dict[str, Reader] = {
     "npx": node.read, "bunx": node.read, "pnpx": node.read, "uvx": python.read_uvx,
 }  # fmt: skip
 _BY_TWO: dict[tuple[str, ...], Reader] = {
-    ("npm", "exec"): node.read, ("npm", "x"): node.read, ("pnpm", "dlx"): node.read, ("pnpm", "exec"): node.read,
-    ("yarn", "dlx"): node.read, ("bun", "x"): node.read, ("deno", "x"): node.read, ("pipx", "run"): python.read_uvx,
-    ("uv", "tool", "run"): python.read_uvx, ("uv", "x"): python.read_uvx, ("uv", "run"): python.read_uv_run,
-    ("yarn", "npx"): node.read,
+    ("npm", "exec"): node.read, ("npm", "x"): node.read, ("pnpm", "dlx"): node.read,
+    ("pnpm", "exec"): node.read, ("yarn", "dlx"): node.read, ("bun", "x"): node.read,
+    ("deno", "x"): node.read, ("pipx", "run"): python.read_uvx, ("uv", "tool", "run"): python.read_uvx,
+    ("uv", "x"): python.read_uvx, ("uv", "run"): python.read_uv_run, ("yarn", "npx"): node.read,
 }  # fmt: skip
 
 

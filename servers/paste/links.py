@@ -18,7 +18,9 @@ MOST_LINKS = 200
 
 def find(text: str) -> list[str]:
     """Addresses in prose, Markdown and HTML."""
-    found = (match[0].rstrip(".,;:!") for match, _ in zip(_LINK.finditer(text), range(MOST_LINKS), strict=False))
+    found = (
+        match[0].rstrip(".,;:!") for match, _ in zip(_LINK.finditer(text), range(MOST_LINKS), strict=False)
+    )
     return list(dict.fromkeys(_without_bracket(each.replace("&amp;", "&")) for each in found))
 
 
@@ -50,7 +52,10 @@ def entry_of(link: str, depth: int = 0) -> tuple[str, dict[str, Any]] | None:
 def _named(name: str, value: Any, inputs: Any = None) -> tuple[str, dict[str, Any]] | None:
     if not isinstance(value, dict):
         return None
-    return str(value.get("name") or name), {**value, **({"inputs": inputs} if isinstance(inputs, list) else {})}
+    return str(value.get("name") or name), {
+        **value,
+        **({"inputs": inputs} if isinstance(inputs, list) else {}),
+    }
 
 
 def _config(text: str) -> Any:

@@ -10,17 +10,28 @@ from servers.paste.reading import Draft
 from servers.sources.package import NPM_VERSION
 
 _VALUED = {
-    "-p", "--package", "-c", "--call", "--registry", "--cache", "-w", "--workspace", "--node-options", "--prefix",
-    "--userconfig", "--loglevel", "--allow-build",
+    "-p", "--package", "-c", "--call", "--registry", "--cache", "-w", "--workspace", "--node-options",
+    "--prefix", "--userconfig", "--loglevel", "--allow-build",
 }  # fmt: skip
 _QUIET = {
     "-y", "--yes", "-q", "--quiet", "--silent", "-s", "--bun", "--prefer-online", "--prefer-offline",
-    "--ignore-existing", "--no-install", "--no", "--loglevel", "--cache", "--verbose", "--no-audit", "--no-fund",
-    "-p", "--package", "-g", "--global",
+    "--ignore-existing", "--no-install", "--no", "--loglevel", "--cache", "--verbose", "--no-audit",
+    "--no-fund", "-p", "--package", "-g", "--global",
 }  # fmt: skip
 _RANGE = re.compile(r"[\^~<>=*x ]|\|\|")
 _VERSIONED = re.compile(r"(@?[^@]{1,214})(?:@(.{0,200}))?", re.DOTALL)
-_GIT = ("github:", "gitlab:", "bitbucket:", "gist:", "git+", "git://", "git@", "http://", "https://", "ssh://")
+_GIT = (
+    "github:",
+    "gitlab:",
+    "bitbucket:",
+    "gist:",
+    "git+",
+    "git://",
+    "git@",
+    "http://",
+    "https://",
+    "ssh://",
+)
 
 
 def read(words: Sequence[str], draft: Draft) -> list[str] | None:
@@ -51,7 +62,7 @@ def _command(draft: Draft) -> None:
 
 
 def _tell(given: list[options.Given], draft: Draft) -> None:
-    for name, value in given:
+    for name, _ in given:
         if name == "--registry":
             draft.leave("--registry names another registry: the platform's own is asked.")
         elif name not in _QUIET and name not in ("-c", "--call"):
@@ -63,7 +74,9 @@ def _package(spec: str, draft: Draft) -> None:
     if spec.startswith(_GIT) or re.fullmatch(r"[\w.-]+/[\w.-]+(?:#.*)?", spec):
         addresses.of_npm_git(spec, draft)
     elif spec.startswith((".", "/", "~", "file:")) or re.match(r"[A-Za-z]:\\", spec) or spec.endswith(".tgz"):
-        draft.refuse("It starts a file of your machine: upload the project as an archive, or give its repository.")
+        draft.refuse(
+            "It starts a file of your machine: upload the project as an archive, or give its repository."
+        )
     else:
         package(spec, draft)
 
@@ -96,13 +109,17 @@ def _inner(draft: Draft) -> list[str] | None:
     if name in ("mcp-remote", "@pyroprompts/mcp-stdio-to-streamable-http-adapter", "mcp-remote-client"):
         addresses.refuse_remote(next((word for word in words if "://" in word), ""), draft)
     elif name == "@smithery/cli":
-        draft.refuse("It sets a client up, or calls a server that Smithery runs: give the server's own package.")
+        draft.refuse(
+            "It sets a client up, or calls a server that Smithery runs: give the server's own package."
+        )
     elif name in ("install-mcp", "add-mcp", "mcp-add", "@wong2/mcp-cli"):
         draft.refuse("It sets a client up: give the command that it would add.")
     elif name == "supergateway" and "--stdio" in words[:-1]:
+        draft.read.clear()
         draft.say("supergateway is not needed: the platform serves stdio over HTTP itself.")
         return words[words.index("--stdio") + 1].split()
     elif name == "@modelcontextprotocol/inspector":
+        draft.read.clear()
         draft.say("The inspector is left out.")
         return options.split([word for word in words if word != "--cli"], {"-e", "--config", "--server"})[1]
     return None

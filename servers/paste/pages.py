@@ -56,8 +56,12 @@ def docker_like(host: str) -> bool:
 
 def _either(word: str) -> list[Candidate]:
     """A bare name may be a package of either index."""
-    name, at, version = word.partition("@")
-    if not _NAME.fullmatch(name) or ("-" not in name and "_" not in name and not at) or values.is_secret("", word):
+    name, at, _ = word.partition("@")
+    if (
+        not _NAME.fullmatch(name)
+        or ("-" not in name and "_" not in name and not at)
+        or values.is_secret("", word)
+    ):
         return []
     found = []
     for read in (python.requirement, node.package):
@@ -89,8 +93,13 @@ def _plain_page(url: str, draft: Draft) -> None:
     parts = addresses.parts_of(url)
     path = parts.path.rstrip("/") if parts else ""
     host = addresses.host_of(url)
-    local = host in ("localhost", "127.0.0.1", "0.0.0.0", "::1")  # noqa: S104  (compared)
-    if local or path.endswith(("/mcp", "/sse", "/message")) or path in ("", "/") or host.startswith(("mcp.", "api.")):
+    local = host in ("localhost", "127.0.0.1", "0.0.0.0", "::1")
+    if (
+        local
+        or path.endswith(("/mcp", "/sse", "/message"))
+        or path in ("", "/")
+        or host.startswith(("mcp.", "api."))
+    ):
         addresses.refuse_remote(url, draft)
     elif len([each for each in path.split("/") if each]) >= 2:
         addresses.git(url, draft)
@@ -117,7 +126,9 @@ def _index_page(host: str, path: str, link: str, draft: Draft) -> bool:
     if host in ("pypi.org", "pypi.python.org", "test.pypi.org") and (
         found := re.match(r"/(?:project|pypi)/([^/]{1,214})(?:/([^/]{1,100}))?", path)
     ):
-        python.requirement(f"{found[1]}=={found[2]}" if found[2] and found[2][0].isdigit() else found[1], draft)
+        python.requirement(
+            f"{found[1]}=={found[2]}" if found[2] and found[2][0].isdigit() else found[1], draft
+        )
     elif host in ("npmjs.com", "npmjs.org") and (
         found := re.match(r"/package/((?:@[^/]{1,100}/)?[^/@]{1,214})(?:/v/([^/]{1,100}))?", path)
     ):
@@ -129,12 +140,17 @@ def _index_page(host: str, path: str, link: str, draft: Draft) -> bool:
 
 def _image_page(host: str, path: str, link: str, draft: Draft) -> bool:
     if host == "hub.docker.com":
-        found = re.match(r"/(?:r|repository/docker)/([\w.-]{1,100}/[\w.-]{1,100})|/(?:_|mcp/server)/([\w.-]{1,100})", path)
+        found = re.match(
+            r"/(?:r|repository/docker)/([\w.-]{1,100}/[\w.-]{1,100})|/(?:_|mcp/server)/([\w.-]{1,100})", path
+        )
         if found:
             plain = f"mcp/{found[2]}" if path.startswith("/mcp/") else found[2]
             docker.image(found[1] or plain, draft)
         return bool(found)
-    packaged = re.match(r"/(?:orgs/|users/)?([\w.-]{1,100})/(?:[\w.-]{1,100}/)?(?:pkgs|packages)/container/(?:package/)?([^?]{1,200})", path)
+    packaged = re.match(
+        r"/(?:orgs/|users/)?([\w.-]{1,100})/(?:[\w.-]{1,100}/)?(?:pkgs|packages)/container/(?:package/)?([^?]{1,200})",
+        path,
+    )
     if host == "github.com" and packaged:
         docker.image(f"ghcr.io/{packaged[1]}/{packaged[2]}".rstrip("/").lower(), draft)
         return True
@@ -146,12 +162,20 @@ def _registry_page(host: str, path: str, link: str, draft: Draft) -> bool:
     if found and "/" in (name := unquote(found[1])):
         _registry_name(name, found[2] or "", draft)
         return True
-    two = re.search(r"/servers?/([^/]{3,200}/[^/]{1,100})(?:/versions/([^/]{1,255}))?", path) if host == _REGISTRY else None
+    two = (
+        re.search(r"/servers?/([^/]{3,200}/[^/]{1,100})(?:/versions/([^/]{1,255}))?", path)
+        if host == _REGISTRY
+        else None
+    )
     if two:
         _registry_name(two[1], two[2] or "", draft)
         return True
     last = path.rpartition("/")[2].lower()
-    if "/v0.1/servers/" in path or last in ("server.json", "mcp.json") or re.fullmatch(r"[\w.-]*server[\w.-]*\.json", last):
+    if (
+        "/v0.1/servers/" in path
+        or last in ("server.json", "mcp.json")
+        or re.fullmatch(r"[\w.-]*server[\w.-]*\.json", last)
+    ):
         _document(link, draft)
         return True
     return False
@@ -160,7 +184,8 @@ def _registry_page(host: str, path: str, link: str, draft: Draft) -> bool:
 def _registry_name(name: str, version: str, draft: Draft) -> None:
     draft.kind, draft.name = "document", name.rpartition("/")[2]
     draft.source = {"name": name, "version": version or "latest"}
-    draft.say(f"{name} of the registry, {f'version {version}' if version and version != 'latest' else 'the newest'}.")
+    shown = f"version {version}" if version and version != "latest" else "the newest"
+    draft.say(f"{name} of the registry, {shown}.")
 
 
 def _document(link: str, draft: Draft) -> None:

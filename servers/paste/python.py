@@ -1,4 +1,4 @@
-"""uvx and its kin: `uvx name@1.2 --with 'mcp<2'`, `uv tool run`, `pipx run`, `uv run`, `python -m`, `pip install`."""
+"""uvx and its kin: `uvx --with 'mcp<2' name@1.2`, `uv tool run`, `pipx run`, `uv run`, `python -m`."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from servers.paste.reading import Draft
 
 _INDEXES = {"--index", "-i", "--index-url", "--extra-index-url", "--default-index", "-f", "--find-links"}
 _VALUED = {
-    *_INDEXES, "--from", "--spec", "--with", "-w", "--with-editable", "--with-requirements", "-p", "--python",
-    "--index-strategy", "--keyring-provider", "-P", "--upgrade-package", "--refresh-package", "--reinstall-package",
-    "-c", "--constraints", "--build-constraints", "--overrides", "--directory", "--project", "--env-file",
-    "--cache-dir", "--prerelease", "--resolution", "--link-mode", "--exclude-newer", "--python-preference",
-    "--python-platform", "--config-file", "--color", "-C", "--config-setting", "--allow-insecure-host",
-    "--torch-backend", "--pip-args", "--extra", "--group", "--only-group", "--package", "--no-extra",
-    "-m", "--module", "--suffix", "--target", "-t", "--prefix",
+    *_INDEXES, "--from", "--spec", "--with", "-w", "--with-editable", "--with-requirements", "-p",
+    "--python", "--index-strategy", "--keyring-provider", "-P", "--upgrade-package", "--refresh-package",
+    "--reinstall-package", "-c", "--constraints", "--build-constraints", "--overrides", "--directory",
+    "--project", "--env-file", "--cache-dir", "--prerelease", "--resolution", "--link-mode",
+    "--exclude-newer", "--python-preference", "--python-platform", "--config-file", "--color", "-C",
+    "--config-setting", "--allow-insecure-host", "--torch-backend", "--pip-args", "--extra", "--group",
+    "--only-group", "--package", "--no-extra", "-m", "--module", "--suffix", "--target", "-t", "--prefix",
 }  # fmt: skip
 _QUIET = {
-    "-q", "--quiet", "-v", "--verbose", "--refresh", "--no-cache", "-n", "--isolated", "-U", "--upgrade", "--force",
-    "--no-progress", "--native-tls", "--system-certs", "--no-config", "--managed-python", "--no-managed-python",
-    "--reinstall", "--offline", "--index-strategy", "--link-mode", "--python-preference", "--cache-dir", "--color",
-    "--user", "-y", "--yes", "--no-env-file", "--active", "--no-project", "--frozen", "--locked", "--no-sync",
-    "--refresh-package", "--break-system-packages", "--system", "--no-input", "--disable-pip-version-check",
+    "-q", "--quiet", "-v", "--verbose", "--refresh", "--no-cache", "-n", "--isolated", "-U", "--upgrade",
+    "--force", "--no-progress", "--native-tls", "--system-certs", "--no-config", "--managed-python",
+    "--no-managed-python", "--reinstall", "--offline", "--index-strategy", "--link-mode",
+    "--python-preference", "--cache-dir", "--color", "--user", "-y", "--yes", "--no-env-file", "--active",
+    "--no-project", "--frozen", "--locked", "--no-sync", "--refresh-package", "--break-system-packages",
+    "--system", "--no-input", "--disable-pip-version-check",
 }  # fmt: skip
 _SPEC = re.compile(
-    r"([A-Za-z0-9][A-Za-z0-9._-]{0,213})\s*(?:\[([A-Za-z0-9._,\s-]{0,200})\])?\s*(?:@|===?)?\s*(.{0,200})", re.DOTALL
+    r"([A-Za-z0-9][A-Za-z0-9._-]{0,213})\s*(?:\[([A-Za-z0-9._,\s-]{0,200})\])?\s*(?:@|===?)?\s*(.{0,200})",
+    re.DOTALL,
 )
 _PYTHON = re.compile(r"(?:python|cpython)?@?([0-9]{1,2}(?:\.[0-9]{1,3}){0,2})")
 _LOCAL = re.compile(r"(?:[./~]|file:|[A-Za-z]:[\\/]|\\)")
-OWN_FOLDER = (
-    "It starts a file of your machine: upload the project as an archive, or give the address of its repository."
-)
+OWN_FOLDER = "It starts a file of your machine: upload the project as an archive, or give its repository."
 
 
 def read_uvx(words: Sequence[str], draft: Draft) -> list[str] | None:
@@ -56,7 +56,7 @@ def read_uvx(words: Sequence[str], draft: Draft) -> list[str] | None:
 
 
 def _behind(rest: list[str], draft: Draft) -> list[options.Given]:
-    """Options that stand behind the package, where uvx would give them to the server: hardly what is meant."""
+    """Options that stand behind the package, where uvx gives them to the server: hardly what is meant."""
     found: list[options.Given] = []
     at = 1
     while at + 1 < len(rest):
@@ -221,9 +221,7 @@ def _inner(draft: Draft) -> list[str] | None:
     if remote:
         addresses.refuse_remote(remote, draft)
         return None
+    draft.read.clear()
     draft.say("mcp-proxy is not needed: the platform serves stdio over HTTP itself.")
-    given, rest = options.split(
-        draft.arguments, {"--port", "--host", "--sse-port", "--sse-host", "--allow-origin", "-e", "--env"}
-    )
-    del given
-    return rest
+    valued = {"--port", "--host", "--sse-port", "--sse-host", "--allow-origin", "-e", "--env"}
+    return options.split(draft.arguments, valued)[1]

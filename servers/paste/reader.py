@@ -26,22 +26,40 @@ from servers.paste import (
 from servers.paste.reading import Candidate, Draft, Reading, distinct
 
 MOST = 60
-TOO_LARGE = f"The text is larger than {text.LARGEST // 1024} KiB: paste the part that tells how the server is started."
+TOO_LARGE = (
+    f"The text is larger than {text.LARGEST // 1024} KiB: paste the part that tells how it is started."
+)
 NOTHING = (
-    "Nothing in it is known here as a server: paste its command (npx, uvx, docker run), its mcpServers block, its "
-    "package, its image or the address of its repository."
+    "Nothing in it is known here as a server: paste its command (npx, uvx, docker run), its mcpServers "
+    "block, its package, its image or the address of its repository."
 )
 _INSTALLERS = {
     ("pip", "install"), ("pip3", "install"), ("pipx", "install"), ("uv", "pip", "install"), ("uv", "add"),
     ("uv", "tool", "install"), ("python", "-m", "pip", "install"), ("python3", "-m", "pip", "install"),
-    ("poetry", "add"), ("npm", "install"), ("npm", "i"), ("npm", "add"), ("pnpm", "add"), ("yarn", "global", "add"),
-    ("yarn", "add"), ("bun", "add"), ("bun", "install"), ("pnpm", "install"), ("py", "-m", "pip", "install"),
+    ("poetry", "add"), ("npm", "install"), ("npm", "i"), ("npm", "add"), ("pnpm", "add"),
+    ("yarn", "global", "add"), ("yarn", "add"), ("bun", "add"), ("bun", "install"), ("pnpm", "install"),
+    ("py", "-m", "pip", "install"),
 }  # fmt: skip
 # Lines of clients whose JSON is an argument.
 _QUOTED = re.compile(r"\bmcp add-json\b|--add-mcp\b")
 _DASH = re.compile("(?<= )[—–](?=[A-Za-z])")  # what word processors make of --
 _NODE = {"npm", "pnpm", "yarn", "bun"}
-_SILENT = {"cd", "mkdir", "source", ".", "ls", "cat", "echo", "brew", "apt", "apt-get", "chmod", "cp", "mv", "touch"}
+_SILENT = {
+    "cd",
+    "mkdir",
+    "source",
+    ".",
+    "ls",
+    "cat",
+    "echo",
+    "brew",
+    "apt",
+    "apt-get",
+    "chmod",
+    "cp",
+    "mv",
+    "touch",
+}
 
 
 def read(pasted: str) -> Reading:
@@ -59,7 +77,6 @@ def read(pasted: str) -> Reading:
 
 
 def _told(found: Sequence[Candidate]) -> Reading:
-    """Servers that cannot be hosted are left out where others can: READMEs show them as one way of several."""
     if not found:
         return Reading(notes=(NOTHING,))
     notes = [f"Only the first {MOST} servers are shown."] if len(found) > MOST else []
@@ -157,7 +174,9 @@ class _Session:
     def _is_start(self, words: tuple[str, ...]) -> bool:
         if launch.is_launcher(words):
             return True
-        if launch.is_own_program(words):  # of a repository that is cloned, the platform finds the start itself
+        if launch.is_own_program(
+            words
+        ):  # of a repository that is cloned, the platform finds the start itself
             return self.installed is None or self.installed.kind == "package"
         bare = [word for word in words if shell.assignment(word) is None]
         name = launch.program_of(bare[0]) if bare else ""
@@ -190,7 +209,18 @@ class _Session:
             return words[0] in _SILENT
         _, named = options.split(
             [word for word in words[len(head) :] if word not in ("-g", "--global", "-U", "--upgrade", "-D")],
-            {"-r", "--requirement", "-e", "--editable", "-i", "--index-url", "-c", "--prefix", "-p", "--python"},
+            {
+                "-r",
+                "--requirement",
+                "-e",
+                "--editable",
+                "-i",
+                "--index-url",
+                "-c",
+                "--prefix",
+                "-p",
+                "--python",
+            },
         )
         if named and not named[0].startswith((".", "/")):
             draft = Draft()
@@ -210,7 +240,9 @@ class _Session:
         if added.entry is not None:
             found = entries.candidates(added.entry)
             named = [replace(one, name=added.name or one.name) for one in found] if len(found) == 1 else found
-            return named or [drafts.done(Draft(name=added.name).refuse("The JSON of this line cannot be read."))]
+            return named or [
+                drafts.done(Draft(name=added.name).refuse("The JSON of this line cannot be read."))
+            ]
         draft = Draft(name=added.name, variables=dict(self.exported))
         for name, value in added.environment:
             draft.set(name, value)
@@ -221,5 +253,3 @@ class _Session:
         else:
             launch.read(added.words, draft, by_client=True, installed=self.installed)
         return [drafts.done(draft)]
-
-

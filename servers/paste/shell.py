@@ -1,7 +1,7 @@
 """Command lines as people paste them: prompts, continuations, quotes, `&&`. Split, never run.
 
-Not `shlex`: placeholders such as `<YOUR KEY>` and paths such as `C:\\Users` stay whole, comments are left out,
-and a quotation mark that is never closed costs its own line only.
+Not `shlex`: placeholders such as `<YOUR KEY>` and paths such as `C:\\Users` stay whole, comments are left
+out, and a quotation mark that is never closed costs its own line only.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ class _Splitter:
 
 
 def _joined(waiting: list[str], at: int) -> tuple[str, int]:
-    parts = []
+    parts: list[str] = []
     while at < len(waiting):
         line = waiting[at].strip()
         at += 1
@@ -172,9 +172,7 @@ def _bare(line: str) -> str:
     return line[found.end() :].strip() if found else line
 
 
-def _with_its_quote(
-    waiting: list[str], at: int, line: str
-) -> tuple[tuple[tuple[str, ...], ...] | None, int]:
+def _with_its_quote(waiting: list[str], at: int, line: str) -> tuple[tuple[tuple[str, ...], ...] | None, int]:
     """The line with those that its quoted JSON goes on over, and where the next begins."""
     if not re.search(r"[\"']\s*[\[{]", line):
         return None, at

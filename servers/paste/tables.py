@@ -12,7 +12,8 @@ from servers.plain_json import flaw_in
 
 _TOML_HEAD = re.compile(r"^ {0,20}\[\[?[\w.\"' @/-]{1,200}\]\]? {0,20}(?:#.*)?$", re.MULTILINE)
 _YAML_HEAD = re.compile(
-    r"^[ -]{0,20}(?:mcpServers|mcp_servers|extensions|context_servers|servers|mcp)[ ]*:[ ]*(?:#.*)?$", re.MULTILINE
+    r"^[ -]{0,20}(?:mcpServers|mcp_servers|extensions|context_servers|servers|mcp)[ ]*:[ ]*(?:#.*)?$",
+    re.MULTILINE,
 )
 
 

@@ -14,14 +14,16 @@ _WHOLE = re.compile(
     r"|%[A-Za-z_]\w{0,127}%|\{\{[^{}]{0,200}\}\}|\{[A-Za-z_][\w .:-]{0,80}\}|\[[A-Za-z][A-Za-z _-]{2,80}\]"
     r"|(?:\.{3}|…|[xX*•_-]{3,}|0{6,})"
 )
-_PART = re.compile(r"<[A-Za-z][^<>]{0,200}>|\$\{[^{}]{1,200}\}|\{\{[^{}]{1,200}\}\}|\.\.\.|…|x{4,}|X{4,}|\*{3,}")
+_PART = re.compile(
+    r"<[A-Za-z][^<>]{0,200}>|\$\{[^{}]{1,200}\}|\{\{[^{}]{1,200}\}\}|\.\.\.|…|x{4,}|X{4,}|\*{3,}"
+)
+# Said to the reader: of short values alone, for a prompt may say "your" as well.
+LONGEST_WORDS = 120
 _WORDS = re.compile(
-    r"(?:\A|[^a-z])(?:your|yours|my)[_ -]?(?:own[_ -])?(?:[a-z]{2,}[_ -]?){0,6}(?:key|token|secret|password|pat|id|"
-    r"url|name|here|value|org|domain|company|instance|project|host|database|db|user|account|api|endpoint|path|"
-    r"site|email|server|workspace|subdomain|pass|credentials?|username|region|bucket|cluster|tenant)(?:\Z|[^a-z])"
-    r"|(?:\A|[^a-z])(?:replace|change|insert|enter|put|paste|add)[_ -]?(?:me|this|it|with|your|here|the)(?:\Z|[^a-z])"
+    r"(?:\A|[^a-z])your(?:\Z|[^a-z])|\Ayour[a-z]"
+    r"|(?:\A|[^a-z])my[_ -][a-z_ -]{0,40}(?:key|token|secret|password)"
+    r"|(?:\A|[^a-z])(?:replace|change|insert|enter|put|paste)[_ -]?(?:me|this|it|with|here|the)(?:\Z|[^a-z])"
     r"|[_ -]here\Z|(?:\A|[^a-z])(?:placeholder|changeme|todo|tbd|dummy|fake|redacted|xxx)(?:\Z|[^a-z])"
-    r"|\Ayour[_ .-]?[a-z]"
 )
 _SECRET_NAME = re.compile(
     r"api_?key|token|secret|passw(?:or)?d|passphrase|credential|private_?key|bearer|access_?key|connection_?string"
@@ -41,9 +43,10 @@ _KNOWN_SECRET = re.compile(
     r"|dop_v1_\w{20,}|gsk_\w{16,}|fc-[0-9a-f]{16,}|SG\.[\w-]{16,}|mcph_[\w-]{16,}|AGE-SECRET-KEY-\w{16,}"
     r"|-----BEGIN [A-Z ]{0,40}PRIVATE KEY|(?i:bearer) [\w.~+/-]{12,}|(?i:basic) [A-Za-z0-9+/=]{12,}"
 )
-_SAMPLE_PASSWORDS = frozenset(
-    "password pass passwd pwd secret mypassword user admin root postgres example test changeme 1234 12345".split()
-)
+_SAMPLE_PASSWORDS = {
+    "password", "pass", "passwd", "pwd", "secret", "mypassword", "user", "admin", "root", "postgres",
+    "example", "test", "changeme", "1234", "12345",
+}  # fmt: skip
 _HOME = re.compile(
     r"(?:/Users/|/home/|/path/|/absolute/|/full/|/your/|/mnt/|/Volumes/|/private/|~[/\\]|~\Z|[A-Za-z]:[\\/]|\\\\"
     r"|\$\{?(?:HOME|PWD|env:HOME|workspaceFolder|userHome)\}?|%(?:USERPROFILE|APPDATA|LOCALAPPDATA)%|\.\.?[\\/]"
@@ -65,9 +68,9 @@ def kind_of(name: str, value: str) -> Kind:
 def is_placeholder(value: str, *, secret: bool = False) -> bool:
     """`secret`: it stands where a secret belongs, so that a sample which is none is one to fill in."""
     text = value.strip()[:LONGEST_LOOKED_AT]
-    if not text or _WHOLE.fullmatch(text) or _PART.search(text) or _WORDS.search(text.lower()):
+    if not text or _WHOLE.fullmatch(text) or _PART.search(text) or _sample_login(text):
         return True
-    if _sample_login(text):
+    if len(text) <= LONGEST_WORDS and _WORDS.search(text.lower()):
         return True
     is_flag = text.lower() in _FLAGS
     return secret and not is_flag and (len(text) < 8 or len(set(text)) < 4 or _counts_up(text))
@@ -99,7 +102,9 @@ def is_local_address(value: str) -> bool:
     return bool(_LOCAL.search(value[:LONGEST_LOOKED_AT]))
 
 
-_FLAGS = frozenset("true false yes no on off none null default auto enabled disabled".split())
+_FLAGS = {
+    "true", "false", "yes", "no", "on", "off", "none", "null", "default", "auto", "enabled", "disabled",
+}  # fmt: skip
 
 
 def _snake(name: str) -> str:
