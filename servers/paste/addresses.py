@@ -44,6 +44,9 @@ _DIRECTORIES = (
 )
 
 
+OWN_FOLDER = "It starts a file of your machine: upload the project as an archive, or give its repository."
+
+
 class Page(NamedTuple):
     """A repository, and what of it a page shows."""
 

@@ -96,8 +96,7 @@ def _told_apart(words: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
                 options.append((name, words.pop(0)))
         else:
             options.append((name, value))
-    at = words.index("--") if "--" in words and len(plain) < 2 else -1
-    return options, [*plain, *(words[at + 1 :] if at >= 0 else words)]
+    return options, [*plain, *(words[1:] if words[:1] == ["--"] else words)]
 
 
 def _is_pair(word: str) -> bool:

@@ -137,7 +137,7 @@ def _launched(words: list[str], draft: Draft, by_client: bool, installed: Draft 
     elif words[0].startswith(("http://", "https://")):
         addresses.refuse_remote(words[0], draft)
     elif name in _LOCAL or "/" in words[0] or "\\" in words[0] or name == "uv":
-        draft.refuse(python.OWN_FOLDER)
+        draft.refuse(addresses.OWN_FOLDER)
     else:
         _unknown(words[0], draft)
     return None

@@ -12,6 +12,7 @@ from servers.plain_json import flaw_in
 
 MOST_TRIES = 24
 _MEMBER = re.compile(r'\s*"[^"\n]{1,100}"\s*:\s*[{\["]')
+_OMITTED = re.compile(r"(?:\.{3}|…)\s{0,100},?")
 _OBJECT = re.compile(r' {0,100}"[^"\n]{1,100}" {0,9}: {0,9}\{')
 
 
@@ -114,9 +115,10 @@ def _skipped(text: str, at: int) -> int:
     if two == "/*":
         end = text.find("*/", at + 2)
         return len(text) if end < 0 else end + 2
-    if text.startswith("...", at):
-        return at + 3
-    return at + 1 if text[at] == "…" else at
+    if text.startswith("...", at) or text[at] == "…":
+        found = _OMITTED.match(text, at)
+        return found.end() if found else at + 1
+    return at
 
 
 def _drop_comma(kept: list[str]) -> None:

@@ -18,7 +18,7 @@ _QUIET = {
     "--ignore-existing", "--no-install", "--no", "--loglevel", "--cache", "--verbose", "--no-audit",
     "--no-fund", "-p", "--package", "-g", "--global",
 }  # fmt: skip
-_RANGE = re.compile(r"[\^~<>=*x ]|\|\|")
+_RANGE = re.compile(r"[\^~<>=* ]|\.[xX]|\|\|")
 _VERSIONED = re.compile(r"(@?[^@]{1,214})(?:@(.{0,200}))?", re.DOTALL)
 _GIT = (
     "github:",
@@ -71,12 +71,10 @@ def _tell(given: list[options.Given], draft: Draft) -> None:
 
 def _package(spec: str, draft: Draft) -> None:
     spec = spec.removeprefix("npm:")
-    if spec.startswith(_GIT) or re.fullmatch(r"[\w.-]+/[\w.-]+(?:#.*)?", spec):
+    if spec.startswith((".", "/", "~", "file:")) or re.match(r"[A-Za-z]:\\", spec) or spec.endswith(".tgz"):
+        draft.refuse(addresses.OWN_FOLDER)
+    elif spec.startswith(_GIT) or re.fullmatch(r"[\w.-]+/[\w.-]+(?:#.*)?", spec):
         addresses.of_npm_git(spec, draft)
-    elif spec.startswith((".", "/", "~", "file:")) or re.match(r"[A-Za-z]:\\", spec) or spec.endswith(".tgz"):
-        draft.refuse(
-            "It starts a file of your machine: upload the project as an archive, or give its repository."
-        )
     else:
         package(spec, draft)
 

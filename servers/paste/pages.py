@@ -77,6 +77,8 @@ def _address(word: str) -> list[Candidate]:
     if found:
         return found
     draft = Draft()
+    if "://" in word and not addresses.host_of(word):
+        return []
     if word.startswith(("docker://", "oci://")):
         docker.image(word, draft)
     elif addresses.is_git(word):

@@ -35,7 +35,6 @@ _SPEC = re.compile(
 )
 _PYTHON = re.compile(r"(?:python|cpython)?@?([0-9]{1,2}(?:\.[0-9]{1,3}){0,2})")
 _LOCAL = re.compile(r"(?:[./~]|file:|[A-Za-z]:[\\/]|\\)")
-OWN_FOLDER = "It starts a file of your machine: upload the project as an archive, or give its repository."
 
 
 def read_uvx(words: Sequence[str], draft: Draft) -> list[str] | None:
@@ -86,7 +85,7 @@ def read_uv_run(words: Sequence[str], draft: Draft) -> list[str] | None:
     module = next((each.value for each in given if each.name in ("-m", "--module")), None)
     script = any(word.endswith(".py") or _LOCAL.match(word) for word in rest[:1] if word)
     if folder or script or not added or any(word.endswith(".py") for word in rest):
-        draft.refuse(OWN_FOLDER)
+        draft.refuse(addresses.OWN_FOLDER)
         return None
     chosen = next((one for one in added if _base(one) == _base((rest or [module or ""])[0])), added[0])
     of_launcher([each for each in given if each.name not in ("--with", "-w", "-m", "--module")], draft)
@@ -102,10 +101,12 @@ def read_uv_run(words: Sequence[str], draft: Draft) -> list[str] | None:
 
 def read_module(words: Sequence[str], draft: Draft, installed: Draft | None) -> None:
     """The words after `python`; `installed` is what `pip install` named before."""
-    given, rest = options.split(words, {"-m", "-X", "-W", "-c"}, letters="m")
-    module = next((each.value or "" for each in given if each.name == "-m"), "")
+    before = next((n for n, word in enumerate(words) if word == "-m" or not word.startswith("-")), len(words))
+    rest = list(words[before:])
+    module = rest[1] if rest[:1] == ["-m"] and len(rest) > 1 else ""
+    rest = rest[2:] if module else rest
     if not module:
-        draft.refuse(OWN_FOLDER if rest else "It starts Python without a module.")
+        draft.refuse(addresses.OWN_FOLDER if rest else "It starts Python without a module.")
     elif module in ("pip", "pipx", "uv", "venv", "http.server"):
         draft.refuse("It starts no server.")
     elif installed is not None:
@@ -134,7 +135,8 @@ def _start(words: list[str], draft: Draft) -> None:
         return
     is_module = words[:2] == ["python", "-m"] and len(words) > 2 and re.fullmatch(r"[\w.]+", words[2])
     head = 3 if is_module else 1
-    draft.source["command"] = " ".join(words[:head]) if words[:1] != [draft.source["name"]] else ""
+    if words[:1] != [draft.source["name"]]:
+        draft.source["command"] = " ".join(words[:head])
     draft.arguments = words[head:]
 
 
@@ -181,7 +183,7 @@ def requirement(spec: str, draft: Draft) -> None:
     if "://" in spec or spec.startswith("git@"):
         addresses.of_pip(spec, draft)
     elif _LOCAL.match(spec):
-        draft.refuse(OWN_FOLDER)
+        draft.refuse(addresses.OWN_FOLDER)
     else:
         _named(spec, draft)
 

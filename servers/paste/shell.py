@@ -115,7 +115,7 @@ class _Splitter:
 
     def _escaped(self) -> None:
         """A backslash, but not in a path of Windows."""
-        path = "".join(self.word or ())
+        path = "".join((self.word or [])[:140])
         after = self.line[self.at + 1 : self.at + 2]
         if re.match(r"(?:[A-Za-z]:|%\w+%|\.{1,2}|~)(?:\\|\Z)", path) or not after:
             self._take("\\")
