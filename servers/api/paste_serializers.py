@@ -89,7 +89,8 @@ def _server(candidate: Candidate) -> dict[str, Any]:
 
 def _body(candidate: Candidate) -> dict[str, Any]:
     fields = candidate.fields()
-    return {**fields, "source": {"kind": fields.pop("source_kind"), **_known(fields["source"])}}
+    kind, source = fields.pop("source_kind"), fields.pop("source")
+    return {**fields, "source": {"kind": kind, **_known(source)}}
 
 
 def _known(source: dict[str, Any]) -> dict[str, Any]:

@@ -26,8 +26,8 @@ def add_arguments(parser: ArgumentParser, source: Any) -> None:
     """`source` is the group of the ways to name one."""
     source.add_argument(
         "--paste", metavar="TEXT|FILE|-",
-        help="What its README says: a command (npx, uvx, docker run), an mcpServers block, a `claude mcp add` "
-        "line, a repository, a package, an image, a server.json. SLUG may be left out; --env NAME takes "
+        help="What its README says: a command (npx, uvx, docker run), a block of mcpServers, a `claude mcp "
+        "add` line, a repository, a package, an image, a server.json. SLUG may be left out; --env NAME takes "
         "the value from this command's own environment.",
     )  # fmt: skip
     parser.add_argument(
