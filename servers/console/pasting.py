@@ -130,7 +130,8 @@ def _import(candidate: Candidate, given: Mapping[str, str], options: Mapping[str
     """A server.json has questions of its own: the catalog's command asks them."""
     source = candidate.source
     words = [f"--set={name}={value}" for name, value in given.items()]
-    told = {key: options[key] for key in ("name", "slug", "json", "wait", "here")}
+    told = {key: options[key] or "" for key in ("name", "slug")}
+    told |= {key: options[key] for key in ("json", "wait", "here")}
     if "document" not in source:
         place = source.get("url") or f"{source['name']}@{source['version']}"
         call_command("import_server", str(place), *words, **told)

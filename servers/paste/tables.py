@@ -8,7 +8,9 @@ from typing import Any
 
 import yaml
 
-from servers.plain_json import flaw_in
+from servers.plain_json import DEEPEST, flaw_in
+
+LARGEST_YAML = 32 * 1024  # characters: it is read in Python
 
 _TOML_HEAD = re.compile(r"^ {0,20}\[\[?[\w.\"' @/-]{1,200}\]\]? {0,20}(?:#.*)?$", re.MULTILINE)
 _YAML_HEAD = re.compile(
@@ -26,10 +28,20 @@ class _Plain(yaml.BaseLoader):
         return super().compose_node(parent, index)
 
 
+def _is_deep(text: str) -> bool:
+    """Whether brackets open within each other without end: the parsers take the square of that, and more."""
+    depth = 0
+    for sign in text:
+        depth = depth + 1 if sign in "[{" else max(depth - 1, 0) if sign in "]}" else depth
+        if depth > DEEPEST:
+            return True
+    return False
+
+
 def toml(text: str) -> Any:
     """A table, or None; prose before the first header is left out."""
     head = _TOML_HEAD.search(text)
-    if head is None or "mcp_servers" not in text.replace("mcpServers", "mcp_servers"):
+    if head is None or _is_deep(text) or "mcp_servers" not in text.replace("mcpServers", "mcp_servers"):
         return None
     for part in (text, text[head.start() :]):
         try:
@@ -42,7 +54,7 @@ def toml(text: str) -> Any:
 def yaml_of(text: str) -> Any:
     """A mapping, or None; what stands before the first key that is known is left out."""
     head = _YAML_HEAD.search(text)
-    if head is None:
+    if head is None or len(text) > LARGEST_YAML or _is_deep(text):
         return None
     for part in (text, text[head.start() :]):
         try:

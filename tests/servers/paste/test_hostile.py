@@ -28,7 +28,7 @@ HEADS = [
 @pytest.mark.parametrize("filling", FILLINGS)
 def test_a_text_of_one_kind(filling: str) -> None:
     for head in HEADS:
-        reading = read((head + filling * LARGEST)[: LARGEST // 2])
+        reading = read((head + filling * LARGEST)[: LARGEST // 32 if head else LARGEST // 4])
         assert reading.candidates or reading.notes
 
 
@@ -92,7 +92,7 @@ words = st.sampled_from(
      "clone", "code", "--add-mcp", '{"command":"npx","args":["a-b"]}', "mcpServers:", "[mcp_servers.a]", "=", "-", ""]
 )  # fmt: skip
 LIMITS = settings(
-    max_examples=300, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=150, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 

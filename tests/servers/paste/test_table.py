@@ -44,7 +44,9 @@ NPX = {"command": "npx", "args": ["-y", "@acme/weather-mcp"]}
 WEATHER = npm("@acme/weather-mcp")
 EVERYTHING = npm("@modelcontextprotocol/server-everything")
 DIGEST = "sha256:" + "0" * 64
-TOML = '[mcp_servers.context7]\ncommand = "npx"\nargs = ["-y", "@acme/weather-mcp"]\nenv = { LEVEL = "debug" }\n'
+TOML = (
+    '[mcp_servers.context7]\ncommand = "npx"\nargs = ["-y", "@acme/weather-mcp"]\nenv = { LEVEL = "debug" }\n'
+)
 GOOSE = """extensions:
   time:
     name: time
@@ -55,7 +57,9 @@ GOOSE = """extensions:
       - mcp-server-time
     env_keys: [TIME_KEY]
 """
-CONTINUE = "mcpServers:\n  - name: Files\n    command: npx\n    args:\n      - '-y'\n      - '@acme/weather-mcp'\n"
+CONTINUE = (
+    "mcpServers:\n  - name: Files\n    command: npx\n    args:\n      - '-y'\n      - '@acme/weather-mcp'\n"
+)
 ONE: list[tuple[str, dict[str, Any]]] = [
     # npx and its kin
     ("npx -y @modelcontextprotocol/server-everything", EVERYTHING),
@@ -256,7 +260,8 @@ def test_what_cannot_be_hosted_says_why(text: str, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "  \n", "Just prose, don't you think?", SK, "{}", "[]", "null", "https://", "# Title\n\nHello."]
+    "text",
+    ["", "  \n", "Just prose, don't you think?", SK, "{}", "[]", "null", "https://", "# Title\n\nHello."],
 )
 def test_a_text_that_says_nothing_of_a_server(text: str) -> None:
     reading = read(text)
