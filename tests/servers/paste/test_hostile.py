@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (texts stay as they are pasted)
 """Texts that are made to hurt: they come to an end, with a sentence, whatever they hold."""
 
 from __future__ import annotations

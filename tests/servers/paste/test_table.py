@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (texts stay as they are pasted)
 """Texts as READMEs have them, and what each of them says."""
 
 from __future__ import annotations
