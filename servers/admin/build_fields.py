@@ -19,9 +19,10 @@ OF_FILES, OF_PYTHON, OF_NODE = "mh-of-files", "mh-of-python", "mh-of-node"
 _OF_OTHER_PACKAGES = {"pypi": ("node",), "npm": ("extras", "with", "python")}
 
 
-def fieldset(server: Server | None) -> tuple[str, dict[str, Any]]:
-    """Open where something is set."""
-    closed = [] if server and server.build else ["collapse"]
+def fieldset(server: Server | None, given: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Open where something is set, or was `given` in a form."""
+    is_set = bool(server and server.build) or any(given.get(_field(key)) for key in _ORDER)
+    closed = [] if is_set else ["collapse"]
     return (
         "How it is built",
         {
@@ -76,7 +77,7 @@ class BuildFields(forms.Form):
     )
 
     def fill_build(self, held: Mapping[str, Any]) -> None:
-        self.initial = {**self.initial, **{_field(key): _shown(key, value) for key, value in held.items()}}
+        self.initial = {**self.initial, **initial(held)}
 
     def clean_build(self, kind: str, ecosystem: str) -> dict[str, Any]:
         """What the fields say that fit the source; what is wrong with one stands beside it."""
@@ -89,6 +90,11 @@ class BuildFields(forms.Form):
             except ValidationError as error:
                 self.add_error(_field(key), error.messages)
         return found
+
+
+def initial(held: Mapping[str, Any]) -> dict[str, str]:
+    """The fields' values of `Server.build`."""
+    return {_field(key): _shown(key, value) for key, value in held.items()}
 
 
 def _field(key: str) -> str:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.utils import flatten_fieldsets
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -17,9 +18,9 @@ from django.utils.safestring import SafeString
 
 from access import roles
 from servers import display, intake, services, uploads, validation
-from servers.admin import actions, build_fields, placement_fields, server_list, server_tabs
+from servers.admin import actions, build_fields, paste_view, placement_fields, server_list, server_tabs
 from servers.admin.base import RoleAdmin
-from servers.admin.server_form import ADD_FIELDSETS, EDIT_FIELDSETS, LIMITS, RUNNING, ServerForm
+from servers.admin.server_form import EDIT_FIELDSETS, LIMITS, RUNNING, ServerForm, add_fieldsets
 from servers.admin.server_tools import TicketView
 from servers.admin.views import ActionView, BulkRedeployView, RemoveSecretView, TokenView
 from servers.errors import UserError
@@ -33,6 +34,8 @@ from servers.uploads import Archive
 class ServerAdmin(RoleAdmin):
     server_path = ""
     form = ServerForm
+    change_form_outer_before_template = "admin/servers/paste.html"
+    change_form_before_template = "admin/servers/pasted.html"
     list_display = server_list.COLUMNS
     list_filter = server_list.FILTERS
     list_filter_sheet = True
@@ -130,6 +133,9 @@ class ServerAdmin(RoleAdmin):
 
     @takes_files(uploads.largest)
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
+        if request.method == "POST" and "paste" in request.POST:
+            request, told = paste_view.read(self, request)
+            extra_context = {**(extra_context or {}), **told}
         return super().add_view(request, form_url, extra_context)
 
     @takes_files(uploads.largest)
@@ -140,11 +146,12 @@ class ServerAdmin(RoleAdmin):
         return self.changeform_view(request, str(pk), "", {"title": f"Edit {server}", "subtitle": None})
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        given = request.POST or paste_view.initial_of(request)
         more: dict[str | None, Any] = {
-            RUNNING[0]: build_fields.fieldset(obj),
+            RUNNING[0]: build_fields.fieldset(obj, given),
             LIMITS[0]: placement_fields.fieldset(),
         }
-        fieldsets = EDIT_FIELDSETS if obj else ADD_FIELDSETS
+        fieldsets = EDIT_FIELDSETS if obj else add_fieldsets(given)
         return [each for one in fieldsets for each in (one, *filter(None, [more.get(one[0])]))]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -155,6 +162,8 @@ class ServerAdmin(RoleAdmin):
         return closed if may_share else [*closed, "team"]
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        # The form makes further rows of secrets for itself.
+        kwargs["fields"] = flatten_fieldsets(self.get_fieldsets(request, obj) if obj else add_fieldsets(()))
         made = super().get_form(request, obj, change=change, **kwargs)
         made.by = request.user
         return made
@@ -171,6 +180,7 @@ class ServerAdmin(RoleAdmin):
         return {
             "team": teams[0].pk if len(teams) == 1 else None,
             **super().get_changeform_initial_data(request),
+            **paste_view.initial_of(request),
         }
 
     def save_model(self, request: HttpRequest, obj: Server, form: ServerForm, change: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from django import forms
@@ -23,7 +23,7 @@ from unfold.widgets import (
 
 from access import roles
 from access.models import Team
-from servers import intake, services, uploads, validation
+from servers import intake, pasted, services, uploads, validation
 from servers.admin.build_fields import BuildFields
 from servers.admin.gateway_fields import CallsPerMinute, PatternLines
 from servers.admin.placement_fields import PlacementFields
@@ -38,7 +38,7 @@ from servers.models.server import (
     Transport,
 )
 
-FIRST_SECRETS = 3
+FIRST_SECRETS, MOST_SECRETS = 3, 50
 # A source's key -> the form's field. `archive` is filled in when the file has arrived.
 SOURCE_FIELDS = {
     SourceKind.GIT: {"url": "git_url", "ref": "git_ref", "subdirectory": "git_subdirectory"},
@@ -54,7 +54,7 @@ SOURCE_FIELDS = {
 }
 GATEWAY = ("listed", "schema_gate", "calls_per_minute", "tools_allowed", "tools_denied", "record_arguments")
 PLAIN = ("port", "path", "cpu", "memory_mb", "pids", "runtime", *GATEWAY)
-_SECRET_ROWS = tuple((f"secret_name_{n}", f"secret_value_{n}") for n in range(1, FIRST_SECRETS + 1))
+_SECRET_ROWS = tuple((f"secret_name_{n}", f"secret_value_{n}") for n in range(1, MOST_SECRETS + 1))
 BASICS = (None, {"fields": [("name", "slug"), "source_kind"]})
 SOURCES = [
     (
@@ -95,27 +95,26 @@ ACCESS = (
 )
 CHANGES = ("Changes of tools", {"classes": ["collapse"], "fields": ["schema_gate"]})
 DEPLOY = (None, {"fields": ["deploy"]})
-ADD_FIELDSETS = [
-    BASICS,
-    *SOURCES,
-    RUNNING,
-    SETTINGS,
-    (
-        "Secrets",
-        {
-            "description": "Environment variables that are kept sealed: nobody can read them back here.",
-            "fields": list(_SECRET_ROWS),
-        },
-    ),
-    LIMITS,
-    CALLS,
-    ("Access", {"fields": ["team"]}),
-    CHANGES,
-    DEPLOY,
-]
 EDIT_FIELDSETS = [
     BASICS, *SOURCES, RUNNING, SETTINGS, LIMITS, CALLS, CHANGES, ACCESS, DEPLOY,
 ]  # fmt: skip
+
+
+def add_fieldsets(given: Container[str]) -> list[Any]:
+    """Of a new server. `given` are the names of the fields that are filled in."""
+    secrets = {
+        "description": "Environment variables that are kept sealed: nobody can read them back here.",
+        "fields": secret_rows(given),
+    }
+    return [
+        BASICS, *SOURCES, RUNNING, SETTINGS, ("Secrets", secrets), LIMITS, CALLS,
+        ("Access", {"fields": ["team"]}), CHANGES, DEPLOY,
+    ]  # fmt: skip
+
+
+def secret_rows(given: Container[str]) -> list[tuple[str, str]]:
+    """The rows that a form shows: a few empty ones, or as many as `given` names."""
+    return [row for n, row in enumerate(_SECRET_ROWS) if n < FIRST_SECRETS or row[0] in given]
 
 
 def _text(label: str, placeholder: str = "", help_text: str = "", **more: Any) -> forms.CharField:
@@ -197,6 +196,8 @@ class ServerForm(forms.ModelForm, PlacementFields, BuildFields):  # type: ignore
         widget=UnfoldAdminSelectWidget,
     )
     deploy = forms.BooleanField(label="Deploy now", required=False, widget=UnfoldBooleanWidget)
+    # What was read of a pasted text and is not shown: see `servers.pasted`.
+    pasted = forms.CharField(required=False, widget=forms.HiddenInput)
 
     by: Any = None  # who fills it in
 
@@ -209,6 +210,10 @@ class ServerForm(forms.ModelForm, PlacementFields, BuildFields):  # type: ignore
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.is_new = self.instance.pk is None
+        self.secret_rows = secret_rows(self.data or self.initial)
+        for name, value in self.secret_rows[FIRST_SECRETS:]:
+            self.fields[name], self.fields[value] = _text("Name"), _password("Value")
+        self.held = self._held()
         self._explain()
         if "team" in self.fields and self.instance.team_id:  # it may stay, whoever operates it
             self.fields["team"].queryset |= Team.objects.filter(pk=self.instance.team_id)  # type: ignore[attr-defined]
@@ -229,9 +234,22 @@ class ServerForm(forms.ModelForm, PlacementFields, BuildFields):  # type: ignore
         self.fields["deploy"].initial = self.is_new
         if not self.is_new:
             self.fields["deploy"].help_text = "What runs keeps its old settings until the next deployment."
+        for name, value in self.secret_rows:
+            if self.data.get(name, self.initial.get(name)) in self.held.get("secrets", {}):
+                self.fields[
+                    value
+                ].help_text = "Its value was in the pasted text and is kept sealed. Empty keeps it."
+        if self.held.get("token"):
+            self.fields[
+                "git_token"
+            ].help_text = "It was in the pasted text and is kept sealed. Empty keeps it."
         if "slug" in self.fields:
             self.fields["slug"].required = False
             self.fields["slug"].help_text = "The URL ends with it. Empty: made from the name."
+
+    def _held(self) -> dict[str, Any]:
+        sealed = str(self.data.get("pasted", self.initial.get("pasted", "")))
+        return pasted.unseal(self.by.pk, sealed) if sealed and self.by is not None else {}
 
     def _fill(self) -> None:
         """The fields that are no columns, from the row."""
@@ -358,8 +376,8 @@ class ServerForm(forms.ModelForm, PlacementFields, BuildFields):  # type: ignore
         if not self.is_new:
             return
         seen: set[str] = set()
-        for name_field, value_field in _SECRET_ROWS:
-            name, value = self.cleaned_data.get(name_field, ""), self.cleaned_data.get(value_field, "")
+        for name_field, value_field in self.secret_rows:
+            name, value = self.cleaned_data.get(name_field, ""), self._secret_value(name_field, value_field)
             self._check_name(name_field, name)
             if name and not value:
                 self.add_error(value_field, f"{name} needs a value.")
@@ -368,6 +386,11 @@ class ServerForm(forms.ModelForm, PlacementFields, BuildFields):  # type: ignore
             if name in seen:
                 self.add_error(name_field, f"{name} is given twice.")
             seen |= {name} - {""}
+
+    def _secret_value(self, name_field: str, value_field: str) -> str:
+        """What was typed, else what stood in the pasted text."""
+        held: Mapping[str, str] = self.held.get("secrets", {})
+        return self.cleaned_data.get(value_field, "") or held.get(self.cleaned_data.get(name_field, ""), "")
 
     def _check_name(self, field: str, name: str) -> None:
         try:
@@ -396,13 +419,15 @@ class ServerForm(forms.ModelForm, PlacementFields, BuildFields):  # type: ignore
 
     def first_secrets(self) -> dict[str, str]:
         data = self.cleaned_data
-        return {data[name]: data[value] for name, value in _SECRET_ROWS if data.get(name)}
+        return {
+            data[name]: self._secret_value(name, value) for name, value in self.secret_rows if data.get(name)
+        }
 
     @property
     def token(self) -> str:
         """The git token to set; "" where none was typed or the source is another."""
         is_git = self.cleaned_data["source_kind"] == SourceKind.GIT
-        return str(self.cleaned_data["git_token"]) if is_git else ""
+        return str(self.cleaned_data["git_token"] or self.held.get("token", "")) if is_git else ""
 
     @property
     def upload(self) -> Any:

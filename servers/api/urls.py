@@ -11,6 +11,7 @@ from servers.api.views.docs import Docs
 from servers.api.views.health import HealthView
 from servers.api.views.logs import LogDownload, Logs
 from servers.api.views.metrics import Metrics
+from servers.api.views.paste import Paste
 from servers.api.views.registry_logins import OneRegistryLogin, RegistryLogins
 from servers.api.views.secrets import OneSecret, Secrets
 from servers.api.views.servers import ServerViewSet
@@ -29,6 +30,7 @@ router.register("notices", NoticeViewSet, "notice")
 
 urlpatterns: list[URLPattern | URLResolver] = [
     *router.urls,
+    path("servers/paste/", Paste.as_view(), name="servers-paste"),
     path("servers/stream/", fallback.ServersStream.as_view(), name="servers-stream"),
     path("servers/<id:pk>/deployments/", ServerDeployments.as_view(), name="server-deployments"),
     path("servers/<id:pk>/logs/", Logs.as_view(), name="server-logs"),

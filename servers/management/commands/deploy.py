@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from servers import intake, services, uploads, validation
-from servers.console import building, working
+from servers.console import building, pasting, working
 from servers.console.command import ServerCommand, operator
 from servers.models import Server
 from servers.models.server import RuntimeChoice, SourceKind, Transport
@@ -26,17 +26,20 @@ class Command(ServerCommand):
   manage.py deploy tools --archive ./tools.tar.gz --env LOG_LEVEL=debug
   manage.py deploy files --pypi 'some-server[http]' --with 'mcp<2' --python 3.12
   manage.py deploy maps --git https://git.example.org/maps.git --dockerfile docker/Dockerfile --target run
-  manage.py deploy notes --git https://git.example.org/team/notes.git --explain"""
+  manage.py deploy notes --git https://git.example.org/team/notes.git --explain
+  manage.py deploy --paste 'npx -y @scope/server' --env API_KEY --wait
+  manage.py deploy --paste README.md --pick weather"""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("slug", help="Part of the URL: /mcp/<slug>")
+        parser.add_argument("slug", nargs="?", default="", help="Part of the URL: /mcp/<slug>")
         source = parser.add_mutually_exclusive_group(required=True)
         source.add_argument("--git", metavar="URL")
         source.add_argument("--pypi", metavar="NAME[==VERSION]")
         source.add_argument("--npm", metavar="NAME[@VERSION]")
         source.add_argument("--image", metavar="REFERENCE")
         source.add_argument("--archive", metavar="FILE", help="tar, tar.gz or zip")
+        pasting.add_arguments(parser, source)
         parser.add_argument("--ref", default="", help="Branch, tag or commit of --git.")
         parser.add_argument("--subdirectory", default="", help="Where in --git or --archive the server is.")
         parser.add_argument("--name", help="Shown to people; the slug by default.")
@@ -55,6 +58,11 @@ class Command(ServerCommand):
         owner = operator()
         if owner is None:
             raise CommandError("There is no administrator yet: start the platform once with `make run`.")
+        if options["paste"] is not None:
+            pasting.deploy(self, owner, options)
+            return
+        if not options["slug"]:
+            raise CommandError("Name the server: manage.py deploy SLUG …")
         _check(options)
         kind, source = _source(options)
         fields = {

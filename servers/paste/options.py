@@ -1,0 +1,55 @@
+"""The options before a program's first plain word, as the common parsers of command lines read them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+
+class Given(NamedTuple):
+    """`value` is None for a flag."""
+
+    name: str
+    value: str | None = None
+
+
+def split(
+    words: Sequence[str], valued: Collection[str], *, letters: str = "", flags: Collection[str] = ()
+) -> tuple[list[Given], list[str]]:
+    """(options, the rest from the first plain word or after `--`).
+
+    `valued` take a value; `letters` are one-letter options that take one and may stand glued to it or behind
+    other letters (`-itp 80`, `-eNAME`). What is neither in `valued` nor in `flags` counts as a flag.
+    """
+    found: list[Given] = []
+    at = 0
+    while at < len(words):
+        word = words[at]
+        if word == "--":
+            return found, list(words[at + 1 :])
+        if not word.startswith("-") or word == "-":
+            return found, list(words[at:])
+        at += 1
+        name, equals, value = word.partition("=")
+        if name in flags or (not equals and word in flags):
+            found.append(Given(name, value if equals else None))
+        elif name in valued and equals:
+            found.append(Given(name, value))
+        elif word in valued:
+            found.append(Given(word, words[at] if at < len(words) else ""))
+            at += 1
+        elif not word.startswith("--") and len(word) > 2 and all(f"-{sign}" in flags for sign in word[1:]):
+            found += [Given(f"-{sign}") for sign in word[1:]]
+        elif not word.startswith("--") and (cut := _letter(word, letters)):
+            found += [Given(f"-{each}") for each in word[1:cut]]
+            glued = word[cut + 1 :].removeprefix("=")
+            found.append(Given(f"-{word[cut]}", glued or (words[at] if at < len(words) else "")))
+            at += not glued
+        else:
+            found.append(Given(name, value if equals else None))
+    return found, []
+
+
+def _letter(word: str, letters: str) -> int:
+    """Where the first letter stands that takes a value; 0 for nowhere."""
+    return next((n for n, sign in enumerate(word) if n and sign in letters), 0)

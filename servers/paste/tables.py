@@ -1,0 +1,68 @@
+"""Configuration files that are no JSON: TOML of Codex, YAML of Goose and Continue."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from typing import Any
+
+import yaml
+
+from servers.plain_json import DEEPEST, flaw_in
+
+LARGEST_YAML = 32 * 1024  # characters: it is read in Python
+
+_TOML_HEAD = re.compile(r"^ {0,20}\[\[?[\w.\"' @/-]{1,200}\]\]? {0,20}(?:#.*)?$", re.MULTILINE)
+_YAML_HEAD = re.compile(
+    r"^[ -]{0,20}(?:mcpServers|mcp_servers|extensions|context_servers|servers|mcp)[ ]*:[ ]*(?:#.*)?$",
+    re.MULTILINE,
+)
+
+
+class _Plain(yaml.BaseLoader):
+    """Scalars stay text, and nothing is said twice: aliases make large things of small ones."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            raise yaml.YAMLError
+        return super().compose_node(parent, index)
+
+
+def _is_deep(text: str) -> bool:
+    """Whether brackets open within each other without end: the parsers take the square of that, and more."""
+    depth = 0
+    for sign in text:
+        depth = depth + 1 if sign in "[{" else max(depth - 1, 0) if sign in "]}" else depth
+        if depth > DEEPEST:
+            return True
+    return False
+
+
+def toml(text: str) -> Any:
+    """A table, or None; prose before the first header is left out."""
+    head = _TOML_HEAD.search(text)
+    if head is None or _is_deep(text) or "mcp_servers" not in text.replace("mcpServers", "mcp_servers"):
+        return None
+    for part in (text, text[head.start() :]):
+        try:
+            return _checked(tomllib.loads(part))
+        except (ValueError, RecursionError):
+            continue
+    return None
+
+
+def yaml_of(text: str) -> Any:
+    """A mapping, or None; what stands before the first key that is known is left out."""
+    head = _YAML_HEAD.search(text)
+    if head is None or len(text) > LARGEST_YAML or _is_deep(text):
+        return None
+    for part in (text, text[head.start() :]):
+        try:
+            return _checked(yaml.load(part, _Plain))  # noqa: S506  (BaseLoader makes text, lists and mappings)
+        except (yaml.YAMLError, ValueError, RecursionError):
+            continue
+    return None
+
+
+def _checked(value: Any) -> Any:
+    return value if isinstance(value, dict) and flaw_in(value) is None else None

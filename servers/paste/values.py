@@ -1,0 +1,147 @@
+"""Which values are placeholders, which are secrets, which are of somebody's own machine."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from typing import Literal
+from urllib.parse import urlsplit
+
+LONGEST_LOOKED_AT = 4096
+_WHOLE = re.compile(
+    r"<[^<>]{0,200}>|\$\{[^{}]{0,200}\}|\$\([^()]{0,200}\)|`[^`]{0,200}`|\$\{?[A-Za-z_][A-Za-z0-9_.:]{0,127}\}?"
+    r"|%[A-Za-z_]\w{0,127}%|\{\{[^{}]{0,200}\}\}|\{[A-Za-z_][\w .:-]{0,80}\}|\[[A-Za-z][A-Za-z _-]{2,80}\]"
+    r"|(?:\.{3}|…|[xX*•_-]{3,}|0{6,})"
+)
+_PART = re.compile(
+    r"<[A-Za-z][^<>]{0,200}>|\$\{[^{}]{1,200}\}|\{\{[^{}]{1,200}\}\}|\.\.\.|…|x{4,}|X{4,}|\*{3,}"
+)
+# Said to the reader: of short values alone, for a prompt may say "your" as well.
+LONGEST_WORDS = 120
+_WORDS = re.compile(
+    r"(?:\A|[^a-z])your(?:\Z|[^a-z])|\Ayour[a-z]"
+    r"|(?:\A|[^a-z])my[_ -][a-z_ -]{0,40}(?:key|token|secret|password)"
+    r"|(?:\A|[^a-z])(?:replace|change|insert|enter|put|paste)[_ -]?(?:me|this|it|with|here|the)(?:\Z|[^a-z])"
+    r"|[_ -]here\Z|(?:\A|[^a-z])(?:placeholder|changeme|todo|tbd|dummy|fake|redacted|xxx)(?:\Z|[^a-z])"
+)
+_SECRET_NAME = re.compile(
+    r"api_?key|token|secret|passw(?:or)?d|passphrase|credential|private_?key|bearer|access_?key|connection_?string"
+    r"|(?:\A|[_-])(?:key|keys|pat|pwd|pass|auth|dsn|jwt|cookie|cookies|sid|webhook)(?:\Z|[_-]|[0-9])"
+)
+# What is told about a secret, and is none: TOKEN_URL, AUTH_MODE, MAX_TOKENS.
+_ABOUT_SECRETS = re.compile(
+    r"(?<!webhook)_(?:url|uri|endpoint|host|port|file|path|dir|name|names|type|mode|method|header|prefix|format|limit|"
+    r"count|size|length|ttl|timeout|expiry|expires|seconds|minutes|enabled|required|issuer|audience|scope|scopes|id|"
+    r"algorithm|provider|backend|region|version)\Z|(?:\A|_)(?:max|min|num|use|enable|disable|require|no)_"
+)
+_KNOWN_SECRET = re.compile(
+    r"gh[oprsu]_[A-Za-z0-9]{16,}|github_pat_\w{20,}|glpat-[\w-]{16,}|sk-[\w-]{16,}|[rs]k_(?:live|test)_\w{10,}"
+    r"|xox[abeoprs]-[\w-]{10,}|xapp-[\w-]{10,}|A(?:KIA|SIA)[A-Z0-9]{16}|AIza[\w-]{30,}|ya29\.[\w-]{20,}"
+    r"|eyJ[\w-]{10,}\.[\w-]{10,}|npm_\w{20,}|pypi-[\w-]{20,}|hf_[A-Za-z0-9]{16,}|figd_[\w-]{16,}"
+    r"|(?:ntn|secret)_[A-Za-z0-9]{20,}|lin_api_\w{16,}|tvly-[\w-]{10,}|BSA[\w-]{20,}|pplx-[\w-]{16,}"
+    r"|dop_v1_\w{20,}|gsk_\w{16,}|fc-[0-9a-f]{16,}|SG\.[\w-]{16,}|mcph_[\w-]{16,}|AGE-SECRET-KEY-\w{16,}"
+    r"|-----BEGIN [A-Z ]{0,40}PRIVATE KEY|(?i:bearer) [\w.~+/-]{12,}|(?i:basic) [A-Za-z0-9+/=]{12,}"
+)
+_SAMPLE_PASSWORDS = {
+    "password", "pass", "passwd", "pwd", "secret", "mypassword", "user", "admin", "root", "postgres",
+    "example", "test", "changeme", "1234", "12345",
+}  # fmt: skip
+_HOME = re.compile(
+    r"(?:/Users/|/home/|/path/|/absolute/|/full/|/your/|/mnt/|/Volumes/|/private/|~[/\\]|~\Z|[A-Za-z]:[\\/]|\\\\"
+    r"|\$\{?(?:HOME|PWD|env:HOME|workspaceFolder|userHome)\}?|%(?:USERPROFILE|APPDATA|LOCALAPPDATA)%|\.\.?[\\/]"
+    r"|/tmp/|/opt/|/var/run/|/root/|/etc/|\$\(pwd\)|path[\\/]to[\\/])"
+)
+_LOCAL = re.compile(
+    r"(?:\A|[/@=,]|[^\w.-])(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\]|host\.docker\.internal)(?=\Z|[:/,?])"
+)
+Kind = Literal["plain", "placeholder", "secret"]
+
+
+def kind_of(name: str, value: str) -> Kind:
+    """What a variable or an option of this name has for a value."""
+    if is_placeholder(value, secret=names_secret(name)):
+        return "placeholder"
+    return "secret" if is_secret(name, value) else "plain"
+
+
+def is_placeholder(value: str, *, secret: bool = False) -> bool:
+    """`secret`: it stands where a secret belongs, so that a sample which is none is one to fill in."""
+    text = value.strip()[:LONGEST_LOOKED_AT]
+    if not text or _WHOLE.fullmatch(text) or _PART.search(text) or _sample_login(text):
+        return True
+    if len(text) <= LONGEST_WORDS and _WORDS.search(text.lower()):
+        return True
+    is_flag = text.lower() in _FLAGS
+    return secret and not is_flag and (len(text) < 8 or len(set(text)) < 4 or _counts_up(text))
+
+
+def is_secret(name: str, value: str) -> bool:
+    """Told by the name, or by the looks of the value alone where that is ""."""
+    text = value.strip()[:LONGEST_LOOKED_AT]
+    if _KNOWN_SECRET.search(text) or _holds_password(text):
+        return True
+    if text.lower() in _FLAGS:
+        return False
+    if names_secret(name):
+        return not is_own_path(text) and not _is_plain_url(text)
+    return _is_random(text)
+
+
+def names_secret(name: str) -> bool:
+    snake = _snake(name)[:256]
+    return bool(_SECRET_NAME.search(snake)) and not _ABOUT_SECRETS.search(snake)
+
+
+def is_own_path(value: str) -> bool:
+    """A path that only somebody's own machine has."""
+    return bool(_HOME.match(value.strip()))
+
+
+def is_local_address(value: str) -> bool:
+    return bool(_LOCAL.search(value[:LONGEST_LOOKED_AT]))
+
+
+_FLAGS = {
+    "true", "false", "yes", "no", "on", "off", "none", "null", "default", "auto", "enabled", "disabled",
+}  # fmt: skip
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.lstrip("-")).lower().replace("-", "_")
+
+
+def _counts_up(text: str) -> bool:
+    return text.lower() in "abcdefghijklmnopqrstuvwxyz0123456789" or text in "12345678901234567890"
+
+
+def _login_of(text: str) -> str | None:
+    """The password of a URL."""
+    if "://" not in text:
+        return None
+    try:
+        return urlsplit(text).password
+    except ValueError:
+        return None
+
+
+def _holds_password(text: str) -> bool:
+    return bool(_login_of(text))
+
+
+def _sample_login(text: str) -> bool:
+    password = _login_of(text)
+    return password is not None and password.strip("<>[]").lower() in _SAMPLE_PASSWORDS
+
+
+def _is_plain_url(text: str) -> bool:
+    return "://" in text and not _holds_password(text) and "webhook" not in text and "hooks." not in text
+
+
+def _is_random(text: str) -> bool:
+    """Letters and digits that nobody would type: long, and with little that comes again."""
+    if not re.fullmatch(r"[A-Za-z0-9_+=-]{28,}", text) or not re.search("[0-9]", text):
+        return False
+    counts = Counter(text)
+    entropy = -sum(n / len(text) * math.log2(n / len(text)) for n in counts.values())
+    return entropy > 3.5 and len(re.findall("[0-9]", text)) >= 4 and not re.search(r"[a-z]{7,}", text)
