@@ -128,7 +128,7 @@ def _fields(candidate: Candidate, given: Mapping[str, str], options: Mapping[str
     read |= {key: value for key, value in told.items() if value}
     read["source"] = validation.clean_source(kind, read["source"])
     environment = {k: v for k, v in candidate.environment.items() if k not in given}
-    read["build"] = {**candidate.build, **building.choices(options)}
+    read["build"] = building.choices(options, candidate.build)
     return {**read, "environment": validation.clean_environment({**environment, **given})}
 
 
