@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from servers.errors import SourceError
 from servers.sources import manifests, node_managers, node_start, node_workspace
 from servers.sources.node_managers import Manager
 from servers.sources.node_start import Start
@@ -232,12 +231,7 @@ class Installing:
             return [self._script(self.workspace.own, "build")]
         if manifests.has(self.directory, "tsconfig.json"):
             return [self._line("tsc -p tsconfig.json")]
-        if self.start.is_set or {*AROUND} & self.part.scripts.keys():
-            return []
-        raise SourceError(
-            f"What package.json starts, {lacking}, is not there, and no script makes it.",
-            hint="Commit it, add a build script, or set the build and the command.",
-        )
+        return []
 
     def _script(self, part: Part, name: str) -> Step:
         return Step("build", self.manager.run(name, part.path), f"Running {name} of {part.shown}")

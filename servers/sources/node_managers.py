@@ -130,7 +130,7 @@ def _berry(manager: Manager, dev: bool, members: tuple[str, ...]) -> tuple[str, 
 
 def _bun(manager: Manager, dev: bool, members: tuple[str, ...]) -> tuple[str, ...]:
     frozen = ("--frozen-lockfile",) if manager.lock else ("--no-save",)
-    return ("install", *frozen, *(() if dev else ("--production",)))
+    return ("install", *frozen, "--backend=copyfile", *(() if dev else ("--production",)))
 
 
 INSTALLS = {"npm": _npm, "pnpm": _pnpm, "yarn": _yarn, "berry": _berry, "bun": _bun}

@@ -45,7 +45,7 @@ def _planned(context: BuildContext, installing: Installing, choices: Choices) ->
         lock=manager.lock,
         tools=(*(tool for tool in manager.tools if tool.name in words), *_others(words, manager.name)),
         version=version,
-        files=installing.files if any(step.early for step in steps) else (),
+        files=installing.files,
         environment=installing.environment,
         steps=steps,
         why=tuple(

@@ -70,13 +70,12 @@ class Start:
     commands: tuple[str, ...] = ()
     node: str = ""
     why: str = ""
-    is_set: bool = False
 
 
 def find(directory: Path, part: Part, manager: Manager, chosen: tuple[str, ...] = ()) -> Start:
     """Raises `SourceError` where nothing starts it."""
     if chosen:
-        return Start(chosen, why=f"starts `{shlex.join(chosen)}`, as it was set", is_set=True)
+        return Start(chosen, why=f"starts `{shlex.join(chosen)}`, as it was set")
     start = str(part.scripts.get("start") or "")
     bins = distinct(bins_of(part.package), part.name)
     if bins and (len(bins) == 1 or not start or _is_clear(bins, part.name)):

@@ -17,6 +17,11 @@ Version = tuple[int, int, int]
 # Code names of the long-term releases (nodejs.org/en/about/previous-releases), as nvm takes them.
 LONG_TERM = {"fermium": 14, "gallium": 16, "hydrogen": 18, "iron": 20, "jod": 22, "krypton": 24}
 ANY_OF_THEM = {"", "*", "x", "node", "stable", "latest", "current", "system", "lts", "lts/*", "default"}
+# The last releases of the lines that most people use, the preferred first.
+RELEASES = (
+    *("22.23.5", "24.22.3", "20.20.2", "26.12.1", "18.20.8"),
+    *("23.6.0", "19.0.1", "16.20.2", "14.21.3"),
+)
 FILES = (".nvmrc", ".node-version")
 TOOL_NAMES = ("nodejs", "node")
 EXACT = re.compile(r"v?(\d{1,9})\.(\d{1,9})\.(\d{1,9})")
@@ -168,3 +173,13 @@ def json_of(text: str) -> Any:
         return json.loads(re.sub(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])', lambda m: m[1] or "", bare))
     except (ValueError, RecursionError):
         return None
+
+
+def exact(wanted: str) -> str:
+    """The one release to take of a range: of the usual lines the newest, else where the range begins; ""
+    where it begins nowhere. `wanted` is a range as `asked` gives it."""
+    newest = next((version for version in RELEASES if fits(version, wanted)), "")
+    if newest:
+        return newest
+    low = min((low for low, _ in bounds(wanted)), default=(0, 0, 0))
+    return ".".join(map(str, low)) if any(low) else ""
