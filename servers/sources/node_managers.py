@@ -45,7 +45,7 @@ RELEASES: dict[Kind, tuple[str, ...]] = {
 OF_PNPM_LOCK = {"9": "9.15.9", "6": "8.15.9", "5.4": "7.33.7", "5": "6.35.1"}
 OF_YARN_LOCK = {"4": "2.4.2", "5": "3.8.7", "6": "3.8.7", "7": "4.18.1", "8": "4.18.1"}
 # pnpm from 11 on does not run on an older Node.
-NODE_OF_PNPM = ((11, ">=22.13"), (9, ">=18.12"))
+NODE_OF_PNPM = (11, ">=22.13")
 PNPM_LOCKS = re.compile(r"^(?:importers|packages|dependencies|devDependencies|specifiers):", re.MULTILINE)
 BERRYS = re.compile(r"\.yarn/releases/yarn-(?:berry|[2-9]|\d\d)")
 HEAD = 65_536  # characters of a lock that are looked at
@@ -79,7 +79,7 @@ class Manager:
         if self.kind != "pnpm" or not self.version:
             return ""
         major = int(self.version.partition(".")[0])
-        return next((needs for least, needs in NODE_OF_PNPM if major >= least), "")
+        return NODE_OF_PNPM[1] if major >= NODE_OF_PNPM[0] else ""
 
     def install(self, *, dev: bool, members: tuple[str, ...] = (), at: str = "") -> tuple[str, ...]:
         """`members`: those of the workspace that are wanted, where the manager can leave the others out."""
@@ -148,8 +148,11 @@ def of(root: Path, package: Mapping[str, Any]) -> Manager:
 
 def _why(name: str, version: str, said: str, lock: str, guessed: bool) -> tuple[str, ...]:
     shown = name if guessed or not version else f"{name} {version}"
-    found = (f"{lock} found",) if lock else ("no lock: versions are the newest that package.json allows",)
-    return (f"{shown} from {said}" if said else f"{shown}, which comes with Node", *found)
+    if not said:
+        return (f"{shown}, which comes with Node",)
+    if said == lock:
+        return (f"{lock} found: {shown}",)
+    return (f"{shown} from {said}", *((f"{lock} found",) if lock else ()))
 
 
 def _named(root: Path, package: Mapping[str, Any]) -> tuple[str, str, str]:
