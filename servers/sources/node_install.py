@@ -178,7 +178,14 @@ class Installing:
         for part in {part.path: part for part in (*self.parts, *self.workspace.parts.values())}.values():
             if names := [name for name in (*AROUND, *PREPARING) if self._is_left_out(part, name)]:
                 at = ("--prefix", part.path) if part.path else ()
-                words = ("npm", "--loglevel=error", *at, "pkg", "delete", *(f"scripts.{name}" for name in names))
+                words = (
+                    "npm",
+                    "--loglevel=error",
+                    *at,
+                    "pkg",
+                    "delete",
+                    *(f"scripts.{name}" for name in names),
+                )
                 found.append(Step("install", words, LEAVES_OUT, early=bool(self.files)))
         return found
 

@@ -43,7 +43,7 @@ RELEASES: dict[Kind, tuple[str, ...]] = {
 }
 # `lockfileVersion` of pnpm-lock.yaml, `__metadata.version` of yarn.lock, by the release that writes it.
 OF_PNPM_LOCK = {"9": "9.15.9", "6": "8.15.9", "5.4": "7.33.7", "5": "6.35.1"}
-OF_YARN_LOCK = {"4": "2.4.2", "5": "3.8.7", "6": "3.8.7", "7": "4.18.1", "8": "4.18.1"}
+OF_YARN_LOCK = {"4": "2.4.2", "5": "3.1.1", "6": "3.8.7", "8": "4.12.0", "9": "4.14.1", "10": "4.18.1"}
 # pnpm from 11 on does not run on an older Node.
 NODE_OF_PNPM = (11, ">=22.13")
 PNPM_LOCKS = re.compile(r"^(?:importers|packages|dependencies|devDependencies|specifiers):", re.MULTILINE)
