@@ -109,7 +109,7 @@ CAUSES: tuple[Cause, ...] = (
         otherwise="The package registry wants a login.",
     ),
     Cause(
-        r"code E404|ERR_PNPM_FETCH_404|Couldn't find package|YN0035|ETARGET|No matching version|failed to resolve",
+        r"code E404|ERR_PNPM_FETCH_404|Couldn't find package|YN0035|ETARGET|No matching version|d to resolve",
         "The package registry has no {what}.",
         f"Check the name and the version. {LOGIN}",
         more=r"(?:'|Couldn't find package \"|version found for |resolve: |: No matching version found for )"
@@ -142,7 +142,7 @@ CAUSES: tuple[Cause, ...] = (
         r"(?:sh|bash)(?:: (?:line )?\d+)?: (?P<what>[\w@./-]+): (?:command )?not found"
         r"|command not found: (?P<other>\S+)",
         "A script calls {what}, which is not installed.",
-        "List it in dependencies of package.json: development dependencies are left out where nothing builds.",
+        "List it in dependencies of package.json: those of development are left out where nothing builds.",
     ),
     Cause(
         r"Cannot find (?:module|package) '(?P<what>[^'\n]{1,200})'",

@@ -119,16 +119,11 @@ class Installing:
         root, own = self.workspace.root, dict(self.workspace.own.package)
         runs = any(self._runs(self.workspace.own, name) for name in (*AROUND, *PREPARING))
         patched = (own, manifests.table(own, "pnpm"), node_workspace.yaml_of(root, "pnpm-workspace.yaml"))
+        others = self.workspace.parts or own.get("workspaces") or manifests.has(root, ".pnpmfile.cjs")
         if (
-            (
-                self.workspace.parts
-                or runs
-                or self.manager.kind == "berry"
-                or self.manager.program[0] == "node"
-            )
+            (runs or others or self.manager.kind == "berry" or self.manager.program[0] == "node")
             or any("patchedDependencies" in each for each in patched)
             or any(spec.startswith(node_workspace.LOCAL) for _, spec in node_workspace.specs(own))
-            or manifests.has(root, ".pnpmfile.cjs")
         ):
             return ()
         names = dict.fromkeys((MANIFESTS[0], self.manager.lock, *MANIFESTS[1:]))
@@ -178,14 +173,8 @@ class Installing:
         for part in {part.path: part for part in (*self.parts, *self.workspace.parts.values())}.values():
             if names := [name for name in (*AROUND, *PREPARING) if self._is_left_out(part, name)]:
                 at = ("--prefix", part.path) if part.path else ()
-                words = (
-                    "npm",
-                    "--loglevel=error",
-                    *at,
-                    "pkg",
-                    "delete",
-                    *(f"scripts.{name}" for name in names),
-                )
+                scripts = (f"scripts.{name}" for name in names)
+                words = ("npm", "--loglevel=error", *at, "pkg", "delete", *scripts)
                 found.append(Step("install", words, LEAVES_OUT, early=bool(self.files)))
         return found
 

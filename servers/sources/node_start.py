@@ -168,6 +168,10 @@ def _script(directory: Path, part: Part, start: str) -> Start:
     first = [str(part.scripts[name]) for name in ("prestart",) if part.scripts.get(name)]
     before, commands = list(made[0]), list(made[1])
     for each in first:
+        named = RUNS.fullmatch(each)
+        if named and part.scripts.get(named["script"]):
+            before.insert(0, named["script"])
+            continue
         inner, (scripts, lines) = _followed(part, each)
         before, commands = [*scripts, *before], [*lines, inner, *commands]
     shown = f"starts `{text}` from scripts.start"
