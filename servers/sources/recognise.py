@@ -14,7 +14,7 @@ NO_CHOICES = Choices()
 
 def recognise(context: BuildContext, choices: Choices = NO_CHOICES, *, images: bool) -> Plan:
     """`images`: whether the runtime runs images; without, a Dockerfile cannot help. Raises `SourceError`."""
-    path = context.path
+    path = context.top / manifests.directory(context.top, choices.root) if choices.root else context.path
     if images and dockerfile_project.is_one(context, choices):
         return dockerfile_project.plan(context, choices)
     if node_project.is_one(path) and not python_project.is_packaged(path):

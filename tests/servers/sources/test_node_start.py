@@ -16,7 +16,7 @@ def test_bins_that_are_one_file_are_one_command(tmp_path: Path) -> None:
 
     assert plan.command == ("node", "dist/cli.js")
     assert distinct({"a": "x.js", "own": "./x.js", "b": "y.js"}, "@team/own") == {
-        "own": "./x.js",
+        "own": "x.js",
         "b": "y.js",
     }
 

@@ -65,7 +65,7 @@ def test_what_was_set_goes_first(tmp_path: Path) -> None:
 
 
 def test_what_is_no_range(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="“; rm -rf /” .* is no version or range of Node"):
+    with pytest.raises(SourceError, match=r"“; rm -rf /” .* is no version or range of Node"):
         planned(tmp_path, {"package.json": {"name": "x", "bin": "x.js", "engines": {"node": "; rm -rf /"}}})
 
 
@@ -88,8 +88,6 @@ def test_the_base_image_of_a_version(image: str, wanted: str, expected: str) -> 
 def test_an_image_by_digest_that_is_known_not_to_fit() -> None:
     pinned = BuildSettings(node_image="node:20-slim@sha256:" + "0" * 64)
 
-    with pytest.raises(
-        BuildError, match="asks for Node >=22; the image for Node servers, .* has 20"
-    ) as caught:
+    with pytest.raises(BuildError, match=r"asks for Node >=22; the image .* has 20") as caught:
         node_image(Plan("node", version=">=22"), pinned)
     assert "BASE_IMAGE_NODE" in caught.value.hint
