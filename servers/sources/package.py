@@ -45,6 +45,14 @@ NETWORK = re.compile(
 NOT_LOOKED = Published("", None, "")
 
 
+def split_extras(name: str) -> tuple[str, tuple[str, ...]]:
+    """`mcp[cli,rich]` is the package `mcp` with the extras `cli` and `rich`; most names have none."""
+    found = re.fullmatch(r"([^\[\]]+)\[([^\[\]]*)\]", name)
+    if not found:
+        return name, ()
+    return found[1].strip(), tuple(filter(None, map(str.strip, found[2].split(","))))
+
+
 @dataclass(frozen=True)
 class PackageSource:
     """`version` "" means the newest, which is resolved now and pinned. `command` is split as a shell would.
