@@ -165,7 +165,7 @@ def _home(plan: Plan) -> str:
 
 
 def _workdir(plan: Plan) -> list[str]:
-    return [_exec("WORKDIR", (_home(plan),))] if plan.member else [f"WORKDIR {ROOT}"]
+    return [f"WORKDIR {_home(plan)}"]  # it knows no JSON form; members are plain (see node_project)
 
 
 def _steps(plan: Plan, settings: BuildSettings) -> list[str]:

@@ -173,3 +173,11 @@ def test_a_start_of_the_root_that_only_runs_the_parts(tmp_path: Path) -> None:
     root = {**TREE["package.json"], "scripts": {"start": "turbo run start"}}
 
     assert planned(tmp_path, TREE | {"package.json": root}).member == "packages/server"
+
+
+def test_a_directory_whose_name_would_be_more_than_a_name(tmp_path: Path) -> None:
+    server = {"packages/x\nRUN y/package.json": SERVER, "packages/x\nRUN y/index.js": ""}
+    tree = {name: content for name, content in TREE.items() if "server" not in name} | server
+
+    with pytest.raises(SourceError, match="cannot be started in"):
+        planned(tmp_path, tree)
