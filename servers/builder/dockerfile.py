@@ -7,7 +7,9 @@ import shlex
 from collections.abc import Sequence
 from importlib.metadata import version
 
+from servers.builder import base_images
 from servers.builder.base import BuildSettings
+from servers.builder.node_packages import REGISTRY, package_of
 from servers.runtimes.base import Transport
 from servers.sources.plan import BESIDE, Plan, Step
 
@@ -30,8 +32,11 @@ NPM_VARIABLES = {
     "npm_config_fund": "false",
     "npm_config_update_notifier": "false",
 }
+PNPM_VARIABLES = dict.fromkeys(("npm_config_store_dir", "pnpm_config_store_dir"), "/root/.pnpm-store")
 STDIO_PORT, STDIO_PATH = 8000, "/mcp"
 BRIDGE_ARGUMENTS = ("--port", str(STDIO_PORT), "--path", STDIO_PATH, "--host", "0.0.0.0", "--")
+
+NPM_REGISTRY = '"$(sed -n s/^registry=//p /run/secrets/npmrc)"'
 
 # Secrets of a build by id (`buildkit.py` gives them): where a RUN finds them, and what points tools at them,
 # as the shell reads it.
@@ -43,11 +48,19 @@ SECRETS = {
             "SSL_CERT_FILE": CA_FILE,
             "NODE_EXTRA_CA_CERTS": CA_FILE,
             "npm_config_cafile": CA_FILE,
+            "YARN_HTTPS_CA_FILE_PATH": CA_FILE,
         },
     ),
     "pip": ("/run/secrets/pip.conf", {"PIP_CONFIG_FILE": "/run/secrets/pip.conf"}),
     "uv": ("/run/secrets/uv-index", {"UV_DEFAULT_INDEX": '"$(cat /run/secrets/uv-index)"'}),
-    "npm": ("/run/secrets/npmrc", {"npm_config_globalconfig": "/run/secrets/npmrc"}),
+    "npm": (
+        "/run/secrets/npmrc",
+        {
+            "npm_config_globalconfig": "/run/secrets/npmrc",
+            **dict.fromkeys(("npm_config_registry", *REGISTRY), NPM_REGISTRY),
+            "YARN_UNSAFE_HTTP_WHITELIST": "'*'",
+        },
+    ),
 }
 
 
@@ -128,15 +141,23 @@ def _python(plan: Plan, settings: BuildSettings) -> list[str]:
 
 
 def _node(plan: Plan, settings: BuildSettings) -> list[str]:
-    bins = dict.fromkeys(f"{directory}/node_modules/.bin" for directory in (_home(plan), ROOT))
-    start = [f"ENV NODE_ENV=production PATH={':'.join(bins)}:$PATH", f"WORKDIR {ROOT}"]
-    if not plan.builds:
+    base = base_images.node_image(plan, settings)
+    fetched = [tool for tool in plan.tools if tool.version]
+    kept = any(tool.name in " ".join(plan.command).split() for tool in fetched)
+    directories = (f"{directory}/node_modules/.bin" for directory in (_home(plan), ROOT))
+    bins = ":".join(dict.fromkeys(directories))
+    paths = f"{bins}:{TOOLS}/bin" if kept else bins
+    start = [f"ENV NODE_ENV=production PATH={paths}:$PATH", f"WORKDIR {ROOT}"]
+    had = [_run(f"npm install --global --prefix={TOOLS} {package_of(tool)}", settings) for tool in fetched]
+    if not plan.builds and (kept or not fetched):
         there = _workdir(plan) if plan.member else []
-        return [f"FROM {settings.node_image}", *start, *_steps(plan, settings), *there]
+        return [f"FROM {base}", *start, *had, *_steps(plan, settings), *there]
     # A stage of its own: what only the build needs is not in the image.
-    build = [f"FROM {settings.node_image} AS build", *start, *_steps(plan, settings)]
-    copied = f"COPY --from=build {ROOT}/ {ROOT}/"
-    return [*build, f"FROM {settings.node_image}", start[0], *_workdir(plan), copied]
+    with_tools = [f"ENV PATH={TOOLS}/bin:$PATH", *had] if had else []
+    build = [f"FROM {base} AS build", *start, *with_tools, *_steps(plan, settings)]
+    copied = [f"COPY --from=build {ROOT}/ {ROOT}/"]
+    copied += [f"COPY --from=build {TOOLS}/ {TOOLS}/"] if kept else []
+    return [*build, f"FROM {base}", start[0], *_workdir(plan), *copied]
 
 
 def _home(plan: Plan) -> str:
@@ -144,7 +165,7 @@ def _home(plan: Plan) -> str:
 
 
 def _workdir(plan: Plan) -> list[str]:
-    return [_exec("WORKDIR", (_home(plan),))] if plan.member else [f"WORKDIR {ROOT}"]
+    return [f"WORKDIR {_home(plan)}"]  # it knows no JSON form; members are plain (see node_project)
 
 
 def _steps(plan: Plan, settings: BuildSettings) -> list[str]:
@@ -171,6 +192,11 @@ TOOLING: dict[str, tuple[str, tuple[str, ...], dict[str, str]]] = {
     "pip": ("/root/.cache/pip", ("ca", "pip"), {}),
     "uv": ("/root/.cache/uv", ("ca", "uv"), UV_VARIABLES),
     "npm": ("/root/.npm", ("ca", "npm"), NPM_VARIABLES),
+    "pnpm": ("/root/.pnpm-store", ("ca", "npm"), PNPM_VARIABLES),
+    "yarn": ("/root/.cache/yarn", ("ca", "npm"), {"YARN_GLOBAL_FOLDER": "/root/.cache/yarn/berry"}),
+    "bun": ("/root/.bun/install/cache", ("ca", "npm"), {}),
+    "node": ("/root/.cache/yarn", ("ca", "npm"), {"YARN_GLOBAL_FOLDER": "/root/.cache/yarn/berry"}),
+    "sh": ("/root/.npm", ("ca", "npm"), NPM_VARIABLES),
 }
 
 
@@ -190,8 +216,8 @@ def _run(command: str, settings: BuildSettings, **variables: str) -> str:
 
 
 def _concerns(variable: str, tool: str) -> bool:
-    others = {"npm": ("PIP_",), "pip": ("NODE_", "npm_"), "uv": ("PIP_", "NODE_", "npm_")}
-    return not variable.startswith(others[tool])
+    own = {"pip": ("PIP_",), "uv": ("UV_",), "npm": ("NODE_", "npm_config_globalconfig", "npm_config_cafile")}
+    return variable.startswith(("SSL_", *own.get(tool, ("NODE_", "npm_", "pnpm_", "YARN_", "BUN_"))))
 
 
 def given_secrets(settings: BuildSettings) -> set[str]:

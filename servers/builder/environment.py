@@ -6,6 +6,7 @@ not switched off, since native modules need them. They see the scrubbed environm
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,17 +14,19 @@ from pathlib import Path
 
 import uv
 
-from servers.builder import install_errors, tooling
+from servers.builder import install_errors, node_tools, tooling
 from servers.builder.base import BuildSettings
 from servers.builder.context import copy_tree, filling, write_beside
 from servers.errors import BuildError
 from servers.leash import Leash
 from servers.process_group import LineSink
+from servers.sources import node_start
 from servers.sources.base import BuildContext
 from servers.sources.plan import BESIDE, Plan, Step
 
 # A server runs in `app`. One that is part of a larger tree lies in `tree`, and `app` leads there.
 APP, TREE, VENV, HOME = "app", "tree", "venv", "home"
+KEPT_LINES = 400  # the usage of a tool may follow what it says
 NODE_BINS = Path("node_modules/.bin")
 
 
@@ -47,12 +50,24 @@ def install(
         _Installing(plan, into, root, settings, leash, log).run()
         for passing in (HOME, BESIDE):
             shutil.rmtree(into / passing, ignore_errors=True)
+    _must_be_made(plan, into)
     return (find_program(plan.command[0], into), *plan.command[1:])
+
+
+def _must_be_made(plan: Plan, into: Path) -> None:
+    """Node would say it in a stack of its own files."""
+    lacking = node_start.missing(into / APP, plan.command[:2]) if plan.ecosystem == "node" else ""
+    if lacking and plan.command[0] == "node":
+        raise BuildError(
+            f"What is started, {lacking}, is not there after the installation.",
+            hint="Commit it, add a build script that makes it, or set the build and the command.",
+        )
 
 
 def bin_directories(into: Path) -> tuple[Path, ...]:
     """What goes first on PATH of a server installed in `into`."""
-    found = (into / VENV / "bin", into / APP / NODE_BINS, into / TREE / NODE_BINS)
+    own = (into / VENV / "bin", into / node_tools.TOOLS / "bin")
+    found = (*own, into / APP / NODE_BINS, into / TREE / NODE_BINS)
     return tuple(path for path in found if path.is_dir())
 
 
@@ -83,6 +98,7 @@ class _Installing:
         self, plan: Plan, into: Path, root: Path, settings: BuildSettings, leash: Leash, log: LineSink
     ) -> None:
         self.plan, self.root, self.leash, self.log = plan, root, leash, log
+        self.into, self.settings = into, settings
         self.venv = into / VENV
         self.env: Mapping[str, str] = {
             **tooling.environment(settings, into / HOME),
@@ -98,7 +114,7 @@ class _Installing:
         if self.plan.ecosystem == "python":
             self._interpreter()
         else:
-            self._require_node()
+            self._node()
         for step in self.plan.steps:
             self.log(step.says)
             self._step(step)
@@ -109,19 +125,23 @@ class _Installing:
         venv = ("venv", "--quiet", "--no-project", f"--python={wanted}", str(self.venv))
         self._run((uv.find_uv_bin(), *venv), "uv venv")
 
-    def _require_node(self) -> None:
-        for tool in ("node", "npm"):
-            if not shutil.which(tool):
-                raise BuildError(
-                    f"{tool} is not installed on this machine.",
-                    hint="Install Node.js with npm to host Node servers.",
-                )
+    def _node(self) -> None:
+        """Node, and the managers that the steps need, first on PATH; then what the steps install."""
+        env = {**self.env, **node_tools.environment(self.settings, self.plan)}
+        work = Path(env["HOME"])
+        providing = node_tools.Provider(self.settings, env, work, self.leash, self.log)
+        first = providing.provide(self.plan, self.into)
+        bins = dict.fromkeys((self.root / self.plan.member / NODE_BINS, self.root / NODE_BINS))
+        path = os.pathsep.join(map(str, (*first, *bins, env["PATH"])))
+        self.env = {**env, "PATH": path}
 
     def _step(self, step: Step) -> None:
         program = uv.find_uv_bin() if step.argv[0] == "uv" else step.argv[0]
         self._run((program, *step.argv[1:]), " ".join(step.argv[: 2 if step.kind == "install" else 3]))
 
     def _run(self, argv: Sequence[str], name: str) -> None:
-        outcome = tooling.run(argv, env=self.env, leash=self.leash, log=self.log, cwd=self.root)
+        outcome = tooling.run(
+            argv, env=self.env, leash=self.leash, log=self.log, cwd=self.root, keep=KEPT_LINES
+        )
         if outcome.code:
             raise install_errors.translate(outcome, name)

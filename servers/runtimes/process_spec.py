@@ -72,4 +72,6 @@ def resource_limits(limits: Limits) -> dict[str, int]:
 
 
 def _own_programs(directory: Path) -> list[str]:
-    return [str(directory / "venv" / "bin"), str(directory / "app" / "node_modules" / ".bin")]
+    """As `environment.bin_directories` finds them: there are those that the server was installed with."""
+    places = ("venv/bin", "tools/bin", "app/node_modules/.bin", "tree/node_modules/.bin")
+    return [str(directory / place) for place in places]

@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
-from typing import Any
 
 from servers.errors import SourceError
-from servers.sources import manifests
+from servers.sources import manifests, node_managers, node_start, node_versions, node_workspace
 from servers.sources.base import BuildContext
-from servers.sources.plan import Choices, Plan, Step
-from servers.sources.starting import choose_script
+from servers.sources.node_install import Installing
+from servers.sources.node_workspace import Part, Workspace
+from servers.sources.plan import Choices, Plan, Tool
 
-MAINS = ("index.js", "index.mjs", "server.js")
-LOCKS = ("package-lock.json", "npm-shrinkwrap.json")
-# npm runs these around an install: they may read any file of the context.
-INSTALL_SCRIPTS = {
-    "preinstall",
-    "install",
-    "postinstall",
-    "prepare",
-    "prepublish",
-    "preprepare",
-    "postprepare",
-}
-SHELL = re.compile(r"[|&;<>()$`*?\[\]{}~#=%]|^\s*(?:npm|npx|yarn|pnpm)\b")
+MONOREPO = (("turbo.json", "Turborepo"), ("nx.json", "Nx"), ("lerna.json", "Lerna"), ("rush.json", "Rush"))
+
+PLAIN = re.compile(r"[\w@./+-]*")  # goes into PATH, and into a Dockerfile
 
 
 def is_one(path: Path) -> bool:
@@ -34,90 +23,119 @@ def is_one(path: Path) -> bool:
 
 def plan(context: BuildContext, choices: Choices) -> Plan:
     """Raises `SourceError`."""
-    path, package = context.path, manifests.package_json(context.path)
-    lock = next((name for name in LOCKS if manifests.has(path, name)), "")
-    scripts = manifests.table(package, "scripts")
-    command = choices.command or context.command or _command(path, package, scripts)
-    builds = "build" in scripts and not _built(path, command)
-    files = _files(path, package, lock)
+    named = manifests.directory(context.top, choices.root) if choices.root else context.subdirectory
+    directory = context.top / named
+    workspace = node_workspace.find(directory, context.top)
+    part = _part(workspace, directory, choices.member, started=bool(choices.command or context.command))
+    if not PLAIN.fullmatch(part.path):
+        raise SourceError(
+            f"The directory {part.path!r} cannot be started in: its name has other signs than letters, "
+            "digits and @ . _ + -.",
+            hint="Rename it.",
+        )
+    manager = node_managers.of(workspace.root, workspace.own.package)
+    start = node_start.find(workspace.root / part.path, part, manager, choices.command or context.command)
+    installing = Installing(workspace, part, manager, start, choices.build, known=bool(context.command))
+    return _planned(context, installing, choices)
+
+
+def _planned(context: BuildContext, installing: Installing, choices: Choices) -> Plan:
+    workspace, part, manager = installing.workspace, installing.part, installing.manager
+    steps, command = installing.steps(), installing.command
+    version, said = _version(installing, choices.node)
+    root = workspace.root.relative_to(context.top).as_posix()
+    words = {step.argv[0] for step in steps} | set(" ".join(command).split())
     return Plan(
         "node",
         command=command,
-        root=context.subdirectory,
-        tool="npm",
-        lock=lock,
-        files=files,
-        steps=_steps(package, lock, builds=builds, early=bool(files)),
+        root="" if root == "." else root,
+        member=part.path,
+        tool=manager.name,
+        lock=manager.lock,
+        tools=(*(tool for tool in manager.tools if tool.name in words), *_others(words, manager.name)),
+        version=version,
+        files=installing.files,
+        environment=installing.environment,
+        steps=steps,
+        why=tuple(
+            filter(None, (*_found(workspace, part), *manager.why, _of_node(version, said), *installing.why))
+        ),
     )
 
 
-def _steps(package: dict[str, Any], lock: str, *, builds: bool, early: bool) -> tuple[Step, ...]:
-    groups = ["dependencies", "optionalDependencies", *(["devDependencies"] if builds else [])]
-    steps: list[Step] = []
-    if any(package.get(group) for group in groups) or "workspaces" in package:
-        verb = ("ci",) if lock else ("install", "--no-package-lock")
-        words = ("npm", *verb, "--include=dev" if builds else "--omit=dev")
-        steps.append(Step("install", words, "Installing Node packages", early=early))
-    if builds:
-        steps.append(Step("build", ("npm", "run", "build"), "Running npm run build"))
-        steps.append(Step("prune", ("npm", "prune", "--omit=dev"), "Removing what only the build needs"))
-    return tuple(steps)
+def _others(words: set[str], manager: str) -> list[Tool]:
+    names = {"npm": Tool("npm"), "bun": Tool("bun", node_managers.RELEASES["bun"][0])}
+    return [tool for name, tool in names.items() if name in words and name != manager]
 
 
-def _files(path: Path, package: dict[str, Any], lock: str) -> tuple[str, ...]:
-    scripts = manifests.table(package, "scripts")
-    needs_all = INSTALL_SCRIPTS & scripts.keys() or "workspaces" in package or _has_local_dependency(package)
-    if needs_all:
-        return ()
-    return tuple(name for name in ("package.json", lock, ".npmrc") if name and manifests.has(path, name))
+def _found(workspace: Workspace, part: Part) -> list[str]:
+    has = next((title for name, title in MONOREPO if manifests.has(workspace.root, name)), "")
+    return [
+        f"{part.shown} of the workspace, in {part.path}" if part.path else "",
+        f"{has} found: the parts are built one by one" if has and workspace.parts else "",
+    ]
 
 
-def _has_local_dependency(package: dict[str, Any]) -> bool:
-    groups = ("dependencies", "devDependencies", "optionalDependencies")
-    specs = (spec for group in groups for spec in manifests.table(package, group).values())
-    return any(str(spec).startswith(("file:", "link:", ".", "/")) for spec in specs)
+def _of_node(version: str, said: str) -> str:
+    return f"Node {version} from {said}" if version else ""
 
 
-def _command(path: Path, package: dict[str, Any], scripts: dict[str, Any]) -> tuple[str, ...]:
-    if bins := bins_of(package):
-        name = choose_script(tuple(bins), str(package.get("name", "")), "bin in package.json")
-        return ("node", _relative(bins[name]))
-    if start := scripts.get("start"):
-        return _start_command(str(start), scripts)
-    main = str(package.get("main", "")) or next((name for name in MAINS if manifests.has(path, name)), "")
-    if main:
-        return ("node", _relative(main))
-    raise SourceError(
-        "The source is a Node package, but how to start it was not found.",
-        hint="Looked in package.json for bin, scripts.start and main, and for "
-        + ", ".join(MAINS)
-        + ". Set the command.",
+def _version(installing: Installing, chosen: str) -> tuple[str, str]:
+    """What the project asks for, bounded by what its tools need where both can be had."""
+    root, member = installing.workspace.root, installing.workspace.root / installing.part.path
+    wanted, said = node_versions.asked(root, member, installing.part.package, chosen)
+    manager = installing.manager
+    for needs, by in ((installing.start.node, "the file that it starts"), (manager.node, manager.name)):
+        if needs and not wanted:
+            wanted, said = needs, by
+        elif needs and "||" not in wanted and node_versions.bounds(f"{wanted} {needs}"):
+            wanted = f"{wanted} {needs}"
+    return wanted, said
+
+
+def _part(workspace: Workspace, directory: Path, member: str, *, started: bool) -> Part:
+    """The one that is started: the one that is named, the one that lies where the server lies, or the only
+    one of a workspace, whose root starts nothing, that can be started."""
+    if member:
+        return _named(workspace, member)
+    own = workspace.own
+    if directory != workspace.root:
+        return workspace.part(directory.relative_to(workspace.root).as_posix())
+    if not workspace.parts or started or _starts(workspace, own) or own.package.get("main"):
+        return own
+    able = [part for part in workspace.parts.values() if _starts(workspace, part)]
+    if len(able) == 1:
+        return able[0]
+    if any(manifests.has(workspace.root, name) for name in node_start.MAINS):
+        return own
+    raise _unclear(able)
+
+
+def _starts(workspace: Workspace, part: Part) -> bool:
+    """Whether a package says itself that it can be started, and not only how its people work on all of it."""
+    start = str(part.scripts.get("start") or "")
+    of_all = not part.path and node_start.RUNS_ALL.search(start)
+    return bool(node_start.bins_of(part.package) or (start and not of_all))
+
+
+def _named(workspace: Workspace, wanted: str) -> Part:
+    plain = wanted.removeprefix("./").rstrip("/")
+    if plain in ("", "."):
+        return workspace.own
+    if found := workspace.parts.get(plain) or workspace.of_name(wanted):
+        return found
+    names = ", ".join(part.path for part in workspace.parts.values()) or "none"
+    raise SourceError(f"The workspace has no part “{wanted}”.", hint=f"There are: {names}.")
+
+
+def _unclear(able: list[Part]) -> SourceError:
+    if not able:
+        return SourceError(
+            "The source is a workspace, and none of its parts has a bin or a start script.",
+            hint="Set the member and the command.",
+        )
+    names = ", ".join(f"{part.name} ({part.path})" if part.name else part.path for part in able)
+    return SourceError(
+        f"Which part of the workspace is the server is not clear: {names} could be started.",
+        hint="Set the member to one of them, or deploy its subdirectory.",
     )
-
-
-def bins_of(package: dict[str, Any]) -> dict[str, str]:
-    """`bin` of a package.json, whose short form is one path."""
-    found = package.get("bin")
-    if isinstance(found, str):
-        return {str(package.get("name", "")).rpartition("/")[2]: found}
-    return {str(name): str(path) for name, path in found.items()} if isinstance(found, dict) else {}
-
-
-def _start_command(start: str, scripts: dict[str, Any]) -> tuple[str, ...]:
-    # npm prints a banner on stdout, the protocol's channel of a stdio server: none where it isn't needed.
-    if SHELL.search(start) or {"prestart", "poststart"} & scripts.keys():
-        return ("npm", "--silent", "start")
-    try:
-        return tuple(shlex.split(start))
-    except ValueError:  # a quotation mark that is not closed: the shell shall say so
-        return ("npm", "--silent", "start")
-
-
-def _relative(path: str) -> str:
-    return path.removeprefix("./")
-
-
-def _built(path: Path, command: tuple[str, ...]) -> bool:
-    """Whether the file that `node` is to run is there already. Of other commands nothing is known."""
-    scripts = [word for word in command[1:] if not word.startswith("-")]
-    return command[:1] == ("node",) and bool(scripts) and manifests.has(path, scripts[0])

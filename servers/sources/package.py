@@ -24,7 +24,7 @@ from servers.process_group import LineSink
 from servers.sources import published, releases
 from servers.sources.base import BuildContext
 from servers.sources.git_errors import no_space
-from servers.sources.node_project import bins_of
+from servers.sources.node_start import bins_of, distinct
 from servers.sources.package_index import File, Missing, PackageIndex
 from servers.sources.published import Published
 from servers.sources.starting import choose_script
@@ -174,7 +174,7 @@ def _ask_npm(source: PackageSource, work: Path, leash: Leash) -> _Found:
         "package.json",
         json.dumps(manifest, indent=2) + "\n",
         str(package.get("description", "")),
-        tuple(bins_of(package)),
+        tuple(distinct(bins_of(package), source.name)),
     )
 
 

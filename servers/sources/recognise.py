@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from servers.errors import SourceError
-from servers.sources import dockerfile_project, node_project, python_project
+from servers.sources import dockerfile_project, manifests, node_project, python_project
 from servers.sources.base import BuildContext
 from servers.sources.plan import NO_CHOICES, Choices, Plan
 
 
 def recognise(context: BuildContext, choices: Choices = NO_CHOICES, *, images: bool) -> Plan:
     """`images`: whether the runtime runs images; without, a Dockerfile cannot help. Raises `SourceError`."""
-    path = context.path
+    path = context.top / manifests.directory(context.top, choices.root) if choices.root else context.path
     if choices.dockerfile and not images:
         raise SourceError(
             f"{choices.dockerfile} was set as the Dockerfile, which the process runtime cannot build.",

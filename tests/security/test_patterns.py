@@ -19,7 +19,7 @@ from registry.challenge import read_challenge
 from registry.content import next_page as _next_page
 from registry.errors import from_engine
 from servers import globs
-from servers.builder import named_images
+from servers.builder import named_images, node_errors
 from servers.builder.progress import Progress
 from servers.models import tool_patterns
 from servers.process_group import MAX_LINE_BYTES
@@ -71,6 +71,7 @@ def test_a_text_from_outside_for_our_own_expressions(filling: str) -> None:
     _next_page(text, "/v2/")
     from_engine(text)
     docker_faults.from_text(text)
+    node_errors.find([text] * 400)
     for dockerfile in (
         text,
         f"FROM {text}",
@@ -140,6 +141,7 @@ OURS = {
     "mcphost/env.py": "settings' own, written at the setting",
     "registry/errors.py": "joined from the table beside it",
     "servers/builder/install_errors.py": "the table beside it",
+    "servers/builder/node_errors.py": "the table beside it",
     "servers/redaction.py": "secrets, escaped",
     "servers/registry_advice.py": "the table beside it",
     "servers/runbooks/facts.py": "what the classes of failure look for",

@@ -92,7 +92,7 @@ def test_installs_see_nothing_of_the_platform(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECRET_KEY", "ours")
-    package = {"name": "x", "main": "x.js", "scripts": {"build": "env > seen"}}
+    package = {"name": "x", "main": "x.js", "scripts": {"build": "env > seen && touch x.js"}}
     (source / "package.json").write_text(json.dumps(package))
     into = tmp_path / "env"
 

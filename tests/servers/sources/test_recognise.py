@@ -154,9 +154,9 @@ def test_node_with_a_bin_and_a_lock(look: Any) -> None:
             {"scripts": {"start": "node --no-warnings 'my server.js'"}},
             ("node", "--no-warnings", "my server.js"),
         ),
-        ({"scripts": {"start": "node a.js && echo"}}, ("npm", "--silent", "start")),
-        ({"scripts": {"start": "node a.js", "prestart": "true"}}, ("npm", "--silent", "start")),
-        ({"scripts": {"start": "npm run serve"}}, ("npm", "--silent", "start")),
+        ({"scripts": {"start": "node a.js && echo"}}, ("sh", "-c", "node a.js && echo")),
+        ({"scripts": {"start": "node a.js", "prestart": "true"}}, ("node", "a.js")),
+        ({"scripts": {"start": "npm run serve", "serve": "node b.js"}}, ("node", "b.js")),
         ({"main": "./lib/main.js"}, ("node", "lib/main.js")),
     ],
 )
@@ -211,11 +211,11 @@ def test_dependencies_that_are_no_list(look: Any, listed: str) -> None:
 
 def test_a_start_that_names_no_file(look: Any) -> None:
     scripts = {"start": "node " + "x" * 300, "build": "tsc"}
-    assert look(package__json={"scripts": scripts}).build
+    assert look(package__json={"scripts": scripts}).builds
 
 
 def test_a_start_that_is_no_command_line_is_the_shell_s_to_refuse(look: Any) -> None:
-    assert look(package__json={"scripts": {"start": "node 'x"}}).command == ("npm", "--silent", "start")
+    assert look(package__json={"scripts": {"start": "node 'x"}}).command == ("sh", "-c", "node 'x")
 
 
 def test_a_manifest_that_is_a_link_out_of_the_context_is_not_read(tmp_path: Path) -> None:
