@@ -21,7 +21,7 @@ def recognise(context: BuildContext, choices: Choices = NO_CHOICES, *, images: b
         return node_project.plan(context, choices)
     if python_project.is_one(path):
         return python_project.plan(context, choices)
-    raise _not_recognised(path)
+    raise python_project.objection(path) or _not_recognised(path)
 
 
 def _not_recognised(path: Path) -> SourceError:
