@@ -222,9 +222,8 @@ def _plan(spec: ImageBuild, log: LineSink) -> logins.Plan:
             text = file.read(MAX_DOCKERFILE)
     except OSError:  # the build says so itself
         text = ""
-    return logins.plan(
-        spec.pulls, text, named_images.automatic(spec.platform, spec.here) | spec.arguments, log
-    )
+    automatic = named_images.automatic(spec.platform, spec.here)
+    return logins.plan(spec.pulls, text, automatic, log, given=spec.arguments)
 
 
 def _user_plugins() -> Path:

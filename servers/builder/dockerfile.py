@@ -190,8 +190,8 @@ def _run(command: str, settings: BuildSettings, **variables: str) -> str:
 
 
 def _concerns(variable: str, tool: str) -> bool:
-    others = ("PIP_",) if tool == "npm" else ("NODE_", "npm_")
-    return not variable.startswith(others)
+    others = {"npm": ("PIP_",), "pip": ("NODE_", "npm_"), "uv": ("PIP_", "NODE_", "npm_")}
+    return not variable.startswith(others[tool])
 
 
 def given_secrets(settings: BuildSettings) -> set[str]:

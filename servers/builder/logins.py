@@ -48,11 +48,18 @@ class Plan:
         return self.pulls.rights.way_to(ref) is Way.PLATFORM
 
 
-def plan(pulls: Pulls, dockerfile: str, arguments: Mapping[str, str], log: LineSink) -> Plan:
+def plan(
+    pulls: Pulls,
+    dockerfile: str,
+    arguments: Mapping[str, str],
+    log: LineSink,
+    *,
+    given: Mapping[str, str] = named_images.NOTHING_GIVEN,
+) -> Plan:
     """What a build of `dockerfile` may pull. A login that cannot be had leaves its pulls anonymous; `log` is
     told why. Raises `BuildError` for images that the team may not have, and what `pulls.ask` raises.
     """
-    named = named_images.read(dockerfile, arguments)
+    named = named_images.read(dockerfile, arguments, given)
     found = [ref for text in named.images if (ref := _image(pulls, text))]
     if named.frontend:
         found.append(_frontend(pulls, named.frontend))

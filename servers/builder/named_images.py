@@ -34,10 +34,15 @@ class Named:
     frontend: str = ""
 
 
-def read(dockerfile: str, arguments: Mapping[str, str]) -> Named:
-    """`arguments` are what a build is given besides: the automatic ones of its platform."""
+NOTHING_GIVEN: Mapping[str, str] = {}
+
+
+def read(dockerfile: str, arguments: Mapping[str, str], given: Mapping[str, str] = NOTHING_GIVEN) -> Named:
+    """`arguments` are the automatic ones of the build's platform, `given` those that somebody set: they take
+    the place of what an ARG says.
+    """
     text = dockerfile.removeprefix("\ufeff").replace("\r\n", "\n")
-    reader = _Reader(dict(arguments))
+    reader = _Reader(dict(arguments), given)
     for word, rest, maybe_text in _instructions(text, _directives(text).get("escape", "\\")):
         before = len(reader.images)
         reader.take(word, rest)
@@ -61,6 +66,7 @@ def _parts(prefix: str, platform: str) -> dict[str, str]:
 @dataclass
 class _Reader:
     before: dict[str, str]  # ARGs ahead of the first FROM
+    given: Mapping[str, str]
     images: list[str] = field(default_factory=list)
     stages: set[str] = field(default_factory=set)
     count: int = 0
@@ -92,7 +98,9 @@ class _Reader:
         values = self.inside if self.count else self.before
         for found in ASSIGNED.finditer(rest):
             name, value = found["name"], found["value"]
-            if value is not None:
+            if name in self.given:
+                values[name] = self.given[name]
+            elif value is not None:
                 values[name] = _filled(_unquoted(value), values)
             elif self.count:
                 values.setdefault(name, UNKNOWN)

@@ -83,9 +83,10 @@ class Deployment(models.Model):
     `images` maps platform to `{reference, digest, size, media_type}`; `image` is what the runtime starts:
     a reference by digest, or an engine-local id. `run` is the saved `Handle` while something runs for it,
     `endpoint` the URL that the gateway sends calls to while it serves; where there are several replicas,
-    `endpoints` are their own by name, for a session stays with one. `command` and `directory` are
-    what a prepared environment needs to start again; `plan` says how it was made (`sources.plan.Plan.told`). `discovery` holds tools, prompts and resources as listed,
-    `tool_changes` what became of the tools since `{against, …}` (`servers.gate.as_json`); empty: nothing.
+    `endpoints` are their own by name, for a session stays with one. `command` and `directory` are what a
+    prepared environment needs to start again; `plan` says how it was made (`sources.plan.Plan.told`).
+    `discovery` holds tools, prompts and resources as listed, `tool_changes` what became of the tools since
+    `{against, …}` (`servers.gate.as_json`); empty: nothing.
     `configuration` tells what it was started with, see `servers.configuration`.
     """
 

@@ -72,3 +72,16 @@ def test_another_reader_is_named(text: str) -> None:
 
 def test_a_remark_is_no_directive() -> None:
     assert read("# a remark\n# syntax=a.b/reader:1\nFROM x\n", GIVEN) == Named(("x",), "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ARG I=ours/x\nFROM ${I}\n",
+        "ARG I\nFROM $I\n",
+        "FROM scratch\nARG I=ours/x\nCOPY --from=$I / /\n",
+        "FROM scratch\nARG I\nRUN --mount=type=bind,from=${I:-ours/x} true\n",
+    ],
+)
+def test_what_somebody_gives_a_build_takes_the_place_of_what_an_arg_says(text: str) -> None:
+    assert read(text, GIVEN, {"I": "theirs.example/x"}).images == ("theirs.example/x",)
