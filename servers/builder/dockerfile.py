@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Sequence
 from importlib.metadata import version
 
+from servers.builder import base_images
 from servers.builder.base import BuildSettings
 from servers.runtimes.base import Transport
 from servers.sources.plan import BESIDE, Plan, Step
@@ -16,7 +17,7 @@ APP, BRIDGE, ENTRY = "app", "bridge", "entry.sh"
 HOME_OF_OURS = "/opt/mcphost"
 CA_FILE = "/etc/ssl/certs/ca-certificates.crt"
 USER = "10001:10001"
-ROOT, VENV, TOOLS = "/app", "/opt/venv", "/opt/tools"
+ROOT, VENV, TOOLS, PYTHON = "/app", "/opt/venv", "/opt/tools", "/opt/python"
 PIP = f"{TOOLS}/bin/pip install --disable-pip-version-check --root-user-action=ignore --progress-bar=off"
 UV_VARIABLES = {
     "UV_LINK_MODE": "copy",
@@ -105,26 +106,38 @@ def _bridge(plan: Plan) -> tuple[str, str]:
 
 
 def _python(plan: Plan, settings: BuildSettings) -> list[str]:
+    image = base_images.python_image(plan, settings)
     start = [
-        f"FROM {settings.python_image}",
+        f"FROM {image.reference}",
         f"ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PATH={VENV}/bin:$PATH",
     ]
-    if not plan.steps:
+    if not (plan.steps or image.asked):
         return [*start, *_workdir(plan), f"COPY {APP}/ {ROOT}/"]
     # A stage of its own: neither uv nor what packages leave behind while they are built is in the image.
     return [
-        f"FROM {settings.python_image} AS build",
-        f"ENV VIRTUAL_ENV={VENV} UV_PROJECT_ENVIRONMENT={VENV}",
+        f"FROM {image.reference} AS build",
+        # Whatever a project's .python-version says to uv, its steps use this one.
+        f"ENV VIRTUAL_ENV={VENV} UV_PROJECT_ENVIRONMENT={VENV} UV_PYTHON={VENV}/bin/python PATH={VENV}/bin:$PATH",
         f"WORKDIR {ROOT}",
-        f"RUN python3 -m venv {TOOLS}",
+        f"RUN python3 -m venv {TOOLS}{f' && mkdir {PYTHON}' if image.asked else ''}",
         _run(f"{PIP} uv=={version('uv')}", settings),
-        f"RUN {TOOLS}/bin/uv venv --quiet --no-project --python=python3 {VENV}",
+        _interpreter(image, settings),
         *_steps(plan, settings),
         *start,
         *_workdir(plan),
+        *([f"COPY --from=build {PYTHON} {PYTHON}"] if image.asked else []),
         f"COPY --from=build {VENV} {VENV}",
         f"COPY --from=build {ROOT}/ {ROOT}/",
     ]
+
+
+def _interpreter(image: base_images.PythonImage, settings: BuildSettings) -> str:
+    """The environment, with the image's own Python; or with what is asked for, of the image or downloaded."""
+    make = f"{TOOLS}/bin/uv venv --quiet --no-project --python={shlex.quote(image.asked or 'python3')} {VENV}"
+    if not image.asked:
+        return f"RUN {make}"
+    downloads = "automatic" if settings.python_downloads else "never"
+    return _run(make, settings, UV_PYTHON_DOWNLOADS=downloads, UV_PYTHON_INSTALL_DIR=PYTHON)
 
 
 def _node(plan: Plan, settings: BuildSettings) -> list[str]:
@@ -171,6 +184,7 @@ TOOLING: dict[str, tuple[str, tuple[str, ...], dict[str, str]]] = {
     "pip": ("/root/.cache/pip", ("ca", "pip"), {}),
     "uv": ("/root/.cache/uv", ("ca", "uv"), UV_VARIABLES),
     "npm": ("/root/.npm", ("ca", "npm"), NPM_VARIABLES),
+    "sh": ("/root/.cache", ("ca", "pip", "uv", "npm"), {**UV_VARIABLES, **NPM_VARIABLES}),
 }
 
 
@@ -190,7 +204,12 @@ def _run(command: str, settings: BuildSettings, **variables: str) -> str:
 
 
 def _concerns(variable: str, tool: str) -> bool:
-    others = {"npm": ("PIP_",), "pip": ("NODE_", "npm_"), "uv": ("PIP_", "NODE_", "npm_")}
+    others: dict[str, tuple[str, ...]] = {
+        "sh": (),
+        "npm": ("PIP_",),
+        "pip": ("NODE_", "npm_"),
+        "uv": ("PIP_", "NODE_", "npm_"),
+    }
     return not variable.startswith(others[tool])
 
 

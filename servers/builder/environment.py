@@ -6,6 +6,8 @@ not switched off, since native modules need them. They see the scrubbed environm
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import uv
 
-from servers.builder import install_errors, tooling
+from servers.builder import base_images, install_errors, interpreters, tooling
 from servers.builder.base import BuildSettings
 from servers.builder.context import copy_tree, filling, write_beside
 from servers.errors import BuildError
@@ -23,7 +25,10 @@ from servers.sources.base import BuildContext
 from servers.sources.plan import BESIDE, Plan, Step
 
 # A server runs in `app`. One that is part of a larger tree lies in `tree`, and `app` leads there.
-APP, TREE, VENV, HOME = "app", "tree", "venv", "home"
+APP, TREE, VENV, HOME, PYTHON = "app", "tree", "venv", "home", "python"
+NO_INTERPRETER = re.compile(
+    r"No interpreter found|No download found|Failed to (?:install|download) .*python", re.I
+)
 NODE_BINS = Path("node_modules/.bin")
 
 
@@ -45,9 +50,16 @@ def install(
     leash = leash.within(settings.timeout, "installation")
     with filling(into):
         _Installing(plan, into, root, settings, leash, log).run()
-        for passing in (HOME, BESIDE):
-            shutil.rmtree(into / passing, ignore_errors=True)
+        _clear(into)
     return (find_program(plan.command[0], into), *plan.command[1:])
+
+
+def _clear(into: Path) -> None:
+    passing = [HOME, BESIDE]
+    if not any((into / PYTHON).glob("cpython*/bin")):  # uv makes it to look into
+        passing.append(PYTHON)
+    for name in passing:
+        shutil.rmtree(into / name, ignore_errors=True)
 
 
 def bin_directories(into: Path) -> tuple[Path, ...]:
@@ -83,12 +95,16 @@ class _Installing:
         self, plan: Plan, into: Path, root: Path, settings: BuildSettings, leash: Leash, log: LineSink
     ) -> None:
         self.plan, self.root, self.leash, self.log = plan, root, leash, log
+        self.settings = settings
         self.venv = into / VENV
         self.env: Mapping[str, str] = {
             **tooling.environment(settings, into / HOME),
+            **({"UV_PYTHON_CACHE_DIR": str(settings.cache / "python")} if settings.cache else {}),
             # Hard links into a shared cache would let one server change another's packages.
             "UV_LINK_MODE": "copy",
-            "UV_PYTHON_DOWNLOADS": "never",
+            "UV_PYTHON_DOWNLOADS": "automatic" if settings.python_downloads else "never",
+            # An interpreter is a server's own too, whatever is downloaded for all.
+            "UV_PYTHON_INSTALL_DIR": str(into / PYTHON),
             "VIRTUAL_ENV": str(self.venv),
             "UV_PROJECT_ENVIRONMENT": str(self.venv),
             **plan.environment,
@@ -104,10 +120,23 @@ class _Installing:
             self._step(step)
 
     def _interpreter(self) -> None:
-        wanted = self.plan.version or sys.executable
-        self.log("Making a virtual environment")
-        venv = ("venv", "--quiet", "--no-project", f"--python={wanted}", str(self.venv))
-        self._run((uv.find_uv_bin(), *venv), "uv venv")
+        wanted = self.plan.version
+        own = not wanted or base_images.suits(interpreters.OWN, wanted)
+        self.log("Making a virtual environment" + ("" if own else f" with Python {wanted}"))
+        venv = ("venv", "--quiet", "--no-project", f"--python={sys.executable if own else wanted}")
+        outcome = self._outcome((uv.find_uv_bin(), *venv, str(self.venv)))
+        if outcome.code and NO_INTERPRETER.search(outcome.text):
+            raise interpreters.missing(
+                wanted, interpreters.found(self.env, self.leash, self.root), self.settings
+            )
+        if outcome.code:
+            raise install_errors.translate(outcome, "uv venv")
+        # The steps use this one, whatever a project's .python-version says to uv.
+        self.env = {
+            **self.env,
+            "UV_PYTHON": str(self.venv / "bin/python"),
+            "PATH": f"{self.venv / 'bin'}{os.pathsep}{self.env.get('PATH', os.defpath)}",
+        }
 
     def _require_node(self) -> None:
         for tool in ("node", "npm"):
@@ -122,6 +151,9 @@ class _Installing:
         self._run((program, *step.argv[1:]), " ".join(step.argv[: 2 if step.kind == "install" else 3]))
 
     def _run(self, argv: Sequence[str], name: str) -> None:
-        outcome = tooling.run(argv, env=self.env, leash=self.leash, log=self.log, cwd=self.root)
+        outcome = self._outcome(argv)
         if outcome.code:
             raise install_errors.translate(outcome, name)
+
+    def _outcome(self, argv: Sequence[str]) -> tooling.Outcome:
+        return tooling.run(argv, env=self.env, leash=self.leash, log=self.log, cwd=self.root)
