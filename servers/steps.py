@@ -15,6 +15,7 @@ from servers.builder import context, environment
 from servers.errors import RuntimeFault, SourceError, UserError
 from servers.handshake import ServerFacts
 from servers.job import Job
+from servers.last_words import missing_module
 from servers.models import Server, placement
 from servers.models.server import Transport
 from servers.process_group import LineSink
@@ -179,13 +180,22 @@ def _tell_warning(job: Job, handle: Handle, line: LineSink) -> None:
             line(f"The cluster says: {warning}")
 
 
+NOT_INSTALLED = (
+    "Declare what it imports as a dependency; if a newer version has it no more, bound the version in the "
+    "server's build settings (with: mcp<2). Then redeploy."
+)
+
+
 def _with_last_lines(job: Job, error: RuntimeFault) -> RuntimeFault:
     runs.collect(job.deployment)
     if WROTE_LAST in error.message:  # a cluster keeps a container's last words
         return error
     lines = runs.last_lines(job.deployment)
-    said = f" {WROTE_LAST}: “{' ⏎ '.join(lines)}”." if lines else " It wrote nothing."
-    return RuntimeFault(error.message + said, hint=error.hint, permanent=error.permanent)
+    module = missing_module(lines)
+    missed = f" It misses the module {module}." if module else ""
+    hint = NOT_INSTALLED if module else error.hint
+    said = f"{missed} {WROTE_LAST}: “{' ⏎ '.join(lines)}”." if lines else " It wrote nothing."
+    return RuntimeFault(error.message + said, hint=hint, permanent=error.permanent)
 
 
 def discover(job: Job, handle: Handle, facts: ServerFacts) -> None:

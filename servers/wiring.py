@@ -40,7 +40,7 @@ from servers.runtimes.process import ProcessRuntime
 from servers.sources.base import Source
 from servers.sources.git import GitSource
 from servers.sources.image import ImageSource
-from servers.sources.package import PackageSource
+from servers.sources.package import PackageSource, split_extras
 from servers.sources.upload import ArchiveSource
 
 BRIDGE = Path(bridge.__file__).parent
@@ -244,13 +244,16 @@ def source_of(server: Server, revision: str = "") -> Source:
     if server.source_kind == SourceKind.IMAGE:
         return ImageSource(_pinned(about["reference"], revision), functools.partial(_digest_of, server))
     version = revision.partition("==")[2] or about.get("version", "")
+    name, extras = split_extras(about["name"])
     return PackageSource(
         about["ecosystem"],
-        about["name"],
+        name,
         version,
         about.get("command") or shlex.join(server.command),  # whichever was set, none has to be found
         tuple(about.get("arguments", ())),
         build_settings(),
+        tuple(dict.fromkeys((*extras, *server.build.get("extras", ())))),
+        runtime_name_for(server) != "process",
     )
 
 

@@ -117,7 +117,8 @@ def _python(plan: Plan, settings: BuildSettings) -> list[str]:
     return [
         f"FROM {image.reference} AS build",
         # Whatever a project's .python-version says to uv, its steps use this one.
-        f"ENV VIRTUAL_ENV={VENV} UV_PROJECT_ENVIRONMENT={VENV} UV_PYTHON={VENV}/bin/python PATH={VENV}/bin:$PATH",
+        f"ENV VIRTUAL_ENV={VENV} UV_PROJECT_ENVIRONMENT={VENV} UV_PYTHON={VENV}/bin/python"
+        f" PATH={VENV}/bin:$PATH",
         f"WORKDIR {ROOT}",
         f"RUN python3 -m venv {TOOLS}{f' && mkdir {PYTHON}' if image.asked else ''}",
         _run(f"{PIP} uv=={version('uv')}", settings),

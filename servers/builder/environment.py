@@ -85,7 +85,7 @@ def find_program(name: str, into: Path) -> str:
 
 
 def _programs(into: Path) -> str:
-    plumbing = ("activate", "Activate", "python", "pip", "deactivate", "pydoc")
+    plumbing = ("activate", "Activate", "python", "pip", "deactivate", "pydoc", "idle", "2to3")
     names = {path.name for directory in bin_directories(into) for path in directory.iterdir()}
     return ", ".join(sorted(name for name in names if not name.startswith(plumbing))) or "none"
 
@@ -124,11 +124,11 @@ class _Installing:
         own = not wanted or base_images.suits(interpreters.OWN, wanted)
         self.log("Making a virtual environment" + ("" if own else f" with Python {wanted}"))
         venv = ("venv", "--quiet", "--no-project", f"--python={sys.executable if own else wanted}")
-        outcome = self._outcome((uv.find_uv_bin(), *venv, str(self.venv)))
+        # Not in the source: programs that choose a Python (pyenv's) read what lies where they are started.
+        home = self.venv.parent
+        outcome = self._outcome((uv.find_uv_bin(), *venv, str(self.venv)), home)
         if outcome.code and NO_INTERPRETER.search(outcome.text):
-            raise interpreters.missing(
-                wanted, interpreters.found(self.env, self.leash, self.root), self.settings
-            )
+            raise interpreters.missing(wanted, interpreters.found(self.env, self.leash, home), self.settings)
         if outcome.code:
             raise install_errors.translate(outcome, "uv venv")
         # The steps use this one, whatever a project's .python-version says to uv.
@@ -155,5 +155,5 @@ class _Installing:
         if outcome.code:
             raise install_errors.translate(outcome, name)
 
-    def _outcome(self, argv: Sequence[str]) -> tooling.Outcome:
-        return tooling.run(argv, env=self.env, leash=self.leash, log=self.log, cwd=self.root)
+    def _outcome(self, argv: Sequence[str], cwd: Path | None = None) -> tooling.Outcome:
+        return tooling.run(argv, env=self.env, leash=self.leash, log=self.log, cwd=cwd or self.root)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from servers.builder import tooling
+from servers.builder import causes, tooling
 from servers.builder.context import no_space
 from servers.errors import BuildError
 
@@ -23,7 +23,9 @@ def translate(outcome: tooling.Outcome, name: str) -> BuildError:
     """`name` is what was run, as a person would say it: `uv pip`, `npm run build`."""
     if outcome.out_of_space:
         return no_space()
-    shown = [line for line in outcome.lines if line.strip()][-SHOWN_LINES:]
+    if name.startswith("uv") and (cause := causes.of(outcome.lines)):
+        return BuildError(cause.message, hint=cause.hint, details={"lines": list(outcome.lines)})
+    shown = causes.without_usage(outcome.lines)[-SHOWN_LINES:]
     return BuildError(
         f"{name} ended with exit code {outcome.code}.\n" + "\n".join(shown),
         hint=next((hint for pattern, hint in HINTS if re.search(pattern, outcome.text)), ""),

@@ -36,13 +36,16 @@ def _order(version: str) -> tuple[int, ...]:
 
 
 def reachable(settings: BuildSettings, *, images: bool, leash: Leash, work: Path) -> tuple[str, ...]:
-    """The Pythons that can come to run a package: of images or of this machine, and what is downloaded."""
+    """The Pythons that can come to run a package: of images or of this machine, and what is downloaded.
+
+    () for an image that does not tell what it has.
+    """
     base = base_images.tagged_python(settings)
     if images and base:  # the repository has the others beside it
         return (base, *base_images.PYTHONS)
     if settings.python_downloads:
         return (OWN, *base_images.PYTHONS)
-    return (OWN,) if images else found(tooling.environment(settings, work), leash, work)
+    return () if images else found(tooling.environment(settings, work), leash, work)
 
 
 def missing(wanted: str, there: tuple[str, ...], settings: BuildSettings) -> BuildError:

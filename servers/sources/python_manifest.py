@@ -20,10 +20,12 @@ IN_PROJECT = re.compile(
 DIRECT = re.compile(r"@\s*(?:git\+)?(?:https?|ssh)://", re.IGNORECASE)
 # Directories that setuptools takes for no packages.
 NO_PACKAGES = frozenset(
-    ("ci", "bin", "debian", "doc", "docs", "documentation", "manpages", "news", "newsfragments", "changelog")
-    + ("test", "tests", "unit_test", "unit_tests", "example", "examples", "scripts", "tools", "util", "utils")
-    + ("python", "build", "benchmark", "benchmarks", "exercise", "exercises", "htmlcov", "venv", "env")
-    + ("node_modules",)
+    {
+        *("ci", "bin", "debian", "doc", "docs", "documentation", "manpages", "news", "newsfragments"),
+        *("changelog", "test", "tests", "unit_test", "unit_tests", "example", "examples", "scripts", "tools"),
+        *("util", "utils", "python", "build", "benchmark", "benchmarks", "exercise", "exercises", "htmlcov"),
+        *("venv", "env", "node_modules"),
+    }
 )
 PYPI = ("https://pypi.org/simple", "https://pypi.python.org/simple")
 

@@ -109,7 +109,7 @@ def _installing(
     given = choices.command or context.command
     if manifest is None and python_requirements.find(place.project) is None:
         start = Start(given, "") if given else python_start.start(place.project, None, installed=False)
-        script = python_start.script_of(start.command, place.project)
+        script = start.file or python_start.script_of(start.command, place.project)
         metadata = python_scripts.inline(place.project, script) if script else None
         if metadata is not None:
             return python_inline.installing(place, script, metadata, choices), start
@@ -162,7 +162,7 @@ def _version(
             manifest.python,
             f"Python {manifest.python} from {source.get(manifest.tool, 'requires-python')}",
         )
-    script = python_start.script_of(start.command, place.project)
+    script = start.file or python_start.script_of(start.command, place.project)
     metadata = python_scripts.inline(place.project, script) if script and manifest is None else None
     asked = str((metadata or {}).get("requires-python", ""))
     return asked, f"Python {asked} from {script}" if asked else ""

@@ -22,8 +22,11 @@ NO_PACKAGES = frozenset(
 
 @dataclass(frozen=True)
 class Start:
+    """`file` is the script of the source that is started; "" where it is something else."""
+
     command: tuple[str, ...]
     why: str
+    file: str = ""
 
 
 def start(path: Path, manifest: Manifest | None, *, installed: bool) -> Start:
@@ -82,9 +85,9 @@ def is_script_there(path: Path) -> bool:
 def _of_file(path: Path, name: str) -> Start:
     looked = python_scripts.look(path, name)
     if not looked.server or looked.runs:
-        return Start(("python", name), f"starts {name}")
+        return Start(("python", name), f"starts {name}", name)
     code = f"import runpy; runpy.run_path({name!r})[{looked.server!r}].run()"
-    return Start(("python", "-c", code), f"runs the server `{looked.server}` of {name}")
+    return Start(("python", "-c", code), f"runs the server `{looked.server}` of {name}", name)
 
 
 def _main_package(path: Path, installed: bool) -> Start | None:
