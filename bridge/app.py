@@ -7,9 +7,9 @@ import math
 import re
 import uuid
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Sequence, Set
+from typing import Dict, Optional, Sequence, Set
 
-from bridge import era, jsonrpc
+from bridge import accept, era, jsonrpc
 from bridge.backoff import Backoff
 from bridge.http1 import Connection, HttpError, Request
 from bridge.jsonrpc import Message
@@ -18,7 +18,7 @@ from bridge.session import Session, cannot_start
 from bridge.shared import SharedServer
 
 HEALTH_PATH = "/.bridge/healthz"
-EVICTABLE_SECONDS = 60.0  # without a connection, before a full house may ask a session to leave
+ROOM_SECONDS = 5  # after which a client may ask again, when every session is in use
 LAST_ANSWERS_SECONDS = 1.0  # for clients to take them, when the bridge ends
 STOPPED = "server was ended: it was stopped or deployed anew while it answered"
 LOOPBACK = re.compile(r"^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$", re.IGNORECASE)
@@ -152,7 +152,7 @@ class App:
 
     async def _modern_call(self, connection: Connection, request: Request, message: Message) -> None:
         era.check_envelope(request, message)
-        await self._shared.call(connection, message)
+        await self._shared.call(connection, message, accept.form(request))
 
     async def _session_call(self, connection: Connection, request: Request, message: Message) -> None:
         if message["method"] == "initialize" and request.header("mcp-session-id") is None:
@@ -161,10 +161,12 @@ class App:
             await self._session(request).call(connection, request, message)
 
     async def _initialize(self, connection: Connection, request: Request, message: Message) -> None:
-        self._make_room()
+        leaving = self._make_room()
         session = Session(uuid.uuid4().hex, self._session_ended)
         self._sessions[session.id] = session
         try:
+            if leaving:
+                await leaving
             await session.start(self._settings.command)
         except (OSError, RuntimeError) as error:
             raise cannot_start(error, message["id"]) from None
@@ -181,16 +183,18 @@ class App:
         elif session.answered:
             self._backoff.succeeded()
 
-    def _make_room(self) -> None:
+    def _make_room(self) -> Optional["asyncio.Task[None]"]:
+        """The end of the session that has to leave, if the house is full: the one that was idle longest. Its
+        client may have abandoned it; if not, it gets 404 and initialises again."""
         if self._backoff.remaining:
             raise _try_later("server keeps failing", self._backoff.remaining)
         if len(self._sessions) < self._settings.max_sessions:
-            return
-        longest = max(self._sessions.values(), key=lambda session: session.idle_seconds)
-        if longest.idle_seconds < EVICTABLE_SECONDS:
-            raise _try_later("too many sessions", EVICTABLE_SECONDS - longest.idle_seconds)
+            return None
+        idle = [session for session in self._sessions.values() if not session.connected]
+        if not idle:
+            raise _try_later("too many sessions, and each is in use", ROOM_SECONDS)
         log("too many sessions: the one that was idle longest is ended")
-        longest.end()
+        return max(idle, key=lambda session: session.idle_seconds).end()
 
     async def _session_stream_or_end(self, connection: Connection, request: Request) -> None:
         session = self._session(request)
@@ -198,8 +202,7 @@ class App:
             session.end()
             await connection.respond(204)
             return
-        if not accepts(request, "text/event-stream"):
-            raise HttpError(406, "The client must accept text/event-stream")
+        accept.check_events(request)
         await session.listen(connection, request.header("last-event-id"))
 
     def _session(self, request: Request) -> Session:
@@ -227,16 +230,7 @@ def check_media_types(request: Request) -> None:
     content_type = (request.header("content-type") or "").partition(";")[0].strip().lower()
     if content_type != "application/json":
         raise HttpError(415, "Content-Type must be application/json")
-    if not (accepts(request, "application/json") and accepts(request, "text/event-stream")):
-        raise HttpError(406, "The client must accept application/json and text/event-stream")
-
-
-def accepts(request: Request, media_type: str) -> bool:
-    accept = request.header("accept")
-    if accept is None:
-        return True
-    ranges: List[str] = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
-    return bool({media_type, media_type.partition("/")[0] + "/*", "*/*"}.intersection(ranges))
+    accept.form(request)
 
 
 def parse_body(body: bytes) -> Message:
@@ -245,7 +239,7 @@ def parse_body(body: bytes) -> Message:
     except ValueError:
         raise HttpError(400, "The body is not JSON", code=jsonrpc.PARSE_ERROR) from None
     if not jsonrpc.is_message(message):
-        raise HttpError(400, "The body must be one JSON-RPC message")
+        raise HttpError(400, "The body must be one JSON-RPC message, and no batch of them")
     parsed: Message = message
     return parsed
 

@@ -13,7 +13,7 @@ const HEALTH_PATH = "/.bridge/healthz";
 const KEEP_ALIVE_MS = 15_000;
 const COMMIT_MS = 1_000; // of silence, before a session's answer becomes a stream
 const CANCEL_MS = 2_000; // for the server to answer a cancelled request itself
-const EVICTABLE_MS = 60_000; // without a connection, before a full house may ask a session to leave
+const ROOM_MS = 5_000; // after which a client may ask again, when every session is in use
 const SESSION_PATIENCE_MS = 30_000; // with a client that takes nothing, while the server waits
 const SHARED_PATIENCE_MS = 2_000;
 const [EOF_MS, CLOSE_MS, TERM_MS] = [500, 2_000, 2_000];
@@ -29,12 +29,14 @@ const SESSION_VERSIONS = new Set(["2024-11-05", "2025-03-26", "2025-06-18", "202
 const PRIMED_VERSIONS = new Set(["2025-11-25"]); // earlier clients choke on an event without data
 const NAMED = { "tools/call": "name", "prompts/get": "name", "resources/read": "uri" };
 const ROUTING_HEADERS = ["mcp-protocol-version", "mcp-method", "mcp-name"];
+const [EITHER, JSON_ONLY, EVENTS_ONLY] = ["either", "json", "events"]; // forms of an answer
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i;
 
 const PARSE_ERROR = -32700;
 const INVALID_REQUEST = -32600;
 const METHOD_NOT_FOUND = -32601;
 const INVALID_PARAMS = -32602;
+const INTERNAL_ERROR = -32603;
 const SERVER_GONE = -32000;
 const HEADER_MISMATCH = -32020;
 const REQUEST_CANCELLED = -32800;
@@ -58,23 +60,22 @@ const isMessage = (value) =>
   isObject(value) && value.jsonrpc === "2.0" && (isRequest(value) || isNotification(value) || isResponse(value));
 const params = (message) => (isObject(message.params) ? message.params : {});
 const meta = (message) => (isObject(params(message)._meta) ? params(message)._meta : {});
+const NUMBER = /^(-?\d{1,18})(?:\.0+)?$/;
+
+/** The same number as a string, or the other way round: some servers answer "1" to 1. */
+function twin(id) {
+  if (typeof id === "number") return String(id);
+  const number = typeof id === "string" ? NUMBER.exec(id)?.[1] : undefined;
+  return number === undefined ? undefined : Number(number);
+}
+
+const names = (named, id) => isId(id) && (named === id || twin(named) === id);
 const rpcError = (code, message, id = null) => JSON.stringify({ jsonrpc: "2.0", id, error: { code, message } });
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 function progressToken(message) {
   const token = meta(message).progressToken;
   return isId(token) ? token : undefined;
-}
-
-/** One line of a server's stdout: `{ text, message }`, or undefined if it is not a JSON-RPC message. */
-function parseLine(line) {
-  try {
-    const text = utf8.decode(line);
-    const message = JSON.parse(text);
-    return isMessage(message) ? { text, message } : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 /**
@@ -116,7 +117,7 @@ function skipSpace(text, at) {
 }
 
 function skipString(text, at) {
-  for (at += 1; text[at] !== '"'; at += 1) if (text[at] === "\\") at += 1;
+  for (at += 1; at < text.length && text[at] !== '"'; at += 1) if (text[at] === "\\") at += 1;
   return at + 1;
 }
 
@@ -134,6 +135,356 @@ function skipValue(text, at) {
     at += 1;
   } while (at < text.length);
   return at;
+}
+
+// What a server writes to its stdout, as messages.
+
+const LOOKED_AT = 64 << 10; // characters at the head of what cannot be read, for whose answer it is
+const TAIL = 4 << 10; // and at its end
+const MAX_LINES_LENGTH = 8 << 20; // of one message over several lines
+const NOT_JSON = "server answered with a line that is not JSON";
+const NEITHER = "server answered with neither a result nor an error";
+const UNASKED = "server answered with an id that no request has";
+const ANSWER = new Set(["jsonrpc", "id", "result", "error"]);
+const STRING = String.raw`"[^"\\]*(?:\\[^][^"\\]*)*"`;
+const TOKEN = new RegExp(String.raw`(${STRING})(\s*:)?|[{}[\]]|"`, "g");
+const ID_AT = new RegExp(String.raw`\s*(${STRING}|-?\d+(?:\.\d+)?)(?=\s*[,}]|\s*$)`, "y");
+const LAST_ID = new RegExp(String.raw`"id"\s*:\s*(${STRING}|-?\d+(?:\.\d+)?)\s*\}\s*$`);
+const ODD_ID = /"id"\s*:\s*-?\d+[.eE]/; // 1.0 is 1 to JavaScript, and not to every client
+const lenientUtf8 = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/**
+ * Reads the lines of one process. A line that is JSON-RPC to the letter passes as it came, one whose meaning is
+ * plain is mended, an answer that cannot be read becomes an error with its id, and all else goes to the log.
+ * What it mends it says once in the log, without content.
+ */
+class Reader {
+  told = new Set();
+  lines = []; // of a message that goes over several
+  depth = 0;
+
+  /** `line`: bytes without a line break, not empty. A list of `{ text, message }`. */
+  read(line) {
+    let text;
+    let message;
+    try {
+      text = utf8.decode(line).trim();
+      message = JSON.parse(text);
+    } catch {
+      return this.mended(line);
+    }
+    if (isMessage(message) && !("result" in message && "error" in message)) {
+      this.lines = [];
+      return [{ text: this.withPlainId(text, message), message }];
+    }
+    return this.continued(text) ?? this.meant(text, message, text);
+  }
+
+  /** A line of which only the two ends are there. */
+  tooLong(head, tail, size) {
+    const why = `server answered with a line of ${size} bytes, which is too long`;
+    log(`a line of ${size} bytes on the server's stdout was dropped`);
+    const refused = refusedAnswer(lenientUtf8.decode(head).trim(), lenientUtf8.decode(tail), why);
+    return refused ? [refused] : [];
+  }
+
+  withPlainId(text, message) {
+    if (typeof message.id !== "number") return text;
+    if (!ODD_ID.test(text.slice(0, 200)) && !ODD_ID.test(text.slice(-200))) return text;
+    return splice(text, [[["id"], String(message.id)]]);
+  }
+
+  mended(line) {
+    const whole = lenientUtf8.decode(line).trim();
+    const text = whole.replace(/^[\uFEFF \t]+/, "");
+    const found = this.continued(text);
+    if (found) return found;
+    if (text === "{") {
+      [this.lines, this.depth] = [[text], 1];
+      return [];
+    }
+    if (!/^[{[]/.test(text)) {
+      notAMessage(text);
+      return [];
+    }
+    if (line[0] === 0xef && line[1] === 0xbb && line[2] === 0xbf) this.tell("a byte order mark, which is left out");
+    if (!isUtf8(line)) this.tell("bytes that are not UTF-8, each passed on as U+FFFD");
+    return this.values(text);
+  }
+
+  /** One value after the other: two writers may have met on one line. */
+  values(text) {
+    const found = [];
+    for (let at = 0; at < text.length; at = skipSpace(text, at)) {
+      const end = valueEnd(text, at);
+      const held = text.slice(at, end);
+      const read = this.parsed(held);
+      if (!read) {
+        const refused = refusedAnswer(text.slice(at, at + LOOKED_AT), text.slice(-TAIL), NOT_JSON);
+        if (refused) {
+          this.tell("a line that is not JSON in the place of an answer, which became an error");
+          found.push(refused);
+        } else if (!found.length) notAMessage(text);
+        break;
+      }
+      found.push(...this.meant(read.text, read.value, text));
+      at = end;
+    }
+    return found;
+  }
+
+  /** As JSON, with what some writers take for JSON put right. */
+  parsed(held) {
+    try {
+      return { text: held, value: JSON.parse(held) };
+    } catch {
+      // it may be mended
+    }
+    try {
+      const { text, constants } = withoutConstants(held);
+      const value = JSON.parse(text);
+      if (constants) this.tell("NaN or Infinity, which are not JSON, each passed on as null");
+      return { text, value };
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** The next line of a message that goes over several; undefined where there is none, or no more. */
+  continued(text) {
+    if (!this.lines.length) return undefined;
+    this.lines.push(text);
+    this.depth += depthOf(text);
+    if (this.lines.reduce((sum, each) => sum + each.length, 0) > MAX_LINES_LENGTH) {
+      this.lines = [];
+      return undefined;
+    }
+    if (this.depth > 0) return [];
+    const whole = this.lines.join(" ");
+    this.lines = [];
+    this.tell("a message over several lines");
+    return this.values(whole);
+  }
+
+  /** JSON that is not JSON-RPC, at least not by itself. */
+  meant(text, value, line) {
+    if (Array.isArray(value) && value.some(isObject)) {
+      this.tell("an array of messages, which are passed on one by one");
+      return elements(text).flatMap((each, at) => (isObject(value[at]) ? this.meant(each, value[at], line) : []));
+    }
+    const said = isObject(value) ? this.asMessage(text, value) : undefined;
+    if (said) return [said];
+    notAMessage(line);
+    return [];
+  }
+
+  asMessage(text, value) {
+    let known = text;
+    if (value.jsonrpc !== "2.0") {
+      if (!isPlainlyAnAnswer(value)) return undefined;
+      this.tell('an answer without "jsonrpc": "2.0", which is added');
+      known = withMember(without(known, value, "jsonrpc"), '"jsonrpc":"2.0"');
+    }
+    if ("method" in value && "id" in value && value.id === null) {
+      this.tell("a notification with the id null, which is left out");
+      known = without(known, value, "id");
+    } else if (!("method" in value) && "result" in value && "error" in value) {
+      this.tell("a result and an error in one answer, of which one is left out");
+      known = without(known, value, value.error === null ? "error" : "result");
+    } else if (!("method" in value || "result" in value || "error" in value) && isId(value.id)) {
+      this.tell("an answer with neither a result nor an error, which became an error");
+      known = rpcError(INTERNAL_ERROR, NEITHER, value.id);
+    }
+    const message = JSON.parse(known);
+    return isMessage(message) ? { text: this.withPlainId(known, message), message } : undefined;
+  }
+
+  tell(fault) {
+    if (this.told.has(fault)) return;
+    this.told.add(fault);
+    log(`the server writes ${fault}`);
+  }
+}
+
+/** And not a line of a structured log. */
+function isPlainlyAnAnswer(value) {
+  const means = isObject(value.result) || (isObject(value.error) && "message" in value.error);
+  return means && isId(value.id) && Object.keys(value).every((name) => ANSWER.has(name));
+}
+
+/** An error in the place of the answer that this seems to be; undefined where it seems to be none. */
+function refusedAnswer(head, tail, why) {
+  const named = namedIn(head);
+  if (named.has("method") || !(named.has("result") || named.has("error"))) return undefined;
+  const found = named.get("id") ?? LAST_ID.exec(tail)?.[1];
+  const id = found === undefined ? undefined : JSON.parse(withoutConstants(found).text);
+  if (!isId(id)) return undefined;
+  const text = rpcError(INTERNAL_ERROR, why, id);
+  return { text, message: JSON.parse(text) };
+}
+
+/** The keys of an object that may be broken anywhere, as far as it can be followed; of the id its value too. */
+function namedIn(text) {
+  const found = new Map();
+  let depth = 0;
+  for (const token of text.matchAll(TOKEN)) {
+    if (token[0] === '"') break; // a string that does not end: what follows may be its content
+    if (token[0] === "{" || token[0] === "[") depth += 1;
+    else if (token[0] === "}" || token[0] === "]") depth -= 1;
+    else if (token[2] && depth === 1) {
+      const name = token[1].slice(1, -1);
+      ID_AT.lastIndex = token.index + token[0].length;
+      if (!found.has(name)) found.set(name, name === "id" ? ID_AT.exec(text)?.[1] : undefined);
+    }
+  }
+  return found;
+}
+
+/** How many more objects and lists this opens than it closes. */
+function depthOf(text) {
+  let depth = 0;
+  for (let at = 0; at < text.length; at += 1) {
+    if (text[at] === '"') at = skipString(text, at) - 1;
+    else if (text[at] === "{" || text[at] === "[") depth += 1;
+    else if (text[at] === "}" || text[at] === "]") depth -= 1;
+  }
+  return depth;
+}
+
+function isUtf8(line) {
+  try {
+    utf8.decode(line);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The text with control characters in strings escaped, and NaN and the infinities outside of them null. */
+function withoutConstants(text) {
+  const parts = [];
+  let constants = false;
+  for (let at = 0; at < text.length; ) {
+    const quoted = text.indexOf('"', at);
+    const outside = text.slice(at, quoted < 0 ? text.length : quoted);
+    const plain = outside.replace(/-?Infinity|NaN/g, "null");
+    constants ||= plain !== outside;
+    parts.push(plain);
+    if (quoted < 0) break;
+    const end = Math.min(skipString(text, quoted), text.length);
+    parts.push(text.slice(quoted, end).replace(/[\u0000-\u001f]/g, escapedControl));
+    at = end;
+  }
+  return { text: parts.join(""), constants };
+}
+
+const escapedControl = (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+
+/** Where the value that begins here ends: at its last bracket, or with the text where that never comes. */
+function valueEnd(text, at) {
+  for (let depth = 0; at < text.length; at += 1) {
+    if (text[at] === '"') at = skipString(text, at) - 1;
+    else if (text[at] === "{" || text[at] === "[") depth += 1;
+    else if ((text[at] === "}" || text[at] === "]") && (depth -= 1) <= 0) return at + 1;
+  }
+  return text.length;
+}
+
+/** The texts of the values of a list. */
+function elements(text) {
+  const found = [];
+  let at = skipSpace(text, 1);
+  while (at < text.length && text[at] !== "]") {
+    const end = skipValue(text, at);
+    found.push(text.slice(at, end).trim());
+    at = skipSpace(text, end);
+    if (text[at] === ",") at = skipSpace(text, at + 1);
+  }
+  return found;
+}
+
+/** An object's text without one of its members, the others to the letter. */
+function without(text, value, name) {
+  if (!(name in value)) return text;
+  const members = memberTexts(text).filter((member) => JSON.parse(member.slice(0, skipString(member, 0))) !== name);
+  return `{${members.join(",")}}`;
+}
+
+const withMember = (text, member) => `{${[...memberTexts(text), member].join(",")}}`;
+
+function memberTexts(text) {
+  const found = [];
+  let at = skipSpace(text, skipSpace(text, 0) + 1);
+  while (text[at] === '"') {
+    const from = skipSpace(text, skipSpace(text, skipString(text, at)) + 1);
+    const end = skipValue(text, from);
+    found.push(text.slice(at, end).trim());
+    at = skipSpace(text, end);
+    if (text[at] === ",") at = skipSpace(text, at + 1);
+  }
+  return found;
+}
+
+// The calls that wait for an answer, and whose a server's answer is.
+
+class OpenCalls {
+  calls = new Map();
+  answered = []; // ids of the last that were answered: to some an answer comes twice
+  abandoned = []; // and of those that nobody waits for any more: theirs comes late
+  notes = 0;
+
+  get size() {
+    return this.calls.size;
+  }
+
+  all() {
+    return [...this.calls.values()];
+  }
+
+  has(id) {
+    return this.calls.has(id);
+  }
+
+  add(id, call) {
+    this.calls.set(id, call);
+  }
+
+  get(id) {
+    return this.calls.get(id) ?? this.calls.get(twin(id));
+  }
+
+  /** True if it was open. `answered`: by the server itself. */
+  close(id, { answered = false } = {}) {
+    if (!this.calls.delete(id)) return false;
+    const [closed, most] = answered ? [this.answered, 64] : [this.abandoned, 4096];
+    closed.push(id);
+    if (closed.length > most) closed.shift();
+    return true;
+  }
+
+  /** A notification was sent: some servers answer those as well. */
+  note() {
+    this.notes += 1;
+  }
+
+  /** Whose answer it is, and why it cannot be passed on, if so. */
+  answeredBy({ id, error }) {
+    const call = this.get(id);
+    if (call) {
+      this.notes = 0; // before it they were read
+      return { call };
+    }
+    if ([id, twin(id)].some((each) => this.answered.includes(each) || this.abandoned.includes(each))) return {};
+    if (this.notes) {
+      this.notes -= 1;
+      return {};
+    }
+    // Nobody asked with such an id. Where one call is open it can only be meant for that; an error with no id says
+    // that the server could not read it (JSON-RPC 2.0, section 5).
+    if (this.size === 1) return { call: this.all()[0], fault: (id ?? null) === null && isObject(error) ? undefined : UNASKED };
+    log("an answer of the server has an id that no request has: dropped");
+    return {};
+  }
 }
 
 // Messages on their way to a client.
@@ -323,9 +674,16 @@ class Exchange {
   }
 }
 
-/** Answers with one JSON body if the response comes first, else with server-sent events. */
-async function answer(exchange, stream, { headers = {}, commitMs = KEEP_ALIVE_MS, prime = false } = {}) {
-  const first = await stream.next(exchange, commitMs);
+/**
+ * Answers with one JSON body if the response comes first, else with server-sent events; in the one form that a
+ * client takes, where it takes but one.
+ */
+async function answer(exchange, stream, { headers = {}, commitMs = KEEP_ALIVE_MS, prime = false, form = EITHER } = {}) {
+  if (form === JSON_ONLY) {
+    await answerOnce(exchange, stream, headers);
+    return;
+  }
+  const first = form === EITHER ? await stream.next(exchange, commitMs) : undefined;
   if (stream.client !== exchange) return;
   if (first?.final) {
     exchange.respond(first.status, first.data, headers);
@@ -334,6 +692,19 @@ async function answer(exchange, stream, { headers = {}, commitMs = KEEP_ALIVE_MS
   if (first) stream.putBack(first);
   stream.commit();
   await sendEvents(exchange, stream, { headers, prime });
+}
+
+/** Waits for the response, however long it takes. What comes before it is not for this stream. */
+async function answerOnce(exchange, stream, headers) {
+  let event;
+  while (stream.client === exchange && !event?.final) {
+    event = await stream.next(exchange, KEEP_ALIVE_MS);
+    if (!event && stream.ended && stream.client === exchange) {
+      exchange.respond(200, rpcError(REQUEST_CANCELLED, "Request cancelled by the server"), headers);
+      return;
+    }
+  }
+  if (event) exchange.respond(event.status, event.data, headers);
 }
 
 async function sendEvents(exchange, stream, { headers = {}, prime = false } = {}) {
@@ -354,10 +725,13 @@ async function sendEvents(exchange, stream, { headers = {}, prime = false } = {}
 class Child {
   partial = [];
   partialBytes = 0;
+  tail = Buffer.alloc(0); // of a line that is too long
   isGone = false;
+  reader = new Reader();
 
-  constructor(command, onLine, onExit) {
-    this.onLine = onLine;
+  /** `onSaid` gets the text and the message of each thing that the server says. */
+  constructor(command, onSaid, onExit) {
+    this.onSaid = onSaid;
     this.onExit = onExit;
     this.gone = new Promise((resolve) => (this.resolveGone = resolve));
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("BRIDGE_")));
@@ -426,21 +800,22 @@ class Child {
 
   keep(chunk) {
     if (chunk.length && this.partialBytes <= MAX_LINE_BYTES) this.partial.push(chunk);
+    else if (chunk.length) this.tail = Buffer.concat([this.tail, chunk]).subarray(-TAIL);
     this.partialBytes += chunk.length;
   }
 
   emitLine() {
-    const [chunks, size] = [this.partial, this.partialBytes];
-    [this.partial, this.partialBytes] = [[], 0];
-    if (size > MAX_LINE_BYTES) {
-      log(`a line of ${size} bytes on the server's stdout was dropped`);
-      return;
-    }
+    const [chunks, size, tail] = [this.partial, this.partialBytes, this.tail];
+    [this.partial, this.partialBytes, this.tail] = [[], 0, Buffer.alloc(0)];
     const line = chunks.length === 1 ? chunks[0] : Buffer.concat(chunks);
-    if (line.toString("latin1").trim() === "") return;
-    const parsed = parseLine(line);
-    if (parsed) this.onLine(parsed.text.trim(), parsed.message);
-    else notAMessage(line.toString().trim());
+    for (const { text, message } of this.saidIn(line, tail, size)) this.onSaid(text, message);
+  }
+
+  saidIn(line, tail, size) {
+    if (size > MAX_LINE_BYTES) {
+      return this.reader.tooLong(line.subarray(0, LOOKED_AT), Buffer.concat([line.subarray(-TAIL), tail]), size);
+    }
+    return line.toString("latin1").trim() === "" ? [] : this.reader.read(line);
   }
 
   couldNotStart(program, error) {
@@ -485,7 +860,7 @@ function started(id, start) {
 
 /** Logs what a server printed, unless it might be a message: bodies are not logged. */
 function notAMessage(line) {
-  const shown = line.startsWith("{") ? `${Buffer.byteLength(line)} bytes` : quote(line);
+  const shown = /^\uFEFF?\{/.test(line) ? `${Buffer.byteLength(line)} bytes` : quote(line);
   log(`stdout of the server is not JSON-RPC: ${shown}`);
 }
 
@@ -530,6 +905,8 @@ class Backoff {
 
 // The revisions up to 2025-11-25: one client, one server process, nothing rewritten.
 
+const QUESTIONS = new Set(["sampling/createMessage", "elicitation/create"]); // a server asks them within a call
+
 class Session {
   id = randomUUID().replaceAll("-", "");
   headers = { "Mcp-Session-Id": this.id };
@@ -538,7 +915,7 @@ class Session {
   lastUsed = Date.now();
   replayLog = new ReplayLog();
   standing = new Stream(0, this.replayLog);
-  calls = new Map();
+  calls = new OpenCalls();
   streams = new Map([[0, this.standing]]);
   opened = 0;
   relief = new Relief(SESSION_PATIENCE_MS);
@@ -549,8 +926,12 @@ class Session {
     this.child = new Child(command, (text, message) => this.fromServer(text, message), () => this.serverGone());
   }
 
+  get connected() {
+    return this.calls.size > 0 || this.standing.client !== undefined;
+  }
+
   get idleMs() {
-    return this.calls.size || this.standing.client ? 0 : Date.now() - this.lastUsed;
+    return this.connected ? 0 : Date.now() - this.lastUsed;
   }
 
   end(closeMs, why = "session ended") {
@@ -563,7 +944,8 @@ class Session {
   async call(exchange, text, message) {
     const opening = message.method === "initialize";
     if (this.child.isBehind) throw behind(200, message.id); // status 200: see `failCalls`
-    const call = this.openCall(message);
+    const form = formOf(exchange);
+    const call = this.openCall(message, form);
     call.stream.attach(exchange);
     exchange.watch(() => this.clientLeft(call.stream, exchange));
     this.child.write(oneLine(text));
@@ -571,6 +953,7 @@ class Session {
       headers: this.headers,
       commitMs: opening ? KEEP_ALIVE_MS : COMMIT_MS,
       prime: PRIMED_VERSIONS.has(opening ? params(message).protocolVersion : this.version),
+      form,
     });
     this.clientLeft(call.stream, exchange);
   }
@@ -579,6 +962,7 @@ class Session {
     this.lastUsed = Date.now();
     if (this.child.isBehind) throw behind(503);
     this.child.write(oneLine(text));
+    if (isNotification(message)) this.calls.note();
     if (message.method !== "notifications/cancelled") return;
     const call = this.calls.get(params(message).requestId);
     if (!call) return;
@@ -588,25 +972,23 @@ class Session {
 
   async listen(exchange, lastEventId) {
     const [, number, after] = /^(\d+)-(\d+)$/.exec(lastEventId ?? "") ?? [];
-    if (number === undefined && this.standing.client) {
-      throw new HttpError(409, "This session has an open stream already");
-    }
     const stream = this.streams.get(Number(number ?? 0)) ?? this.finished(Number(number));
-    stream.cut();
+    // A newer GET stream replaces the older, which ends: its client may be gone without a word, and asks again.
+    if (number !== undefined) stream.cut();
     stream.attach(exchange, after === undefined ? undefined : Number(after));
     exchange.watch(() => this.clientLeft(stream, exchange));
     await sendEvents(exchange, stream, { headers: this.headers });
     this.clientLeft(stream, exchange);
   }
 
-  openCall(message) {
+  openCall(message, form) {
     if (this.calls.has(message.id)) {
       throw new HttpError(400, "This id is in use by a request that is not answered yet");
     }
     this.opened += 1;
     const stream = new Stream(this.opened, this.replayLog);
-    const call = { id: message.id, stream, token: progressToken(message) };
-    this.calls.set(message.id, call);
+    const call = { id: message.id, stream, token: progressToken(message), takesStream: form !== JSON_ONLY };
+    this.calls.add(message.id, call);
     this.streams.set(this.opened, stream);
     return call;
   }
@@ -637,29 +1019,34 @@ class Session {
       return;
     }
     const stream = this.streamFor(message);
+    if (stream === this.standing && this.cannotBeAsked(message)) {
+      this.refuseQuestion(message);
+      return;
+    }
     stream.push(text);
     this.relief.give(stream, this.child);
   }
 
   deliverResponse(text, message) {
-    const call = this.calls.get(message.id);
-    if (!call) return; // cancelled, or never asked
-    if (!this.answered && isObject(message.result)) {
+    const { call, fault } = this.calls.answeredBy(message);
+    if (!call) return; // cancelled, answered, or never asked
+    if (!fault && !this.answered && isObject(message.result)) {
       this.answered = true;
       this.version = message.result.protocolVersion;
     }
-    this.closeCall(call);
-    call.stream.push(text, { final: true });
+    this.closeCall(call, { answered: true });
+    const known = message.id === call.id ? text : withId(text, message, call.id);
+    call.stream.push(fault ? rpcError(INTERNAL_ERROR, fault, call.id) : known, { final: true });
     this.relief.give(call.stream, this.child);
   }
 
   /** stdio does not say what a message belongs to: its token does, or there is but one candidate. */
   streamFor(message) {
-    const calls = [...this.calls.values()];
+    const calls = this.calls.all().filter((call) => call.takesStream);
     if (message.method === "notifications/progress") {
       const token = params(message).progressToken;
-      const owner = calls.find((call) => token !== undefined && call.token === token);
-      if (owner) return owner.stream;
+      const owner = this.calls.all().find((call) => names(token, call.token));
+      if (owner) return owner.takesStream ? owner.stream : this.standing;
     }
     const awaited = calls.filter((call) => call.stream.client && !call.cancelled);
     const likely = awaited.length ? awaited : calls;
@@ -667,8 +1054,31 @@ class Session {
     return certain ? likely.at(-1).stream : this.standing;
   }
 
-  closeCall(call) {
-    this.calls.delete(call.id);
+  /** By a server in the middle of a call, while its client takes no stream at all. */
+  cannotBeAsked(message) {
+    return isRequest(message) && this.calls.size > 0 && !this.standing.client;
+  }
+
+  /**
+   * Nobody would hear the server's request, and it would wait for an answer for ever. The call that it asks in,
+   * where there is but one, must stream.
+   */
+  refuseQuestion(message) {
+    if (message.method === "ping") {
+      this.child.write(JSON.stringify({ jsonrpc: "2.0", id: message.id, result: {} }));
+      return;
+    }
+    const cannot = "The client takes no event stream, so it cannot be asked";
+    this.child.write(rpcError(METHOD_NOT_FOUND, cannot, message.id));
+    const [call, ...others] = this.calls.all();
+    if (!QUESTIONS.has(message.method) || others.length) return;
+    const why = `server asks the client ${message.method}, which takes text/event-stream`;
+    this.closeCall(call);
+    call.stream.push(rpcError(INVALID_REQUEST, why, call.id), { final: true, status: 406 });
+  }
+
+  closeCall(call, how) {
+    this.calls.close(call.id, how);
     this.streams.delete(call.stream.number);
     this.lastUsed = Date.now();
   }
@@ -682,7 +1092,7 @@ class Session {
 
   failCalls(why) {
     const status = this.answered ? 200 : 502;
-    for (const call of [...this.calls.values()]) {
+    for (const call of this.calls.all()) {
       this.closeCall(call);
       call.stream.push(rpcError(SERVER_GONE, why, call.id), { final: true, status });
     }
@@ -695,10 +1105,12 @@ const oneLine = (text) => text.replace(/[\r\n]+/g, " "); // outside of strings, 
 
 // Revision 2026-07-28: one process for all; ids and progress tokens are made unique for it.
 
+const LISTEN = "subscriptions/listen";
+
 class SharedServer {
   child = undefined;
   backoff = new Backoff();
-  calls = new Map();
+  calls = new OpenCalls();
   count = 0;
   answered = false;
   refusedDiscover = undefined;
@@ -721,9 +1133,13 @@ class SharedServer {
   }
 
   async call(exchange, text, message) {
+    const form = formOf(exchange);
     if (message.method === "initialize") {
       const why = "This revision of the protocol has no initialize";
       throw new HttpError(404, why, { code: METHOD_NOT_FOUND, id: message.id });
+    }
+    if (message.method === LISTEN && form === JSON_ONLY) {
+      throw new HttpError(406, "The client must accept text/event-stream", { id: message.id });
     }
     if (message.method === "server/discover" && this.refusedDiscover) {
       exchange.respond(404, JSON.stringify({ jsonrpc: "2.0", id: message.id, error: this.refusedDiscover }));
@@ -731,11 +1147,11 @@ class SharedServer {
     }
     const child = this.runningChild(message);
     if (child.isBehind) throw behind(503, message.id);
-    const call = this.openCall(message);
+    const call = this.openCall(message, form);
     call.stream.attach(exchange);
     child.write(oneLine(renamed(text, call)));
     exchange.watch(() => this.clientLeft(call, exchange));
-    await answer(exchange, call.stream);
+    await answer(exchange, call.stream, { form });
     this.clientLeft(call, exchange);
   }
 
@@ -747,18 +1163,19 @@ class SharedServer {
       throw new HttpError(503, why, { code: SERVER_GONE, id: message.id, headers: { "Retry-After": wait } });
     }
     this.answered = false;
-    const onLine = (text, answered) => this.fromServer(text, answered);
+    const onSaid = (text, answered) => this.fromServer(text, answered);
     const onExit = (child) => this.serverGone(child);
-    this.child = started(message.id, () => new Child(this.command, onLine, onExit));
+    this.child = started(message.id, () => new Child(this.command, onSaid, onExit));
     return this.child;
   }
 
-  openCall(message) {
+  openCall(message, form) {
     this.count += 1;
     const call = {
       number: this.count, id: message.id, method: message.method, token: progressToken(message), stream: new Stream(),
+      takesStream: form !== JSON_ONLY,
     };
-    this.calls.set(call.number, call);
+    this.calls.add(call.number, call);
     return call;
   }
 
@@ -768,12 +1185,13 @@ class SharedServer {
     call.stream.detach(exchange);
     if (!this.closeCall(call) || !this.child) return;
     const why = { requestId: call.number, reason: "The client closed the response" };
+    this.calls.note();
     this.child.write(JSON.stringify({ jsonrpc: "2.0", method: "notifications/cancelled", params: why }));
   }
 
-  closeCall(call) {
+  closeCall(call, how) {
     this.lastUsed = Date.now();
-    return this.calls.delete(call.number);
+    return this.calls.close(call.number, how);
   }
 
   fromServer(text, message) {
@@ -785,11 +1203,13 @@ class SharedServer {
   }
 
   deliverResponse(text, message) {
-    const call = this.calls.get(message.id);
+    const { call, fault } = this.calls.answeredBy(message);
     if (!call) return; // its client left
-    this.closeCall(call);
-    this.learn(call, message.error);
-    call.stream.push(restored(text, call), { final: true, status: HTTP_STATUS[message.error?.code] ?? 200 });
+    this.closeCall(call, { answered: true });
+    const known = fault ? rpcError(INTERNAL_ERROR, fault, call.number) : withId(text, message, call.number);
+    const { error } = fault ? JSON.parse(known) : message;
+    this.learn(call, error);
+    call.stream.push(restored(known, call), { final: true, status: HTTP_STATUS[error?.code] ?? 200 });
     if (this.child) this.relief.give(call.stream, this.child);
   }
 
@@ -809,7 +1229,7 @@ class SharedServer {
     else if (message.method === "notifications/cancelled") {
       this.closeCall(call);
       call.stream.end();
-    } else {
+    } else if (call.takesStream) {
       call.stream.push(restored(text, call));
       this.relief.give(call.stream, this.child);
     }
@@ -821,7 +1241,7 @@ class SharedServer {
     if (message.method === "notifications/progress") named = params(message).progressToken;
     if (message.method === "notifications/cancelled") named = params(message).requestId;
     if (named !== undefined) return this.calls.get(named);
-    const calls = [...this.calls.values()].filter((call) => call.method !== "subscriptions/listen");
+    const calls = this.calls.all().filter((call) => call.method !== LISTEN);
     return calls.length === 1 ? calls[0] : undefined;
   }
 
@@ -834,7 +1254,7 @@ class SharedServer {
   }
 
   failCalls(why) {
-    for (const call of [...this.calls.values()]) {
+    for (const call of this.calls.all()) {
       this.closeCall(call);
       call.stream.push(rpcError(SERVER_GONE, why, call.id), { final: true, status: 502 });
     }
@@ -846,6 +1266,10 @@ function renamed(text, call) {
   if (call.token !== undefined) edits.push([["params", "_meta", "progressToken"], String(call.number)]);
   return splice(text, edits);
 }
+
+/** The answer with this id, also where the server left it out. */
+const withId = (text, message, id) =>
+  "id" in message ? splice(text, [[["id"], JSON.stringify(id)]]) : withMember(text, `"id":${JSON.stringify(id)}`);
 
 function restored(text, call) {
   const id = JSON.stringify(call.id);
@@ -872,6 +1296,7 @@ class HttpError extends Error {
 
 class App {
   sessions = new Map();
+  opening = 0; // that wait for another to leave
   backoff = new Backoff();
 
   constructor(settings) {
@@ -954,7 +1379,12 @@ class App {
       await this.session(exchange).call(exchange, text, message);
       return;
     }
-    this.makeRoom();
+    const leaving = this.makeRoom();
+    if (leaving) {
+      this.opening += 1;
+      await leaving;
+      this.opening -= 1;
+    }
     const onEnd = (ended) => this.sessionEnded(ended);
     const session = started(message.id, () => new Session(this.settings.command, onEnd));
     this.sessions.set(session.id, session);
@@ -968,13 +1398,17 @@ class App {
     else if (known) this.backoff.failed();
   }
 
+  /**
+   * The end of the session that has to leave, if the house is full: the one that was idle longest. Its client may
+   * have abandoned it; if not, it gets 404 and initialises again.
+   */
   makeRoom() {
     if (this.backoff.remainingMs) throw tryLater("server keeps failing", this.backoff.remainingMs);
-    if (this.sessions.size < this.settings.maxSessions) return;
-    const longest = [...this.sessions.values()].reduce((a, b) => (b.idleMs > a.idleMs ? b : a));
-    if (longest.idleMs < EVICTABLE_MS) throw tryLater("too many sessions", EVICTABLE_MS - longest.idleMs);
+    if (this.sessions.size + this.opening < this.settings.maxSessions) return undefined;
+    const idle = [...this.sessions.values()].filter((session) => !session.connected);
+    if (!idle.length) throw tryLater("too many sessions, and each is in use", ROOM_MS);
     log("too many sessions: the one that was idle longest is ended");
-    longest.end();
+    return idle.reduce((a, b) => (b.idleMs > a.idleMs ? b : a)).end();
   }
 
   async getOrDelete(exchange) {
@@ -1061,16 +1495,27 @@ function checkHost(exchange) {
 function checkMediaTypes(exchange) {
   const type = (exchange.header("content-type") ?? "").split(";", 1)[0].trim().toLowerCase();
   if (type !== "application/json") throw new HttpError(415, "Content-Type must be application/json");
-  if (!accepts(exchange, "application/json") || !accepts(exchange, "text/event-stream")) {
-    throw new HttpError(406, "The client must accept application/json and text/event-stream");
-  }
+  formOf(exchange);
 }
 
+/** In which form a client takes an answer: clients should take both, some take but one. */
+function formOf(exchange) {
+  const [json, events] = [accepts(exchange, "application/json"), accepts(exchange, "text/event-stream")];
+  if (!json && !events) throw new HttpError(406, "The client must accept application/json or text/event-stream");
+  if (json && events) return EITHER;
+  return json ? JSON_ONLY : EVENTS_ONLY;
+}
+
+/** What is most like the type decides (RFC 9110 section 12.5.1). */
 function accepts(exchange, type) {
   const accept = exchange.header("accept");
   if (accept === undefined) return true;
-  const ranges = accept.split(",").map((part) => part.split(";", 1)[0].trim().toLowerCase());
-  return [type, `${type.split("/")[0]}/*`, "*/*"].some((range) => ranges.includes(range));
+  const ranges = new Map(accept.split(",").map((part) => {
+    const [name, ...parameters] = part.split(";");
+    return [name.trim().toLowerCase(), !/;\s*q\s*=\s*0(\.0*)?\s*(;|$)/i.test(`;${parameters.join(";")}`)];
+  }));
+  const likest = [type, `${type.split("/")[0]}/*`, "*/*"].find((name) => ranges.has(name));
+  return ranges.get(likest) ?? false;
 }
 
 async function readBody(exchange, limit) {
@@ -1095,7 +1540,7 @@ function parseBody(body) {
   } catch {
     throw new HttpError(400, "The body is not JSON", { code: PARSE_ERROR });
   }
-  if (!isMessage(message)) throw new HttpError(400, "The body must be one JSON-RPC message");
+  if (!isMessage(message)) throw new HttpError(400, "The body must be one JSON-RPC message, and no batch of them");
   return { text, message };
 }
 

@@ -8,9 +8,10 @@ import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence, cast
+from typing import Callable, Dict, List, Optional, Sequence, Tuple, cast
 
-from bridge.log import log, quote
+from bridge.log import log
+from bridge.reading import TAIL, Reader, Said
 
 LAUNCHER = str(Path(__file__).resolve().parent / "launch.py")
 MAX_LINE_BYTES = 64 << 20
@@ -19,21 +20,35 @@ EOF_SECONDS = 0.5  # for what an exited server has left in its pipe; a grandchil
 CLOSE_SECONDS = 2.0  # to leave by itself once its stdin is closed
 TERM_SECONDS = 2.0  # to leave on SIGTERM
 
-Line = Callable[[bytes], None]
+OnSaid = Callable[[Said], None]
+
+
+def interpreter() -> Tuple[str, ...]:
+    """How this Python was started, up to its own name: a loader stands before it where a Python that was
+    brought along runs in an image without the libraries that it was linked to."""
+    try:
+        words = Path("/proc/self/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        words = []
+    own = os.fsencode(sys.executable)
+    before = words[: words.index(own)] if own in words else []
+    return (*map(os.fsdecode, before), sys.executable)
 
 
 class Child(asyncio.SubprocessProtocol):
     """A server in a process group of its own.
 
-    `on_line` gets each line of stdout, `on_exit` is called once, when the process is gone and its last line
-    was delivered. stderr is the bridge's own.
+    `on_said` gets each message of its stdout, `on_exit` is called once, when the process is gone and its last
+    message was delivered. stderr is the bridge's own.
     """
 
-    def __init__(self, on_line: Line, on_exit: Callable[[Child], None]) -> None:
-        self._on_line = on_line
+    def __init__(self, on_said: OnSaid, on_exit: Callable[[Child], None]) -> None:
+        self._on_said = on_said
         self._on_exit = on_exit
         self._partial: List[bytes] = []
         self._partial_bytes = 0
+        self._tail = b""  # of a line that is too long
+        self._reader = Reader()
         self.gone = asyncio.Event()
         self._stdout_open = True
         self._exited = False
@@ -41,14 +56,14 @@ class Child(asyncio.SubprocessProtocol):
         self._given_up = False
 
     @classmethod
-    async def start(cls, command: Sequence[str], on_line: Line, on_exit: Callable[[Child], None]) -> Child:
+    async def start(cls, command: Sequence[str], on_said: OnSaid, on_exit: Callable[[Child], None]) -> Child:
         """Raises `OSError` if no process can be made, and `RuntimeError` if no thread that waits for its end
         (Python before 3.12). A command that cannot start exits with 126 or 127."""
-        child = cls(on_line, on_exit)
+        child = cls(on_said, on_exit)
         try:
             await asyncio.get_running_loop().subprocess_exec(
                 lambda: child,
-                *(sys.executable, "-I", "-S", LAUNCHER, str(os.getpid())),
+                *(*interpreter(), "-I", "-S", LAUNCHER, str(os.getpid())),
                 *command,
                 stderr=None,
                 env=_environment(),
@@ -128,15 +143,19 @@ class Child(asyncio.SubprocessProtocol):
     def _keep(self, chunk: bytes) -> None:
         if chunk and self._partial_bytes <= MAX_LINE_BYTES:
             self._partial.append(chunk)
+        elif chunk:
+            self._tail = (self._tail + chunk)[-TAIL:]
         self._partial_bytes += len(chunk)
 
     def _emit(self) -> None:
-        line, size = b"".join(self._partial).strip(), self._partial_bytes
-        self._partial, self._partial_bytes = [], 0
+        line, tail, size = b"".join(self._partial).strip(), self._tail, self._partial_bytes
+        self._partial, self._partial_bytes, self._tail = [], 0, b""
         if size > MAX_LINE_BYTES:
-            log(f"a line of {size} bytes on the server's stdout was dropped")
-        elif line:
-            self._on_line(line)
+            found = self._reader.too_long(line, line[-TAIL:] + tail, size)
+        else:
+            found = self._reader.read(line) if line else []
+        for said in found:
+            self._on_said(said)
 
     def pipe_connection_lost(self, fd: int, exc: Optional[Exception]) -> None:
         if fd == 1:
@@ -165,9 +184,3 @@ class Child(asyncio.SubprocessProtocol):
 
 def _environment() -> Dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}
-
-
-def not_a_message(line: bytes) -> None:
-    """Logs what a server printed, unless it might be a message: bodies are not logged."""
-    shown = f"{len(line)} bytes" if line.startswith(b"{") else quote(line)
-    log(f"stdout of the server is not JSON-RPC: {shown}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from typing import Any, Dict, Optional, Tuple, Union
 
 PARSE_ERROR = -32700
@@ -25,11 +27,12 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
+_NUMBER = re.compile(r"(-?\d{1,18})(?:\.0+)?$", re.ASCII)
 _strict = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def decode(body: bytes) -> Any:
-    """Parses a client's body. Raises `ValueError` for what is not JSON in UTF-8."""
+    """Raises `ValueError` for what is not JSON in UTF-8."""
     try:
         return _strict.decode(body.decode("utf-8"))
     except RecursionError:
@@ -37,7 +40,20 @@ def decode(body: bytes) -> Any:
 
 
 def encode(message: Message) -> bytes:
-    return json.dumps(message, separators=(",", ":")).encode()
+    """Numbers that JSON cannot hold become null, as in JavaScript and in Python's MCP SDK."""
+    try:
+        text = json.dumps(message, separators=(",", ":"), allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(message), separators=(",", ":"))
+    return text.encode()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(held) for name, held in value.items()}
+    if isinstance(value, list):
+        return [_finite(held) for held in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def one_line(body: bytes, message: Message) -> bytes:
@@ -45,16 +61,10 @@ def one_line(body: bytes, message: Message) -> bytes:
     return encode(message) if b"\n" in body or b"\r" in body else body
 
 
-def parse_line(line: bytes) -> Optional[Message]:
-    """One line of a server's stdout, or None if it is not a JSON-RPC message."""
-    try:
-        message = json.loads(line.decode("utf-8"))
-    except (ValueError, RecursionError):
-        return None
-    return message if is_message(message) else None
-
-
 def is_id(value: Any) -> bool:
+    """1.0 is the integer 1 to JSON, and some languages write it so."""
+    if isinstance(value, float):
+        return value.is_integer()
     return isinstance(value, (int, str)) and not isinstance(value, bool)
 
 
@@ -72,7 +82,29 @@ def is_response(message: Message) -> bool:
 
 def key(request_id: Any) -> Key:
     """To find a request by its id. Nothing is found by what is not an id."""
-    return type(request_id), request_id if is_id(request_id) else None
+    if not is_id(request_id):
+        return type(None), None
+    return (str, request_id) if isinstance(request_id, str) else (int, int(request_id))
+
+
+def twin(of: Key) -> Key:
+    """The key of the same number as a string, or the other way round."""
+    kind, held = of
+    if kind is int:
+        return str, str(held)
+    number = _NUMBER.match(held) if isinstance(held, str) else None
+    return (int, int(number[1])) if number else (type(None), None)
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Two ids, to the type."""
+    return key(one) == key(other) and isinstance(one, float) == isinstance(other, float)
+
+
+def names(named: Any, request_id: Any) -> bool:
+    """Whether what a server named is this id or token, be it in the other type."""
+    of = key(named)
+    return is_id(request_id) and key(request_id) in (of, twin(of))
 
 
 def is_message(value: Any) -> bool:

@@ -22,12 +22,19 @@ def die_with(parent: int) -> None:
         os._exit(1)
 
 
+def _missing(command: str) -> str:
+    """The kernel says the same of a program that is there, but not what is to run it (execve(2), ENOENT)."""
+    if "/" in command and os.path.exists(command):
+        return f"cannot start {command}: it is there, but the interpreter or the loader that it names is not"
+    return f"command not found: {command}"
+
+
 def main(argv: List[str]) -> int:
     die_with(int(argv[0]))
     try:
         os.execvp(argv[1], argv[1:])  # noqa: S606 (there is no shell, on purpose)
     except FileNotFoundError:
-        print(f"bridge: command not found: {argv[1]}", file=sys.stderr)
+        print(f"bridge: {_missing(argv[1])}", file=sys.stderr)
         return NOT_FOUND
     except OSError as error:
         print(f"bridge: cannot start {argv[1]}: {error.strerror}", file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Optional
 
+from bridge import accept, jsonrpc
 from bridge.http1 import Connection, Headers
 from bridge.streams import Event, Stream
 
@@ -17,13 +18,18 @@ async def answer(
     headers: Headers = (),
     commit_seconds: float = KEEP_ALIVE_SECONDS,
     prime: bool = False,
+    form: str = accept.EITHER,
 ) -> None:
-    """Answers with one JSON body if the response comes first, else with server-sent events.
+    """Answers with one JSON body if the response comes first, else with server-sent events; in the one form
+    that a client takes, where it takes but one.
 
     Once `commit_seconds` passed in silence it is events too: their keep-alive holds the connection open, and
     with `prime` an empty first event tells the client where to resume.
     """
-    first = await stream.next(connection, commit_seconds)
+    if form == accept.JSON:
+        await _one(connection, stream, headers)
+        return
+    first = await stream.next(connection, commit_seconds) if form == accept.EITHER else None
     if stream.client is not connection:
         return
     if first and first.final:
@@ -33,6 +39,19 @@ async def answer(
         stream.put_back(first)
     stream.commit()
     await events(connection, stream, headers=headers, prime=prime)
+
+
+async def _one(connection: Connection, stream: Stream, headers: Headers) -> None:
+    """Waits for the response, however long it takes. What comes before it is not for this stream."""
+    event = None
+    while stream.client is connection and not (event and event.final):
+        event = await stream.next(connection, KEEP_ALIVE_SECONDS)
+        if not event and stream.ended and stream.client is connection:
+            text = "Request cancelled by the server"
+            await connection.respond(200, jsonrpc.error(jsonrpc.REQUEST_CANCELLED, text), headers)
+            return
+    if event:
+        await connection.respond(event.status, event.data, headers)
 
 
 async def events(

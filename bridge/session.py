@@ -7,25 +7,29 @@ import time
 from contextlib import suppress
 from typing import Callable, Dict, List, Optional, Sequence, Union
 
-from bridge import era, jsonrpc, relay
-from bridge.child import Child, not_a_message
+from bridge import accept, era, jsonrpc, relay
+from bridge.child import Child
 from bridge.http1 import Connection, Headers, HttpError, Request
-from bridge.jsonrpc import Key, Message, RequestId
+from bridge.jsonrpc import Message, RequestId
 from bridge.log import log
+from bridge.open_calls import OpenCalls
+from bridge.reading import Said
 from bridge.streams import SLOW_CLIENT, ReplayLog, Stream
 
 PATIENCE_SECONDS = 30.0  # with a client that takes nothing, while the server waits
 COMMIT_SECONDS = 1.0
 CANCEL_SECONDS = 2.0  # for the server to answer a cancelled request itself
 STANDING = 0  # number of the GET stream
+QUESTIONS = frozenset({"sampling/createMessage", "elicitation/create"})  # a server asks them within a call
 
 
 class Call:
     """A request that the server has not answered."""
 
-    def __init__(self, message: Message, stream: Stream) -> None:
+    def __init__(self, message: Message, stream: Stream, form: str) -> None:
         self.id: RequestId = message["id"]
         self.stream = stream
+        self.takes_stream = form != accept.JSON
         self.token = jsonrpc.progress_token(message)
         self.cancelled = False
 
@@ -46,7 +50,7 @@ class Session:
         self._log = ReplayLog()
         self._standing = Stream(STANDING, self._log)
         self._standing.commit()
-        self._calls: Dict[Key, Call] = {}
+        self._calls: OpenCalls[Call] = OpenCalls()
         self._streams: Dict[int, Stream] = {STANDING: self._standing}
         self._opened = STANDING
         self._relief: Optional[asyncio.Task[None]] = None
@@ -58,7 +62,7 @@ class Session:
 
     @property
     def connected(self) -> bool:
-        return not self.started or bool(self._calls) or self._standing.client is not None
+        return not self.started or len(self._calls) > 0 or self._standing.client is not None
 
     @property
     def idle_seconds(self) -> float:
@@ -77,7 +81,8 @@ class Session:
         opening = message["method"] == "initialize"
         if self.child.is_behind:  # status 200: see `_fail_calls`
             raise behind(200, message["id"])
-        call = self._open_call(message)
+        form = accept.form(request)
+        call = self._open_call(message, form)
         call.stream.attach(connection)
         connection.watch(lambda: self._client_left(call.stream, connection))
         self.child.write(jsonrpc.one_line(request.body, message))
@@ -87,6 +92,7 @@ class Session:
             headers=self.headers,
             commit_seconds=relay.KEEP_ALIVE_SECONDS if opening else COMMIT_SECONDS,
             prime=self._primes(message),
+            form=form,
         )
         self._client_left(call.stream, connection)
 
@@ -96,16 +102,17 @@ class Session:
         if self.child.is_behind:
             raise behind(503)
         self.child.write(jsonrpc.one_line(request.body, message))
+        if jsonrpc.is_notification(message):
+            self._calls.note()
         if message.get("method") == "notifications/cancelled":
             self._expect_no_answer(jsonrpc.params(message).get("requestId"))
 
     async def listen(self, connection: Connection, last_event_id: Optional[str]) -> None:
-        """The GET stream, or what remains of the stream that `last_event_id` belongs to."""
+        """The GET stream, or what remains of the stream that `last_event_id` belongs to. A newer GET stream
+        replaces the older, which ends: its client may be gone without a word, and asks again."""
         number, after = parse_event_id(last_event_id)
-        if number is None and self._standing.client:
-            raise HttpError(409, "This session has an open stream already")
         stream = self._streams.get(number or STANDING) or self._finished(number or STANDING)
-        if stream.client:
+        if number is not None:
             stream.cut()
         stream.attach(connection, after)
         connection.watch(lambda: self._client_left(stream, connection))
@@ -116,12 +123,12 @@ class Session:
         asked = jsonrpc.params(message).get("protocolVersion")
         return (asked if message["method"] == "initialize" else self.version) in era.PRIMED_VERSIONS
 
-    def _open_call(self, message: Message) -> Call:
-        key = jsonrpc.key(message["id"])
-        if key in self._calls:
+    def _open_call(self, message: Message, form: str) -> Call:
+        if message["id"] in self._calls:
             raise HttpError(400, "This id is in use by a request that is not answered yet")
         self._opened += 1
-        call = self._calls[key] = Call(message, Stream(self._opened, self._log))
+        call = Call(message, Stream(self._opened, self._log), form)
+        self._calls.add(call.id, call)
         self._streams[self._opened] = call.stream
         return call
 
@@ -138,13 +145,13 @@ class Session:
         self.last_used = time.monotonic()
 
     def _expect_no_answer(self, request_id: Optional[RequestId]) -> None:
-        call = self._calls.get(jsonrpc.key(request_id))
+        call = self._calls.get(request_id)
         if call:
             call.cancelled = True
             asyncio.get_running_loop().call_later(CANCEL_SECONDS, self._answer_cancelled, call)
 
     def _answer_cancelled(self, call: Call) -> None:
-        if self._calls.get(jsonrpc.key(call.id)) is call:
+        if self._calls.get(call.id) is call:
             self._close_call(call)
             call.stream.push(
                 jsonrpc.error(jsonrpc.REQUEST_CANCELLED, "Request cancelled", call.id), final=True
@@ -152,25 +159,29 @@ class Session:
 
     # From the server.
 
-    def _from_server(self, line: bytes) -> None:
-        message = jsonrpc.parse_line(line)
-        if message is None:
-            not_a_message(line)
+    def _from_server(self, said: Said) -> None:
+        if jsonrpc.is_response(said.message):
+            self._deliver_response(said)
             return
-        if jsonrpc.is_response(message):
-            self._deliver_response(line, message)
+        stream = self._stream_for(said.message)
+        if stream is self._standing and self._cannot_be_asked(said.message):
+            self._refuse_question(said.message)
             return
-        stream = self._stream_for(message)
-        stream.push(line)
+        stream.push(said.line)
         self._relieve(stream)
 
-    def _deliver_response(self, line: bytes, message: Message) -> None:
-        call = self._calls.get(jsonrpc.key(message.get("id")))
+    def _deliver_response(self, said: Said) -> None:
+        call, fault = self._calls.answered_by(said.message)
         if not call:
-            return  # cancelled, or never asked
-        self._note_version(message)
-        self._close_call(call)
-        call.stream.push(line, final=True)
+            return  # cancelled, answered, or never asked
+        if fault:
+            said = Said(jsonrpc.error(jsonrpc.INTERNAL_ERROR, fault, call.id), {})
+        elif not jsonrpc.is_same(said.message.get("id"), call.id):
+            message = {**said.message, "id": call.id}
+            said = Said(jsonrpc.encode(message), message)
+        self._note_version(said.message)
+        self._close_call(call, answered=True)
+        call.stream.push(said.line, final=True)
         self._relieve(call.stream)
 
     def _note_version(self, message: Message) -> None:
@@ -180,19 +191,38 @@ class Session:
 
     def _stream_for(self, message: Message) -> Stream:
         """stdio does not say what a message belongs to: its token does, or there is but one candidate."""
-        calls = list(self._calls.values())
+        calls = [call for call in self._calls.all() if call.takes_stream]
         if message["method"] == "notifications/progress":
             token = jsonrpc.params(message).get("progressToken")
-            owners = [call for call in calls if call.token == token and token is not None]
+            owners = [call for call in self._calls.all() if jsonrpc.names(token, call.token)]
             if owners:
-                return owners[0].stream
+                return owners[0].stream if owners[0].takes_stream else self._standing
         likely = [call for call in calls if call.is_awaited] or calls
         if len(likely) == 1 or (likely and not self._standing.client and jsonrpc.is_request(message)):
             return likely[-1].stream
         return self._standing
 
-    def _close_call(self, call: Call) -> None:
-        self._calls.pop(jsonrpc.key(call.id), None)
+    def _cannot_be_asked(self, message: Message) -> bool:
+        """By a server in the middle of a call, while its client takes no stream at all."""
+        return jsonrpc.is_request(message) and len(self._calls) > 0 and not self._standing.client
+
+    def _refuse_question(self, message: Message) -> None:
+        """Nobody would hear the server's request, and it would wait for an answer for ever. The call that it
+        asks in, where there is but one, must stream."""
+        if message["method"] == "ping":
+            self.child.write(jsonrpc.encode({"jsonrpc": "2.0", "id": message["id"], "result": {}}))
+            return
+        text = "The client takes no event stream, so it cannot be asked"
+        self.child.write(jsonrpc.error(jsonrpc.METHOD_NOT_FOUND, text, message["id"]))
+        calls = self._calls.all()
+        if message["method"] in QUESTIONS and len(calls) == 1:
+            text = f"server asks the client {message['method']}, which takes text/event-stream"
+            self._close_call(calls[0])
+            error = jsonrpc.error(jsonrpc.INVALID_REQUEST, text, calls[0].id)
+            calls[0].stream.push(error, final=True, status=406)
+
+    def _close_call(self, call: Call, *, answered: bool = False) -> None:
+        self._calls.close(call.id, answered=answered)
         self._streams.pop(call.stream.number, None)
         self.last_used = time.monotonic()
 
@@ -217,7 +247,7 @@ class Session:
 
     def _fail_calls(self, why: str) -> None:
         status = 200 if self.answered else 502
-        calls: List[Call] = list(self._calls.values())
+        calls: List[Call] = self._calls.all()
         for call in calls:
             self._close_call(call)
             call.stream.push(jsonrpc.error(jsonrpc.SERVER_GONE, why, call.id), final=True, status=status)

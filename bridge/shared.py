@@ -7,12 +7,14 @@ import math
 import time
 from typing import Any, Dict, Optional, Sequence
 
-from bridge import era, jsonrpc, relay
+from bridge import accept, era, jsonrpc, relay
 from bridge.backoff import Backoff
-from bridge.child import Child, not_a_message
+from bridge.child import Child
 from bridge.http1 import Connection, HttpError
 from bridge.jsonrpc import Message, RequestId
 from bridge.log import log, quote
+from bridge.open_calls import OpenCalls
+from bridge.reading import Said
 from bridge.session import behind, cannot_start
 from bridge.streams import SLOW_CLIENT, Stream
 
@@ -23,8 +25,9 @@ LISTEN = "subscriptions/listen"
 class Call:
     """A request under the id that the server knows it by."""
 
-    def __init__(self, number: int, message: Message) -> None:
+    def __init__(self, number: int, message: Message, form: str) -> None:
         self.number = number
+        self.takes_stream = form != accept.JSON
         self.id: RequestId = message["id"]
         self.method: str = message["method"]
         self.token = jsonrpc.progress_token(message)
@@ -37,7 +40,7 @@ class SharedServer:
         self._child: Optional[Child] = None
         self._starting = asyncio.Lock()
         self._backoff = Backoff()
-        self._calls: Dict[int, Call] = {}
+        self._calls: OpenCalls[Call] = OpenCalls()
         self._count = 0
         self._answered = False  # with a result, by the process that runs now
         self._refused_discover: Optional[Dict[str, Any]] = None
@@ -50,7 +53,7 @@ class SharedServer:
 
     @property
     def idle_seconds(self) -> float:
-        return 0.0 if self._calls else time.monotonic() - self._last_used
+        return 0.0 if len(self._calls) else time.monotonic() - self._last_used
 
     def end(self, why: str = "server was ended", **how: float) -> Optional[asyncio.Task[None]]:
         child, self._child = self._child, None
@@ -59,20 +62,22 @@ class SharedServer:
 
     # From clients.
 
-    async def call(self, connection: Connection, message: Message) -> None:
+    async def call(self, connection: Connection, message: Message, form: str) -> None:
         if message["method"] == "initialize":
             raise self._not_found(message)
+        if message["method"] == LISTEN and form == accept.JSON:
+            raise HttpError(406, "The client must accept text/event-stream", request_id=message["id"])
         if message["method"] == "server/discover" and self._refused_discover:
             await connection.respond(404, _reply(message["id"], self._refused_discover))
             return
         child = await self._running_child(message)
         if child.is_behind:
             raise behind(503, message["id"])
-        call = self._open_call(message)
+        call = self._open_call(message, form)
         call.stream.attach(connection)
         child.write(jsonrpc.encode(renamed(message, call)))
         connection.watch(lambda: self._client_left(call, connection))
-        await relay.answer(connection, call.stream)
+        await relay.answer(connection, call.stream, form=form)
         self._client_left(call, connection)
 
     async def _running_child(self, message: Message) -> Child:
@@ -101,9 +106,10 @@ class SharedServer:
         text = "This revision of the protocol has no initialize"
         return HttpError(404, text, code=jsonrpc.METHOD_NOT_FOUND, request_id=message["id"])
 
-    def _open_call(self, message: Message) -> Call:
+    def _open_call(self, message: Message, form: str) -> Call:
         self._count += 1
-        call = self._calls[self._count] = Call(self._count, message)
+        call = Call(self._count, message, form)
+        self._calls.add(call.number, call)
         return call
 
     def _client_left(self, call: Call, connection: Connection) -> None:
@@ -111,20 +117,19 @@ class SharedServer:
         connection.watch(None)
         call.stream.detach(connection)
         if self._close_call(call) and self._child:
+            self._calls.note()
             self._child.write(jsonrpc.cancelled(call.number, "The client closed the response"))
 
-    def _close_call(self, call: Call) -> bool:
+    def _close_call(self, call: Call, *, answered: bool = False) -> bool:
         """True if the call was open."""
         self._last_used = time.monotonic()
-        return self._calls.pop(call.number, None) is not None
+        return self._calls.close(call.number, answered=answered)
 
     # From the server.
 
-    def _from_server(self, line: bytes) -> None:
-        message = jsonrpc.parse_line(line)
-        if message is None:
-            not_a_message(line)
-        elif jsonrpc.is_response(message):
+    def _from_server(self, said: Said) -> None:
+        message = said.message
+        if jsonrpc.is_response(message):
             self._deliver_response(message)
         elif jsonrpc.is_request(message):
             self._refuse_request(message)
@@ -132,21 +137,24 @@ class SharedServer:
             self._deliver_notification(message)
 
     def _deliver_response(self, message: Message) -> None:
-        call = self._call(message.get("id"))
+        call, fault = self._calls.answered_by(message)
         if not call:
             return  # its client left
-        self._close_call(call)
+        self._close_call(call, answered=True)
+        if fault:
+            message = {"jsonrpc": "2.0", "error": {"code": jsonrpc.INTERNAL_ERROR, "message": fault}}
         error = message.get("error")
         code = error.get("code") if isinstance(error, dict) else None
         self._learn(call, error, code)
-        call.stream.push(_restored(message, call), final=True, status=era.http_status(code))
+        restored = _restored({**message, "id": call.id}, call)
+        call.stream.push(restored, final=True, status=era.http_status(code))
         self._relieve(call.stream)
 
     def _learn(self, call: Call, error: Any, code: Any) -> None:
         if not error:
             self._answered = True
             self._backoff.succeeded()
-        elif call.method == "server/discover" and not self._answered and not self._calls:
+        elif call.method == "server/discover" and not self._answered and not len(self._calls):
             # It speaks only the older revisions: no process needs to wait for the newer one.
             if code == jsonrpc.METHOD_NOT_FOUND:
                 self._refused_discover = error
@@ -164,7 +172,7 @@ class SharedServer:
         elif message["method"] == "notifications/cancelled":
             self._close_call(call)
             call.stream.end()
-        else:
+        elif call.takes_stream:
             call.stream.push(_restored(message, call))
             self._relieve(call.stream)
 
@@ -177,12 +185,9 @@ class SharedServer:
         elif message["method"] == "notifications/cancelled":
             named = params.get("requestId")
         if named is not None:
-            return self._call(named)
-        calls = [call for call in self._calls.values() if call.method != LISTEN]
+            return self._calls.get(named)
+        calls = [call for call in self._calls.all() if call.method != LISTEN]
         return calls[0] if len(calls) == 1 else None
-
-    def _call(self, number: Any) -> Optional[Call]:
-        return self._calls.get(number) if isinstance(number, int) else None
 
     def _relieve(self, stream: Stream) -> None:
         """Pauses the server while a client is behind."""
@@ -206,7 +211,7 @@ class SharedServer:
         self._fail_calls(child.how_it_ended)
 
     def _fail_calls(self, why: str) -> None:
-        for call in list(self._calls.values()):
+        for call in self._calls.all():
             self._close_call(call)
             call.stream.push(jsonrpc.error(jsonrpc.SERVER_GONE, why, call.id), final=True, status=502)
 
@@ -222,8 +227,6 @@ def renamed(message: Message, call: Call) -> Message:
 
 def _restored(message: Message, call: Call) -> bytes:
     """The message as its client gets it. Changes the message."""
-    if "id" in message:
-        message["id"] = call.id
     for part in (message.get("params"), message.get("result")):
         if isinstance(part, dict):
             _restore_part(part, call)
@@ -231,10 +234,10 @@ def _restored(message: Message, call: Call) -> bytes:
 
 
 def _restore_part(part: Dict[str, Any], call: Call) -> None:
-    if part.get("progressToken") == call.number:
+    if jsonrpc.names(part.get("progressToken"), call.number):
         part["progressToken"] = call.token
     meta = part.get("_meta")
-    if isinstance(meta, dict) and meta.get(era.SUBSCRIPTION_KEY) == call.number:
+    if isinstance(meta, dict) and jsonrpc.names(meta.get(era.SUBSCRIPTION_KEY), call.number):
         meta[era.SUBSCRIPTION_KEY] = call.id
 
 

@@ -1,11 +1,11 @@
-"""A `server.json`: read, unwrapped and held against the official schema (2025-12-11). Pure."""
+"""A `server.json`: read, unwrapped, held against the official schema (2025-12-11) where it matters. Pure."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,46 +13,60 @@ import orjson
 from jsonschema import Draft7Validator
 from jsonschema.exceptions import ValidationError, best_match
 
+from catalog.canonical import canonical
 from servers.errors import Invalid
 from servers.plain_json import flaw_in
 
 SCHEMA_FILE = Path(__file__).parent / "schemas" / "v2025_12_11" / "server.schema.json"
 SCHEMA_URL = "https://static.modelcontextprotocol.io/schemas/2025-12-11/server.schema.json"
 LARGEST = 256 * 1024
-MOST_PROBLEMS = 8
+NEEDED = ("name", "version")
+TRANSPORTS = ("stdio", "streamable-http", "sse")
 Document = dict[str, Any]
 
 
 def parse(text: str | bytes) -> Document:
-    """The document in `text`, checked. Raises `Invalid` with every fault that fits a screen."""
+    """The document in `text`, checked. Raises `Invalid` with the first fault that matters."""
     if len(text) > LARGEST:
         raise Invalid(f"The document is larger than {LARGEST // 1024} KiB.", field="document")
     try:
-        return checked(orjson.loads(text))
+        return checked(orjson.loads(_without_mark(text)))
     except orjson.JSONDecodeError as error:
         raise Invalid(f"This is not JSON: {error}.", field="document") from None
 
 
 def checked(found: Any) -> Document:
-    """`found` or, of a registry's answer `{server, _meta}`, the server in it. Raises `Invalid`."""
-    if not isinstance(found, dict):
-        raise Invalid("A server.json is a JSON object.", field="document")
-    if isinstance(found.get("servers"), list):
-        raise Invalid("This is a registry's list: choose one server of it.", field="document")
-    document: Document = found["server"] if isinstance(found.get("server"), dict) else found
-    if flaw := flaw_in(document):
+    """`found` or, of a registry's answer `{server, _meta}`, the server in it, in the schema's spelling.
+
+    What its packages lack, `catalog.packages` tells of each. Raises `Invalid`.
+    """
+    given = _server_in(found)
+    if flaw := flaw_in(given):
         raise Invalid(f"{'/'.join(flaw.path)[:100] or 'document'}: {flaw.sentence}", field="document")
-    problems = list(_problems(document))
-    if problems:
-        shown = " ".join(problems[:MOST_PROBLEMS])
-        raise Invalid(shown, field="document", hint=_hint(document))
+    document = canonical(given)
+    if fault := _fault_of(document):
+        raise Invalid(fault, field="document", hint=_hint(document))
     return document
+
+
+def flaw_of_package(package: Any) -> str:
+    """What a canonical package lacks, as one sentence; "" where it fits the schema."""
+    if not isinstance(package, dict):
+        return "It is not a JSON object."
+    if not package.get("identifier"):
+        return "It names no package: its identifier is missing."
+    if not package.get("registryType"):
+        return "It does not say where it comes from: its registryType is missing."
+    kind = (package.get("transport") or {}).get("type")
+    facts = package if kind in TRANSPORTS else {**package, "transport": {"type": "stdio"}}
+    error = best_match(_package_validator().iter_errors(facts))
+    return f"Its {_where(error)} cannot be read: {_what(error)}." if error else ""
 
 
 def digest(document: Mapping[str, Any]) -> str:
     """`sha256:<hex>` of the document's canonical form: the order of keys does not matter."""
-    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
+    ordered = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return "sha256:" + hashlib.sha256(ordered.encode()).hexdigest()
 
 
 @functools.cache
@@ -60,10 +74,39 @@ def validator() -> Draft7Validator:
     return Draft7Validator(json.loads(SCHEMA_FILE.read_text("utf-8")))
 
 
-def _problems(document: Document) -> Iterator[str]:
-    for error in validator().iter_errors(document):
-        deepest = best_match([error]) or error
-        yield f"{_where(deepest)}: {_what(deepest)}."
+@functools.cache
+def _package_validator() -> Draft7Validator:
+    definitions = validator().schema["definitions"]
+    return Draft7Validator({"$ref": "#/definitions/Package", "definitions": definitions})
+
+
+def _without_mark(text: str | bytes) -> str | bytes:
+    """Without the byte order mark that editors on Windows put before it."""
+    return text.removeprefix("\ufeff") if isinstance(text, str) else text.removeprefix(b"\xef\xbb\xbf")
+
+
+def _server_in(found: Any) -> dict[str, Any]:
+    if not isinstance(found, dict):
+        raise Invalid("A server.json is a JSON object.", field="document")
+    servers = found.get("servers")
+    if isinstance(servers, list) and len(servers) == 1 and isinstance(servers[0], dict):
+        found = servers[0]
+    elif isinstance(servers, list):
+        raise Invalid("This is a registry's list: choose one server of it.", field="document")
+    if isinstance(found.get("mcpServers"), dict):
+        raise Invalid("This is a client's configuration (mcpServers), not a server.json.", field="document")
+    server: dict[str, Any] = found["server"] if isinstance(found.get("server"), dict) else found
+    return server
+
+
+def _fault_of(document: Document) -> str:
+    """The first thing without which a document describes no server."""
+    for key in NEEDED:
+        if not document.get(key):
+            return f"{key}: it is missing."
+    facts = {key: document[key] for key in NEEDED}  # of packages, each is told of by itself
+    error = best_match(validator().iter_errors({**facts, "description": "-"}))
+    return f"{_where(error)}: {_what(error)}." if error else ""
 
 
 def _where(error: ValidationError) -> str:

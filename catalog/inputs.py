@@ -77,6 +77,7 @@ class Slot:
     variables: Mapping[str, Question] = field(default_factory=dict)
     required: bool = False
     marked_secret: bool = False
+    description: str = ""
 
     @property
     def questions(self) -> tuple[Question, ...]:
@@ -118,12 +119,16 @@ class Slot:
 
 
 def slots(package: Mapping[str, Any]) -> list[Slot]:
-    """Every slot of a package, environment first; keys of questions made unique in that order."""
-    found = [
+    """Every slot of a canonical package: environment, runtime, package."""
+    return [
         *(_slot("environment", given) for given in package.get("environmentVariables") or ()),
         *(_slot("runtime", given) for given in package.get("runtimeArguments") or ()),
         *(_slot("package", given) for given in package.get("packageArguments") or ()),
     ]
+
+
+def with_unique_keys(found: Iterable[Slot]) -> list[Slot]:
+    """Keys of questions made unique, in this order."""
     taken: set[str] = set()
     return [_with_unique_keys(slot, taken) for slot in found]
 
@@ -146,6 +151,7 @@ def _slot(place: Place, given: Mapping[str, Any]) -> Slot:
         hint=hint,
         required=required,
         marked_secret=bool(given.get("isSecret")),
+        description=given.get("description", ""),
     )
     if "value" not in given:
         if _is_bare_flag(base, given):

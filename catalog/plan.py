@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from catalog import inputs
+from catalog import identifiers, inputs
 from catalog.document import Document, digest
 from catalog.inputs import BRACES, Answers, Slot
-from catalog.packages import Option, reference
+from catalog.packages import Option
 from servers import validation
 from servers.errors import UserError
 
@@ -64,6 +64,7 @@ def make(
         "port": port,
         "path": path,
         "environment": environment,
+        **({"build": option.launch.build} if option.launch.build else {}),
     }
     return Plan(fields, secrets, _origin(document, option, answers, dict(found_at or {})))
 
@@ -95,25 +96,19 @@ def _environment(slots: list[Slot], answers: Answers) -> tuple[dict[str, str], d
     plain: dict[str, str] = {}
     sealed: dict[str, str] = {}
     for slot in slots:
-        if slot.place != "package" and not validation.is_reserved(variable_of(slot)):
+        if slot.place == "environment" and not validation.is_reserved(slot.name):
             for name, value in _assignments(slot, answers):
                 (sealed if slot.secret else plain)[name] = value
     return plain, sealed
 
 
 def _assignments(slot: Slot, answers: Answers) -> list[tuple[str, str]]:
-    values = slot.values(answers)
-    if slot.place == "environment":
-        return [(slot.name, value) for value in values[:1]]
-    parts = [value.partition("=") for value in values]
-    return [(name, value) for name, _, value in parts]
+    return [(slot.name, value) for value in slot.values(answers)[:1]]
 
 
 def variable_of(slot: Slot) -> str:
     """The environment variable that a slot sets; "" for an argument."""
-    if slot.place == "package":
-        return ""
-    return slot.name if slot.place == "environment" else (slot.template or "").partition("=")[0]
+    return slot.name if slot.place == "environment" else ""
 
 
 def _words(option: Option, answers: Answers, port: str | None, bearer: Slot | None) -> list[str]:
@@ -160,12 +155,13 @@ def _names(option: Option) -> dict[str, Slot]:
 def _source(option: Option, words: list[str]) -> dict[str, Any]:
     assert option.package is not None
     if option.kind == "oci":
-        return {"reference": reference(option.package), "arguments": words}
+        return {"reference": identifiers.reference(option.package), "arguments": words}
+    named = identifiers.named(option.package)
     return {
         "ecosystem": option.kind,
-        "name": option.identifier,
-        "version": option.version,
-        "command": "",
+        "name": named.name,
+        "version": named.version or option.launch.version,
+        "command": option.launch.command,
         "arguments": words,
     }
 
@@ -190,4 +186,6 @@ def _origin(
         "url": found_at.get("url", ""),
         "package": dict(option.package or {}),
         "answers": kept,
+        "notes": list(option.notes),
+        "build": option.launch.build,
     }

@@ -76,12 +76,19 @@ def _entries(servers: list[Any]) -> Iterator[Entry]:
         server = answer.get("server") if isinstance(answer, dict) else None
         if not isinstance(server, dict) or not server.get("name"):
             continue
-        official = (answer.get("_meta") or {}).get(OFFICIAL) or {}
+        meta = answer.get("_meta")
+        official = meta.get(OFFICIAL) if isinstance(meta, dict) else None
         yield Entry(
             name=str(server["name"]),
             version=str(server.get("version", "")),
             title=str(server.get("title") or ""),
             description=str(server.get("description") or ""),
-            status=str(official.get("status", "active")),
-            packages=tuple(str(p.get("registryType", "")) for p in server.get("packages") or ()),
+            status=str(official.get("status", "active") if isinstance(official, dict) else "active"),
+            packages=tuple(_kinds(server.get("packages"))),
         )
+
+
+def _kinds(packages: Any) -> Iterator[str]:
+    for each in packages if isinstance(packages, list) else ():
+        if isinstance(each, dict):
+            yield str(each.get("registryType", ""))

@@ -11,16 +11,19 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from access import audit
-from catalog import inputs, packages, plan, registry
+from catalog import building, packages, plan, registry
 from catalog.document import Document
+from catalog.identifiers import family
 from catalog.inputs import Answers
 from catalog.packages import Option
 from catalog.plan import Plan
 from servers import intake, services, validation, wiring
 from servers.errors import Conflict, Invalid, UserError
-from servers.models import Deployment, Server
+from servers.models import Deployment, Server, build_choices
 from servers.models.server import SecretPurpose
 from servers.states import Trigger
+
+NOTHING: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -81,10 +84,15 @@ def take_in(
     name: str = "",
     slug: str = "",
     deploy: bool = True,
+    build: Mapping[str, Any] = NOTHING,
 ) -> tuple[Server, Deployment | None]:
-    """Makes a server of one package of a document. Raises `UserError`, `BadAnswers`, `ValidationError`."""
+    """Makes a server of one package of a document; `build` is what a person sets of its installation beside.
+
+    Raises `UserError`, `BadAnswers`, `ValidationError`.
+    """
     made = _planned(found, option, answers)
     fields = {**made.fields, "origin": made.origin}
+    fields["build"] = building.joined(fields.get("build", {}), _clean_build(build, option))
     fields["name"] = name.strip() or fields["name"]
     fields["slug"] = slug or intake.free_slug(found.document["name"].rpartition("/")[2])
     server, deployment = intake.take_in(
@@ -115,7 +123,7 @@ def same_package(server: Server, document: Document) -> Option:
     """The package of `document` that continues what the server runs. Raises `Invalid`."""
     before = server.origin.get("package") or {}
     alike = [o for o in options(document) if o.kind == before.get("registryType") and o.hostable]
-    same = [o for o in alike if _family(o.package or {}) == _family(before)]
+    same = [o for o in alike if o.package and family(o.package) == family(before)]
     return (same or alike or [chosen(document)])[0]
 
 
@@ -142,7 +150,8 @@ def update(
     trigger: Trigger,
     deploy: bool = True,
 ) -> tuple[Server, Deployment | None]:
-    """Moves a server to another version of its document. Its name, limits and further variables stay."""
+    """Moves a server to another version of its document. Its name, limits and further variables stay, and
+    what a person set of its build."""
     if found.document["name"] != server.origin.get("name"):
         raise Conflict(f"This document is of {found.document['name']}, not of {server.origin.get('name')}.")
     made = _planned(found, option, answers, kept=kept_secrets(server))
@@ -151,6 +160,8 @@ def update(
     environment = {name: value for name, value in server.environment.items() if name in kept_names}
     fields = {key: made.fields[key] for key in ("source_kind", "source", "transport", "port", "path")}
     fields |= {"environment": {**environment, **made.fields["environment"]}, "origin": made.origin}
+    before_build, build = server.origin.get("build", {}), made.fields.get("build", {})
+    fields["build"] = building.carried(server.build, before_build, build)
     changed = services.update_server(server=server, fields=fields)
     for name, value in made.secrets.items():
         services.set_secret(server=changed, name=name, value=value, by=by)
@@ -171,24 +182,29 @@ def _planned(found: Found, option: Option, answers: Answers, kept: frozenset[str
     try:
         fields["source"] = validation.clean_source(fields["source_kind"], fields["source"])
         validation.clean_environment(fields["environment"])
+        build_choices.validate(fields.get("build", {}))
     except ValidationError as error:
         raise Invalid(" ".join(error.messages), field="package") from error
     return made
 
 
+def _clean_build(build: Mapping[str, Any], option: Option) -> dict[str, Any]:
+    try:
+        found = build_choices.clean(build)
+    except ValidationError as error:
+        key, texts = next(iter(error.message_dict.items()))
+        raise Invalid(" ".join(texts), field=f"build.{key}") from error
+    alien = [key for key in building.OF_DOCUMENTS if key in found and option.kind != "pypi"]
+    if alien:
+        raise Invalid("This is for packages of PyPI; the chosen one is none.", field=f"build.{alien[0]}")
+    return found
+
+
 def _own_variables(server: Server) -> frozenset[str]:
     """Variables that an operator added beside those of the document."""
     package = server.origin.get("package") or {}
-    told = {plan.variable_of(slot) for slot in inputs.slots(package)}
+    told = {plan.variable_of(slot) for slot in packages.slots(package)}
     return frozenset(server.environment) - told
-
-
-def _family(package: Mapping[str, Any]) -> str:
-    """What stays the same from version to version: the identifier, of an image without its tag."""
-    identifier = str(package.get("identifier", ""))
-    if package.get("registryType") != "oci":
-        return identifier
-    return packages.TAGGED.sub("", identifier.partition("@")[0])
 
 
 def _told(origin: Mapping[str, Any]) -> dict[str, Any]:

@@ -269,6 +269,7 @@ class Gateway:
             _one_of(route, call, session, wait.passed),
             lambda: self._moved(route, wait, call, session),
             lambda: self._replaced(route, route.deployment_id),
+            route.host,
         )
 
     async def _moved(self, route: Route, wait: _Wait, call: Call, session: Session | None) -> Target:
@@ -292,7 +293,7 @@ class Gateway:
             return await gone()
         pk = session.deployment_id
         endpoint = _one_of(earlier, call, session)
-        return Target(route.name, pk, endpoint, gone, lambda: self._replaced(route, pk))
+        return Target(route.name, pk, endpoint, gone, lambda: self._replaced(route, pk), earlier.host)
 
     async def _replaced(self, route: Route, deployment_id: int | None) -> Refusal | None:
         """Why a deployment that broke off had to: another took its place. None: it did so by itself."""

@@ -44,13 +44,14 @@ Message = dict[str, Any]
 class Target:
     """Where a call goes. `moved` finds it again, past every cache, when nothing listens at `endpoint`:
     the new target, or a `Refusal` that says what became of it. `why` is asked when it broke off: a `Refusal`
-    where the platform ended it."""
+    where the platform ended it. `host` is the Host that the server takes, "" for the usual one."""
 
     name: str
     deployment_id: int
     endpoint: str
     moved: Callable[[], Awaitable[Target]]
     why: Callable[[], Awaitable[Refusal | None]]
+    host: str = ""
 
 
 class Exchange:
@@ -77,7 +78,7 @@ class Exchange:
         self._clock = asyncio.timeout(options.call_timeout)
         self._restarts_at = 0.0
         self._watcher: asyncio.Task[None] | None = None
-        self._endpoint = ""  # where it was sent
+        self._sent_to: Target | None = None
         self._answer = Answer(send, call)
         self._filter: ListFilter | None = None
         self._over: Refusal | None = None
@@ -223,8 +224,8 @@ class Exchange:
         if self._span:
             sent, whole = self._span.pass_on(sent, whole)
         body = self._compared(beginning) if whole is None else whole
-        self._endpoint = target.endpoint
-        return await self._upstream.open(target.endpoint, self._request, sent, body)
+        self._sent_to = target
+        return await self._upstream.open(target.endpoint, self._request, sent, body, target.host)
 
     async def _compared(self, beginning: bytes) -> AsyncIterator[bytes]:
         """A long body as it comes in. The last piece is held back until the whole is known to call what the
@@ -308,13 +309,14 @@ class Exchange:
     def _cancel(self) -> None:
         """Tells the server of a session that nobody waits any more. In the modern era the closing of the
         connection says so; an `initialize` must not be cancelled."""
-        request, call = self._request, self.call
-        sent = self._endpoint and call.request_id is not None and call.method != "initialize"
-        if not sent or era.is_modern(request) or not request.one(SESSION):
+        request, call, target = self._request, self.call, self._sent_to
+        may_be = call.request_id is not None and call.method != "initialize"
+        if not target or not may_be or era.is_modern(request) or not request.one(SESSION):
             return
         why = {"requestId": call.request_id, "reason": "The call timed out."}
         note = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": why}
-        self._upstream.tell(self._endpoint, request, headers.to_upstream(request.headers), orjson.dumps(note))
+        passed = headers.to_upstream(request.headers)
+        self._upstream.tell(target.endpoint, request, passed, orjson.dumps(note), target.host)
 
     def _response_headers(self, response: Response, name: str, *, events: bool) -> RawHeaders:
         passed = headers.to_caller(response.headers)

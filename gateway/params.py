@@ -39,7 +39,8 @@ def declared_by(deployment_id: int) -> Declared:
     """Asks the database which tools of a deployment have such arguments."""
     found = Deployment.objects.filter(pk=deployment_id).values_list("discovery", flat=True).first()
     tools = found.get("tools", ()) if isinstance(found, dict) else ()
-    return {tool["name"]: mirrored for tool in tools if (mirrored := _valid(tool.get("inputSchema")))}
+    named = [tool for tool in tools if isinstance(tool.get("name"), str)]
+    return {tool["name"]: mirrored for tool in named if (mirrored := _valid(tool.get("inputSchema")))}
 
 
 def check(request: Request, mirrored: list[Mirrored], arguments: Any) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
 
 from gateway import policy
 from gateway.policy import ToolLists
@@ -20,7 +22,7 @@ ON_ITS_WAY = states.DEPLOYING | {ServerStatus.PENDING, ServerStatus.DEGRADED}
 class Route:
     """A server as the data path sees it; `endpoint` is "" when nothing serves, `era` where it is not known.
     `behind_bridge`: it speaks stdio and sees no headers. `replicas`: their own endpoints by name, where there
-    may be several: a session stays with one."""
+    may be several: a session stays with one. `host` is the Host that it takes, "" for the usual one."""
 
     server_id: int
     slug: str
@@ -38,6 +40,7 @@ class Route:
     tools: ToolLists | None = None
     record_arguments: bool = False
     replicas: Mapping[str, str] = field(default_factory=dict)
+    host: str = ""
 
     @property
     def serves(self) -> bool:
@@ -93,7 +96,13 @@ def find(slug: str) -> Route | None:
         tools=policy.lists_of(server.tools_allowed, server.tools_denied),
         record_arguments=server.record_arguments,
         replicas=current.endpoints if current else {},
+        host=_host(facts, current.endpoint) if current else "",
     )
+
+
+def _host(facts: Mapping[str, Any], endpoint: str) -> str:
+    """What the handshake found. Before it was asked for, the name of the endpoint itself was taken."""
+    return str(facts.get("host", urlsplit(endpoint).netloc))
 
 
 @dataclass(frozen=True)
@@ -103,10 +112,13 @@ class Earlier:
     endpoint: str
     retired: bool
     replicas: Mapping[str, str] = field(default_factory=dict)
+    host: str = ""
 
 
 def earlier(deployment_id: int) -> Earlier | None:
     """Asks the database for a deployment that need not be the current one; None once it has ended."""
     running = Deployment.objects.with_run().filter(pk=deployment_id)
-    found = running.values_list("run__endpoint", "endpoint", "endpoints").first()
-    return Earlier(found[0], not found[1], found[2]) if found and found[0] else None
+    found = running.values_list("run__endpoint", "endpoint", "endpoints", "facts").first()
+    if not (found and found[0]):
+        return None
+    return Earlier(found[0], not found[1], found[2], _host(found[3], found[0]))

@@ -14,6 +14,7 @@ from gateway import through
 from gateway.http1 import Broken, Connection, NotConnected, Response
 from gateway.request import Request
 from gateway.types import RawHeaders
+from servers import host_names
 from servers.runtimes.base import climbs
 
 # Common servers close idle connections after 5 s; one that we reuse at that moment would lose a call.
@@ -23,7 +24,8 @@ CHUNKED = b"transfer-encoding: chunked\r\n"
 
 
 class Place(NamedTuple):
-    """An endpoint (`http://host:port/path`), taken apart. `behind`: https, through an API server."""
+    """An endpoint (`http://host:port/path`), taken apart. `authority` is the Host header. `behind`: https,
+    through an API server."""
 
     host: str
     port: int
@@ -40,11 +42,17 @@ class Upstream:
         self._sweep: asyncio.TimerHandle | None = None
 
     async def open(
-        self, endpoint: str, request: Request, headers: RawHeaders, body: bytes | AsyncIterator[bytes]
+        self,
+        endpoint: str,
+        request: Request,
+        headers: RawHeaders,
+        body: bytes | AsyncIterator[bytes],
+        host: str = "",
     ) -> Response:
         """Sends the request and returns once the response's head is there. Raises `NotConnected`, `Broken`,
-        and what `body` raises. Of the headers, those that frame the body are written anew."""
-        place = _place(endpoint)
+        and what `body` raises. Of the headers, those that frame the body are written anew. `host`: see
+        `_place`."""
+        place = _place(endpoint, host)
         framing = _framing(request, body)
         if place.behind:
             headers = await through.with_credentials(headers)
@@ -53,16 +61,18 @@ class Upstream:
         response = await connection.exchange(head, body, chunked=framing == CHUNKED)
         return await through.checked(response) if place.behind else response
 
-    def tell(self, endpoint: str, request: Request, headers: RawHeaders, body: bytes) -> None:
+    def tell(self, endpoint: str, request: Request, headers: RawHeaders, body: bytes, host: str = "") -> None:
         """Sends a notification beside the path; nobody waits for what becomes of it."""
-        task = asyncio.create_task(self._tell(endpoint, request, headers, body))
+        task = asyncio.create_task(self._tell(endpoint, request, headers, body, host))
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
 
-    async def _tell(self, endpoint: str, request: Request, headers: RawHeaders, body: bytes) -> None:
+    async def _tell(
+        self, endpoint: str, request: Request, headers: RawHeaders, body: bytes, host: str
+    ) -> None:
         with contextlib.suppress(NotConnected, Broken, TimeoutError):
             async with asyncio.timeout(self._connect):
-                response = await self.open(endpoint, request, headers, body)
+                response = await self.open(endpoint, request, headers, body, host)
                 response.close()
 
     def close(self) -> None:
@@ -134,7 +144,8 @@ def _head(request: Request, place: Place, headers: RawHeaders, framing: bytes) -
 
 
 @lru_cache(1000)
-def _place(endpoint: str) -> Place:
+def _place(endpoint: str, host: str = "") -> Place:
+    """`host` is the Host that the server takes, "" for the usual one."""
     parts = urlsplit(endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname or climbs(parts.path):
         raise NotConnected(f"{endpoint} is no address")
@@ -143,7 +154,7 @@ def _place(endpoint: str) -> Place:
     return Place(
         parts.hostname,
         parts.port or (443 if behind else 80),
-        parts.netloc.encode("latin-1"),
+        (host or host_names.usual(endpoint)).encode("latin-1"),
         path.encode("latin-1"),
         behind,
     )

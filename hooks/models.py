@@ -25,7 +25,7 @@ MOST_PATTERNS, LONGEST_PATTERN, MOST_STARS = 50, 200, 8
 class Kind(models.TextChoices):
     GITHUB = "github", "GitHub"
     GITLAB = "gitlab", "GitLab"
-    GITEA = "gitea", "Gitea or Forgejo"
+    GITEA = "gitea", "Gitea, Forgejo or Gogs"
     GENERIC = "generic", "Generic (Standard Webhooks)"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 BRANCH, TAG = "refs/heads/", "refs/tags/"
@@ -52,13 +52,15 @@ class Verified:
     """A delivery whose signature is right. `push` is None for an event that is none, such as a ping.
 
     `id_is_signed` is False where the signature covers the body alone: whoever has seen the request once can
-    send it again under another id.
+    send it again under another id. `content` is what the signature covers, where that is not the body as it
+    came: it tells the same push whatever it is wrapped in.
     """
 
     delivery_id: str
     event: str
     push: Push | None = None
     id_is_signed: bool = True
+    content: bytes = field(default=b"", repr=False)
 
 
 class Refused(Exception):

@@ -135,7 +135,7 @@ def _row(hook: WebHook, arrival: Arrival, verified: Verified) -> Delivery:
         ref=push.ref if push else "",
         commit=push.commit if push else "",
         push=push.kept() if push else None,
-        payload_digest=_digest(arrival),
+        payload_digest=_digest(verified.content or arrival.body),
         payload_size=len(arrival.body),
     )
 
@@ -150,11 +150,12 @@ def _same_push(hook: WebHook, arrival: Arrival, verified: Verified) -> Delivery 
     if verified.id_is_signed or verified.push is None:
         return None
     others = _taken_ones(hook).filter(origin=None).exclude(delivery_id=verified.delivery_id)
-    return others.filter(payload_digest=_digest(arrival)).order_by("id").first()
+    digest = _digest(verified.content or arrival.body)
+    return others.filter(payload_digest=digest).order_by("id").first()
 
 
-def _digest(arrival: Arrival) -> str:
-    return hashlib.sha256(arrival.body).hexdigest()
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _duplicate(hook: WebHook, arrival: Arrival, verified: Verified, first: Delivery) -> Delivery:
@@ -170,7 +171,7 @@ def _duplicate(hook: WebHook, arrival: Arrival, verified: Verified, first: Deliv
 
 def _keep_refused(hook: WebHook, arrival: Arrival, refusal: Refused) -> None:
     """Only the newest: whoever knows the URL can send these, and as many as the rate limit lets through."""
-    known = {} if isinstance(refusal, NotSigned) else {"payload_digest": _digest(arrival)}
+    known = {} if isinstance(refusal, NotSigned) else {"payload_digest": _digest(arrival.body)}
     Delivery.objects.create(
         hook=hook,
         outcome=Outcome.REJECTED,

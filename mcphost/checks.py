@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import ssl
 from collections.abc import Iterator
@@ -15,6 +14,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
 from access.sso import groups
+from registry.dockerconfig import DockerConfig
+from registry.errors import CredentialError
 from servers import capabilities
 from servers.errors import RuntimeFault
 from servers.models.placement import is_network
@@ -82,11 +83,22 @@ def caller_networks(**_: Any) -> Iterator[CheckMessage]:
 @register(TAG)
 def registry_credentials(**_: Any) -> Iterator[CheckMessage]:
     path = settings.REGISTRY_AUTH_DOCKERCONFIG
-    if path and (fault := _fault_of_docker_config(path)):
+    if not path:
+        return
+    try:
+        oddities = list(DockerConfig.read(path).oddities())
+    except CredentialError as fault:
         yield Error(
-            f"REGISTRY_AUTH_DOCKERCONFIG={path}: {fault}.",
-            hint="It must be a docker config.json that this process can read.",
+            f"REGISTRY_AUTH_DOCKERCONFIG={path}:{_after(path, fault.message)}",
+            hint="It must be a docker config.json, or the Secret that holds one, that this process can read.",
             id="mcphost.E003",
+        )
+        return
+    for oddity in oddities:
+        yield Warning(
+            f"REGISTRY_AUTH_DOCKERCONFIG={path}:{_after(path, oddity)}",
+            hint="Correct it, or whatever it is for is pushed and pulled without a login.",
+            id="mcphost.W002",
         )
 
 
@@ -171,11 +183,5 @@ def _holds_certificates(path: Path) -> bool:
     return context.cert_store_stats()["x509"] > 0
 
 
-def _fault_of_docker_config(path: Path) -> str:
-    try:
-        held = json.loads(path.read_text())
-    except OSError as error:
-        return f"cannot be read ({error.strerror})"
-    except ValueError:
-        return "is not JSON"
-    return "" if isinstance(held, dict) else "is not a JSON object"
+def _after(path: Path, message: str) -> str:
+    return message.removeprefix(str(path)).removeprefix(":")

@@ -12,7 +12,10 @@ from registry.reference import hostname, is_loopback
 
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 LONGEST = 8_192  # characters: what is longer is no challenge, and takes long to read
-_PART = re.compile(rf'(?P<word>{_WORD})(?:\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>{_WORD})))?')
+# A value without quotes should be a word; addresses without them are seen as well.
+_PART = re.compile(
+    rf'(?P<word>{_WORD})(?:\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^\s,"=][^\s,"]*)))?'
+)
 _GAP = re.compile(r"[\s,]*")
 
 
@@ -28,11 +31,19 @@ class Challenge:
 
 
 def read_challenge(header: str) -> Challenge | None:
-    """The challenge to answer, Bearer before Basic; None if there is neither."""
+    """The challenge to answer: a Bearer with a token server before Basic, the first of each; None if there is
+    neither."""
+    return next(iter(read_challenges(header)), None)
+
+
+def read_challenges(header: str) -> list[Challenge]:
+    """All that can be answered, the best first. Several headers are one, with commas between them."""
     if len(header) > LONGEST:
-        return None
-    found = {challenge.scheme: challenge for challenge in _challenges(header)}
-    return found.get("bearer") or found.get("basic")
+        return []
+    known = [each for each in _challenges(header) if each.scheme in ("bearer", "basic")]
+    return sorted(
+        known, key=lambda each: (each.scheme == "bearer" and not each.realm, each.scheme != "bearer")
+    )
 
 
 def _challenges(header: str) -> Iterator[Challenge]:

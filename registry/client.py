@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
 
-from registry.challenge import Challenge, check_realm, merge_scopes, read_challenge
+from outbound.origin import origin_of
+from registry.authorization import Authorization, is_rejected
+from registry.challenge import Challenge, merge_scopes
 from registry.content import (
+    DOCKER_LIST,
+    DOCKER_MANIFEST,
+    IMAGE_TYPES,
+    INDEX_TYPES,
+    OCI_INDEX,
+    OCI_MANIFEST,
     UNKNOWN,
     digest_in,
     digest_of,
     entries_of,
     json_object,
+    manifest_type,
     media_type,
     next_page,
     read_platform,
@@ -25,20 +33,22 @@ from registry.content import (
 from registry.credentials import Credential, CredentialStore
 from registry.errors import CredentialError, RegistryError, from_response
 from registry.reference import HUB_API_HOST, Reference, is_digest, is_hub, is_loopback, normalise_platform
-from registry.tokens import Answer, TokenCache
-from registry.transport import Transport
+from registry.tokens import Answer
+from registry.transport import NOT_TOLD, Transport
 
-DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
-DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
-OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-OCI_INDEX = "application/vnd.oci.image.index.v1+json"
-INDEX_TYPES = frozenset({DOCKER_LIST, OCI_INDEX})
+__all__ = [
+    "DOCKER_LIST", "DOCKER_MANIFEST", "INDEX_TYPES", "OCI_INDEX", "OCI_MANIFEST", "Descriptor", "Manifest",
+    "RegistryClient", "digest_of",
+]  # fmt: skip
+
 ACCEPT = ", ".join((OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST))
 MAX_CONFIG = 16 << 20
-_LENGTH = re.compile(r"[0-9]{1,12}")
+_LENGTH = re.compile(r"[1-9][0-9]{0,11}")
 _WANTS_TLS = re.compile(rb"HTTPS (server|port)")  # what Go's server and nginx answer to plain http
 MAX_PAGES = 100
 PAGE = 1_000
+# What registries and the proxies before them answer to a HEAD where a GET is allowed: never, or not here.
+NEVER_HEAD, NO_HEAD = frozenset({405, 501}), frozenset({400, 403, 405, 501})
 
 
 @dataclass(frozen=True)
@@ -86,17 +96,17 @@ class RegistryClient:
         self.credentials = credentials
         self._plain = insecure or is_loopback(host)
         self._transport = Transport(ca_bundle=ca_bundle, timeout=timeout, inner=not foreign)
-        self._tokens = TokenCache()
+        self._authorization = Authorization(host, self._transport)
         self._lock = threading.Lock()
-        self._challenge: Challenge | None = None
+        self._takes_head = True
         self._pushing: set[str] = set()
 
     def close(self) -> None:
         self._transport.close()
 
-    def ping(self) -> None:
-        """Asks whether the registry is there and accepts the credential that we have."""
-        self._ask("GET", "/v2/", doing=f"Asking {self.host}")
+    def ping(self, repository: str = "") -> None:
+        """Asks whether the registry is there and accepts the credential that we have, for a `repository`."""
+        self._ask("GET", "/v2/", repository, doing=f"Asking {self.host}")
 
     def will_push(self, repository: str) -> None:
         """Lets reads of `repository` ask for push rights at once, so that one token serves all requests."""
@@ -105,12 +115,17 @@ class RegistryClient:
 
     def head_manifest(self, ref: Reference) -> Descriptor:
         """What the registry holds under the reference's digest or tag."""
-        answer = self._manifest_request("HEAD", ref, f"Looking for {ref}", headers={"Accept": ACCEPT})
-        digest = answer.headers.get("Docker-Content-Digest", "")
-        length = answer.headers.get("Content-Length", "")
-        if not is_digest(digest) or not _LENGTH.fullmatch(length):
-            return self.get_manifest(ref)  # the spec lets both headers be absent
-        return Descriptor(digest, _media_type(answer), int(length))
+        if not self._takes_head:
+            return self.get_manifest(ref)
+        try:
+            answer = self._manifest_request("HEAD", ref, f"Looking for {ref}", headers={"Accept": ACCEPT})
+        except RegistryError as fault:
+            if fault.status not in NO_HEAD:
+                raise
+            found = self.get_manifest(ref)  # which tells why, if it is refused as well
+            self._takes_head = fault.status not in NEVER_HEAD
+            return found
+        return _descriptor(answer) or self.get_manifest(ref)
 
     def get_manifest(self, ref: Reference) -> Manifest:
         """The manifest, its digest computed from what was read."""
@@ -120,7 +135,7 @@ class RegistryClient:
         if ref.digest and digest_of(answer.body, like=ref.digest) != ref.digest:
             raise RegistryError(f"{doing}: the registry sent other content, with digest {digest}.")
         content = json_object(answer.body, doing)
-        kind = media_type(content.get("mediaType")) or _media_type(answer)
+        kind = manifest_type(content, _media_type(answer), doing)
         return Manifest(digest, kind, len(answer.body), answer.body, content)
 
     def put_manifest(self, ref: Reference, body: bytes, media_type: str) -> str:
@@ -136,7 +151,7 @@ class RegistryClient:
     def delete_manifest(self, ref: Reference) -> None:
         """Removes a manifest by digest, or a tag where the registry knows how to (405 if not)."""
         scopes = (f"repository:{ref.repository}:delete",)
-        self._ask("DELETE", _manifest_path(ref), doing=f"Deleting {ref}", scopes=scopes)
+        self._ask("DELETE", _manifest_path(ref), ref.repository, doing=f"Deleting {ref}", scopes=scopes)
 
     def get_blob(self, ref: Reference, digest: str, *, cap: int = MAX_CONFIG) -> bytes:
         """A small blob, such as an image config, checked against its digest."""
@@ -144,9 +159,9 @@ class RegistryClient:
         answer = self._ask(
             "GET",
             f"/v2/{ref.repository}/blobs/{digest}",
+            ref.repository,
             doing=doing,
             scopes=self._scopes(ref.repository),
-            follow=True,
             cap=cap,
         )
         if digest_of(answer.body, like=digest) != digest:
@@ -158,7 +173,7 @@ class RegistryClient:
         doing, tags = f"Listing the tags of {ref.endpoint}", list[str]()
         path = f"/v2/{ref.repository}/tags/list?n={PAGE}"
         for _ in range(MAX_PAGES):
-            answer = self._ask("GET", path, doing=doing, scopes=self._scopes(ref.repository))
+            answer = self._ask("GET", path, ref.repository, doing=doing, scopes=self._scopes(ref.repository))
             tags += tags_in(json_object(answer.body, doing).get("tags"), doing)
             following = next_page(answer.headers.get("Link", ""), path)
             if not following or len(tags) >= PAGE * MAX_PAGES:
@@ -201,7 +216,7 @@ class RegistryClient:
     def accepts(self, credential: Credential, ref: Reference) -> None:
         """Asks the registry whether `credential` may push to `ref`; raises what it answers if not."""
         challenge, doing = self._known_challenge(), f"Asking {self.host}"
-        authorization = self._authorization(challenge, credential, merge_scopes(ref.scopes), fresh=True)
+        authorization = self._header(challenge, credential, merge_scopes(ref.scopes), fresh=True)
         # A token server has judged by now; a password or a ready-made token is the registry's to judge.
         if challenge is not None and (challenge.scheme == "basic" or credential.registry_token):
             answer = self._transport.send("GET", self.url("/v2/"), doing=doing, authorization=authorization)
@@ -226,16 +241,17 @@ class RegistryClient:
                 if fault.permanent:
                     raise
 
-        return self.credentials.refresh(self.host, rejected, verify)
+        return self.credentials.refresh(self.host, rejected, verify, ref.repository)
 
     def _known_challenge(self) -> Challenge | None:
-        if self._challenge is None:
+        if self._authorization.challenge is None:
             doing = f"Asking {self.host}"
             answer = self._transport.send("GET", self.url("/v2/"), doing=doing)
             if self._turned_to_tls(answer):
                 answer = self._transport.send("GET", self.url("/v2/"), doing=doing)
-            self._learn(answer)
-        return self._challenge
+            if self._is_ours(answer):
+                self._authorization.learn(answer)
+        return self._authorization.challenge
 
     def _manifest_request(
         self,
@@ -247,7 +263,8 @@ class RegistryClient:
         body: bytes | None = None,
     ) -> Answer:
         scopes = self._scopes(ref.repository)
-        return self._ask(method, _manifest_path(ref), doing=doing, scopes=scopes, headers=headers, body=body)
+        path = _manifest_path(ref)
+        return self._ask(method, path, ref.repository, doing=doing, scopes=scopes, headers=headers, body=body)
 
     def _scopes(self, repository: str) -> tuple[str, ...]:
         actions = "push,pull" if repository in self._pushing else "pull"
@@ -257,16 +274,16 @@ class RegistryClient:
         self,
         method: str,
         path: str,
+        repository: str,
         *,
         doing: str,
         scopes: tuple[str, ...] = (),
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
-        follow: bool = False,
         cap: int = 4 << 20,
     ) -> Answer:
-        """Sends with what is known of the registry; on 401 once more with what its challenge asks for."""
-        credential = self.credentials.for_host(self.host)
+        """Sends with what is known of the registry; where that is refused, as its challenge wants it."""
+        credential = self.credentials.for_host(self.host, repository)
 
         def send(authorization: str) -> Answer:
             return self._transport.send(
@@ -276,29 +293,56 @@ class RegistryClient:
                 authorization=authorization,
                 headers=headers,
                 body=body,
-                follow=follow,
                 cap=cap,
             )
 
-        used = self._authorization(self._challenge, credential, scopes)
+        used = self._header(self._authorization.challenge, credential, scopes)
         answer = send(used)
         if self._turned_to_tls(answer):
             answer = send(used)
-        if answer.status == 401:
-            challenge = self._learn(answer)
-            wanted = merge_scopes(scopes, challenge.scopes if challenge else ())
-            renewed = self._authorization(challenge, credential, wanted, rejected=used)
-            if renewed and renewed != used:
-                answer = send(renewed)
+        if self._is_ours(answer) and is_rejected(answer, used):
+            answer = self._ask_again(answer, used, credential, scopes, send)
         self._raise_unless_good(answer, doing)
+        return answer
+
+    def _ask_again(
+        self,
+        refusal: Answer,
+        used: str,
+        credential: Credential,
+        scopes: tuple[str, ...],
+        send: Callable[[str], Answer],
+    ) -> Answer:
+        """The answer to what the registry's challenges ask for, `refusal` where that is nothing new."""
+        answer, answered = refusal, None
+        if not used:
+            self._authorization.learn(refusal)  # at once: its token server may be away
+        for challenge in self._authorization.to_answer(refusal, used):
+            wanted = merge_scopes(scopes, challenge.scopes)
+            renewed = self._header(challenge, credential, wanted, rejected=used)
+            if renewed and renewed != used:
+                answer, used = send(renewed), renewed
+                if answer.status != 401:
+                    answered = challenge
+                    break
+        self._authorization.settle(answered, refusal)
         return answer
 
     def url(self, path: str) -> str:
         return f"{'http' if self._plain else 'https'}://{self._address}{path}"
 
+    def _is_ours(self, answer: Answer) -> bool:
+        """Whether it came from the registry itself, and not from where a redirect led: what others ask for is
+        not answered with our credential, nor with a token server that they name."""
+        return origin_of(answer.url) == origin_of(self.url("/"))
+
     def _turned_to_tls(self, answer: Answer) -> bool:
-        """Whether a registry that we spoke plain http to wants TLS, which it gets from now on."""
-        if answer.status != 400:
+        """Whether a registry that we spoke plain http to wants TLS, which it gets from now on, and has to be
+        asked anew."""
+        if self._plain and answer.url.startswith(f"https://{self._address}/"):
+            self._plain = False  # it led there itself, without what we would have told
+            return answer.status == 401
+        if answer.status != 400 or not self._is_ours(answer):
             return False
         body = answer.body
         if self._plain and not body:  # the refusal of a HEAD has none to tell by
@@ -307,12 +351,7 @@ class RegistryClient:
         self._plain = self._plain and not turned
         return turned
 
-    def _learn(self, answer: Answer) -> Challenge | None:
-        if answer.status == 401:
-            self._challenge = read_challenge(answer.headers.get("WWW-Authenticate", ""))
-        return self._challenge
-
-    def _authorization(
+    def _header(
         self,
         challenge: Challenge | None,
         credential: Credential,
@@ -320,41 +359,28 @@ class RegistryClient:
         rejected: str = "",
         fresh: bool = False,
     ) -> str:
-        """The Authorization header for a request, "" where none is asked for or none can be given."""
-        if challenge is None:
-            return ""
-        if challenge.scheme == "basic":
-            return credential.basic
-        if credential.registry_token:
-            return f"Bearer {credential.registry_token}"
-        check_realm(challenge.realm, self.host, plain=self._plain)
-        token = self._tokens.get(
-            challenge,
-            credential,
-            scopes,
-            self._fetch,
-            rejected=rejected.removeprefix("Bearer "),
-            fresh=fresh,
-        )
-        return f"Bearer {token}"
-
-    def _fetch(
-        self,
-        url: str,
-        *,
-        authorization: str = "",
-        query: list[tuple[str, str]] | None = None,
-        form: list[tuple[str, str]] | None = None,
-    ) -> Answer:
-        doing = f"Asking the token server at {urlsplit(url).netloc}"
-        method = "POST" if form is not None else "GET"
-        return self._transport.send(
-            method, url, doing=doing, authorization=authorization, params=query, body=form, cap=1 << 20
+        return self._authorization.header(
+            challenge, credential, scopes, plain=self._plain, rejected=rejected, fresh=fresh
         )
 
     def _raise_unless_good(self, answer: Answer, doing: str) -> None:
-        if not 200 <= answer.status < 300:
+        if 200 <= answer.status < 300:
+            return
+        if self._is_ours(answer) or answer.status not in (401, 403):
             _fail(answer, doing)
+        # A signed address that has run out (403) is another one the next time.
+        there = f"{origin_of(answer.url)}, where a redirect leads and {NOT_TOLD}"
+        raise RegistryError(f"{doing}: HTTP {answer.status} of {there}.", permanent=answer.status == 401)
+
+
+def _descriptor(answer: Answer) -> Descriptor | None:
+    """Of a HEAD. The spec lets both headers be absent, and storage that knows no manifests has a type, and a
+    length, of its own."""
+    digest, length = answer.headers.get("Docker-Content-Digest", ""), answer.headers.get("Content-Length", "")
+    kind = _media_type(answer)
+    if not is_digest(digest) or not _LENGTH.fullmatch(length) or kind not in INDEX_TYPES | IMAGE_TYPES:
+        return None
+    return Descriptor(digest, kind, int(length))
 
 
 def _fail(answer: Answer, doing: str) -> NoReturn:

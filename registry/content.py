@@ -12,6 +12,15 @@ from urllib.parse import urljoin, urlsplit
 from registry.errors import RegistryError
 from registry.reference import InvalidReference, is_digest, normalise_platform
 
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+INDEX_TYPES = frozenset({DOCKER_LIST, OCI_INDEX})
+IMAGE_TYPES = frozenset({DOCKER_MANIFEST, OCI_MANIFEST})
+_OF_A_VENDOR = (
+    "application/vnd."  # others, such as octet-stream and text/plain, are of storage that knows no better
+)
 UNKNOWN = "unknown/unknown"  # the platform of attestations
 MAX_MANIFESTS = 1_000  # of one index
 MAX_LINK = 8_192  # characters of a header that leads to the next page
@@ -32,6 +41,22 @@ def next_page(link: str, path: str) -> str:
 def media_type(value: object) -> str:
     """A media type, "" for what is none."""
     return value if isinstance(value, str) and _TYPE.fullmatch(value) else ""
+
+
+def manifest_type(content: Mapping[str, Any], told: str, doing: str) -> str:
+    """The media type of a manifest: its own, else what the answer's header has `told`, unless its shape shows
+    another kind; "" for what is neither image nor index. Raises `RegistryError` for what looks like both,
+    which two readers would take for two images (CVE-2021-41190).
+    """
+    is_index = isinstance(content.get("manifests"), list)
+    is_image = isinstance(content.get("config"), dict) or isinstance(content.get("layers"), list)
+    if is_index and is_image:
+        raise RegistryError(f"{doing}: what the registry sent is both an index and an image.")
+    for kind in (media_type(content.get("mediaType")), told):
+        contradicted = (is_index and kind in IMAGE_TYPES) or (is_image and kind in INDEX_TYPES)
+        if kind.startswith(_OF_A_VENDOR) and not contradicted:
+            return kind
+    return OCI_INDEX if is_index else OCI_MANIFEST if is_image else ""
 
 
 def tags_in(tags: object, doing: str) -> list[str]:

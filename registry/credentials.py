@@ -19,6 +19,7 @@ from registry.reference import is_hub
 
 HELPER_TIMEOUT = 20.0
 HELPER_CACHE_SECONDS = 3600.0
+SURELY_FRESH_SECONDS = 600.0  # no credential of any cloud is as short-lived
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,30 @@ class _Helped:
     asked_at: float
 
 
+class _OneRun:
+    """Runs a refresher once at a time for each host, and not again for who waited while it ran."""
+
+    def __init__(self, refresher: Refresher) -> None:
+        self._refresher = refresher
+        self._lock = threading.Lock()
+        self._turns: dict[str, threading.Lock] = {}
+        self._began: dict[str, float] = {}  # the last run that went well
+
+    def refresh(self, host: str) -> None:
+        asked_at = time.monotonic()
+        with self._lock:
+            turn = self._turns.setdefault(host, threading.Lock())
+        with turn:
+            if self._began.get(host, -math.inf) > asked_at:
+                return
+            began = time.monotonic()
+            self._refresher.refresh(host)
+            self._began[host] = began
+
+
 class CredentialStore:
-    """Credentials by registry host. Thread-safe; make one per process, so that refreshes are shared.
+    """Credentials by registry host and namespace. Thread-safe; make one per process, so that refreshes are
+    shared: what one entry of the file gives is renewed once for all who use it.
 
     Without a `config_path` everybody is anonymous. `refresher` may be None: a refresh then reads the file
     again and asks the helper again.
@@ -120,84 +143,131 @@ class CredentialStore:
         helper_timeout: float = HELPER_TIMEOUT,
     ) -> None:
         self._path = config_path
-        self._refresher = refresher
+        self._refresher = refresher and _OneRun(refresher)
         self._helper_timeout = helper_timeout
         self._lock = threading.Lock()
         self._config: tuple[tuple[int, ...], DockerConfig] | None = None
         self._helped: dict[tuple[str, str], _Helped] = {}
         self._generations: dict[str, int] = {}
+        self._renewed_at: dict[str, float] = {}
         self._refreshing: dict[str, Future[Credential]] = {}
 
-    def for_host(self, host: str) -> Credential:
-        """The credential for `host[:port]`, `ANONYMOUS` if there is none. Raises `CredentialError`."""
-        with self._lock:
-            generation = self._generations.get(host, 0)
+    def for_host(self, host: str, repository: str = "") -> Credential:
+        """The credential for a `repository` at `host[:port]`, or for the host where none is known;
+        `ANONYMOUS` if there is none. Raises `CredentialError`."""
+        generation = self._generation(self._place(host, repository))
         if self._path is None:
             return replace(ANONYMOUS, generation=generation)
         config, written_at = self._read(self._path)
-        return replace(self._look_up(config, host, written_at), generation=generation)
+        return replace(self._look_up(config, host, repository, written_at), generation=generation)
 
-    def hosts(self) -> dict[str, str]:
-        """The hosts that the file names, each with the helper that answers for it ("": the file itself does).
+    def why_nobody(self, host: str, repository: str = "") -> str:
+        """Why nothing answers for it although the file has something there, "" where it has not."""
+        if self._path is None:
+            return ""
+        try:
+            return self._read(self._path)[0].why_nobody(host, repository)
+        except CredentialError as fault:
+            return fault.message
 
-        Raises `CredentialError`.
+    def refresh_may_help(self, host: str, rejected: Credential, repository: str = "") -> bool:
+        """Whether a refresh is worth a try where a registry denies something and does not say why: where it
+        can bring another credential, and none was renewed within the last minutes.
         """
-        return self._read(self._path)[0].hosts if self._path else {}
+        place = self._place(host, repository)
+        if self._generation(place) > rejected.generation:
+            return True
+        with self._lock:
+            renewed_at = self._renewed_at.get(place, -math.inf)
+        return self._is_renewable(host, repository) and time.monotonic() - renewed_at > SURELY_FRESH_SECONDS
 
-    def refresh(self, host: str, rejected: Credential, verify: Verify) -> Credential:
+    def refresh(self, host: str, rejected: Credential, verify: Verify, repository: str = "") -> Credential:
         """A credential newer than `rejected`, which `verify` accepted; one refresh for all who ask meanwhile.
 
         `verify` asks the registry and raises `RegistryError` when it rejects the credential: one that is
         equal to the rejected one may still be good when only a token made from it had expired.
         Raises what the refresher, the lookup or `verify` raised, to each of those who waited.
         """
+        place = self._place(host, repository)
         with self._lock:
-            generation = self._generations.get(host, 0)
-            renewed, running = generation > rejected.generation, self._refreshing.get(host)
+            generation = self._generations.get(place, 0)
+            renewed, running = generation > rejected.generation, self._refreshing.get(place)
             mine = running is None and not renewed
-            running = self._refreshing.setdefault(host, Future()) if mine else running
+            running = self._refreshing.setdefault(place, Future()) if mine else running
         if renewed or running is None:
-            return self._renewed_meanwhile(host, replace(rejected, generation=generation), verify)
+            return self._renewed_meanwhile(host, replace(rejected, generation=generation), verify, repository)
         if mine:
-            self._run_refresh(host, rejected, verify, running)
+            self._run_refresh(host, repository, place, rejected, verify, running)
         return running.result()
 
-    def _renewed_meanwhile(self, host: str, rejected: Credential, verify: Verify) -> Credential:
+    def _renewed_meanwhile(
+        self, host: str, rejected: Credential, verify: Verify, repository: str
+    ) -> Credential:
         """What a refresh since `rejected` was read left behind; it may have ended as well."""
         try:
-            return self.for_host(host)
+            return self.for_host(host, repository)
         except CredentialError:  # a helper whose session is over gives nothing, old or new
-            return self.refresh(host, rejected, verify)
+            return self.refresh(host, rejected, verify, repository)
 
     def _run_refresh(
-        self, host: str, rejected: Credential, verify: Verify, future: Future[Credential]
+        self,
+        host: str,
+        repository: str,
+        place: str,
+        rejected: Credential,
+        verify: Verify,
+        future: Future[Credential],
     ) -> None:
         try:
-            credential = replace(self._renew(host), generation=rejected.generation + 1)
+            credential = replace(self._renew(host, repository), generation=rejected.generation + 1)
+            with self._lock:
+                self._renewed_at[place] = time.monotonic()
             verify(credential)
         except BaseException as fault:  # noqa: BLE001 raised again in each who waits
-            self._settle(host)
+            self._settle(place)
             future.set_exception(fault)
         else:
-            self._settle(host, credential.generation)
+            self._settle(place, credential.generation)
             future.set_result(credential)
 
-    def _settle(self, host: str, generation: int | None = None) -> None:
+    def _settle(self, place: str, generation: int | None = None) -> None:
         with self._lock:
-            del self._refreshing[host]
+            del self._refreshing[place]
             if generation is not None:
-                self._generations[host] = generation
+                self._generations[place] = generation
 
-    def _renew(self, host: str) -> Credential:
+    def _renew(self, host: str, repository: str) -> Credential:
         if self._refresher is not None:
             self._refresher.refresh(host)
         with self._lock:
             self._config = None
             self._helped = {key: value for key, value in self._helped.items() if key[1] != host}
-        credential = self.for_host(host)
+        credential = self.for_host(host, repository)
         if credential.anonymous:
-            raise CredentialError(f"No credentials for {host} are configured.")
+            why = self.why_nobody(host, repository)
+            raise CredentialError(f"No credentials for {host} are configured{why and f': {why}'}.")
         return credential
+
+    def _generation(self, place: str) -> int:
+        with self._lock:
+            return self._generations.get(place, 0)
+
+    def _place(self, host: str, repository: str) -> str:
+        """What is shared by all who are given the same entry; the host while the file cannot be read."""
+        if self._path is None:
+            return host
+        try:
+            return self._read(self._path)[0].place_for(host, repository)
+        except CredentialError:
+            return host
+
+    def _is_renewable(self, host: str, repository: str) -> bool:
+        if self._refresher is not None or self._path is None:
+            return self._refresher is not None
+        try:
+            return bool(self._read(self._path)[0].helper_for(host, repository))
+        except CredentialError:
+            return False
 
     def _read(self, path: Path) -> tuple[DockerConfig, float]:
         """The config, parsed again when the file is another one or was written since."""
@@ -212,13 +282,13 @@ class CredentialStore:
                 self._helped.clear()
             return self._config[1], stat.st_mtime
 
-    def _look_up(self, config: DockerConfig, host: str, written_at: float) -> Credential:
-        helper = config.helper_for(host)
+    def _look_up(self, config: DockerConfig, host: str, repository: str, written_at: float) -> Credential:
+        helper = config.helper_for(host, repository)
         if helper:
             fields = self._ask(helper, host)
             if fields is not None:
                 return _credential(fields, source=f"docker-credential-{helper}")
-        entry = config.entry_for(host)
+        entry = config.entry_for(host, repository)
         if entry is None:
             return ANONYMOUS
         return _credential(entry, source=config.path.name, written_at=written_at)
@@ -245,8 +315,8 @@ class OneLogin(CredentialStore):
         super().__init__(None)
         self._credential = credential
 
-    def for_host(self, host: str) -> Credential:
-        return replace(self._credential, generation=super().for_host(host).generation)
+    def for_host(self, host: str, repository: str = "") -> Credential:
+        return replace(self._credential, generation=super().for_host(host, repository).generation)
 
 
 def _credential(fields: Mapping[str, str], *, source: str, written_at: float | None = None) -> Credential:

@@ -5,19 +5,17 @@ Errors name the file and the fault, never the content: a parser's own message ma
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from registry import config_shapes, login_keys
+from registry.config_shapes import LOGIN_FIELDS, decode_base64
 from registry.errors import CredentialError
-from registry.reference import HUB_HOST, is_hub
+from registry.login_keys import Key
 
 HUB_KEY = "https://index.docker.io/v1/"
-MAX_FILE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -31,82 +29,100 @@ class DockerConfig:
 
     @classmethod
     def read(cls, path: Path) -> DockerConfig:
-        """Raises `CredentialError` when the file cannot be read or is not a Docker config."""
-        data = _load(path)
-        auths, helpers, store = data.get("auths", {}), data.get("credHelpers", {}), data.get("credsStore", "")
+        """Raises `CredentialError` when the file cannot be read or is of no shape of `config_shapes`."""
+        data = config_shapes.load(path)
+        auths, store = data.get("auths", {}), data.get("credsStore", "")
+        helpers = data.get("credHelpers", {})
         if not isinstance(auths, dict):
             raise CredentialError(f'{path}: "auths" must be an object.')
-        if not isinstance(helpers, dict) or not all(isinstance(name, str) for name in helpers.values()):
+        if not isinstance(helpers, dict) or not all(
+            isinstance(name, str | None) for name in helpers.values()
+        ):
             raise CredentialError(f'{path}: "credHelpers" must be an object of helper names.')
         if not isinstance(store, str):
             raise CredentialError(f'{path}: "credsStore" must be the name of a helper.')
-        return cls(path, auths, helpers, store)
+        named = {str(key): entry for key, entry in auths.items()}
+        return cls(path, named, {str(key): name or "" for key, name in helpers.items()}, store)
 
-    @property
-    def hosts(self) -> dict[str, str]:
-        """The hosts that have an entry or a helper of their own, each with its helper."""
-        named = {_host_of(key) for key in (*self.auths, *self.helpers)}
-        return {HUB_HOST if is_hub(host) else host: self.helper_for(host) for host in named if host}
+    def helper_for(self, host: str, repository: str = "") -> str:
+        """The helper that answers for a repository at `host`, "" if the file itself does."""
+        named = login_keys.best(self.helpers, host, repository)
+        if named is not None:
+            return self.helpers[named]
+        key = self._key_for(host, repository)
+        # A store knows hosts: what the file says of a namespace is closer.
+        is_closer = key is not None and login_keys.is_namespace(key) and not _is_empty(self.auths[key])
+        return "" if is_closer else self.store
 
-    def helper_for(self, host: str) -> str:
-        """The helper that answers for `host`, "" if the file itself does."""
-        return str(_find(self.helpers, host) or self.store)
-
-    def entry_for(self, host: str) -> Mapping[str, str] | None:
+    def entry_for(self, host: str, repository: str = "") -> Mapping[str, str] | None:
         """Fields of a credential: username, password, identitytoken, registrytoken (decoded from `auth`)."""
-        entry = _find(self.auths, host)
-        if entry is None:
-            return None
-        where = f"{self.path}: the entry for {host}"
-        if not isinstance(entry, dict):
+        key = self._key_for(host, repository)
+        return None if key is None else self.entry(key, host)
+
+    def _key_for(self, host: str, repository: str) -> str | None:
+        """Docker leaves empty entries beside others that name the same: those come last."""
+        filled = (key for key, entry in self.auths.items() if not _is_empty(entry))
+        found = login_keys.best(filled, host, repository)
+        return login_keys.best(self.auths, host, repository) if found is None else found
+
+    def entry(self, key: str, name: str) -> Mapping[str, str]:
+        """That of one key, called `name` in what is raised of it: `CredentialError`."""
+        entry, where = self.auths[key], f"{self.path}: the entry for {name}"
+        if not isinstance(entry, dict | None):
             raise CredentialError(f"{where} must be an object.")
-        return _read_entry(entry, where)
+        return _read_entry(entry or {}, where)
+
+    def place_for(self, host: str, repository: str = "") -> str:
+        """`host[:port][/namespace]` of what answers: those who share it share what is learned of it."""
+        found = (login_keys.best(self.helpers, host, repository), self._key_for(host, repository))
+        longest = max((Key.read(key).path for key in found if key is not None), key=len, default=())
+        return Key(Key.read(host).host, longest).place
+
+    def why_nobody(self, host: str, repository: str = "") -> str:
+        """Why requests are anonymous, as the end of a sentence; "" where the file has nothing on the host."""
+        key = self._key_for(host, repository)
+        if key is not None:
+            return f"the entry {key} is empty, and no helper is named for it" if not self.store else ""
+        wanted = Key.read(host).host
+        others = sorted(
+            {Key.read(key).place for key in (*self.auths, *self.helpers) if Key.read(key).host == wanted}
+        )
+        return f"the file has logins for {', '.join(others[:3])} only" if others else ""
+
+    def oddities(self) -> Iterator[str]:
+        """What is wrong with entries that nobody may have used yet, in sentences."""
+        if not (self.auths or self.helpers or self.store):
+            yield f"{self.path} names no login: whatever is pushed or pulled is so without one."
+        for key in self.auths:
+            try:
+                self.entry(key, key)
+            except CredentialError as fault:
+                yield fault.message
+            if _is_empty(self.auths[key]) and not self.helper_for(*_wanted(key)):
+                yield f"{self.path}: the entry for {key} is empty, and no helper is named for it."
 
 
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_FILE_BYTES + 1)
-    except OSError as fault:
-        raise CredentialError(f"{path} cannot be read: {fault.strerror}.") from None
-    if len(raw) > MAX_FILE_BYTES:
-        raise CredentialError(f"{path} is larger than {MAX_FILE_BYTES} bytes: not a Docker config.")
-    try:
-        data = json.loads(raw)
-    except json.JSONDecodeError as fault:
-        raise CredentialError(
-            f"{path} is not valid JSON (line {fault.lineno}, column {fault.colno})."
-        ) from None
-    except (UnicodeDecodeError, RecursionError):
-        raise CredentialError(f"{path} is not valid JSON.") from None
-    if not isinstance(data, dict):
-        raise CredentialError(f"{path} must hold a JSON object.")
-    return data
+def _wanted(key: str) -> tuple[str, str]:
+    known = Key.read(key)
+    return known.host, "/".join(known.path)
 
 
-def _find(entries: Mapping[str, Any], host: str) -> Any:
-    """The exact key, else one that names the same host with a scheme or a path, as Docker looks it up."""
-    if host in entries:
-        return entries[host]
-    if is_hub(host):
-        return next((entries[key] for key in entries if is_hub(_host_of(key))), None)
-    return next((entries[key] for key in entries if _host_of(key) == host.lower()), None)
-
-
-def _host_of(key: str) -> str:
-    return (
-        key.partition("://")[2].partition("/")[0].lower() if "://" in key else key.partition("/")[0].lower()
-    )
+def _is_empty(entry: object) -> bool:
+    """As Docker leaves it where a store holds the rest."""
+    if not isinstance(entry, dict | None):
+        return False
+    known = entry or {}
+    return not any(config_shapes.field(known, name) for name in LOGIN_FIELDS if name != "email")
 
 
 def _read_entry(entry: Mapping[str, Any], where: str) -> dict[str, str]:
     fields: dict[str, str] = {}
     for name in ("username", "password", "identitytoken", "registrytoken", "auth"):
-        value = entry.get(name, "")
-        if not isinstance(value, str):
+        value = config_shapes.field(entry, name)
+        if not isinstance(value, str | None):
             raise CredentialError(f'{where}: "{name}" must be a string.')
-        fields[name] = value
-    encoded = fields.pop("auth")
+        fields[name] = value or ""
+    encoded = fields.pop("auth").strip()
     if encoded:
         fields["username"], fields["password"] = _decode_auth(encoded, where)
     return fields
@@ -114,9 +130,9 @@ def _read_entry(entry: Mapping[str, Any], where: str) -> dict[str, str]:
 
 def _decode_auth(encoded: str, where: str) -> tuple[str, str]:
     try:
-        # Docker pads with NUL bytes in old files.
-        text = base64.b64decode(encoded, validate=True).decode().rstrip("\x00")
-    except (binascii.Error, ValueError):
+        # Docker pads with NUL bytes in old files; `echo` without -n adds a line's end.
+        text = decode_base64(encoded).decode().rstrip("\x00\r\n")
+    except ValueError:
         raise CredentialError(f'{where}: "auth" is not base64.') from None
     username, colon, password = text.partition(":")
     if not colon or not username:

@@ -18,14 +18,25 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
+from registry.redaction import redact
+
+__all__ = [
+    "INNER", "CredentialError", "ErrorKind", "RegistryError", "described", "failed_refresh", "from_engine",
+    "from_response", "inner_address", "read_retry_after", "redact", "unreachable",
+]  # fmt: skip
+
 ErrorKind = Literal["tag", "push", "remote", "auth_expired"]
 
-MAX_MESSAGE = 4_000
 MAX_ERRORS = 5  # of one document
 MAX_CODE, MAX_SAID = 64, 500  # characters of each
 FULL = "no space left, or a quota is used up"
 MAX_RETRY_AFTER = 300.0
-TRANSIENT_STATUS = frozenset({408, 429, 499, 500, 502, 503, 504, 522})
+MAX_DETAIL, MAX_SAID_IN_ALL = 300, 2_400
+# 425 and 499 are proxies' own. Of 5xx, one that nobody knows counts as 500 (RFC 9110 15), as those of content
+# delivery networks do (520 to 530); these few stay as they are.
+TRANSIENT_STATUS = frozenset({408, 425, 429, 499, *range(500, 600)}) - {501, 505, 507, 508, 510, 511}
+# A time to come back makes others transient: 413 by RFC 9110 15.5.14, 403 by GitHub's and others' limits.
+NEVER_LATER = frozenset({401, 404, 405, 501, 505})
 TRANSIENT_CODES = frozenset({"TOOMANYREQUESTS", "UNKNOWN", "UNAVAILABLE", "BLOB_UPLOAD_INVALID"})
 
 
@@ -34,6 +45,8 @@ class RegistryError(Exception):
 
     `kind` is the contract's `error_kind`; `permanent` tells that the same request again cannot help;
     `retry_after` is what the registry asked for, in seconds, capped; `status` its HTTP status if known.
+    `perhaps_expired`: it denies, which some registries say of a credential that has expired as well. One
+    refresh is worth a try; if it is denied again, it is.
     """
 
     def __init__(
@@ -44,12 +57,14 @@ class RegistryError(Exception):
         permanent: bool = True,
         retry_after: float | None = None,
         status: int | None = None,
+        perhaps_expired: bool = False,
     ) -> None:
         self.message = redact(message)
         self.kind: ErrorKind = kind
         self.permanent = permanent
         self.retry_after = retry_after
         self.status = status
+        self.perhaps_expired = perhaps_expired
         super().__init__(self.message)
 
     @property
@@ -74,9 +89,14 @@ class CredentialError(RegistryError):
 
 
 def failed_refresh(fault: RegistryError, failure: RegistryError) -> RegistryError:
-    """Both errors in one: what was rejected, and why there is nothing better."""
-    text = f"{fault.message}\nThe credentials could not be refreshed: {failure.message}"
-    return RegistryError(text, kind="auth_expired")
+    """Both errors in one: what was rejected, and why there is nothing better.
+
+    What is denied with the renewed credential too stays denied: nothing had expired.
+    """
+    kind: ErrorKind = "auth_expired" if fault.auth_expired or failure.auth_expired else fault.kind
+    why = "could not be refreshed" if failure.auth_expired else "were refreshed, which did not help"
+    text = f"{fault.message}\nThe credentials {why}: {failure.message}"
+    return RegistryError(text, kind=kind, status=fault.status)
 
 
 @dataclass(frozen=True)
@@ -84,14 +104,44 @@ class _Rule:
     pattern: re.Pattern[str]
     kind: ErrorKind
     permanent: bool
+    perhaps_expired: bool = False
 
 
-def _rule(kind: ErrorKind, permanent: bool, *phrases: str) -> _Rule:
-    return _Rule(re.compile("|".join(phrases), re.IGNORECASE), kind, permanent)
+def _rule(kind: ErrorKind, permanent: bool, *phrases: str, perhaps_expired: bool = False) -> _Rule:
+    return _Rule(re.compile("|".join(phrases), re.IGNORECASE), kind, permanent, perhaps_expired)
 
+
+# What registries, clouds and their token servers say of a credential that is not good any more.
+EXPIRED = (
+    r"(tokens?|credentials?|passwords?|passcode|secret|session|signature|jwt|login|authentication|sas|key)"
+    r"( key identifier)? (has |have |is |are |was )?(already )?(been )?(expired|revoked|no longer valid)",
+    r"\b(token|credential|password|signature|login)s?\b[^.;:\n]{1,60}\bexpired\b",
+    r"expired[_ -]?(access |auth(orization)? |refresh |security |session )?(token|credential|jwt|session)",
+    r"token[_ -]?(is )?expired",
+    r"invalid[_ ](token|grant|client)",
+    r"(invalid|bad|wrong|incorrect) (credentials?|(access |auth )?tokens?|jwt|user ?name or password)",
+    r"(re-?authenticate|log ?in again|renew your (token|credentials?))",
+    r"\bnot authenticated\b",
+    r"\bunauthenticated\b",
+    r"(cannot|could not|can't|failed to|unable to) (be )?authenticate",
+)
+_EXPIRED = re.compile("|".join(EXPIRED), re.IGNORECASE)
 
 # First match wins. Addresses are cut out before: a repository called "unauthorized" says nothing.
 _RULES = (
+    _rule(  # ahead of all numbers: a stream may have that of a status
+        "push",
+        False,
+        r"\bgoaway\b",
+        r"\bhttp2: (client connection|timeout|server sent|stream closed|transport: cannot retry)",
+        r"\bstream error: stream id\b",
+        r"\bstream (was )?reset\b",
+        r"\brst_stream\b",
+        r"\brefused_stream\b",
+        r"\benhance_your_calm\b",
+        r"\bstream terminated by\b",
+        r"transport (connection broken|is closing)|closing transport|server closed idle connection",
+    ),
     _rule(
         "tag",
         True,
@@ -100,35 +150,34 @@ _RULES = (
         r"invalid reference format",
         r"no such image",
     ),
-    _rule("remote", False, r"toomanyrequests", r"\b429\b"),  # may speak of a quota, but of one per minute
+    # may speak of a quota, but of one per minute
+    _rule("remote", False, r"toomanyrequests", r"\b429\b", r"too many requests", r"rate ?limit ?exceeded"),
     _rule("remote", True, r"no space left", r"quota", r"insufficient storage"),
     _rule("push", True, r"x509:", r"certificate", r"server gave HTTP response to HTTPS client"),
     _rule(
         "auth_expired",
         False,
-        r"(token|credentials?|password|session|signature) (has|have|is|are) expired",
-        r"expired[_ ]token",
-        r"invalid[_ ]token",
+        *EXPIRED,
         r"\bunauthorized\b",
         r"no basic auth credentials",
         r"authentication (is )?required",
         r"incorrect username or password",
         r"\b401\b",
     ),
+    _rule("remote", True, r"insufficient_scope", perhaps_expired=False),
+    _rule("remote", True, r"\bdenied\b", r"\bforbidden\b", r"\b403\b", perhaps_expired=True),
     _rule(
         "remote",
         True,
-        r"\bdenied\b",
-        r"insufficient_scope",
         r"\bname (unknown|invalid)",
         r"manifest (invalid|unverified)",
         r"request entity too large",
-        r"\b(400|403|404|405|413|415|507)\b",
+        r"\b(400|404|405|413|415|507)\b",
     ),
     _rule(
         "remote",
         False,
-        r"\b(408|499|500|502|503|504|522)\b",
+        r"\b(408|425|499|500|502|503|504|52\d|530|598|599)\b",
         r"^(unknown|unavailable|blob upload (invalid|unknown)):",
         r"\bblob unknown",  # pushed again, the layer is sent again
     ),
@@ -136,7 +185,8 @@ _RULES = (
         "push",
         False,
         r"\bEOF\b",
-        r"connection (reset|refused|aborted|closed)",
+        r"connection (reset|refused|aborted|closed|lost)",
+        r"connection (was |has been )?(forcibly )?closed",
         r"broken pipe",
         r"closed network connection",
         r"\btime(d[ -]?)?out\b",
@@ -144,9 +194,13 @@ _RULES = (
         r"request canceled",
         r"no such host",
         r"no route to host",
+        r"host is down",
         r"server misbehaving",
         r"network is unreachable",
         r"temporary failure in name resolution",
+        r"short (read|write)\b",
+        r"bad record mac",
+        r"code = unavailable",
     ),
 )
 
@@ -168,7 +222,9 @@ def from_engine(text: str) -> RegistryError:
     bare = _IP.sub("", _WORD.sub(_unless_noise, text[:LOOKED_AT]))
     for rule in _RULES:
         if rule.pattern.search(bare):
-            return RegistryError(text, kind=rule.kind, permanent=rule.permanent)
+            return RegistryError(
+                text, kind=rule.kind, permanent=rule.permanent, perhaps_expired=rule.perhaps_expired
+            )
     return RegistryError(text)
 
 
@@ -180,64 +236,104 @@ def from_response(status: int, headers: Mapping[str, str], body: bytes, doing: s
     """Sorts an HTTP answer of a registry or its token server. `doing` names the request, without secrets."""
     codes, said, shown = _read_errors(body)
     message = f"{doing}: HTTP {status}" + (f" {shown}" if shown else "")
-    if status == 401 and 'error="insufficient_scope"' in headers.get("WWW-Authenticate", ""):
-        status, codes, message = 403, codes - {"UNAUTHORIZED"}, f"{message} (denied: insufficient scope)"
-    kind, permanent = _sort_status(status, codes, said)
-    retry_after = None if permanent else read_retry_after(headers.get("Retry-After", ""))
-    return RegistryError(message, kind=kind, permanent=permanent, retry_after=retry_after, status=status)
+    sorted_as, scope = status, 'error="insufficient_scope"' in headers.get("WWW-Authenticate", "")
+    if status == 401 and scope:
+        sorted_as, codes, message = 403, codes - {"UNAUTHORIZED"}, f"{message} (denied: insufficient scope)"
+    wait = read_retry_after(headers.get("Retry-After", ""))
+    kind, permanent = _sort_status(sorted_as, codes, said, comes_back=wait is not None)
+    return RegistryError(
+        message,
+        kind=kind,
+        permanent=permanent,
+        retry_after=None if permanent else wait,
+        status=sorted_as,
+        perhaps_expired=permanent and kind == "remote" and sorted_as == 403 and not scope,
+    )
 
 
-def _sort_status(status: int, codes: frozenset[str], said: str) -> tuple[ErrorKind, bool]:
+def _sort_status(
+    status: int, codes: frozenset[str], said: str, *, comes_back: bool
+) -> tuple[ErrorKind, bool]:
+    if comes_back and status not in NEVER_LATER:
+        return "remote", False
     if (_FULL.search(said) and status != 429) or status in {413, 507}:
         return "remote", True
-    expired = re.search(r"\bexpired\b", said, re.IGNORECASE)
-    if status == 401 or "UNAUTHORIZED" in codes or (status == 403 and expired):
+    if status == 401 or codes & {"UNAUTHORIZED", "UNAUTHENTICATED"} or says_expired(status, said):
         return "auth_expired", False
-    if status in TRANSIENT_STATUS or (codes and codes <= TRANSIENT_CODES):
+    limited = "TOOMANYREQUESTS" in codes or (400 <= status < 500 and _LIMITED.search(said))
+    if limited or status in TRANSIENT_STATUS or (codes and codes <= TRANSIENT_CODES):
         return "remote", False
     return "remote", True
 
 
+def says_expired(status: int, said: str) -> bool:
+    """Whether words of a refusal mean that the credential is not good any more. 419, 440 and 498 say so
+    themselves, of servers that took them from web pages."""
+    if status in {419, 440, 498}:
+        return True
+    if "certificate" in said.lower():
+        return False
+    return (status == 403 and "expired" in said.lower()) or (
+        status in {400, 403} and bool(_EXPIRED.search(said))
+    )
+
+
 _FULL = re.compile(r"no space left|quota", re.IGNORECASE)
+_LIMITED = re.compile(r"too ?many ?requests|rate[ _-]?limit", re.IGNORECASE)
+_MARKUP = re.compile(rb"\s*(\xef\xbb\xbf)?\s*<")
 
 
 def _read_errors(body: bytes) -> tuple[frozenset[str], str, str]:
-    """Codes, text to sort by, text to show of a distribution-spec error body; another's only sorts."""
-    try:
-        errors = json.loads(body)["errors"][:MAX_ERRORS]
-        codes = frozenset(str(error["code"]).upper()[:MAX_CODE] for error in errors)
-        said = "; ".join(_say(error) for error in errors)
-    except (ValueError, TypeError, KeyError, RecursionError):
-        said = body[:MAX_SAID].decode("utf-8", "replace")
+    """Codes, text to sort by, text to show of a distribution-spec error body; another's only sorts, and a
+    page's for people does not even that: there is no telling what it is about."""
+    errors = _errors_in(body)
+    if not errors:
+        said = "" if _MARKUP.match(body) else body[:MAX_SAID].decode("utf-8", "replace")
         return frozenset(), said, f"({FULL})" if _FULL.search(said) else ""
-    return codes, said, said
+    said = _cut("; ".join(filter(None, map(_say, errors))), MAX_SAID_IN_ALL)
+    return frozenset(str(error.get("code") or "").upper()[:MAX_CODE] for error in errors) - {""}, said, said
+
+
+def _errors_in(body: bytes) -> list[Mapping[str, Any]]:
+    """The entries of `errors`, or the one that it is; anything else is none."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return []
+    errors = document.get("errors") if isinstance(document, dict) else None
+    found = errors if isinstance(errors, list) else [errors]
+    return [error for error in found[:MAX_ERRORS] if isinstance(error, dict) and (error.keys() & _KEYS)]
+
+
+_KEYS = {"code", "message", "detail"}
 
 
 def _say(error: Mapping[str, Any]) -> str:
     known = (("code", MAX_CODE), ("message", MAX_SAID))
-    words = ((str(error[key]), most) for key, most in known if error.get(key))
+    words = [(str(error[key]), most) for key, most in known if error.get(key)]
+    if error.get("code") != "UNAUTHORIZED":  # there it only repeats the scope
+        words += [(text, MAX_DETAIL) for text in [_detail(error.get("detail"))] if text]
     return ": ".join(_cut(" ".join(text[: most * 2].split()), most) for text, most in words)
+
+
+def _detail(detail: object) -> str:
+    """Unstructured, says the spec: a text, or JSON of whatever the registry's language makes of its error."""
+    if isinstance(detail, str) or not detail:
+        return str(detail or "")
+    try:
+        return json.dumps(detail, ensure_ascii=False)
+    except RecursionError:
+        return ""
 
 
 def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def visible(text: str, keep: str = "") -> str:
-    """`text` with each character that would act and not show (controls, marks of direction) as an escape."""
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() or each in keep else _escape(each) for each in text)
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
-
-
 def read_retry_after(value: str) -> float | None:
     """Seconds of a Retry-After header (a number or an HTTP date), from 0 up to `MAX_RETRY_AFTER`."""
     try:
-        seconds = float(value)
+        seconds = float(value.partition(",")[0] if value[:1].isdigit() else value)  # two headers are one
     except ValueError:
         seconds = _seconds_until(value)
     if seconds != seconds:  # NaN: no readable header
@@ -288,34 +384,6 @@ def _causes(fault: BaseException) -> Iterable[BaseException]:
             seen.append(cause)
             todo += [cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args]
     return reversed(seen)
-
-
-_SECRETS = (
-    (re.compile(r"(?<=://)[^/\s:@]+:[^/\s@]+@"), ""),
-    (re.compile(r"\beyJ[\w-]+\.[\w-]*(?:\.[\w-]*)?"), "[redacted]"),
-    (re.compile(r"(authorization[\"']?\s*[=:]\s*[\"']?\w+ +)[^\s\"']+", re.IGNORECASE), r"\1[redacted]"),
-    (re.compile(r"\b(Basic|Bearer) +(?=\S*[\d+/=])[\w.~+/=-]{6,}", re.IGNORECASE), r"\1 [redacted]"),
-    (
-        re.compile(
-            r"((?:password|passwd|secret|token|signature|credential|_state)"
-            r"(?:\s*=\s*[\"']?|[\"']\s*:\s*[\"']|\s*:\s*(?=\S*\d)))"
-            r"(?!\[redacted\])[\w.~+/=%-]{8,}",
-            re.IGNORECASE,
-        ),
-        r"\1[redacted]",
-    ),
-)
-
-
-def redact(text: str) -> str:
-    """Takes out what looks like a secret: URL passwords, JWTs, Authorization values, signed query strings.
-
-    And what no database keeps and no terminal should obey: a registry's answer may hold anything.
-    """
-    text = visible(text.replace("\x00", "").encode(errors="replace").decode(), keep="\n\t")
-    for pattern, instead in _SECRETS:
-        text = pattern.sub(instead, text)
-    return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"
 
 
 def described(fault: Exception) -> dict[str, Any]:

@@ -76,6 +76,8 @@ def check(
     """
     credential, health = look(client, target, policy)
     report(health.event(target))
+    if credential.anonymous and (why := client.credentials.why_nobody(target.host, target.repository)):
+        line(f"There is no login for {target.endpoint}: {why}")
     if not (renew or health.wants_refresh):
         return health
     about = refresh.outside_of_a_push(target, retry_limit)
@@ -95,7 +97,7 @@ def check(
 def look(client: RegistryClient, target: Reference, policy: HealthPolicy) -> tuple[Credential, AuthHealth]:
     """The credential for `target` and its health: what it tells of itself, then what the registry says."""
     try:
-        credential = client.credentials.for_host(target.host)
+        credential = client.credentials.for_host(target.host, target.repository)
     except RegistryError as fault:
         return ANONYMOUS, AuthHealth("unknown", None, ANONYMOUS.source, problem=fault.message)
     health = assess(credential, policy)

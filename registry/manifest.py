@@ -26,6 +26,9 @@ ANNOTATION_REVISION = "org.opencontainers.image.revision"
 ANNOTATION_SOURCE = "org.opencontainers.image.source"
 ANNOTATION_CREATED = "org.opencontainers.image.created"
 
+# MANIFEST_INVALID, and what proxies and older registries make of a media type that they do not know.
+REFUSES_TYPE = frozenset({400, 404, 405, 406, 415, 422, 501})
+
 T = TypeVar("T")
 
 
@@ -58,8 +61,8 @@ def publish(
     }
     publisher = _Publisher(client, target, policy or PushPolicy(), control or Unleashed(), report, line)
     try:
-        body, media_type = publisher.do(lambda: _compose(client, target, children, annotations))
-        digest = publisher.do(lambda: _put(client, target, body, media_type))
+        entries = publisher.do(lambda: _compose(client, target, children))
+        digest = publisher.do(lambda: _put_index(client, target, entries, annotations, line))
     except Exception as fault:
         report(RegistryEvent("manifest_failed", {**about, **described(fault), "duration_ms": watch.ms()}))
         raise
@@ -85,18 +88,48 @@ def move_tag(
     line(f"Tag {tag} moved to {found.digest}")
 
 
-def _compose(
-    client: RegistryClient, target: Reference, children: Sequence[Pushed], annotations: Mapping[str, str]
-) -> tuple[bytes, str]:
+def _compose(client: RegistryClient, target: Reference, children: Sequence[Pushed]) -> list[dict[str, Any]]:
     client.will_push(target.repository)
     with ThreadPoolExecutor(max_workers=min(4, len(children))) as pool:
-        entries = list(pool.map(lambda child: _entry(client, target, child), children))
-    return build_index(entries, annotations)
+        return list(pool.map(lambda child: _entry(client, target, child), children))
 
 
-def build_index(entries: Sequence[Mapping[str, Any]], annotations: Mapping[str, str]) -> tuple[bytes, str]:
-    """Bytes and media type: a Docker list if every child is Docker's, else an OCI index with annotations."""
-    docker = all(entry["mediaType"] == DOCKER_MANIFEST for entry in entries)
+def _put_index(
+    client: RegistryClient,
+    target: Reference,
+    entries: Sequence[Mapping[str, Any]],
+    annotations: Mapping[str, str],
+    line: Line,
+) -> str:
+    """An OCI index, or Docker's list where the registry takes no index. Raises both refusals for neither."""
+    body, media_type = build_index(entries, annotations)
+    try:
+        return _put(client, target, body, media_type)
+    except RegistryError as fault:
+        if media_type != OCI_INDEX or not _refuses_type(fault):
+            raise
+        refusal = fault
+    line(f"The registry takes no OCI index ({refusal.message}): a Docker manifest list is published instead")
+    body, media_type = build_index(entries, annotations, docker=True)
+    try:
+        return _put(client, target, body, media_type)
+    except RegistryError as fault:
+        if not _refuses_type(fault):
+            raise
+        text = f"{refusal.message}\nNor does it take a Docker manifest list: {fault.message}"
+        raise RegistryError(text, kind=refusal.kind, status=refusal.status) from fault
+
+
+def _refuses_type(fault: RegistryError) -> bool:
+    return fault.permanent and fault.status in REFUSES_TYPE
+
+
+def build_index(
+    entries: Sequence[Mapping[str, Any]], annotations: Mapping[str, str], *, docker: bool = False
+) -> tuple[bytes, str]:
+    """Bytes and media type: a Docker list if every child is Docker's, or `docker` says so, else an OCI index
+    with annotations."""
+    docker = docker or all(entry["mediaType"] == DOCKER_MANIFEST for entry in entries)
     media_type = DOCKER_LIST if docker else OCI_INDEX
     index: dict[str, Any] = {"schemaVersion": 2, "mediaType": media_type, "manifests": list(entries)}
     if annotations and not docker:  # Docker's list has no place for them
@@ -165,20 +198,26 @@ class _Publisher:
         self._refreshed = False
 
     def do(self, act: Callable[[], T]) -> T:
-        attempt = 1
+        attempt, at = 1, (self._target.host, self._target.repository)
         while True:
             used = ANONYMOUS  # what a look-up that fails leaves is renewed too
             try:
-                used = self._deadline.hold(lambda: self._client.credentials.for_host(self._target.host))
+                used = self._deadline.hold(lambda: self._client.credentials.for_host(*at))
                 return self._deadline.hold(act)
             except RegistryError as fault:
-                if fault.auth_expired and not self._refreshed:
+                if not self._refreshed and self._may_have_expired(used, fault):
                     self._refresh(used, fault)
                     continue
                 if fault.permanent or fault.auth_expired or attempt >= self._policy.attempts:
                     raise
                 self._back_off(attempt, fault)
                 attempt += 1
+
+    def _may_have_expired(self, used: Credential, fault: RegistryError) -> bool:
+        at = (self._target.host, used, self._target.repository)
+        return fault.auth_expired or (
+            fault.perhaps_expired and self._client.credentials.refresh_may_help(*at)
+        )
 
     def _refresh(self, used: Credential, fault: RegistryError) -> None:
         self._refreshed = True

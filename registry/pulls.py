@@ -27,8 +27,8 @@ class Pulls:
     given: Mapping[str, Credential] = field(default_factory=dict, repr=False)
     ask: Ask = _nobody
 
-    def credential(self, host: str, way: Way) -> Credential:
-        """Raises `CredentialError` where the platform's own cannot be had."""
+    def credential(self, host: str, way: Way, repository: str = "") -> Credential:
+        """For a `repository` at `host`. Raises `CredentialError` where the platform's own cannot be had."""
         if way is Way.PLATFORM:
-            return self.platform.for_host(host)
+            return self.platform.for_host(host, repository)
         return self.given.get(login_host(host), ANONYMOUS) if way is Way.TEAM else ANONYMOUS

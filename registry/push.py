@@ -45,7 +45,8 @@ def push_image(
 
     Reports the contract's events from `tag_started` to `push_succeeded` or `push_failed`; `attempt` of a
     `push_retry` is the one that failed. Transient errors are retried within the policy. A rejected credential
-    is refreshed: once free of charge, then each time at the cost of an attempt. Raises `RegistryError`, or
+    is refreshed: once free of charge, then each time at the cost of an attempt; one that is denied without a
+    word of why is refreshed once, where that can bring another. Raises `RegistryError`, or
     what `control.check` raises, both after `push_failed` was reported. All callbacks are called in
     the caller's thread.
     """
@@ -127,7 +128,8 @@ class _Push:
 
     def _send(self) -> str:
         """Lets the engine send what the registry lacks; the digest that it tells."""
-        self.credential = self.deadline.hold(lambda: self.client.credentials.for_host(self.target.host))
+        at = (self.target.host, self.target.repository)
+        self.credential = self.deadline.hold(lambda: self.client.credentials.for_host(*at))
         engine = self.deadline.hold(lambda: Engine(self.engine_url))
         log = PushLog(self.line, self.sent)
         auth = self.credential.engine_auth(self.target.host)
@@ -172,10 +174,11 @@ class _Push:
 
     def _recover(self, fault: RegistryError) -> None:
         """Prepares another attempt, or raises: `fault`, or both errors where a refresh failed."""
-        free = fault.auth_expired and not self.refreshed
+        expired = fault.auth_expired or self._may_have_expired(fault)
+        free = expired and not self.refreshed
         if not free and self.attempt >= self.policy.attempts:
             raise fault
-        if fault.auth_expired:
+        if expired:
             self._refresh(fault)
             self._emit("push_retry", reason="auth_refresh", **described(fault))
         elif fault.permanent:
@@ -184,6 +187,11 @@ class _Push:
             self._back_off(fault)
         self.retries += 1
         self.attempt += 0 if free else 1
+
+    def _may_have_expired(self, fault: RegistryError) -> bool:
+        """What is denied after a refresh as well is denied."""
+        at = (self.target.host, self.credential, self.target.repository)
+        return fault.perhaps_expired and not self.refreshed and self.client.credentials.refresh_may_help(*at)
 
     def _back_off(self, fault: RegistryError) -> None:
         seconds = self.policy.delay(self.attempt, self._asked_delay(fault))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
@@ -20,17 +21,19 @@ MAX_LIFE = 86_400.0
 MAX_TOKEN = 32_768  # characters: it goes into a header
 MAX_CACHED = 1_000
 CLIENT_ID = "mcphost"
+# What servers that know no POST answer, and what Artifactory and Azure do (containerd falls back likewise).
+NO_POST = frozenset({400, 401, 404, 405, 501})
 _VALUE = re.compile(rf"[!-~]{{1,{MAX_TOKEN}}}")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer, its body read up to a cap."""
+    """An HTTP answer, its body read up to a cap; `url` is where it came from, after all redirects."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
-    data: Any = field(default=None, repr=False)
+    url: str = ""
 
 
 class Fetch(Protocol):
@@ -117,8 +120,7 @@ def fetch_token(challenge: Challenge, credential: Credential, scopes: tuple[str,
     """Asks the token server; the refresh_token grant for identity tokens, GET with Basic for passwords."""
     if credential.identity_token:
         answer = _grant(challenge, credential, scopes, fetch)
-        # Servers that know no POST answer 404 or 405 (containerd falls back likewise).
-        if answer.status not in {404, 405}:
+        if answer.status not in NO_POST or not credential.password:  # GET would ask for a token of nobody's
             return _read_token(answer)
     query = [("service", challenge.service)] if challenge.service else []
     query += [("scope", scope) for scope in scopes]
@@ -139,17 +141,30 @@ def _grant(challenge: Challenge, credential: Credential, scopes: tuple[str, ...]
 
 
 def _read_token(answer: Answer) -> Token:
-    if answer.status != 200:
+    """Of whatever content type: some servers call their JSON text, or nothing at all."""
+    if not 200 <= answer.status < 300:
         raise from_response(answer.status, answer.headers, answer.body, "The registry's token server refused")
-    data = answer.data if isinstance(answer.data, dict) else {}
-    value = data.get("token") or data.get("access_token")
-    if not isinstance(value, str) or not _VALUE.fullmatch(value):
+    data = _object(answer.body)
+    told = (data.get("token"), data.get("access_token"))
+    value = next((text for text in told if isinstance(text, str) and _VALUE.fullmatch(text)), None)
+    if value is None:
         raise RegistryError("The registry's token server answered without a usable token.")
     life = _life(data.get("expires_in"))
     return Token(value, time.monotonic() + life - min(life * EARLY, MAX_EARLY))
 
 
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        data = None
+    return data if isinstance(data, dict) else {}
+
+
 def _life(expires_in: object) -> float:
-    if not isinstance(expires_in, (int, float)) or expires_in != expires_in:  # NaN
-        return MIN_LIFE
-    return max(MIN_LIFE, float(min(expires_in, MAX_LIFE)))
+    """Seconds; a number, or the text of one."""
+    try:
+        told = float(expires_in) if isinstance(expires_in, int | float | str) else MIN_LIFE
+    except (ValueError, OverflowError):
+        told = MIN_LIFE
+    return max(MIN_LIFE, min(told, MAX_LIFE)) if told == told else MIN_LIFE  # NaN

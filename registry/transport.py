@@ -4,7 +4,6 @@ host, and what a stranger's registry leads to is looked at first.
 
 from __future__ import annotations
 
-import json
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 import outbound
 from outbound.adapter import Adapter, Session
+from outbound.origin import origin_of
 from registry.errors import RegistryError, inner_address, unreachable
 from registry.reference import is_loopback
 from registry.tokens import Answer
@@ -30,8 +30,11 @@ MAX_BODY = 4 << 20  # the distribution spec's limit for manifests
 MAX_ERROR_BODY = 64 << 10
 PATIENCE = 2  # times the longest silence: so long may an exchange take with all its redirects
 USER_AGENT = "mcphost-registry"
+NOT_TOLD = "which is not told who we are"
 _NO_PROXY: dict[str, Any] = {"http": None, "https": None, "all": None}
-_REDIRECTS = {301, 302, 303, 307, 308}
+_REDIRECTS = {301, 302, 307, 308}
+_SEE_OTHER = 303  # leads to something else to read: no place to write to
+_READS = ("GET", "HEAD")
 
 
 class _Authorization(AuthBase):
@@ -91,19 +94,28 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         params: list[tuple[str, str]] | None = None,
         body: bytes | list[tuple[str, str]] | None = None,
-        follow: bool = False,
+        keeps_to_origin: bool = False,
         cap: int = MAX_BODY,
     ) -> Answer:
-        """The answer, whatever its status. Raises `RegistryError` of kind `push` if there is none."""
+        """The answer, whatever its status. Raises `RegistryError` of kind `push` if there is none.
+
+        Redirects are followed with the same method and body (RFC 9110 15.4), without the authorization once
+        one has led to another origin; not at all there where the request `keeps_to_origin`, since what it
+        asks with is more than a header, or its answer is worth nothing without.
+        """
         with _ended(self._timeout * PATIENCE, doing):
             for _ in range(MAX_REDIRECTS + 1):
                 response = self._send_once(method, url, doing, authorization, headers, params, body)
                 with response:
-                    redirects = follow and response.status_code in _REDIRECTS
-                    target = response.headers.get("Location", "") if redirects else ""
+                    target = _target(response, method)
                     if not target:
-                        return self._read(response, doing, cap)
-                url, authorization, params = _redirected(url, target, authorization, doing)
+                        return self._read(response, doing, cap, url)
+                goal = _goal(url, target, doing)
+                if origin_of(goal) != origin_of(url):
+                    if keeps_to_origin:
+                        raise RegistryError(f"{doing}: a redirect leads to {origin_of(goal)}, {NOT_TOLD}.")
+                    authorization = ""
+                url, params = goal, None
         raise RegistryError(f"{doing}: more than {MAX_REDIRECTS} redirects.")
 
     def _send_once(
@@ -136,10 +148,10 @@ class Transport:
         except (requests.RequestException, HTTPError, OSError, ValueError) as fault:
             raise unreachable(doing, fault) from fault
 
-    def _read(self, response: requests.Response, doing: str, cap: int) -> Answer:
+    def _read(self, response: requests.Response, doing: str, cap: int, url: str) -> Answer:
         failed = response.status_code >= 400
         body = _read_capped(response, doing, MAX_ERROR_BODY if failed else cap, cut=failed)
-        return Answer(response.status_code, response.headers, body, _json(response, body))
+        return Answer(response.status_code, response.headers, body, url)
 
 
 @contextmanager
@@ -175,16 +187,13 @@ def _read_capped(response: requests.Response, doing: str, cap: int, *, cut: bool
     return bytes(body[:cap])
 
 
-def _json(response: requests.Response, body: bytes) -> Any:
-    if "json" not in response.headers.get("Content-Type", ""):
-        return None
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None
+def _target(response: requests.Response, method: str) -> str:
+    """Where a redirect leads, "" for what is none, or none for this method."""
+    follows = response.status_code in _REDIRECTS or (response.status_code == _SEE_OTHER and method in _READS)
+    return response.headers.get("Location", "") if follows else ""
 
 
-def _redirected(url: str, target: str, authorization: str, doing: str) -> tuple[str, str, None]:
+def _goal(url: str, target: str, doing: str) -> str:
     try:
         goal = urljoin(url, target)
         before, after = urlsplit(url), urlsplit(goal)
@@ -192,5 +201,6 @@ def _redirected(url: str, target: str, authorization: str, doing: str) -> tuple[
         raise RegistryError(f"{doing}: refused a redirect to no usable address.") from None
     if after.scheme not in {"http", "https"} or (before.scheme == "https" and after.scheme == "http"):
         raise RegistryError(f"{doing}: refused a redirect to {after.scheme}://{after.hostname}.")
-    same = (before.scheme, before.netloc) == (after.scheme, after.netloc)
-    return goal, authorization if same else "", None
+    if not origin_of(goal) or after.username is not None:
+        raise RegistryError(f"{doing}: refused a redirect to no usable address.")
+    return goal

@@ -86,12 +86,12 @@ def _was_chosen(runtime: str) -> bool:
 def registry() -> Capability:
     if not settings.REGISTRY:
         return Capability("registry", False, "REGISTRY is not set", "Images stay in the engine until it is.")
-    host = Reference.parse(f"{settings.REGISTRY.rstrip('/')}/probe").host
+    probe = Reference.parse(f"{settings.REGISTRY.rstrip('/')}/probe")
     try:
-        wiring.registry_client(host).ping()
+        wiring.registry_client(probe.host).ping(probe.repository)
     except RegistryError as error:
-        return Capability("registry", False, f"{host}: {error}", "Check REGISTRY and its credentials.")
-    return Capability("registry", True, host)
+        return Capability("registry", False, f"{probe.host}: {error}", "Check REGISTRY and its credentials.")
+    return Capability("registry", True, probe.host)
 
 
 def kubernetes() -> Capability:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from servers import tool_changes
+from servers import plan_shown, tool_changes
 from servers.errors import Invalid
 from servers.models import Deployment, Step
 from servers.states import DeploymentStatus, StepKind
@@ -72,12 +72,15 @@ class Names:
 
 @dataclass(frozen=True)
 class Comparison:
-    """`configuration_known` is false where one of them did not come as far as its start."""
+    """`configuration_known` is false where one of them did not come as far as its start, `plan_known` where
+    one was not built from a source."""
 
     before: Deployment
     after: Deployment
     facts: tuple[Row, ...]
     durations: tuple[Took, ...]
+    plan_known: bool
+    plan: tuple[Row, ...]
     configuration_known: bool
     environment: Names
     secrets: Names
@@ -109,6 +112,8 @@ def compare(one: Deployment, other: Deployment) -> Comparison:
         after=after,
         facts=tuple(_facts(before, after)),
         durations=tuple(_durations(before, after)),
+        plan_known=bool(before.plan and after.plan),
+        plan=tuple(_plans(before.plan, after.plan)),
         configuration_known=known,
         environment=_names(old.get("environment", {}), new.get("environment", {})) if known else Names(),
         secrets=_names(old.get("secrets", {}), new.get("secrets", {})) if known else Names(),
@@ -155,6 +160,24 @@ def _milliseconds(what: Deployment | Step) -> int | None:
     if not (what.started_at and what.finished_at):
         return None
     return int((what.finished_at - what.started_at).total_seconds() * 1000)
+
+
+def _plans(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[Row]:
+    """What differs of two plans; nothing where one is not there."""
+    if not (old and new):
+        return
+    before, after = _by_name(old), _by_name(new)
+    for name in dict.fromkeys((*before, *after)):
+        row = Row(name.lower(), before.get(name, ""), after.get(name, ""))
+        if not row.same:
+            yield row
+
+
+def _by_name(plan: Mapping[str, Any]) -> dict[str, str]:
+    found: dict[str, list[str]] = {}
+    for fact in plan_shown.facts(plan):
+        found.setdefault(fact.name, []).append(fact.words)
+    return {name: "; ".join(words) for name, words in found.items()}
 
 
 def _names(old: Mapping[str, Any], new: Mapping[str, Any]) -> Names:

@@ -205,7 +205,7 @@ def _reporter(timeline: Timeline, target: Reference) -> Report:
         deployment.server_id,
         deployment.pk,
         target,
-        on_refresh=lambda: _renew_pull_secret(timeline, target.host),
+        on_refresh=lambda: _renew_pull_secret(timeline, target),
     )
 
 
@@ -214,10 +214,10 @@ def hand_on_credentials(job: Job) -> None:
     was pushed. One request where nothing differs.
     """
     if job.runtime.any_platform:
-        _renew_pull_secret(job.timeline, Reference.parse(job.deployment.image).host, tell_unchanged=False)
+        _renew_pull_secret(job.timeline, Reference.parse(job.deployment.image), tell_unchanged=False)
 
 
-def _renew_pull_secret(timeline: Timeline, host: str, *, tell_unchanged: bool = True) -> None:
+def _renew_pull_secret(timeline: Timeline, ref: Reference, *, tell_unchanged: bool = True) -> None:
     """A failure here never fails the deployment; it shows."""
     if not (settings.K8S_REGISTRY_SECRET_NAME and settings.REGISTRY_AUTH_DOCKERCONFIG):
         return
@@ -229,7 +229,7 @@ def _renew_pull_secret(timeline: Timeline, host: str, *, tell_unchanged: bool = 
             namespace=settings.K8S_NAMESPACE,
             context=settings.K8S_CONTEXT,
             config_path=settings.REGISTRY_AUTH_DOCKERCONFIG,
-            logins=_login(host),
+            logins=_login(ref),
         )
     except UserError as error:
         failure = {**about, "error": str(error), "error_kind": error.kind, "duration_ms": watch.ms()}
@@ -240,9 +240,9 @@ def _renew_pull_secret(timeline: Timeline, host: str, *, tell_unchanged: bool = 
         timeline.event("pull_secret_patched", {**about, "changed": changed, "duration_ms": watch.ms()})
 
 
-def _login(host: str) -> dict[str, Any]:
+def _login(ref: Reference) -> dict[str, Any]:
     try:
-        return pull_secret.login_of(wiring.credentials().for_host(host), host)
+        return pull_secret.login_of(wiring.credentials().for_host(ref.host, ref.repository), ref.host)
     except RegistryError:  # a push or a pull tells better; what is in the file goes to the nodes all the same
         return {}
 

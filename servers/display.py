@@ -140,8 +140,11 @@ def _git(source: Mapping[str, Any]) -> str:
     parts = urlsplit(url)
     shown = f"{parts.hostname}{parts.path}" if parts.hostname else url.partition("@")[2] or url
     ref = f" @ {source['ref']}" if source.get("ref") else ""
-    below = f" /{source['subdirectory'].strip('/')}" if source.get("subdirectory") else ""
-    return f"{shown.removesuffix('.git')}{ref}{below}"
+    return f"{shown.removesuffix('.git')}{ref}{_below(source)}"
+
+
+def _below(source: Mapping[str, Any]) -> str:
+    return f" /{source['subdirectory'].strip('/')}" if source.get("subdirectory") else ""
 
 
 def _package(source: Mapping[str, Any]) -> str:
@@ -150,7 +153,7 @@ def _package(source: Mapping[str, Any]) -> str:
 
 
 def _upload(source: Mapping[str, Any]) -> str:
-    return str(source.get("filename") or "uploaded archive")
+    return str(source.get("filename") or "uploaded archive") + _below(source)
 
 
 def _image(source: Mapping[str, Any]) -> str:

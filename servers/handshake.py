@@ -7,22 +7,26 @@ request's `_meta`. The legacy era (up to 2025-11-25) opens with `initialize` and
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from servers import host_names
 from servers.errors import RuntimeFault, TimedOut
 from servers.leash import Leash
 from servers.mcp_client import (
+    METHOD_NOT_FOUND,
     NEWEST_LEGACY,
     NEWEST_MODERN,
     Equip,
+    HostRefused,
     McpEndpoint,
     NotServing,
     RpcError,
     unchanged,
 )
+from servers.pages import Lists
 from servers.runtimes.base import RunStatus
 
 Era = Literal["modern", "legacy", "both"]
@@ -32,12 +36,8 @@ REQUEST_SECONDS = 10.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 EXITED = "Correct its code, its command or its environment; then redeploy."
 EXITS_IN_A_ROW = 3  # behind the bridge each attempt starts the server anew: once may be bad luck
-MAX_PAGES = 100
-MAX_ITEMS = 2_000
-MAX_BYTES = 8 << 20
 
 UNSUPPORTED_VERSION = -32022
-METHOD_NOT_FOUND = -32601
 SERVER_GONE = -32000  # the bridge's own: its child exited
 SERVER_INFO = "io.modelcontextprotocol/serverInfo"
 
@@ -48,7 +48,8 @@ class ServerExited(NotServing):
 
 @dataclass(frozen=True)
 class ServerFacts:
-    """What a server says of itself; `protocol_versions` newest first."""
+    """What a server says of itself; `protocol_versions` newest first. `host` is the Host that it takes, ""
+    for the usual one (`host_names`)."""
 
     era: Era
     protocol_versions: tuple[str, ...]
@@ -56,27 +57,52 @@ class ServerFacts:
     version: str = ""
     capabilities: Json = field(default_factory=dict)
     instructions: str = ""
+    host: str = ""
 
 
 @dataclass(frozen=True)
 class Discovery:
-    """What a server offers, as it describes it; `truncated` names the lists that were cut at a bound."""
+    """What a server offers, as it describes it. `truncated` names the lists that were cut at a bound; `notes`
+    are sentences on lists whose pages do not come to an end as they should."""
 
     tools: list[Json] = field(default_factory=list)
     prompts: list[Json] = field(default_factory=list)
     resources: list[Json] = field(default_factory=list)
     resource_templates: list[Json] = field(default_factory=list)
     truncated: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def probe(
-    endpoint: str, *, leash: Leash, timeout: float = REQUEST_SECONDS, equip: Equip = unchanged
+    endpoint: str,
+    *,
+    leash: Leash,
+    timeout: float = REQUEST_SECONDS,
+    equip: Equip = unchanged,
+    hosts: Sequence[str] = (),
 ) -> ServerFacts:
     """Shakes hands in both eras. Raises `NotServing`, a `RuntimeFault`, where neither is answered.
 
-    `timeout` seconds for each request. A session that was opened is closed again.
+    `timeout` seconds for each request. A session that was opened is closed again. `hosts` are the Host
+    headers to try, one after the other as long as the server refuses them.
     """
-    with McpEndpoint(endpoint, leash=leash, timeout=timeout, equip=equip) as server:
+    tried = list(hosts) or list(host_names.candidates(endpoint))
+    refused = ""
+    for host in tried:
+        try:
+            facts = _probe(McpEndpoint(endpoint, leash=leash, timeout=timeout, equip=equip, host=host))
+        except HostRefused as fault:
+            refused = fault.message
+        else:
+            return facts if host == host_names.usual(endpoint) else replace(facts, host=host)
+    raise HostRefused(
+        f"It refuses each Host that it was named: {', '.join(tried)}. {refused}",
+        hint=f"Let it allow {tried[0]}, or turn its check of hosts off: the gateway makes it.",
+    )
+
+
+def _probe(endpoint: McpEndpoint) -> ServerFacts:
+    with endpoint as server:
         modern = _modern(server)
         try:
             legacy = _legacy(server)
@@ -88,13 +114,20 @@ def probe(
 
 
 def wait_healthy(
-    endpoint: str, *, leash: Leash, alive: Callable[[], RunStatus], equip: Equip = unchanged
+    endpoint: str,
+    *,
+    leash: Leash,
+    alive: Callable[[], RunStatus],
+    equip: Equip = unchanged,
+    public: str = "",
 ) -> ServerFacts:
-    """Asks until the endpoint answers; of several replicas one, as a session is with it alone.
+    """Asks until the endpoint answers; of several replicas one, as a session is with it alone. `public` is
+    the platform's own URL, or "".
 
     Raises `RuntimeFault` at once when the run has exited, and when the leash ends with what was seen last;
     `Cancelled`.
     """
+    hosts = host_names.candidates(endpoint, public)
     pause, seen, exits = FIRST_PAUSE, "it was not asked yet", 0
     while exits < EXITS_IN_A_ROW:
         _check(leash, seen)
@@ -107,7 +140,7 @@ def wait_healthy(
             )
         try:
             one = next(iter(status.endpoints.values()), endpoint)
-            return probe(one, leash=leash, equip=equip)
+            return probe(one, leash=leash, equip=equip, hosts=hosts)
         except NotServing as fault:
             exits = exits + 1 if isinstance(fault, ServerExited) else 0
             seen = f"{fault.message} {fault.hint} {status.reason}".strip()
@@ -119,62 +152,21 @@ def wait_healthy(
 
 
 def discover(endpoint: str, facts: ServerFacts, *, leash: Leash, equip: Equip = unchanged) -> Discovery:
-    """Asks for what `facts.capabilities` announce, page by page up to the bounds above.
+    """Asks for what `facts.capabilities` announce, page by page up to the bounds of `pages`.
 
     Raises `RuntimeFault` when the server answers one of its own capabilities with an error.
     """
-    opened = McpEndpoint(endpoint, leash=leash, timeout=REQUEST_SECONDS, equip=equip)
+    opened = McpEndpoint(endpoint, leash=leash, timeout=REQUEST_SECONDS, equip=equip, host=facts.host)
     with opened as server, _opened(server, facts):
-        lists = _Lists(server, facts.capabilities)
+        lists = Lists(server, facts.capabilities)
         return Discovery(
             tools=lists.ask("tools", "tools/list", "tools"),
             prompts=lists.ask("prompts", "prompts/list", "prompts"),
             resources=lists.ask("resources", "resources/list", "resources"),
             resource_templates=lists.ask("resources", "resources/templates/list", "resourceTemplates"),
             truncated=tuple(lists.truncated),
+            notes=tuple(lists.notes),
         )
-
-
-class _Lists:
-    """The lists of one server, which share the bounds."""
-
-    def __init__(self, server: McpEndpoint, capabilities: Json) -> None:
-        self._server = server
-        self._capabilities = capabilities
-        self._bytes_left = MAX_BYTES
-        self.truncated: list[str] = []
-
-    def ask(self, capability: str, method: str, key: str) -> list[Json]:
-        if capability not in self._capabilities:
-            return []
-        items: list[Json] = []
-        try:
-            for page in self._pages(method):
-                items += [item for item in page.get(key) or () if isinstance(item, dict)]
-                if len(items) > MAX_ITEMS:
-                    self.truncated.append(method)
-                    break
-        except RpcError as error:
-            if error.code != METHOD_NOT_FOUND:
-                raise RuntimeFault(
-                    f"The server answered {method} with an error: {error.message}",
-                    hint="See what it wrote at that moment.",
-                ) from error
-        return items[:MAX_ITEMS]
-
-    def _pages(self, method: str) -> Iterator[Json]:
-        cursor: str | None = None
-        for _ in range(MAX_PAGES):
-            page = self._server.request(method, {"cursor": cursor} if cursor else {}, self._bytes_left)
-            self._bytes_left -= self._server.last_size
-            yield page
-            following = page.get("nextCursor")
-            if not isinstance(following, str) or following == cursor:
-                return
-            if self._bytes_left <= 0:
-                break
-            cursor = following
-        self.truncated.append(method)
 
 
 def _check(leash: Leash, seen: str) -> None:

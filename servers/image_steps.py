@@ -54,7 +54,7 @@ def _plan(job: Job, fetched: Fetched) -> Plan | None:
         return None
     choices = Choices.of(job.server.build, tuple(job.server.command))
     plan = recognise(fetched, choices, images=True)
-    job.keep(plan=plan.told())
+    job.keep(plan=plan.told(choices))
     return plan
 
 
@@ -149,7 +149,9 @@ def _wrap(
     if job.server.command:
         entrypoint, command = (), tuple(job.server.command)
     into = job.work / ("wrap-" + platform.replace("/", "-"))
-    prepared = build_context.prepare_wrapper(base, entrypoint, command, into, bridge=wiring.BRIDGE)
+    prepared = build_context.prepare_wrapper(
+        base, entrypoint, command, into, settings=wiring.build_settings(), bridge=wiring.BRIDGE
+    )
     return _run_build(job, prepared, platform, leash, line, pulls, "-bridged")
 
 

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.utils.text import slugify
 
 from access import roles
-from servers import services, wiring
+from servers import services, validation, wiring
 from servers.errors import Invalid
 from servers.models import Deployment, Server
 from servers.models.server import GIT_TOKEN, RuntimeChoice, SecretPurpose, SourceKind
@@ -81,10 +81,14 @@ def check_placement(*, by: User, wanted: Mapping[str, Any], stored: Mapping[str,
 
 @transaction.atomic
 def attach(*, server: Server, archive: Archive) -> Server:
-    """Makes the archive the server's source; what runs stays as it is until the next deployment."""
-    services.locked(server)  # nothing is kept for one that is gone
+    """Makes the archive the server's source; what runs stays as it is until the next deployment.
+
+    Where in the archive before it the server lay, it lies in this one.
+    """
+    stored = services.locked(server)  # nothing is kept for one that is gone
     archive.keep(server)
-    fields = {"source_kind": SourceKind.UPLOAD, "source": archive.source}
+    stays = validation.clean_archive_options(stored.source) if stored.source_kind == SourceKind.UPLOAD else {}
+    fields = {"source_kind": SourceKind.UPLOAD, "source": {**archive.source, **stays}}
     return services.update_server(server=server, fields=fields)
 
 

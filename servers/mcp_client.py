@@ -6,6 +6,7 @@ The specification's sections "Streamable HTTP" of 2025-11-25 (legacy) and 2026-0
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 import requests
 from urllib3.exceptions import HTTPError
 
+from servers import host_names
 from servers.errors import RuntimeFault
 from servers.leash import Leash
 
@@ -23,9 +25,12 @@ Json = dict[str, Any]
 NEWEST_MODERN = "2026-07-28"
 NEWEST_LEGACY = "2025-11-25"
 CLIENT = {"name": "mcphost", "version": "1"}
+METHOD_NOT_FOUND = -32601
 CONNECT_SECONDS = 3.0
 MAX_MESSAGE_BYTES = 8 << 20
 _CHUNK = 65_536
+_WORDS = 4096  # of a refusal that are looked at
+_OF_HOST = re.compile(rb"\bhosts?\b", re.IGNORECASE)
 _META = "io.modelcontextprotocol/"
 
 
@@ -33,6 +38,10 @@ class NotServing(RuntimeFault):
     """The endpoint does not answer MCP, at least not now."""
 
     permanent = False
+
+
+class HostRefused(NotServing):
+    """What answers there does not take the Host that it was named."""
 
 
 class RpcError(Exception):
@@ -54,13 +63,17 @@ def unchanged(_: requests.Session) -> None:
 class McpEndpoint:
     """Requests to `url`, each at most `timeout` seconds long and within the leash.
 
-    `equip` gives the HTTP client what the way to `url` takes.
+    `equip` gives the HTTP client what the way to `url` takes; `host` is the Host header, by default the usual
+    one (`host_names`).
     In the modern era after `use`, in the legacy era after `initialize`. Not thread-safe.
     """
 
-    def __init__(self, url: str, *, leash: Leash, timeout: float, equip: Equip = unchanged) -> None:
+    def __init__(
+        self, url: str, *, leash: Leash, timeout: float, equip: Equip = unchanged, host: str = ""
+    ) -> None:
         self.last_size = 0
         self._url = url
+        self._host = host or host_names.usual(url)
         self._leash = leash
         self._timeout = timeout
         self._http = requests.Session()
@@ -98,7 +111,8 @@ class McpEndpoint:
         if "Mcp-Session-Id" not in self._legacy_headers:
             return
         with suppress(requests.RequestException):
-            self._http.delete(self._url, headers=self._legacy_headers, timeout=CONNECT_SECONDS).close()
+            headers = {"Host": self._host, **self._legacy_headers}
+            self._http.delete(self._url, headers=headers, timeout=CONNECT_SECONDS).close()
         self._legacy_headers = {}
 
     def request(self, method: str, params: Json, max_bytes: int = MAX_MESSAGE_BYTES) -> Json:
@@ -126,7 +140,8 @@ class McpEndpoint:
             if self._modern
             else self._legacy_headers
         )
-        return {"Accept": "application/json, text/event-stream", "Accept-Encoding": "identity", **era}
+        accepted = {"Accept": "application/json, text/event-stream", "Accept-Encoding": "identity"}
+        return {"Host": self._host, **accepted, **era}
 
     def _post(self, message: Json) -> requests.Response:
         self._leash.check()
@@ -150,10 +165,16 @@ class McpEndpoint:
         if kind == "text/event-stream" and response.ok:
             found = _first_answer(_events(chunks), self._next_id)
         else:
-            found = _json_object(b"".join(chunks)) if kind == "application/json" else None
-            if found is None or not _is_answer(found):
+            body = b"".join(chunks)
+            if _refuses_host(response.status_code, body):
+                raise HostRefused(
+                    f"It answered HTTP {response.status_code} to the Host {self._host}.",
+                    hint=f"It refuses the Host header: let it allow {self._host}.",
+                )
+            found = _answer_among(_json(body), self._next_id) if kind == "application/json" else None
+            if found is None:
                 _require_success(response, self._url)
-        if found is None or not _is_answer(found):
+        if found is None:
             raise NotServing(
                 f"What answers there is not MCP: HTTP {response.status_code}, content type {kind or 'none'}.",
                 hint="Check the server's port and path.",
@@ -177,10 +198,22 @@ class McpEndpoint:
 
 
 def _first_answer(messages: Iterator[Json], request_id: int) -> Json | None:
-    """The answer to our request among what else the server sends on the same stream."""
-    return next(
-        (each for each in messages if _is_answer(each) and each.get("id") in (request_id, None)), None
-    )
+    """The answer to our request among what else the server sends on the same stream; its id may have become a
+    string."""
+    ids = (request_id, str(request_id), None)
+    return next((each for each in messages if _is_answer(each) and each.get("id") in ids), None)
+
+
+def _answer_among(value: Any, request_id: int) -> Json | None:
+    """A body is the answer, whatever its id; some servers put it into an array."""
+    if isinstance(value, list):
+        return _first_answer((each for each in value if isinstance(each, dict)), request_id)
+    return value if isinstance(value, dict) and _is_answer(value) else None
+
+
+def _refuses_host(status: int, body: bytes) -> bool:
+    """421 says so by itself (RFC 9110 section 15.5.20), other guards in words."""
+    return status == 421 or (status in (400, 403) and bool(_OF_HOST.search(body[:_WORDS])))
 
 
 def _events(chunks: Iterator[bytes]) -> Iterator[Json]:
@@ -198,11 +231,18 @@ def _events(chunks: Iterator[bytes]) -> Iterator[Json]:
 
 
 def _json_object(data: bytes) -> Json | None:
+    value = _json(data)
+    return value if isinstance(value, dict) else None
+
+
+def _json(data: bytes) -> Any:
+    """None for what is none. Bytes that are not UTF-8 become U+FFFD, a byte order mark is left out."""
     try:
-        value = _storable(json.loads(data, parse_constant=_no_number))
+        return _storable(
+            json.loads(data.decode("utf-8-sig", "replace"), parse_constant=_no_number, strict=False)
+        )
     except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) else None
 
 
 def _storable(value: Any) -> Any:
@@ -242,10 +282,9 @@ def _require_success(response: requests.Response, url: str) -> None:
         return
     hints = {
         401: "It asks for credentials of its own: turn that off, the gateway guards it.",
-        403: "It refuses the platform: let it accept requests with the host 127.0.0.1.",
+        403: "It refuses the platform: let it accept requests without credentials.",
         404: "Set the server's path to where it serves MCP.",
         405: "Set the server's path to where it serves MCP by POST.",
-        421: "It refuses the Host header: let it accept requests from its own network.",
     }
     where = f" to {response.headers['Location']}" if status < 400 and "Location" in response.headers else ""
     hint = "Set the server's path to the new place." if where else hints.get(status, "See what it wrote.")

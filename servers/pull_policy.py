@@ -27,7 +27,7 @@ def rights_of(server: Server) -> PullRights:
         homes=tuple(homes()),
         own=frozenset(own),
         others=frozenset(others),
-        shared=(*settings.REGISTRY_SHARED_PREFIXES, *_base_images()),
+        shared=(*settings.REGISTRY_SHARED_PREFIXES, *base_images()),
         logins=frozenset(_logins(server).values_list("host", flat=True)),
     )
 
@@ -80,7 +80,7 @@ def _logins(server: Server) -> Any:
     )
 
 
-def _base_images() -> list[str]:
+def base_images() -> list[str]:
     """The repositories of the images that the platform's own Dockerfiles begin with."""
     found = []
     for name in (settings.BASE_IMAGE_PYTHON, settings.BASE_IMAGE_NODE):

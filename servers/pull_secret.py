@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from pathlib import Path
 
 from registry.credentials import Credential
+from registry.dockerconfig import DockerConfig
+from registry.errors import CredentialError
 from servers.errors import RuntimeFault
 from servers.runtimes.kube_client import Cluster, Json
 from servers.runtimes.kube_faults import Clash
@@ -88,8 +91,7 @@ def login_of(credential: Credential, host: str) -> Json:
 
 def _usable(path: Path, logins: Json) -> Json:
     """The entries that a node can use: Kubernetes knows neither helpers nor identity tokens."""
-    entries = {**_auths(path, optional=bool(logins)), **logins}
-    usable = {host: entry for host, entry in entries.items() if _has_password(entry)}
+    usable = {**_auths(path, optional=bool(logins)), **logins}
     if not usable:
         raise RuntimeFault(
             f"{path} names no password that a node could pull with.",
@@ -100,17 +102,30 @@ def _usable(path: Path, logins: Json) -> Json:
 
 def _auths(path: Path, *, optional: bool) -> Json:
     try:
-        return dict(json.loads(path.read_bytes())["auths"])
-    except OSError as error:
-        raise RuntimeFault(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError):
-        if optional:
-            return {}
-        raise RuntimeFault(f"{path} has no entry auths for the pull secret.") from None
+        config = DockerConfig.read(path)
+    except CredentialError as fault:
+        if not os.access(path, os.R_OK):
+            raise RuntimeFault(fault.message) from fault
+        config = DockerConfig(path)
+    if not config.auths and not optional:
+        raise RuntimeFault(f"{path} has no entry auths for the pull secret.")
+    entries = ((key, _for_nodes(config, key)) for key in config.auths)
+    return {key: entry for key, entry in entries if entry}
 
 
-def _has_password(entry: object) -> bool:
-    return isinstance(entry, dict) and bool(entry.get("auth") or entry.get("password"))
+def _for_nodes(config: DockerConfig, key: str) -> Json:
+    """The entry as it is, or as a node reads it; none for one without a password, or with one that is no
+    entry: for a single such the kubelet lets go of all of them.
+    """
+    try:
+        fields = config.entry(key, key)
+    except CredentialError:
+        return {}
+    if not fields["password"]:
+        return {}
+    auth = Credential(fields["username"], fields["password"]).basic.removeprefix("Basic ")
+    entry: Json = config.auths[key]
+    return entry if entry.get("auth") in (None, "", auth) else {"auth": auth}
 
 
 def _data(content: Json) -> dict[str, str]:

@@ -31,7 +31,8 @@ _ADVICE = {
             "Add a login for {host} to the file that REGISTRY_AUTH_DOCKERCONFIG names; then {again}",
         ),
         (
-            r"cannot be read|not valid JSON|must be|must hold|not base64|not a docker config",
+            r"cannot be read|not valid JSON|must be|must hold|not base64|not a docker config|names no login"
+            r"|is a Kubernetes",
             "Correct the file that REGISTRY_AUTH_DOCKERCONFIG names; then {again}",
         ),
         (
@@ -78,7 +79,16 @@ _ADVICE = {
         (
             r"denied|insufficient[_ ]scope|\b403\b",
             "Give the account of REGISTRY_AUTH_DOCKERCONFIG the right to push to {repository} and to pull "
-            "from it; then {again}",
+            "from it, or renew its login: some registries deny what has expired; then {again}",
+        ),
+        (
+            r"Docker manifest list",
+            "The registry takes no image of several platforms: update it, or let REGISTRY_ARCH_TARGETS name "
+            "one platform; then {again}",
+        ),
+        (
+            r"\bredirect",
+            "Name the registry where that redirect leads, with a login of its own; then {again}",
         ),
         (
             r"name[_ ](unknown|invalid)|\b404\b",

@@ -25,7 +25,8 @@ from servers.states import DeploymentStatus, Mode, ServerStatus, Trigger
 
 @transaction.atomic
 def create_server(*, by: User, fields: Mapping[str, Any], secrets: Mapping[str, str] | None = None) -> Server:
-    """Makes a server of validated `fields`; it is deployed by `deploy`. Raises `ValidationError`."""
+    """Makes a server of validated `fields`; `deploy` deploys it. Raises `Invalid`, `ValidationError`."""
+    fields = validation.with_build(fields)
     server = Server(owner=by, **fields)
     server.full_clean(exclude=["current_deployment"])
     server.save()
@@ -42,7 +43,9 @@ def update_server(*, server: Server, fields: Mapping[str, Any]) -> Server:
 
     A source that lies elsewhere by now has lost its credentials: they are in `dropped` of what is returned.
     """
-    before, after = history.changes(locked(server), fields)
+    stored = locked(server)
+    fields = validation.with_build(fields, stored)
+    before, after = history.changes(stored, fields)
     for name, value in fields.items():
         setattr(server, name, value)
     server.full_clean(exclude=["current_deployment"])

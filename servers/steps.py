@@ -10,10 +10,10 @@ from pathlib import Path
 
 from django.conf import settings
 
-from servers import configuration, delivery, handshake, image_steps, runs, wiring
+from servers import configuration, delivery, handshake, image_steps, read_only, runs, wiring
 from servers.builder import context, environment
 from servers.errors import RuntimeFault, SourceError, UserError
-from servers.handshake import ServerFacts
+from servers.handshake import EXITED, ServerFacts
 from servers.job import Job
 from servers.last_words import missing_module
 from servers.models import Server, placement
@@ -77,7 +77,7 @@ def make_environment(job: Job, fetched: Fetched) -> None:
     with job.timeline.step(StepKind.BUILD) as step:
         choices = Choices.of(job.server.build, tuple(job.server.command))
         plan = recognise(fetched, choices, images=False)
-        job.keep(plan=plan.told())
+        job.keep(plan=plan.told(choices))
         shutil.rmtree(job.directory, ignore_errors=True)
         job.keep(directory=str(job.directory))
         leash = job.leash.within(settings.BUILD_TIMEOUT, "build")
@@ -162,6 +162,7 @@ def check_health(job: Job, handle: Handle) -> ServerFacts:
                 leash=leash,
                 alive=lambda: job.runtime.poll(handle),
                 equip=wiring.equip_for(handle.endpoint),
+                public=settings.PUBLIC_URL,
             )
         except RuntimeFault as error:
             _tell_warning(job, handle, step.line)
@@ -170,6 +171,8 @@ def check_health(job: Job, handle: Handle) -> ServerFacts:
             runs.collect(job.deployment)
         job.keep(facts=asdict(facts), endpoints=dict(job.runtime.poll(handle).endpoints))
         step.details.update(era=facts.era, protocol_versions=list(facts.protocol_versions))
+        if facts.host:
+            step.line(f"It takes requests for the Host {facts.host} only, and gets them so.")
     return facts
 
 
@@ -188,14 +191,16 @@ NOT_INSTALLED = (
 
 def _with_last_lines(job: Job, error: RuntimeFault) -> RuntimeFault:
     runs.collect(job.deployment)
-    if WROTE_LAST in error.message:  # a cluster keeps a container's last words
-        return error
-    lines = runs.last_lines(job.deployment)
-    module = missing_module(lines)
-    missed = f" It misses the module {module}." if module else ""
-    hint = NOT_INSTALLED if module else error.hint
-    said = f"{missed} {WROTE_LAST}: “{' ⏎ '.join(lines)}”." if lines else " It wrote nothing."
-    return RuntimeFault(error.message + said, hint=hint, permanent=error.permanent)
+    message, missed = error.message, ""
+    if WROTE_LAST not in message:  # a cluster keeps a container's last words
+        lines = runs.last_lines(job.deployment)
+        module = missing_module(lines)
+        missed = f" It misses the module {module}." if module else ""
+        message += f"{missed} {WROTE_LAST}: “{' ⏎ '.join(lines)}”." if lines else " It wrote nothing."
+    volume = placement.shape_of(job.server.placement).volume if job.runtime.any_platform else None
+    if job.runtime.needs_image and (rule := read_only.hint(message, volume)):
+        return RuntimeFault(message.replace(f" {EXITED}", ""), hint=rule, permanent=error.permanent)
+    return RuntimeFault(message, hint=NOT_INSTALLED if missed else error.hint, permanent=error.permanent)
 
 
 def discover(job: Job, handle: Handle, facts: ServerFacts) -> None:
@@ -204,6 +209,8 @@ def discover(job: Job, handle: Handle, facts: ServerFacts) -> None:
         endpoint = next(iter(job.deployment.endpoints.values()), handle.endpoint)
         found = handshake.discover(endpoint, facts, leash=leash, equip=wiring.equip_for(endpoint))
         job.keep(discovery=asdict(found))
+        for note in found.notes:
+            step.line(note)
         step.details.update(
             tools=len(found.tools), prompts=len(found.prompts), resources=len(found.resources)
         )

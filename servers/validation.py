@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -15,18 +15,24 @@ from django.core.exceptions import ValidationError
 from access import roles
 from access.models import Team
 from servers import reach
-from servers.errors import SourceError
-from servers.models import Server
+from servers.errors import Invalid, SourceError
+from servers.models import Server, build_choices
 from servers.models.server import ENVIRONMENT_NAME, SourceKind
 from servers.sources.git import GitSource
-from servers.sources.package import PackageSource
+from servers.sources.package import PackageSource, split_extras
+from servers.sources.upload import ArchiveSource
 
 LONGEST_VALUE = 32_768
 MOST_VARIABLES = 200
 MOST_WORDS = 100
+Checked = TypeVar("Checked")
 # The platform's own: they have to fit the run.
 RESERVED = frozenset({"HOME", "HOST", "PATH", "PORT", "TMPDIR"})
 RESERVED_PREFIX = "MCPHOST_"
+_UNFIT = {
+    SourceKind.IMAGE: "An image is built already",
+    SourceKind.PACKAGE: "A package is installed by its name, from no files of yours",
+}
 
 
 def clean_source(kind: str, source: Mapping[str, Any]) -> dict[str, Any]:
@@ -35,6 +41,24 @@ def clean_source(kind: str, source: Mapping[str, Any]) -> dict[str, Any]:
     An upload is taken as it is: `archive` is the platform's own name for a file that it has received.
     """
     return _CLEANERS[SourceKind(kind)](source)
+
+
+def with_build(fields: Mapping[str, Any], stored: Server | None = None) -> dict[str, Any]:
+    """`fields` of a server as its row holds them: extras that a package's name names are build choices.
+
+    Raises `Invalid` for a choice that means nothing for the kind of source.
+    """
+    if not {"source", "source_kind", "build"} & fields.keys():
+        return dict(fields)
+    kind = fields.get("source_kind", stored.source_kind if stored else "")
+    source = dict(fields.get("source", {}))
+    build = dict(fields.get("build", stored.build if stored else {}))
+    if source.get("ecosystem") == "pypi":
+        source["name"], extras = split_extras(source["name"])
+        build |= {"extras": list(dict.fromkeys((*build.get("extras", ()), *extras)))} if extras else {}
+    for key in build_choices.unfit(kind, build):
+        raise Invalid(f"{_UNFIT[kind]}: leave out {key}.", field=f"build.{key}")
+    return {**fields, **({"source": source} if "source" in fields else {}), "build": build}
 
 
 def check_team(*, by: User, server: Server | None, team: Team | None) -> None:
@@ -142,7 +166,17 @@ def _upload(source: Mapping[str, Any]) -> dict[str, Any]:
     if archive != Path(archive).name or archive.startswith("."):
         raise ValidationError({"archive": "This is no uploaded archive."})
     known = {key: source[key] for key in ("sha256", "size") if key in source}
-    return {"archive": archive, "filename": _text(source, "filename", longest=200), **known}
+    filename = _text(source, "filename", longest=200)
+    return {"archive": archive, "filename": filename, **known, **clean_archive_options(source)}
+
+
+def clean_archive_options(source: Mapping[str, Any]) -> dict[str, str]:
+    """What a person says of an archive: `{subdirectory}` where it is given, "" for its top."""
+    if "subdirectory" not in source:
+        return {}
+    subdirectory = _text(source, "subdirectory")
+    _checked("subdirectory", ArchiveSource(Path(), subdirectory=subdirectory).check)
+    return {"subdirectory": subdirectory}
 
 
 def _image(source: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,8 +193,10 @@ def _package(source: Mapping[str, Any]) -> dict[str, Any]:
     name = _text(source, "name", required="A package source needs a name.", longest=214)
     version = _text(source, "version", longest=100)
     command = _text(source, "command")
-    _checked("name", PackageSource(ecosystem, name).check)  # type: ignore[arg-type]
-    _checked("version", PackageSource(ecosystem, name, version).check)  # type: ignore[arg-type]
+    bare, extras = split_extras(name) if ecosystem == "pypi" else (name, ())
+    _checked("name", PackageSource(ecosystem, bare).check)  # type: ignore[arg-type]
+    _checked("version", PackageSource(ecosystem, bare, version).check)  # type: ignore[arg-type]
+    _keyed("name", lambda: build_choices.clean({"extras": list(extras)}))
     _keyed("command", lambda: parse_words(command))
     arguments = _keyed("arguments", lambda: clean_words(source.get("arguments") or []))
     return {
@@ -168,7 +204,7 @@ def _package(source: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _keyed(key: str, check: Callable[[], list[str]]) -> list[str]:
+def _keyed(key: str, check: Callable[[], Checked]) -> Checked:
     try:
         return check()
     except ValidationError as error:

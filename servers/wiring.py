@@ -39,6 +39,7 @@ from servers.runtimes.kubernetes_manifests import Placement
 from servers.runtimes.process import ProcessRuntime
 from servers.sources.base import Source
 from servers.sources.git import GitSource
+from servers.sources.git_room import CheckoutLimits
 from servers.sources.image import ImageSource
 from servers.sources.package import PackageSource, split_extras
 from servers.sources.upload import ArchiveSource
@@ -192,17 +193,17 @@ def registry_client(host: str, login: Credential | None = None) -> RegistryClien
     )
 
 
-def registry_auth(host: str) -> dict[str, str] | None:
-    """What the engine is told for a pull from `host`; None for anonymous. Raises `RuntimeFault`."""
+def registry_auth(ref: Reference) -> dict[str, str] | None:
+    """What the engine is told for a pull of `ref`; None for anonymous. Raises `RuntimeFault`."""
     try:
-        credential = credentials().for_host(host)
+        credential = credentials().for_host(ref.host, ref.repository)
     except RegistryError as error:
         raise RuntimeFault(
-            f"There are no credentials to pull from {host} with: {error.message}",
+            f"There are no credentials to pull from {ref.host} with: {error.message}",
             hint="Correct what REGISTRY_AUTH_DOCKERCONFIG names.",
             kind=error.kind,
         ) from error
-    return None if credential.anonymous else credential.engine_auth(host)
+    return None if credential.anonymous else credential.engine_auth(ref.host)
 
 
 def target_of(server: Server, tag: str) -> Reference:
@@ -236,11 +237,12 @@ def source_of(server: Server, revision: str = "") -> Source:
             token=_git_token(server),
             protocols=tuple(settings.GIT_PROTOCOLS),
             private_hosts=tuple(settings.GIT_PRIVATE_HOSTS),
+            limits=CheckoutLimits(total_bytes=settings.GIT_MAX_BYTES),
             settings=build_settings(),
         )
     if server.source_kind == SourceKind.UPLOAD:
         pinned = uploads.path_of_revision(server, revision) if revision else uploads.path_of(server)
-        return ArchiveSource(pinned)
+        return ArchiveSource(pinned, subdirectory=about.get("subdirectory", ""))
     if server.source_kind == SourceKind.IMAGE:
         return ImageSource(_pinned(about["reference"], revision), functools.partial(_digest_of, server))
     version = revision.partition("==")[2] or about.get("version", "")
@@ -259,6 +261,8 @@ def source_of(server: Server, revision: str = "") -> Source:
 
 def _git_token(server: Server) -> str:
     """Only for the place that it was given for, whatever came between. Raises `SourceError`."""
+    if server.pk is None:  # it is only looked at
+        return ""
     secret = server.secrets.filter(purpose=SecretPurpose.SOURCE, name=GIT_TOKEN).first()
     if secret is None:
         return ""
@@ -288,7 +292,8 @@ def pulls_of(server: Server) -> Pulls:
 
 def pulls_of_our_own(tag: str) -> Pulls:
     """For the platform's own step from an image that it has just built to the next."""
-    return Pulls(PullRights(shared=(Reference.parse(tag).endpoint,)))
+    shared = (Reference.parse(tag).endpoint, *pull_policy.base_images())
+    return Pulls(PullRights(shared=shared), credentials())
 
 
 def image_pull(server: Server, reference: str, *, built_here: bool) -> ImagePull:
@@ -297,7 +302,7 @@ def image_pull(server: Server, reference: str, *, built_here: bool) -> ImagePull
         return ImagePull(ours=True, by_platform=True)
     pulls, wanted = pulls_of(server), Reference.parse(reference)
     way = pulls.rights.way_to(wanted)
-    login = pulls.credential(wanted.host, way) if way is Way.TEAM else ANONYMOUS
+    login = pulls.credential(wanted.host, way, wanted.repository) if way is Way.TEAM else ANONYMOUS
     return ImagePull(by_platform=way is Way.PLATFORM, username=login.username, password=login.password)
 
 
@@ -321,7 +326,7 @@ def _reading(doing: str, pulls: Pulls, ref: Reference) -> Iterator[RegistryClien
     way = pulls.rights.way_to(ref)
     if way is Way.REFUSED:
         raise SourceError(logins.not_yours(ref.endpoint), hint=logins.LIST_IT)
-    login = None if way is Way.PLATFORM else pulls.credential(ref.host, way)
+    login = None if way is Way.PLATFORM else pulls.credential(ref.host, way, ref.repository)
     try:
         with registry_faults(doing, ref):
             yield registry_client(ref.host, login)

@@ -10,6 +10,7 @@ from catalog import document, packages, services
 from catalog.inputs import Question
 from catalog.packages import Option
 from catalog.services import Found
+from servers.api.serializers import ServerSerializer
 from servers.api.strict import Shape
 from servers.models.server import SLUG
 
@@ -49,6 +50,10 @@ class Import(Where):
     server_name = serializers.CharField(required=False, max_length=100)
     slug = serializers.CharField(required=False, max_length=48, validators=[SLUG])
     deploy = serializers.BooleanField(default=True)
+    build = serializers.DictField(
+        required=False, write_only=True,
+        help_text="Of its installation beside what the document says, as `build` of a server.",
+    )  # fmt: skip
 
     def validate_answers(self, answers: dict[str, Any]) -> dict[str, Any]:
         for key, value in answers.items():
@@ -56,6 +61,16 @@ class Import(Where):
             if not all(isinstance(word, str) for word in words):
                 raise serializers.ValidationError({key: "Must be text, or a list of texts."})
         return answers
+
+
+class Imported(ServerSerializer):
+    notes = serializers.ListField(
+        child=serializers.CharField(), read_only=True, source="origin.notes",
+        help_text="What of the words for its launcher was read, and what is left out.",
+    )  # fmt: skip
+
+    class Meta(ServerSerializer.Meta):
+        fields = [*ServerSerializer.Meta.fields, "notes"]
 
 
 class Update(Shape):

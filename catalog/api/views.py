@@ -15,7 +15,7 @@ from catalog.api import serializers
 from catalog.plan import BadAnswers
 from servers.api.doors import Door
 from servers.api.query import Text
-from servers.api.serializers import ChangedServer, ServerSerializer
+from servers.api.serializers import ChangedServer
 from servers.api.views.access import changed_server, server_of, user_of
 from servers.errors import Invalid
 from servers.models import Server
@@ -44,7 +44,7 @@ class PreviewView(Adding):
 class ImportView(Adding):
     """Makes a server of a server.json and of the answers to its questions."""
 
-    @extend_schema(request=serializers.Import, responses={201: ServerSerializer})
+    @extend_schema(request=serializers.Import, responses={201: serializers.Imported})
     def post(self, request: Request) -> Response:
         wanted = serializers.Import(data=request.data)
         wanted.is_valid(raise_exception=True)
@@ -60,6 +60,7 @@ class ImportView(Adding):
                 name=given.get("server_name", ""),
                 slug=given.get("slug", ""),
                 deploy=given["deploy"],
+                build=given.get("build", {}),
             )
         return _shown(request, server, 201)
 
@@ -144,5 +145,5 @@ def _operable(request: Request, pk: int) -> Server:
 
 
 def _shown(request: Request, server: Server, status: int) -> Response:
-    body = ServerSerializer(server_of(request, server.pk), context={"request": request}).data
+    body = serializers.Imported(server_of(request, server.pk), context={"request": request}).data
     return Response(body, status, headers={"Location": body["url"]})

@@ -16,10 +16,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from access import roles
-from servers import display, intake, services, uploads
-from servers.admin import actions, placement_fields, server_list, server_tabs
+from servers import display, intake, services, uploads, validation
+from servers.admin import actions, build_fields, placement_fields, server_list, server_tabs
 from servers.admin.base import RoleAdmin
-from servers.admin.server_form import ADD_FIELDSETS, EDIT_FIELDSETS, LIMITS, ServerForm
+from servers.admin.server_form import ADD_FIELDSETS, EDIT_FIELDSETS, LIMITS, RUNNING, ServerForm
 from servers.admin.server_tools import TicketView
 from servers.admin.views import ActionView, BulkRedeployView, RemoveSecretView, TokenView
 from servers.errors import UserError
@@ -140,9 +140,12 @@ class ServerAdmin(RoleAdmin):
         return self.changeform_view(request, str(pk), "", {"title": f"Edit {server}", "subtitle": None})
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        more: dict[str | None, Any] = {
+            RUNNING[0]: build_fields.fieldset(obj),
+            LIMITS[0]: placement_fields.fieldset(),
+        }
         fieldsets = EDIT_FIELDSETS if obj else ADD_FIELDSETS
-        after = fieldsets.index(LIMITS) + 1
-        return [*fieldsets[:after], placement_fields.fieldset(), *fieldsets[after:]]
+        return [each for one in fieldsets for each in (one, *filter(None, [more.get(one[0])]))]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
@@ -182,7 +185,7 @@ class ServerAdmin(RoleAdmin):
     def _save(self, user: Any, server: Server | None, form: ServerForm, archive: Archive | None) -> Server:
         fields, deploy = form.server_fields(), form.cleaned_data["deploy"]
         if archive is not None:
-            fields["source"] = archive.source
+            fields["source"] = {**archive.source, **validation.clean_archive_options(fields["source"])}
         if server is None:
             secrets, token = form.first_secrets(), form.token
             made, _ = intake.take_in(

@@ -24,6 +24,7 @@ from unfold.widgets import (
 from access import roles
 from access.models import Team
 from servers import intake, services, uploads, validation
+from servers.admin.build_fields import BuildFields
 from servers.admin.gateway_fields import CallsPerMinute, PatternLines
 from servers.admin.placement_fields import PlacementFields
 from servers.errors import Invalid
@@ -49,7 +50,7 @@ SOURCE_FIELDS = {
         "arguments": "package_arguments",
     },
     SourceKind.IMAGE: {"reference": "image_reference", "arguments": "image_arguments"},
-    SourceKind.UPLOAD: {"archive": "archive"},
+    SourceKind.UPLOAD: {"archive": "archive", "subdirectory": "archive_subdirectory"},
 }
 GATEWAY = ("listed", "schema_gate", "calls_per_minute", "tools_allowed", "tools_denied", "record_arguments")
 PLAIN = ("port", "path", "cpu", "memory_mb", "pids", "runtime", *GATEWAY)
@@ -72,7 +73,7 @@ SOURCES = [
         },
     ),
     ("Image", {"classes": ["mh-if-image"], "fields": ["image_reference", "image_arguments"]}),
-    ("Archive", {"classes": ["mh-if-upload"], "fields": ["archive"]}),
+    ("Archive", {"classes": ["mh-if-upload"], "fields": ["archive", "archive_subdirectory"]}),
 ]  # fmt: skip
 RUNNING = ("How it runs", {"fields": ["transport_choice", ("port", "path"), "command_line", "runtime"]})
 SETTINGS = ("Environment", {"fields": ["environment_lines"]})
@@ -129,7 +130,7 @@ def _password(label: str, help_text: str = "") -> forms.CharField:
     return forms.CharField(label=label, required=False, strip=False, widget=widget, help_text=help_text)
 
 
-class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
+class ServerForm(forms.ModelForm, PlacementFields, BuildFields):  # type: ignore[type-arg]
     source_kind = forms.ChoiceField(
         label="Source",
         choices=[
@@ -160,6 +161,7 @@ class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
     image_reference = _text("Reference", "registry.example.org/team/server:1.2")
     image_arguments = _text("Arguments", "", "Follow the image's own command; quoted as in a shell.")
     archive = forms.FileField(label="Archive", required=False, widget=UnfoldAdminFileFieldWidget)
+    archive_subdirectory = _text("Subdirectory", "servers/time", "Empty: the top.")
     transport_choice = forms.ChoiceField(
         label="Transport",
         required=False,
@@ -240,6 +242,7 @@ class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
             self.initial[f"{kind}_arguments"] = _joined(self.instance.source.get("arguments", []))
         self.initial["transport_choice"] = self.instance.transport
         self.fill_placement(self.instance.placement)
+        self.fill_build(self.instance.build)
         self.initial["command_line"] = _joined(self.instance.command)
         self.initial["environment_lines"] = "\n".join(
             f"{k}={v}" for k, v in self.instance.environment.items()
@@ -312,6 +315,7 @@ class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
         data = super().clean() or {}
         if data.get("source_kind"):
             data["source"] = self._source(SourceKind(data["source_kind"]))
+            data["build"] = self.clean_build(data["source_kind"], data.get("package_ecosystem", ""))
         data["placement"] = self.clean_placement()
         self._check_placement(data["placement"])
         self._check_secrets()
@@ -337,6 +341,11 @@ class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
         kept = self.instance.source if self.instance.source_kind == SourceKind.UPLOAD else {}
         if not self.cleaned_data.get("archive") and not kept and "archive" not in self.errors:
             self.add_error("archive", "Choose an archive.")
+        said = {"subdirectory": self.cleaned_data.get("archive_subdirectory", "")}
+        try:
+            return {**kept, **validation.clean_archive_options(said)}
+        except ValidationError as error:
+            self._tell(error, SOURCE_FIELDS[SourceKind.UPLOAD])
         return dict(kept)
 
     def _check_placement(self, wanted: dict[str, Any]) -> None:
@@ -381,6 +390,7 @@ class ServerForm(forms.ModelForm, PlacementFields):  # type: ignore[type-arg]
             "transport": data["transport_choice"] or services.default_transport(data["source_kind"]),
             "command": data["command_line"],
             "environment": data["environment_lines"],
+            "build": data["build"],
             "placement": data["placement"],
         }
 

@@ -14,7 +14,7 @@ from servers.models import Deployment, Server
 LOOKED_AT = 10  # newest deployments
 SHOWN_FIRST = 5
 DEPLOYMENTS_SHOWN = 50
-LISTS = ("tools", "prompts", "resources")
+LISTS = ("tools", "prompts", "resources", "notes")
 
 
 def overview(request: HttpRequest, server: Server) -> dict[str, Any]:
@@ -54,6 +54,7 @@ def offered(some: Sequence[actions.Action[Any]], target: Any, request: HttpReque
 
 
 def discovery(deployment: Deployment | None) -> dict[str, Any]:
-    """Lists of what was discovered; a prompt or resource is shown by its name or URI."""
+    """Lists of what was discovered; a prompt or resource is shown by its name or URI. `notes` says which
+    lists may not be whole."""
     found = deployment.discovery if deployment else {}
     return {key: found.get(key) or [] for key in LISTS}

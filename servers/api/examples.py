@@ -20,6 +20,7 @@ NEW_SERVERS = [
         value={
             "name": "Weather",
             "source": {"kind": "git", "url": "https://git.example.org/team/weather.git", "ref": "main"},
+            "build": {"member": "services/weather", "groups": ["server"], "python": "3.12"},
             "environment": {"UNITS": "metric"},
             "secrets": {"API_KEY": "…"},
             "limits": {"cpu": 0.5, "memory_mb": 256, "pids": 64},

@@ -54,7 +54,7 @@ class SourceField(serializers.Field[Any, Any, Any, Any]):
         _refuse_unknown(given, sources.KEYS[kind])
         token = _token(given)
         if kind == SourceKind.UPLOAD:  # its archive comes another way
-            return SourceInput(kind, {})
+            return SourceInput(kind, checked(lambda: validation.clean_archive_options(given)))
         return SourceInput(kind, checked(lambda: validation.clean_source(kind, given)), token)
 
 

@@ -12,6 +12,7 @@ from rest_framework.reverse import reverse
 from access.models import Team
 from servers import intake, services, states, validation
 from servers.api import enums
+from servers.api.builds import BuildField, PlanShape
 from servers.api.fields import (
     EnvironmentField,
     PatternsField,
@@ -65,11 +66,16 @@ class DeploymentSerializer(RowShape[Deployment]):
 
 
 class DeploymentDetail(DeploymentSerializer):
+    plan = serializers.SerializerMethodField()
     steps = StepSerializer(many=True, read_only=True)
 
     class Meta(DeploymentSerializer.Meta):
-        fields = [*DeploymentSerializer.Meta.fields, "discovery", "tool_changes", "steps"]
+        fields = [*DeploymentSerializer.Meta.fields, "plan", "discovery", "tool_changes", "steps"]
         read_only_fields = fields
+
+    @extend_schema_field(PlanShape)
+    def get_plan(self, deployment: Deployment) -> dict[str, Any]:
+        return dict(deployment.plan)
 
 
 class UsesSerializer(Shape):
@@ -97,6 +103,7 @@ class ServerSerializer(RowShape[Server]):
     mcp_url = serializers.SerializerMethodField()
     source = SourceField()  # type: ignore[assignment]
     command = WordsField(required=False, max_length=100)
+    build = BuildField(required=False)
     environment = EnvironmentField(required=False)
     limits = LimitsSerializer(source="*", required=False)
     placement = PlacementField(required=False, help_text="For the runtime kubernetes.")
@@ -111,9 +118,9 @@ class ServerSerializer(RowShape[Server]):
         model = Server
         fields = [
             "id", "url", "name", "slug", "owner", "team", "mcp_url", "source", "transport", "port", "path",
-            "command", "environment", "limits", "runtime", "placement", "calls_per_minute", "tools_allowed",
-            "tools_denied", "record_arguments", "schema_gate", "listed", "desired_state", "status",
-            "status_label", "status_at", "error_kind", "error", "serving", "uses", "deployment",
+            "command", "build", "environment", "limits", "runtime", "placement", "calls_per_minute",
+            "tools_allowed", "tools_denied", "record_arguments", "schema_gate", "listed", "desired_state",
+            "status", "status_label", "status_at", "error_kind", "error", "serving", "uses", "deployment",
             "restarts",
             "created_at", "updated_at",
         ]  # fmt: skip
@@ -165,6 +172,8 @@ class ServerSerializer(RowShape[Server]):
             attrs |= {"source_kind": source.kind, "token": source.token}
             if source.kind != SourceKind.UPLOAD or self.instance is None:
                 attrs["source"] = source.source
+            elif source.source:  # said of the archive that is there
+                attrs["source"] = {**self.instance.source, **source.source}
         return attrs
 
     def _check_upload(self, source: SourceInput) -> None:

@@ -196,7 +196,8 @@ class ToolChangesShape(Shape):
 
 
 class ComparisonShape(Shape):
-    """`before` and `after` are numbers of deployments, the older one first. `environment`, `secrets` and
+    """`before` and `after` are numbers of deployments, the older one first. `plan` (what differs of how they
+    were built) is null where one of them was not built from a source, `environment`, `secrets` and
     `settings` (those that differ) are null where one of them was never started, `tools` where one never
     listed them."""
 
@@ -204,6 +205,7 @@ class ComparisonShape(Shape):
     after = serializers.IntegerField()
     facts = DifferenceShape(many=True)
     durations = DurationShape(many=True)
+    plan = DifferenceShape(many=True, allow_null=True)
     environment = NamesShape(allow_null=True)
     secrets = NamesShape(allow_null=True)
     settings = DifferenceShape(many=True, allow_null=True)

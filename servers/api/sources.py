@@ -33,7 +33,7 @@ class ImageSource(Shape):
 class PackageSource(Shape):
     kind = serializers.ChoiceField(choices=["package"])
     ecosystem = serializers.ChoiceField(choices=["pypi", "npm"])
-    name = serializers.CharField()
+    name = serializers.CharField(help_text="Extras of a package from PyPI may follow: mcp[cli].")
     version = serializers.CharField(required=False, help_text="Empty: the newest.")
     command = serializers.CharField(required=False, help_text="Empty: the package's own.")
     arguments = serializers.ListField(child=serializers.CharField(), required=False)
@@ -44,6 +44,9 @@ class UploadSource(Shape):
     filename = serializers.CharField(read_only=True)
     sha256 = serializers.CharField(read_only=True)
     size = serializers.IntegerField(read_only=True, help_text="Bytes.")
+    subdirectory = serializers.CharField(
+        required=False, help_text="Where in the archive the server is; empty: its top."
+    )
 
 
 def _given(shape: type[serializers.Serializer[Any]]) -> frozenset[str]:

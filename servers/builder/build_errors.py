@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from registry.errors import from_engine
 from servers.builder import causes, dockerfile, tooling
 from servers.builder.context import no_space
 from servers.builder.progress import Progress, Vertex
@@ -18,7 +19,7 @@ AWAY = re.compile(
 )
 EMULATION = re.compile(r"exec format error|exec user process caused|no such file.*binfmt", re.IGNORECASE)
 UNREACHABLE = re.compile(r"no such host|connection refused|timeout|EOF|reset by peer|no route|: 5\d\d ", re.I)
-BASE = re.compile(r"load metadata for (?P<image>\S+)")
+BASE = re.compile(r"(?:\bload metadata for|^(?:\[[^\]]*\] )?FROM) (?P<image>\S+)")
 CODE = re.compile(r"exit code: (?P<code>\d+)")
 PARSE = re.compile(
     r"dockerfile parse error.*|failed to (?:parse|process|read) dockerfile.*|unknown instruction.*", re.I
@@ -81,8 +82,13 @@ def _of_base_image(image: str, vertex: Vertex) -> BuildError:
         f"The base image {image} cannot be pulled: {_bare(vertex.error)}.",
         hint="Check its name, the engine's network and its login; base images of templates are settings.",
         details={"image": image},
-        permanent=not UNREACHABLE.search(vertex.error),
+        permanent=not _may_pass(vertex.error),
     )
+
+
+def _may_pass(text: str) -> bool:
+    told = from_engine(text)
+    return bool(UNREACHABLE.search(text)) or (not told.permanent and told.kind in ("push", "remote"))
 
 
 def _of_cli(progress: Progress, code: int) -> BuildError:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from servers.builder import dockerfile
+from servers.builder import dockerfile, portable
 from servers.builder.base import BuildSettings
 from servers.errors import BuildError
 from servers.runtimes.base import Transport
@@ -60,15 +60,25 @@ def prepare(
 
 
 def prepare_wrapper(
-    base: str, entrypoint: Sequence[str], command: Sequence[str], into: Path, *, bridge: Path
+    base: str,
+    entrypoint: Sequence[str],
+    command: Sequence[str],
+    into: Path,
+    *,
+    settings: BuildSettings,
+    bridge: Path,
 ) -> Prepared:
     """The build directory of `dockerfile.render_wrapper`. Raises `BuildError`."""
+    if not entrypoint and not command:
+        raise BuildError(
+            "The image does not say what it starts: it has neither an ENTRYPOINT nor a CMD.",
+            hint="Set the server's command.",
+        )
+    text = dockerfile.render_wrapper(base, entrypoint, command, settings=settings)
     with filling(into):
         copy_tree(bridge, into / dockerfile.BRIDGE)
-        _write(into / dockerfile.ENTRY, dockerfile.entry_script())
-        return Prepared(
-            into, _write(into / "Dockerfile", dockerfile.render_wrapper(base, entrypoint, command))
-        )
+        _write(into / dockerfile.PORTABLE, Path(portable.__file__).read_text("utf-8"))
+        return Prepared(into, _write(into / "Dockerfile", text))
 
 
 def write_beside(plan: Plan, into: Path) -> None:

@@ -13,8 +13,9 @@ from servers.runtimes.base import Transport
 from servers.sources.plan import BESIDE, Plan, Step
 
 # What the build directory holds beside the Dockerfile (see context.py), and where it goes in the image.
-APP, BRIDGE, ENTRY = "app", "bridge", "entry.sh"
+APP, BRIDGE, PORTABLE = "app", "bridge", "portable.py"
 HOME_OF_OURS = "/opt/mcphost"
+PYTHON_OF_OURS = f"{HOME_OF_OURS}/python"
 CA_FILE = "/etc/ssl/certs/ca-certificates.crt"
 USER = "10001:10001"
 ROOT, VENV, TOOLS, PYTHON = "/app", "/opt/venv", "/opt/tools", "/opt/python"
@@ -67,36 +68,35 @@ def render(plan: Plan, *, transport: Transport, settings: BuildSettings) -> str:
     return "\n".join([*lines, _exec("CMD", plan.command), ""])
 
 
-def render_wrapper(base: str, entrypoint: Sequence[str], command: Sequence[str]) -> str:
+def render_wrapper(
+    base: str, entrypoint: Sequence[str], command: Sequence[str], *, settings: BuildSettings
+) -> str:
     """An image around `base`, whose own `entrypoint` and `command` speak stdio: the bridge serves them.
 
-    The image's user, directory and environment stay as they are. It needs /bin/sh, and python3 or node.
+    The image's files, user, directory and environment stay as they are. Nothing has to be in it, no shell and
+    no interpreter: the bridge brings the Python of `settings.python_image` along (see `portable`).
     """
     return "\n".join(
         [
+            f"FROM {settings.python_image} AS mcphost-python",
+            "USER 0",
+            f"COPY {BRIDGE}/ {HOME_OF_OURS}/{BRIDGE}/",
+            f"COPY {PORTABLE} {HOME_OF_OURS}/",
+            f"RUN python3 {HOME_OF_OURS}/{PORTABLE} {HOME_OF_OURS}/{BRIDGE} {PYTHON_OF_OURS}",
             f"FROM {base}",
-            f"COPY {BRIDGE}/ {HOME_OF_OURS}/bridge/",
-            f"COPY {ENTRY} {HOME_OF_OURS}/{ENTRY}",
+            f"COPY --from=mcphost-python {PYTHON_OF_OURS}/ {PYTHON_OF_OURS}/",
+            f"COPY {BRIDGE}/ {HOME_OF_OURS}/{BRIDGE}/",
             f"EXPOSE {STDIO_PORT}",
-            _exec("ENTRYPOINT", ("/bin/sh", f"{HOME_OF_OURS}/{ENTRY}")),
+            _exec("ENTRYPOINT", (*_carried_python(), f"{HOME_OF_OURS}/{BRIDGE}", *BRIDGE_ARGUMENTS)),
             _exec("CMD", (*entrypoint, *command)),
             "",
         ]
     )
 
 
-def entry_script() -> str:
-    """The entry of a wrapped image: whichever of python3 and node there is runs the bridge."""
-    arguments = " ".join(BRIDGE_ARGUMENTS)
-    return f"""#!/bin/sh
-if python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null; then
-  exec python3 {HOME_OF_OURS}/bridge {arguments} "$@"
-elif command -v node >/dev/null 2>&1; then
-  exec node {HOME_OF_OURS}/bridge/bridge.mjs {arguments} "$@"
-fi
-echo "This image speaks stdio: serving it over HTTP needs python3 (3.9 or newer) or node in it." >&2
-exit 127
-"""
+def _carried_python() -> tuple[str, ...]:
+    loader = (f"{PYTHON_OF_OURS}/ld", "--library-path", f"{PYTHON_OF_OURS}/libs")
+    return (*loader, f"{PYTHON_OF_OURS}/bin/python3", "-I", "-S")
 
 
 def _bridge(plan: Plan) -> tuple[str, str]:

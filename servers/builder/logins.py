@@ -123,28 +123,37 @@ def _check(pulls: Pulls, ref: Reference) -> None:
 
 
 def _config(pulls: Pulls, images: Iterable[Reference], log: LineSink) -> str:
-    ways: dict[str, set[Way]] = {}
+    ways: dict[str, dict[Way, list[Reference]]] = {}
     for ref in images:
-        way = pulls.rights.way_to(ref)
+        way, at = pulls.rights.way_to(ref), ways.setdefault(ref.host, {})
         # Everybody may read these: they are no reason against the platform's login.
-        ways.setdefault(ref.host, set()).update(
-            {way} if way is not Way.ANONYMOUS or not is_official(ref) else ()
-        )
+        if way is not Way.ANONYMOUS or not is_official(ref):
+            at.setdefault(way, []).append(ref)
     entries = {host: _entry(pulls, host, wanted, log) for host, wanted in sorted(ways.items())}
     auths = {HUB_KEY if is_hub(host) else host: entry for host, entry in entries.items() if entry}
     return json.dumps({"auths": auths} if auths else {})
 
 
-def _entry(pulls: Pulls, host: str, ways: set[Way], log: LineSink) -> dict[str, str]:
+def _entry(pulls: Pulls, host: str, ways: Mapping[Way, list[Reference]], log: LineSink) -> dict[str, str]:
     if Way.PLATFORM in ways and len(ways) > 1:
         log(f"The platform's login for {host} is not given: not all images from there may be pulled with it.")
-    way = Way.PLATFORM if ways == {Way.PLATFORM} else Way.TEAM if Way.TEAM in ways else Way.ANONYMOUS
-    return _credential(pulls, host, way, log).config_entry
+    way = Way.PLATFORM if set(ways) == {Way.PLATFORM} else Way.TEAM if Way.TEAM in ways else Way.ANONYMOUS
+    return _credential(pulls, host, way, ways.get(way, ()), log).config_entry
 
 
-def _credential(pulls: Pulls, host: str, way: Way, log: LineSink) -> Credential:
+def _credential(pulls: Pulls, host: str, way: Way, images: Iterable[Reference], log: LineSink) -> Credential:
+    """The one of them all; where namespaces have logins of their own, that of the first which has one."""
+    found: dict[Credential, Reference] = {}
     try:
-        return pulls.credential(host, way)
+        for ref in images:
+            found.setdefault(pulls.credential(host, way, ref.repository), ref)
     except CredentialError as fault:
         log(f"There is no login for {host}: {fault.message}")
         return Credential()
+    given = next((credential for credential in found if not credential.anonymous), Credential())
+    if len(found) > 1:
+        log(
+            f"BuildKit takes one login for {host}, and the images named from there have several: "
+            f"that for {found[given].repository} is given."
+        )
+    return given

@@ -33,6 +33,10 @@ _TAKEN = re.compile(
 )
 
 
+# Of sources that bring files to build from; a package is installed by its name.
+_OF_FILES = ("root", "member", "groups", "build", "dockerfile", "target", "arguments")
+
+
 def clean(values: Mapping[str, Any]) -> dict[str, Any]:
     """The keys that say something."""
     unknown = sorted(set(values) - set(_CLEANERS))
@@ -46,6 +50,12 @@ def validate(values: Any) -> None:
     if not isinstance(values, Mapping):
         raise ValidationError("Must be an object.")
     clean(values)
+
+
+def unfit(kind: str, values: Mapping[str, Any]) -> list[str]:
+    """The keys that mean nothing for a source of this kind."""
+    never = {"image": KEYS, "package": _OF_FILES}.get(kind, ())
+    return [key for key in values if key in never]
 
 
 def _text(key: str, value: Any, longest: int = LONGEST_TEXT) -> str:
@@ -99,7 +109,13 @@ def _command(key: str, value: Any) -> str:
 
 
 def _names(key: str, value: Any) -> list[str]:
-    return [_matching(_NAME, "the name of an extra or a group")(key, item) for item in _items(key, value)]
+    return [_name(key, item) for item in _items(key, value)]
+
+
+def _name(key: str, value: Any) -> str:
+    if not (text := _matching(_NAME, "the name of an extra or a group")(key, value)):
+        raise ValidationError({key: "Leave out what is empty."})
+    return text
 
 
 def _requirements(key: str, value: Any) -> list[str]:
@@ -152,3 +168,4 @@ _CLEANERS: dict[str, Callable[[str, Any], Any]] = {
     "target": _matching(_STAGE, "the name of a build stage"),
     "arguments": _arguments,
 }
+KEYS = tuple(_CLEANERS)

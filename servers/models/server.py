@@ -120,8 +120,9 @@ class ServerQuerySet(models.QuerySet["Server"]):
 class Server(models.Model):
     """One MCP server: where it comes from, how it runs, what is wanted and what is.
 
-    `source` holds what its kind needs: git `{url, ref, subdirectory}`, upload `{archive, filename}`,
-    image `{reference, arguments}`, package `{ecosystem, name, version, command, arguments}`.
+    `source` holds what its kind needs: git `{url, ref, subdirectory}`, upload `{archive, filename, sha256,
+    size, subdirectory}`, image `{reference, arguments}`, package `{ecosystem, name, version, command,
+    arguments}`.
     `origin` is empty, or `{name, version, description, digest, registry, url, package, answers}` of the
     server.json that it was made of (`catalog.plan`).
     `status` says where the newest work on it stands, `error_kind` and `error` why that failed;

@@ -42,6 +42,8 @@ def _of_denial(facts: Facts) -> Iterator[str]:
     if source := facts.health.get("source"):
         anonymous = source == "anonymous"
         yield "No account was given." if anonymous else f"The account is that of {source}."
+    if facts.of("auth_refresh_succeeded") or facts.of("auth_refresh_failed"):
+        yield "Its login was renewed once, in case that it had expired: it is denied all the same."
     yield "Trying again with the same account cannot help, and was not done."
 
 
@@ -62,7 +64,7 @@ DENIED = Runbook(
     means="The registry knows the account, and does not let it push to this repository.",
     first="Give the account the right to push to the repository and to pull from it.",
     recognises=lambda facts: (
-        facts.error_kind == "remote" and facts.says(r"denied|insufficient[_ ]scope|\b403\b")
+        facts.error_kind == "remote" and facts.says(r"denied|forbidden|insufficient[_ ]scope|\b403\b")
     ),
     told=_of_denial,
     remedies=("resume", "refresh-credentials", "roll-back", "stop"),

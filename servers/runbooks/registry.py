@@ -8,6 +8,7 @@ from servers.runbooks.base import Runbook
 from servers.runbooks.facts import Facts, span, times
 from servers.states import StepKind
 
+PASSING = r"\b(408|425|499|50[0234]|52\d|530|59[89])\b|does not hold it"
 AGAIN = ("resume", "raise-retries", "retry-platform", "roll-back", "stop")
 
 
@@ -72,11 +73,10 @@ UNTRUSTED = Runbook(
 NETWORK = Runbook(
     name="network",
     title="The way to the registry is broken",
-    sign="`push`: refused, reset, EOF, timeout, no progress; `remote`: 500, 502, 503, 504",
+    sign="`push`: refused, reset, GOAWAY, EOF, timeout, no progress; `remote`: 500, 502 to 504, 520 to 530",
     means="Connections to the registry broke or it had trouble itself, and this outlasted all attempts.",
     recognises=lambda facts: (
-        facts.error_kind == "push"
-        or (facts.error_kind == "remote" and facts.says(r"\b(408|499|50[0234]|522)\b|does not hold it"))
+        facts.error_kind == "push" or (facts.error_kind == "remote" and facts.says(PASSING))
     ),
     told=_of_attempts,
     remedies=AGAIN,

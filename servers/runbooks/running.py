@@ -10,7 +10,7 @@ from servers.states import DeploymentStatus
 
 PULL = (
     r"the nodes (cannot )?pull|nodes do not trust|nodes expect https|let the image be pulled|pulling image"
-    r"|image is not (there|at|on)|image does not exist"
+    r"|image is not (there|at|on)|image does not exist|image could not be pulled|broken off in the middle"
 )
 
 

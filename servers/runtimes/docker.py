@@ -36,8 +36,8 @@ class DockerRuntime(OneByOne):
     """`engine_url` is a DOCKER_HOST; `instance` names this platform among others on the engine.
 
     With `network`, servers are reached by name on that existing network, on which the platform lies too;
-    without, through a port of this machine's loopback. `auth` gives the engine's auth config for a registry
-    host, or None for none: the platform's login, for images that may be pulled with it.
+    without, through a port of this machine's loopback. `auth` gives the engine's auth config for an image,
+    or None for none: the platform's login, for images that may be pulled with it.
     """
 
     name = "docker"

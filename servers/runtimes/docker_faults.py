@@ -10,14 +10,27 @@ import requests
 import urllib3
 from docker.errors import APIError, DockerException
 
+from registry.errors import from_engine
 from servers.errors import RuntimeFault
 
 # What the engine says (it gives no codes), and what helps: message, hint, whether trying again is in vain.
 _KNOWN: tuple[tuple[str, str, str, bool], ...] = (
     (
+        r"\bgoaway\b|\bhttp2: |\bstream error: stream id\b|stream (was )?reset|_stream\b.*received from peer",
+        "The connection was broken off in the middle.",
+        "Try again: proxies and registries do so when they are restarted or have much to do.",
+        False,
+    ),
+    (
         r"exec format error",
         "The image is built for another kind of processor.",
         "Add this machine's platform to REGISTRY_ARCH_TARGETS and redeploy.",
+        True,
+    ),
+    (
+        r"unable to find (user|group) |no matching entries in (passwd|group) file",
+        "The image names a user that it does not have.",
+        "Name it by its number in the Dockerfile (USER 65532), or add it to /etc/passwd of the image.",
         True,
     ),
     (
@@ -61,6 +74,7 @@ _KNOWN: tuple[tuple[str, str, str, bool], ...] = (
 )
 _QUOTED = re.compile(r"(error parsing HTTP \d+ response body).*", re.DOTALL)
 LOOKED_AT = 4000  # characters: a registry's own words may be among them
+_REFUSED = "The Docker Engine refused"
 _PORT_TAKEN = re.compile(r"port is already allocated|address already in use", re.IGNORECASE)
 
 
@@ -107,8 +121,23 @@ def from_text(text: str, *, server_error: bool = False) -> RuntimeFault:
                 permanent=permanent,
                 details={"engine": _brief(text)},
             )
+    return RuntimeFault(f"{_REFUSED}: {_brief(text)}", hint="See its log.", permanent=not server_error)
+
+
+def of_a_pull(text: str, *, server_error: bool = False) -> RuntimeFault:
+    """The registry's own words and those about the way to it are among what an engine says of a pull."""
+    known, told = from_text(text, server_error=server_error), from_engine(text)
+    if not known.message.startswith(_REFUSED):
+        return known
+    if told.auth_expired:
+        return from_text(f"unauthorized: {text}")
+    if told.permanent or told.kind not in ("push", "remote"):
+        return known
     return RuntimeFault(
-        f"The Docker Engine refused: {_brief(text)}", hint="See its log.", permanent=not server_error
+        f"The image could not be pulled: {_brief(text)}",
+        hint="Try again in a while; see the registry's own log, and the network between it and the engine.",
+        permanent=False,
+        details={"engine": _brief(text)},
     )
 
 

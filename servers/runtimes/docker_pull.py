@@ -11,25 +11,24 @@ from typing import Any
 
 import requests
 from docker import APIClient
-from docker.auth import encode_header, resolve_repository_name
+from docker.auth import encode_header
 from docker.utils import parse_repository_tag
 
 from registry.credentials import Credential
+from registry.reference import Reference
 from servers.leash import Leash
 from servers.process_group import LineSink
 from servers.runtimes.base import ImagePull
-from servers.runtimes.docker_faults import from_text, translated
+from servers.runtimes.docker_faults import of_a_pull, translated
 
-AuthConfig = Callable[
-    [str], Mapping[str, str] | None
-]  # registry host → what the engine takes, None: anonymous
+AuthConfig = Callable[[Reference], Mapping[str, str] | None]  # what the engine takes, None: anonymous
 
 _TICK = 0.2
 _CONNECT_SECONDS = 5.0
 _TOLD = ("Pulling from", "Digest:", "Status:")
 
 
-def no_credentials(host: str) -> None:
+def no_credentials(ref: Reference) -> None:
     return None
 
 
@@ -37,15 +36,15 @@ def login_of(pull: ImagePull) -> AuthConfig:
     """What the team gave, for the registry of its image."""
     if not pull.username:
         return no_credentials
-    return Credential(pull.username, pull.password).engine_auth
+    given = Credential(pull.username, pull.password)
+    return lambda ref: given.engine_auth(ref.host)
 
 
 def pull(api: APIClient, image: str, *, platform: str, auth: AuthConfig, leash: Leash, log: LineSink) -> None:
     """Raises `RuntimeFault`, `Cancelled`, `TimedOut`; the engine gives up what nobody waits for."""
     log(f"Pulling {image}")
     repository, tag = parse_repository_tag(image)
-    host, _ = resolve_repository_name(repository)
-    credentials = auth(host)
+    credentials = auth(Reference.parse(image))
     params = {"fromImage": repository, "tag": tag or "latest", **({"platform": platform} if platform else {})}
     headers: dict[str, str | bytes] = {}
     if credentials:
@@ -61,7 +60,7 @@ def pull(api: APIClient, image: str, *, platform: str, auth: AuthConfig, leash: 
 def _take(message: Mapping[str, Any], log: LineSink) -> None:
     """Errors come in-band, after HTTP 200."""
     if error := message.get("error"):
-        raise from_text(str(error))
+        raise of_a_pull(str(error))
     status = str(message.get("status", ""))
     if any(each in status for each in _TOLD):
         log(status)
@@ -115,7 +114,7 @@ class _Stream:
         with api.post(url, params=params, headers=headers, stream=True, timeout=timeout) as response:
             self._response = response
             if not response.ok:
-                raise from_text(_message(response), server_error=response.status_code >= 500)
+                raise of_a_pull(_message(response), server_error=response.status_code >= 500)
             for line in response.iter_lines():
                 if line:
                     self._queue.put(line)

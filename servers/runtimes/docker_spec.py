@@ -11,7 +11,8 @@ from servers.runtimes.base import RunSpec
 
 LABEL = "mcphost."
 FALLBACK_USER = "10001:10001"
-TMPFS = "rw,nosuid,nodev,exec,size=64m,mode=1777"
+TMP, TMP_MB = "/tmp", 64  # noqa: S108 (the container's)
+TMPFS = f"rw,nosuid,nodev,exec,size={TMP_MB}m,mode=1777"
 RESTARTS = 3
 OPEN_FILES = 8192
 NANO = 1_000_000_000
@@ -60,7 +61,7 @@ def container(spec: RunSpec, place: Placement, *, image_user: str) -> dict[str, 
 def _confinement() -> dict[str, Any]:
     return {
         "read_only": True,
-        "tmpfs": {"/tmp": TMPFS},  # noqa: S108 (the container's)
+        "tmpfs": {TMP: TMPFS},
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges:true"],
         "init": True,  # reaps, and passes signals on to what would ignore them as the first process
@@ -89,7 +90,7 @@ def _network(spec: RunSpec, place: Placement) -> dict[str, Any]:
 
 
 def _environment(spec: RunSpec, image_user: str) -> dict[str, str]:
-    home = {} if image_user else {"HOME": "/tmp"}  # noqa: S108 (FALLBACK_USER has none in the image)
+    home = {} if image_user else {"HOME": TMP}  # FALLBACK_USER has none in the image
     address = {"PORT": str(spec.port), "HOST": "0.0.0.0"} if spec.transport == "streamable-http" else {}
     return {**home, **spec.environment, **address}
 

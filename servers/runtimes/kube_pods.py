@@ -22,7 +22,7 @@ STEADY = timedelta(minutes=1)  # what ran longer and ends is started anew by the
 # Why a node did not get the image (its text, there are no codes): message, hint, whether waiting is in vain.
 _PULLS: tuple[tuple[str, str, str, bool], ...] = (
     (
-        r"unauthorized|authentication required|no basic auth|denied|forbidden",
+        r"unauthorized|unauthenticated|authentication required|no basic auth|denied|forbidden",
         "The registry does not let the nodes pull the image.",
         "Check the pull secret (K8S_REGISTRY_SECRET_NAME), or the login that the team gave for it.",
         True,

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import proxy_bypass
 
@@ -22,15 +22,16 @@ from servers.builder.base import BuildSettings
 from servers.errors import SourceError
 from servers.leash import Leash
 from servers.process_group import LineSink
-from servers.sources import git_errors
+from servers.sources import git_errors, git_lfs, git_lfs_client, git_versions, subdirectory
 from servers.sources.base import BuildContext
+from servers.sources.git_room import CheckoutLimits, Room
 from servers.sources.origin import SCP_LIKE, origin_of
 
 COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?", re.IGNORECASE)
 ABBREVIATED = re.compile(r"[0-9a-f]{7,39}", re.IGNORECASE)
 # What `git check-ref-format` forbids, and what would read as an option or as a refspec of its own.
 BAD_REF = re.compile(r"^[-+]|\.\.|@\{|[\x00-\x20\x7f~^:?*\[\\]|\.lock$|/$|^/")
-SHOWN = re.compile(r"(Receiving objects|Resolving deltas): 100%|^Submodule path")
+SHOWN = re.compile(r"(Receiving objects|Resolving deltas): 100%|^Submodule path|^Skipping submodule")
 
 # A credential helper as a line of shell: git asks it only when a server of that origin wants a login, and the
 # token stays in the environment of git and of the helper.
@@ -62,6 +63,7 @@ class GitSource:
     token: str = field(default="", repr=False)
     protocols: tuple[str, ...] = ("https", "ssh")
     private_hosts: tuple[str, ...] | None = None
+    limits: CheckoutLimits = field(default_factory=CheckoutLimits)
     settings: BuildSettings = field(default_factory=BuildSettings, repr=False)
 
     def fetch(self, into: Path, *, leash: Leash, log: LineSink) -> BuildContext:
@@ -75,9 +77,10 @@ class GitSource:
         with home as kept, self._guard() as relay:
             repository = _Repository(self, into, Path(kept), leash, log, relay)
             revision, summary = repository.check_out()
-        path = self._context(into)
+            path = subdirectory.within(into, self.subdirectory, "repository")
+            version = repository.version(path, revision)
         log(f"Checked out {revision[:12]} {summary}".rstrip())
-        return BuildContext(path, revision, summary)
+        return BuildContext(path, revision, summary, top=into.resolve(), version=version)
 
     def check(self) -> None:
         """Raises `SourceError` for a URL, ref or subdirectory that is never given to git."""
@@ -92,8 +95,7 @@ class GitSource:
             raise SourceError(f"“{self.ref}” is not the name of a branch, tag or commit.")
         if re.search(r"[\x00-\x20\x7f]", self.token):
             raise SourceError("The token holds a space or a control character.", hint="Copy it again.")
-        if self.subdirectory and not _is_plain(self.subdirectory):
-            raise SourceError(f"The subdirectory “{self.subdirectory}” does not lie inside the repository.")
+        subdirectory.check(self.subdirectory, "repository")
 
     def _check_host(self) -> None:
         """Whether the URL plainly names an inner address; names are looked up by the guard."""
@@ -118,14 +120,6 @@ class GitSource:
                 if relay.refused:
                     raise git_errors.inner(relay.refused[-1]) from error
                 raise
-
-    def _context(self, into: Path) -> Path:
-        wanted = into / self.subdirectory
-        if not wanted.is_dir():
-            raise SourceError(f"The repository has no directory “{self.subdirectory}”.")
-        if not wanted.resolve().is_relative_to(into.resolve()):
-            raise SourceError(f"The subdirectory “{self.subdirectory}” leads out of the repository.")
-        return wanted.resolve()
 
 
 def protocol_of(url: str) -> str:
@@ -159,30 +153,49 @@ def host_of(url: str) -> tuple[str, int | None]:
     return parts.hostname or "", parts.port
 
 
-def _is_plain(path: str) -> bool:
-    pure = PurePosixPath(path)
-    return not pure.is_absolute() and ".." not in pure.parts and "\x00" not in path
-
-
 class _Repository:
     """One fetch: git's commands in their order, and what they need to see."""
 
     def __init__(
         self, source: GitSource, into: Path, home: Path, leash: Leash, log: LineSink, relay: Relay | None
     ) -> None:
-        self.source, self.into, self.leash, self.log = source, into, leash, log
-        self.relay = relay
+        self.source, self.into, self.log, self.relay = source, into, log, relay
+        self.room = Room(into, source.limits, leash)
+        self.leash = self.room.leash
+        self.rewritten: list[tuple[str, str]] = []  # configuration that is added when it is needed
         self.env = self._environment(home)
 
     def check_out(self) -> tuple[str, str]:
         """Leaves the working tree alone in `into`. Returns (commit id, subject)."""
         self._start()
-        self._git("checkout", "--quiet", "--force", "--detach", self._commit())
+        commit = self._commit()
+        with self.room.counting_files() as count:
+            self._git("ls-tree", "-r", "--name-only", commit, on_line=count)
+        self._git("checkout", "--quiet", "--force", "--detach", commit)
         if (self.into / ".gitmodules").is_file():
             self._fetch_submodules()
+        self._fetch_lfs()
         revision, summary = self._data("log", "-1", "--format=%H%n%s")[:2]
         self._drop_history()
         return revision, summary
+
+    def version(self, path: Path, revision: str) -> str:
+        """What the remote's tags tell, where a build will ask for it; "" elsewhere."""
+        if not git_versions.is_asked_for(path, self.into.resolve()):
+            return ""
+        tags = git_versions.Tags(revision, self.source.ref, self.source.subdirectory)
+        self._git("ls-remote", "--tags", self.source.url, on_line=tags.take)
+        self.log(f"The tags of the repository tell its version: {tags.version()}")
+        return tags.version()
+
+    def _fetch_lfs(self) -> None:
+        schemes = ("https", "http") if "http" in self.source.protocols else ("https",)
+        access = git_lfs_client.Access(
+            self.source.url, schemes, self.source.token, self.source.private_hosts, self.source.settings
+        )
+        room = self.room.left()
+        with self.room.watched():
+            git_lfs.fill_in(self.into, access, ask=self._data, leash=self.leash, log=self.log, room=room)
 
     def _start(self) -> None:
         self.log(f"Fetching {self.source.url}" + (f" at {self.source.ref}" if self.source.ref else ""))
@@ -195,9 +208,17 @@ class _Repository:
         outcome = self._try("fetch", "--progress", "--no-tags", "--depth=1", "origin", ref)
         if not outcome.code:
             return "FETCH_HEAD"
+        if not self.source.ref and git_errors.is_unknown_ref(outcome):
+            raise self._without_default_branch()
         if not (COMMIT.fullmatch(ref) or ABBREVIATED.fullmatch(ref)):
             raise git_errors.translate(outcome, self.source.url, ref)
         return self._commit_from_history(ref, outcome)
+
+    def _without_default_branch(self) -> SourceError:
+        """A forge's HEAD may name a branch that was never pushed, or is gone."""
+        listed = self._data("ls-remote", "--heads", "origin")
+        branches = [line.partition("refs/heads/")[2] for line in listed if "refs/heads/" in line]
+        return git_errors.no_default_branch(self.source.url, branches)
 
     def _commit_from_history(self, commit: str, refusal: tooling.Outcome) -> str:
         # Servers may refuse a commit that no branch or tag points at, and all refuse an abbreviated one.
@@ -214,10 +235,28 @@ class _Repository:
         self.log("Fetching submodules")
         update = ("submodule", "update", "--init", "--recursive", "--force")
         outcome = self._try(*update, "--depth=1")
+        if outcome.code and (way := self._same_host_over_https()):
+            self.log(f"Trying submodules of {way} as the repository itself is reached")
+            outcome = self._try(*update, "--depth=1")
         if outcome.code and git_errors.is_unknown_ref(outcome):
             outcome = self._try(*update, "--no-recommend-shallow")
         if outcome.code:
             raise git_errors.translate(outcome, self.source.url, self.source.ref, of_submodule=True)
+
+    def _same_host_over_https(self) -> str:
+        """Lets submodules that are named by ssh, at the repository's own host, come as the repository came.
+
+        A developer's .gitmodules names what a developer's key opens; the token here opens the same by https.
+        Returns the host, "" where there is nothing to do.
+        """
+        host, _ = host_of(self.source.url)
+        if protocol_of(self.source.url) not in ("https", "http") or self.rewritten:
+            return ""
+        parts = urlsplit(self.source.url)
+        key = f"url.{parts.scheme}://{parts.netloc}/.insteadOf"
+        self.rewritten = [(key, start) for start in (f"git@{host}:", f"ssh://git@{host}/")]
+        self.env |= self._config()
+        return host
 
     def _drop_history(self) -> None:
         shutil.rmtree(self.into / ".git")
@@ -225,22 +264,30 @@ class _Repository:
             if file.is_file():
                 file.unlink()
 
-    def _git(self, *arguments: str) -> None:
-        outcome = self._try(*arguments)
+    def _git(self, *arguments: str, on_line: LineSink | None = None) -> None:
+        outcome = self._try(*arguments, on_line=on_line)
         if outcome.code:
             raise git_errors.translate(outcome, self.source.url, self.source.ref)
 
-    def _data(self, *arguments: str) -> Sequence[str]:
-        outcome = self._try(*arguments)
+    def _data(self, *arguments: str, cwd: Path | None = None) -> Sequence[str]:
+        outcome = self._try(*arguments, cwd=cwd, on_line=tooling.no_log)
         if outcome.code:
             raise git_errors.translate(outcome, self.source.url, self.source.ref)
         return (*outcome.lines, "", "")
 
-    def _try(self, *arguments: str) -> tooling.Outcome:
+    def _try(
+        self, *arguments: str, cwd: Path | None = None, on_line: LineSink | None = None
+    ) -> tooling.Outcome:
         try:
-            return tooling.run(
-                ("git", *arguments), env=self.env, leash=self.leash, log=self._show, cwd=self.into
-            )
+            with self.room.watched():
+                return tooling.run(
+                    ("git", *arguments),
+                    env=self.env,
+                    leash=self.leash,
+                    log=on_line or self._show,
+                    cwd=cwd or self.into,
+                    keep=max(tooling.KEPT_LINES, len(arguments)),
+                )
         except FileNotFoundError:
             raise SourceError("git is not installed on this machine.", hint="Install git.") from None
 
@@ -272,14 +319,14 @@ class _Repository:
 
     def _config(self) -> dict[str, str]:
         """Configuration through the environment: nothing of it stays in the repository or shows in argv."""
-        config, secrets = dict(CONFIG), {}
+        config, secrets = [*CONFIG.items(), *self.rewritten], {}
         if self.source.token and protocol_of(self.source.url) != "ssh":
             parts = urlsplit(self.source.url)
-            config[f"credential.{parts.scheme}://{parts.netloc}.helper"] = HELPER
+            config.append((f"credential.{parts.scheme}://{parts.netloc}.helper", HELPER))
             user, _, password = self.source.token.rpartition(":")
             secrets = {"MCPHOST_GIT_USER": user or "x-access-token", "MCPHOST_GIT_TOKEN": password}
         env = {"GIT_CONFIG_COUNT": str(len(config))}
-        for number, (name, value) in enumerate(config.items()):
+        for number, (name, value) in enumerate(config):
             env |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
         return env | secrets
 

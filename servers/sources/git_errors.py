@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from servers.builder.tooling import Outcome
 from servers.errors import SourceError
@@ -12,6 +13,8 @@ UNKNOWN_REF = re.compile(
     r"|Unable to find current|reference is not a tree|no such remote ref|invalid refspec",
     re.IGNORECASE,
 )
+SUBMODULE = re.compile(r"(?:Failed to clone|in submodule path) '(?P<path>[^'\n]{1,200})'")
+SHOWN_BRANCHES = 10
 # (pattern, message, hint, permanent); the first that matches counts. {url} is the repository's.
 KNOWN: tuple[tuple[re.Pattern[str], str, str, bool], ...] = (
     (
@@ -80,7 +83,7 @@ def translate(outcome: Outcome, url: str, ref: str, *, of_submodule: bool = Fals
     """The error to raise for a git command that failed."""
     if outcome.out_of_space:
         return no_space("fetching the repository")
-    subject = f"A submodule of {url}" if of_submodule else url
+    subject = _submodule(outcome, url) if of_submodule else url
     for pattern, message, hint, permanent in KNOWN:
         if pattern.search(outcome.text):
             return SourceError(
@@ -90,6 +93,21 @@ def translate(outcome: Outcome, url: str, ref: str, *, of_submodule: bool = Fals
         return empty(subject) if ref in ("", "HEAD") else unknown_ref(subject, ref)
     said = outcome.lines[-1] if outcome.lines else f"exit code {outcome.code}"
     return SourceError(f"git could not fetch {subject}: {said}", details=_said(outcome))
+
+
+def _submodule(outcome: Outcome, url: str) -> str:
+    found = SUBMODULE.search(outcome.text)
+    return f"The submodule {found['path']} of {url}" if found else f"A submodule of {url}"
+
+
+def no_default_branch(url: str, branches: Sequence[str]) -> SourceError:
+    """`branches` are those that it has."""
+    if not branches:
+        return empty(url)
+    shown = ", ".join(branches[:SHOWN_BRANCHES]) + (", …" if len(branches) > SHOWN_BRANCHES else "")
+    return SourceError(
+        f"The repository {url} names no default branch.", hint=f"Choose one of these: {shown}."
+    )
 
 
 def inner(host: str) -> SourceError:

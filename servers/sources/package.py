@@ -44,16 +44,14 @@ NETWORK = re.compile(
 )
 
 NOT_LOOKED = Published("", None, "")
-WITH_EXTRAS = re.compile(r"(?P<name>[^\[\]]*)\[(?P<extras>[A-Za-z0-9._, -]*)\]")
 
 
 def split_extras(name: str) -> tuple[str, tuple[str, ...]]:
-    """`mcp[cli, rich]` as its name and its extras; a name without any, and what is no name, as they are."""
-    found = WITH_EXTRAS.fullmatch(name.strip())
+    """`mcp[cli,rich]` is the package `mcp` with the extras `cli` and `rich`; most names have none."""
+    found = re.fullmatch(r"([^\[\]]+)\[([^\[\]]*)\]", name)
     if not found:
         return name, ()
-    extras = (each.strip() for each in found["extras"].split(","))
-    return found["name"].strip(), tuple(dict.fromkeys(filter(None, extras)))
+    return found[1].strip(), tuple(filter(None, map(str.strip, found[2].split(","))))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ and runs the steps in their order, each with the same words. None decides anythi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 BESIDE = "plan"  # a step names what lies there as ../plan/<file>
@@ -45,6 +45,17 @@ class Choices:
         if "with" in known:
             known["additional"] = known.pop("with")
         return cls(**known, command=command)
+
+    def told(self) -> dict[str, Any]:
+        """What was set, by the names of `Server.build` and `command`; of the arguments the names alone."""
+        held = {each.name: getattr(self, each.name) for each in fields(self)}
+        held["with"] = held.pop("additional")
+        return {
+            name: value if isinstance(value, str) else list(value) for name, value in held.items() if value
+        }
+
+
+NO_CHOICES = Choices()
 
 
 @dataclass(frozen=True)
@@ -100,14 +111,18 @@ class Plan:
     arguments: Mapping[str, str] = field(default_factory=dict)
     why: tuple[str, ...] = ()
 
-    def told(self) -> dict[str, Any]:
-        """What is kept of it and shown (`Deployment.plan`); values of arguments are the server's own."""
+    def told(self, choices: Choices = NO_CHOICES) -> dict[str, Any]:
+        """What is kept of it and shown (`Deployment.plan`); values of arguments are the server's own.
+
+        `chosen` is what a person set by hand, and so was not recognised.
+        """
         shown = ("ecosystem", "root", "member", "tool", "lock", "version", "dockerfile", "target")
         return {
             **{name: getattr(self, name) for name in shown if getattr(self, name)},
             **{name: list(getattr(self, name)) for name in ("command", "extras", "groups", "why")},
             "tools": [f"{tool.name}@{tool.version}" if tool.version else tool.name for tool in self.tools],
             "steps": [{"kind": step.kind, "words": list(step.argv)} for step in self.steps],
+            "chosen": choices.told(),
         }
 
     @property

@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from servers.errors import SourceError
 from servers.sources import dockerfile_project, manifests, node_project, python_project
 from servers.sources.base import BuildContext
-from servers.sources.plan import Choices, Plan
-
-NO_CHOICES = Choices()
+from servers.sources.plan import NO_CHOICES, Choices, Plan
 
 
 def recognise(context: BuildContext, choices: Choices = NO_CHOICES, *, images: bool) -> Plan:
     """`images`: whether the runtime runs images; without, a Dockerfile cannot help. Raises `SourceError`."""
-    path = context.path
+    path = context.top / manifests.directory(context.top, choices.root) if choices.root else context.path
+    if choices.dockerfile and not images:
+        raise SourceError(
+            f"{choices.dockerfile} was set as the Dockerfile, which the process runtime cannot build.",
+            hint=f"{dockerfile_project.ONLY_IMAGES}, or leave the Dockerfile out of how it is built.",
+        )
     if images and dockerfile_project.is_one(context, choices):
         return dockerfile_project.plan(context, choices)
     if node_project.is_one(path) and not python_project.is_packaged(path):
         return node_project.plan(context, choices)
     if python_project.is_one(path):
         return python_project.plan(context, choices)
-    raise python_project.objection(path) or _not_recognised(path)
+    raise python_project.objection(path) or _not_recognised(context, images=images)
 
 
-def _not_recognised(path: Path) -> SourceError:
-    if manifests.has(path, "Dockerfile"):
+def _not_recognised(context: BuildContext, *, images: bool) -> SourceError:
+    if found := dockerfile_project.beside_server(context):
         return SourceError(
-            "This source has only a Dockerfile, which the process runtime cannot run.",
-            hint="Use the docker or kubernetes runtime, or add pyproject.toml or package.json.",
+            f"This source has only a {found.rpartition('/')[2]}, which the process runtime cannot run.",
+            hint=f"{dockerfile_project.ONLY_IMAGES}, or add pyproject.toml or package.json.",
         )
+    suggested = dockerfile_project.suggestion(context.top)
+    if suggested and not images:
+        suggested += f" {dockerfile_project.ONLY_IMAGES} for that."
     return SourceError(
         "Nothing that can be started was found in the source.",
         hint="Looked for Dockerfile, pyproject.toml with [project], requirements.txt, package.json, "
         + ", ".join(python_project.SCRIPTS)
-        + ". If the server lies deeper, set the subdirectory.",
+        + ". If the server lies deeper, set the subdirectory."
+        + (f" {suggested}" if suggested else ""),
     )

@@ -20,6 +20,7 @@ from typing import IO, Literal
 from servers.errors import SourceError
 from servers.leash import Leash
 from servers.process_group import LineSink
+from servers.sources import git_lfs, subdirectory
 from servers.sources.base import BuildContext
 from servers.sources.git_errors import no_space
 
@@ -55,9 +56,11 @@ class ArchiveSource:
     path: Path
     limits: ArchiveLimits = field(default_factory=ArchiveLimits)
     name: str = ""  # as the user uploaded it, for the summary
+    subdirectory: str = ""  # below the single top-level directory, where there is one
 
     def fetch(self, into: Path, *, leash: Leash, log: LineSink) -> BuildContext:
         """Raises `SourceError`, `Cancelled`, `TimedOut`. A single top-level directory is left out."""
+        self.check()
         into.mkdir(parents=True, exist_ok=True)
         unpacked = _Unpacking(into, self.limits, self.path.stat().st_size, leash)
         try:
@@ -68,7 +71,14 @@ class ArchiveSource:
         except OSError as error:
             raise _translate(error) from error
         log(f"Unpacked {unpacked.files} files, {unpacked.total} bytes")
-        return BuildContext(_top(into), revision, self.name or self.path.name)
+        top = _top(into, self.subdirectory)
+        path = subdirectory.within(top, self.subdirectory, "archive")
+        git_lfs.tell_of_pointers(top, leash=leash, log=log)
+        return BuildContext(path, revision, self.name or self.path.name, top=top)
+
+    def check(self) -> None:
+        """Raises `SourceError` for a subdirectory that leads out of the archive."""
+        subdirectory.check(self.subdirectory, "archive")
 
 
 @dataclass(frozen=True)
@@ -268,11 +278,15 @@ class _Unpacking:
             raise _refused(path.relative_to(self.into).as_posix(), "is a link that leads out of the archive")
 
 
-def _top(into: Path) -> Path:
+def _top(into: Path, wanted: str) -> Path:
+    """The single top-level directory where there is one, unless what is wanted is named from above it."""
     children = list(into.iterdir())
-    if len(children) == 1 and children[0].is_dir() and not children[0].is_symlink():
-        return children[0]
-    return into
+    if len(children) != 1 or not children[0].is_dir() or children[0].is_symlink():
+        return into.resolve()
+    named_whole = PurePosixPath(wanted).parts[:1] == (children[0].name,)
+    if named_whole and not (children[0] / wanted).is_dir():
+        return into.resolve()
+    return children[0].resolve()
 
 
 def _sha256(path: Path, leash: Leash) -> str:

@@ -2,7 +2,7 @@
 
 from django import template
 
-from servers import display
+from servers import display, plan_shown
 
 register = template.Library()
 register.filter("pill", display.pill)
@@ -16,4 +16,8 @@ register.filter("trigger", display.trigger)
 register.filter("failed_at", display.failed_at)
 register.filter("size", display.size)
 register.filter("source_summary", display.source_summary)
+register.filter("plan_facts", plan_shown.facts)
+register.filter("plan_why", plan_shown.why)
+register.filter("plan_in_short", plan_shown.in_short)
+register.filter("choices", plan_shown.choices)
 register.simple_tag(display.running_for)

@@ -5,6 +5,7 @@ const FIRST_MODERN = "2026-07-28";
 const META = "io.modelcontextprotocol/";
 const CLIENT = { name: "mcphost-console", version: "1" };
 const NAMED = { "tools/call": "name" };
+const MOST_PAGES = 100;
 
 export class RpcError extends Error {
   constructor({ code, message, data }) {
@@ -27,6 +28,27 @@ export class Mcp {
   async request(method, params, { signal, heard, mirrored } = {}) {
     if (!this.modern && !this.session) await this.initialize(signal);
     return this.ask(method, params, { signal, heard, mirrored });
+  }
+
+  // Its tools, each once. A list ends without a cursor ("" is one), when a cursor comes again, when a page holds nothing
+  // new, and where a server that ended with "" does not know that cursor.
+  async tools(most, options) {
+    const found = new Map();
+    const cursors = [];
+    do {
+      const asked = cursors.length ? { cursor: cursors.at(-1) } : {};
+      const page = await this.request("tools/list", asked, options).catch((error) => {
+        if (asked.cursor === "" && error instanceof RpcError) return { tools: [] };
+        throw error;
+      });
+      const known = found.size;
+      const listed = page.tools ?? [];
+      for (const tool of listed) if (!found.has(tool.name)) found.set(tool.name, tool);
+      if (listed.length && found.size === known) break;
+      if (typeof page.nextCursor !== "string" || cursors.includes(page.nextCursor)) break;
+      cursors.push(page.nextCursor);
+    } while (found.size < most && cursors.length < MOST_PAGES);
+    return [...found.values()];
   }
 
   async initialize(signal) {

@@ -4,6 +4,8 @@ import { pretty, shownResult, text } from "./call_result.js";
 import { Mcp, mirroredBy, RpcError } from "./mcp.js";
 import { make, RawForm, SchemaForm } from "./schema_form.js";
 
+const LONGEST_LIST = 1000;
+
 class Panel {
   constructor(panel) {
     this.panel = panel;
@@ -96,13 +98,7 @@ class Panel {
 
   async ask() {
     await this.during("Listing", async (signal) => {
-      const tools = [];
-      let cursor;
-      do {
-        const page = await this.mcp.request("tools/list", cursor ? { cursor } : {}, { signal });
-        tools.push(...page.tools);
-        cursor = page.nextCursor;
-      } while (cursor && tools.length < 1000);
+      const tools = await this.mcp.tools(LONGEST_LIST, { signal });
       const chosen = this.tool.value;
       this.offer(tools);
       this.choose(this.tools.has(chosen) ? chosen : this.tool.value);

@@ -17,8 +17,9 @@ from tests.bridge.harness import HEADERS, LEGACY, Bridge, LegacyClient, initiali
     ("method", "headers", "body", "status", "code"),
     [
         ("POST", {"Content-Type": "text/plain"}, b"{}", 415, -32600),
-        ("POST", {"Accept": "application/json"}, b"{}", 406, -32600),
         ("POST", {"Accept": "text/html"}, b"{}", 406, -32600),
+        ("POST", {"Accept": "application/json;q=0, text/event-stream; q=0.0"}, b"{}", 406, -32600),
+        ("POST", {"Accept": "application/*;q=0, text/*;q=0, */*;q=1"}, b"{}", 406, -32600),
         ("POST", {}, b"{", 400, -32700),
         ("POST", {}, b'{"a": "\xff"}', 400, -32700),
         ("POST", {}, b'{"jsonrpc": "2.0", "id": 1, "method": "ping", "params": {"x": NaN}}', 400, -32700),
@@ -49,7 +50,11 @@ async def test_refusals(
 
 
 @pytest.mark.parametrize(
-    "accept", ["*/*", "application/*, text/*", "application/json;q=0.9,text/event-stream"]
+    "accept",
+    [
+        *("*/*", "application/*, text/*", "application/json;q=0.9,text/event-stream"),
+        *("application/json", "text/event-stream", "application/json, */*;q=0", "text/*;q=0, */*"),
+    ],
 )
 async def test_accept(legacy_bridge: Bridge, http: aiohttp.ClientSession, accept: str) -> None:
     headers = {**HEADERS, "Accept": accept}

@@ -84,7 +84,7 @@ async def test_limits_come_from_the_environment_too(start: Start, http: aiohttp.
     env = {**os.environ, "BRIDGE_MAX_SESSIONS": "1", "BRIDGE_MAX_BODY": "2000"}
     bridge = start(command=LEGACY, env=env)
     client = await LegacyClient(http, bridge.url).open()
-    async with http.post(bridge.url, json=initialize(), headers=HEADERS) as response:
+    async with client.get(), http.post(bridge.url, json=initialize(), headers=HEADERS) as response:
         assert (response.status, "too many sessions" in await response.text()) == (503, True)
     async with client.post(tool("echo", 1, text="x" * 2000)) as response:
         assert response.status == 413

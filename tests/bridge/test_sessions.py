@@ -17,6 +17,7 @@ from tests.bridge.harness import (
     LEGACY,
     Bridge,
     LegacyClient,
+    Message,
     initialize,
     messages,
     notification,
@@ -135,9 +136,58 @@ async def test_get_stream_carries_what_belongs_to_no_call(client: LegacyClient) 
         assert (await _next_message(read_events(stream)))["params"]["data"] == "ready"
 
 
-async def test_only_one_get_stream(client: LegacyClient) -> None:
+async def test_a_newer_get_stream_replaces_the_older_which_ends(client: LegacyClient) -> None:
     async with client.get() as first, client.get() as second:
-        assert (first.status, second.status) == (200, 409)
+        assert (first.status, second.status) == (200, 200)
+        assert [event async for event in read_events(first)] == []
+        assert await client.send(notification("notifications/initialized")) == 202
+        assert (await _next_message(read_events(second)))["params"]["data"] == "ready"
+
+
+async def test_a_client_of_json_alone_gets_the_answer_alone(client: LegacyClient) -> None:
+    """What comes before it goes to the GET stream, though it takes longer than a stream waits to begin."""
+    json_only = {"Accept": "application/json"}
+    async with client.get() as stream:
+        for name, arguments in (("log", {}), ("progress", {"_meta": {"progressToken": 5}}), ("sleep", {})):
+            meta = arguments.pop("_meta", None)
+            message = tool(name, 1, meta, **({"seconds": 1.2} if name == "sleep" else {}))
+            async with client.post(message, **json_only) as response:
+                assert (response.status, response.content_type) == (200, "application/json")
+                assert response.headers["Mcp-Session-Id"] == client.headers["Mcp-Session-Id"]
+                assert (await response.json())["id"] == 1
+        events = read_events(stream)
+        heard = [(await _next_message(events))["method"] for _ in range(4)]
+    assert heard == ["notifications/message", *["notifications/progress"] * 3]
+
+
+async def test_a_client_of_events_alone_gets_events(client: LegacyClient) -> None:
+    async with client.post(tool("echo", text="x"), Accept="text/event-stream") as response:
+        assert (response.status, response.content_type) == (200, "text/event-stream")
+        assert text_of((await messages(response))[-1]) == "x"
+
+
+@pytest.mark.parametrize(
+    ("name", "method"), [("elicit", "elicitation/create"), ("sample", "sampling/createMessage")]
+)
+async def test_a_call_that_asks_a_client_of_json_alone_must_stream(
+    client: LegacyClient, name: str, method: str
+) -> None:
+    async with client.post(tool(name, 4), Accept="application/json") as response:
+        assert response.status == 406
+        said = await response.json()
+    assert said["id"] == 4
+    assert said["error"]["message"] == f"server asks the client {method}, which takes text/event-stream"
+    async with client.post(tool("echo", 5, text="on"), Accept="application/json") as response:
+        assert text_of(await response.json()) == "on"
+
+
+async def test_a_client_of_json_alone_that_listens_can_be_asked(client: LegacyClient) -> None:
+    async with client.get() as stream:
+        asking = asyncio.create_task(_json_answer(client, tool("elicit", 1)))
+        asked = await _next_message(read_events(stream))
+        assert asked["method"] == "elicitation/create"
+        await client.send({"jsonrpc": "2.0", "id": asked["id"], "result": {"action": "accept"}})
+        assert json.loads(text_of(await asking)) == {"action": "accept"}
 
 
 async def test_get_stream_can_be_opened_again(client: LegacyClient) -> None:
@@ -273,14 +323,32 @@ async def test_initialize_that_is_refused_opens_no_session(start: Start, http: a
     await until(lambda: not bridge.servers())
 
 
-async def test_sessions_are_limited(start: Start, http: aiohttp.ClientSession) -> None:
-    bridge = start("--max-sessions", "1", command=LEGACY)
-    client = await LegacyClient(http, bridge.url).open()
-    async with http.post(bridge.url, json=initialize(), headers=HEADERS) as response:
-        assert response.status == 503
-        assert int(response.headers["Retry-After"]) > 0
-    await client.close()
-    await LegacyClient(http, bridge.url).open()
+async def test_an_abandoned_session_makes_room(start: Start, http: aiohttp.ClientSession) -> None:
+    """The one that was used least lately; its server is gone before the next begins."""
+    bridge = start("--max-sessions", "2", command=LEGACY)
+    first, second = [await LegacyClient(http, bridge.url).open() for _ in range(2)]
+    assert await first.send(request("ping")) == 200
+    for expected in ((200, 404), (404, 404), (404, 404)):
+        newest = await LegacyClient(http, bridge.url).open()
+        assert len(bridge.servers()) == 2
+        assert (await first.send(request("ping")), await second.send(request("ping"))) == expected
+        assert await newest.send(request("ping")) == 200
+
+
+async def test_sessions_in_use_are_not_ended_for_others(start: Start, http: aiohttp.ClientSession) -> None:
+    bridge = start("--max-sessions", "2", command=LEGACY)
+    listening, calling = [await LegacyClient(http, bridge.url).open() for _ in range(2)]
+    async with listening.get(), calling.post(tool("hang", 1)) as hanging:
+        async with http.post(bridge.url, json=initialize(), headers=HEADERS) as response:
+            assert response.status == 503
+            assert int(response.headers["Retry-After"]) > 0
+            assert "each is in use" in (await response.json())["error"]["message"]
+        assert await calling.send(notification("notifications/cancelled", requestId=1)) == 202
+        await messages(hanging)
+        newer = await LegacyClient(http, bridge.url).open()
+        assert await calling.send(request("ping")) == 404
+        assert await listening.send(request("ping")) == 200
+        assert await newer.close() == 204
 
 
 async def test_idle_sessions_end(start: Start, http: aiohttp.ClientSession) -> None:
@@ -301,6 +369,13 @@ async def listens(bridge: Bridge, http: aiohttp.ClientSession) -> AsyncIterator[
             if stream.status == 200:
                 yield client
                 return
+
+
+async def _json_answer(client: LegacyClient, message: Message) -> Message:
+    async with client.post(message, Accept="application/json") as response:
+        assert response.status == 200
+        answer: Message = await response.json()
+        return answer
 
 
 async def _next_message(events: AsyncIterator[tuple[str | None, str]]) -> Any:

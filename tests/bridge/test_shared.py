@@ -51,6 +51,18 @@ async def test_all_share_one_server(client: ModernClient) -> None:
     assert len(set(pids)) == 1
 
 
+async def test_a_client_of_one_form_gets_that(client: ModernClient) -> None:
+    message = request("tools/call", 1, name="progress", arguments={"text": "x"}, _meta={"progressToken": 1})
+    async with client.post(message, Accept="application/json") as response:
+        assert (response.status, response.content_type) == (200, "application/json")
+        assert (await response.json())["id"] == 1
+    async with client.post(tool("echo", text="x"), Accept="text/event-stream") as response:
+        assert response.content_type == "text/event-stream"
+        assert text_of((await messages(response))[-1]) == "x"
+    async with client.post(request("subscriptions/listen", 3), Accept="application/json") as response:
+        assert (response.status, (await response.json())["id"]) == (406, 3)
+
+
 async def test_the_same_id_and_token_at_once(client: ModernClient) -> None:
     """Four callers that know nothing of each other use id 1 and token 1 at the same time."""
 

@@ -140,6 +140,75 @@ def test_a_newer_version_keeps_the_old_answers(client: APIClient, registry_api: 
     assert server.deployments.count() == 1
 
 
+UVX = documents.package(
+    "pypi",
+    "example-notes[cli]",
+    runtimeHint="uvx",
+    runtimeArguments=[
+        {"type": "named", "name": "--with", "value": "mcp<2"},
+        {"type": "named", "name": "--python", "value": "3.12"},
+        {"type": "named", "name": "--exclude-newer", "value": "2026-01-01"},
+    ],
+)
+LEFT_OUT = "--exclude-newer is for uvx and is left out."
+
+
+def test_what_a_document_says_of_its_launcher_becomes_the_servers_build(client: APIClient) -> None:
+    document = documents.document(UVX)
+    notes = client.post("/api/catalog/preview/", {"document": document}).json()["packages"][0]["notes"]
+    answer = client.post("/api/catalog/import/", {"document": document, "deploy": False})
+    assert answer.status_code == 201, answer.content
+    assert answer.json()["notes"] == notes
+    assert LEFT_OUT in notes
+    server = Server.objects.get()
+    assert server.source["name"] == "example-notes"
+    assert server.build == {"extras": ["cli"], "with": ["mcp<2"], "python": "3.12"}
+
+
+def test_a_bound_may_be_set_by_hand_at_the_import(client: APIClient) -> None:
+    by_hand = {"with": ["pydantic<2.12"], "python": "3.11", "groups": ["web"]}
+    given = {"document": documents.document(UVX), "deploy": False, "build": by_hand}
+    assert client.post("/api/catalog/import/", given).status_code == 201
+    assert Server.objects.get().build == {
+        "extras": ["cli"], "with": ["mcp<2", "pydantic<2.12"], "python": "3.11", "groups": ["web"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("document", "build", "field"),
+    [
+        (documents.document(UVX), {"with": ["x @ https://e.example.org/x.whl"]}, "build.with"),
+        (documents.document(UVX), {"colour": "red"}, "build.colour"),
+        (SEARCH, {"python": "3.12"}, "build.python"),
+    ],
+)
+def test_a_build_that_does_not_fit_is_named(
+    client: APIClient, document: dict[str, Any], build: dict[str, Any], field: str
+) -> None:
+    given = {"document": document, "answers": KEY if document is SEARCH else {}, "build": build}
+    answer = client.post("/api/catalog/import/", given)
+    assert (answer.status_code, [e["field"] for e in answer.json()["errors"]]) == (400, [field])
+    assert not Server.objects.exists()
+
+
+def test_a_newer_version_says_anew_how_it_is_installed_and_spares_what_a_person_set(
+    client: APIClient, registry_api: RegistryApi
+) -> None:
+    registry_api.publish(documents.document(UVX))
+    client.post("/api/catalog/import/", {"name": SEARCH["name"], "deploy": False})
+    server = Server.objects.get()
+    Server.objects.update(build={**server.build, "with": ["mcp<2", "httpx"], "groups": ["web"]})
+    words = [{"type": "named", "name": "--with", "value": "mcp<3"}]
+    newer = {**UVX, "identifier": "example-notes", "version": "2.0.0", "runtimeArguments": words}
+    registry_api.publish(documents.document(newer, version="2.0.0"))
+    answer = client.post(f"/api/catalog/servers/{server.pk}/update/", {"deploy": False})
+    assert answer.status_code == 202, answer.content
+    server.refresh_from_db()
+    assert server.source["version"] == "2.0.0"
+    assert server.build == {"with": ["mcp<3", "httpx"], "groups": ["web"]}
+    assert not any("exclude-newer" in note for note in server.origin["notes"])
+
+
 def test_a_server_of_no_registry_has_nowhere_to_look(client: APIClient) -> None:
     server = imported(client)
     assert client.get(f"/api/catalog/servers/{server.pk}/newer/").status_code == 409
@@ -197,6 +266,14 @@ def test_the_console_asks_and_makes(browser: Client) -> None:
     assert "s3cr3t" not in shown
 
 
+def test_the_console_tells_what_is_left_out(browser: Client) -> None:
+    page = browser.post("/admin/catalog/", {"text": json.dumps(documents.document(UVX))})
+    assert LEFT_OUT in page.content.decode()
+    given = {"sealed": sealed_of(page), "package": "0", "name": "Notes", "slug": "notes"}
+    made = browser.post("/admin/catalog/", given)
+    assert LEFT_OUT in browser.get(made["Location"]).content.decode()
+
+
 def test_what_was_typed_comes_back_but_no_secret(browser: Client) -> None:
     page = browser.post("/admin/catalog/", {"text": json.dumps(SEARCH)})
     given = {"sealed": sealed_of(page), "package": "0", "name": "Kept", "slug": "No Slug",
@@ -221,6 +298,17 @@ def test_search_and_upload_and_bad_input(browser: Client, registry_api: Registry
     assert "{no" in bad
     assert b"one of the three" in browser.post("/admin/catalog/", {}).content
     assert browser.post("/admin/catalog/", {"sealed": "forged"}).status_code == 404
+
+
+def test_a_registry_may_list_what_is_odd(client: APIClient, registry_api: RegistryApi) -> None:
+    odd = [
+        {"name": "a/b", "packages": {"registryType": "npm"}},
+        {"name": "b/c", "packages": [None]},
+    ]
+    listed = {"servers": [{"server": each, "_meta": []} for each in odd]}
+    registry_api.raw["/v0.1/servers"] = (200, {}, json.dumps(listed).encode())
+    found = client.get("/api/catalog/search/?q=notes").json()["results"]
+    assert [(each["name"], each["packages"]) for each in found] == [("a/b", []), ("b/c", [])]
 
 
 def test_the_console_updates_with_the_old_answers(browser: Client, registry_api: RegistryApi) -> None:
@@ -291,3 +379,16 @@ def test_the_command_refuses_in_one_line(staff: User, tmp_path: Path) -> None:
         with pytest.raises(CommandError, match=said):
             run(*words)
     assert not Server.objects.exists()
+
+
+def test_the_command_bounds_dependencies_and_tells_what_was_read(staff: User, tmp_path: Path) -> None:
+    file = tmp_path / "server.json"
+    file.write_text(json.dumps(documents.document(UVX)))
+    words = ("--with", "pydantic<2.12", "--python", "3.13", "--slug", "notes", "--no-deploy")
+    said = run(str(file), *words)
+    assert f"Note: {LEFT_OUT}" in said.splitlines()
+    assert Server.objects.get().build == {
+        "extras": ["cli"], "with": ["mcp<2", "pydantic<2.12"], "python": "3.13",
+    }  # fmt: skip
+    told = [json.loads(line) for line in run(str(file), "--no-deploy", json=True).splitlines()]
+    assert {"note": LEFT_OUT} in told

@@ -183,12 +183,17 @@ def test_a_container_that_exits_at_once(docker_platform: DockerPlatform, door: s
     nothing_of(docker_platform, second, first)
 
 
-def test_an_image_that_cannot_hold_the_bridge(docker_platform: DockerPlatform) -> None:
-    server = docker_platform.server("bare", docker_platform.busybox(EXITS))
+def test_a_server_that_writes_where_nothing_can_be_written(docker_platform: DockerPlatform) -> None:
+    """An image without Python and Node, too: the bridge in front of it needs neither."""
+    writes = 'CMD ["sh", "-c", "mkdir logs"]'
+    server = docker_platform.server("writing", docker_platform.busybox("WORKDIR /app", writes))
     deployment = docker_platform.deploy(server)
 
     reason = docker_platform.failed(server, deployment, "runtime")
-    assert "needs python3 (3.9 or newer) or node" in reason
+    assert "“mkdir: can't create directory 'logs': Read-only file system”" in reason
+    assert "By rule of the platform the files of a container are read-only" in reason
+    assert "/tmp (64 MB, empty at each start) can be written to" in reason
+    assert "Correct its code" not in reason
     nothing_of(docker_platform, deployment)
 
 

@@ -71,6 +71,20 @@ def test_a_repository_with_a_dockerfile(
     assert call(door, server, "greet", name="Ada")[1] == "Hello, Ada!"
 
 
+def test_a_dockerfile_in_a_folder(docker_platform: DockerPlatform, door: str) -> None:
+    """Its context is the top, as `docker build -f docker/Dockerfile --target run .` has it."""
+    files = docker_platform.healthy_files()
+    run = str(files.pop("Dockerfile")).replace("\nWORKDIR", " AS run\nARG WHERE\nWORKDIR /$WHERE\nWORKDIR")
+    other = f"\nFROM {docker_platform.base['busybox']}\nCOPY nothing /\n"
+    build = {"dockerfile": "docker/Dockerfile", "target": "run", "arguments": {"WHERE": "here"}}
+    server = docker_platform.server("folder", {**files, "docker/Dockerfile": run + other}, build=build)
+    deployment = docker_platform.deploy(server, within=120)
+
+    docker_platform.serves(server, deployment)
+    assert call(door, server, "greet", name="Ada")[1] == "Hello, Ada!"
+    assert deployment.plan["chosen"] == {**build, "arguments": ["WHERE"]}
+
+
 def test_a_repository_without_one(
     docker_platform: DockerPlatform, repository: Repositories, door: str
 ) -> None:

@@ -13,6 +13,7 @@ from django.contrib.auth.models import User
 
 from gateway.options import Options
 from gateway.types import Receive, Scope, Send
+from servers.models import Deployment
 
 from .conftest import (
     EVENTS,
@@ -98,6 +99,29 @@ async def test_headers_of_the_protocol_cross_and_the_callers_secrets_do_not(
         assert seen.header(name) is None
     assert seen.header("host") == upstream.url.split("/")[2]
     assert seen.query == "mode=a%20b"
+
+
+@pytest.mark.parametrize(
+    ("facts", "named"),
+    [
+        ({"host": ""}, "127.0.0.1:PORT"),
+        ({"host": "mcp.example.com"}, "mcp.example.com"),
+        ({}, "127.1:PORT"),  # of a deployment from before this was asked: as it was
+    ],
+)
+async def test_a_server_is_named_the_host_that_its_handshake_found(
+    gateway: Running, upstream: Upstream, owner: User, facts: dict[str, str], named: str
+) -> None:
+    def hosted() -> str:
+        server = host(owner, "clock", upstream.url.replace("127.0.0.1", "127.1"))
+        Deployment.objects.filter(server=server).update(facts=facts)
+        return token(owner, server)
+
+    headers = bearer(await in_database(hosted))
+    async with gateway.client.post(gateway.mcp("clock"), json=call(), headers=headers) as response:
+        assert response.status == 200
+    port = upstream.url.split(":")[2].partition("/")[0]
+    assert upstream.seen[0].header("host") == named.replace("PORT", port)
 
 
 async def test_a_hosted_server_cannot_speak_for_the_platforms_origin(

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 from typing import Any
+from urllib.parse import urlencode
 
 BEFORE = "28e1879d029cb852e4844d9c718537df08844e03"
 AFTER = "bffeb74224043ba2feb48d137756c8a9331c449a"
@@ -156,4 +157,36 @@ def gitea_headers(
         "x-github-delivery": delivery,
         "x-github-event": event,
         "x-hub-signature-256": f"sha256={signed}",
+    }
+
+
+FORM = "application/x-www-form-urlencoded"
+
+
+def as_form(body: bytes) -> bytes:
+    return urlencode({"payload": body.decode()}).encode()
+
+
+def forgejo_headers(
+    secret: str, body: bytes, delivery: str = "f6266f16", event: str = "push"
+) -> dict[str, str]:
+    """Its own and those of Gitea and Gogs, as Forgejo sends them."""
+    signed = hex_hmac(secret, body)
+    own = {
+        f"x-{forge}-{name}": value
+        for forge in ("forgejo", "gitea", "gogs")
+        for name, value in (("delivery", delivery), ("event", event), ("signature", signed))
+    }
+    return {**gitea_headers(secret, body, delivery, event), **own}
+
+
+def gogs_headers(secret: str, body: bytes, delivery: str = "c9d0", event: str = "push") -> dict[str, str]:
+    """Gogs signs for no forge but itself."""
+    return {
+        "content-type": "application/json",
+        "x-github-delivery": delivery,
+        "x-github-event": event,
+        "x-gogs-delivery": delivery,
+        "x-gogs-event": event,
+        "x-gogs-signature": hex_hmac(secret, body),
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from typing import Any
-from urllib.parse import urlencode
 
 import pytest
 
@@ -134,15 +133,99 @@ def test_events_that_are_no_push() -> None:
     assert PROVIDERS["gitea"].verified(star, b"{}", (SECRET,), NOW).push is None
 
 
-def test_forms_of_forges_are_read_too() -> None:
-    body = urlencode({"payload": as_body(payloads.github()).decode()}).encode()
-    headers = {
-        **payloads.github_headers(SECRET, body),
-        "content-type": "application/x-www-form-urlencoded",
-    }
+FORM_TYPES = [payloads.FORM, f"{payloads.FORM}; charset=utf-8", "Application/X-WWW-Form-Urlencoded"]
+
+
+@pytest.mark.parametrize("content_type", FORM_TYPES)
+def test_a_form_of_github_is_signed_as_it_travels(content_type: str) -> None:
+    body = payloads.as_form(as_body(payloads.github()))
+    headers = {**payloads.github_headers(SECRET, body), "content-type": content_type}
     found = PROVIDERS["github"].verified(headers, body, (SECRET,), NOW).push
     assert found is not None
     assert found.commit == AFTER
+
+
+HEADERS_OF = {
+    "gitea": payloads.gitea_headers,
+    "forgejo": payloads.forgejo_headers,
+    "gogs": payloads.gogs_headers,
+}
+
+
+@pytest.mark.parametrize("content_type", FORM_TYPES)
+@pytest.mark.parametrize("forge", HEADERS_OF)
+def test_a_form_of_gitea_and_kin_is_signed_as_the_json_in_it(forge: str, content_type: str) -> None:
+    text = as_body(payloads.gitea(commits=[commit(modified=["src/übersicht & more+1.py"])]))
+    headers = {**HEADERS_OF[forge](SECRET, text), "content-type": content_type}
+    found = PROVIDERS["gitea"].verified(headers, payloads.as_form(text), (SECRET,), NOW)
+    plain = PROVIDERS["gitea"].verified(HEADERS_OF[forge](SECRET, text), text, (SECRET,), NOW)
+    assert found == plain
+    assert found.push is not None
+    assert found.push.paths == ("src/übersicht & more+1.py",)
+
+
+def test_a_form_that_is_signed_whole_is_taken_too() -> None:
+    body = payloads.as_form(as_body(payloads.gitea()))
+    headers = {**payloads.gitea_headers(SECRET, body), "content-type": payloads.FORM}
+    assert PROVIDERS["gitea"].verified(headers, body, (SECRET,), NOW).push
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"payload=%7B%7D",
+        b"payload=%7B%7D&payload={signed}",
+        b"other={signed}",
+        b"&".join([b"a=1"] * 10) + b"&payload={signed}",
+        b"payload=",
+        b"",
+        b"%",
+    ],
+)
+def test_what_is_read_of_a_form_is_what_was_signed(body: bytes) -> None:
+    text = as_body(payloads.gitea())
+    form = body.replace(b"{signed}", payloads.as_form(text).removeprefix(b"payload="))
+    headers = {**payloads.gitea_headers(SECRET, text), "content-type": payloads.FORM}
+    with pytest.raises(NotSigned):
+        PROVIDERS["gitea"].verified(headers, form, (SECRET,), NOW)
+
+
+def test_a_form_of_many_fields_is_refused_with_a_sentence() -> None:
+    body = b"&".join([b"a=1"] * 50)
+    headers = {**payloads.github_headers(SECRET, body), "content-type": payloads.FORM}
+    with pytest.raises(Malformed):
+        PROVIDERS["github"].verified(headers, body, (SECRET,), NOW)
+
+
+def test_gogs_tells_of_a_tag_by_create_alone() -> None:
+    made = {"ref": "v1.0", "ref_type": "tag", "sha": AFTER, "repository": payloads.gitea()["repository"]}
+    body = as_body({**made, "sender": {"username": "ada"}})
+    by_gogs = PROVIDERS["gitea"].verified(
+        payloads.gogs_headers(SECRET, body, event="create"), body, (SECRET,), NOW
+    )
+    assert by_gogs.push is not None
+    assert (by_gogs.push.name, by_gogs.push.commit, by_gogs.push.sender) == ("tags/v1.0", AFTER, "ada")
+    by_gitea = payloads.gitea_headers(SECRET, body, event="create")
+    assert PROVIDERS["gitea"].verified(by_gitea, body, (SECRET,), NOW).push is None
+
+
+@pytest.mark.parametrize("forge", HEADERS_OF)
+@pytest.mark.parametrize("kind", ["branch", "tag"])
+def test_a_ref_that_is_deleted_is_no_push(forge: str, kind: str) -> None:
+    body = as_body({"ref": "old", "ref_type": kind, "pusher_type": "user"})
+    headers = HEADERS_OF[forge](SECRET, body, event="delete")
+    assert PROVIDERS["gitea"].verified(headers, body, (SECRET,), NOW).push is None
+
+
+def test_the_test_delivery_of_an_empty_repository_deletes_nothing() -> None:
+    assert taken("gitea", payloads.gitea(before=NONE, after=NONE, commits=[])).push is None
+
+
+@pytest.mark.parametrize("kind", ["github", "gitlab", "gitea"])
+def test_a_tag_that_is_deleted(kind: str) -> None:
+    gone = {"ref": "refs/tags/v1", "after": NONE, "checkout_sha": None, "head_commit": None, "commits": []}
+    push = push_of(kind, **gone, **({"object_kind": "tag_push"} if kind == "gitlab" else {}))
+    assert (push.deleted, push.commit, push.name) == (True, "", "tags/v1")
 
 
 @pytest.mark.parametrize("kind", ["github", "gitlab", "gitea"])

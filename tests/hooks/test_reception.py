@@ -120,6 +120,43 @@ def test_a_captured_push_is_not_taken_again_under_another_id(
     assert git_server.deployments.count() == 2
 
 
+@pytest.fixture
+def at_gitea(owner: User) -> Door:
+    source = {"url": "https://git.example.com/octo/hello.git"}
+    server = make_server(owner, slug="gitea", source_kind="git", source=source)
+    return Door(*services.create(server=server, by=owner, fields={"kind": "gitea"}))
+
+
+def test_a_form_of_gitea_deploys_and_shows_its_payload(at_gitea: Door) -> None:
+    text = as_body(payloads.gitea())
+    headers = {**payloads.gitea_headers(at_gitea.secret, text), "content-type": payloads.FORM}
+    answer = at_gitea.send(headers, payloads.as_form(text))
+    assert answer.status_code == 202, answer.content
+    delivery = Delivery.objects.get()
+    assert (delivery.commit, delivery.outcome) == (AFTER, "accepted")
+    assert '"full_name": "octo/hello"' in delivery.excerpt
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda text: (payloads.FORM, payloads.as_form(text)),
+        lambda text: (payloads.FORM, payloads.as_form(text).replace(b"+", b"%20")),
+        lambda text: (payloads.FORM, payloads.as_form(text) + b"&more=1"),
+        lambda text: ("application/json", text),
+    ],
+)
+def test_a_captured_form_is_not_taken_again_in_another_wrapping(at_gitea: Door, wrapped: Any) -> None:
+    """The forge signed the JSON alone: the wrapping is anybody's, and makes no other push of it."""
+    text = as_body(payloads.gitea())
+    signed = payloads.gitea_headers(at_gitea.secret, text)
+    assert at_gitea.send({**signed, "content-type": payloads.FORM}, payloads.as_form(text)).status_code == 202
+    content_type, body = wrapped(text)
+    again = {**signed, "x-gitea-delivery": "another", "content-type": content_type}
+    answer = at_gitea.send(again, body)
+    assert (answer.status_code, json.loads(answer.content)["outcome"]) == (200, "duplicate")
+
+
 def test_to_and_fro_between_two_commits_is_no_repetition(door: Door, git_server: Server) -> None:
     back = {"before": AFTER, "after": payloads.BEFORE, "head_commit": {"id": payloads.BEFORE}}
     pushes = [door.push("d1"), door.push("d2", **back), door.push("d3"), door.push("d4", **back)]

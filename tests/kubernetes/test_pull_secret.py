@@ -113,7 +113,11 @@ def test_an_api_server_that_is_away_is_named(
 
 def test_a_secret_never_shows(admin: Admin, tmp_path: Path) -> None:
     """Even where the API server refuses the content."""
-    huge = {HOST: {"auth": "s3cret" * 200_000}}
-    told = refusal(admin, written(tmp_path, huge))
+    huge = {HOST: {"username": "ci", "password": "s3cret" * 200_000}}
+    with pytest.raises(RuntimeFault) as refused:
+        pull_secret.patch(
+            name="pull", namespace=admin.namespace, config_path=written(tmp_path, {}), logins=huge
+        )
+    told = str(refused.value)
     assert "s3cret" not in told
     assert "Kubernetes refused to write the secret pull" in told

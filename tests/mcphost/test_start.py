@@ -105,6 +105,28 @@ def test_a_pod_that_only_serves_doors_needs_no_account_at_the_cluster(
     assert ("could not be migrated" in ended.stderr) != refused
 
 
+@pytest.mark.parametrize(
+    ("content", "number", "words"),
+    [
+        ("{", "E003", "is not valid JSON"),
+        ('{"kind": "SealedSecret"}', "E003", "is a Kubernetes SealedSecret"),
+        ('{"registry": "r.example", "password": "hunter2"}', "E003", "names no login"),
+        ("{}", "W002", "names no login"),
+        ('{"auths": {"r.example": {}}}', "W002", "the entry for r.example is empty"),
+        ('{"auths": {"r.example": {"auth": "hunter2!"}}}', "W002", '"auth" is not base64'),
+    ],
+)
+def test_an_odd_file_of_logins_is_told_of_at_the_start(
+    settings: Any, tmp_path: Path, content: str, number: str, words: str
+) -> None:
+    settings.REGISTRY_AUTH_DOCKERCONFIG = tmp_path / "config.json"
+    settings.REGISTRY_AUTH_DOCKERCONFIG.write_text(content)
+    told = [each for each in run_checks(tags=["mcphost"]) if "DOCKERCONFIG" in each.msg]
+    assert [each.id for each in told] == [f"mcphost.{number}"]
+    assert words in told[0].msg
+    assert "hunter2" not in told[0].msg
+
+
 def test_a_key_that_is_none_is_not_shown(settings: Any) -> None:
     settings.SECRET_ENCRYPTION_KEYS = [KEYS["SECRET_ENCRYPTION_KEYS"], "pass-word"]
     (fault,) = run_checks(tags=["mcphost"])

@@ -22,6 +22,16 @@ def test_bearer() -> None:
         ('Basic realm="a, Bearer b", Bearer realm="https://t"', "bearer", "https://t"),
         ('Bearer realm = "https://t" , error="invalid_token"', "bearer", "https://t"),
         ('Negotiate, Basic realm="x"', "basic", "x"),
+        ("Bearer realm=https://t/token?a=b,service=r.example", "bearer", "https://t/token?a=b"),
+        (
+            'Basic realm="x", Bearer realm="https://t",service="r", Bearer realm="https://u"',
+            "bearer",
+            "https://t",
+        ),
+        ('Bearer error="invalid_token", Basic realm="x"', "basic", "x"),
+        ('Bearer, Basic realm="x", Bearer realm="https://t"', "bearer", "https://t"),
+        ('Bearer service="r"', "bearer", ""),
+        ('NTLM abc==, Digest realm="d", nonce="n", Basic realm="x"', "basic", "x"),
     ],
 )
 def test_spellings(header: str, scheme: str, realm: str) -> None:

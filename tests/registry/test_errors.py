@@ -156,11 +156,111 @@ def test_engine_retries_become_one_line_for_each_countdown() -> None:
         ('Patch "https://r.example/v2/": write: broken pipe', "push", False),
         ("unexpected EOF", "push", False),
         ("the cat sat on the router", "remote", True),
+        # What ends an HTTP/2 connection or a stream of it, with numbers that are no statuses
+        (
+            "http2: server sent GOAWAY and closed the connection; LastStreamID=401, ErrCode=NO_ERROR, "
+            'debug=""',
+            "push",
+            False,
+        ),
+        (
+            "http2: server sent GOAWAY and closed the connection; LastStreamID=1, ErrCode=ENHANCE_YOUR_CALM",
+            "push",
+            False,
+        ),
+        (
+            'Put "https://r.example/v2/x/blobs/uploads/1": stream error: stream ID 403; INTERNAL_ERROR; '
+            "received from peer",
+            "push",
+            False,
+        ),
+        ("failed to copy: stream error: stream ID 413; PROTOCOL_ERROR", "push", False),
+        ("stream error: stream ID 5; REFUSED_STREAM", "push", False),
+        ("http2: client connection lost", "push", False),
+        ("http2: client connection force closed via ClientConn.Close", "push", False),
+        (
+            "http2: Transport: cannot retry err [http2: Transport received Server's graceful shutdown "
+            "GOAWAY] after Request.Body was written; define Request.GetBody to avoid this error",
+            "push",
+            False,
+        ),
+        ("http2: timeout awaiting response headers", "push", False),
+        (
+            'rpc error: code = Unavailable desc = closing transport due to: connection error: desc = "error '
+            'reading from server: EOF", received prior goaway: code: NO_ERROR',
+            "push",
+            False,
+        ),
+        (
+            "rpc error: code = Internal desc = stream terminated by RST_STREAM with error code: 2",
+            "push",
+            False,
+        ),
+        (
+            "net/http: HTTP/1.x transport connection broken: write tcp: write: connection timed out",
+            "push",
+            False,
+        ),
+        ("http: server closed idle connection", "push", False),
+        ("local error: tls: bad record MAC", "push", False),
+        ("short read: expected 100 bytes but got 20: unexpected EOF", "push", False),
+        ("dial tcp 10.0.0.1:443: connect: host is down", "push", False),
+        (
+            "read tcp 10.0.0.1:443: wsarecv: An existing connection was forcibly closed by the remote host.",
+            "push",
+            False,
+        ),
+        # Statuses of content delivery networks
+        *(
+            (f"received unexpected HTTP status: {status} <none>", "remote", False)
+            for status in (425, 520, 521, 522, 523, 524, 525, 526, 527, 529, 530)
+        ),
+        ("received unexpected HTTP status: 501 Not Implemented", "remote", True),
+        # What means that a credential is not good any more
+        ("unauthenticated: User cannot be authenticated with the token provided.", "auth_expired", False),
+        (
+            "unexpected status from PUT request to https://r.example/v2/x/blobs/uploads/1: 403 Server failed "
+            "to authenticate the request.",
+            "auth_expired",
+            False,
+        ),
+        ("denied: The security token included in the request is expired", "auth_expired", False),
+        ("denied: ExpiredTokenException", "auth_expired", False),
+        ("denied: token expired", "auth_expired", False),
+        ("denied: The access token is no longer valid", "auth_expired", False),
+        ("denied: your credentials have been revoked", "auth_expired", False),
+        ("denied: Bad credentials", "auth_expired", False),
+        ("error getting credentials: jwt expired", "auth_expired", False),
+        (
+            "failed to authorize: failed to fetch oauth token: 400 Bad Request: invalid_grant",
+            "auth_expired",
+            False,
+        ),
+        ("x509: certificate has expired or is not yet valid", "push", True),
+        # What limits
+        ("denied: too many requests", "remote", False),
+        ("error: rateLimitExceeded", "remote", False),
     ],
 )
 def test_engine_text(text: str, kind: str, permanent: bool) -> None:
     error = from_engine(text)
     assert (error.kind, error.permanent, error.message) == (kind, permanent, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "perhaps"),
+    [
+        ("denied: denied", True),
+        ("denied: access forbidden", True),
+        ("denied: requested access to the resource is denied", True),
+        ("unexpected status: 403 Forbidden", True),
+        ("server message: insufficient_scope: authorization failed", False),
+        ("name unknown: repository name not known to registry", False),
+        ("denied: your token has expired", False),
+    ],
+)
+def test_a_denial_that_may_mean_an_expired_login(text: str, perhaps: bool) -> None:
+    assert from_engine(text).perhaps_expired is perhaps
 
 
 @pytest.mark.parametrize("name", ["unauthorized", "denied", "eof", "v500", "429-proxy", "quota", "timeout"])
@@ -188,7 +288,27 @@ def test_names_in_addresses_say_nothing(name: str) -> None:
         (500, b"write: no space left on device", "remote", True),
         (507, b"", "remote", True),
         (429, b"Quota exceeded for requests per minute", "remote", False),
-        *((status, b"", "remote", False) for status in (408, 429, 499, 500, 502, 503, 504, 522)),
+        *((status, b"", "remote", False) for status in (408, 425, 429, 499, 500, 502, 503, 504, 599)),
+        *((status, b"error code: 1", "remote", False) for status in range(520, 531)),
+        *((status, b"", "remote", True) for status in (402, 404, 405, 409, 410, 451, 501, 505, 511)),
+        *((status, b"", "auth_expired", False) for status in (401, 419, 440, 498)),
+        (400, b'{"errors":[{"code":"DENIED","message":"ExpiredToken"}]}', "auth_expired", False),
+        (
+            400,
+            b'{"error":"invalid_grant","error_description":"refresh token expired"}',
+            "auth_expired",
+            False,
+        ),
+        (403, b'{"errors":[{"code":"UNAUTHENTICATED"}]}', "auth_expired", False),
+        (403, b'{"message":"The security token included in the request is expired"}', "auth_expired", False),
+        (403, b'{"errors":[{"code":"DENIED","message":"not authenticated"}]}', "auth_expired", False),
+        (403, b"your certificate has expired", "remote", True),
+        (403, b"<html>this page has expired, quota</html>", "remote", True),
+        (403, b'{"errors":[{"code":"DENIED","message":"rate limit exceeded"}]}', "remote", False),
+        (403, b'{"errors":[{"code":"TOOMANYREQUESTS"}, {"code":"DENIED"}]}', "remote", False),
+        (503, b"<html>quota</html>", "remote", False),
+        (500, b'{"errors":null}', "remote", False),
+        (404, b'{"errors":[null, {"message":"gone"}]}', "remote", True),
         (418, b"teapot", "remote", True),
         (500, b"\xff\xfe not json", "remote", False),
         (400, b'{"errors":"odd"}', "remote", True),
@@ -209,8 +329,49 @@ def test_insufficient_scope_is_a_denial_and_no_expiry() -> None:
 
 
 @pytest.mark.parametrize(
+    ("status", "permanent"),
+    [(403, False), (409, False), (413, False), (423, False), (507, False), (524, False),
+     (401, False), (404, True), (501, True)],
+)  # fmt: skip
+def test_a_time_to_come_back_is_believed_of_odd_statuses_too(status: int, permanent: bool) -> None:
+    error = from_response(status, {"Retry-After": "7"}, b"", "Publishing")
+    assert (error.permanent, error.retry_after) == (permanent, None if permanent else 7.0)
+    assert from_response(status, {"Retry-After": "soon"}, b"", "Publishing").retry_after is None
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        ({"code": "MANIFEST_INVALID", "message": "invalid", "detail": "no index"},
+         "MANIFEST_INVALID: invalid: no index"),
+        ({"code": "MANIFEST_INVALID", "detail": {"why": ["a", 1]}}, 'MANIFEST_INVALID: {"why": ["a", 1]}'),
+        ({"code": "UNAUTHORIZED", "message": "no", "detail": [{"Action": "pull"}]}, "UNAUTHORIZED: no"),
+        ({"code": None, "message": "words only", "detail": None}, "words only"),
+        ({"code": "X", "detail": "d" * 9_999}, "X: " + "d" * 299 + "…"),
+        ({"code": "X", "detail": {"password": "hunter2hunter2"}}, 'X: {"password": "[redacted]"}'),
+    ],
+)  # fmt: skip
+def test_the_detail_of_a_refusal_is_shown(error: dict[str, object], shown: str) -> None:
+    body = json.dumps({"errors": [error]}).encode()
+    assert from_response(400, {}, body, "Publishing").message == f"Publishing: HTTP 400 {shown}"
+    assert from_response(400, {}, json.dumps({"errors": error}).encode(), "Publishing").message.endswith(
+        shown
+    )
+
+
+@pytest.mark.parametrize(
     ("value", "seconds"),
-    [("", None), ("soon", None), ("7", 7.0), ("0", 0.0), ("-3", 0.0), ("1e9", 300.0), ("nan", None)],
+    [
+        ("", None),
+        ("soon", None),
+        ("7", 7.0),
+        ("0", 0.0),
+        ("-3", 0.0),
+        ("1e9", 300.0),
+        ("nan", None),
+        ("7, 9", 7.0),
+        ("2.5", 2.5),
+    ],
 )
 def test_retry_after(value: str, seconds: float | None) -> None:
     assert read_retry_after(value) == seconds

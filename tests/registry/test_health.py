@@ -132,6 +132,26 @@ def test_an_old_file_is_renewed_ahead_of_the_push(tmp_path: Path) -> None:
     assert _statuses(events) == [("expired", False), ("expiring_soon", True)]
 
 
+def test_a_login_of_another_namespace_only_is_told(tmp_path: Path) -> None:
+    path, events, lines = tmp_path / "config.json", list[RegistryEvent](), list[str]()
+    with serving(lambda request: Response()) as server:
+        write_config(path, f"{server.host}/team", "ci", "good")
+        client = RegistryClient(server.host, credentials=CredentialStore(path))
+        target = Reference(server.host, "other/app", "v1")
+        check(
+            client=client,
+            target=target,
+            policy=HealthPolicy(),
+            report=events.append,
+            line=lines.append,
+            retry_limit=3,
+        )
+    assert lines == [
+        f"There is no login for {target.endpoint}: the file has logins for {server.host}/team only"
+    ]
+    assert events[0].details["source"] == "anonymous"
+
+
 def test_a_malformed_file_is_told(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_text("{")

@@ -101,6 +101,7 @@ SHAPES: dict[str, Any] = {
         "ecosystem": TEXT, "root": TEXT, "member": TEXT, "tool": TEXT, "lock": TEXT, "version": TEXT,
         "dockerfile": TEXT, "target": TEXT, "command": [TEXT], "extras": [TEXT], "groups": [TEXT],
         "why": [TEXT], "tools": [TEXT], "steps": [{"kind": "install", "words": [TEXT]}],
+        "chosen": {"root": TEXT, "with": [TEXT], "build": TEXT, "arguments": [TEXT], TEXT: TEXT},
     },
     "Deployment.platforms": [TEXT],
     "Deployment.run": {"runtime": TEXT, "endpoint": TEXT, "data": {TEXT: TEXT}},

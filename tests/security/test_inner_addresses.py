@@ -175,6 +175,35 @@ def test_a_blob_redirected_to_a_name_that_leads_inside(
     assert not inside.requests
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("what", ["/manifests/", "/tags/", "/token"])
+@pytest.mark.parametrize("detours", [0, 1])
+def test_manifests_tags_and_tokens_redirected_inside(
+    stranger: tuple[Stranger, str], inside: Listener, status: int, what: str, detours: int
+) -> None:
+    registry, host = stranger
+
+    def answer(request: Request) -> Response:
+        if what not in request.path and not request.path.startswith("/detour"):
+            realm = f'Bearer realm="http://{host}/token",service="x"'
+            return Response(401, b"", {"WWW-Authenticate": realm})
+        ready = request.path.count("/detour") == detours
+        to = f"http://{inside.host}/x" if ready else f"/detour{request.path}"
+        return Response(status, b"", {"Location": to})
+
+    registry.answer = answer
+    client = RegistryClient(host, credentials=CredentialStore(None), insecure=True, foreign=True)
+    ref = Reference(host, "app", "v1")
+    for ask in (client.get_manifest, client.head_manifest, client.tags):
+        if what == "/token" or (what == "/tags/") == (ask == client.tags):
+            with pytest.raises(RegistryError, match=r"127\.0\.0\.1 is an address of this machine"):
+                ask(ref)
+    if what == "/manifests/" and status != 303:
+        with pytest.raises(RegistryError, match="is an address of this machine"):
+            client.put_manifest(ref, MANIFEST, DOCKER_MANIFEST)
+    assert not inside.requests
+
+
 @pytest.mark.parametrize("realm", ["https://{inside}/token", "https://tokens.example:{port}/token"])
 def test_a_token_server_inside(
     stranger: tuple[Stranger, str], inside: Listener, leads: dict[str, list[str]], realm: str
@@ -385,6 +414,7 @@ LOOKED_AT = {
     "servers/runtimes/ports.py", "servers/workers.py",  # a free port; the machine's name
     "servers/mcp_client.py",  # hosted servers where their runtime put them, without redirects
     "servers/sources/git.py",  # git does, through outbound.relay
+    "servers/sources/git_lfs_client.py",  # a repository and its LFS server name it; by outbound
     "servers/sources/package_index.py",  # BUILD_PIP_INDEX_URL or PyPI, anywhere but metadata
     "servers/uploads.py", "registry/pull_rights.py",  # nowhere: the machine's name; reading addresses
     "servers/console/listening.py", "servers/console/serving.py", "servers/management/commands/up.py",  # ours

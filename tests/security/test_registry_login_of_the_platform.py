@@ -235,13 +235,13 @@ def test_a_build_reads_what_nobody_saw_in_its_dockerfile(
 
 @pytest.mark.real
 def test_an_engine_is_told_the_platforms_login_only_where_it_may_be_used(rig: Rig, docker_host: str) -> None:
-    image, asked = rig.private("told/tool"), list[str]()
+    image, asked = rig.private("told/tool"), list[Reference]()
     wanted = wiring.registry_client(rig.registry.host).head_manifest
     digest = wanted(Reference.parse(image)).digest
     pinned = f"{image.removesuffix(':1')}@{digest}"
 
-    def auth(host: str) -> Mapping[str, str]:
-        asked.append(host)
+    def auth(ref: Reference) -> Mapping[str, str]:
+        asked.append(ref)
         return {"username": rig.registry.username, "password": rig.registry.password}
 
     runtime = DockerRuntime(docker_host, instance="told", auth=auth)

@@ -65,7 +65,8 @@ def test_an_unknown_slug_is_one_line_with_those_there_are(idle: Platform, name: 
 def test_an_archive_becomes_a_server(idle: Platform, tmp_path: Path) -> None:
     archive = tmp_path / "hello.tar.gz"
     archive.write_bytes(archive_of(hello_files()))
-    said = run("deploy", "greeter", "--archive", str(archive), "--env", "A=b", "--here")
+    words = ("--env", "A=b", "--with", "packaging", "--here")
+    said = run("deploy", "greeter", "--archive", str(archive), *words)
 
     assert said.startswith("greeter #1 is queued.\n")
     for line in ("clone succeeded after", "build succeeded after", "health succeeded after"):
@@ -73,6 +74,19 @@ def test_an_archive_becomes_a_server(idle: Platform, tmp_path: Path) -> None:
     assert said.rstrip().endswith("greeter #1 succeeded")
     server = Server.objects.get(slug="greeter")
     assert (server.environment, server.status) == ({"A": "b"}, ServerStatus.RUNNING)
+    plan = server.deployments.get().plan
+    assert (plan["ecosystem"], plan["chosen"]) == ("python", {"with": ["packaging"]})
+
+
+def test_an_archive_may_hold_the_server_deeper(idle: Platform, tmp_path: Path) -> None:
+    files = {f"packages/server/{name}": content for name, content in hello_files().items()}
+    archive = tmp_path / "hello.tar.gz"
+    archive.write_bytes(archive_of({**files, "packages/core/README": "nothing to start here"}))
+
+    run("deploy", "greeter", "--archive", str(archive), "--subdirectory", "packages/server", "--here")
+
+    server = Server.objects.get(slug="greeter")
+    assert (server.source["subdirectory"], server.status) == ("packages/server", ServerStatus.RUNNING)
 
 
 @pytest.mark.parametrize(
@@ -100,6 +114,8 @@ def test_each_source_is_understood(idle: Platform, words: list[str], source: dic
         ["--pypi", "-r file"],
         ["--archive", "/nowhere/x.zip"],
         ["--pypi", "x", "--env", "1=2"],
+        ["--pypi", "x", "--subdirectory", "packages/x"],
+        ["--archive", "/nowhere/x.zip", "--ref", "main"],
     ],
 )
 def test_what_is_not_accepted_is_one_line_and_makes_nothing(idle: Platform, words: list[str]) -> None:

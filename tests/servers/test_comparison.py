@@ -49,6 +49,7 @@ def two(server: Server) -> tuple[Deployment, Deployment]:
         images={"linux/amd64": {"digest": "sha256:" + "2" * 64}},
         discovery={"tools": [tool("add", "a"), tool("gone"), tool("same")]},
         configuration=configured(server, {"TZ": "UTC", "OLD": "1"}, {"KEY": "secret one", "SAME": "x"}),
+        plan={"ecosystem": "python", "tool": "uv", "version": "3.11", "command": ["notes"]},
         started_at=NOW,
         finished_at=NOW + timedelta(seconds=40),
     )
@@ -62,6 +63,13 @@ def two(server: Server) -> tuple[Deployment, Deployment]:
         images={"linux/amd64": {"digest": "sha256:" + "2" * 64}, "linux/arm64": {"digest": "sha256:5"}},
         discovery={"tools": [tool("add", "a", "b"), tool("same"), tool("new")]},
         configuration=configured(server, {"TZ": "Europe/Zurich", "NEW": "1"}, {"KEY": "two", "SAME": "x"}),
+        plan={
+            "ecosystem": "python",
+            "tool": "uv",
+            "lock": "uv.lock",
+            "version": "3.12",
+            "command": ["notes"],
+        },
         started_at=NOW,
         finished_at=NOW + timedelta(seconds=70),
     )
@@ -89,6 +97,10 @@ def test_everything_that_differs(two: tuple[Deployment, Deployment], api: ApiOf,
         "build linux/amd64": (20_000, 50_000),
         "build linux/arm64": (None, 60_000),
     }
+    assert told["plan"] == [
+        {"name": "python", "before": "3.11", "after": "3.12"},
+        {"name": "lock", "before": "", "after": "uv.lock"},
+    ]
     assert told["environment"] == {"added": ["NEW"], "removed": ["OLD"], "changed": ["TZ"]}
     assert told["secrets"] == {"added": [], "removed": [], "changed": ["KEY"]}
     assert told["settings"] == [{"name": "memory_mb", "before": "512", "after": "1024"}]
@@ -111,7 +123,7 @@ def test_any_other_can_be_chosen_and_the_older_stands_first(
     told = api(owner).get(where(two[0], 4)).json()
     assert (told["before"], told["after"]) == (1, 4)
     told = api(owner).get(where(two[1], 2)).json()
-    assert (told["before"], told["environment"], told["tools"]) == (2, None, None)
+    assert (told["before"], told["environment"], told["plan"], told["tools"]) == (2, None, None, None)
     for number, said in (
         ("9", "has no other deployment #9."),
         ("4", "has no other deployment #4."),
@@ -143,7 +155,15 @@ def test_the_page(
 ) -> None:
     url = reverse("admin:servers_deployment_compare", args=[two[1].pk])
     page = session(viewer).get(url).text
-    for said in ("#1 → #4", "b is required now", "variable added", "has another value", "512 → 1024", "50 s"):
+    for said in (
+        "#1 → #4",
+        "b is required now",
+        "variable added",
+        "has another value",
+        "512 → 1024",
+        "3.11 → 3.12",
+        "50 s",
+    ):
         assert said in page, said
     assert "secret one" not in page
     page = session(viewer).get(url, {"with": "9"}).text

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import bridge
-from servers import handshake
+from servers import handshake, pages
 from servers.errors import Cancelled, RuntimeFault
 from servers.handshake import ServerFacts
 from servers.leash import Leash
@@ -168,6 +168,15 @@ def test_the_sdks_server_is_known_in_both_eras_with_all_that_it_offers(hosted: A
         assert [each["uriTemplate"] for each in found.resource_templates] == ["weather://{city}/today"]
 
 
+def test_the_sdks_guard_takes_the_host_that_it_is_named_under_another_name(hosted: Any) -> None:
+    """127.1 is this machine, and no name that a guard knows: as those in a cluster."""
+    endpoint, alive = hosted("{}")
+    other = endpoint.replace("127.0.0.1", "127.1")
+    facts = handshake.wait_healthy(other, leash=leash(60), alive=alive)
+    assert (facts.era, facts.host) == ("both", "")
+    assert [tool["name"] for tool in handshake.discover(other, facts, leash=leash()).tools] == ["forecast"]
+
+
 def test_a_legacy_server_is_asked_within_a_session_that_is_closed() -> None:
     with serving(legacy) as (endpoint, seen):
         facts = handshake.probe(endpoint, leash=leash())
@@ -221,15 +230,78 @@ def test_endless_lists_are_cut() -> None:
     def endless(message: dict[str, Any], headers: dict[str, str]) -> Answer:
         if message["method"] != "tools/list":
             return legacy(message, headers)
-        following = str(int(message["params"].get("cursor", 0)) + 1)
-        return rpc(message, result={"tools": [{"name": following}] * 50, "nextCursor": following})
+        page = int(message["params"].get("cursor", 0))
+        tools = [{"name": f"{page}.{number}"} for number in range(50)]
+        return rpc(message, result={"tools": tools, "nextCursor": str(page + 1)})
 
     with serving(endless) as (endpoint, _):
         found = handshake.discover(
             endpoint, ServerFacts("legacy", (), capabilities={"tools": {}}), leash=leash()
         )
-        assert len(found.tools) == handshake.MAX_ITEMS
+        assert len(found.tools) == pages.MAX_ITEMS
         assert found.truncated == ("tools/list",)
+        assert found.notes == ("The list of tools/list was cut: it holds more than 2,000 items.",)
+
+
+ROUND = ("The pages of tools/list go round: what came once was listed, and no more asked.",)
+Page = tuple[list[str], str | None]
+
+
+@pytest.mark.parametrize(
+    ("pages_by_cursor", "names", "asked", "notes"),
+    [
+        # "" at the end, taken by the server for a cursor like any other, or for none.
+        ({None: (["one", "two"], "p2"), "p2": (["three"], ""), "": (["three"], "")}, "one two three", 3, ()),
+        ({None: (["one", "two"], ""), "": (["one", "two"], "")}, "one two", 2, ()),
+        ({None: (["one"], "p2"), "p2": (["two"], ""), "": (["one"], "p2")}, "one two", 3, ROUND),
+        # "" at the end, and then an error for it.
+        ({None: (["one"], "")}, "one", 2, ()),
+        # "" that leads on.
+        ({None: (["one"], ""), "": (["two"], "p3"), "p3": (["three"], None)}, "one two three", 3, ()),
+        # Cursors that stand still, go round, or lead to what was there.
+        ({None: (["one"], "same"), "same": (["one"], "same")}, "one", 2, ROUND),
+        ({None: (["one"], "a"), "a": (["two"], "b"), "b": (["three"], "a")}, "one two three", 3, ROUND),
+        ({None: (["one"], "a"), "a": (["one"], "b"), "b": (["one"], "c")}, "one", 2, ROUND),
+        # Pages that overlap, and one that is empty, as behind a filter.
+        ({None: (["one", "two"], "a"), "a": (["two", "three"], None)}, "one two three", 2, ()),
+        ({None: ([], "a"), "a": (["one"], None)}, "one", 2, ()),
+    ],
+)
+def test_a_list_ends_however_its_cursors_do(
+    pages_by_cursor: dict[str | None, Page], names: str, asked: int, notes: tuple[str, ...]
+) -> None:
+    def paged(message: dict[str, Any], headers: dict[str, str]) -> Answer:
+        if message["method"] != "tools/list":
+            return legacy(message, headers)
+        cursor = message["params"].get("cursor")
+        if cursor not in pages_by_cursor:
+            return rpc(message, error={"code": -32602, "message": "Invalid cursor"})
+        tools, following = pages_by_cursor[cursor]
+        return rpc(message, result={"tools": [{"name": name} for name in tools], "nextCursor": following})
+
+    with serving(paged) as (endpoint, seen):
+        found = handshake.discover(
+            endpoint, ServerFacts("legacy", (), capabilities={"tools": {}}), leash=leash()
+        )
+        assert [tool["name"] for tool in found.tools] == names.split()
+        assert [what for _, what, _ in seen].count("tools/list") == asked
+        assert (found.notes, found.truncated) == (notes, ())
+
+
+def test_pages_without_end_that_hold_nothing_are_cut_too() -> None:
+    def empty(message: dict[str, Any], headers: dict[str, str]) -> Answer:
+        if message["method"] != "tools/list":
+            return legacy(message, headers)
+        page = int(message["params"].get("cursor", 0))
+        return rpc(message, result={"tools": [], "nextCursor": str(page + 1)})
+
+    with serving(empty) as (endpoint, seen):
+        found = handshake.discover(
+            endpoint, ServerFacts("legacy", (), capabilities={"tools": {}}), leash=leash()
+        )
+        assert [what for _, what, _ in seen].count("tools/list") == pages.MAX_PAGES
+        assert found.truncated == ("tools/list",)
+        assert found.notes == ("The list of tools/list was cut: it has more than 100 pages.",)
 
 
 def test_a_list_that_is_announced_and_missing_is_empty_and_an_error_is_a_fault() -> None:

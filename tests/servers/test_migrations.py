@@ -6,8 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 from django.apps.registry import Apps
+from django.contrib.auth.models import User
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from metrics.models import UsageMetric
@@ -33,6 +36,21 @@ def newest() -> list[tuple[str, str]]:
 def before() -> Iterator[Apps]:
     yield migrate_to(FIRST)
     migrate_to(newest())
+
+
+def shown_everywhere(server: Server, deployment: Deployment) -> None:
+    """Nothing is known of how it was built: pages and REST say so, and it is saved as it is."""
+    User.objects.filter(pk=server.owner_id).update(is_superuser=True, is_staff=True)
+    client = Client()
+    client.force_login(server.owner, backend="django.contrib.auth.backends.ModelBackend")
+    for name, pk in (
+        ("servers_server_change", server.pk), ("servers_server_settings", server.pk),
+        ("servers_server_edit", server.pk), ("servers_deployment_change", deployment.pk),
+        ("servers_deployment_compare", deployment.pk),
+    ):  # fmt: skip
+        assert client.get(reverse(f"admin:{name}", args=[pk])).status_code == 200, name
+    assert client.get(f"/api/servers/{server.pk}/").json()["build"] == {}
+    assert client.get(f"/api/deployments/{deployment.pk}/").json()["plan"] == {}
 
 
 def test_what_was_there_comes_along(before: Apps) -> None:
@@ -68,3 +86,5 @@ def test_what_was_there_comes_along(before: Apps) -> None:
     assert Token.objects.get().owner == found.owner
     made = services.deploy(server=found, by=found.owner, trigger=Trigger.API)
     assert made.number == 2
+    assert (found.build, found.current_deployment.plan) == ({}, {})
+    shown_everywhere(found, found.current_deployment)

@@ -72,6 +72,36 @@ def test_what_a_helper_gave_goes_to_the_nodes_with_what_the_file_holds(
     assert json.loads(base64.b64decode(written)) == {"auths": {**file.get("auths", {}), **login}}
 
 
+SECRET = {"apiVersion": "v1", "kind": "Secret"}
+PADDED = base64.b64encode(b"ci:password").decode()
+
+
+@pytest.mark.parametrize(
+    ("file", "given"),
+    [
+        ({"auths": {"r.example/team": {"auth": PADDED}, "r.example": {"username": "ci", "password": "pw"}}},
+         {"r.example/team": {"auth": PADDED}, "r.example": {"username": "ci", "password": "pw"}}),
+        ({"auths": {"r.example": {"auth": PADDED.rstrip("=")}}}, {"r.example": {"auth": PADDED}}),
+        ({"auths": {"r.example": {"auth": f"{PADDED[:4]}\n{PADDED[4:]}"}}}, {"r.example": {"auth": PADDED}}),
+        ({"auths": {"r.example": {"auth": PADDED}, "no.example": {"auth": "*"}, "null.example": None}},
+         {"r.example": {"auth": PADDED}}),
+        ({"r.example": {"auth": PADDED}}, {"r.example": {"auth": PADDED}}),
+        ({**SECRET, "stringData": {".dockercfg": json.dumps({"r.example": {"auth": PADDED}})}},
+         {"r.example": {"auth": PADDED}}),
+    ],
+)  # fmt: skip
+def test_nodes_are_given_what_they_can_read(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: dict[str, Any], given: dict[str, Any]
+) -> None:
+    """The kubelet lets go of a whole secret for one entry that it cannot read."""
+    config.write_text(json.dumps(file))
+    with serving(lambda request: Response(404 if request.method == "GET" else 201, b"{}")) as api:
+        monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path, api.host)))
+        assert pull_secret.patch(name="pull", namespace="hosted", config_path=config)
+    written = json.loads(api.requests[-1].body)["data"][".dockerconfigjson"]
+    assert json.loads(base64.b64decode(written)) == {"auths": given}
+
+
 def kubeconfig(directory: Path, host: str) -> Path:
     document = {
         "clusters": [{"name": "c", "cluster": {"server": f"http://{host}"}}],

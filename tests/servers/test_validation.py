@@ -16,6 +16,8 @@ from servers import validation
         ("git", {"url": "https://user:secret@git.example.org/a.git"}, "url"),
         ("git", {"url": "https://git.example.org/a.git", "ref": "--upload-pack=x"}, "ref"),
         ("git", {"url": "https://git.example.org/a.git", "subdirectory": "../x"}, "subdirectory"),
+        ("upload", {"archive": "a.zip", "subdirectory": "../x"}, "subdirectory"),
+        ("upload", {"archive": "a.zip", "subdirectory": "a\0b"}, "subdirectory"),
         ("package", {"ecosystem": "gem", "name": "a"}, "ecosystem"),
         ("package", {"ecosystem": "pypi"}, "name"),
         ("package", {"ecosystem": "pypi", "name": "-r evil"}, "name"),

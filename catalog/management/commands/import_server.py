@@ -20,6 +20,7 @@ class Command(ServerCommand):
     examples = """  manage.py import_server ./server.json --set units=metric --wait
   manage.py import_server https://example.org/server.json --secret API_KEY=- < key
   manage.py import_server io.github.user/weather@1.2.0 --package 1
+  manage.py import_server ./server.json --with "pydantic<2.12" --python 3.12
   manage.py import_server ./server.json --questions      what it asks for"""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -36,6 +37,13 @@ class Command(ServerCommand):
             "--secret", action="append", default=[], metavar="NAME=-",
             help="A secret answer: a line of the standard input each, in this order.",
         )  # fmt: skip
+        parser.add_argument(
+            "--with", action="append", default=[], metavar="REQUIREMENT", dest="beside",
+            help="Of a PyPI package: bounds a dependency (mcp<2), or is installed too; again for another.",
+        )  # fmt: skip
+        parser.add_argument(
+            "--python", default="", metavar="VERSION", help="Of a PyPI package, such as 3.12."
+        )
         parser.add_argument("--name", default="", help="Shown to people.")
         parser.add_argument("--slug", default="", help="Part of the URL: /mcp/<slug>")
         parser.add_argument("--questions", action="store_true", help="Print what it asks for, and end.")
@@ -47,6 +55,7 @@ class Command(ServerCommand):
         option = services.chosen(found.document, options["package"])
         if options["questions"]:
             self._tell_questions(option.questions, as_json=options["json"])
+            self._tell_notes(option.notes, as_json=options["json"])
             return
         owner = operator()
         if owner is None:
@@ -55,13 +64,23 @@ class Command(ServerCommand):
         server, deployment = services.take_in(
             found=found, option=option, answers=answers, by=owner, trigger=Trigger.COMMAND,
             name=options["name"], slug=options["slug"], deploy=not options["no_deploy"],
+            build={"with": options["beside"], "python": options["python"]},
         )  # fmt: skip
+        self._tell_notes(option.notes, as_json=options["json"])
         if deployment is not None:
             working.finish(self, deployment, options)
         elif options["json"]:
             self.put({"id": server.pk, "slug": server.slug})
         else:
             self.stdout.write(f"{server.slug} was made.")
+
+    def _tell_notes(self, notes: Iterable[str], *, as_json: bool) -> None:
+        """What of the launcher's words was read, and what is left out."""
+        for note in notes:
+            if as_json:
+                self.put({"note": note})
+            else:
+                self.stdout.write(f"Note: {note}")
 
     def _tell_questions(self, questions: Iterable[Any], *, as_json: bool) -> None:
         for each in questions:

@@ -25,6 +25,7 @@ def as_json(deployment: Deployment, number: int | None) -> dict[str, Any]:
         "after": found.after.number,
         "facts": [asdict(row) for row in found.facts],
         "durations": [asdict(took) for took in found.durations],
+        "plan": [asdict(row) for row in found.plan] if found.plan_known else None,
         "environment": asdict(found.environment) if known else None,
         "secrets": asdict(found.secrets) if known else None,
         "settings": [asdict(row) for row in found.settings] if known else None,

@@ -40,6 +40,7 @@ from servers.api.views.access import (
 from servers.errors import Conflict, Invalid
 from servers.front.larger import takes_files
 from servers.models import Deployment, Server
+from servers.models.server import SourceKind
 from servers.push_options import PushOptions
 from servers.states import Mode, ServerStatus, Trigger
 from servers.uploads import Archive
@@ -193,7 +194,8 @@ def _take_in(wanted: dict[str, Any], archive: Archive | None, request: Request) 
         key: wanted.pop(key, default) for key, default in (("secrets", None), ("token", ""), ("deploy", True))
     }
     if archive is not None:
-        wanted |= {"source_kind": "upload", "source": archive.source}
+        said = wanted["source"] if wanted["source_kind"] == SourceKind.UPLOAD else {}
+        wanted |= {"source_kind": SourceKind.UPLOAD, "source": {**archive.source, **said}}
     server, _ = intake.take_in(
         by=user_of(request), fields=wanted, trigger=Trigger.API, archive=archive, **parts
     )

@@ -9,8 +9,9 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from servers import intake, services, uploads, validation
-from servers.console import working
+from servers.console import building, working
 from servers.console.command import ServerCommand, operator
+from servers.models import Server
 from servers.models.server import RuntimeChoice, SourceKind, Transport
 from servers.states import Trigger
 from servers.uploads import Archive
@@ -22,7 +23,10 @@ class Command(ServerCommand):
   manage.py deploy everything --npm @modelcontextprotocol/server-everything@2026.1.26 --wait
   manage.py deploy notes --git https://git.example.org/team/notes.git --ref main --wait
   manage.py deploy search --image registry.example.org/team/search:1.2 --transport streamable-http
-  manage.py deploy tools --archive ./tools.tar.gz --env LOG_LEVEL=debug"""
+  manage.py deploy tools --archive ./tools.tar.gz --env LOG_LEVEL=debug
+  manage.py deploy files --pypi 'some-server[http]' --with 'mcp<2' --python 3.12
+  manage.py deploy maps --git https://git.example.org/maps.git --dockerfile docker/Dockerfile --target run
+  manage.py deploy notes --git https://git.example.org/team/notes.git --explain"""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
@@ -34,7 +38,7 @@ class Command(ServerCommand):
         source.add_argument("--image", metavar="REFERENCE")
         source.add_argument("--archive", metavar="FILE", help="tar, tar.gz or zip")
         parser.add_argument("--ref", default="", help="Branch, tag or commit of --git.")
-        parser.add_argument("--subdirectory", default="", help="Where in --git the server is.")
+        parser.add_argument("--subdirectory", default="", help="Where in --git or --archive the server is.")
         parser.add_argument("--name", help="Shown to people; the slug by default.")
         parser.add_argument("--transport", choices=[t.value for t in Transport])
         parser.add_argument("--port", type=int, default=8000, help="Where a streamable-http server listens.")
@@ -44,28 +48,35 @@ class Command(ServerCommand):
         parser.add_argument(
             "--command", default="", help="What starts the server, in place of what is recognised."
         )
+        building.add_arguments(parser)
         working.add_arguments(parser)
 
     def act(self, **options: Any) -> None:
         owner = operator()
         if owner is None:
             raise CommandError("There is no administrator yet: start the platform once with `make run`.")
+        _check(options)
         kind, source = _source(options)
         fields = {
             "name": options["name"] or options["slug"],
             "slug": options["slug"],
             "source_kind": kind,
-            "source": source if kind == SourceKind.UPLOAD else validation.clean_source(kind, source),
+            "source": _cleaned(kind, source),
             "transport": options["transport"] or services.default_transport(kind),
             "port": options["port"],
             "path": options["path"],
             "runtime": options["runtime"],
             "environment": validation.parse_environment("\n".join(options["env"])),
             "command": validation.parse_words(options["command"]),
+            "build": building.choices(options),
         }
         with _received(options["archive"]) as archive:
             if archive:
-                fields["source"] = archive.source
+                fields["source"] = {**archive.source, **fields["source"]}
+            if options["explain"]:
+                described = Server(owner=owner, **validation.with_build(fields))
+                building.explain(self, described, options, archive.path if archive else None)
+                return
             _, deployment = intake.take_in(by=owner, fields=fields, trigger=Trigger.COMMAND, archive=archive)
         assert deployment
         working.finish(self, deployment, options)
@@ -85,6 +96,19 @@ def _received(file: str | None) -> Iterator[Archive | None]:
         yield archive
 
 
+def _check(options: dict[str, Any]) -> None:
+    """An option that the source knows nothing of would be left out without a word."""
+    for name, sources in (("ref", ("git",)), ("subdirectory", ("git", "archive"))):
+        if options[name] and not any(options[source] for source in sources):
+            raise CommandError(f"--{name} is for {' and '.join(f'--{each}' for each in sources)} only.")
+
+
+def _cleaned(kind: str, source: dict[str, Any]) -> dict[str, Any]:
+    if kind == SourceKind.UPLOAD:
+        return validation.clean_archive_options(source)
+    return validation.clean_source(kind, source)
+
+
 def _source(options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     if options["git"]:
         about = {"url": options["git"], "ref": options["ref"], "subdirectory": options["subdirectory"]}
@@ -92,7 +116,7 @@ def _source(options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     if options["image"]:
         return SourceKind.IMAGE, {"reference": options["image"]}
     if options["archive"]:
-        return SourceKind.UPLOAD, {}
+        return SourceKind.UPLOAD, {"subdirectory": options["subdirectory"]}
     if options["pypi"]:
         name, _, version = options["pypi"].partition("==")
         return SourceKind.PACKAGE, {"ecosystem": "pypi", "name": name, "version": version}

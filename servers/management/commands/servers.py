@@ -37,6 +37,7 @@ def _facts(server: Server) -> dict[str, object]:
         "error_kind": server.error_kind,
         "error": server.error,
         "serving": server.serving.number if server.serving else None,
+        "build": server.build,
     }
 
 

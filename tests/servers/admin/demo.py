@@ -15,6 +15,21 @@ from servers.models.token import Token
 
 DIGEST = "sha256:" + "4f1c9a7be0d26358" * 4
 NOW = timezone.now
+BUILD = {"extras": ["cli"], "build": "make tables", "with": ["mcp<2"], "arguments": {"A": "b"}}
+PLAN = {
+    "ecosystem": "python", "tool": "uv", "lock": "uv.lock", "version": ">=3.11", "member": "servers/weather",
+    "tools": ["uv"], "extras": ["cli"], "groups": [], "command": ["weather-mcp", "--units", "metric"],
+    "steps": [
+        {"kind": "install", "words": ["uv", "sync", "--frozen", "--no-dev", "--package", "weather-mcp"]},
+        {"kind": "build", "words": ["make", "tables"]},
+    ],
+    "why": [
+        "uv.lock found: what it holds is installed, and nothing newer",
+        "Python >=3.11 from requires-python",
+        "starts weather-mcp from [project.scripts]",
+    ],
+    "chosen": {"extras": ["cli"], "build": "make tables", "node": "22"},
+}  # fmt: skip
 PUSH_ERROR = (
     "The registry refused the credentials for registry.example.org/mcp/weather: "
     "unauthorized: authentication required. Check REGISTRY_AUTH_DOCKERCONFIG and redeploy."
@@ -109,6 +124,7 @@ def _time(owner: User) -> Server:
         row, 2, "succeeded", 7_260, 24, revision="mcp-server-time==2025.9.25", directory="2", endpoint="x"
     )
     new = row.deployments.get(number=2)
+    new.plan = {"ecosystem": "python", "version": ">=3.10", "tools": ["uv"], "command": ["mcp-server-time"]}
     new.runtime, new.command = "process", ["mcp-server-time", "--local-timezone", "UTC"]
     new.discovery = {
         "tools": [
@@ -156,6 +172,7 @@ def _weather(owner: User) -> Server:
         "Weather",
         source_kind="git",
         source=source,
+        build=BUILD,
         status="error",
         error_kind="auth_expired",
         error=PUSH_ERROR,
@@ -168,6 +185,7 @@ def _weather(owner: User) -> Server:
         86_400,
         95,
         revision="9be1f2c" + "0" * 33,
+        plan=PLAN,
         image="i",
         digest=DIGEST,
         endpoint="http://127.0.0.1:49153/mcp",

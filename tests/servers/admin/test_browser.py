@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Locator, Page, Route, expect
 from metrics import recorder
 from servers import events, logbook
 from servers.admin import notes
-from servers.models import Deployment, LogLine, Server, Step
+from servers.models import Deployment, LogLine, Server, Step, build_choices
 from servers.upkeep import Concern
 from tests.servers.admin import demo
 from tests.servers.admin.browsing import Web, admin, page, signed_in, web
@@ -689,3 +689,32 @@ def test_the_tools_follow_a_deployment(page: Page, web: Web, running: Deployment
     page.get_by_role("button", name="Try subtract").click()
     expect(page.get_by_label("Tool", exact=True)).to_have_value("subtract")
     expect(page.get_by_label("Tool", exact=True).locator("option")).to_have_text(["greet", "subtract"])
+
+
+def test_the_form_shows_of_a_build_what_fits_the_source(page: Page, web: Web) -> None:
+    page.goto(web.url("servers_server_add"))
+    page.get_by_text("How it is built").click()
+    shown = page.locator("[name^=build_]:visible")
+
+    def names() -> list[str]:
+        return [each.removeprefix("build_") for each in shown.evaluate_all("all => all.map(e => e.name)")]
+
+    assert names() == ["extras", "with", "python"]
+    page.select_option("[name=package_ecosystem]", "npm", force=True)
+    assert names() == ["node"]
+    for kind in ("git", "upload"):
+        page.check(f"[name=source_kind][value={kind}]")
+        assert names() == list(build_choices.KEYS)
+    page.check("[name=source_kind][value=image]")
+    assert names() == []
+
+
+def test_a_wrong_choice_opens_how_it_is_built(page: Page, web: Web) -> None:
+    page.goto(web.url("servers_server_add"))
+    page.fill("[name=name]", "Notes")
+    page.fill("[name=package_name]", "notes")
+    page.get_by_text("How it is built").click()
+    page.fill("[name=build_python]", "snake")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("“snake” is not a version of Python")).to_be_visible()
+    expect(page.locator("[name=build_python]")).to_have_value("snake")

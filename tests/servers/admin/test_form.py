@@ -94,6 +94,20 @@ def test_an_archive_is_kept(console: Client) -> None:
     assert uploads.path_of(server).read_bytes() == content
 
 
+def test_where_in_its_archive_a_server_lies(console: Client) -> None:
+    content = archive_of({"one/server.py": "print()"})
+    chosen = {"source_kind": "upload", "archive_subdirectory": "one"}
+    add(console, **chosen, archive=SimpleUploadedFile("mine.tar.gz", content))
+    server = Server.objects.get()
+    assert server.source["subdirectory"] == "one"
+    page = console.get(reverse("admin:servers_server_edit", args=[server.pk]))
+    assert page.context["adminform"].form["archive_subdirectory"].value() == "one"
+
+    chosen["archive_subdirectory"] = "../one"
+    answer = add(console, **chosen, archive=SimpleUploadedFile("other.tar.gz", content))
+    assert "does not lie inside the archive" in problems(answer)["archive_subdirectory"][0]
+
+
 def test_an_archive_over_the_limit_is_refused(console: Client, settings: Any) -> None:
     settings.UPLOAD_MAX_BYTES = 2048
     answer = add(console, source_kind="upload", archive=SimpleUploadedFile("a.zip", b"x" * 2049))
@@ -196,3 +210,82 @@ def test_an_upload_keeps_its_archive_when_none_is_chosen(console: Client) -> Non
     console.post(reverse("admin:servers_server_edit", args=[server.pk]), given)
     server.refresh_from_db()
     assert server.source == before
+
+
+GIT = {"source_kind": "git", "git_url": "https://git.example.org/a.git"}
+BUILT = {
+    "build_root": "app", "build_member": "notes", "build_extras": "cli, http", "build_groups": "server",
+    "build_with": "mcp<2\nhttpx>=0.27,<1", "build_python": ">=3.11", "build_node": "22",
+    "build_build": "make all", "build_dockerfile": "docker/Dockerfile", "build_target": "run",
+    "build_arguments": "A=b=c\nD=",
+}  # fmt: skip
+KEPT = {
+    "root": "app", "member": "notes", "extras": ["cli", "http"], "groups": ["server"],
+    "with": ["mcp<2", "httpx<1,>=0.27"], "python": ">=3.11", "node": "22", "build": "make all",
+    "dockerfile": "docker/Dockerfile", "target": "run", "arguments": {"A": "b=c", "D": ""},
+}  # fmt: skip
+
+
+def test_how_it_is_built_is_kept_and_shown_again(console: Client) -> None:
+    add(console, **GIT, **BUILT)
+    server = Server.objects.get()
+    assert server.build == KEPT
+    edit = reverse("admin:servers_server_edit", args=[server.pk])
+    form = console.get(edit).context["adminform"].form
+    shown = {name: form[name].value() for name in form.fields if name.startswith("build_")}
+    again = {**BUILT, "build_with": "mcp<2\nhttpx<1,>=0.27"}
+    assert shown == again
+    fields = {name: "" if form[name].value() is None else form[name].value() for name in form.fields}
+    console.post(edit, {**fields, **shown, "build_python": "", "archive": ""})
+    server.refresh_from_db()
+    assert server.build == {key: value for key, value in KEPT.items() if key != "python"}
+
+
+@pytest.mark.parametrize(
+    ("source", "keys"),
+    [
+        (PACKAGE, {"extras", "with", "python"}),
+        ({**PACKAGE, "package_ecosystem": "npm"}, {"node"}),
+        ({"source_kind": "image", "image_reference": "registry.example.org/a/b:1"}, set()),
+    ],
+)
+def test_what_does_not_fit_the_source_is_hidden_and_not_kept(
+    console: Client, source: dict[str, str], keys: set[str]
+) -> None:
+    add(console, **source, **BUILT)
+    assert Server.objects.get().build == {key: value for key, value in KEPT.items() if key in keys}
+
+
+def test_extras_in_the_name_of_a_package_are_choices(console: Client) -> None:
+    add(console, **{**PACKAGE, "package_name": "mcp[cli,http]"}, build_extras="cli")
+    server = Server.objects.get()
+    assert (server.source["name"], server.build) == ("mcp", {"extras": ["cli", "http"]})
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "said"),
+    [
+        ({"build_root": "/etc"}, "build_root", "Must be a path from the top of the source"),
+        ({"build_member": "../a"}, "build_member", "without “..”"),
+        ({"build_extras": "a b!"}, "build_extras", "“b!” is not the name of an extra"),
+        ({"build_with": "mcp<2\n-r x"}, "build_with", "“-r x” is not a requirement"),
+        ({"build_python": "snake"}, "build_python", "is not a version of Python"),
+        ({"build_node": "lts"}, "build_node", "is not a version of Node"),
+        ({"build_build": "'open"}, "build_build", "A quotation mark is not closed."),
+        ({"build_target": "-x"}, "build_target", "is not the name of a build stage"),
+        ({"build_arguments": "A=1\npa55word"}, "build_arguments", "Line 2 has no “=”"),
+        ({"build_arguments": "HTTP_PROXY=x"}, "build_arguments", "is set by the builder"),
+        ({**PACKAGE, "package_name": "mcp[!]"}, "package_name", "is not the name of an extra"),
+    ],
+)
+def test_a_wrong_choice_is_said_at_its_field_and_the_others_stay(
+    console: Client, fields: dict[str, str], field: str, said: str
+) -> None:
+    answer = add(console, **{**GIT, "build_groups": "server", **fields})
+    found = problems(answer)
+    assert list(found) == [field]
+    assert said in found[field][0]
+    assert "pa55word" not in found[field][0]
+    form = answer.context["adminform"].form
+    assert form["build_groups"].value() == "server"
+    assert not Server.objects.exists()

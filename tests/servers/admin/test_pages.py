@@ -211,6 +211,17 @@ def test_a_page_of_a_server_asks_as_much_of_an_old_one(console: Client, staff: U
     assert queries(old) == queries(young)
 
 
+def test_the_page_of_tools_says_which_list_may_not_be_whole(
+    console: Client, seeded: dict[str, Server]
+) -> None:
+    serving = seeded["time"].current_deployment
+    assert serving
+    serving.discovery = {"tools": [{"name": "now"}], "notes": ["The pages of tools/list go round: <b>."]}
+    serving.save()
+    text = page(console, "servers_server_tools", seeded["time"].pk)
+    assert "The pages of tools/list go round: &lt;b&gt;." in text
+
+
 def test_connect_names_the_public_url(console: Client, seeded: dict[str, Server], settings: object) -> None:
     settings.PUBLIC_URL = "https://mcp.example.org"  # type: ignore[attr-defined]
     text = page(console, "servers_server_change", seeded["time"].pk)

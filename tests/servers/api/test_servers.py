@@ -6,6 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
+from access.models import AuditEntry
 from servers import secretbox, services
 from servers.models import Deployment, Server
 from servers.states import DeploymentStatus, ServerStatus, Trigger
@@ -78,6 +79,29 @@ def test_secrets_and_tokens_are_sealed_and_never_shown(client: APIClient) -> Non
         ({"name": "A", "source": {"kind": "image", "reference": "UPPER case"}}, "source.reference"),
         ({"name": "A", "source": {**PACKAGE, "ecosystem": "cargo"}}, "source.ecosystem"),
         ({"name": "A", "source": {**PACKAGE, "arguments": [1]}}, "source.arguments"),
+        ({"name": "A", "source": {**PACKAGE, "name": "mcp[!]"}}, "source.name"),
+        ({"name": "A", "source": {**PACKAGE, "name": "mcp[cli"}}, "source.name"),
+        ({"name": "A", "source": PACKAGE, "build": []}, "build"),
+        ({"name": "A", "source": PACKAGE, "build": None}, "build"),
+        ({"name": "A", "source": PACKAGE, "build": {"pyhton": "3.12"}}, "build.pyhton"),
+        ({"name": "A", "source": PACKAGE, "build": {"python": 3.12}}, "build.python"),
+        ({"name": "A", "source": PACKAGE, "build": {"extras": "cli"}}, "build.extras"),
+        ({"name": "A", "source": PACKAGE, "build": {"extras": ["cli", ""]}}, "build.extras"),
+        ({"name": "A", "source": PACKAGE, "build": {"with": ["mcp @ https://x/y.whl"]}}, "build.with"),
+        ({"name": "A", "source": PACKAGE, "build": {"root": "app"}}, "build.root"),
+        ({"name": "A", "source": PACKAGE, "build": {"arguments": {"A": "b"}}}, "build.arguments"),
+        (
+            {"name": "A", "source": {"kind": "image", "reference": "a/b:1"}, "build": {"node": "22"}},
+            "build.node",
+        ),
+        (
+            {"name": "A", "source": {"kind": "git", "url": "https://h/x"}, "build": {"root": "../x"}},
+            "build.root",
+        ),
+        (
+            {"name": "A", "source": {"kind": "git", "url": "https://h/x"}, "build": {"arguments": {"A": 1}}},
+            "build.arguments",
+        ),
         ({"name": "A", "source": {"kind": "upload"}}, "source"),
         ({"name": "A", "source": PACKAGE, "slug": "-a"}, "slug"),
         ({"name": "A", "source": PACKAGE, "port": 99999}, "port"),
@@ -240,3 +264,42 @@ def test_deployments_and_their_steps(client: APIClient, server: Server) -> None:
     assert body["steps"][0]["details"] == {"digest": "sha256:1"}
     assert client.get(f"/api/servers/{server.pk}/deployments/?status=failed").json()["results"] == []
     assert client.post(f"/api/deployments/{deployment.pk}/cancel/").status_code == 409
+
+
+def test_how_it_is_built_is_set_read_and_replaced(client: APIClient) -> None:
+    build = {"member": "services/a", "groups": ["server"], "python": "3.12", "with": ["mcp<2"]}
+    source = {"kind": "git", "url": "https://git.example.org/a/b.git"}
+    made = client.post("/api/servers/", {"name": "A", "source": source, "build": {**build, "root": ""}})
+    assert made.status_code == 201
+    assert made.json()["build"] == build
+    url = made.json()["url"]
+    assert client.patch(url, {"name": "B"}).json()["build"] == build
+    assert client.patch(url, {"build": {"node": "22"}}).json()["build"] == {"node": "22"}
+    changed = AuditEntry.objects.filter(action="server.changed").first()
+    assert changed
+    assert changed.after == {"build": {"node": "22"}}
+    assert changed.before == {"build": build}
+    assert client.patch(url, {"build": {}}).json()["build"] == {}
+
+
+def test_extras_of_a_package_are_told_apart_from_its_name(client: APIClient) -> None:
+    source = {**PACKAGE, "name": "mcp[cli, http]"}
+    made = client.post("/api/servers/", {"name": "A", "source": source, "build": {"extras": ["ws"]}}).json()
+    assert (made["source"]["name"], made["build"]) == ("mcp", {"extras": ["ws", "cli", "http"]})
+    again = client.patch(made["url"], {"source": {**PACKAGE, "name": "mcp[cli]"}}).json()
+    assert (again["source"]["name"], again["build"]) == ("mcp", {"extras": ["ws", "cli", "http"]})
+
+
+def test_another_kind_of_source_takes_no_choices_that_mean_nothing_to_it(client: APIClient) -> None:
+    source = {"kind": "git", "url": "https://git.example.org/a/b.git"}
+    made = client.post("/api/servers/", {"name": "A", "source": source, "build": {"root": "app"}}).json()
+    refused = client.patch(made["url"], {"source": PACKAGE})
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (400, "build.root")
+    assert client.patch(made["url"], {"source": PACKAGE, "build": {}}).status_code == 200
+
+
+def test_the_plan_of_a_deployment(client: APIClient, server: Server) -> None:
+    plan = {"ecosystem": "python", "why": ["uv.lock found"], "chosen": {"python": "3.12"}}
+    deployment = make_deployment(server, plan=plan)
+    assert client.get(f"/api/deployments/{deployment.pk}/").json()["plan"] == plan
+    assert client.get(f"/api/deployments/{make_deployment(server).pk}/").json()["plan"] == {}

@@ -233,6 +233,23 @@ def test_a_server_from_an_archive_in_one_request(client: APIClient, data: Path) 
     assert uploads.path_of(Server.objects.get()).is_file()
 
 
+def test_where_in_its_archive_a_server_lies(client: APIClient, data: Path) -> None:
+    document = json.dumps({"name": "Zip", "source": {"kind": "upload", "subdirectory": "packages/one"}})
+    form = {"archive": archive(name="a.zip"), "server": document}
+    body = client.post("/api/servers/", form, format="multipart").json()
+    assert body["source"]["subdirectory"] == "packages/one"
+
+    newer = client.post(f"{body['url']}archive/", {"archive": archive(b"PK-newer")}, format="multipart")
+    held = newer.json()["source"]
+    assert (held["size"], held["subdirectory"]) == (8, "packages/one")
+
+    moved = client.patch(body["url"], {"source": {"kind": "upload", "subdirectory": "packages/two"}})
+    assert moved.json()["source"] == {**held, "subdirectory": "packages/two"}
+
+    out = client.patch(body["url"], {"source": {"kind": "upload", "subdirectory": "../x"}})
+    assert [error["field"] for error in out.json()["errors"]] == ["source.subdirectory"]
+
+
 @pytest.mark.parametrize("size", [100_001, 400_000])
 def test_an_archive_that_is_too_large(client: APIClient, server: Server, data: Path, size: int) -> None:
     answer = client.post(

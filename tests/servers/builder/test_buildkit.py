@@ -20,7 +20,7 @@ from registry.pulls import Pulls
 from servers.builder import buildkit
 from servers.builder.base import BuildSettings, BuiltImage, ImageBuild
 from servers.builder.buildkit import Builder, find_builder
-from servers.builder.context import Prepared, prepare, prepare_wrapper
+from servers.builder.context import Prepared, prepare
 from servers.errors import BuildError, Cancelled, TimedOut
 from servers.leash import Leash
 from servers.sources.base import BuildContext
@@ -234,43 +234,6 @@ def test_a_node_source_that_has_to_be_built(
     assert image.entrypoint[:2] == ("node", "/opt/mcphost/bridge/bridge.mjs")
     assert output(engine, image, "dist/x.js", entrypoint="node") == "10001 1000"
     assert "is-odd" not in output(engine, image, "node_modules", entrypoint="ls")
-
-
-def test_an_image_of_one_s_own_gets_the_bridge_around_it(
-    yard: Yard, builder: Builder, settings: BuildSettings, engine: docker.DockerClient, tmp_path: Path
-) -> None:
-    text = f'FROM {settings.python_image}\nUSER 4242\nENTRYPOINT ["python3"]\nCMD ["-c", "pass"]\n'
-    own = yard.build(text)
-    wrapper = Yard(builder, settings, tmp_path / "wrapped")
-
-    image = wrapper.build(
-        prepare_wrapper(own.tag, own.entrypoint, own.command, tmp_path / "wrapped", bridge=BRIDGE)
-    )
-
-    assert image.entrypoint == ("/bin/sh", "/opt/mcphost/entry.sh")
-    assert image.command == ("python3", "-c", "pass")
-    assert engine.images.get(image.tag).attrs["Config"]["User"] == "4242"
-
-
-@pytest.mark.parametrize("platform", ["linux/amd64", "linux/arm64"])
-def test_a_wrapped_image_without_python_and_node_says_so(
-    yard: Yard,
-    builder: Builder,
-    settings: BuildSettings,
-    engine: docker.DockerClient,
-    base_images: dict[str, str],
-    tmp_path: Path,
-    platform: str,
-) -> None:
-    own = yard.build(f"FROM {base_images['busybox']}\n", platform)
-    wrapper = Yard(builder, settings, tmp_path / "wrapped")
-    image = wrapper.build(
-        prepare_wrapper(own.tag, (), ("sh",), tmp_path / "wrapped", bridge=BRIDGE), platform
-    )
-
-    with pytest.raises(docker.errors.ContainerError, match="needs python3") as caught:
-        output(engine, image)
-    assert caught.value.exit_status == 127
 
 
 def test_the_ca_and_the_index_are_in_no_layer(

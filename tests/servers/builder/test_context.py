@@ -109,10 +109,12 @@ def test_a_part_of_a_larger_source(source: BuildContext, bridge: Path, tmp_path:
 
 
 def test_a_wrapper_s_directory(bridge: Path, tmp_path: Path) -> None:
-    prepared = prepare_wrapper("local/x:1", (), ("serve",), tmp_path / "build", bridge=bridge)
+    prepared = prepare_wrapper(
+        "local/x:1", (), ("serve",), tmp_path / "build", settings=BuildSettings(), bridge=bridge
+    )
 
-    assert prepared.dockerfile.read_text().startswith("FROM local/x:1\n")
-    assert {path.name for path in prepared.context.iterdir()} == {"Dockerfile", "bridge", "entry.sh"}
+    assert "\nFROM local/x:1\n" in prepared.dockerfile.read_text()
+    assert {path.name for path in prepared.context.iterdir()} == {"Dockerfile", "bridge", "portable.py"}
 
 
 @pytest.mark.real

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from servers.builder.base import BuildSettings
-from servers.builder.dockerfile import PIP, entry_script, render, render_wrapper
+from servers.builder.dockerfile import PIP, render, render_wrapper
 from servers.sources.plan import Plan, Step
 
 PLAIN = BuildSettings(python_image="base/python:1", node_image="base/node:1")
@@ -136,17 +136,13 @@ def test_secrets_are_mounted_where_they_are_needed_and_nowhere_kept() -> None:
         assert "user:pass" not in text
 
 
-def test_a_wrapper_keeps_what_the_image_starts() -> None:
-    assert render_wrapper("local/x:1", ("tini", "--"), ("serve", "a b")).splitlines() == [
-        "FROM local/x:1",
-        "COPY bridge/ /opt/mcphost/bridge/",
-        "COPY entry.sh /opt/mcphost/entry.sh",
-        "EXPOSE 8000",
-        'ENTRYPOINT ["/bin/sh", "/opt/mcphost/entry.sh"]',
-        'CMD ["tini", "--", "serve", "a b"]',
-    ]
+def test_a_wrapper_keeps_what_the_image_starts_and_needs_nothing_in_it() -> None:
+    settings = BuildSettings(python_image="base/python:3")
+    text = render_wrapper("local/x:1", ("tini", "--"), ("serve", "a b"), settings=settings)
 
-
-def test_the_entry_script_says_what_is_missing() -> None:
-    assert entry_script().startswith("#!/bin/sh\n")
-    assert "needs python3 (3.9 or newer) or node" in entry_script()
+    stage, image = text.split("FROM local/x:1\n")
+    assert stage.startswith("FROM base/python:3 AS mcphost-python\nUSER 0\n")
+    assert "RUN" not in image
+    assert "USER" not in image
+    assert 'ENTRYPOINT ["/opt/mcphost/python/ld", "--library-path", "/opt/mcphost/python/libs", ' in image
+    assert image.endswith('CMD ["tini", "--", "serve", "a b"]\n')

@@ -75,6 +75,21 @@ def test_entries_of_the_file_in_every_form(made: Made) -> None:
     assert not lines
 
 
+def test_a_namespace_of_the_file_answers_for_its_images(made: Made) -> None:
+    other = {"auth": b64encode(b"other:secret").decode()}
+    auths = {f"{PLAIN}/team": CI, f"{PLAIN}/other": other, PLAIN: {"auth": b64encode(b"any:x").decode()}}
+    named = f"FROM {PLAIN}/team/a AS a\nFROM {PLAIN}/team/b\n"
+    assert made(named, auths=auths) == ({PLAIN: CI}, [])
+
+    given, lines = made(f"FROM {PLAIN}/other/a AS a\nFROM {PLAIN}/team/b\n", auths=auths)
+    assert given == {PLAIN: other}
+    (line,) = lines
+    assert line == (
+        f"BuildKit takes one login for {PLAIN}, and the images named from there have several: that for "
+        "other/a is given."
+    )
+
+
 def test_helpers_are_asked_with_the_platforms_environment_for_what_is_named(asked: Asked, made: Made) -> None:
     auths, lines = made(
         f"ARG FROM_WHERE={CLOUD}\nFROM $FROM_WHERE/base:1 AS base\nFROM {PLAIN}/x\n",

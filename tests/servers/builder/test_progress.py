@@ -122,6 +122,30 @@ def test_stages_are_counted_together() -> None:
             False,
         ),
         (
+            "#3 [internal] load metadata for host.example/x:1\n"
+            "#3 ERROR: failed to do request: Head: http2: server sent GOAWAY and closed the connection",
+            "The base image host.example/x:1 cannot be pulled: failed to do request: Head: http2: server "
+            "sent GOAWAY and closed the connection.",
+            False,
+        ),
+        (
+            "#4 [1/2] FROM host.example/x:1@sha256:0a\n"
+            "#4 ERROR: failed to copy: stream error: stream ID 5; INTERNAL_ERROR; received from peer",
+            "The base image host.example/x:1@sha256:0a cannot be pulled: failed to copy: stream error: "
+            "stream ID 5; INTERNAL_ERROR; received from peer.",
+            False,
+        ),
+        (
+            "#4 FROM host.example/x:1\n#4 ERROR: unexpected status: 524 <none>",
+            "The base image host.example/x:1 cannot be pulled: unexpected status: 524 <none>.",
+            False,
+        ),
+        (
+            '#5 [2/2] RUN psql -c "SELECT 1 FROM host"\n#5 ERROR: exit code: 1',
+            'The step [2/2] RUN psql -c "SELECT 1 FROM host" ended with exit code 1 (for linux/arm64).',
+            True,
+        ),
+        (
             "#5 [2/2] RUN x\n#5 0.1 exec /bin/sh: exec format error\n#5 ERROR: exit code: 1",
             "The build for linux/arm64 ran a program of another architecture.",
             True,

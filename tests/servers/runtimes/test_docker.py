@@ -14,6 +14,7 @@ import pytest
 from deploy.bench.engine import Engine
 from deploy.bench.fault_proxy import FaultProxy
 from deploy.bench.registry import Registry
+from registry.reference import Reference
 from servers.errors import Cancelled, RuntimeFault
 from servers.leash import Leash
 from servers.runtimes import docker_spec
@@ -283,10 +284,10 @@ def test_an_image_is_pulled_by_digest_with_credentials(
     digest = next(each["aux"]["Digest"] for each in pushed if "aux" in each)
     engine.images.remove(f"{repository}:1")
     reference = f"{repository}@{digest}"
-    asked: list[str] = []
+    asked: list[Reference] = []
 
-    def auth(host: str) -> Mapping[str, str]:
-        asked.append(host)
+    def auth(ref: Reference) -> Mapping[str, str]:
+        asked.append(ref)
         return credentials
 
     with pytest.raises(RuntimeFault, match="does not let the image be pulled"):
@@ -298,7 +299,7 @@ def test_an_image_is_pulled_by_digest_with_credentials(
     handle = runtime.start(wanted, leash=leash(60), log=said.append)
     try:
         assert runtime.poll(handle).alive
-        assert asked == [registry_basic.host]
+        assert asked == [Reference.parse(reference)]
         assert any(digest in line for line in said)
         again: list[str] = []
         runtime.stop(runtime.start(spec(reference), leash=leash(), log=again.append), grace=0)

@@ -5,7 +5,7 @@ import requests
 from docker.errors import APIError
 
 from servers.errors import RuntimeFault
-from servers.runtimes.docker_faults import PortTaken, from_text, translated
+from servers.runtimes.docker_faults import PortTaken, from_text, of_a_pull, translated
 from servers.runtimes.exit_words import describe_exit
 
 
@@ -45,6 +45,30 @@ def test_what_the_engine_says_is_told_with_what_to_do(text: str, words: str, per
     assert fault.hint
     assert fault.permanent is permanent
     assert fault.kind == "runtime"
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "permanent"),
+    [
+        ("http2: server sent GOAWAY and closed the connection; LastStreamID=401", "broken off", False),
+        ("stream error: stream ID 403; INTERNAL_ERROR; received from peer", "broken off", False),
+        ("unexpected EOF", "could not be pulled", False),
+        ('Get "https://r.example/v2/": net/http: TLS handshake timeout', "could not be pulled", False),
+        ("read tcp 10.0.0.1:443: read: connection reset by peer", "could not be pulled", False),
+        ("received unexpected HTTP status: 524 <none>", "could not be pulled", False),
+        ("toomanyrequests: slow down", "asks for patience", False),
+        ("unauthenticated: User cannot be authenticated with the token provided.", "does not let", True),
+        ("denied: denied", "does not let", True),
+        ("manifest for r.example/x:1 not found: manifest unknown", "not there", True),
+        ("something else", "refused: something else", True),
+    ],
+)
+def test_what_the_engine_says_of_a_pull(text: str, words: str, permanent: bool) -> None:
+    """In its stream, after HTTP 200: nothing else tells whether it passes."""
+    fault = of_a_pull(text)
+    assert words in fault.message
+    assert fault.hint
+    assert (fault.kind, fault.permanent) == ("runtime", permanent)
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,50 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 import os
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+
+@dataclass
+class Lfs:
+    """The forge's LFS server: `objects` by oid; `base` is where downloads are said to be, "" for the forge.
+
+    `headers` are what a download is said to need. `seen` are the paths and authorizations of its requests.
+    """
+
+    objects: dict[str, bytes] = field(default_factory=dict)
+    base: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    answer: bytes = b""  # in place of a batch
+    moved: str = ""  # where its batches are asked for by now
+    seen: list[tuple[str, str]] = field(default_factory=list)
+
+    def keep(self, content: bytes) -> str:
+        """Returns the pointer to it."""
+        oid = hashlib.sha256(content).hexdigest()
+        self.objects[oid] = content
+        return f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {len(content)}\n"
+
+    def batch(self, body: bytes, here: str) -> bytes:
+        wanted = json.loads(body)["objects"]
+        return self.answer or json.dumps({"objects": [self._entry(each, here) for each in wanted]}).encode()
+
+    def _entry(self, wanted: dict[str, Any], here: str) -> dict[str, Any]:
+        if wanted["oid"] not in self.objects:
+            return {**wanted, "error": {"code": 404, "message": "Object does not exist"}}
+        action = {"href": f"{self.base or here}/lfs-content/{wanted['oid']}", "header": self.headers}
+        return {**wanted, "actions": {"download": action}}
 
 
 class GitServer(ThreadingHTTPServer):
@@ -23,6 +57,7 @@ class GitServer(ThreadingHTTPServer):
     def __init__(self, root: Path) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.root, self.password = root, ""
+        self.lfs = Lfs()
         self.authorizations: list[str] = []
         self.scheme = "http"
 
@@ -60,10 +95,29 @@ class _Handler(BaseHTTPRequestHandler):
     server: GitServer
 
     def do_GET(self) -> None:
-        self._serve(b"")
+        if "/lfs-content/" in self.path:
+            self._give_lfs(self.server.lfs.objects[self.path.rpartition("/")[2]])
+        else:
+            self._serve(b"")
 
     def do_POST(self) -> None:
-        self._serve(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path.endswith("/info/lfs/objects/batch"):
+            self._give_lfs(self.server.lfs.batch(body, self.server.url("")[:-1]))
+        else:
+            self._serve(body)
+
+    def _give_lfs(self, content: bytes) -> None:
+        authorization = self.headers.get("Authorization", "")
+        self.server.lfs.seen.append((self.path, authorization))
+        is_batch = self.command == "POST"
+        refused = is_batch and self.server.password and not authorization.endswith(self._expected())
+        moved = self.server.lfs.moved if is_batch else ""
+        self.send_response(307 if moved else 401 if refused else 200)
+        if moved:
+            self.send_header("Location", moved + self.path)
+        self.end_headers()
+        self.wfile.write(b"" if refused else content)
 
     def log_message(self, *_: object) -> None: ...
 
@@ -113,14 +167,24 @@ class Repository:
         path.mkdir(parents=True)
         self.git("init", "--quiet", "--initial-branch=main")
 
-    def git(self, *arguments: str) -> str:
+    def tree(self, entries: Iterable[str]) -> str:
+        """The id of a tree of `mode kind id<tab>name` lines."""
+        return self.git("mktree", given="\n".join(entries))
+
+    def git(self, *arguments: str, given: str | None = None) -> str:
         identity = {"NAME": "Ada", "EMAIL": "ada@example.org"}
         who = {
             f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in identity.items()
         }
         env = {"PATH": os.environ["PATH"], "HOME": str(self.path), "GIT_CONFIG_NOSYSTEM": "1", **who}
         done = subprocess.run(
-            ["git", *arguments], cwd=self.path, env=env, check=True, capture_output=True, text=True
+            ["git", *arguments],
+            cwd=self.path,
+            env=env,
+            check=True,
+            capture_output=True,
+            text=True,
+            input=given,
         )
         return done.stdout.strip()
 

@@ -12,6 +12,7 @@ from servers.errors import Cancelled, SourceError, TimedOut
 from servers.leash import Leash
 from servers.sources.base import BuildContext
 from servers.sources.git import GitSource
+from servers.sources.git_room import CheckoutLimits
 from tests.servers.sources.git_server import GitServer, Repository, serving
 
 TOKEN = r"ghp_very\secret\0123456789"
@@ -79,6 +80,75 @@ def test_a_branch_a_tag_and_a_commit(forge: GitServer, repository: Repository, t
     assert found == {"v1": first, "feature/x": feature, first: first, first[:9]: first}
 
 
+def test_names_that_stand_for_more_than_one_thing(
+    forge: GitServer, repository: Repository, tmp_path: Path
+) -> None:
+    """A branch that is called as a tag is, and one that reads as a commit does; a full name says which."""
+    first = repository.git("rev-parse", "HEAD")
+    repository.git("tag", "-a", "v1", "-m", "one")
+    repository.git("checkout", "--quiet", "-b", "v1")
+    branch = repository.commit("On the branch", other__py="")
+    repository.git("branch", "deadbeef", branch)
+    refs = ("v1", "refs/tags/v1", "refs/heads/v1", "heads/v1", "deadbeef")
+
+    found = {ref: fetch(forge, tmp_path / ref, ref=ref).revision for ref in refs}
+
+    assert found == dict(zip(refs, (first, first, branch, branch, branch), strict=True))
+
+
+def test_a_default_branch_of_an_odd_name_and_one_that_is_not_there(
+    forge: GitServer, repository: Repository, tmp_path: Path
+) -> None:
+    repository.git("branch", "--move", "main", "träger/1.0@rc#2")
+    assert fetch(forge, tmp_path / "odd").summary == "First"
+
+    repository.git("symbolic-ref", "HEAD", "refs/heads/never-pushed")
+    with pytest.raises(SourceError, match="names no default branch") as caught:
+        fetch(forge, tmp_path / "none")
+    assert caught.value.hint == "Choose one of these: träger/1.0@rc#2."
+
+
+def test_a_project_that_asks_for_its_tags_gets_its_version(
+    forge: GitServer, repository: Repository, tmp_path: Path
+) -> None:
+    repository.commit("Ask", pyproject__toml='[build-system]\nrequires = ["setuptools-scm"]\n')
+    repository.git("tag", "-a", "v1.2.3", "-m", "one")
+    tagged = fetch(forge, tmp_path / "tagged", ref="v1.2.3")
+    head = repository.commit("More")
+    pinned = fetch(forge, tmp_path / "pinned", ref=tagged.revision)
+    newest = fetch(forge, tmp_path / "newest")
+
+    assert (tagged.version, pinned.version) == ("1.2.3", "1.2.3")
+    assert newest.version == f"1.2.4.dev0+g{head[:7]}"
+
+
+def test_a_repository_larger_than_it_may_be_is_given_up(
+    forge: GitServer, repository: Repository, tmp_path: Path
+) -> None:
+    (repository.path / "large").write_bytes(os.urandom(3 << 20))
+    repository.commit("Large")
+    source = GitSource(forge.url("server"), protocols=("http",), limits=CheckoutLimits(total_bytes=2 << 20))
+
+    with pytest.raises(SourceError, match=r"takes more than 2 MiB, .*") as caught:
+        source.fetch(tmp_path / "into", leash=Leash.of(60), log=print)
+    assert "GIT_MAX_BYTES" in caught.value.hint
+    assert not (tmp_path / "into" / "large").exists()
+
+
+def test_a_tree_of_trees_is_never_checked_out(
+    forge: GitServer, repository: Repository, tmp_path: Path
+) -> None:
+    """Twelve objects that name ten to the tenth files."""
+    blob = repository.git("hash-object", "-w", "server.py")
+    tree = repository.tree(f"100644 blob {blob}\tf{number}" for number in range(10))
+    for _ in range(9):
+        tree = repository.tree(f"040000 tree {tree}\td{number}" for number in range(10))
+    repository.git("reset", "--soft", repository.git("commit-tree", tree, "-m", "Large"))
+
+    with pytest.raises(SourceError, match="holds more than 200000 files"):
+        fetch(forge, tmp_path / "into")
+
+
 def test_a_commit_that_the_server_refuses_comes_with_the_history(
     forge: GitServer, repository: Repository, tmp_path: Path
 ) -> None:
@@ -106,6 +176,37 @@ def test_submodules_with_relative_urls(forge: GitServer, repository: Repository,
     assert not list(context.path.rglob(".git"))
 
 
+def test_a_submodule_named_by_ssh_at_the_same_host_comes_with_the_token(
+    forge: GitServer, repository: Repository, tmp_path: Path
+) -> None:
+    Repository(tmp_path / "forge" / "library").commit("Library", lib__py="x = 1\n")
+    repository.git("-c", "protocol.file.allow=always", "submodule", "add", "--quiet", "../library", "library")
+    modules = repository.path / ".gitmodules"
+    modules.write_text(modules.read_text().replace("../library", "git@127.0.0.1:library"))
+    repository.commit("Use the library as developers do")
+    forge.password = TOKEN
+
+    context = fetch(forge, tmp_path / "into", token=TOKEN)
+
+    assert (context.path / "library/lib.py").is_file()
+
+
+def test_a_submodule_that_is_not_to_be_fetched(
+    forge: GitServer, repository: Repository, tmp_path: Path
+) -> None:
+    Repository(tmp_path / "forge" / "library").commit("Library", lib__py="x = 1\n")
+    repository.git("-c", "protocol.file.allow=always", "submodule", "add", "--quiet", "../library", "library")
+    modules = repository.path / ".gitmodules"
+    modules.write_text(modules.read_text().replace("../library", "../nowhere") + "\tupdate = none\n")
+    repository.commit("Leave the library out")
+    log: list[str] = []
+
+    context = fetch(forge, tmp_path / "into", log=log)
+
+    assert list((context.path / "library").iterdir()) == []
+    assert "Skipping submodule 'library'" in log
+
+
 def test_a_submodule_cannot_use_another_protocol(
     forge: GitServer, repository: Repository, tmp_path: Path
 ) -> None:
@@ -115,7 +216,7 @@ def test_a_submodule_cannot_use_another_protocol(
     repository.git("-c", "protocol.file.allow=always", "submodule", "add", "--quiet", url, "library")
     repository.commit("Use a file")
 
-    with pytest.raises(SourceError, match=r"A submodule of .* uses a protocol that is not allowed"):
+    with pytest.raises(SourceError, match=r"The submodule library of .* uses a protocol that is not allowed"):
         fetch(forge, tmp_path / "into")
 
 
@@ -267,7 +368,7 @@ def test_the_token_is_for_the_repository_s_own_host(
         repository.commit("Use the library")
         other.password = forge.password = TOKEN
 
-        with pytest.raises(SourceError, match=r"A submodule of .* refused access"):
+        with pytest.raises(SourceError, match=r"The submodule library of .* refused access"):
             fetch(forge, tmp_path / "into", token=TOKEN)
         assert not other.authorizations
 

@@ -457,3 +457,9 @@ def test_a_program_too_deep_to_be_read_is_started_as_it_is(tree: Tree) -> None:
 def test_a_build_that_is_set_by_hand(tree: Tree) -> None:
     plan = tree.write({"server.py": "", "requirements.txt": ""}).plan(build="make schema && true")
     assert [(step.kind, step.argv) for step in plan.steps] == [("build", ("sh", "-c", "make schema && true"))]
+
+
+def test_a_root_that_is_set_by_hand(tree: Tree) -> None:
+    tree.write({"README.md": "", "back/requirements.txt": "mcp", "back/server.py": ""})
+    plan = tree.plan(root="back")
+    assert (plan.root, plan.member, plan.command) == ("back", "", ("python", "server.py"))

@@ -263,3 +263,60 @@ def test_a_cancelled_upload(tmp_path: Path) -> None:
 
     with pytest.raises(Cancelled):
         source.fetch(tmp_path / "into", leash=Leash.of(10, lambda: True), log=print)
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted"),
+    [
+        (("packages/server/a.py", "README"), "packages/server"),
+        (("packages/server/a.py",), "packages/server"),  # named from above the single directory
+        (("team-tool-1.0/packages/server/a.py", "team-tool-1.0/README"), "packages/server"),
+        (("packages/packages/server/a.py",), "packages/server"),
+        (("a.py",), ""),
+    ],
+)
+def test_a_subdirectory(names: tuple[str, ...], wanted: str, tmp_path: Path) -> None:
+    archive = tar(tmp_path / "upload", *((name, b"x") for name in names))
+    source = ArchiveSource(archive, subdirectory=wanted)
+
+    context = source.fetch(tmp_path / "into", leash=Leash.of(30), log=lambda _: None)
+
+    assert [path.name for path in context.path.iterdir()] == ["a.py"]
+    assert context.path == (context.top / wanted).resolve()
+
+
+def test_a_subdirectory_that_is_not_there_names_those_that_are(tmp_path: Path) -> None:
+    archive = tar(tmp_path / "upload", ("packages/server/a.py", b"x"), ("packages/core/a.py", b"x"))
+    source = ArchiveSource(archive, subdirectory="packages/sever")
+
+    with pytest.raises(SourceError, match="The archive has no directory “packages/sever”") as caught:
+        source.fetch(tmp_path / "into", leash=Leash.of(30), log=lambda _: None)
+    assert caught.value.hint == "There are, in packages: core, server."
+
+
+@pytest.mark.parametrize("wanted", ["../x", "/etc", "a/../../b"])
+def test_a_subdirectory_outside_is_never_looked_for(wanted: str, tmp_path: Path) -> None:
+    archive = tar(tmp_path / "upload", ("a.py", b"x"))
+    with pytest.raises(SourceError, match="does not lie inside the archive"):
+        ArchiveSource(archive, subdirectory=wanted).fetch(tmp_path / "into", leash=Leash.of(30), log=print)
+    assert not (tmp_path / "into").exists()
+
+
+def test_a_subdirectory_that_is_a_link_within_the_archive(tmp_path: Path) -> None:
+    link = special("server", tarfile.SYMTYPE, "packages/one")
+    archive = tar(tmp_path / "upload", ("packages/one/a.py", b"x"), link)
+    source = ArchiveSource(archive, subdirectory="server")
+
+    context = source.fetch(tmp_path / "into", leash=Leash.of(30), log=lambda _: None)
+
+    assert context.path == context.top / "packages/one"
+
+
+def test_pointers_of_git_lfs_are_told_of(tmp_path: Path) -> None:
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:%064d\nsize 123456\n" % 7
+    archive = tar(tmp_path / "upload", ("top/deeper/model.bin", pointer), ("top/server.py", b"x"))
+    log: list[str] = []
+
+    ArchiveSource(archive).fetch(tmp_path / "into", leash=Leash.of(30), log=log.append)
+
+    assert log[-1].endswith("which the archive does not hold: deeper/model.bin")

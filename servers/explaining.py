@@ -1,0 +1,46 @@
+"""What would become of a source: it is fetched and looked at as a deployment does it, and nothing is run."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from servers import wiring
+from servers.builder import context, tooling
+from servers.errors import Invalid
+from servers.leash import Leash
+from servers.models import Server
+from servers.models.server import RuntimeChoice, SourceKind
+from servers.sources.base import BuildContext
+from servers.sources.plan import Choices
+from servers.sources.recognise import recognise
+from servers.sources.upload import ArchiveSource
+
+
+def explain(server: Server, archive: Path | None = None) -> dict[str, Any]:
+    """The plan as `Plan.told` gives it, of a server that need not be kept. Raises `UserError`.
+
+    `archive` is where an upload lies that is not kept yet.
+    """
+    if server.source_kind == SourceKind.IMAGE:
+        raise Invalid("An image is started as it is: there is nothing to recognise in it.")
+    choices = Choices.of(server.build, tuple(server.command))
+    images = wiring.runtime_name_for(server) != RuntimeChoice.PROCESS
+    with tempfile.TemporaryDirectory(prefix="mcphost-explain-", ignore_cleanup_errors=True) as work:
+        fetched = _fetch(server, archive, Path(work) / "source")
+        return recognise(fetched, choices, images=images).told(choices)
+
+
+def _fetch(server: Server, archive: Path | None, into: Path) -> BuildContext:
+    source = wiring.source_of(server)
+    if archive and isinstance(source, ArchiveSource):
+        source = replace(source, path=archive)
+    leash = Leash.of(settings.DEPLOY_TIMEOUT).within(settings.BUILD_TIMEOUT, "look at the source")
+    with context.filling(into):
+        fetched = source.fetch(into, leash=leash, log=tooling.no_log)
+    assert isinstance(fetched, BuildContext)
+    return fetched
