@@ -111,6 +111,7 @@ UPLOAD_MAX_BYTES = env.integer("UPLOAD_MAX_BYTES", 100 * 1024**2, 1024, 10 * 102
 UPLOADS_PER_PERSON_BYTES = env.integer("UPLOADS_PER_PERSON_BYTES", 2 * 1024**3, 1024, 10 * 1024**4)
 BASE_IMAGE_PYTHON = env.text("BASE_IMAGE_PYTHON", "python:3.12-slim")
 BASE_IMAGE_NODE = env.text("BASE_IMAGE_NODE", "node:22-slim")
+PYTHON_DOWNLOADS = env.boolean("PYTHON_DOWNLOADS", True)
 BUILD_PIP_INDEX_URL = env.url("BUILD_PIP_INDEX_URL", "", ["http", "https"])
 BUILD_NPM_REGISTRY = env.url("BUILD_NPM_REGISTRY", "", ["http", "https"])
 BUILD_CA_BUNDLE = env.readable_file("BUILD_CA_BUNDLE")

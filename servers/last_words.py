@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 LOOK_BACK = 50  # what is restarted a few times says the same each time
 OF_THE_BRIDGE = "bridge: "
 MARKS = frozenset("~^")  # below the code in a traceback: beside other lines they point at nothing
+LONGEST = 500
+NOT_FOUND = r"(?:ModuleNotFoundError: No module named|Cannot find (?:module|package))"
+MISSING = re.compile(NOT_FOUND + r" '(?P<name>[^'\x00-\x1f]{1,120})'")
 HEADING = "Traceback (most recent call last):"
 
 
@@ -18,6 +22,12 @@ def last_words(lines: Iterable[str], count: int) -> list[str]:
     newest = [text for line in lines if (text := line.strip()) and not _says_nothing(text)][::-1]
     own = [line for line in newest if not line.startswith(OF_THE_BRIDGE)]
     return list(dict.fromkeys(own or newest))[:count][::-1]
+
+
+def missing_module(lines: Iterable[str]) -> str:
+    """The module or package that a program did not find: Python's words, and those of Node."""
+    newest = next((found for line in lines if (found := MISSING.search(line[:LONGEST]))), None)
+    return newest["name"] if newest else ""
 
 
 def _says_nothing(text: str) -> bool:

@@ -41,7 +41,7 @@ from servers.sources.base import Source
 from servers.sources.git import GitSource
 from servers.sources.git_room import CheckoutLimits
 from servers.sources.image import ImageSource
-from servers.sources.package import PackageSource
+from servers.sources.package import PackageSource, split_extras
 from servers.sources.upload import ArchiveSource
 
 BRIDGE = Path(bridge.__file__).parent
@@ -155,6 +155,8 @@ def build_settings() -> BuildSettings:
         npm_registry=settings.BUILD_NPM_REGISTRY,
         ca_bundle=settings.BUILD_CA_BUNDLE,
         proxies={name: value for name in PROXIES if (value := os.environ.get(name, ""))},
+        python_downloads=settings.PYTHON_DOWNLOADS,
+        python_mirror=os.environ.get("UV_PYTHON_INSTALL_MIRROR", ""),
         timeout=settings.BUILD_TIMEOUT,
         cache=Path(settings.DATA_DIR) / "cache",
     )
@@ -244,13 +246,16 @@ def source_of(server: Server, revision: str = "") -> Source:
     if server.source_kind == SourceKind.IMAGE:
         return ImageSource(_pinned(about["reference"], revision), functools.partial(_digest_of, server))
     version = revision.partition("==")[2] or about.get("version", "")
+    name, extras = split_extras(about["name"])
     return PackageSource(
         about["ecosystem"],
-        about["name"],
+        name,
         version,
         about.get("command") or shlex.join(server.command),  # whichever was set, none has to be found
         tuple(about.get("arguments", ())),
         build_settings(),
+        tuple(dict.fromkeys((*extras, *server.build.get("extras", ())))),
+        runtime_name_for(server) != "process",
     )
 
 

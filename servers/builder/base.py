@@ -16,6 +16,8 @@ class BuildSettings:
     Index and proxy URLs may hold credentials: they reach builds as secrets or through the environment only.
     `cache` is a directory where installs of the process runtime share what they download. `cache_key` names
     the engine's caches of downloads for those who may share them: who knows it can put things there.
+    `python_downloads`: whether an interpreter that a project asks for and that is not there is downloaded
+    (python-build-standalone, by uv), from `python_mirror` where one is set.
     """
 
     docker_host: str = ""
@@ -25,6 +27,8 @@ class BuildSettings:
     npm_registry: str = field(default="", repr=False)
     ca_bundle: Path | None = None
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)  # HTTP_PROXY, HTTPS_PROXY, NO_PROXY
+    python_downloads: bool = True
+    python_mirror: str = field(default="", repr=False)
     timeout: float = 1800.0
     cache: Path | None = None
     cache_key: str = field(default="", repr=False)

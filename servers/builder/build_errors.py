@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from registry.errors import from_engine
-from servers.builder import tooling
+from servers.builder import causes, dockerfile, tooling
 from servers.builder.context import no_space
 from servers.builder.progress import Progress, Vertex
 from servers.errors import BuildError
@@ -65,6 +65,8 @@ def _of_step(vertex: Vertex, platform: str) -> BuildError:
             hint="Install qemu-user-static and binfmt-support, or check that FROM names an image for it.",
             details=details,
         )
+    if f"{dockerfile.TOOLS}/bin/" in vertex.name and (cause := causes.of(vertex.lines)):
+        return BuildError(cause.message, hint=cause.hint, details=details)
     found = CODE.search(vertex.error)
     why = f"ended with exit code {found['code']}" if found else f"failed: {_bare(vertex.error)}"
     lines = "\n".join(list(vertex.lines)[-SHOWN_LINES:])

@@ -19,7 +19,7 @@ HOME_OF_OURS = "/opt/mcphost"
 PYTHON_OF_OURS = f"{HOME_OF_OURS}/python"
 CA_FILE = "/etc/ssl/certs/ca-certificates.crt"
 USER = "10001:10001"
-ROOT, VENV, TOOLS = "/app", "/opt/venv", "/opt/tools"
+ROOT, VENV, TOOLS, PYTHON = "/app", "/opt/venv", "/opt/tools", "/opt/python"
 PIP = f"{TOOLS}/bin/pip install --disable-pip-version-check --root-user-action=ignore --progress-bar=off"
 UV_VARIABLES = {
     "UV_LINK_MODE": "copy",
@@ -118,26 +118,39 @@ def _bridge(plan: Plan) -> tuple[str, str]:
 
 
 def _python(plan: Plan, settings: BuildSettings) -> list[str]:
+    image = base_images.python_image(plan, settings)
     start = [
-        f"FROM {settings.python_image}",
+        f"FROM {image.reference}",
         f"ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PATH={VENV}/bin:$PATH",
     ]
-    if not plan.steps:
+    if not (plan.steps or image.asked):
         return [*start, *_workdir(plan), f"COPY {APP}/ {ROOT}/"]
     # A stage of its own: neither uv nor what packages leave behind while they are built is in the image.
     return [
-        f"FROM {settings.python_image} AS build",
-        f"ENV VIRTUAL_ENV={VENV} UV_PROJECT_ENVIRONMENT={VENV}",
+        f"FROM {image.reference} AS build",
+        # Whatever a project's .python-version says to uv, its steps use this one.
+        f"ENV VIRTUAL_ENV={VENV} UV_PROJECT_ENVIRONMENT={VENV} UV_PYTHON={VENV}/bin/python"
+        f" PATH={VENV}/bin:$PATH",
         f"WORKDIR {ROOT}",
-        f"RUN python3 -m venv {TOOLS}",
+        f"RUN python3 -m venv {TOOLS}{f' && mkdir {PYTHON}' if image.asked else ''}",
         _run(f"{PIP} uv=={version('uv')}", settings),
-        f"RUN {TOOLS}/bin/uv venv --quiet --no-project --python=python3 {VENV}",
+        _interpreter(image, settings),
         *_steps(plan, settings),
         *start,
         *_workdir(plan),
+        *([f"COPY --from=build {PYTHON} {PYTHON}"] if image.asked else []),
         f"COPY --from=build {VENV} {VENV}",
         f"COPY --from=build {ROOT}/ {ROOT}/",
     ]
+
+
+def _interpreter(image: base_images.PythonImage, settings: BuildSettings) -> str:
+    """The environment, with the image's own Python; or with what is asked for, of the image or downloaded."""
+    make = f"{TOOLS}/bin/uv venv --quiet --no-project --python={shlex.quote(image.asked or 'python3')} {VENV}"
+    if not image.asked:
+        return f"RUN {make}"
+    downloads = "automatic" if settings.python_downloads else "never"
+    return _run(make, settings, UV_PYTHON_DOWNLOADS=downloads, UV_PYTHON_INSTALL_DIR=PYTHON)
 
 
 def _node(plan: Plan, settings: BuildSettings) -> list[str]:
@@ -196,7 +209,7 @@ TOOLING: dict[str, tuple[str, tuple[str, ...], dict[str, str]]] = {
     "yarn": ("/root/.cache/yarn", ("ca", "npm"), {"YARN_GLOBAL_FOLDER": "/root/.cache/yarn/berry"}),
     "bun": ("/root/.bun/install/cache", ("ca", "npm"), {}),
     "node": ("/root/.cache/yarn", ("ca", "npm"), {"YARN_GLOBAL_FOLDER": "/root/.cache/yarn/berry"}),
-    "sh": ("/root/.npm", ("ca", "npm"), NPM_VARIABLES),
+    "sh": ("/root/.cache", ("ca", "pip", "uv", "npm"), {**UV_VARIABLES, **NPM_VARIABLES}),
 }
 
 
@@ -215,9 +228,17 @@ def _run(command: str, settings: BuildSettings, **variables: str) -> str:
     return "RUN " + " ".join([*mounts, *assigned, command])
 
 
+OF_NODE = ("NODE_", "npm_", "pnpm_", "YARN_", "BUN_")
+
+
 def _concerns(variable: str, tool: str) -> bool:
-    own = {"pip": ("PIP_",), "uv": ("UV_",), "npm": ("NODE_", "npm_config_globalconfig", "npm_config_cafile")}
-    return variable.startswith(("SSL_", *own.get(tool, ("NODE_", "npm_", "pnpm_", "YARN_", "BUN_"))))
+    own = {
+        "pip": ("PIP_",),
+        "uv": ("UV_",),
+        "npm": ("NODE_", "npm_config_globalconfig", "npm_config_cafile"),
+        "sh": ("PIP_", "UV_", *OF_NODE),
+    }
+    return variable.startswith(("SSL_", *own.get(tool, OF_NODE)))
 
 
 def given_secrets(settings: BuildSettings) -> set[str]:

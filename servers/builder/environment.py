@@ -7,6 +7,7 @@ not switched off, since native modules need them. They see the scrubbed environm
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import uv
 
-from servers.builder import install_errors, node_tools, tooling
+from servers.builder import base_images, install_errors, interpreters, node_tools, tooling
 from servers.builder.base import BuildSettings
 from servers.builder.context import copy_tree, filling, write_beside
 from servers.errors import BuildError
@@ -25,7 +26,10 @@ from servers.sources.base import BuildContext
 from servers.sources.plan import BESIDE, Plan, Step
 
 # A server runs in `app`. One that is part of a larger tree lies in `tree`, and `app` leads there.
-APP, TREE, VENV, HOME = "app", "tree", "venv", "home"
+APP, TREE, VENV, HOME, PYTHON = "app", "tree", "venv", "home", "python"
+NO_INTERPRETER = re.compile(
+    r"No interpreter found|No download found|Failed to (?:install|download) .*python", re.I
+)
 KEPT_LINES = 400  # the usage of a tool may follow what it says
 NODE_BINS = Path("node_modules/.bin")
 
@@ -48,8 +52,7 @@ def install(
     leash = leash.within(settings.timeout, "installation")
     with filling(into):
         _Installing(plan, into, root, settings, leash, log).run()
-        for passing in (HOME, BESIDE):
-            shutil.rmtree(into / passing, ignore_errors=True)
+        _clear(into)
     _must_be_made(plan, into)
     return (find_program(plan.command[0], into), *plan.command[1:])
 
@@ -62,6 +65,14 @@ def _must_be_made(plan: Plan, into: Path) -> None:
             f"What is started, {lacking}, is not there after the installation.",
             hint="Commit it, add a build script that makes it, or set the build and the command.",
         )
+
+
+def _clear(into: Path) -> None:
+    passing = [HOME, BESIDE]
+    if not any((into / PYTHON).glob("cpython*/bin")):  # uv makes it to look into
+        passing.append(PYTHON)
+    for name in passing:
+        shutil.rmtree(into / name, ignore_errors=True)
 
 
 def bin_directories(into: Path) -> tuple[Path, ...]:
@@ -88,7 +99,7 @@ def find_program(name: str, into: Path) -> str:
 
 
 def _programs(into: Path) -> str:
-    plumbing = ("activate", "Activate", "python", "pip", "deactivate", "pydoc")
+    plumbing = ("activate", "Activate", "python", "pip", "deactivate", "pydoc", "idle", "2to3")
     names = {path.name for directory in bin_directories(into) for path in directory.iterdir()}
     return ", ".join(sorted(name for name in names if not name.startswith(plumbing))) or "none"
 
@@ -102,9 +113,12 @@ class _Installing:
         self.venv = into / VENV
         self.env: Mapping[str, str] = {
             **tooling.environment(settings, into / HOME),
+            **({"UV_PYTHON_CACHE_DIR": str(settings.cache / "python")} if settings.cache else {}),
             # Hard links into a shared cache would let one server change another's packages.
             "UV_LINK_MODE": "copy",
-            "UV_PYTHON_DOWNLOADS": "never",
+            "UV_PYTHON_DOWNLOADS": "automatic" if settings.python_downloads else "never",
+            # An interpreter is a server's own too, whatever is downloaded for all.
+            "UV_PYTHON_INSTALL_DIR": str(into / PYTHON),
             "VIRTUAL_ENV": str(self.venv),
             "UV_PROJECT_ENVIRONMENT": str(self.venv),
             **plan.environment,
@@ -120,10 +134,23 @@ class _Installing:
             self._step(step)
 
     def _interpreter(self) -> None:
-        wanted = self.plan.version or sys.executable
-        self.log("Making a virtual environment")
-        venv = ("venv", "--quiet", "--no-project", f"--python={wanted}", str(self.venv))
-        self._run((uv.find_uv_bin(), *venv), "uv venv")
+        wanted = self.plan.version
+        own = not wanted or base_images.suits(interpreters.OWN, wanted)
+        self.log("Making a virtual environment" + ("" if own else f" with Python {wanted}"))
+        venv = ("venv", "--quiet", "--no-project", f"--python={sys.executable if own else wanted}")
+        # Not in the source: programs that choose a Python (pyenv's) read what lies where they are started.
+        home = self.venv.parent
+        outcome = self._outcome((uv.find_uv_bin(), *venv, str(self.venv)), home)
+        if outcome.code and NO_INTERPRETER.search(outcome.text):
+            raise interpreters.missing(wanted, interpreters.found(self.env, self.leash, home), self.settings)
+        if outcome.code:
+            raise install_errors.translate(outcome, "uv venv")
+        # The steps use this one, whatever a project's .python-version says to uv.
+        self.env = {
+            **self.env,
+            "UV_PYTHON": str(self.venv / "bin/python"),
+            "PATH": f"{self.venv / 'bin'}{os.pathsep}{self.env.get('PATH', os.defpath)}",
+        }
 
     def _node(self) -> None:
         """Node, and the managers that the steps need, first on PATH; then what the steps install."""
@@ -140,8 +167,10 @@ class _Installing:
         self._run((program, *step.argv[1:]), " ".join(step.argv[: 2 if step.kind == "install" else 3]))
 
     def _run(self, argv: Sequence[str], name: str) -> None:
-        outcome = tooling.run(
-            argv, env=self.env, leash=self.leash, log=self.log, cwd=self.root, keep=KEPT_LINES
-        )
+        outcome = self._outcome(argv)
         if outcome.code:
             raise install_errors.translate(outcome, name)
+
+    def _outcome(self, argv: Sequence[str], cwd: Path | None = None) -> tooling.Outcome:
+        where = cwd or self.root
+        return tooling.run(argv, env=self.env, leash=self.leash, log=self.log, cwd=where, keep=KEPT_LINES)

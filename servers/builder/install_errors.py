@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from servers.builder import node_errors, tooling
+from servers.builder import causes, node_errors, tooling
 from servers.builder.context import no_space
 from servers.errors import BuildError
 
@@ -23,15 +23,18 @@ def translate(outcome: tooling.Outcome, name: str) -> BuildError:
     """`name` is what was run, as a person would say it: `uv pip`, `npm run build`."""
     if outcome.out_of_space:
         return no_space()
+    if name.startswith("uv") and (cause := causes.of(outcome.lines)):
+        return BuildError(cause.message, hint=cause.hint, details=_kept(outcome))
     if not name.startswith("uv") and (found := node_errors.find(outcome.lines)):
-        return BuildError(
-            f"{found[0]}\n{name} ended with exit code {outcome.code}.",
-            hint=found[1],
-            details={"lines": list(outcome.lines[-tooling.KEPT_LINES :])},
-        )
-    shown = [line for line in outcome.lines if line.strip()][-SHOWN_LINES:]
+        ended = f"{name} ended with exit code {outcome.code}."
+        return BuildError(f"{found[0]}\n{ended}", hint=found[1], details=_kept(outcome))
+    shown = causes.without_usage(outcome.lines)[-SHOWN_LINES:]
     return BuildError(
         f"{name} ended with exit code {outcome.code}.\n" + "\n".join(shown),
         hint=next((hint for pattern, hint in HINTS if re.search(pattern, outcome.text)), ""),
-        details={"lines": list(outcome.lines[-tooling.KEPT_LINES :])},
+        details=_kept(outcome),
     )
+
+
+def _kept(outcome: tooling.Outcome) -> dict[str, list[str]]:
+    return {"lines": list(outcome.lines[-tooling.KEPT_LINES :])}

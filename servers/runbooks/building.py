@@ -65,6 +65,22 @@ ENGINE_AWAY = Runbook(
     recognises=lambda facts: facts.says(r"docker engine does not answer|may not use the docker engine"),
     remedies=("resume", "redeploy", "roll-back", "stop"),
 )
+PACKAGES = Runbook(
+    name="packages",
+    title="The packages cannot be installed together",
+    sign="`build`: no versions fit together, the index has no such package, another Python is needed",
+    means="What the source asks for cannot be had, or not at once. The same source fails again.",
+    first="Correct what the error names: a name, a bound, the lock, or the server's Python.",
+    recognises=lambda facts: (
+        facts.error_kind in ("build", "source")
+        and facts.says(
+            r"no versions of the packages fit|package index has no|asks for python|needs python"
+            r"|has to be compiled|is not what the lock says"
+        )
+    ),
+    told=_of_build,
+    remedies=("redeploy", "roll-back", "stop"),
+)
 BUILD = Runbook(
     name="build",
     title="The build failed",

@@ -72,6 +72,21 @@ CRASH = Runbook(
     told=_of_start,
     remedies=("redeploy", "resume", "roll-back", "stop"),
 )
+MODULE = Runbook(
+    name="module",
+    title="The server misses a module",
+    sign="`runtime`: It misses the module",
+    means="It was started, and imports what is not installed: a dependency that nobody declared, or a newer "
+    "version that has it no more.",
+    first="Declare the dependency, or bound its version in the build settings (mcp<2); then redeploy.",
+    recognises=lambda facts: (
+        facts.error_kind == "runtime"
+        and facts.status == DeploymentStatus.FAILED
+        and facts.says(r"it misses the module")
+    ),
+    told=_of_start,
+    remedies=("redeploy", "roll-back", "stop"),
+)
 NEVER_HEALTHY = Runbook(
     name="never-healthy",
     title="The server runs, but does not answer MCP",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 import tomllib
@@ -11,6 +12,7 @@ from typing import Any
 from servers.errors import SourceError
 
 MAX_BYTES = 2 << 20
+MAX_LOCK = 8 << 20
 INCLUDE = re.compile(r"^(?:-r|--requirement|-c|--constraint)(?:\s+|=)?(?P<file>\S+)")
 LOCAL = re.compile(r"^(?:-e|--editable|\.|/|file:)|@\s*file:")
 
@@ -24,27 +26,54 @@ def has(context: Path, name: str) -> bool:
         return False
 
 
-def read(context: Path, name: str) -> str:
+def read(context: Path, name: str, most: int = MAX_BYTES) -> str:
+    """UTF-8, or what a byte order mark says: shells of Windows write UTF-16. Raises `SourceError`."""
     path = context / name
-    if path.stat().st_size > MAX_BYTES:
+    if path.stat().st_size > most:
         raise SourceError(f"{name} is too large to be read.")
-    return path.read_text("utf-8", "replace")
+    data = path.read_bytes()
+    marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return data.decode("utf-16" if marked else "utf-8-sig", "replace")
 
 
 def pyproject(context: Path) -> dict[str, Any]:
     """The tables of pyproject.toml; {} where there is none. Raises `SourceError`."""
-    if not has(context, "pyproject.toml"):
+    return toml(context, "pyproject.toml")
+
+
+def toml(context: Path, name: str, most: int = MAX_BYTES) -> dict[str, Any]:
+    """The tables of a file of that kind; {} where there is none. Raises `SourceError`."""
+    if not has(context, name):
         return {}
     try:
-        return tomllib.loads(read(context, "pyproject.toml"))
+        return tomllib.loads(read(context, name, most))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise SourceError(f"pyproject.toml cannot be read: {error}.") from None
+        raise SourceError(f"{name} cannot be read: {error}.") from None
 
 
 def table(data: dict[str, Any], name: str) -> dict[str, Any]:
     """The table or object `name`, {} where it is missing or something else."""
     found = data.get(name)
     return found if isinstance(found, dict) else {}
+
+
+def tables(data: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """The tables or objects of the list `name`; what is something else is passed over."""
+    found = data.get(name)
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+
+def texts(data: dict[str, Any], name: str) -> tuple[str, ...]:
+    """The texts of the list `name`."""
+    found = data.get(name)
+    return tuple(each for each in found if isinstance(each, str)) if isinstance(found, list) else ()
+
+
+def within(data: dict[str, Any], *names: str) -> dict[str, Any]:
+    """The table at the end of a row of names: `tool`, `poetry`, `dependencies`."""
+    for name in names:
+        data = table(data, name)
+    return data
 
 
 def dependencies(project: dict[str, Any]) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from packaging.version import InvalidVersion, Version
 
-from servers.builder import tooling
+from servers.builder import interpreters, tooling
 from servers.builder.base import BuildSettings
 from servers.errors import SourceError
 from servers.leash import Leash
@@ -27,6 +27,7 @@ from servers.sources.git_errors import no_space
 from servers.sources.node_start import bins_of, distinct
 from servers.sources.package_index import File, Missing, PackageIndex
 from servers.sources.published import Published
+from servers.sources.releases import Release
 from servers.sources.starting import choose_script
 
 PYPI_NAME = re.compile(r"[A-Z0-9](?:[A-Z0-9._-]*[A-Z0-9])?", re.IGNORECASE)
@@ -57,7 +58,8 @@ def split_extras(name: str) -> tuple[str, tuple[str, ...]]:
 class PackageSource:
     """`version` "" means the newest, which is resolved now and pinned. `command` is split as a shell would.
 
-    `arguments` follow the command, given or found.
+    `arguments` follow the command, given or found. `images`: it will run in an image, whose Python is not the
+    platform's; the newest version is that of those which a Python that can be had runs.
     """
 
     ecosystem: Literal["pypi", "npm"]
@@ -66,6 +68,8 @@ class PackageSource:
     command: str = ""
     arguments: tuple[str, ...] = ()
     settings: BuildSettings = field(default_factory=BuildSettings, repr=False)
+    extras: tuple[str, ...] = ()
+    images: bool = False
 
     def fetch(self, into: Path, *, leash: Leash, log: LineSink) -> BuildContext:
         """Raises `SourceError`, `Cancelled`, `TimedOut`. `revision` is `name==version`."""
@@ -76,13 +80,15 @@ class PackageSource:
         (into / found.manifest).write_text(found.content, "utf-8")
         revision = f"{self.name}=={found.version}"
         log(f"Found {revision}")
-        return BuildContext(into, revision, found.summary, self._command(found))
+        return BuildContext(into, revision, found.summary, self._command(found), python=found.python)
 
     def check(self) -> None:
         """Raises `SourceError` for a name or version that the ecosystem's rules do not allow."""
         named = PYPI_NAME if self.ecosystem == "pypi" else NPM_NAME
         if not named.fullmatch(self.name) or len(self.name) > 214:
             raise SourceError(f"“{self.name}” is not the name of a package on {self.ecosystem}.")
+        if any(not PYPI_NAME.fullmatch(extra) for extra in self.extras):
+            raise SourceError(f"“{', '.join(self.extras)}” are not the names of extras.")
         if self.version and not self._is_version():
             raise SourceError(f"“{self.version}” is not a version that {self.ecosystem} knows.")
 
@@ -131,20 +137,45 @@ class _Found:
     summary: str = ""
     scripts: tuple[str, ...] | None = ()  # None: they can't be known without a build
     module: str = ""
+    python: str = ""
 
 
 def _ask_pypi(source: PackageSource, work: Path, leash: Leash) -> _Found:
     """Reads the index and one archive of the release: nothing of a package is run before its build."""
+    pythons = interpreters.reachable(source.settings, images=source.images, leash=leash, work=work)
     with closing(PackageIndex(source.settings)) as index:
         try:
-            release = releases.choose(index.files(source.name, leash), source.name, source.version)
+            files = index.files(source.name, leash)
+            release = releases.choose(files, source.name, source.version, pythons)
             if release is None:
                 raise Missing
+            if not release.is_for(pythons):
+                raise _other_python(source, release, pythons)
             told = NOT_LOOKED if source.command else _look_into(index, release.best, source.name, work, leash)
         except Missing:
             raise _missing(source) from None
-    pinned = f"{source.name}=={release.version}\n"
-    return _Found(str(release.version), "requirements.txt", pinned, told.summary, told.scripts, told.module)
+    extras = f"[{','.join(source.extras)}]" if source.extras else ""
+    pinned = f"{source.name}{extras}=={release.version}\n"
+    return _Found(
+        str(release.version),
+        "requirements.txt",
+        pinned,
+        told.summary,
+        told.scripts,
+        told.module,
+        release.requires_python,
+    )
+
+
+def _other_python(source: PackageSource, release: Release, pythons: tuple[str, ...]) -> SourceError:
+    where = "the base image has" if source.images else "this machine has"
+    there = dict.fromkeys(".".join(each.split(".")[:2]) for each in pythons)
+    return SourceError(
+        f"{source.name} {release.version} needs Python {release.requires_python}; "
+        f"{where} {', '.join(there)}.",
+        hint="Set an older version of the package, or have that Python: install it, set "
+        "PYTHON_DOWNLOADS=true, or set BASE_IMAGE_PYTHON to an image that has it.",
+    )
 
 
 def _look_into(index: PackageIndex, file: File, name: str, work: Path, leash: Leash) -> Published:

@@ -22,7 +22,7 @@ def recognise(context: BuildContext, choices: Choices = NO_CHOICES, *, images: b
         return node_project.plan(context, choices)
     if python_project.is_one(path):
         return python_project.plan(context, choices)
-    raise _not_recognised(context, images=images)
+    raise python_project.objection(path) or _not_recognised(context, images=images)
 
 
 def _not_recognised(context: BuildContext, *, images: bool) -> SourceError:

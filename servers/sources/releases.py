@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag
 from packaging.utils import (
     InvalidSdistFilename,
@@ -17,6 +16,7 @@ from packaging.utils import (
 )
 from packaging.version import InvalidVersion, Version
 
+from servers.builder.base_images import suits
 from servers.sources.package_index import MAX_FILE, File
 
 
@@ -33,25 +33,36 @@ class Release:
         return min(self.wheels or self.sources, key=lambda file: (file.size or MAX_FILE, file.name))
 
     @property
+    def requires_python(self) -> str:
+        """Of the file that tells the most; "" where none tells."""
+        told = (file.requires_python for file in [self.best, *self.files])
+        return next(filter(None, told), "")
+
+    def is_for(self, pythons: tuple[str, ...]) -> bool:
+        """Whether one of these Pythons may install it; () stands for one that nobody knows."""
+        return not pythons or any(_admits(file.requires_python, pythons) for file in self.files)
+
+    @property
     def files(self) -> list[File]:
         return [*self.wheels, *self.sources]
 
 
-def choose(files: Iterable[File], name: str, version: str) -> Release | None:
-    """The release `version`; for "" the newest, withdrawn and early ones only where there is no other."""
+def choose(files: Iterable[File], name: str, version: str, pythons: tuple[str, ...] = ()) -> Release | None:
+    """The release `version`; for "" the newest that one of `pythons` (`3.12`, `3.12.1`) may install;
+    withdrawn and early ones only where there is no other."""
     releases = _by_version(files, name)
     if version:
         wanted = SpecifierSet(f"=={version}", prereleases=True)
         matching = [release for release in releases.values() if release.version in wanted]
         return max(matching, key=lambda release: release.version, default=None)
-    return max(releases.values(), key=_rank, default=None)
+    return max(releases.values(), key=lambda release: _rank(release, pythons), default=None)
 
 
-def _rank(release: Release) -> tuple[bool, bool, bool, bool, Version]:
+def _rank(release: Release, pythons: tuple[str, ...]) -> tuple[bool, bool, bool, bool, Version]:
     return (
         not all(file.yanked for file in release.files),
         release.suits,
-        any(_admits(file.requires_python) for file in release.files),
+        release.is_for(pythons),
         not release.version.is_prerelease,
         release.version,
     )
@@ -83,9 +94,5 @@ def _is_for_linux(tag: Tag) -> bool:
     return tag.platform == "any" or "linux" in tag.platform
 
 
-def _admits(requires_python: str) -> bool:
-    """Whether this machine's Python may install it, which is what the base image's most often is too."""
-    try:
-        return platform.python_version() in SpecifierSet(requires_python, prereleases=True)
-    except InvalidSpecifier:
-        return True
+def _admits(requires_python: str, pythons: tuple[str, ...]) -> bool:
+    return not requires_python or any(suits(version, requires_python) for version in pythons)

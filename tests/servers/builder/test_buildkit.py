@@ -165,21 +165,53 @@ def test_a_change_of_the_source_keeps_the_layers_of_its_dependencies(
     assert yard.lines[install + 1] == "  cached"
 
 
-def test_a_python_project(
+BACKEND = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+WHEEL = "76/c6/c88e154df9c4e1a2a66ccf0005a88dfb2650c1dffb6f5ce603dfbd452ce3/idna-3.10-py3-none-any.whl"
+UV_LOCK = f"""version = 1
+requires-python = ">=3.9"
+[[package]]
+name = "hello-helper-of-ours"
+version = "1"
+source = {{ directory = "helper" }}
+[[package]]
+name = "hello-mcp"
+version = "1"
+source = {{ editable = "." }}
+dependencies = [{{ name = "hello-helper-of-ours" }}, {{ name = "idna" }}]
+[[package]]
+name = "idna"
+version = "3.10"
+source = {{ registry = "https://pypi.org/simple" }}
+[[package.wheels]]
+url = "https://files.pythonhosted.org/packages/{WHEEL}"
+hash = "sha256:946d195a0d259cbba61165e88e65941f16e9b36ea6ddb97f00452bae8b1287d3"
+"""
+
+
+def test_a_python_project_with_a_lock_and_a_directory_of_its_own(
     yard: Yard, settings: BuildSettings, engine: docker.DockerClient, tmp_path: Path
 ) -> None:
+    """B01 and B10: the lock is kept, and a local name is not asked of an index (none has this one)."""
     source = tmp_path / "source"
-    source.mkdir()
+    (source / "helper").mkdir(parents=True)
+    (source / "uv.lock").write_text(UV_LOCK)
     (source / "pyproject.toml").write_text(
-        '[project]\nname = "hello-mcp"\nversion = "1"\ndependencies = ["idna"]\n'
+        '[project]\nname = "hello-mcp"\nversion = "1"\ndependencies = ["idna", "hello-helper-of-ours"]\n'
         '[project.scripts]\nhello = "hello:main"\n'
-        '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+        f'[tool.uv.sources]\nhello-helper-of-ours = {{ path = "helper" }}\n{BACKEND}'
+        '[tool.setuptools]\npy-modules = ["hello"]\n'
     )
-    (source / "hello.py").write_text("import idna\ndef main(): print('hello', bool(idna))\n")
+    (source / "helper/pyproject.toml").write_text(
+        f'[project]\nname = "hello-helper-of-ours"\nversion = "1"\n{BACKEND}'
+    )
+    (source / "helper/hello_helper_of_ours.py").write_text("WORD = 'hello'\n")
+    (source / "hello.py").write_text(
+        "import hello_helper_of_ours as ours, idna\ndef main(): print(ours.WORD, idna.__version__)\n"
+    )
 
     image = yard.build(prepared_from(source, tmp_path / "build", settings, "streamable-http"))
 
-    assert output(engine, image) == "hello True"
+    assert output(engine, image) == "hello 3.10"
 
 
 def test_a_node_source_that_has_to_be_built(

@@ -23,7 +23,8 @@ UV = f"RUN --mount=type=cache,target=/root/.cache/uv {UV_SET}"
 def test_python_with_requirements_behind_the_bridge() -> None:
     assert render(REQUIREMENTS, transport="stdio", settings=PLAIN).splitlines() == [
         "FROM base/python:1 AS build",
-        "ENV VIRTUAL_ENV=/opt/venv UV_PROJECT_ENVIRONMENT=/opt/venv",
+        "ENV VIRTUAL_ENV=/opt/venv UV_PROJECT_ENVIRONMENT=/opt/venv UV_PYTHON=/opt/venv/bin/python"
+        " PATH=/opt/venv/bin:$PATH",
         "WORKDIR /app",
         "RUN python3 -m venv /opt/tools",
         f"RUN --mount=type=cache,target=/root/.cache/pip {PIP} uv=={version('uv')}",

@@ -43,6 +43,12 @@ def exited(code: int) -> UserError:
 
 CASES: list[tuple[str, UserError]] = [
     ("auth-expired", of_push(from_engine("unauthorized: authentication required"))),
+    ("packages", BuildError("The package index has no mcp==99.")),
+    ("packages", SourceError("basic-memory 1.0 needs Python >=3.12; this machine has 3.11.")),
+    (
+        "module",
+        RuntimeFault("The server has exited before it answered. It misses the module mcp.x.", hint=EXITED),
+    ),
     ("auth-expired", of_push(CredentialError("No credentials for registry.example.org are configured."))),
     ("denied", of_push(from_engine("denied: requested access to the resource is denied"))),
     ("denied", http(403, b'{"errors": [{"code": "DENIED", "message": "requested access is denied"}]}')),

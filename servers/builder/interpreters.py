@@ -1,0 +1,64 @@
+"""The Pythons of this machine, of which one runs a server of the process runtime."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import uv
+
+from servers.builder import base_images, tooling
+from servers.builder.base import BuildSettings
+from servers.errors import BuildError
+from servers.leash import Leash
+
+OWN = ".".join(map(str, sys.version_info[:3]))
+SHOWN = 8
+
+
+def found(env: Mapping[str, str], leash: Leash, cwd: Path) -> tuple[str, ...]:
+    """Versions (`3.12.1`) of the interpreters on PATH, the platform's own among them; newest first."""
+    words = (uv.find_uv_bin(), "python", "list", "--only-installed", "--no-config", "--output-format=json")
+    quiet = {**env, "UV_PYTHON_DOWNLOADS": "never"}
+    outcome = tooling.run(words, env=quiet, leash=leash, log=tooling.no_log, cwd=cwd, keep=10_000)
+    try:
+        listed = json.loads(outcome.text) if not outcome.code else []
+    except ValueError:
+        listed = []
+    versions = {str(each.get("version", "")) for each in listed if each.get("implementation") == "cpython"}
+    return tuple(sorted({OWN, *filter(None, versions)}, key=_order, reverse=True))
+
+
+def _order(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+def reachable(settings: BuildSettings, *, images: bool, leash: Leash, work: Path) -> tuple[str, ...]:
+    """The Pythons that can come to run a package: of images or of this machine, and what is downloaded.
+
+    () for an image that does not tell what it has.
+    """
+    base = base_images.tagged_python(settings)
+    if images and base:  # the repository has the others beside it
+        return (base, *base_images.PYTHONS)
+    if settings.python_downloads:
+        return (OWN, *base_images.PYTHONS)
+    return () if images else found(tooling.environment(settings, work), leash, work)
+
+
+def missing(wanted: str, there: tuple[str, ...], settings: BuildSettings) -> BuildError:
+    """The sentence for a Python that is asked for and is not to be had."""
+    minors = list(dict.fromkeys(".".join(each.split(".")[:2]) for each in there))[:SHOWN]
+    downloads = "" if settings.python_downloads else ", or set PYTHON_DOWNLOADS=true"
+    return BuildError(
+        f"The source asks for Python {wanted}; this machine has {_listed(minors)}.",
+        hint=f"Install that version of Python on the machine of the workers{downloads}; or set the server's "
+        "Python to one that there is, if the source runs with it.",
+        details={"wanted": wanted, "there": list(there)},
+    )
+
+
+def _listed(versions: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(versions[:-1]), versions[-1]))) if versions else "none"
