@@ -16,7 +16,7 @@ def installed(packages):
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             found[name] = ""
-    return {**found, "python": "%d.%d" % sys.version_info[:2]}
+    return {**found, "python": ".".join(map(str, sys.version_info[:2]))}
 
 
 def answer(method, params):
