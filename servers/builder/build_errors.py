@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from registry.errors import from_engine
-from servers.builder import causes, dockerfile, tooling
+from servers.builder import causes, dockerfile, node_errors, tooling
 from servers.builder.context import no_space
 from servers.builder.progress import Progress, Vertex
 from servers.errors import BuildError
@@ -20,6 +20,7 @@ AWAY = re.compile(
 EMULATION = re.compile(r"exec format error|exec user process caused|no such file.*binfmt", re.IGNORECASE)
 UNREACHABLE = re.compile(r"no such host|connection refused|timeout|EOF|reset by peer|no route|: 5\d\d ", re.I)
 BASE = re.compile(r"(?:\bload metadata for|^(?:\[[^\]]*\] )?FROM) (?P<image>\S+)")
+NODE = re.compile(r"\b(?:npm|pnpm|yarn|bun)\b")  # a step that runs one of them
 CODE = re.compile(r"exit code: (?P<code>\d+)")
 PARSE = re.compile(
     r"dockerfile parse error.*|failed to (?:parse|process|read) dockerfile.*|unknown instruction.*", re.I
@@ -69,6 +70,9 @@ def _of_step(vertex: Vertex, platform: str) -> BuildError:
         return BuildError(cause.message, hint=cause.hint, details=details)
     found = CODE.search(vertex.error)
     why = f"ended with exit code {found['code']}" if found else f"failed: {_bare(vertex.error)}"
+    if NODE.search(vertex.name) and (cause := node_errors.find(vertex.lines)):
+        said = f"{cause[0]}\nThe step {vertex.name} {why} (for {platform})."
+        return BuildError(said, hint=cause[1], details=details)
     lines = "\n".join(list(vertex.lines)[-SHOWN_LINES:])
     return BuildError(
         f"The step {vertex.name} {why} (for {platform})." + (f"\n{lines}" if lines else ""),

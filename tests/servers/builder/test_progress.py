@@ -150,6 +150,13 @@ def test_stages_are_counted_together() -> None:
             "The build for linux/arm64 ran a program of another architecture.",
             True,
         ),
+        (
+            "#5 [2/2] RUN yarn install --frozen-lockfile\n#5 0.1 error Your lockfile needs to be updated, "
+            "but yarn was run with `--frozen-lockfile`.\n#5 ERROR: exit code: 1",
+            "yarn.lock is out of step with package.json.\n"
+            "The step [2/2] RUN yarn install --frozen-lockfile ended with exit code 1 (for linux/arm64).",
+            True,
+        ),
         ("", "The build failed: exit code 17.", True),
     ],
 )
