@@ -156,7 +156,6 @@ def build_settings() -> BuildSettings:
         ca_bundle=settings.BUILD_CA_BUNDLE,
         proxies={name: value for name in PROXIES if (value := os.environ.get(name, ""))},
         python_downloads=settings.PYTHON_DOWNLOADS,
-        python_mirror=os.environ.get("UV_PYTHON_INSTALL_MIRROR", ""),
         timeout=settings.BUILD_TIMEOUT,
         cache=Path(settings.DATA_DIR) / "cache",
     )

@@ -17,7 +17,7 @@ class BuildSettings:
     `cache` is a directory where installs of the process runtime share what they download. `cache_key` names
     the engine's caches of downloads for those who may share them: who knows it can put things there.
     `python_downloads`: whether an interpreter that a project asks for and that is not there is downloaded
-    (python-build-standalone, by uv), from `python_mirror` where one is set.
+    (python-build-standalone, by uv).
     """
 
     docker_host: str = ""
@@ -28,7 +28,6 @@ class BuildSettings:
     ca_bundle: Path | None = None
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)  # HTTP_PROXY, HTTPS_PROXY, NO_PROXY
     python_downloads: bool = True
-    python_mirror: str = field(default="", repr=False)
     timeout: float = 1800.0
     cache: Path | None = None
     cache_key: str = field(default="", repr=False)
