@@ -13,7 +13,8 @@ from servers.sources.python_manifest import Manifest
 from servers.sources.starting import choose_script
 
 SCRIPTS = ("server.py", "main.py", "app.py")
-MORE_SCRIPTS = ("mcp_server.py", "run.py", "start.py", "run_server.py", "cli.py")
+AT_TOP = ("mcp_server.py", "run.py", "start.py", "run_server.py", "bot.py")
+MORE_SCRIPTS = (*AT_TOP, "cli.py")
 MOST_FILES = 200
 NO_PACKAGES = frozenset(
     ("test", "tests", "docs", "doc", "examples", "example", "scripts", "node_modules", "venv")
@@ -74,7 +75,7 @@ def _chosen(names: tuple[str, ...], manifest: Manifest) -> str:
 
 def _script(path: Path, _installed: bool) -> Start | None:
     name = next((name for name in SCRIPTS if manifests.has(path, name)), "")
-    name = name or next((name for name in MORE_SCRIPTS[:4] if manifests.has(path, name)), "")
+    name = name or next((name for name in AT_TOP if manifests.has(path, name)), "")
     return _of_file(path, name) if name else None
 
 
