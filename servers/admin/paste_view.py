@@ -13,7 +13,8 @@ from django.http import HttpRequest
 
 from servers import pasted
 from servers.admin import build_fields
-from servers.admin.server_form import MOST_SECRETS, SOURCE_FIELDS
+from servers.admin.server_form import MOST_SECRETS
+from servers.admin.source_fields import SOURCE_FIELDS
 from servers.models.server import SourceKind
 from servers.paste import LARGEST, Candidate, Reading
 from servers.paste import read as read_text

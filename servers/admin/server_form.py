@@ -11,13 +11,8 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.template.defaultfilters import filesizeformat
 from unfold.widgets import (
-    INPUT_CLASSES,
-    UnfoldAdminFileFieldWidget,
-    UnfoldAdminPasswordWidget,
-    UnfoldAdminRadioSelectWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
-    UnfoldAdminTextInputWidget,
     UnfoldBooleanWidget,
 )
 
@@ -27,6 +22,7 @@ from servers import intake, pasted, services, uploads, validation
 from servers.admin.build_fields import BuildFields
 from servers.admin.gateway_fields import CallsPerMinute, PatternLines
 from servers.admin.placement_fields import PlacementFields
+from servers.admin.source_fields import SOURCE_FIELDS, SOURCES, SourceFields, password, text
 from servers.errors import Invalid
 from servers.models import Server
 from servers.models.server import (
@@ -39,42 +35,10 @@ from servers.models.server import (
 )
 
 FIRST_SECRETS, MOST_SECRETS = 3, 50
-# A source's key -> the form's field. `archive` is filled in when the file has arrived.
-SOURCE_FIELDS = {
-    SourceKind.GIT: {"url": "git_url", "ref": "git_ref", "subdirectory": "git_subdirectory"},
-    SourceKind.PACKAGE: {
-        "ecosystem": "package_ecosystem",
-        "name": "package_name",
-        "version": "package_version",
-        "command": "package_command",
-        "arguments": "package_arguments",
-    },
-    SourceKind.IMAGE: {"reference": "image_reference", "arguments": "image_arguments"},
-    SourceKind.UPLOAD: {"archive": "archive", "subdirectory": "archive_subdirectory"},
-}
 GATEWAY = ("listed", "schema_gate", "calls_per_minute", "tools_allowed", "tools_denied", "record_arguments")
 PLAIN = ("port", "path", "cpu", "memory_mb", "pids", "runtime", *GATEWAY)
 _SECRET_ROWS = tuple((f"secret_name_{n}", f"secret_value_{n}") for n in range(1, MOST_SECRETS + 1))
 BASICS = (None, {"fields": [("name", "slug"), "source_kind"]})
-SOURCES = [
-    (
-        "Git repository",
-        {"classes": ["mh-if-git"], "fields": ["git_url", ("git_ref", "git_subdirectory"), "git_token"]},
-    ),
-    (
-        "Package",
-        {
-            "classes": ["mh-if-package"],
-            "fields": [
-                "package_ecosystem",
-                ("package_name", "package_version"),
-                ("package_command", "package_arguments"),
-            ],
-        },
-    ),
-    ("Image", {"classes": ["mh-if-image"], "fields": ["image_reference", "image_arguments"]}),
-    ("Archive", {"classes": ["mh-if-upload"], "fields": ["archive", "archive_subdirectory"]}),
-]  # fmt: skip
 RUNNING = ("How it runs", {"fields": ["transport_choice", ("port", "path"), "command_line", "runtime"]})
 SETTINGS = ("Environment", {"fields": ["environment_lines"]})
 LIMITS = ("Limits", {"classes": ["collapse"], "fields": ["cpu", "memory_mb", "pids"]})
@@ -117,50 +81,7 @@ def secret_rows(given: Container[str]) -> list[tuple[str, str]]:
     return [row for n, row in enumerate(_SECRET_ROWS) if n < FIRST_SECRETS or row[0] in given]
 
 
-def _text(label: str, placeholder: str = "", help_text: str = "", **more: Any) -> forms.CharField:
-    widget = UnfoldAdminTextInputWidget(attrs={"placeholder": placeholder, "autocomplete": "off"})
-    return forms.CharField(label=label, required=False, widget=widget, help_text=help_text, **more)
-
-
-def _password(label: str, help_text: str = "") -> forms.CharField:
-    """Never rendered with a value, not even one that was just typed."""
-    classes = " ".join(INPUT_CLASSES)
-    widget = UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password", "class": classes})
-    return forms.CharField(label=label, required=False, strip=False, widget=widget, help_text=help_text)
-
-
-class ServerForm(forms.ModelForm, PlacementFields, BuildFields):  # type: ignore[type-arg]
-    source_kind = forms.ChoiceField(
-        label="Source",
-        choices=[
-            (SourceKind.PACKAGE, "Package (PyPI or npm)"),
-            (SourceKind.GIT, "Git repository"),
-            (SourceKind.IMAGE, "Existing image"),
-            (SourceKind.UPLOAD, "Uploaded archive"),
-        ],
-        initial=SourceKind.PACKAGE,
-        widget=UnfoldAdminRadioSelectWidget,
-    )
-    git_url = _text("URL", "https://git.example.org/team/server.git")
-    git_ref = _text("Branch, tag or commit", "main", "Empty: the repository's default branch.")
-    git_subdirectory = _text("Subdirectory", "servers/time", "Empty: the top.")
-    git_token = _password(
-        "Access token", "For a private repository. Kept sealed; empty keeps the one that is set."
-    )
-    package_ecosystem = forms.ChoiceField(
-        label="From",
-        choices=[("pypi", "PyPI"), ("npm", "npm")],
-        required=False,
-        widget=UnfoldAdminSelectWidget,
-    )
-    package_name = _text("Package", "mcp-server-time")
-    package_version = _text("Version", "newest", "Empty: the newest, looked up at each deployment.")
-    package_command = _text("Command", "found in the package", "Which of the package's commands starts it.")
-    package_arguments = _text("Arguments", "--local-timezone UTC", "Words, quoted as in a shell.")
-    image_reference = _text("Reference", "registry.example.org/team/server:1.2")
-    image_arguments = _text("Arguments", "", "Follow the image's own command; quoted as in a shell.")
-    archive = forms.FileField(label="Archive", required=False, widget=UnfoldAdminFileFieldWidget)
-    archive_subdirectory = _text("Subdirectory", "servers/time", "Empty: the top.")
+class ServerForm(forms.ModelForm, SourceFields, PlacementFields, BuildFields):  # type: ignore[type-arg]
     transport_choice = forms.ChoiceField(
         label="Transport",
         required=False,
@@ -168,7 +89,7 @@ class ServerForm(forms.ModelForm, PlacementFields, BuildFields):  # type: ignore
         help_text="Images usually listen over HTTP; packages and repositories usually speak stdio.",
         widget=UnfoldAdminSelectWidget,
     )
-    command_line = _text("Command", "recognised in the source", "Replaces the command that was recognised.")
+    command_line = text("Command", "recognised in the source", "Replaces the command that was recognised.")
     environment_lines = forms.CharField(
         label="Variables",
         required=False,
@@ -178,9 +99,9 @@ class ServerForm(forms.ModelForm, PlacementFields, BuildFields):  # type: ignore
             attrs={"rows": 4, "spellcheck": "false", "placeholder": "LOG_LEVEL=info", "class": "mh-mono"}
         ),
     )
-    secret_name_1, secret_value_1 = _text("Name", "API_KEY"), _password("Value")
-    secret_name_2, secret_value_2 = _text("Name"), _password("Value")
-    secret_name_3, secret_value_3 = _text("Name"), _password("Value")
+    secret_name_1, secret_value_1 = text("Name", "API_KEY"), password("Value")
+    secret_name_2, secret_value_2 = text("Name"), password("Value")
+    secret_name_3, secret_value_3 = text("Name"), password("Value")
     calls_per_minute = CallsPerMinute(setting="RATE_LIMIT_PER_SERVER")
     tools_allowed = PatternLines(
         label="Tools allowed",
@@ -212,7 +133,7 @@ class ServerForm(forms.ModelForm, PlacementFields, BuildFields):  # type: ignore
         self.is_new = self.instance.pk is None
         self.secret_rows = secret_rows(self.data or self.initial)
         for name, value in self.secret_rows[FIRST_SECRETS:]:
-            self.fields[name], self.fields[value] = _text("Name"), _password("Value")
+            self.fields[name], self.fields[value] = text("Name"), password("Value")
         self.held = self._held()
         self._explain()
         if "team" in self.fields and self.instance.team_id:  # it may stay, whoever operates it
@@ -295,12 +216,6 @@ class ServerForm(forms.ModelForm, PlacementFields, BuildFields):  # type: ignore
 
     def clean_command_line(self) -> list[str]:
         return validation.parse_words(self.cleaned_data["command_line"])
-
-    def clean_package_arguments(self) -> list[str]:
-        return validation.parse_words(self.cleaned_data["package_arguments"])
-
-    def clean_image_arguments(self) -> list[str]:
-        return validation.parse_words(self.cleaned_data["image_arguments"])
 
     def clean_runtime(self) -> str:
         wanted, stored = str(self.cleaned_data["runtime"]), "" if self.is_new else self.instance.runtime

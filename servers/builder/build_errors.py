@@ -70,9 +70,9 @@ def _of_step(vertex: Vertex, platform: str) -> BuildError:
         return BuildError(cause.message, hint=cause.hint, details=details)
     found = CODE.search(vertex.error)
     why = f"ended with exit code {found['code']}" if found else f"failed: {_bare(vertex.error)}"
-    if NODE.search(vertex.name) and (cause := node_errors.find(vertex.lines)):
-        said = f"{cause[0]}\nThe step {vertex.name} {why} (for {platform})."
-        return BuildError(said, hint=cause[1], details=details)
+    if NODE.search(vertex.name) and (told := node_errors.find(vertex.lines)):
+        said = f"{told[0]}\nThe step {vertex.name} {why} (for {platform})."
+        return BuildError(said, hint=told[1], details=details)
     lines = "\n".join(list(vertex.lines)[-SHOWN_LINES:])
     return BuildError(
         f"The step {vertex.name} {why} (for {platform})." + (f"\n{lines}" if lines else ""),
