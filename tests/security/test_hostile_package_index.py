@@ -213,7 +213,7 @@ def test_the_login_of_the_index_goes_to_no_other_host(
 
 def test_a_wheel_for_a_machine_of_another_kind_is_read_all_the_same(index: Hostile, tmp_path: Path) -> None:
     name = "some_server-1.0-cp39-cp39-win_arm64.whl"
-    page = {"files": [{"filename": name, "url": "/file", "requires-python": "<3"}]}
+    page = {"files": [{"filename": name, "url": "/file", "requires-python": "<3.10"}]}
     headers = {"Content-Type": package_index.JSON_PAGE}
     index.answers["/simple/some-server/"] = 200, headers, json.dumps(page).encode()
     index.answers["/file"] = 200, {}, evil.wheel("some-server")
