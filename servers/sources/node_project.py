@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from servers.errors import SourceError
@@ -13,8 +12,6 @@ from servers.sources.node_workspace import Part, Workspace
 from servers.sources.plan import Choices, Plan, Tool
 
 MONOREPO = (("turbo.json", "Turborepo"), ("nx.json", "Nx"), ("lerna.json", "Lerna"), ("rush.json", "Rush"))
-
-PLAIN = re.compile(r"[\w@./+-]*")  # goes into PATH, and into a Dockerfile
 
 
 def is_one(path: Path) -> bool:
@@ -27,12 +24,6 @@ def plan(context: BuildContext, choices: Choices) -> Plan:
     directory = context.top / named
     workspace = node_workspace.find(directory, context.top)
     part = _part(workspace, directory, choices.member, started=bool(choices.command or context.command))
-    if not PLAIN.fullmatch(part.path):
-        raise SourceError(
-            f"The directory {part.path!r} cannot be started in: its name has other signs than letters, "
-            "digits and @ . _ + -.",
-            hint="Rename it.",
-        )
     manager = node_managers.of(workspace.root, workspace.own.package)
     start = node_start.find(workspace.root / part.path, part, manager, choices.command or context.command)
     installing = Installing(workspace, part, manager, start, choices.build, known=bool(context.command))

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import re
+
 from servers.errors import SourceError
 from servers.sources import dockerfile_project, manifests, node_project, python_project
 from servers.sources.base import BuildContext
 from servers.sources.plan import NO_CHOICES, Choices, Plan
 
+PLAIN = re.compile(r"[\w@./+-]*")  # what goes into PATH, and into a Dockerfile
+
 
 def recognise(context: BuildContext, choices: Choices = NO_CHOICES, *, images: bool) -> Plan:
     """`images`: whether the runtime runs images; without, a Dockerfile cannot help. Raises `SourceError`."""
+    plan = _plan(context, choices, images=images)
+    if not PLAIN.fullmatch(plan.member):
+        raise SourceError(
+            f"The directory {plan.member!r} cannot be started in: its name has other signs than letters, "
+            "digits and @ . _ + -.",
+            hint="Rename it.",
+        )
+    return plan
+
+
+def _plan(context: BuildContext, choices: Choices, *, images: bool) -> Plan:
     path = context.top / manifests.directory(context.top, choices.root) if choices.root else context.path
     if choices.dockerfile and not images:
         raise SourceError(

@@ -105,7 +105,7 @@ def test_a_part_of_a_larger_source(source: BuildContext, bridge: Path, tmp_path:
     )
 
     assert (prepared.context / "app/a/server.py").is_file()
-    assert 'WORKDIR ["/app/a"]' in prepared.dockerfile.read_text().splitlines()
+    assert "WORKDIR /app/a" in prepared.dockerfile.read_text().splitlines()
 
 
 def test_a_wrapper_s_directory(bridge: Path, tmp_path: Path) -> None:
