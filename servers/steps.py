@@ -15,7 +15,7 @@ from servers.builder import context, environment
 from servers.errors import RuntimeFault, SourceError, UserError
 from servers.handshake import EXITED, ServerFacts
 from servers.job import Job
-from servers.last_words import missing_module
+from servers.last_words import missing_module, other_version
 from servers.models import Server, placement
 from servers.models.server import Transport
 from servers.process_group import LineSink
@@ -183,24 +183,31 @@ def _tell_warning(job: Job, handle: Handle, line: LineSink) -> None:
             line(f"The cluster says: {warning}")
 
 
-NOT_INSTALLED = (
-    "Declare what it imports as a dependency; if a newer version has it no more, bound the version in the "
-    "server's build settings (with: mcp<2). Then redeploy."
-)
+BOUND = "bound the version in the server's build settings (with: mcp<2). Then redeploy."
+NOT_INSTALLED = f"Declare what it imports as a dependency; if a newer version has it no more, {BOUND}"
+OTHER_VERSION = f"If it was written for an older version of that package, {BOUND}"
 
 
 def _with_last_lines(job: Job, error: RuntimeFault) -> RuntimeFault:
     runs.collect(job.deployment)
-    message, missed = error.message, ""
+    message, hint = error.message, error.hint
     if WROTE_LAST not in message:  # a cluster keeps a container's last words
         lines = runs.last_lines(job.deployment)
-        module = missing_module(lines)
-        missed = f" It misses the module {module}." if module else ""
-        message += f"{missed} {WROTE_LAST}: “{' ⏎ '.join(lines)}”." if lines else " It wrote nothing."
+        cause, hint = _cause(lines, error.hint)
+        message += f"{cause} {WROTE_LAST}: “{' ⏎ '.join(lines)}”." if lines else " It wrote nothing."
     volume = placement.shape_of(job.server.placement).volume if job.runtime.any_platform else None
     if job.runtime.needs_image and (rule := read_only.hint(message, volume)):
         return RuntimeFault(message.replace(f" {EXITED}", ""), hint=rule, permanent=error.permanent)
-    return RuntimeFault(message, hint=NOT_INSTALLED if missed else error.hint, permanent=error.permanent)
+    return RuntimeFault(message, hint=hint, permanent=error.permanent)
+
+
+def _cause(lines: list[str], otherwise: str) -> tuple[str, str]:
+    """A sentence, and what to do."""
+    if module := missing_module(lines):
+        return f" It misses the module {module}.", NOT_INSTALLED
+    if name := other_version(lines):
+        return f" It asks for what the installed packages do not have ({name}).", OTHER_VERSION
+    return "", otherwise
 
 
 def discover(job: Job, handle: Handle, facts: ServerFacts) -> None:

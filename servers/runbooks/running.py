@@ -74,15 +74,15 @@ CRASH = Runbook(
 )
 MODULE = Runbook(
     name="module",
-    title="The server misses a module",
-    sign="`runtime`: It misses the module",
-    means="It was started, and imports what is not installed: a dependency that nobody declared, or a newer "
+    title="The server misses a module, or a part of one",
+    sign="`runtime`: It misses the module, It asks for what the installed packages do not have",
+    means="It was started, and uses what is not installed: a dependency that nobody declared, or a newer "
     "version that has it no more.",
     first="Declare the dependency, or bound its version in the build settings (mcp<2); then redeploy.",
     recognises=lambda facts: (
         facts.error_kind == "runtime"
         and facts.status == DeploymentStatus.FAILED
-        and facts.says(r"it misses the module")
+        and facts.says(r"it misses the module|it asks for what the installed")
     ),
     told=_of_start,
     remedies=("redeploy", "roll-back", "stop"),

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from servers.last_words import last_words
+import pytest
+
+from servers.last_words import last_words, other_version
 
 
 def test_the_bridges_own_lines_are_no_last_words_of_a_server() -> None:
@@ -22,3 +24,25 @@ def test_a_tracebacks_heading_and_what_points_at_code_are_left_out() -> None:
         "KeyError: 'DB_URL'",
     ]
     assert last_words(said, 5) == ['DATABASE = os.environ["DB_URL"]', "KeyError: 'DB_URL'"]
+
+
+@pytest.mark.parametrize(
+    ("line", "lacking"),
+    [
+        (
+            "AttributeError: 'Server' object has no attribute 'list_resources'",
+            "'Server' object: list_resources",
+        ),
+        ("AttributeError: module 'mcp.types' has no attribute 'Root'", "module 'mcp.types': Root"),
+        ("ImportError: cannot import name 'FastMCP' from 'mcp.server' (/x/mcp.py)", "mcp.server: FastMCP"),
+        ("TypeError: FastMCP.__init__() got an unexpected keyword argument 'host'", "FastMCP.__init__: host"),
+        (
+            "SyntaxError: The requested module 'zod' does not provide an export named 'z4'",
+            "zod: z4",
+        ),
+        ("AttributeError: 'NoneType' is not what you think", ""),
+        ("x" * 100_000 + "ImportError", ""),
+    ],
+)
+def test_what_another_version_of_a_package_would_have(line: str, lacking: str) -> None:
+    assert other_version(["starting", line]) == lacking

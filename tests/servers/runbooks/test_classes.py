@@ -49,6 +49,14 @@ CASES: list[tuple[str, UserError]] = [
         "module",
         RuntimeFault("The server has exited before it answered. It misses the module mcp.x.", hint=EXITED),
     ),
+    (
+        "module",
+        RuntimeFault(
+            "The server exits before it answers. It asks for what the installed packages do not have "
+            "('Server' object: list_resources).",
+            hint=EXITED,
+        ),
+    ),
     ("auth-expired", of_push(CredentialError("No credentials for registry.example.org are configured."))),
     ("denied", of_push(from_engine("denied: requested access to the resource is denied"))),
     ("denied", http(403, b'{"errors": [{"code": "DENIED", "message": "requested access is denied"}]}')),
