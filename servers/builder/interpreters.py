@@ -52,8 +52,9 @@ def missing(wanted: str, there: tuple[str, ...], settings: BuildSettings) -> Bui
     """The sentence for a Python that is asked for and is not to be had."""
     minors = list(dict.fromkeys(".".join(each.split(".")[:2]) for each in there))[:SHOWN]
     downloads = "" if settings.python_downloads else ", or set PYTHON_DOWNLOADS=true"
+    tried = ", and uv could not download one" if settings.python_downloads else ""
     return BuildError(
-        f"The source asks for Python {wanted}; this machine has {_listed(minors)}.",
+        f"The source asks for Python {wanted}; this machine has {_listed(minors)}{tried}.",
         hint=f"Install that version of Python on the machine of the workers{downloads}; or set the server's "
         "Python to one that there is, if the source runs with it.",
         details={"wanted": wanted, "there": list(there)},
