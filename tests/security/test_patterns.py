@@ -140,6 +140,7 @@ ADDS_NOTHING = {"re.escape", "_nested", "_WORDS.upper"}
 OURS = {
     "mcphost/env.py": "settings' own, written at the setting",
     "registry/errors.py": "joined from the table beside it",
+    "servers/builder/causes.py": "the table beside it",
     "servers/builder/install_errors.py": "the table beside it",
     "servers/builder/node_errors.py": "the table beside it",
     "servers/redaction.py": "secrets, escaped",
