@@ -51,6 +51,16 @@ def source_of(requirement: str) -> Path:
     return next(path for path in _made((requirement, "source"), download).iterdir() if path.is_dir())
 
 
+def wheels_of(*requirements: str) -> list[Path]:
+    """The wheels of these `name==version`s for this machine."""
+
+    def download(at: Path) -> None:
+        pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:"]
+        _run([*pip, "-d", str(at), *requirements])
+
+    return sorted(_made((*requirements, "wheels"), download).glob("*.whl"))
+
+
 def _made(packages: tuple[str, ...], install: Callable[[Path], None]) -> Path:
     """The directory that `install` filled, now or at an earlier time; what broke off is begun anew."""
     name = f"packages-{hashlib.sha256(repr((packages, sys.version_info[:2])).encode()).hexdigest()[:12]}"

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import re
 import ssl
 import tarfile
 import threading
@@ -194,9 +195,8 @@ class _Answering(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None: ...
 
     def _simple(self, name: str) -> bytes | None:
-        own = {
-            file: data for file, data in self.server.files.items() if _normal(file).startswith(f"{name}-1")
-        }
+        begins = re.compile(rf"{re.escape(name)}-\d")
+        own = {file: data for file, data in self.server.files.items() if begins.match(_normal(file))}
         files = [
             {
                 "filename": file,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 import yaml
 
 from deploy.bench import docker_cli
+from deploy.bench.packages import wheels_of
 from servers import wiring
 from servers.builder.base import BuildSettings, ImageBuild
 from servers.builder.buildkit import find_builder
@@ -132,6 +134,9 @@ def specimens(
         # pip takes nothing over http from another machine.
         settings.BUILD_CA_BUNDLE, *tls = write_authority(forge.root.parent, host)
     with evil.package_host(host, tls) as packages:
+        if tls:  # an image is built with what its index has: the installer too
+            tools = wheels_of(f"uv=={version('uv')}")
+            packages.files |= {wheel.name: wheel.read_bytes() for wheel in tools}
         settings.BUILD_PIP_INDEX_URL, settings.BUILD_NPM_REGISTRY = packages.pip, packages.npm
         forget_adapters()
         yield Specimens(platform, mark, packages, forge)
@@ -188,7 +193,7 @@ def test_a_look_at_it_runs_none_of_it_on_any_runtime(
         fetched = look(server, tmp_path / "into")
         plan = recognise(fetched, images=True)  # type: ignore[arg-type]
 
-    assert plan.kind == {"npm": "node", "dockerfile": "dockerfile"}.get(kind, "python")
+    assert plan.ecosystem == {"npm": "node", "dockerfile": "dockerfile"}.get(kind, "python")
     assert started.programs() == allowed(kind)
     assert (started.code, mark.exists()) == ([], False)
 
