@@ -99,8 +99,9 @@ def test_the_environment_holds_nothing_of_the_platform(
     assert seen["API_KEY"] == "s3cret"
     assert seen["PORT"] == str(handle.data["port"])
     assert seen["HOME"] == str(directory / "home")
-    assert seen["PATH"].split(":")[:2] == [
+    assert seen["PATH"].split(":")[:3] == [
         str(directory / "venv" / "bin"),
+        str(directory / "tools" / "bin"),
         str(directory / "app" / "node_modules" / ".bin"),
     ]
 
