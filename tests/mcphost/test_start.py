@@ -135,7 +135,7 @@ def test_a_key_that_is_none_is_not_shown(settings: Any) -> None:
 
 
 def test_credentials_must_be_a_json_object(settings: Any, tmp_path: Path) -> None:
-    for held, why in (("{", "is not JSON"), ("[]", "is not a JSON object")):
+    for held, why in (("{", "is not valid JSON"), ("[]", "must hold a JSON object")):
         settings.REGISTRY_AUTH_DOCKERCONFIG = tmp_path / "config.json"
         settings.REGISTRY_AUTH_DOCKERCONFIG.write_text(held)
         assert [why in fault.msg for fault in run_checks(tags=["mcphost"])] == [True]
