@@ -17,8 +17,7 @@ from servers.models import Deployment
 from servers.models.server import Transport
 from servers.process_group import LineSink
 from servers.sources.base import BuildContext, ExistingImage, Fetched
-from servers.sources.plan import Choices, Plan
-from servers.sources.recognise import recognise
+from servers.sources.plan import Plan
 from servers.states import Mode, StepKind, StepStatus
 
 
@@ -40,22 +39,13 @@ def make(job: Job, fetched: Fetched) -> None:
 
 def _build_all(job: Job, fetched: Fetched, platforms: list[str]) -> dict[str, BuiltImage]:
     emulation.require(platforms, wiring.engine_url())
-    plan = _plan(job, fetched)
+    plan = None if isinstance(fetched, ExistingImage) else job.recognised(fetched, images=True)
     prepared = _prepared(job, fetched, plan)
 
     def build(platform: str, leash: Leash) -> BuiltImage:
         return _build(job, fetched, plan, prepared, platform, leash)
 
     return parallel.for_each(platforms, build, leash=job.leash, limit=settings.BUILDS_PARALLEL)
-
-
-def _plan(job: Job, fetched: Fetched) -> Plan | None:
-    if isinstance(fetched, ExistingImage):
-        return None
-    choices = Choices.of(job.server.build, tuple(job.server.command))
-    plan = recognise(fetched, choices, images=True)
-    job.keep(plan=plan.told(choices))
-    return plan
 
 
 def _prepared(job: Job, fetched: Fetched, plan: Plan | None) -> Prepared | None:

@@ -9,6 +9,9 @@ from servers import wiring
 from servers.leash import Leash
 from servers.models import Deployment, Server
 from servers.runtimes.base import Runtime
+from servers.sources.base import BuildContext
+from servers.sources.plan import Choices, Plan
+from servers.sources.recognise import recognise
 from servers.states import Mode
 from servers.timeline import Timeline
 
@@ -52,6 +55,13 @@ class Job:
     @property
     def directory(self) -> Path:
         return wiring.runs_directory() / str(self.server.pk) / str(self.deployment.number)
+
+    def recognised(self, fetched: BuildContext, *, images: bool) -> Plan:
+        """The plan of what was fetched, kept in the row. Raises `SourceError`."""
+        choices = Choices.of(self.server.build, tuple(self.server.command))
+        plan = recognise(fetched, choices, images=images)
+        self.keep(plan=plan.told(choices))
+        return plan
 
     def keep(self, **facts: object) -> None:
         """Writes what a step found out to the deployment's row."""

@@ -21,8 +21,6 @@ from servers.models.server import Transport
 from servers.process_group import LineSink
 from servers.runtimes.base import Handle, ImagePull, Limits, RunSpec
 from servers.sources.base import ExistingImage, Fetched
-from servers.sources.plan import Choices
-from servers.sources.recognise import recognise
 from servers.states import Mode, StepKind
 
 WROTE_LAST = "It wrote last"
@@ -75,9 +73,7 @@ def make_environment(job: Job, fetched: Fetched) -> None:
             hint="Set CONTAINER_RUNTIME=docker, or the runtime of this server to docker.",
         )
     with job.timeline.step(StepKind.BUILD) as step:
-        choices = Choices.of(job.server.build, tuple(job.server.command))
-        plan = recognise(fetched, choices, images=False)
-        job.keep(plan=plan.told(choices))
+        plan = job.recognised(fetched, images=False)
         shutil.rmtree(job.directory, ignore_errors=True)
         job.keep(directory=str(job.directory))
         leash = job.leash.within(settings.BUILD_TIMEOUT, "build")

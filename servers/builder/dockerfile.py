@@ -178,7 +178,7 @@ def _home(plan: Plan) -> str:
 
 
 def _workdir(plan: Plan) -> list[str]:
-    return [f"WORKDIR {_home(plan)}"]  # it knows no JSON form; members are plain (see node_project)
+    return [f"WORKDIR {_home(plan)}"]  # it knows no JSON form; members are plain (see recognise)
 
 
 def _steps(plan: Plan, settings: BuildSettings) -> list[str]:

@@ -53,10 +53,7 @@ class Provider:
         """Directories that go first on PATH for the plan's steps. `into/tools/bin` gets what `plan.command`
         needs, and Node where this machine's does not fit. Raises `BuildError`."""
         if not shutil.which("node", path=self.env.get("PATH")):
-            raise BuildError(
-                "node is not installed on this machine.",
-                hint="Install Node.js with npm to host Node servers.",
-            )
+            raise BuildError("node is not installed on this machine.", hint=INSTALL_NODE)
         found = self._node(plan, into)
         words = set(" ".join(plan.command).split())
         for tool in plan.tools:
