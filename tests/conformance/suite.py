@@ -28,10 +28,12 @@ STDIO = [sys.executable, "-c", "from mcp_everything_server.server import mcp; mc
 Check = tuple[str, str, str]  # scenario, check, status
 
 
-async def checks(url: str, revision: str, results: Path) -> Counter[Check]:
-    """Runs what the revision requires against `url`."""
+async def checks(url: str, revision: str, results: Path, scenario: str = "") -> Counter[Check]:
+    """Runs what the revision requires against `url`, or one scenario of it."""
     suite = packages.npm_packages(SUITE) / ".bin" / "conformance"
-    command = [packages.newer_node(), str(suite), "server", "--url", url, "--requirements", revision]
+    one = ["--scenario", scenario, "--spec-version", revision, "--force"]
+    chosen = one if scenario else ["--requirements", revision]
+    command = [packages.newer_node(), str(suite), "server", "--url", url, *chosen]
     process = await asyncio.create_subprocess_exec(
         *command, "-o", str(results), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
     )

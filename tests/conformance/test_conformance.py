@@ -25,6 +25,8 @@ __all__ = ["owner", "transactional_db"]
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
 
+AGAIN = 3  # times that a scenario with a difference is asked again
+
 # Through the bridge a check may differ, for these reasons only.
 EXCEPTIONS = {
     # An answer that nothing precedes comes as JSON, not as an event; the specification leaves that to the
@@ -77,15 +79,39 @@ def direct() -> dict[str, Counter[Check]]:
     return {}
 
 
+async def differences(
+    upstream: str, url: str, revision: str, expected: Counter[Check], results: Path, *, bridged: bool = False
+) -> set[Check]:
+    """The checks that came out otherwise at `url` than at `upstream`, but for what may behind a bridge.
+
+    A scenario that differs is asked again on both sides, alone: the suite gives a request five seconds and
+    counts what comes meanwhile, and a machine full of other tests can use those up on either side.
+    """
+    excused = EXCEPTIONS if bridged else set()
+    differing = _differing(expected, await checks(url, revision, results / "through"), excused)
+    for again in range(AGAIN):
+        scenarios = sorted({scenario for scenario, _, _ in differing})
+        differing = set()
+        for scenario in scenarios:
+            place = results / f"{scenario}-{again}"
+            there = await checks(upstream, revision, place / "direct", scenario)
+            here = await checks(url, revision, place / "through", scenario)
+            differing |= _differing(there, here, excused)
+    return differing
+
+
+def _differing(expected: Counter[Check], found: Counter[Check], excused: set[tuple[str, str]]) -> set[Check]:
+    unlike = (found - expected) + (expected - found)
+    return {check for check in unlike if check[:2] not in excused}
+
+
 @pytest.mark.parametrize("revision", REVISIONS)
 async def test_a_server_over_http(
     owner: User, revision: str, direct: dict[str, Counter[Check]], tmp_path: Path
 ) -> None:
-    async with reference_server() as upstream:
-        expected = direct[revision] = await checks(upstream, revision, tmp_path / "direct")
-        async with through_gateway(owner, upstream, Transport.HTTP) as url:
-            found = await checks(url, revision, tmp_path / "gateway")
-    assert (found - expected, expected - found) == (Counter(), Counter())
+    async with reference_server() as upstream, through_gateway(owner, upstream, Transport.HTTP) as url:
+        direct[revision] = await checks(upstream, revision, tmp_path / "direct")
+        assert await differences(upstream, url, revision, direct[revision], tmp_path) == set()
 
 
 @pytest.mark.parametrize("bridge", BRIDGES)
@@ -93,14 +119,12 @@ async def test_a_server_over_http(
 async def test_a_server_over_stdio(
     owner: User, revision: str, bridge: str, direct: dict[str, Counter[Check]], tmp_path: Path
 ) -> None:
-    if revision not in direct:
-        async with reference_server() as url:
-            direct[revision] = await checks(url, revision, tmp_path / "direct")
-    expected = direct[revision]
     async with (
-        bridged_server(BRIDGES[bridge]) as upstream,
-        through_gateway(owner, upstream, Transport.STDIO) as url,
+        reference_server() as upstream,
+        bridged_server(BRIDGES[bridge]) as bridged,
+        through_gateway(owner, bridged, Transport.STDIO) as url,
     ):
-        found = await checks(url, revision, tmp_path / "bridge")
-    differing = (found - expected) + (expected - found)
-    assert {check for check in differing if check[:2] not in EXCEPTIONS} == set()
+        if revision not in direct:
+            direct[revision] = await checks(upstream, revision, tmp_path / "direct")
+        different = await differences(upstream, url, revision, direct[revision], tmp_path, bridged=True)
+        assert different == set()

@@ -31,6 +31,7 @@ def here(
         "REGISTRY": f"{fault_proxy.host}/killed",
         "REGISTRY_PRIVATE_HOSTS": "127.0.0.1",
         "BUILD_CA_BUNDLE": str(debian.ca_bundle() or ""),
+        "BASE_IMAGE_PYTHON": base_images["python"],  # what an image over stdio has its bridge's Python from
         "HEALTH_TIMEOUT": "120",
     }
     with machine(tmp_path, **own) as made:
