@@ -30,11 +30,13 @@ USUAL = re.compile(
 @dataclass(frozen=True)
 class PythonImage:
     """`asked` is what an installer is to look for, or to download, where the image does not tell by its tag
-    what it has; "" for the image's own interpreter.
+    what it has, and `otherwise` what it takes where that is not to be had; "" for the image's own
+    interpreter, and for nothing else.
     """
 
     reference: str
     asked: str = ""
+    otherwise: str = ""
 
 
 def python_image(plan: Plan, settings: BuildSettings) -> PythonImage:
@@ -46,7 +48,7 @@ def python_image(plan: Plan, settings: BuildSettings) -> PythonImage:
     sibling = nearest(wanted, found["version"]) if found else ""
     if found and sibling:
         return PythonImage(f"{repository}:{sibling}{found['kind']}")
-    return PythonImage(base, wanted)
+    return PythonImage(base, wanted, plan.allowed)
 
 
 def tagged_python(settings: BuildSettings) -> str:

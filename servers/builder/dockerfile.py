@@ -146,11 +146,16 @@ def _python(plan: Plan, settings: BuildSettings) -> list[str]:
 
 def _interpreter(image: base_images.PythonImage, settings: BuildSettings) -> str:
     """The environment, with the image's own Python; or with what is asked for, of the image or downloaded."""
-    make = f"{TOOLS}/bin/uv venv --quiet --no-project --python={shlex.quote(image.asked or 'python3')} {VENV}"
     if not image.asked:
-        return f"RUN {make}"
+        return f"RUN {_venv('python3')}"
+    otherwise = _venv(image.otherwise) if image.otherwise else ""
     downloads = "automatic" if settings.python_downloads else "never"
-    return _run(make, settings, UV_PYTHON_DOWNLOADS=downloads, UV_PYTHON_INSTALL_DIR=PYTHON)
+    variables = {"UV_PYTHON_DOWNLOADS": downloads, "UV_PYTHON_INSTALL_DIR": PYTHON}
+    return _run(_venv(image.asked), settings, otherwise=otherwise, **variables)
+
+
+def _venv(python: str) -> str:
+    return f"{TOOLS}/bin/uv venv --quiet --no-project --python={shlex.quote(python)} {VENV}"
 
 
 def _node(plan: Plan, settings: BuildSettings) -> list[str]:
@@ -213,8 +218,11 @@ TOOLING: dict[str, tuple[str, tuple[str, ...], dict[str, str]]] = {
 }
 
 
-def _run(command: str, settings: BuildSettings, **variables: str) -> str:
-    """`RUN command`: with a cache, and with the secrets that the settings give, for this one RUN only."""
+def _run(command: str, settings: BuildSettings, *, otherwise: str = "", **variables: str) -> str:
+    """`RUN command`: with a cache, and with the secrets that the settings give, for this one RUN only.
+
+    `otherwise` is a command of the same tool, for where the first fails.
+    """
     tool = command.partition(" ")[0].rpartition("/")[2]
     cache, secrets, own = TOOLING[tool]
     key = f"id={settings.cache_key}{cache.replace('/', '-')}," if settings.cache_key else ""
@@ -224,8 +232,9 @@ def _run(command: str, settings: BuildSettings, **variables: str) -> str:
         target, pointers = SECRETS[name]
         mounts.append(f"--mount=type=secret,id={name},target={target}")
         set_here |= {key: value for key, value in pointers.items() if _concerns(key, tool)}
-    assigned = (f"{name}={value}" for name, value in set_here.items())
-    return "RUN " + " ".join([*mounts, *assigned, command])
+    assigned = [f"{name}={value}" for name, value in set_here.items()]
+    tried = [" ".join([*assigned, each]) for each in (command, otherwise) if each]
+    return " ".join(["RUN", *mounts, " || ".join(tried)])
 
 
 OF_NODE = ("NODE_", "npm_", "pnpm_", "YARN_", "BUN_")

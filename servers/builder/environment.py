@@ -135,14 +135,15 @@ class _Installing:
 
     def _interpreter(self) -> None:
         wanted = self.plan.version
-        own = not wanted or base_images.suits(interpreters.OWN, wanted)
-        self.log("Making a virtual environment" + ("" if own else f" with Python {wanted}"))
-        venv = ("venv", "--quiet", "--no-project", f"--python={sys.executable if own else wanted}")
-        # Not in the source: programs that choose a Python (pyenv's) read what lies where they are started.
-        home = self.venv.parent
-        outcome = self._outcome((uv.find_uv_bin(), *venv, str(self.venv)), home)
+        outcome = self._venv(wanted)
         if outcome.code and NO_INTERPRETER.search(outcome.text):
-            raise interpreters.missing(wanted, interpreters.found(self.env, self.leash, home), self.settings)
+            there = interpreters.found(self.env, self.leash, self.venv.parent)
+            missing = interpreters.missing(wanted, there, self.settings)
+            other = interpreters.other(self.plan, there)
+            if not other:
+                raise missing
+            self.log(f"{missing.message} It runs with {self.plan.allowed} too: {other} is taken.")
+            outcome = self._venv(other)
         if outcome.code:
             raise install_errors.translate(outcome, "uv venv")
         # The steps use this one, whatever a project's .python-version says to uv.
@@ -151,6 +152,13 @@ class _Installing:
             "UV_PYTHON": str(self.venv / "bin/python"),
             "PATH": f"{self.venv / 'bin'}{os.pathsep}{self.env.get('PATH', os.defpath)}",
         }
+
+    def _venv(self, wanted: str) -> tooling.Outcome:
+        own = not wanted or base_images.suits(interpreters.OWN, wanted)
+        self.log("Making a virtual environment" + ("" if own else f" with Python {wanted}"))
+        venv = ("venv", "--quiet", "--no-project", f"--python={sys.executable if own else wanted}")
+        # Not in the source: programs that choose a Python (pyenv's) read what lies where they are started.
+        return self._outcome((uv.find_uv_bin(), *venv, str(self.venv)), self.venv.parent)
 
     def _node(self) -> None:
         """Node, and the managers that the steps need, first on PATH; then what the steps install."""

@@ -13,6 +13,7 @@ from servers.builder import base_images, tooling
 from servers.builder.base import BuildSettings
 from servers.errors import BuildError
 from servers.leash import Leash
+from servers.sources.plan import Plan
 
 OWN = ".".join(map(str, sys.version_info[:3]))
 SHOWN = 8
@@ -46,6 +47,12 @@ def reachable(settings: BuildSettings, *, images: bool, leash: Leash, work: Path
     if settings.python_downloads:
         return (OWN, *base_images.PYTHONS)
     return () if images else found(tooling.environment(settings, work), leash, work)
+
+
+def other(plan: Plan, there: tuple[str, ...]) -> str:
+    """The newest of `there` that the project runs with besides the one that it asks for; "" for none."""
+    fitting = (version for version in there if plan.allowed and base_images.suits(version, plan.allowed))
+    return next(fitting, "")
 
 
 def missing(wanted: str, there: tuple[str, ...], settings: BuildSettings) -> BuildError:

@@ -87,7 +87,8 @@ class Plan:
     `root` is from the source's top, `member` from the root; the server runs in the member. `tool` is the one
     that the project itself is kept with (uv, poetry, pnpm …), `lock` its lock from the root, as far as there
     is one; `tools` are what the steps run. `version` is what is asked of Python or Node: a version or a
-    range, "" for any. `environment` is set for the steps. `command` starts the server with the bin
+    range, "" for any; `allowed` is a range of which another may be taken where that version is not to be had,
+    "" for none. `environment` is set for the steps. `command` starts the server with the bin
     directories of the environment first on PATH; () where the Dockerfile's own command does. `why` says what
     led to all that, a sentence each.
     """
@@ -100,6 +101,7 @@ class Plan:
     lock: str = ""
     tools: tuple[Tool, ...] = ()
     version: str = ""
+    allowed: str = ""
     extras: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     files: tuple[str, ...] = ()

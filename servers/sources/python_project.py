@@ -79,6 +79,7 @@ def plan(context: BuildContext, choices: Choices) -> Plan:
     manifest = python_manifest.read(place.project)
     installing, start = _installing(place, manifest, choices, context)
     version, version_why = _version(place, manifest, choices, context, start)
+    pinned, _ = _pinned(place)
     scm = python_versions.scm_environment(_of_source(place, manifest), context.version)
     return Plan(
         "python",
@@ -89,6 +90,7 @@ def plan(context: BuildContext, choices: Choices) -> Plan:
         lock=installing.lock,
         tools=(Tool("uv"),) if installing.steps else (),
         version=version,
+        allowed=_bound(place, manifest)[0] if version == pinned != choices.python else "",
         extras=choices.extras,
         groups=choices.groups,
         files=installing.files if any(step.early for step in installing.steps) else (),
@@ -148,24 +150,33 @@ def _version(
 ) -> tuple[str, str]:
     if choices.python:
         return choices.python, f"Python {choices.python} was set by hand"
-    version, file = python_versions.pinned(dict.fromkeys((place.project, place.root, place.top)))
+    version, file = _pinned(place)
     if version:
         return version, f"Python {version} from {file}"
     if context.python:
         return context.python, f"Python {context.python} from the package"
-    lock = python_locks.read(place.workspace, "uv") if place.workspace else None
-    if lock and lock.python:
-        return lock.python, f"Python {lock.python} from uv.lock"
-    if manifest and manifest.python:
-        source = {"pipenv": "Pipfile", "poetry": "pyproject.toml", "setuptools": "python_requires"}
-        return (
-            manifest.python,
-            f"Python {manifest.python} from {source.get(manifest.tool, 'requires-python')}",
-        )
+    version, file = _bound(place, manifest)
+    if version:
+        return version, f"Python {version} from {file}"
     script = start.file or python_start.script_of(start.command, place.project)
     metadata = python_scripts.inline(place.project, script) if script and manifest is None else None
     asked = str((metadata or {}).get("requires-python", ""))
     return asked, f"Python {asked} from {script}" if asked else ""
+
+
+def _pinned(place: Place) -> tuple[str, str]:
+    return python_versions.pinned(dict.fromkeys((place.project, place.root, place.top)))
+
+
+def _bound(place: Place, manifest: Manifest | None) -> tuple[str, str]:
+    """The range that the project runs with, and what says so; ("", "") for none."""
+    lock = python_locks.read(place.workspace, "uv") if place.workspace else None
+    if lock and lock.python:
+        return lock.python, "uv.lock"
+    if manifest is None or not manifest.python:
+        return "", ""
+    source = {"pipenv": "Pipfile", "poetry": "pyproject.toml", "setuptools": "python_requires"}
+    return manifest.python, source.get(manifest.tool, "requires-python")
 
 
 def _of_source(place: Place, manifest: Manifest | None) -> list[Manifest]:

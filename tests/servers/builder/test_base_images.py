@@ -70,6 +70,17 @@ def test_a_python_that_the_tag_does_not_tell_is_had_in_the_build(allowed: bool, 
     assert "COPY --from=build /opt/python /opt/python" in text
 
 
+def test_where_the_python_of_a_pin_is_not_to_be_had_one_of_the_range_is_taken() -> None:
+    step = Step("install", ("uv", "sync"), "")
+    plan = Plan("python", ("x",), version="3.10", allowed=">=3.9", tools=(Tool("uv"),), steps=(step,))
+    text = render(plan, transport="streamable-http", settings=BuildSettings(python_image="base:latest"))
+    [line] = [line for line in text.splitlines() if "uv venv" in line]
+    first, second = line.split(" || ")
+    assert "--python=3.10 /opt/venv" in first
+    assert "UV_PYTHON_DOWNLOADS=automatic " in second
+    assert "--python='>=3.9' /opt/venv" in second
+
+
 def test_a_build_set_by_hand_has_the_environment_and_the_version_of_tags() -> None:
     step = Step("build", ("sh", "-c", "make 'it all'"), "")
     plan = Plan("python", ("x",), steps=(step,), environment={"PBR_VERSION": "1 2"})

@@ -19,6 +19,7 @@ from servers.builder import environment, interpreters
 from servers.builder.base import BuildSettings
 from servers.errors import BuildError, SourceError
 from servers.leash import Leash
+from servers.process_group import LineSink
 from servers.sources.base import BuildContext
 from servers.sources.package import PackageSource
 from servers.sources.plan import Choices
@@ -197,14 +198,17 @@ KINDS: dict[str, dict[str, str]] = {
 
 
 def install(
-    index: Index, source: Path, into: Path, context: BuildContext | None = None, **choices: Any
+    index: Index,
+    source: Path,
+    into: Path,
+    context: BuildContext | None = None,
+    log: LineSink = lambda _: None,
+    **choices: Any,
 ) -> str:
     context = context or BuildContext(source, "r", version="7.1")
     plan = recognise(context, Choices(**choices), images=False)
     settings = BuildSettings(pip_index_url=index.url, python_downloads=False)
-    command = environment.install(
-        plan, context, into, settings=settings, leash=Leash.of(200), log=lambda _: None
-    )
+    command = environment.install(plan, context, into, settings=settings, leash=Leash.of(200), log=log)
     done = subprocess.run(command, cwd=into / "app", capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
@@ -283,6 +287,14 @@ def test_a_python_that_is_not_there_is_told_beside_those_that_are(index: Index, 
     with pytest.raises(BuildError, match=r"asks for Python 3\.99; this machine has .*3\.\d+") as caught:
         install(index, source, tmp_path / "env")
     assert "PYTHON_DOWNLOADS=true" in caught.value.hint
+
+
+def test_a_project_that_runs_with_other_pythons_than_its_pin_gets_one(index: Index, tmp_path: Path) -> None:
+    code = "import sys\ndef main():\n    print(sys.version_info >= (3, 10))\n"
+    files = {"pyproject.toml": project(OWN, listed="[]"), "notes.py": code, ".python-version": "3.99\n"}
+    said: list[str] = []
+    assert install(index, write(tmp_path / "source", files), tmp_path / "env", log=said.append) == "True"
+    assert any("asks for Python 3.99" in line and "is taken" in line for line in said)
 
 
 def test_a_version_of_tags_reaches_the_build(index: Index, tmp_path: Path) -> None:
