@@ -9,7 +9,8 @@ from servers.runtimes.docker_spec import TMP, TMP_MB
 
 # errno(3) EROFS as libc, Go, Node and the JVM say it, and what SQLite makes of it.
 SAID = re.compile(
-    r"read-?only file ?system|\bEROFS\b|\[Errno 30\]|os error 30\b|attempt to write a readonly database",
+    r"read-?only file ?system|\bEROFS\b|\[Errno 30\]|os error 30\b|attempt to write a readonly database"
+    r"|unable to open database file",
     re.IGNORECASE,
 )
 

@@ -15,15 +15,16 @@ from servers.builder import context, environment
 from servers.errors import RuntimeFault, SourceError, UserError
 from servers.handshake import EXITED, ServerFacts
 from servers.job import Job
-from servers.last_words import missing_module, other_version
+from servers.last_words import LOOK_BACK
 from servers.models import Server, placement
 from servers.models.server import Transport
 from servers.process_group import LineSink
 from servers.runtimes.base import Handle, ImagePull, Limits, RunSpec
 from servers.sources.base import ExistingImage, Fetched
 from servers.states import Mode, StepKind
+from servers.why_ended import why
 
-WROTE_LAST = "It wrote last"
+WROTE_LAST, LAST = "It wrote last", 5
 SAME_REVISION = (Mode.REBUILD, Mode.NO_CACHE, Mode.RESUME)
 INHERITED = (
     "runtime",
@@ -179,31 +180,22 @@ def _tell_warning(job: Job, handle: Handle, line: LineSink) -> None:
             line(f"The cluster says: {warning}")
 
 
-BOUND = "bound the version in the server's build settings (with: mcp<2). Then redeploy."
-NOT_INSTALLED = f"Declare what it imports as a dependency; if a newer version has it no more, {BOUND}"
-OTHER_VERSION = f"If it was written for an older version of that package, {BOUND}"
-
-
 def _with_last_lines(job: Job, error: RuntimeFault) -> RuntimeFault:
     runs.collect(job.deployment)
     message, hint = error.message, error.hint
+    lines = runs.last_lines(job.deployment, LOOK_BACK)
+    if cause := why(lines, stdio=job.server.transport == Transport.STDIO):
+        message, hint = f"{message} {cause.says}", cause.hint
     if WROTE_LAST not in message:  # a cluster keeps a container's last words
-        lines = runs.last_lines(job.deployment)
-        cause, hint = _cause(lines, error.hint)
-        message += f"{cause} {WROTE_LAST}: “{' ⏎ '.join(lines)}”." if lines else " It wrote nothing."
+        told = [cause.line] if cause and cause.line not in lines[-LAST:] else []
+        said = " ⏎ ".join([*told, *lines[-LAST:]])
+        message += f" {WROTE_LAST}: “{said}”." if lines else " It wrote nothing."
     volume = placement.shape_of(job.server.placement).volume if job.runtime.any_platform else None
     if job.runtime.needs_image and (rule := read_only.hint(message, volume)):
-        return RuntimeFault(message.replace(f" {EXITED}", ""), hint=rule, permanent=error.permanent)
+        hint = rule
+    if hint != error.hint:
+        message = message.replace(f" {EXITED}", "")
     return RuntimeFault(message, hint=hint, permanent=error.permanent)
-
-
-def _cause(lines: list[str], otherwise: str) -> tuple[str, str]:
-    """A sentence, and what to do."""
-    if module := missing_module(lines):
-        return f" It misses the module {module}.", NOT_INSTALLED
-    if name := other_version(lines):
-        return f" It asks for what the installed packages do not have ({name}).", OTHER_VERSION
-    return "", otherwise
 
 
 def discover(job: Job, handle: Handle, facts: ServerFacts) -> None:

@@ -61,7 +61,9 @@ def own_architecture() -> str:
 
 
 def _python(architecture: str, work: Path) -> Path:
-    root = debian.root_file_system(["python3", "python3-pip", "python3-venv"], architecture, work)
+    root = debian.root_file_system(
+        ["python3", "python3-pip", "python3-venv", "libstdc++6"], architecture, work
+    )
     (root / "usr/bin/python").symlink_to("python3")
     return root
 
@@ -95,7 +97,7 @@ def _npm_package(package: str, work: Path) -> Path:
 
 _STORE = ImageStore(
     "base-images",
-    version=2,
+    version=3,
     recipes={
         "busybox": Recipe(_busybox),
         "python": Recipe(_python),

@@ -19,6 +19,7 @@ from servers.sources.plan import Plan
 
 # Releases of CPython, of which one is looked for that a project asks for (devguide.python.org/versions).
 PYTHONS = tuple(f"3.{minor}" for minor in range(9, 15))
+USUAL_PYTHON = "3.12"
 VERSION_TAG = re.compile(r"(?P<version>\d+(?:\.\d+){0,2})(?P<kind>(?:-[A-Za-z0-9_.-]+)?)")
 EXACT = re.compile(r"\d+(?:\.\d+){0,2}")
 # What official images call a version: 22-slim, 22.11.0-bookworm-slim, 22.
@@ -31,7 +32,7 @@ USUAL = re.compile(
 class PythonImage:
     """`asked` is what an installer is to look for, or to download, where the image does not tell by its tag
     what it has, and `otherwise` what it takes where that is not to be had; "" for the image's own
-    interpreter, and for nothing else.
+    interpreter, and for nothing else. A range is looked for only, where there is something else.
     """
 
     reference: str
@@ -48,7 +49,9 @@ def python_image(plan: Plan, settings: BuildSettings) -> PythonImage:
     sibling = nearest(wanted, found["version"]) if found else ""
     if found and sibling:
         return PythonImage(f"{repository}:{sibling}{found['kind']}")
-    return PythonImage(base, wanted, plan.allowed)
+    # Of a range uv would download the newest of all, for which few packages have wheels yet.
+    usual = nearest(wanted, USUAL_PYTHON)
+    return PythonImage(base, wanted, plan.allowed or (usual if usual != wanted else ""))
 
 
 def tagged_python(settings: BuildSettings) -> str:

@@ -25,6 +25,8 @@ CODE = re.compile(r"exit code: (?P<code>\d+)")
 PARSE = re.compile(
     r"dockerfile parse error.*|failed to (?:parse|process|read) dockerfile.*|unknown instruction.*", re.I
 )
+# How the platform's own templates run a tool: tells nobody what failed.
+AROUND = re.compile(r"(?<= )(?:--mount=\S+|[A-Z][A-Z0-9_]*=(?:'[^']*'|\S*)) ")
 COPIES = re.compile(r"\[[^]]*\] (?:COPY|ADD) ", re.IGNORECASE)
 NOT_IN_CONTEXT = "Paths start at the directory that is deployed: check it, its case, and .dockerignore."
 LAYERS_OF_BLAME = re.compile(
@@ -68,14 +70,15 @@ def _of_step(vertex: Vertex, platform: str) -> BuildError:
         )
     if f"{dockerfile.TOOLS}/bin/" in vertex.name and (cause := causes.of(vertex.lines)):
         return BuildError(cause.message, hint=cause.hint, details=details)
+    name = AROUND.sub("", vertex.name) if dockerfile.TOOLS in vertex.name else vertex.name
     found = CODE.search(vertex.error)
     why = f"ended with exit code {found['code']}" if found else f"failed: {_bare(vertex.error)}"
     if NODE.search(vertex.name) and (told := node_errors.find(vertex.lines)):
-        said = f"{told[0]}\nThe step {vertex.name} {why} (for {platform})."
+        said = f"{told[0]}\nThe step {name} {why} (for {platform})."
         return BuildError(said, hint=told[1], details=details)
     lines = "\n".join(list(vertex.lines)[-SHOWN_LINES:])
     return BuildError(
-        f"The step {vertex.name} {why} (for {platform})." + (f"\n{lines}" if lines else ""),
+        f"The step {name} {why} (for {platform})." + (f"\n{lines}" if lines else ""),
         hint=NOT_IN_CONTEXT if COPIES.match(vertex.name) and "not found" in why else "",
         details=details,
     )

@@ -148,14 +148,16 @@ def _interpreter(image: base_images.PythonImage, settings: BuildSettings) -> str
     """The environment, with the image's own Python; or with what is asked for, of the image or downloaded."""
     if not image.asked:
         return f"RUN {_venv('python3')}"
+    looked_for = image.otherwise and not base_images.EXACT.fullmatch(image.asked)
     otherwise = _venv(image.otherwise) if image.otherwise else ""
     downloads = "automatic" if settings.python_downloads else "never"
     variables = {"UV_PYTHON_DOWNLOADS": downloads, "UV_PYTHON_INSTALL_DIR": PYTHON}
-    return _run(_venv(image.asked), settings, otherwise=otherwise, **variables)
+    first = _venv(image.asked, "--no-python-downloads " if looked_for else "")
+    return _run(first, settings, otherwise=otherwise, **variables)
 
 
-def _venv(python: str) -> str:
-    return f"{TOOLS}/bin/uv venv --quiet --no-project --python={shlex.quote(python)} {VENV}"
+def _venv(python: str, more: str = "") -> str:
+    return f"{TOOLS}/bin/uv venv --quiet --no-project {more}--python={shlex.quote(python)} {VENV}"
 
 
 def _node(plan: Plan, settings: BuildSettings) -> list[str]:

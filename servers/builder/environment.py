@@ -134,16 +134,7 @@ class _Installing:
             self._step(step)
 
     def _interpreter(self) -> None:
-        wanted = self.plan.version
-        outcome = self._venv(wanted)
-        if outcome.code and NO_INTERPRETER.search(outcome.text):
-            there = interpreters.found(self.env, self.leash, self.venv.parent)
-            missing = interpreters.missing(wanted, there, self.settings)
-            other = interpreters.other(self.plan, there)
-            if not other:
-                raise missing
-            self.log(f"{missing.message} It runs with {self.plan.allowed} too: {other} is taken.")
-            outcome = self._venv(other)
+        outcome = self._venv(sys.executable) if self._is_own() else self._other_python()
         if outcome.code:
             raise install_errors.translate(outcome, "uv venv")
         # The steps use this one, whatever a project's .python-version says to uv.
@@ -153,10 +144,26 @@ class _Installing:
             "PATH": f"{self.venv / 'bin'}{os.pathsep}{self.env.get('PATH', os.defpath)}",
         }
 
-    def _venv(self, wanted: str) -> tooling.Outcome:
-        own = not wanted or base_images.suits(interpreters.OWN, wanted)
-        self.log("Making a virtual environment" + ("" if own else f" with Python {wanted}"))
-        venv = ("venv", "--quiet", "--no-project", f"--python={sys.executable if own else wanted}")
+    def _is_own(self) -> bool:
+        return not self.plan.version or base_images.suits(interpreters.OWN, self.plan.version)
+
+    def _other_python(self) -> tooling.Outcome:
+        wanted = self.plan.version
+        there = interpreters.found(self.env, self.leash, self.venv.parent)
+        outcome = self._venv(interpreters.asked(wanted, there))
+        if outcome.code and NO_INTERPRETER.search(outcome.text):
+            missing = interpreters.missing(wanted, there, self.settings)
+            other = interpreters.other(self.plan, there)
+            if not other:
+                raise missing
+            self.log(f"{missing.message} It runs with {self.plan.allowed} too: {other} is taken.")
+            outcome = self._venv(other)
+        return outcome
+
+    def _venv(self, python: str) -> tooling.Outcome:
+        own = python == sys.executable
+        self.log("Making a virtual environment" + ("" if own else f" with Python {python}"))
+        venv = ("venv", "--quiet", "--no-project", f"--python={python}")
         # Not in the source: programs that choose a Python (pyenv's) read what lies where they are started.
         return self._outcome((uv.find_uv_bin(), *venv, str(self.venv)), self.venv.parent)
 

@@ -55,6 +55,15 @@ def other(plan: Plan, there: tuple[str, ...]) -> str:
     return next(fitting, "")
 
 
+def asked(wanted: str, there: tuple[str, ...]) -> str:
+    """What uv is asked for: of a range that none of `there` is in, the release nearest to the platform's own,
+    as uv would download the newest of all, for which few packages have wheels yet.
+    """
+    if any(base_images.suits(version, wanted) for version in there):
+        return wanted
+    return base_images.nearest(wanted, OWN) or wanted
+
+
 def missing(wanted: str, there: tuple[str, ...], settings: BuildSettings) -> BuildError:
     """The sentence for a Python that is asked for and is not to be had."""
     minors = list(dict.fromkeys(".".join(each.split(".")[:2]) for each in there))[:SHOWN]

@@ -87,6 +87,21 @@ MODULE = Runbook(
     told=_of_start,
     remedies=("redeploy", "roll-back", "stop"),
 )
+CONFIGURATION = Runbook(
+    name="configuration",
+    title="The server asks for a setting",
+    sign="`runtime`: It asks for the variable, the setting, the argument, the option; It serves HTTP on port",
+    means="It was built and started, and said that it cannot run as it is set: most often a key is missing.",
+    first="Set what it names: a variable in its environment (as a secret where it is one), or an argument of "
+    "its source; then redeploy.",
+    recognises=lambda facts: (
+        facts.error_kind == "runtime"
+        and facts.status == DeploymentStatus.FAILED
+        and facts.says(r"it asks for the (variable|setting|argument|option) |it serves http on port \d")
+    ),
+    told=_of_start,
+    remedies=("redeploy", "roll-back", "stop"),
+)
 NEVER_HEALTHY = Runbook(
     name="never-healthy",
     title="The server runs, but does not answer MCP",

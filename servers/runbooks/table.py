@@ -29,6 +29,7 @@ RUNBOOKS: tuple[Runbook, ...] = (
     running.NODE_FULL,
     running.IMAGE_PULL,
     running.MODULE,
+    running.CONFIGURATION,
     running.CRASH,
     running.NEVER_HEALTHY,
     running.START,

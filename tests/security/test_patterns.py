@@ -148,6 +148,7 @@ OURS = {
     "servers/runbooks/facts.py": "what the classes of failure look for",
     "servers/runtimes/docker_faults.py": "the table beside it",
     "servers/runtimes/kube_pods.py": "the tables beside it",
+    "servers/why_ended.py": "the table beside it",
 }
 LOOKUPS = re.compile(r"__i?regex\b")
 

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import pytest
-
-from servers.last_words import last_words, other_version
+from servers.last_words import last_words
 
 
 def test_the_bridges_own_lines_are_no_last_words_of_a_server() -> None:
@@ -26,23 +24,16 @@ def test_a_tracebacks_heading_and_what_points_at_code_are_left_out() -> None:
     assert last_words(said, 5) == ['DATABASE = os.environ["DB_URL"]', "KeyError: 'DB_URL'"]
 
 
-@pytest.mark.parametrize(
-    ("line", "lacking"),
-    [
-        (
-            "AttributeError: 'Server' object has no attribute 'list_resources'",
-            "'Server' object: list_resources",
-        ),
-        ("AttributeError: module 'mcp.types' has no attribute 'Root'", "module 'mcp.types': Root"),
-        ("ImportError: cannot import name 'FastMCP' from 'mcp.server' (/x/mcp.py)", "mcp.server: FastMCP"),
-        ("TypeError: FastMCP.__init__() got an unexpected keyword argument 'host'", "FastMCP.__init__: host"),
-        (
-            "SyntaxError: The requested module 'zod' does not provide an export named 'z4'",
-            "zod: z4",
-        ),
-        ("AttributeError: 'NoneType' is not what you think", ""),
-        ("x" * 100_000 + "ImportError", ""),
-    ],
-)
-def test_what_another_version_of_a_package_would_have(line: str, lacking: str) -> None:
-    assert other_version(["starting", line]) == lacking
+def test_of_nodes_stack_the_message_is_left() -> None:
+    said = [
+        "file:///app/server.js:3",
+        "        throw new Error('no key');",
+        "              ^",
+        "Error: no key",
+        "    at parseArgs (/app/node_modules/@x/mcp/dist/cli.js:34:15)",
+        "    at Object.<anonymous> (/app/index.js:81:5)",
+        "    at new Promise (<anonymous>)",
+        "    at node:internal/main/run_main_module:28:49",
+        "Node.js v20.20.2",
+    ]
+    assert last_words(said, 5) == ["file:///app/server.js:3", "throw new Error('no key');", "Error: no key"]

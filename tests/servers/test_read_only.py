@@ -15,6 +15,7 @@ from servers.runtimes.base import Volume
         'Os { code: 30, kind: ReadOnlyFilesystem, message: "Read-only file system" }',
         "java.nio.file.FileSystemException: /app/x: Read-only file system",
         "sqlite3.OperationalError: attempt to write a readonly database",
+        "sqlite3.OperationalError: unable to open database file",
     ],
 )
 def test_the_rule_is_told_where_it_is_why(said: str) -> None:

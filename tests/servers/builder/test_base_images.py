@@ -4,6 +4,7 @@ import pytest
 
 from registry.pull_rights import PullRights, Way
 from registry.reference import Reference
+from servers.builder import interpreters
 from servers.builder.base import BuildSettings
 from servers.builder.base_images import python_image, suits
 from servers.builder.dockerfile import render
@@ -68,6 +69,34 @@ def test_a_python_that_the_tag_does_not_tell_is_had_in_the_build(allowed: bool, 
     assert f"UV_PYTHON_DOWNLOADS={how} UV_SYSTEM_CERTS=true UV_PYTHON_INSTALL_DIR=/opt/python" in text
     assert "--python='>=3.13' /opt/venv" in text
     assert "COPY --from=build /opt/python /opt/python" in text
+
+
+def test_of_a_range_the_image_s_own_python_comes_first_and_then_no_newer_one_than_is_usual() -> None:
+    plan = Plan(
+        "python", ("x",), version=">=3.11", tools=(Tool("uv"),), steps=(Step("install", ("uv",), ""),)
+    )
+    text = render(plan, transport="streamable-http", settings=BuildSettings(python_image="base:latest"))
+    [line] = [line for line in text.splitlines() if "uv venv" in line]
+    first, second = line.split(" || ")
+    assert "--no-python-downloads --python='>=3.11' /opt/venv" in first
+    assert "uv venv --quiet --no-project --python=3.12 /opt/venv" in second
+
+
+@pytest.mark.parametrize(
+    ("wanted", "there", "asked"),
+    [
+        (">=3.12", ("3.11.7",), "3.12"),
+        (">=3.12", ("3.14.1", "3.11.7"), ">=3.12"),
+        ("<3.10", ("3.11.7",), "3.9"),
+        ("3.14", ("3.11.7",), "3.14"),
+        (">=3.50", ("3.11.7",), ">=3.50"),
+    ],
+)
+def test_a_python_that_is_downloaded_is_the_nearest_not_the_newest(
+    wanted: str, there: tuple[str, ...], asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interpreters, "OWN", "3.11.7")
+    assert interpreters.asked(wanted, there) == asked
 
 
 def test_where_the_python_of_a_pin_is_not_to_be_had_one_of_the_range_is_taken() -> None:

@@ -39,6 +39,11 @@ PYTHON = """  × No solution found when resolving dependencies:
             "ERROR: No matching distribution found for mcp==99",
             "The package index has no mcp==99 that could be",
         ),
+        (
+            "error: Request failed after 3 retries in 4.5s cause: Failed to download `https://h.example/astral-sh/"
+            "python-build-standalone/releases/download/20261110/cpython-3.12.9%2B20261110-x86_64.tar.gz`",
+            "The source asks for Python 3.12, which the base image does not have, and the download failed.",
+        ),
         ("x.c:1:10: fatal error: Python.h: No such file or directory", "the header Python.h is missing"),
         ("error: command 'gcc' failed: No such file or directory", "there is no gcc"),
         ("Error: pg_config executable not found.", "there is no pg_config"),

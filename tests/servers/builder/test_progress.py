@@ -157,6 +157,13 @@ def test_stages_are_counted_together() -> None:
             "The step [2/2] RUN yarn install --frozen-lockfile ended with exit code 1 (for linux/arm64).",
             True,
         ),
+        (
+            "#5 [build 5/8] RUN --mount=type=cache,id=a,target=/root/.cache/uv UV_LINK_MODE=copy A='b c' "
+            "/opt/tools/bin/uv sync --frozen\n#5 0.1 odd\n#5 ERROR: exit code: 2",
+            "The step [build 5/8] RUN /opt/tools/bin/uv sync --frozen ended with exit code 2 "
+            "(for linux/arm64).\nodd",
+            True,
+        ),
         ("", "The build failed: exit code 17.", True),
     ],
 )

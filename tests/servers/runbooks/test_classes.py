@@ -57,6 +57,10 @@ CASES: list[tuple[str, UserError]] = [
             hint=EXITED,
         ),
     ),
+    (
+        "configuration",
+        RuntimeFault("The server has exited before it answered. It asks for the variable API_KEY."),
+    ),
     ("auth-expired", of_push(CredentialError("No credentials for registry.example.org are configured."))),
     ("denied", of_push(from_engine("denied: requested access to the resource is denied"))),
     ("denied", http(403, b'{"errors": [{"code": "DENIED", "message": "requested access is denied"}]}')),
