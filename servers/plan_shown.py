@@ -9,7 +9,7 @@ from typing import Any
 
 ECOSYSTEMS = {"python": "Python", "node": "Node", "dockerfile": "Dockerfile"}
 BY_HAND, FOUND = "set by hand", "found"
-_EVERYWHERE = ("root", "command")
+_EVERYWHERE = ("ecosystem", "root", "command")
 # What a project of each kind makes use of.
 _USED = {
     "python": (*_EVERYWHERE, "member", "extras", "groups", "with", "python", "build"),
@@ -49,7 +49,7 @@ def why(plan: Mapping[str, Any]) -> list[str]:
 def choices(build: Mapping[str, Any]) -> list[Fact]:
     """What is set by hand of a server (`Server.build`); of arguments the names, for not everybody who sees
     the server may read their values."""
-    named = {"root": "Root", "build": "Build step", "target": "Stage"}
+    named = {"ecosystem": "Built as", "root": "Root", "build": "Build step", "target": "Stage"}
     return [
         Fact(named.get(key, key.capitalize()), value if isinstance(value, str) else _joined(value), BY_HAND)
         for key, value in build.items()
@@ -72,6 +72,7 @@ def _where(plan: Mapping[str, Any]) -> Iterator[Fact]:
 def _what(plan: Mapping[str, Any]) -> Iterator[Fact]:
     chosen, language = _chosen(plan), str(plan["ecosystem"])
     named = {
+        "Built as": ("ecosystem", ECOSYSTEMS.get(chosen.get("ecosystem", ""))),
         "Kept with": ("tool", plan.get("tool")),
         "Lock": ("lock", plan.get("lock")),
         ECOSYSTEMS.get(language, language): (language, plan.get("version")),

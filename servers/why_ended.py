@@ -84,6 +84,25 @@ SIGNS = (
         "version of the server; then redeploy.",
     ),
     _sign(
+        r"(?:Bad (?P<name>git) executable|spawn (?P<spawned>[\w./-]{1,60}) ENOENT|No such file or directory: "
+        r"'(?P<file>git|node|npx|npm|uvx?|docker|kubectl|helm|ffmpeg|java|psql|pandoc)')",
+        "It needs the program {name}, which is not there.",
+        "An image gets it from a Dockerfile of the server's, or from the base image of the settings; for "
+        "processes it is installed on the workers' machine. Then redeploy.",
+    ),
+    _sign(
+        r"(?P<name>[\w+.-]{1,60}\.so[.\d]{0,12}): cannot open shared object file",
+        "It needs the library {name}, which is not there.",
+        "An image gets it from a Dockerfile of the server's, or from the base image of the settings; for "
+        "processes it is installed on the workers' machine. Then redeploy.",
+    ),
+    _sign(
+        r"(?:Executable doesn't exist at|Could not find (?:Chrome|Chromium|browser)|"
+        r"(?:Chrome|Chromium|Firefox|browser)\b[^\n]{0,40} (?:is )?not (?:found|installed))",
+        "It needs a browser, which is not there.",
+        "Build it from a Dockerfile whose image has one; then redeploy.",
+    ),
+    _sign(
         r"^KeyError: '(?P<name>[A-Z][A-Z0-9_]{1,80})'",
         "It asks for the variable {name}.",
         SET,
@@ -108,25 +127,6 @@ SIGNS = (
         r"(?P<name>--[a-z][\w-]{1,60})",
         "It asks for the option {name}.",
         GIVE,
-    ),
-    _sign(
-        r"(?:Bad (?P<name>git) executable|spawn (?P<spawned>[\w./-]{1,60}) ENOENT|No such file or directory: "
-        r"'(?P<file>git|node|npx|npm|uvx?|docker|kubectl|helm|ffmpeg|java|psql|pandoc)')",
-        "It needs the program {name}, which is not there.",
-        "An image gets it from a Dockerfile of the server's, or from the base image of the settings; for "
-        "processes it is installed on the workers' machine. Then redeploy.",
-    ),
-    _sign(
-        r"(?P<name>[\w+.-]{1,60}\.so[.\d]{0,12}): cannot open shared object file",
-        "It needs the library {name}, which is not there.",
-        "An image gets it from a Dockerfile of the server's, or from the base image of the settings; for "
-        "processes it is installed on the workers' machine. Then redeploy.",
-    ),
-    _sign(
-        r"(?:Executable doesn't exist at|Could not find (?:Chrome|Chromium|browser)|"
-        r"(?:Chrome|Chromium|Firefox|browser)\b[^\n]{0,40} (?:is )?not (?:found|installed))",
-        "It needs a browser, which is not there.",
-        "Build it from a Dockerfile whose image has one; then redeploy.",
     ),
     _sign(
         r"(?:(?:ECONNREFUSED|ENOTFOUND|EAI_AGAIN|ETIMEDOUT) |connection to server at \"|Failed to resolve '|"

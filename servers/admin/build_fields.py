@@ -8,8 +8,9 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
+from servers import plan_shown
 from servers.models import Server, build_choices
 from servers.models.server import SourceKind
 
@@ -53,6 +54,13 @@ def _lines(label: str, placeholder: str, help_text: str, shown: str) -> forms.Ch
 
 
 class BuildFields(forms.Form):
+    build_ecosystem = forms.ChoiceField(
+        label="Built as",
+        required=False,
+        choices=[("", "what it is recognised as"), *plan_shown.ECOSYSTEMS.items()],
+        widget=UnfoldAdminSelectWidget(attrs={"class": OF_FILES}),
+        help_text="For a source that is several things.",
+    )
     build_root = _line(
         "Install root", ".", "Where it is installed, from the top of the source; “.” is the top.", OF_FILES
     )

@@ -28,6 +28,12 @@ class BuildShape(Shape):
     `extras`, `with`, `python` and `node`.
     """
 
+    ecosystem = serializers.ChoiceField(
+        choices=build_choices.ECOSYSTEMS,
+        required=False,
+        allow_blank=True,
+        help_text="What a source that is several things is built as.",
+    )
     member = _text("The part of a workspace that starts: its directory or its name.")
     extras = _texts("Optional dependencies of a Python project or package, such as cli.")
     groups = _texts("Dependency groups of a Python project besides those that it installs by itself.")

@@ -15,6 +15,7 @@ from servers.models import Server, build_choices
 
 # Option, the key of `Server.build` that it sets, what stands for its value, help.
 _TEXTS = (
+    ("--as", "ecosystem", "ECOSYSTEM", "python, node or dockerfile: what a source of several is built as."),
     ("--root", "root", "DIRECTORY", "Where it is installed, from the top of the source."),
     ("--member", "member", "NAME", "The part of a workspace that starts: its directory or its name."),
     ("--python", "python", "VERSION", "3.12, or a range such as >=3.11,<3.13."),

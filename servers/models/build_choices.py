@@ -1,7 +1,8 @@
 """What a person sets by hand of how a server is built (`Server.build`); a key that is absent is recognised.
 
-`{"root": "", "member": "", "extras": [], "groups": [], "with": ["mcp<2"], "python": "3.12", "node": "22",
-"build": "npm run build", "dockerfile": "docker/Dockerfile", "target": "", "arguments": {"NAME": "value"}}`:
+`{"ecosystem": "python", "root": "", "member": "", "extras": [], "groups": [], "with": ["mcp<2"],
+"python": "3.12", "node": "22", "build": "npm run build", "dockerfile": "docker/Dockerfile",
+"target": "", "arguments": {"NAME": "value"}}`:
 see `servers.sources.plan.Choices` for what each means.
 
 Raises Django's `ValidationError` with the keys at fault.
@@ -27,6 +28,8 @@ _MEMBER = re.compile(r"@?[A-Za-z0-9._][A-Za-z0-9._/@-]{0,199}\Z")
 _ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
 _PYTHON = re.compile(r"[0-9]{1,2}(?:\.[0-9]{1,3}){0,2}\Z")
 _NODE = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,4}){0,2}\Z")
+ECOSYSTEMS = ("python", "node", "dockerfile")
+_ECOSYSTEM = re.compile(rf"(?:{'|'.join(ECOSYSTEMS)})\Z")
 # Set by the builder itself, or ways to have it run another program than the one that is meant.
 _TAKEN = re.compile(
     r"(?i)(?:BUILDKIT_|SOURCE_DATE_EPOCH|TARGET|BUILD(?:PLATFORM|OS|ARCH|VARIANT)|[A-Z]+_PROXY\Z)"
@@ -34,7 +37,7 @@ _TAKEN = re.compile(
 
 
 # Of sources that bring files to build from; a package is installed by its name.
-_OF_FILES = ("root", "member", "groups", "build", "dockerfile", "target", "arguments")
+_OF_FILES = ("ecosystem", "root", "member", "groups", "build", "dockerfile", "target", "arguments")
 
 
 def clean(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,6 +46,8 @@ def clean(values: Mapping[str, Any]) -> dict[str, Any]:
     if unknown:
         raise ValidationError({unknown[0]: f"Unknown key; accepted: {', '.join(_CLEANERS)}."})
     found = {key: _CLEANERS[key](key, value) for key, value in values.items() if value is not None}
+    if found.get("dockerfile") and found.get("ecosystem", "") not in ("", "dockerfile"):
+        raise ValidationError({"dockerfile": f"Leave it out: the ecosystem is {found['ecosystem']}."})
     return {key: value for key, value in found.items() if value not in ("", [], {})}
 
 
@@ -156,6 +161,7 @@ def _argument(key: str, name: Any, value: Any) -> str:
 
 
 _CLEANERS: dict[str, Callable[[str, Any], Any]] = {
+    "ecosystem": _matching(_ECOSYSTEM, f"one of {', '.join(ECOSYSTEMS)}"),
     "root": _path,
     "member": _member,
     "extras": _names,

@@ -100,7 +100,7 @@ CONFIGURATION = Runbook(
         and facts.says(r"it asks for the (variable|setting|argument|option) |it serves http on port \d")
     ),
     told=_of_start,
-    remedies=("redeploy", "roll-back", "stop"),
+    remedies=("redeploy", "resume", "roll-back", "stop"),
 )
 NEVER_HEALTHY = Runbook(
     name="never-healthy",

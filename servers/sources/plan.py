@@ -18,13 +18,15 @@ BESIDE = "plan"  # a step names what lies there as ../plan/<file>
 class Choices:
     """What a person set by hand; what is empty is recognised.
 
-    `root`: the directory that is installed in, from the source's top ("." is the top itself). `member`: the
-    directory or the name of the workspace's part that is started. `additional`: requirements that are
-    installed besides, and so bound what the server brings (`mcp<2`, as uvx --with). `python`, `node`: a
-    version or a range. `build`: a command line. `dockerfile`: from the source's top; `target` and
-    `arguments` are of its build. `command`: the words that start the server.
+    `ecosystem`: of a source that is several things, which it is built as (see `Plan`). `root`: the directory
+    that is installed in, from the source's top ("." is the top itself). `member`: the directory or the name
+    of the workspace's part that is started. `additional`: requirements that are installed besides, and so
+    bound what the server brings (`mcp<2`, as uvx --with). `python`, `node`: a version or a range. `build`: a
+    command line. `dockerfile`: from the source's top; `target` and `arguments` are of its build. `command`:
+    the words that start the server.
     """
 
+    ecosystem: str = ""
     root: str = ""
     member: str = ""
     extras: tuple[str, ...] = ()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from servers.errors import SourceError
 from servers.sources import dockerfile_project, manifests, node_project, python_project
 from servers.sources.base import BuildContext
 from servers.sources.plan import NO_CHOICES, Choices, Plan
 
+NAMES = {"python": "Python", "node": "Node", "dockerfile": "a Dockerfile"}
 PLAIN = re.compile(r"[\w@./+-]*")  # what goes into PATH, and into a Dockerfile
 
 
@@ -26,18 +28,29 @@ def recognise(context: BuildContext, choices: Choices = NO_CHOICES, *, images: b
 
 def _plan(context: BuildContext, choices: Choices, *, images: bool) -> Plan:
     path = context.top / manifests.directory(context.top, choices.root) if choices.root else context.path
-    if choices.dockerfile and not images:
+    asked = choices.ecosystem
+    if (choices.dockerfile or asked == "dockerfile") and not images:
         raise SourceError(
-            f"{choices.dockerfile} was set as the Dockerfile, which the process runtime cannot build.",
+            f"{choices.dockerfile or 'A Dockerfile'} was set to be built, which the process runtime cannot.",
             hint=f"{dockerfile_project.ONLY_IMAGES}, or leave the Dockerfile out of how it is built.",
         )
-    if images and dockerfile_project.is_one(context, choices):
+    if images and asked in ("", "dockerfile") and dockerfile_project.is_one(context, choices):
         return dockerfile_project.plan(context, choices)
-    if node_project.is_one(path) and not python_project.is_packaged(path):
+    if asked in ("", "node") and _is_node(path, asked):
         return node_project.plan(context, choices)
-    if python_project.is_one(path):
+    if asked in ("", "python") and python_project.is_one(path):
         return python_project.plan(context, choices)
+    if asked:
+        raise SourceError(
+            f"The source is to be built as {NAMES[asked]}, and has nothing of it.",
+            hint="Leave the ecosystem out of how it is built, or set the root where it lies.",
+        )
     raise python_project.objection(path) or _not_recognised(context, images=images)
+
+
+def _is_node(path: Path, asked: str) -> bool:
+    """Where a package of Python lies beside, package.json is mostly its front end's."""
+    return node_project.is_one(path) and (asked == "node" or not python_project.is_packaged(path))
 
 
 def _not_recognised(context: BuildContext, *, images: bool) -> SourceError:

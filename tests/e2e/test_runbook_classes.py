@@ -21,6 +21,7 @@ pytestmark = pytest.mark.real
 
 HTTP = "streamable-http"
 EXITS = 'CMD ["sh", "-c", "echo no licence key >&2; exit 3"]'
+ASKS = 'CMD ["sh", "-c", "echo Set the LICENCE_KEY environment variable. >&2; exit 3"]'
 WAITS = 'CMD ["sh", "-c", "echo waiting for nothing; exec sleep 600"]'
 
 
@@ -89,6 +90,7 @@ def test_an_account_that_is_not_there(
     [
         (("RUN echo compiling; echo no compiler; exit 4",), "build", "no compiler"),
         ((EXITS,), "crash", "It wrote last: “no licence key”."),
+        ((ASKS,), "configuration", "It wrote last: “Set the LICENCE_KEY environment variable.”."),
         ((WAITS,), "never-healthy", "It wrote last: “waiting for nothing”."),
     ],
 )

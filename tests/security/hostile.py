@@ -114,6 +114,7 @@ SHAPES: dict[str, Any] = {
         "data": {"headline": TEXT, "reason": TEXT, "note": TEXT, "links": {TEXT: TEXT}},
     },
     "Server.build": {
+        "ecosystem": TEXT,
         "root": TEXT, "member": TEXT, "extras": [TEXT], "groups": [TEXT], "with": [TEXT], "python": TEXT,
         "node": TEXT, "build": TEXT, "dockerfile": TEXT, "target": TEXT, "arguments": {TEXT: TEXT},
     },

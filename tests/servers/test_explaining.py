@@ -64,6 +64,11 @@ def test_nothing_that_is_recognised_is_one_line(idle: Platform, tmp_path: Path) 
     [
         (["--git", "file:///etc"], "A repository URL starts with"),
         (["--git", URL, "--python", "nope"], "python: “nope” is not a version of Python"),
+        (["--git", URL, "--as", "ruby"], "ecosystem: “ruby” is not one of python, node, dockerfile"),
+        (
+            ["--git", URL, "--as", "node", "--dockerfile", "a"],
+            "dockerfile: Leave it out: the ecosystem is node",
+        ),
         (["--git", URL, "--root", "../x"], "root: Must be a path from the top"),
         (["--git", URL, "--build-arg", "TOKEN"], "--build-arg takes NAME=VALUE"),
         (["--pypi", "some-server", "--dockerfile", "Dockerfile"], "leave out dockerfile"),
@@ -79,11 +84,13 @@ def test_what_cannot_be_explained_is_one_line(idle: Platform, words: list[str], 
 
 def test_every_choice_is_kept(idle: Platform) -> None:
     run(
-        "deploy", "maps", "--git", URL, "--root", "app", "--member", "maps", "--extra", "a", "--extra", "b",
+        "deploy", "maps", "--git", URL, "--as", "dockerfile",
+        "--root", "app", "--member", "maps", "--extra", "a", "--extra", "b",
         "--group", "server", "--with", "mcp<2", "--python", "3.12", "--node", "22", "--build", "make all",
         "--dockerfile", "docker/Dockerfile", "--target", "run", "--build-arg", "A=b=c",
     )  # fmt: skip
     assert Server.objects.get().build == {
+        "ecosystem": "dockerfile",
         "root": "app", "member": "maps", "extras": ["a", "b"], "groups": ["server"], "with": ["mcp<2"],
         "python": "3.12", "node": "22", "build": "make all", "dockerfile": "docker/Dockerfile",
         "target": "run", "arguments": {"A": "b=c"},

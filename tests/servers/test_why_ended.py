@@ -42,6 +42,9 @@ ImportError: Bad git executable.
 The git executable must be specified in one of the following ways:
 - be included in your $PATH
 - be set via $GIT_PYTHON_GIT_EXECUTABLE
+All git commands will error until this is rectified.
+This initial message can be silenced or aggravated in the future by setting the
+$GIT_PYTHON_REFRESH environment variable. Use one of the following values:
 Example:
 export GIT_PYTHON_REFRESH=quiet
 """

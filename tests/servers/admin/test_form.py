@@ -214,12 +214,14 @@ def test_an_upload_keeps_its_archive_when_none_is_chosen(console: Client) -> Non
 
 GIT = {"source_kind": "git", "git_url": "https://git.example.org/a.git"}
 BUILT = {
+    "build_ecosystem": "dockerfile",
     "build_root": "app", "build_member": "notes", "build_extras": "cli, http", "build_groups": "server",
     "build_with": "mcp<2\nhttpx>=0.27,<1", "build_python": ">=3.11", "build_node": "22",
     "build_build": "make all", "build_dockerfile": "docker/Dockerfile", "build_target": "run",
     "build_arguments": "A=b=c\nD=",
 }  # fmt: skip
 KEPT = {
+    "ecosystem": "dockerfile",
     "root": "app", "member": "notes", "extras": ["cli", "http"], "groups": ["server"],
     "with": ["mcp<2", "httpx<1,>=0.27"], "python": ">=3.11", "node": "22", "build": "make all",
     "dockerfile": "docker/Dockerfile", "target": "run", "arguments": {"A": "b=c", "D": ""},

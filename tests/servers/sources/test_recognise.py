@@ -27,6 +27,24 @@ def look(tmp_path: Path) -> Any:
     return look
 
 
+@pytest.mark.parametrize(("asked", "found"), [("", "dockerfile"), ("python", "python"), ("node", "node")])
+def test_a_source_of_several_is_built_as_what_was_set(tmp_path: Path, asked: str, found: str) -> None:
+    for name, text in {"Dockerfile": "FROM x", "requirements.txt": "mcp", "server.py": ""}.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "package.json").write_text('{"name": "x", "main": "index.js"}')
+    (tmp_path / "index.js").write_text("")
+    plan = recognise(BuildContext(tmp_path, "r"), Choices(ecosystem=asked), images=True)
+    assert plan.ecosystem == found
+
+
+def test_what_it_is_to_be_built_as_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "server.py").write_text("")
+    with pytest.raises(SourceError, match="to be built as Node, and has nothing of it"):
+        recognise(BuildContext(tmp_path, "r"), Choices(ecosystem="node"), images=True)
+    with pytest.raises(SourceError, match="which the process runtime cannot"):
+        recognise(BuildContext(tmp_path, "r"), Choices(ecosystem="dockerfile"), images=False)
+
+
 def words(plan: Plan) -> list[tuple[str, ...]]:
     return [step.argv for step in plan.steps]
 
