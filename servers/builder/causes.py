@@ -38,15 +38,15 @@ def _sign(pattern: str, message: str, hint: str) -> _Sign:
 OLDER = "Lock it anew with the project's own tool, and commit the lock."
 SIGNS = (
     _sign(
-        r"No interpreter found for (?:Python )?(?P<what>[^ ]{1,60})",
-        "The source asks for Python {what}, which the base image does not have.",
-        "Set BASE_IMAGE_PYTHON to an image that has it, or PYTHON_DOWNLOADS=true, or the server's Python.",
-    ),
-    _sign(
         r"Failed to download [^ ]{0,200}python-build-standalone/[^ ]{0,200}cpython-(?P<what>\d\.\d{1,3})",
         "The source asks for Python {what}, which the base image does not have, and the download failed.",
         "Set BASE_IMAGE_PYTHON to an image whose tag tells its version (python:3.13-slim: those of other "
         "versions are then taken from beside it), or the server's Python; or let builds reach github.com.",
+    ),
+    _sign(
+        r"No interpreter found for (?:Python )?(?P<what>[^ ]{1,60})",
+        "The source asks for Python {what}, which the base image does not have.",
+        "Set BASE_IMAGE_PYTHON to an image that has it, or PYTHON_DOWNLOADS=true, or the server's Python.",
     ),
     _sign(
         r"current Python version \((?P<what>[0-9.]{1,12})\) does not satisfy Python ?(?P<more>[^ ]{1,40})",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from servers.errors import SourceError
+from servers.sources import subdirectory
 
 MAX_BYTES = 2 << 20
 MAX_LOCK = 8 << 20
@@ -130,8 +131,5 @@ def _beside(file: str, other: str) -> str:
 
 def directory(top: Path, name: str) -> str:
     """The directory `name` of a source, from its top; "" is the top itself. Raises `SourceError`."""
-    path = (top / name).resolve()
-    if not path.is_relative_to(top.resolve()) or not path.is_dir():
-        raise SourceError(f"The source has no directory “{name}”.")
-    found = path.relative_to(top.resolve()).as_posix()
+    found = subdirectory.within(top, name, "source").relative_to(top.resolve()).as_posix()
     return "" if found == "." else found

@@ -31,7 +31,7 @@ def _plan(context: BuildContext, choices: Choices, *, images: bool) -> Plan:
     asked = choices.ecosystem
     if (choices.dockerfile or asked == "dockerfile") and not images:
         raise SourceError(
-            f"{choices.dockerfile or 'A Dockerfile'} was set to be built, which the process runtime cannot.",
+            f"{choices.dockerfile or 'A Dockerfile'} was set, which the process runtime cannot build.",
             hint=f"{dockerfile_project.ONLY_IMAGES}, or leave the Dockerfile out of how it is built.",
         )
     if images and asked in ("", "dockerfile") and dockerfile_project.is_one(context, choices):

@@ -40,6 +40,7 @@ PYTHON = """  × No solution found when resolving dependencies:
             "The package index has no mcp==99 that could be",
         ),
         (
+            "error: No interpreter found for Python >=3.12 in managed installations or search path\n"
             "error: Request failed after 3 retries in 4.5s cause: Failed to download `https://h.example/astral-sh/"
             "python-build-standalone/releases/download/20261110/cpython-3.12.9%2B20261110-x86_64.tar.gz`",
             "The source asks for Python 3.12, which the base image does not have, and the download failed.",

@@ -41,7 +41,7 @@ def test_what_it_is_to_be_built_as_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "server.py").write_text("")
     with pytest.raises(SourceError, match="to be built as Node, and has nothing of it"):
         recognise(BuildContext(tmp_path, "r"), Choices(ecosystem="node"), images=True)
-    with pytest.raises(SourceError, match="which the process runtime cannot"):
+    with pytest.raises(SourceError, match="A Dockerfile was set, which the process runtime cannot build"):
         recognise(BuildContext(tmp_path, "r"), Choices(ecosystem="dockerfile"), images=False)
 
 
