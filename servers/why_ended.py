@@ -135,6 +135,12 @@ SIGNS = (
         "Check that address, and whether the server can reach it from where it runs; then redeploy.",
     ),
     _sign(
+        r"(?:Could not|Failed to) download (?P<name>(?:the )?(?:model|browser|data|file|tokenizer)s?)\b",
+        "It could not download what it needs ({name}).",
+        "Check what it can reach from where it runs, or have a Dockerfile put into its image what it "
+        "downloads; then redeploy.",
+    ),
+    _sign(
         r"(?:listening|running|available|started|serving|ready)\b[^\n]{0,60}?"
         r"(?:\bport:? |(?:127\.0\.0\.1|localhost|0\.0\.0\.0|\[::1?\]):)(?P<name>\d{2,5})\b",
         "It serves HTTP on port {name}, and is set to speak stdio.",

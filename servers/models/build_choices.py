@@ -29,7 +29,6 @@ _ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
 _PYTHON = re.compile(r"[0-9]{1,2}(?:\.[0-9]{1,3}){0,2}\Z")
 _NODE = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,4}){0,2}\Z")
 ECOSYSTEMS = ("python", "node", "dockerfile")
-_ECOSYSTEM = re.compile(rf"(?:{'|'.join(ECOSYSTEMS)})\Z")
 # Set by the builder itself, or ways to have it run another program than the one that is meant.
 _TAKEN = re.compile(
     r"(?i)(?:BUILDKIT_|SOURCE_DATE_EPOCH|TARGET|BUILD(?:PLATFORM|OS|ARCH|VARIANT)|[A-Z]+_PROXY\Z)"
@@ -85,6 +84,13 @@ def _matching(pattern: re.Pattern[str], what: str) -> Callable[[str, Any], str]:
         return text
 
     return check
+
+
+def _ecosystem(key: str, value: Any) -> str:
+    text = _text(key, value)
+    if text and text not in ECOSYSTEMS:
+        raise ValidationError({key: f"“{text[:60]}” is not one of {', '.join(ECOSYSTEMS)}."})
+    return text
 
 
 def _member(key: str, value: Any) -> str:
@@ -161,7 +167,7 @@ def _argument(key: str, name: Any, value: Any) -> str:
 
 
 _CLEANERS: dict[str, Callable[[str, Any], Any]] = {
-    "ecosystem": _matching(_ECOSYSTEM, f"one of {', '.join(ECOSYSTEMS)}"),
+    "ecosystem": _ecosystem,
     "root": _path,
     "member": _member,
     "extras": _names,

@@ -84,6 +84,10 @@ export GIT_PYTHON_REFRESH=quiet
             "ImportError: libstdc++.so.6: cannot open shared object file: No such file or directory",
             "It needs the library libstdc++.so.6, which is not there.",
         ),
+        (
+            "ERROR | fastembed - Could not download model from HuggingFace: Name or service not known",
+            "It could not download what it needs (model).",
+        ),
         ("Error: getaddrinfo ENOTFOUND db.internal", "It could not reach db.internal."),
         (
             'OperationalError: connection to server at "10.0.0.7", port 5432 failed: Connection refused',
