@@ -203,7 +203,8 @@ def _legacy(server: McpEndpoint) -> ServerFacts | None:
         if error.code == SERVER_GONE:
             raise ServerExited(f"{error.message}.") from error
         raise NotServing(
-            f"It answered initialize with an error: {error.message}", hint="See what it wrote at that moment."
+            f"It answered initialize with an error: {error.message.rstrip('.')}.",
+            hint="See what it wrote at that moment.",
         ) from error
     server.close_session()
     versions = [str(answer.get("protocolVersion", NEWEST_LEGACY))]

@@ -56,7 +56,7 @@ class Lists:
         except RpcError as error:
             if error.code != METHOD_NOT_FOUND:
                 raise RuntimeFault(
-                    f"The server answered {method} with an error: {error.message}",
+                    f"The server answered {method} with an error: {error.message.rstrip('.')}.",
                     hint="See what it wrote at that moment.",
                 ) from error
         return list(found.values())[:MAX_ITEMS]

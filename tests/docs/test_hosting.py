@@ -18,7 +18,7 @@ from servers.sources import dockerfile_project
 from tests.docs import pages
 
 PAGE = pages.text_of("hosting.md")
-ROWS = {pages.code(row[0])[0]: row for row in pages.rows(PAGE)}
+ROWS = {key[0]: row for row in pages.rows(PAGE) if (key := pages.code(row[0]))}
 LINES = [
     line[2:] for block in pages.blocks(PAGE, "console") for line in block.splitlines() if line[:2] == "$ "
 ]
