@@ -57,7 +57,13 @@ async def listen(wake: Callable[[str], None], missed: Callable[[], None]) -> Non
 
 async def _listen_once(wake: Callable[[str], None], missed: Callable[[], None]) -> None:
     client = redis.asyncio.Redis.from_url(
-        settings.REDIS_URL, socket_connect_timeout=TIMEOUT, socket_keepalive=True, health_check_interval=10
+        settings.REDIS_URL,
+        socket_connect_timeout=TIMEOUT,
+        # With one it writes through `asyncio.wait_for`, which before Python 3.12 loses a cancellation that
+        # comes as the writing ends: the listener would then go on for good.
+        socket_timeout=None,
+        socket_keepalive=True,
+        health_check_interval=10,
     )
     async with client, client.pubsub() as subscription:
         await subscription.subscribe(TOPIC)
