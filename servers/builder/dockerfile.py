@@ -9,9 +9,9 @@ from importlib.metadata import version
 
 from servers.builder import base_images
 from servers.builder.base import BuildSettings
-from servers.builder.node_packages import REGISTRY, package_of
+from servers.builder.node_packages import LET_SCRIPTS_RUN, REGISTRY, WITH_SCRIPTS, package_of
 from servers.runtimes.base import Transport
-from servers.sources.plan import BESIDE, Plan, Step
+from servers.sources.plan import BESIDE, Plan, Step, Tool
 
 # What the build directory holds beside the Dockerfile (see context.py), and where it goes in the image.
 APP, BRIDGE, PORTABLE = "app", "bridge", "portable.py"
@@ -168,7 +168,7 @@ def _node(plan: Plan, settings: BuildSettings) -> list[str]:
     bins = ":".join(dict.fromkeys(directories))
     paths = f"{bins}:{TOOLS}/bin" if kept else bins
     start = [f"ENV NODE_ENV=production PATH={paths}:$PATH", f"WORKDIR {ROOT}"]
-    had = [_run(f"npm install --global --prefix={TOOLS} {package_of(tool)}", settings) for tool in fetched]
+    had = [_tool(tool, settings) for tool in fetched]
     if not plan.builds and (kept or not fetched):
         there = _workdir(plan) if plan.member else []
         return [f"FROM {base}", *start, *had, *_steps(plan, settings), *there]
@@ -178,6 +178,11 @@ def _node(plan: Plan, settings: BuildSettings) -> list[str]:
     copied = [f"COPY --from=build {ROOT}/ {ROOT}/"]
     copied += [f"COPY --from=build {TOOLS}/ {TOOLS}/"] if kept else []
     return [*build, f"FROM {base}", start[0], *_workdir(plan), *copied]
+
+
+def _tool(tool: Tool, settings: BuildSettings) -> str:
+    variables = LET_SCRIPTS_RUN if tool.name in WITH_SCRIPTS else {}
+    return _run(f"npm install --global --prefix={TOOLS} {package_of(tool)}", settings, **variables)
 
 
 def _home(plan: Plan) -> str:

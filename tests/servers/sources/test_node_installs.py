@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from deploy.bench import packages
 from servers.builder import environment
 from servers.builder.base import BuildSettings
 from servers.errors import BuildError
@@ -20,6 +21,7 @@ from servers.sources.plan import Plan
 from tests.servers.sources.node_samples import planned, write
 from tests.servers.sources.npm_registry import Registry, serving
 
+NPM_12 = "npm@12.2.2"
 TOOL = "#!/usr/bin/env node\nrequire('fs').writeFileSync('made.js', 'console.log(\"made\")')\n"
 PACKAGES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "odd": ({"name": "odd", "version": "1.0.0"}, {"index.js": "module.exports = 'odd'"}),
@@ -106,6 +108,40 @@ def test_prepare_of_the_root_is_left_out_and_native_modules_are_built(installed:
     }
 
     assert installed({"package.json": package, "x.js": "console.log(require('native'))"}) == "built"
+
+
+@pytest.fixture
+def npm_12(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The npm that runs no install script of its own accord, and the Node that it needs, first on PATH."""
+    node, programs = Path(packages.newer_node()), tmp_path / "npm-12"
+    script = packages.npm_packages(NPM_12) / "npm/bin/npm-cli.js"
+    programs.mkdir()
+    (programs / "node").symlink_to(node)
+    (programs / "npm").write_text(f'#!/bin/sh\nexec {node} {script} "$@"\n')
+    (programs / "npm").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+
+
+@pytest.mark.real
+def test_a_newer_npm_builds_native_modules_of_projects_that_know_none_of_its_rules(
+    npm_12: None, installed: Install
+) -> None:
+    package = {"name": "x", "bin": "x.js", "dependencies": {"native": "1.0.0"}}
+
+    assert installed({"package.json": package, "x.js": "console.log(require('native'))"}) == "built"
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("policy", "npmrc"), [({"allowScripts": {"native": False}}, ""), ({}, "strict-allow-scripts = false\n")]
+)
+def test_what_a_project_lets_npm_run_holds(
+    npm_12: None, installed: Install, policy: dict[str, Any], npmrc: str
+) -> None:
+    package = {"name": "x", "bin": "x.js", "dependencies": {"native": "1.0.0"}, **policy}
+    code = "console.log(require('fs').existsSync('node_modules/native/index.js'))"
+
+    assert installed({"package.json": package, ".npmrc": npmrc, "x.js": code}) == "false"
 
 
 def test_a_start_that_needs_a_development_dependency(installed: Install) -> None:
