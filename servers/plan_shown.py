@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-ECOSYSTEMS = {"python": "Python", "node": "Node", "dockerfile": "Dockerfile"}
+from servers.sources.plan import ECOSYSTEMS
+
 BY_HAND, FOUND = "set by hand", "found"
 _EVERYWHERE = ("ecosystem", "root", "command")
 # What a project of each kind makes use of.

@@ -123,7 +123,7 @@ def _catch_up(deployment: Deployment) -> bool:
     return True
 
 
-def last_lines(deployment: Deployment, count: int = 5) -> list[str]:
+def last_lines(deployment: Deployment, count: int) -> list[str]:
     lines = deployment.log_lines.filter(stream__in=["stdout", "stderr"]).order_by("-id")
     newest = lines.values_list("text", flat=True)[:LOOK_BACK]
     return last_words(reversed(newest), count)

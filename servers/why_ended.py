@@ -29,6 +29,10 @@ CODE = re.compile(r"(?:throw|raise|return|if|File|at)\b")
 # In capitals with a stroke, as variables are and hardly another word; ERR_ is of Node's own codes.
 VARIABLE = r"\b(?P<name>(?!ERR_|SSL_|HTTP_)[A-Z][A-Z0-9]{0,40}(?:_[A-Z0-9]{1,40}){1,8})\b"
 SET = "Set {name} in the server's environment, as a secret where it is one; then redeploy."
+HAVE = (
+    "An image gets it from a Dockerfile of the server's, or from the base image of the settings; for "
+    "processes it is installed on the workers' machine. Then redeploy."
+)
 GIVE = "Add it to the arguments of the source, or to the start command; then redeploy."
 
 
@@ -64,17 +68,20 @@ SIGNS = (
         "It misses the module {name}.",
         "Declare it as a dependency, or add it in the server's build settings (with: {needed}); then "
         "redeploy.",
+        any_case=False,
     ),
     _sign(
         r"Cannot find (?:module|package) '(?P<name>[^'\x00-\x1f]{1,120})'",
         "It misses the module {name}.",
         "Declare it in dependencies of package.json, or have the build make it; then redeploy.",
+        any_case=False,
     ),
     _sign(
         OTHER_VERSION,
         "It asks for what the installed packages do not have ({name}).",
         "If it was written for an older version of that package, bound it in the server's build settings "
         "(with: {bound}); then redeploy.",
+        any_case=False,
     ),
     _sign(
         r"The requested module '(?P<name>[^'\x00-\x1f]{1,80})' does not provide an export named "
@@ -82,19 +89,18 @@ SIGNS = (
         "It asks for what the installed packages do not have ({name}: {export}).",
         "If it was written for an older version of {name}, bound that in package.json, or take another "
         "version of the server; then redeploy.",
+        any_case=False,
     ),
     _sign(
         r"(?:Bad (?P<name>git) executable|spawn (?P<spawned>[\w./-]{1,60}) ENOENT|No such file or directory: "
         r"'(?P<file>git|node|npx|npm|uvx?|docker|kubectl|helm|ffmpeg|java|psql|pandoc)')",
         "It needs the program {name}, which is not there.",
-        "An image gets it from a Dockerfile of the server's, or from the base image of the settings; for "
-        "processes it is installed on the workers' machine. Then redeploy.",
+        HAVE,
     ),
     _sign(
         r"(?P<name>[\w+.-]{1,60}\.so[.\d]{0,12}): cannot open shared object file",
         "It needs the library {name}, which is not there.",
-        "An image gets it from a Dockerfile of the server's, or from the base image of the settings; for "
-        "processes it is installed on the workers' machine. Then redeploy.",
+        HAVE,
     ),
     _sign(
         r"(?:Executable doesn't exist at|Could not find (?:Chrome|Chromium|browser)|"
@@ -170,8 +176,9 @@ def _newest(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
 
 
 def _line_of(found: re.Match[str]) -> str:
-    start, end = found.string.rfind("\n", 0, found.start()) + 1, found.string.find("\n", found.end())
-    return found.string[start : end if end >= 0 else None]
+    """The line that it begins in."""
+    before, after = found.string[: found.start()], found.string[found.start() :]
+    return before.rpartition("\n")[2] + after.partition("\n")[0]
 
 
 def _parts(found: re.Match[str]) -> dict[str, str]:

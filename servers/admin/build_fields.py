@@ -10,9 +10,9 @@ from django import forms
 from django.core.exceptions import ValidationError
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from servers import plan_shown
 from servers.models import Server, build_choices
 from servers.models.server import SourceKind
+from servers.sources.plan import ECOSYSTEMS
 
 # Shown for these sources alone (console.css): such as bring files, and packages that are not from the other
 # index.
@@ -57,7 +57,7 @@ class BuildFields(forms.Form):
     build_ecosystem = forms.ChoiceField(
         label="Built as",
         required=False,
-        choices=[("", "what it is recognised as"), *plan_shown.ECOSYSTEMS.items()],
+        choices=[("", "what it is recognised as"), *ECOSYSTEMS.items()],
         widget=UnfoldAdminSelectWidget(attrs={"class": OF_FILES}),
         help_text="For a source that is several things.",
     )

@@ -11,6 +11,7 @@ from rest_framework import serializers
 from servers.api.fields import checked
 from servers.api.strict import AnyField, Shape
 from servers.models import build_choices
+from servers.sources.plan import ECOSYSTEMS
 
 
 def _text(help_text: str) -> serializers.CharField:
@@ -29,7 +30,7 @@ class BuildShape(Shape):
     """
 
     ecosystem = serializers.ChoiceField(
-        choices=build_choices.ECOSYSTEMS,
+        choices=list(ECOSYSTEMS),
         required=False,
         allow_blank=True,
         help_text="What a source that is several things is built as.",

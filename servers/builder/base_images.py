@@ -83,7 +83,7 @@ def nearest(wanted: str, to: str, among: Iterable[str] = PYTHONS) -> str:
     """The release that `wanted` means and that is the least apart from `to`; "" where there is none."""
     if EXACT.fullmatch(wanted):
         return wanted if wanted.count(".") else ""
-    at = Version(to).release[1] if to.count(".") else 12
+    at = Version(to if to.count(".") else USUAL_PYTHON).release[1]
     fitting = [each for each in among if suits(each, wanted)]
     return min(fitting, key=lambda each: (abs(Version(each).release[1] - at), each), default="")
 

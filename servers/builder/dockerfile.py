@@ -9,8 +9,9 @@ from importlib.metadata import version
 
 from servers.builder import base_images
 from servers.builder.base import BuildSettings
-from servers.builder.node_packages import LET_SCRIPTS_RUN, REGISTRY, WITH_SCRIPTS, package_of
+from servers.builder.node_packages import REGISTRY, WITH_SCRIPTS, package_of
 from servers.runtimes.base import Transport
+from servers.sources.node_managers import LET_SCRIPTS_RUN
 from servers.sources.plan import BESIDE, Plan, Step, Tool
 
 # What the build directory holds beside the Dockerfile (see context.py), and where it goes in the image.

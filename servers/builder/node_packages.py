@@ -8,10 +8,7 @@ BERRY = "@yarnpkg/cli-dist"  # Yarn 2 and later
 # Variables of those that do not go by npm's own.
 REGISTRY = ("YARN_NPM_REGISTRY_SERVER", "BUN_CONFIG_REGISTRY", "pnpm_config_registry")
 
-# These put their program in place by a script when they are installed; npm runs none of its own accord from
-# version 12 on.
-WITH_SCRIPTS = ("bun",)
-LET_SCRIPTS_RUN = {"npm_config_dangerously_allow_all_scripts": "true"}
+WITH_SCRIPTS = ("bun",)  # puts its program in place by a script when it is installed
 
 
 def package_of(tool: Tool) -> str:

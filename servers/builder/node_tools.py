@@ -19,11 +19,12 @@ from urllib.parse import urlsplit
 from servers.builder import install_errors, tooling
 from servers.builder.base import BuildSettings
 from servers.builder.context import copy_tree
-from servers.builder.node_packages import LET_SCRIPTS_RUN, REGISTRY, WITH_SCRIPTS, package_of
+from servers.builder.node_packages import REGISTRY, WITH_SCRIPTS, package_of
 from servers.errors import BuildError
 from servers.leash import Leash
 from servers.process_group import LineSink
 from servers.sources import node_versions
+from servers.sources.node_managers import LET_SCRIPTS_RUN
 from servers.sources.plan import Plan, Tool
 
 INSTALL_NODE = "Install Node.js with npm to host Node servers."

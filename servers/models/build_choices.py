@@ -20,6 +20,8 @@ from django.core.exceptions import ValidationError
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from servers.sources.plan import ECOSYSTEMS
+
 LONGEST_TEXT, LONGEST_COMMAND, LONGEST_VALUE = 300, 2000, 4000
 MOST_ITEMS, MOST_ARGUMENTS = 50, 50
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?\Z")
@@ -28,7 +30,6 @@ _MEMBER = re.compile(r"@?[A-Za-z0-9._][A-Za-z0-9._/@-]{0,199}\Z")
 _ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
 _PYTHON = re.compile(r"[0-9]{1,2}(?:\.[0-9]{1,3}){0,2}\Z")
 _NODE = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,4}){0,2}\Z")
-ECOSYSTEMS = ("python", "node", "dockerfile")
 # Set by the builder itself, or ways to have it run another program than the one that is meant.
 _TAKEN = re.compile(
     r"(?i)(?:BUILDKIT_|SOURCE_DATE_EPOCH|TARGET|BUILD(?:PLATFORM|OS|ARCH|VARIANT)|[A-Z]+_PROXY\Z)"

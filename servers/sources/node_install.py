@@ -40,7 +40,7 @@ OF_MANAGER: Mapping[str, Mapping[str, str]] = {
 # not allowed. A project that was made with an npm before has allowed nothing, and needs them all the same.
 OWN_POLICY = 12
 AS_BEFORE = {
-    "npm_config_dangerously_allow_all_scripts": "true",
+    **node_managers.LET_SCRIPTS_RUN,
     "npm_config_allow_git": "all",
     "npm_config_allow_remote": "all",
 }
@@ -167,9 +167,8 @@ class Installing:
         """Whether the project itself says what npm may run, or is kept with an npm that asks for it."""
         root = self.workspace.root
         settings = manifests.read(root, ".npmrc") if manifests.has(root, ".npmrc") else ""
-        major = int(self.manager.version.partition(".")[0] or 0)
         named = "allowScripts" in self.workspace.own.package or bool(ALLOWS.search(settings))
-        return named or major >= OWN_POLICY
+        return named or self.manager.major >= OWN_POLICY
 
     def _prunes(self) -> bool:
         # Yarn runs the project's own scripts anew, which may need what is left out.

@@ -51,6 +51,10 @@ BERRYS = re.compile(r"\.yarn/releases/yarn-(?:berry|[2-9]|\d\d)")
 HEAD = 65_536  # characters of a lock that are looked at
 
 
+# npm runs no install script of its own accord from version 12 on.
+LET_SCRIPTS_RUN = {"npm_config_dangerously_allow_all_scripts": "true"}
+
+
 @dataclass(frozen=True)
 class Manager:
     """`version` is exact, "" for whichever there is. `lock` is "" where nothing is locked. `program` is what
@@ -74,12 +78,14 @@ class Manager:
         return (Tool(self.name, self.version),)  # type: ignore[arg-type]
 
     @property
+    def major(self) -> int:
+        """0 for whichever there is."""
+        return int(self.version.partition(".")[0] or 0)
+
+    @property
     def node(self) -> str:
         """The range of Node that the manager itself needs."""
-        if self.kind != "pnpm" or not self.version:
-            return ""
-        major = int(self.version.partition(".")[0])
-        return NODE_OF_PNPM[1] if major >= NODE_OF_PNPM[0] else ""
+        return NODE_OF_PNPM[1] if self.kind == "pnpm" and self.major >= NODE_OF_PNPM[0] else ""
 
     def install(self, *, dev: bool, members: tuple[str, ...] = (), at: str = "") -> tuple[str, ...]:
         """`members`: those of the workspace that are wanted, where the manager can leave the others out."""
@@ -92,7 +98,7 @@ class Manager:
         """What leaves out the development dependencies afterwards; () where the manager cannot."""
         if self.kind == "berry":
             focus = (*self._at(at or "".join(members[:1])), "workspaces", "focus", "--production")
-            return focus if self.version.partition(".")[0] not in ("", "2", "3") else ()
+            return focus if self.major not in (0, 2, 3) else ()
         if self.kind == "npm":
             return (*self._at(at), "prune", "--omit=dev", "--ignore-scripts", *_selected(members))
         offline = {"pnpm": ("--prefer-offline",), "yarn": ("--prefer-offline",), "bun": ()}[self.kind]

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+ECOSYSTEMS = {"python": "Python", "node": "Node", "dockerfile": "Dockerfile"}  # and how pages name them
 BESIDE = "plan"  # a step names what lies there as ../plan/<file>
 
 

@@ -78,8 +78,7 @@ def plan(context: BuildContext, choices: Choices) -> Plan:
     place, member_why = _startable(place, choices)
     manifest = python_manifest.read(place.project)
     installing, start = _installing(place, manifest, choices, context)
-    version, version_why = _version(place, manifest, choices, context, start)
-    pinned, _ = _pinned(place)
+    version, allowed, version_why = _version(place, manifest, choices, context, start)
     scm = python_versions.scm_environment(_of_source(place, manifest), context.version)
     return Plan(
         "python",
@@ -90,7 +89,7 @@ def plan(context: BuildContext, choices: Choices) -> Plan:
         lock=installing.lock,
         tools=(Tool("uv"),) if installing.steps else (),
         version=version,
-        allowed=_bound(place, manifest)[0] if version == pinned != choices.python else "",
+        allowed=allowed,
         extras=choices.extras,
         groups=choices.groups,
         files=installing.files if any(step.early for step in installing.steps) else (),
@@ -147,25 +146,22 @@ def _startable(place: Place, choices: Choices) -> tuple[Place, tuple[str, ...]]:
 
 def _version(
     place: Place, manifest: Manifest | None, choices: Choices, context: BuildContext, start: Start
-) -> tuple[str, str]:
+) -> tuple[str, str, str]:
+    """What is asked for, what may stand in for it ("" for nothing), and what led to it."""
     if choices.python:
-        return choices.python, f"Python {choices.python} was set by hand"
-    version, file = _pinned(place)
+        return choices.python, "", f"Python {choices.python} was set by hand"
+    version, file = python_versions.pinned(dict.fromkeys((place.project, place.root, place.top)))
+    bound, source = _bound(place, manifest)
     if version:
-        return version, f"Python {version} from {file}"
+        return version, bound, f"Python {version} from {file}"
     if context.python:
-        return context.python, f"Python {context.python} from the package"
-    version, file = _bound(place, manifest)
-    if version:
-        return version, f"Python {version} from {file}"
+        return context.python, "", f"Python {context.python} from the package"
+    if bound:
+        return bound, "", f"Python {bound} from {source}"
     script = start.file or python_start.script_of(start.command, place.project)
     metadata = python_scripts.inline(place.project, script) if script and manifest is None else None
     asked = str((metadata or {}).get("requires-python", ""))
-    return asked, f"Python {asked} from {script}" if asked else ""
-
-
-def _pinned(place: Place) -> tuple[str, str]:
-    return python_versions.pinned(dict.fromkeys((place.project, place.root, place.top)))
+    return asked, "", f"Python {asked} from {script}" if asked else ""
 
 
 def _bound(place: Place, manifest: Manifest | None) -> tuple[str, str]:

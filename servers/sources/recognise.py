@@ -8,9 +8,9 @@ from pathlib import Path
 from servers.errors import SourceError
 from servers.sources import dockerfile_project, manifests, node_project, python_project
 from servers.sources.base import BuildContext
-from servers.sources.plan import NO_CHOICES, Choices, Plan
+from servers.sources.plan import ECOSYSTEMS, NO_CHOICES, Choices, Plan
 
-NAMES = {"python": "Python", "node": "Node", "dockerfile": "a Dockerfile"}
+NAMES = {**ECOSYSTEMS, "dockerfile": "a Dockerfile"}
 PLAIN = re.compile(r"[\w@./+-]*")  # what goes into PATH, and into a Dockerfile
 
 

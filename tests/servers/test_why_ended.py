@@ -111,6 +111,8 @@ def test_what_published_servers_ask_for(said: str, found: str) -> None:
         'raise ValueError("MY_KEY is required")',
         "Error: ERR_INVALID_ARG_TYPE: must be a string",
         "panic: index out of range",
+        "AttributeError: 'NoneType' is not what you think",
+        "x" * 100_000 + "ImportError",
         "x" * 100_000 + " MY_KEY is required",
         "",
     ],
@@ -128,6 +130,12 @@ def test_the_line_that_tells_and_the_newest_of_several() -> None:
     assert cause is not None
     assert (cause.says, cause.line) == ("It asks for the variable B_KEY.", "B_KEY is required")
     assert cause.hint.startswith("Set B_KEY in the server's environment")
+
+
+def test_what_is_told_over_two_lines_is_shown_by_the_one_that_names_it() -> None:
+    cause = why(["qdrant_url", "Field required [type=missing, input_value={}]", "bye"], stdio=True)
+    assert cause is not None
+    assert (cause.says, cause.line) == ("It asks for the setting qdrant_url.", "qdrant_url")
 
 
 @pytest.mark.parametrize(
