@@ -13,7 +13,7 @@ def main() -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mcphost.settings")
     from django.core.management import execute_from_command_line
 
-    from servers.console import terminal
+    from cli import terminal
 
     terminal.guard("".join(sys.argv[1:2]))
     try:

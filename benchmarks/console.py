@@ -176,7 +176,7 @@ def measure(rounds: int) -> None:
     from django.test.utils import CaptureQueriesContext, setup_test_environment
     from django.urls import reverse
 
-    from servers.admin.server_tabs import TABS
+    from console.server_tabs import TABS
     from servers.models import Server
 
     setup_test_environment()

@@ -30,8 +30,8 @@ from benchmarks.rig import ROOT, free_port
 SERVE = """
 import socket, sys
 from mcphost.asgi import make_application
-from servers.console.listening import listen
-from servers.console.serving import serve
+from servers.operations.listening import listen
+from servers.operations.serving import serve
 serve(make_application(), listen())
 """
 ADDRESSES = 50

@@ -64,8 +64,8 @@ def _django() -> Iterator[None]:
 
 
 def _measure(plane: ControlPlane, servers: int, replicas: int) -> None:
-    from servers import reconciler
-    from servers.runtimes.kube_client import Cluster
+    from hosting.runtimes.kube_client import Cluster
+    from servers.deploying import reconciler
 
     cluster, whole = Cluster(NAMESPACE), Cluster("")
     whole.request("POST", "/api/v1/namespaces", body={"metadata": {"name": NAMESPACE}})
@@ -93,7 +93,7 @@ def _measure(plane: ControlPlane, servers: int, replicas: int) -> None:
 
 
 def _specs(servers: int, replicas: int) -> list[Any]:
-    from servers.runtimes.base import RunSpec, Shape
+    from hosting.runtimes.base import RunSpec, Shape
 
     return [
         RunSpec(
@@ -113,13 +113,13 @@ def _specs(servers: int, replicas: int) -> list[Any]:
 def _place() -> Any:
     from django.conf import settings
 
-    from servers.runtimes.kubernetes_manifests import Placement
+    from hosting.runtimes.kubernetes_manifests import Placement
 
     return Placement(settings.INSTANCE, NAMESPACE, policy_api="policy/v1beta1")
 
 
 def _apply(cluster: Any, specs: list[Any]) -> None:
-    from servers.runtimes import kubernetes_manifests
+    from hosting.runtimes import kubernetes_manifests
 
     place = _place()
     made = [manifest for spec in specs for manifest in kubernetes_manifests.manifests(spec, place)]
@@ -151,8 +151,8 @@ def _say(cluster: Any, pod: str, state: Any, *, ready: bool) -> None:
 def _rows(specs: list[Any]) -> None:
     from django.contrib.auth.models import User
 
+    from hosting.runtimes import kubernetes_manifests
     from servers.models import Deployment, Server
-    from servers.runtimes import kubernetes_manifests
 
     owner, place = User.objects.create_user("owner"), _place()
     Server.objects.bulk_create(
@@ -179,7 +179,7 @@ def _rows(specs: list[Any]) -> None:
 
 
 def _change_is_seen(cluster: Any) -> None:
-    from servers import runs
+    from servers.deploying import runs
     from servers.models import Deployment
 
     pod = cluster.list("v1", "Pod", "mcphost/deployment=1")[0][0]["metadata"]["name"]

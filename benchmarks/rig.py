@@ -172,7 +172,9 @@ async def platform() -> AsyncIterator[Platform]:
         token = await asyncio.to_thread(rows.owner_and_token)
         port = free_port()
         serve = "import socket, sys; from mcphost.asgi import make_application as make; "
-        serve += "from servers.console.serving import serve; listening = socket.create_server(('127.0.0.1', "
+        serve += (
+            "from servers.operations.serving import serve; listening = socket.create_server(('127.0.0.1', "
+        )
         serve += "int(sys.argv[1])), backlog=1024); serve(make(frozenset({'gateway'})), listening)"
         async with part([sys.executable, "-c", serve, str(port)], port) as gateway:
             yield Platform(gateway, token, Path(directory))

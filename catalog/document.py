@@ -14,7 +14,7 @@ from jsonschema import Draft7Validator
 from jsonschema.exceptions import ValidationError, best_match
 
 from catalog.canonical import canonical
-from servers.errors import Invalid
+from hosting.errors import Invalid
 from servers.plain_json import flaw_in
 
 SCHEMA_FILE = Path(__file__).parent / "schemas" / "v2025_12_11" / "server.schema.json"

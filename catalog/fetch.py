@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 from urllib3.exceptions import HTTPError
 
 import outbound
-from servers.errors import Invalid, UserError
+from hosting.errors import Invalid, UserError
 
 SECONDS = 10.0
 MOST_REDIRECTS = 3

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from servers.errors import SourceError
-from servers.sources import image
-from servers.sources.package import PackageSource
+from hosting.errors import SourceError
+from hosting.sources import image
+from hosting.sources.package import PackageSource
 
 PUBLIC = {
     "npm": {"registry.npmjs.org", "registry.npmjs.com", "registry.yarnpkg.com", "www.npmjs.com", "npmjs.com"},

@@ -21,8 +21,8 @@ from catalog.forms import AnswersForm, DocumentForm
 from catalog.packages import Option
 from catalog.plan import BadAnswers, secret_names
 from catalog.services import Found
+from hosting.errors import UserError
 from servers import display, intake
-from servers.errors import UserError
 from servers.front.larger import takes_files
 from servers.ids import id_in
 from servers.models import Server

@@ -11,8 +11,8 @@ from catalog import identifiers, inputs
 from catalog.document import Document, digest
 from catalog.inputs import BRACES, Answers, Slot
 from catalog.packages import Option
+from hosting.errors import UserError
 from servers import validation
-from servers.errors import UserError
 
 DEFAULT_PORT, DEFAULT_PATH = 8000, "/mcp"
 

@@ -17,8 +17,8 @@ from catalog.identifiers import family
 from catalog.inputs import Answers
 from catalog.packages import Option
 from catalog.plan import Plan
-from servers import intake, services, validation, wiring
-from servers.errors import Conflict, Invalid, UserError
+from hosting.errors import Conflict, Invalid, UserError
+from servers import intake, runtime_choice, services, validation
 from servers.models import Deployment, Server, build_choices
 from servers.models.server import SecretPurpose
 from servers.states import Trigger
@@ -57,7 +57,7 @@ def options(document: Document) -> list[Option]:
 
 
 def runtimes() -> frozenset[str]:
-    return frozenset({wiring.default_runtime(), *wiring.runtimes_in_use()})
+    return frozenset({runtime_choice.default_runtime(), *runtime_choice.runtimes_in_use()})
 
 
 def chosen(document: Document, index: int | None = None) -> Option:
@@ -174,7 +174,7 @@ def _planned(found: Found, option: Option, answers: Answers, kept: frozenset[str
         found.document,
         option,
         answers,
-        runtime=wiring.default_runtime(),
+        runtime=runtime_choice.default_runtime(),
         found_at=found.place,
         kept_secrets=kept,
     )

@@ -13,17 +13,17 @@ from gateway import era, errors, metadata, options, params, routes
 from gateway.admission import Admission
 from gateway.cache import Cache
 from gateway.calls import Call, Content
+from gateway.concurrency import Places
 from gateway.database import DatabaseThreads
 from gateway.errors import Refusal
 from gateway.exchange import SESSION, Exchange, Message, Target
 from gateway.identities import Identities
 from gateway.in_flight import InFlight
-from gateway.inbox import Inbox
 from gateway.limits import Limits
 from gateway.options import Options
 from gateway.params import Declared
-from gateway.places import Places
 from gateway.request import Request, check_host, check_method, check_origin
+from gateway.request_body import Inbox
 from gateway.routes import Earlier, Route
 from gateway.sessions import Session, Sessions
 from gateway.shared_limits import SharedLimits

@@ -14,15 +14,15 @@ import orjson
 from gateway import era, errors, headers, sessions
 from gateway.admission import Admission
 from gateway.answer import Answer
+from gateway.body_scan import Skeleton
 from gateway.calls import Call, Outcome, describe, describe_message, judge
+from gateway.concurrency import Places
 from gateway.errors import Refusal
 from gateway.http1 import BODILESS, Broken, NotConnected, Response
 from gateway.in_flight import InFlight
-from gateway.inbox import CallerLeft, Inbox
 from gateway.options import Options
-from gateway.places import Places
 from gateway.request import Request
-from gateway.skeleton import Skeleton
+from gateway.request_body import CallerLeft, Inbox
 from gateway.sse import COMMENT
 from gateway.tool_lists import ListFilter
 from gateway.types import RawHeaders, Send

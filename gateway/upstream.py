@@ -10,12 +10,12 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from gateway import through
+from gateway import api_server_proxy
 from gateway.http1 import Broken, Connection, NotConnected, Response
 from gateway.request import Request
 from gateway.types import RawHeaders
-from servers import host_names
-from servers.runtimes.base import climbs
+from hosting import host_names
+from hosting.runtimes.base import climbs
 
 # Common servers close idle connections after 5 s; one that we reuse at that moment would lose a call.
 IDLE_CONNECTION = 4.0
@@ -55,11 +55,11 @@ class Upstream:
         place = _place(endpoint, host)
         framing = _framing(request, body)
         if place.behind:
-            headers = await through.with_credentials(headers)
+            headers = await api_server_proxy.with_credentials(headers)
         head = _head(request, place, headers, framing)
         connection = self._kept(place) or await self._new(place)
         response = await connection.exchange(head, body, chunked=framing == CHUNKED)
-        return await through.checked(response) if place.behind else response
+        return await api_server_proxy.checked(response) if place.behind else response
 
     def tell(self, endpoint: str, request: Request, headers: RawHeaders, body: bytes, host: str = "") -> None:
         """Sends a notification beside the path; nobody waits for what becomes of it."""
@@ -102,7 +102,7 @@ class Upstream:
                     lambda: Connection(lambda freed: self._keep(key, freed)),
                     place.host,
                     place.port,
-                    ssl=through.tls() if place.behind else None,
+                    ssl=api_server_proxy.tls() if place.behind else None,
                 )
         except (OSError, TimeoutError) as fault:
             raise NotConnected(str(fault)) from fault

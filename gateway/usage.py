@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable
 from django.db import DataError, Error, IntegrityError, close_old_connections, connections
 from django.utils import timezone
 
-from gateway import content
+from gateway import masking
 from gateway.calls import Call
+from hosting.redaction import Redactor
 from metrics import prometheus, recorder
 from metrics.recorder import Event
 from servers.models import Deployment, Secret, Server, Token
-from servers.redaction import Redactor
 from servers.secretbox import Unreadable
 
 log = logging.getLogger(__name__)
@@ -154,7 +154,7 @@ def _masks(server_ids: set[int]) -> dict[int, Redactor]:
 
 
 def _event(call: Call, deployments: set[int], masks: dict[int, Redactor]) -> Event:
-    kept = content.shown(call.content, masks[call.server_id]) if call.content else {}
+    kept = masking.shown(call.content, masks[call.server_id]) if call.content else {}
     return Event(
         server_id=call.server_id,
         deployment_id=call.deployment_id if call.deployment_id in deployments else None,

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from servers.redaction import MASK, Redactor
+from hosting.redaction import MASK, Redactor
 
 LENGTH, LOOKED_AT = 4_000, 64 * 1024
 _SECRETS = re.compile(

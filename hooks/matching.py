@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from hooks.push import Push
-from servers import globs
+from hosting import globs
 
 MOST_TEXT = 200_000  # characters of changed paths that are compared
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")

@@ -18,11 +18,11 @@ from hooks.models import Delivery, Outcome, WebHook
 from hooks.providers import PROVIDERS
 from hooks.providers.base import payload_of
 from hooks.push import Dropped, NotSigned, Push, Refused, Verified
+from hosting.errors import UserError
+from hosting.redaction import Redactor
 from servers import events, services
-from servers.errors import UserError
 from servers.models import Deployment
 from servers.models.server import DesiredState, SourceKind
-from servers.redaction import Redactor
 from servers.states import Trigger
 
 MOST_REJECTED = 100

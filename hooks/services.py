@@ -12,10 +12,10 @@ from django.db import transaction
 from access import audit
 from hooks import reception
 from hooks.models import Delivery, WebHook
+from hosting.errors import Conflict
 from notices import signing
 from servers import offspring
 from servers import services as intent
-from servers.errors import Conflict
 from servers.models import Server
 
 

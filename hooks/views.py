@@ -12,14 +12,14 @@ from django.views.decorators.csrf import csrf_exempt
 
 from access.door import Door, opened
 from access.models.audit import Via
+from api import problems
 from hooks import reception
 from hooks.limits import Buckets
 from hooks.models import Delivery, Kind, Outcome, WebHook
 from hooks.providers import PROVIDERS
 from hooks.push import NotSigned, Refused
+from hosting.errors import UserError
 from notices import signing
-from servers.api import problems
-from servers.errors import UserError
 from servers.front.larger import Larger, from_strangers
 
 logger = logging.getLogger(__name__)

@@ -41,7 +41,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_BACK_BUTTON": False,
     "BORDER_RADIUS": "6px",
     "STYLES": [_style],
-    "DASHBOARD_CALLBACK": "servers.admin.dashboard.context",
+    "DASHBOARD_CALLBACK": "console.dashboard.context",
     "COLORS": {
         "primary": {
             "50": "oklch(96.2% .018 262)",

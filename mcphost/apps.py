@@ -1,5 +1,4 @@
 from django.apps import AppConfig
-from django.contrib.admin import apps as admin_apps
 
 
 class McpHostConfig(AppConfig):
@@ -7,8 +6,3 @@ class McpHostConfig(AppConfig):
 
     def ready(self) -> None:
         from mcphost import checks  # noqa: F401  (registers them)
-
-
-class ConsoleConfig(admin_apps.AdminConfig):
-    default = False
-    default_site = "access.site.ConsoleSite"

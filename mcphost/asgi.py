@@ -20,8 +20,8 @@ from gateway import headers
 from gateway.app import Gateway
 from gateway.database import close_pool
 from gateway.types import ASGIApp, Receive, Scope, Send
-from servers import probes, scrape
 from servers.front.app import Front
+from servers.operations import probes, scrape
 
 WEB, GATEWAY = "web", "gateway"
 ALL = frozenset({WEB, GATEWAY})
@@ -90,7 +90,7 @@ def make_application(parts: frozenset[str] = ALL) -> ASGIApp:
 
 
 def _live_feeds() -> ASGIApp:
-    return cast("ASGIApp", import_module("servers.streams.app").application)
+    return cast("ASGIApp", import_module("api.live").application)
 
 
 def behind_proxy(scope: Scope) -> Scope:

@@ -1,4 +1,7 @@
-"""What only a start can tell about the settings: files, keys and directories as they are now."""
+"""What only a start can tell about the settings: files, keys and directories as they are now.
+
+What is heavy is imported by the check that needs it: every process has the checks, and few their settings.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,9 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
 from access.sso import groups
-from registry.dockerconfig import DockerConfig
-from registry.errors import CredentialError
-from servers import capabilities
-from servers.errors import RuntimeFault
+from hosting.errors import RuntimeFault
+from servers import as_root
 from servers.models.placement import is_network
-from servers.runtimes import kube_client
 
 TAG = "mcphost"
 
@@ -48,10 +48,10 @@ def runtime(**_: Any) -> Iterator[CheckMessage]:
 @register(TAG)
 def root(**_: Any) -> Iterator[CheckMessage]:
     """Where it is left to `auto` only the start knows, and says so."""
-    if settings.CONTAINER_RUNTIME == "process" and capabilities.is_root():
+    if settings.CONTAINER_RUNTIME == "process" and as_root.is_root():
         yield Warning(
-            f"CONTAINER_RUNTIME=process: {capabilities.AS_ROOT}",
-            hint=capabilities.NOT_AS_ROOT,
+            f"CONTAINER_RUNTIME=process: {as_root.AS_ROOT}",
+            hint=as_root.NOT_AS_ROOT,
             id="mcphost.W001",
         )
 
@@ -62,6 +62,8 @@ def kubernetes(**_: Any) -> Iterator[CheckMessage]:
     runs_there = settings.CONTAINER_RUNTIME == "kubernetes" and settings.REGISTRY
     if not runs_there and not settings.K8S_CONTEXT:
         return
+    from hosting.runtimes import kube_client
+
     try:
         kube_client.configured(settings.K8S_CONTEXT)
     except RuntimeFault as fault:
@@ -85,6 +87,9 @@ def registry_credentials(**_: Any) -> Iterator[CheckMessage]:
     path = settings.REGISTRY_AUTH_DOCKERCONFIG
     if not path:
         return
+    from registry.dockerconfig import DockerConfig
+    from registry.errors import CredentialError
+
     try:
         oddities = list(DockerConfig.read(path).oddities())
     except CredentialError as fault:

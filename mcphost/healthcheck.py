@@ -1,4 +1,4 @@
-"""`python -m mcphost.healthcheck 3000 9100`: exit code 0 when what listens there is ready (servers.probes).
+"""`python -m mcphost.healthcheck 3000 9100`: exit code 0 when what listens there is ready.
 
 For a container's HEALTHCHECK: without Django, for it runs every few seconds. Of the ports, doors listen on
 the first, other parts on the second.

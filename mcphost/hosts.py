@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.request import split_domain_port
 from django.shortcuts import render
 
-from servers.api import problems
+from api import problems
 
 
 class KeepNothingMiddleware:

@@ -11,8 +11,8 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from servers.redaction import Redactor
-from servers.visible import CONTROLS
+from cli.visible import CONTROLS
+from hosting.redaction import Redactor
 
 ALWAYS: list[Processor] = [
     structlog.contextvars.merge_contextvars,

@@ -171,7 +171,7 @@ INSTANCE = hashlib.sha256(f"instance:{SECRET_KEY}".encode()).hexdigest()[:12]
 INSTALLED_APPS = [
     "mcphost",
     "unfold.apps.BasicAppConfig",
-    "mcphost.apps.ConsoleConfig",
+    "console.apps.SiteConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -192,6 +192,8 @@ INSTALLED_APPS = [
     "allauth.socialaccount.providers.openid_connect",
     "access",
     "servers",
+    "console",
+    "cli",
     "metrics",
     "gateway",
     "catalog",
@@ -336,14 +338,14 @@ if not _https:
 # --- REST
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "servers.api.authentication.TokenAuthentication",
+        "api.authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["servers.api.permissions.ByRole"],
-    "DEFAULT_RENDERER_CLASSES": ["servers.api.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["servers.api.parsers.JSONParser"],
-    "DEFAULT_SCHEMA_CLASS": "servers.api.schema.AutoSchema",
-    "EXCEPTION_HANDLER": "servers.api.problems.handler",
+    "DEFAULT_PERMISSION_CLASSES": ["api.permissions.ByRole"],
+    "DEFAULT_RENDERER_CLASSES": ["api.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["api.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "api.schema.AutoSchema",
+    "EXCEPTION_HANDLER": "api.problems.handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 SPECTACULAR_SETTINGS = {
@@ -355,10 +357,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "ENUM_NAME_OVERRIDES": {
-        "ServerStatus": "servers.api.enums.SERVER_STATUS",
-        "DeploymentStatus": "servers.api.enums.DEPLOYMENT_STATUS",
-        "StepStatus": "servers.api.enums.STEP_STATUS",
-        "HealthStatus": "servers.api.enums.HEALTH_STATUS",
+        "ServerStatus": "api.enums.SERVER_STATUS",
+        "DeploymentStatus": "api.enums.DEPLOYMENT_STATUS",
+        "StepStatus": "api.enums.STEP_STATUS",
+        "HealthStatus": "api.enums.HEALTH_STATUS",
         "WebHookKind": "hooks.models.Kind",
         "ChannelKind": "notices.models.ChannelKind",
         "ChannelScope": "notices.models.Scope",
@@ -366,7 +368,7 @@ SPECTACULAR_SETTINGS = {
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "servers.api.schema.add_problems",
+        "api.schema.add_problems",
     ],
 }
 

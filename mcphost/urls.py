@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
+admin.autodiscover()
 handler400 = "servers.front.files.bad_request"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
@@ -14,5 +15,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("hooks/", include("hooks.urls")),
     path("login/sso/", include("access.sso.urls")),
     path("api/", include("hooks.api.urls")),
-    path("api/", include("servers.api.urls")),
+    path("api/", include("api.urls")),
 ]

@@ -1,4 +1,4 @@
-"""How the library tells what it does: events for machines, lines for people, and a leash that holds it."""
+"""How the library tells what it does: events for machines, lines for people, and a deadline that holds it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Line = Callable[[str], None]
 
 
 class Control(Protocol):
-    """The caller's leash. `check` raises when the work was cancelled or its time is over."""
+    """The caller's deadline. `check` raises when the work was cancelled or its time is over."""
 
     def check(self) -> None: ...
 
     def remaining(self) -> float: ...
 
 
-class Unleashed:
+class NeverCancelled:
     """A control that never stops anything, for callers without one."""
 
     def check(self) -> None:

@@ -17,7 +17,7 @@ from registry.client import (
 from registry.content import digest_of, read_platform
 from registry.credentials import ANONYMOUS, Credential
 from registry.errors import RegistryError, described, failed_refresh
-from registry.events import Control, Line, RegistryEvent, Report, Stopwatch, Unleashed
+from registry.events import Control, Line, NeverCancelled, RegistryEvent, Report, Stopwatch
 from registry.push import Pushed
 from registry.reference import Reference, normalise_platform
 from registry.retry import Deadline, PushPolicy
@@ -59,7 +59,7 @@ def publish(
         "tag": target.tag,
         "architectures": [child.platform for child in children],
     }
-    publisher = _Publisher(client, target, policy or PushPolicy(), control or Unleashed(), report, line)
+    publisher = _Publisher(client, target, policy or PushPolicy(), control or NeverCancelled(), report, line)
     try:
         entries = publisher.do(lambda: _compose(client, target, children))
         digest = publisher.do(lambda: _put_index(client, target, entries, annotations, line))
@@ -82,7 +82,7 @@ def move_tag(
     control: Control | None = None,
 ) -> None:
     """Puts what the registry holds under the digest of `target` under `tag` too; retried as `publish` is."""
-    publisher = _Publisher(client, target, policy or PushPolicy(), control or Unleashed(), report, line)
+    publisher = _Publisher(client, target, policy or PushPolicy(), control or NeverCancelled(), report, line)
     found = publisher.do(lambda: client.get_manifest(target))
     publisher.do(lambda: client.put_manifest(target.with_tag(tag), found.body, found.media_type))
     line(f"Tag {tag} moved to {found.digest}")

@@ -7,8 +7,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from access import audit
-from servers import events, services, tasks, timeline
-from servers.errors import Conflict
+from hosting.errors import Conflict
+from servers import broker, events, services, timeline
 from servers.models import Deployment, Server
 from servers.states import DeploymentStatus, Mode, Trigger
 
@@ -37,7 +37,7 @@ def decline(*, deployment: Deployment, by: User | None) -> Deployment:
     about = {"number": deployment.number}
     timeline.record(deployment.server_id, deployment.pk, "schema_declined", about)
     audit.record(action="deployment.declined", target=deployment, by=by)
-    tasks.settle_on_commit(deployment.server_id)
+    broker.settle_on_commit(deployment.server_id)
     deployment.refresh_from_db()
     return deployment
 

@@ -16,12 +16,12 @@ import sealing
 from access import audit, roles
 from access.models import Team
 from access.roles import Person
+from hosting.errors import Conflict, Invalid
 from metrics.payload import moment
 from notices import outbox, signing
 from notices.models import Channel, Event, Notice, State
 from outbound.origin import origin_of
 from servers import offspring
-from servers.errors import Conflict, Invalid
 from servers.models import Server
 
 FORMER_FOR = timedelta(days=1)

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from servers import plan_shown, tool_changes
-from servers.errors import Invalid
+from hosting import tool_changes
+from hosting.errors import Invalid
+from hosting.tool_changes import ToolChanges
+from servers import plan_shown
 from servers.models import Deployment, Step
 from servers.states import DeploymentStatus, StepKind
-from servers.tool_changes import ToolChanges
 
 _PATH = list(StepKind)
 SHOWN = 22  # characters of a value

@@ -9,16 +9,18 @@ from typing import Any
 
 from django.conf import settings
 
-from servers import wiring
-from servers.builder import context, tooling
-from servers.errors import Invalid
-from servers.leash import Leash
+from hosting import tooling
+from hosting.builder import context
+from hosting.deadline import Deadline
+from hosting.errors import Invalid
+from hosting.sources.base import BuildContext
+from hosting.sources.plan import Choices
+from hosting.sources.recognise import recognise
+from hosting.sources.upload import ArchiveSource
+from servers import runtime_choice
+from servers.deploying import wiring
 from servers.models import Server
 from servers.models.server import RuntimeChoice, SourceKind
-from servers.sources.base import BuildContext
-from servers.sources.plan import Choices
-from servers.sources.recognise import recognise
-from servers.sources.upload import ArchiveSource
 
 
 def explain(server: Server, archive: Path | None = None) -> dict[str, Any]:
@@ -29,7 +31,7 @@ def explain(server: Server, archive: Path | None = None) -> dict[str, Any]:
     if server.source_kind == SourceKind.IMAGE:
         raise Invalid("An image is started as it is: there is nothing to recognise in it.")
     choices = Choices.of(server.build, tuple(server.command))
-    images = wiring.runtime_name_for(server) != RuntimeChoice.PROCESS
+    images = runtime_choice.runtime_name_for(server) != RuntimeChoice.PROCESS
     with tempfile.TemporaryDirectory(prefix="mcphost-explain-", ignore_cleanup_errors=True) as work:
         fetched = _fetch(server, archive, Path(work) / "source")
         return recognise(fetched, choices, images=images).told(choices)
@@ -39,8 +41,8 @@ def _fetch(server: Server, archive: Path | None, into: Path) -> BuildContext:
     source = wiring.source_of(server)
     if archive and isinstance(source, ArchiveSource):
         source = replace(source, path=archive)
-    leash = Leash.of(settings.DEPLOY_TIMEOUT).within(settings.BUILD_TIMEOUT, "look at the source")
+    deadline = Deadline.of(settings.DEPLOY_TIMEOUT).within(settings.BUILD_TIMEOUT, "look at the source")
     with context.filling(into):
-        fetched = source.fetch(into, leash=leash, log=tooling.no_log)
+        fetched = source.fetch(into, deadline=deadline, log=tooling.no_log)
     assert isinstance(fetched, BuildContext)
     return fetched

@@ -10,8 +10,8 @@ from django.db import transaction
 from django.utils.text import slugify
 
 from access import roles
-from servers import services, validation, wiring
-from servers.errors import Invalid
+from hosting.errors import Invalid
+from servers import runtime_choice, services, validation
 from servers.models import Deployment, Server
 from servers.models.server import GIT_TOKEN, RuntimeChoice, SecretPurpose, SourceKind
 from servers.states import Trigger
@@ -62,7 +62,7 @@ def check_runtime(*, by: User, wanted: str, stored: str = "") -> None:
     otherwise, only an administrator decides that one need not be. Raises `Invalid`."""
     if wanted == stored or wanted != RuntimeChoice.PROCESS or roles.is_administrator(by):
         return
-    if wiring.default_runtime() != RuntimeChoice.PROCESS:
+    if runtime_choice.default_runtime() != RuntimeChoice.PROCESS:
         raise Invalid(
             "Only an administrator lets a server run as a process of the platform.", field="runtime"
         )

@@ -10,10 +10,10 @@ from types import TracebackType
 from django.db import DatabaseError, close_old_connections, connection
 from django.utils import timezone
 
+from hosting.redaction import Redactor
 from servers import events, levels
 from servers.models import LogLine
 from servers.models.log import LogStream
-from servers.redaction import Redactor
 
 logger = logging.getLogger(__name__)
 FLUSH_SECONDS = 0.25

@@ -6,7 +6,7 @@ Which token it is, the door knows; no caller can forget to tell.
 from __future__ import annotations
 
 from access import door
-from servers.errors import Conflict, Invalid
+from hosting.errors import Conflict, Invalid
 from servers.models import Token, tool_patterns
 from servers.models.token import Scope
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from servers.sources.plan import ECOSYSTEMS
+from hosting.sources.plan import ECOSYSTEMS
 
 BY_HAND, FOUND = "set by hand", "found"
 _EVERYWHERE = ("ecosystem", "root", "command")

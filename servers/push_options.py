@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from servers.errors import Invalid
+from hosting.errors import Invalid
 from servers.states import Mode
 
 MOST_ATTEMPTS = 20

@@ -7,8 +7,8 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
+from hosting.errors import Conflict
 from servers import closing, events
-from servers.errors import Conflict
 from servers.models import Deployment, Server
 from servers.models.server import DesiredState
 from servers.push_options import NO_OPTIONS, PushOptions

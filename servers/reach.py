@@ -6,10 +6,10 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
+from hosting.errors import SourceError
+from hosting.sources import image
 from outbound import InnerAddress, addresses
 from registry.errors import INNER
-from servers.errors import SourceError
-from servers.sources import image
 
 
 def is_known_registry(host: str) -> bool:

@@ -9,8 +9,8 @@ from django.db import transaction
 
 from access import audit
 from access.models import Team
+from hosting.errors import Invalid
 from registry.pull_rights import login_host
-from servers.errors import Invalid
 from servers.models import RegistryLogin
 
 LONGEST = 16_384  # tokens of clouds are long

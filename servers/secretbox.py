@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sealing
+from hosting.errors import UserError
 from sealing import seal
-from servers.errors import UserError
 
 __all__ = ["Unreadable", "open_sealed", "seal"]
 

@@ -13,9 +13,9 @@ from django.utils import timezone
 
 from access import audit
 from access.models import Via
-from servers import aftermath, closing, events, history, notify, offspring, queue, tasks, validation
-from servers.errors import Conflict, Invalid
-from servers.leash import ON_REQUEST
+from hosting.deadline import ON_REQUEST
+from hosting.errors import Conflict, Invalid
+from servers import broker, closing, events, history, notify, offspring, queue, settle_status, validation
 from servers.models import Deployment, Secret, Server, Token
 from servers.models.server import DesiredState, SecretPurpose, Transport
 from servers.models.token import Scope
@@ -99,7 +99,7 @@ def deploy(
     via = Via.WEBHOOK if trigger == Trigger.WEBHOOK else ""
     audit.record(action="deployment.requested", target=deployment, by=by, after=asked, via=via)
     Server.objects.filter(pk=held.pk).update(desired_state=DesiredState.RUNNING, restarts=0, restart_at=None)
-    tasks.enqueue_on_commit(deployment.pk)
+    broker.deploy_on_commit(deployment.pk)
     return deployment
 
 
@@ -116,8 +116,8 @@ def cancel(*, deployment: Deployment) -> Deployment:
     server = locked(deployment.server)
     waits = Deployment.objects.filter(pk=deployment.pk, status=DeploymentStatus.QUEUED).exists()
     if waits and _cancel_queued(server, ON_REQUEST):
-        aftermath.rest(deployment.server_id)
-        tasks.settle_on_commit(deployment.server_id)
+        settle_status.rest(deployment.server_id)
+        broker.settle_on_commit(deployment.server_id)
     elif not Deployment.objects.open().filter(pk=deployment.pk).update(cancel_requested=True):
         raise Conflict(f"{deployment} is over: there is nothing to cancel.")
     audit.record(action="deployment.cancelled", target=deployment)
@@ -136,7 +136,7 @@ def stop(*, server: Server) -> None:
     Server.objects.move(held.pk, ServerStatus.STOPPING)
     notify.stopped(held.pk)
     events.status_changed(held.pk)
-    tasks.settle_on_commit(held.pk)
+    broker.settle_on_commit(held.pk)
 
 
 def start(*, server: Server, by: User | None, trigger: Trigger) -> Deployment:
@@ -159,7 +159,7 @@ def delete(*, server: Server) -> None:
     Server.objects.move(held.pk, ServerStatus.DELETING)
     notify.stopped(held.pk)
     events.status_changed(held.pk)
-    tasks.settle_on_commit(held.pk)
+    broker.settle_on_commit(held.pk)
 
 
 @transaction.atomic

@@ -10,9 +10,9 @@ from typing import Any
 
 from django.utils import timezone
 
+from hosting.errors import Cancelled, UserError
 from metrics import recorder
 from servers import events
-from servers.errors import Cancelled, UserError
 from servers.logbook import Logbook
 from servers.models import Deployment, Server, Step
 from servers.models.log import LogStream

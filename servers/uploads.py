@@ -18,7 +18,7 @@ from typing import IO, Any
 from django.conf import settings
 from django.template.defaultfilters import filesizeformat
 
-from servers.errors import Invalid, SourceError
+from hosting.errors import Invalid, SourceError
 from servers.models import Server
 
 YOUNG_SECONDS = 3600

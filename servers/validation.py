@@ -14,13 +14,13 @@ from django.core.exceptions import ValidationError
 
 from access import roles
 from access.models import Team
+from hosting.errors import Invalid, SourceError
+from hosting.sources.git import GitSource
+from hosting.sources.package import PackageSource, split_extras
+from hosting.sources.upload import ArchiveSource
 from servers import reach
-from servers.errors import Invalid, SourceError
 from servers.models import Server, build_choices
 from servers.models.server import ENVIRONMENT_NAME, SourceKind
-from servers.sources.git import GitSource
-from servers.sources.package import PackageSource, split_extras
-from servers.sources.upload import ArchiveSource
 
 LONGEST_VALUE = 32_768
 MOST_VARIABLES = 200

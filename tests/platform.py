@@ -16,14 +16,16 @@ from django.contrib.auth.models import User
 from django.db import connection
 
 from metrics.models import UsageMetric
-from servers import background, heartbeat, intake, reconciler, services, uploads, wiring
+from servers import intake, runtime_choice, services, uploads
+from servers.deploying import heartbeat, reconciler, wiring
 from servers.models import Deployment, Server
+from servers.operations import background
 from servers.states import FINAL, Mode, Trigger
 from tests.eventually import eventually
 
 HELLO = Path(__file__).parent.parent / "examples" / "hello"
 CACHED = (
-    wiring.runtime, wiring.default_runtime, wiring.builder, wiring.build_settings,
+    wiring.runtime, runtime_choice.default_runtime, runtime_choice.builder, wiring.build_settings,
     wiring.credentials, wiring.registry_client, wiring.cluster,
 )  # fmt: skip
 

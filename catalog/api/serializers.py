@@ -6,12 +6,12 @@ from typing import Any
 
 from rest_framework import serializers
 
+from api.serializers import ServerSerializer
+from api.strict import Shape
 from catalog import document, packages, services
 from catalog.inputs import Question
 from catalog.packages import Option
 from catalog.services import Found
-from servers.api.serializers import ServerSerializer
-from servers.api.strict import Shape
 from servers.models.server import SLUG
 
 

@@ -10,14 +10,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from access import roles
+from api.doors import Door
+from api.query import Text
+from api.serializers import ChangedServer
+from api.views.access import changed_server, server_of, user_of
 from catalog import registry, services
 from catalog.api import serializers
 from catalog.plan import BadAnswers
-from servers.api.doors import Door
-from servers.api.query import Text
-from servers.api.serializers import ChangedServer
-from servers.api.views.access import changed_server, server_of, user_of
-from servers.errors import Invalid
+from hosting.errors import Invalid
 from servers.models import Server
 from servers.states import Trigger
 

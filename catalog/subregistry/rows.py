@@ -14,8 +14,8 @@ from django.db.models.functions import Greatest
 from django.http import HttpRequest
 
 from catalog.subregistry.document import Hosted
+from hosting.errors import Invalid, UserError
 from servers import bearer
-from servers.errors import Invalid, UserError
 from servers.models import Deployment, Server
 from servers.models.server import ServerQuerySet
 from servers.models.token import Scope

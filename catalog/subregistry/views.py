@@ -13,12 +13,12 @@ from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework.exceptions import ValidationError
 
+from api import problems
+from api.query import Moment, Number, Parameter
 from catalog.subregistry import rows
 from catalog.subregistry.document import Hosted, namespace, response
 from catalog.subregistry.rows import Unauthenticated, Wanted
-from servers.api import problems
-from servers.api.query import Moment, Number, Parameter
-from servers.errors import Invalid
+from hosting.errors import Invalid
 from servers.models import Server
 
 LIMIT, SINCE = Number("limit", low=1, high=100), Moment("updated_since")

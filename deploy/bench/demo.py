@@ -12,7 +12,7 @@ from cryptography.fernet import Fernet
 from docker.errors import DockerException
 from requests.exceptions import RequestException
 
-from servers.builder.buildkit import capability
+from hosting.builder.buildkit import capability
 
 from . import base_images, debian, registry, requirement
 from .engine import start_engine

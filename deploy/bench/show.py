@@ -30,10 +30,11 @@ from django.core.management import call_command
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 
+from cli.following import follow
 from metrics.models import UsageMetric
-from servers import background, first_run, services
-from servers.console.following import follow
+from servers import services
 from servers.models import Deployment, Server
+from servers.operations import background, first_run
 from servers.states import Trigger
 
 from .requirement import program

@@ -12,13 +12,13 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from console.base import UncountedAdmin
 from hooks import reception, services
 from hooks.admin.hook_admin import OperatorView
 from hooks.display import pill, short_ref
 from hooks.models import Delivery, Kind
+from hosting.errors import UserError
 from servers import display
-from servers.admin.base import UncountedAdmin
-from servers.errors import UserError
 from servers.ids import id_in
 from servers.models import Server
 from servers.models.server import SourceKind

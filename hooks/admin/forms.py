@@ -5,8 +5,8 @@ from typing import Any
 from django import forms
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldBooleanSwitchWidget
 
+from console.gateway_fields import PatternLines
 from hooks.models import Kind, validate_patterns
-from servers.admin.gateway_fields import PatternLines
 
 
 class Globs(PatternLines):

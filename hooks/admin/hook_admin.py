@@ -10,12 +10,12 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.views import View
 
+from console.base import HistoryAdmin
+from console.views import ConsoleView
 from hooks import services
 from hooks.admin import server_tab
 from hooks.admin.forms import FilterForm, NewHookForm
 from hooks.models import WebHook
-from servers.admin.base import HistoryAdmin
-from servers.admin.views import ConsoleView
 from servers.models import Server
 
 

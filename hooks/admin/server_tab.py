@@ -7,9 +7,9 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 
+from console import server_tabs
+from console.server_tabs import Tab
 from hooks.models import Delivery, WebHook
-from servers.admin import server_tabs
-from servers.admin.server_tabs import Tab
 from servers.models import Server
 
 SHOWN = 20

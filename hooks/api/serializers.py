@@ -5,9 +5,9 @@ from typing import Any
 from django.conf import settings
 from rest_framework import serializers
 
+from api.fields import checked
+from api.strict import RowShape
 from hooks.models import Delivery, WebHook, validate_patterns
-from servers.api.fields import checked
-from servers.api.strict import RowShape
 
 
 class GlobsField(serializers.ListField):

@@ -14,13 +14,13 @@ from rest_framework.mixins import DestroyModelMixin, RetrieveModelMixin, UpdateM
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from api.doors import Door
+from api.pagination import PAGED, NewestFirst
+from api.query import Choice
+from api.views.access import ServerView, user_of
 from hooks import services
 from hooks.api.serializers import ChangedWebHook, DeliverySerializer, MadeWebHook, WebHookSerializer
 from hooks.models import Delivery, Outcome, WebHook
-from servers.api.doors import Door
-from servers.api.pagination import PAGED, NewestFirst
-from servers.api.query import Choice
-from servers.api.views.access import ServerView, user_of
 from servers.models import Server
 
 OUTCOME = Choice("outcome", among=Outcome.values, many=True)

@@ -2,7 +2,7 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
-from servers.sources.origin import origin_of
+from hosting.sources.origin import origin_of
 
 
 def fill(apps, schema_editor):

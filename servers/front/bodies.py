@@ -1,6 +1,6 @@
 """Bodies, whole before anybody works on them: small ones in memory, uploads in a file that has no name.
 
-How fast they have to come is the connection's business (`servers.console.guarded`).
+How fast they have to come is the connection's business (`servers.operations.guarded`).
 """
 
 from __future__ import annotations

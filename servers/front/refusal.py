@@ -37,7 +37,7 @@ class Refused(Exception):
         return headers, body
 
     def _problem(self, path: str) -> dict[str, Any]:
-        """As the API says what is wrong (`servers.api.problems`), which needs Django and a thread."""
+        """As the API says what is wrong (`api.problems`), which needs Django and a thread."""
         about = {"type": "about:blank", "title": HTTPStatus(self.status).phrase, "status": self.status}
         return {**about, "detail": self.detail, "instance": path[:2000]}
 

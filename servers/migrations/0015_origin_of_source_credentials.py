@@ -1,6 +1,6 @@
 from django.db import migrations, models
 
-from servers.sources.origin import origin_of
+from hosting.sources.origin import origin_of
 
 
 def fill(apps, schema_editor):

@@ -3,7 +3,7 @@
 `{"ecosystem": "python", "root": "", "member": "", "extras": [], "groups": [], "with": ["mcp<2"],
 "python": "3.12", "node": "22", "build": "npm run build", "dockerfile": "docker/Dockerfile",
 "target": "", "arguments": {"NAME": "value"}}`:
-see `servers.sources.plan.Choices` for what each means.
+see `hosting.sources.plan.Choices` for what each means.
 
 Raises Django's `ValidationError` with the keys at fault.
 """
@@ -20,7 +20,7 @@ from django.core.exceptions import ValidationError
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from servers.sources.plan import ECOSYSTEMS
+from hosting.sources.plan import ECOSYSTEMS
 
 LONGEST_TEXT, LONGEST_COMMAND, LONGEST_VALUE = 300, 2000, 4000
 MOST_ITEMS, MOST_ARGUMENTS = 50, 50

@@ -86,8 +86,8 @@ class Deployment(models.Model):
     `endpoints` are their own by name, for a session stays with one. `command` and `directory` are what a
     prepared environment needs to start again; `plan` says how it was made (`sources.plan.Plan.told`).
     `discovery` holds tools, prompts and resources as listed, `tool_changes` what became of the tools since
-    `{against, …}` (`servers.gate.as_json`); empty: nothing.
-    `configuration` tells what it was started with, see `servers.configuration`.
+    `{against, …}` (`servers.deploying.gate.as_json`); empty: nothing.
+    `configuration` tells what it was started with, see `servers.deploying.configuration`.
     """
 
     server = models.ForeignKey(Server, models.CASCADE, related_name="deployments")

@@ -17,7 +17,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 
-from servers.runtimes.base import Shape, Volume
+from hosting.runtimes.base import Shape, Volume
 
 MOST_REPLICAS = 100
 MOST_NETWORKS = 100

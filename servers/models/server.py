@@ -13,12 +13,12 @@ from django.utils import timezone
 
 from access import roles
 from access.models import Team
+from hosting.redaction import Redactor
+from hosting.runtimes.base import climbs
+from hosting.sources.origin import origin_of
 from sealing.fields import SealedField
 from servers import secretbox, states
 from servers.models import build_choices, placement, tool_patterns
-from servers.redaction import Redactor
-from servers.runtimes.base import climbs
-from servers.sources.origin import origin_of
 from servers.states import ServerStatus
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 
-from servers import globs
+from hosting import globs
 
 MOST = 100
 LONGEST = 200

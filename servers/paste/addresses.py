@@ -6,10 +6,10 @@ import re
 from typing import NamedTuple
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
-from servers.errors import UserError
+from hosting.errors import UserError
+from hosting.sources.git import GitSource
+from hosting.sources.origin import SCP_LIKE
 from servers.paste.reading import Draft
-from servers.sources.git import GitSource
-from servers.sources.origin import SCP_LIKE
 
 _FORGES = ("github.com", "gitlab.com", "bitbucket.org", "codeberg.org", "git.sr.ht", "gitee.com", "gitea.com")
 _FORGE_LIKE = re.compile(

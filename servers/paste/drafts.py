@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
+from hosting.errors import UserError
+from hosting.sources.package import PackageSource
 from servers import validation
-from servers.errors import UserError
 from servers.paste import values
 from servers.paste.reading import LONGEST_NAME, Asked, Candidate, Draft, Prompt
-from servers.sources.package import PackageSource
 
 _INPUT = re.compile(r"\$\{input:([\w.-]{1,100})\}")
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")

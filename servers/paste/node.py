@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from hosting.sources.package import NPM_VERSION
 from servers.paste import addresses, options
 from servers.paste.reading import Draft
-from servers.sources.package import NPM_VERSION
 
 _VALUED = {
     "-p", "--package", "-c", "--call", "--registry", "--cache", "-w", "--workspace", "--node-options",

@@ -8,8 +8,8 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from access import audit
+from hosting.errors import Conflict, Invalid
 from servers import approvals, services
-from servers.errors import Conflict, Invalid
 from servers.models import Deployment
 from servers.runbooks import reading
 from servers.runbooks.facts import Facts

@@ -7,9 +7,9 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Q
 
+from hosting.last_words import LOOK_BACK, last_words
 from metrics.models import UsageMetric
-from servers import wiring
-from servers.last_words import LOOK_BACK, last_words
+from servers import image_names
 from servers.models import Deployment, LogLine, Server, Step
 from servers.models.log import LogStream
 from servers.runbooks.facts import Event, Facts, StepFacts
@@ -43,7 +43,7 @@ def read(deployment: Deployment) -> Facts:
         serving=server.serving.number if server.serving else 0,
         current=current.number if current else 0,
         current_can_start=bool(current and current.can_start_again),
-        registry=wiring.target_of(server, "any").endpoint if settings.REGISTRY else "",
+        registry=image_names.reference(server, "any").endpoint if settings.REGISTRY else "",
         has_refresh_command=bool(settings.REGISTRY_REFRESH_COMMAND),
         retry_limit=deployment.push_retries or settings.REGISTRY_PUSH_RETRIES,
         events=_events(deployment),

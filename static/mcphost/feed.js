@@ -1,6 +1,6 @@
 // One live feed that survives: reconnects with growing pauses from the last position it has seen, and rests
 // while nobody looks (a browser gives a host six connections, for all of its tabs).
-import { askWhy, isOver, whenOver } from "./over.js";
+import { askWhy, isOver, whenOver } from "./page_ended.js";
 
 const PAUSES = [1, 2, 5, 10, 20];
 

@@ -2,7 +2,7 @@
 // is fetched again, and its pieces take the place of the old ones. The server alone decides how things look.
 import { Feed, pauseAfter, show } from "./feed.js";
 import { morph } from "./morph.js";
-import { askPage, isOver } from "./over.js";
+import { askPage, isOver } from "./page_ended.js";
 import { progressAgain, progressed } from "./progress.js";
 
 const AT_MOST_EVERY = 1000;

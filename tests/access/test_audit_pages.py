@@ -13,8 +13,10 @@ from django.urls import reverse
 from rest_framework.test import APIClient
 
 from access.models import AuditEntry
-from servers import first_run, housekeeping, services
+from servers import services
+from servers.deploying import retention
 from servers.models import Server
+from servers.operations import first_run
 from tests.accounts import make_server, token_of
 
 LIST = reverse("admin:access_auditentry_changelist")
@@ -125,10 +127,10 @@ def test_the_first_administrator_is_written_down() -> None:
 def test_entries_are_kept_for_their_time(server: Server, settings: Any) -> None:
     services.stop(server=server)
     settings.AUDIT_RETENTION_DAYS = 30
-    housekeeping.trim()
+    retention.trim()
     assert AuditEntry.objects.count() == 1
     settings.AUDIT_RETENTION_DAYS = 0
-    housekeeping.trim()
+    retention.trim()
     assert not AuditEntry.objects.exists()
 
 

@@ -15,7 +15,7 @@ from django.test import Client
 from django.urls import reverse
 
 from access.models import AuditEntry
-from servers import first_run
+from servers.operations import first_run
 from tests.accounts import person
 
 LOGIN, INDEX = reverse("admin:login"), reverse("admin:index")

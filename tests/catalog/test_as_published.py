@@ -14,7 +14,7 @@ import pytest
 from catalog import document, packages, plan
 from catalog.packages import Option
 from catalog.plan import Plan
-from servers.errors import Invalid
+from hosting.errors import Invalid
 from tests.catalog import documents
 
 BOTH = ("process", "docker")

@@ -6,7 +6,7 @@ import pytest
 from jsonschema import Draft7Validator
 
 from catalog import document
-from servers.errors import Invalid
+from hosting.errors import Invalid
 from tests.catalog import documents
 
 

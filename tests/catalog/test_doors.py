@@ -16,7 +16,7 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 from access.models import AuditEntry
-from servers import wiring
+from servers import runtime_choice
 from servers.models import Server
 from tests.accounts import make_server
 from tests.catalog import documents
@@ -31,9 +31,9 @@ KEY = {"SEARCH_API_KEY": "s3cr3t-value"}
 @pytest.fixture(autouse=True)
 def _on_processes(settings: Any) -> Any:
     settings.CONTAINER_RUNTIME = "process"
-    wiring.default_runtime.cache_clear()
+    runtime_choice.default_runtime.cache_clear()
     yield
-    wiring.default_runtime.cache_clear()
+    runtime_choice.default_runtime.cache_clear()
 
 
 @pytest.fixture

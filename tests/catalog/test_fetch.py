@@ -8,7 +8,7 @@ import pytest
 
 from catalog import fetch
 from catalog.fetch import Guard, Unreachable
-from servers.errors import Invalid
+from hosting.errors import Invalid
 from tests.catalog.conftest import RegistryApi
 
 HERE = Guard(private=True, most_bytes=1000, seconds=60)

@@ -9,7 +9,7 @@ import pytest
 from catalog import packages, plan
 from catalog.packages import Option
 from catalog.plan import BadAnswers, Plan
-from servers.errors import UserError
+from hosting.errors import UserError
 from tests.catalog import documents
 
 BOTH = ("process", "docker")

@@ -14,8 +14,8 @@ from django.contrib.auth.models import User
 from gateway.app import Gateway
 from gateway.options import Options
 from gateway.types import Receive, Scope, Send
-from servers import handshake
-from servers.leash import Leash
+from hosting import handshake
+from hosting.deadline import Deadline
 from servers.models import Server
 from servers.models.server import Transport
 from tests.conformance.suite import BRIDGES, REVISIONS, Check, bridged_server, checks, reference_server
@@ -65,9 +65,9 @@ async def through_gateway(owner: User, upstream: str, transport: Transport) -> A
 
 
 def hosted(owner: User, upstream: str, transport: Transport) -> Server:
-    leash = Leash.of(60)
-    facts = handshake.probe(upstream, leash=leash)
-    discovery = asdict(handshake.discover(upstream, facts, leash=leash))
+    deadline = Deadline.of(60)
+    facts = handshake.probe(upstream, deadline=deadline)
+    discovery = asdict(handshake.discover(upstream, facts, deadline=deadline))
     server = host(owner, "reference", upstream, transport=transport)
     server.deployments.update(facts=asdict(facts), discovery=discovery)
     return server

@@ -10,11 +10,11 @@ from argparse import Namespace
 import pytest
 from django.core.management import get_commands, load_command_class
 
+from console.server_form import ServerForm
+from hosting.sources import dockerfile_project
 from servers import plan_shown
-from servers.admin.server_form import ServerForm
 from servers.models import build_choices
 from servers.models.server import SourceKind
-from servers.sources import dockerfile_project
 from tests.docs import pages
 
 PAGE = pages.text_of("hosting.md")

@@ -12,11 +12,11 @@ from django.core.management import load_command_class
 from django.urls import resolve
 from django.utils.text import slugify
 
+from api.views import fallback, metrics
+from cli.command import ServerCommand
+from console import actions
 from mcphost import settings as given
 from registry import push
-from servers.admin import actions
-from servers.api.views import fallback, metrics
-from servers.console.command import ServerCommand
 from servers.runbooks import document
 from servers.states import ServerStatus
 from tests.docs import pages
@@ -32,7 +32,7 @@ FILTERS = {parameter.name for parameter in metrics.Metrics.parameters("get")}
 @pytest.mark.parametrize("line", COMMANDS)
 def test_a_command_is_understood(line: str) -> None:
     _, name, *options = shlex.split(line)
-    command = load_command_class("servers", name)
+    command = load_command_class("cli", name)
     assert isinstance(command, ServerCommand)
     command.create_parser("manage.py", name).parse_args(options)
 

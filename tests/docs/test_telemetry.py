@@ -11,7 +11,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from gateway.calls import Call, Outcome
 from metrics import prometheus
-from servers import push_report
+from servers.deploying import push_report
 from servers.states import Mode, StepKind, Trigger
 from servers.timeline import SPEAKS_FOR_ITSELF
 from tests.docs import pages

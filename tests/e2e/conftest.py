@@ -10,9 +10,9 @@ from deploy.bench import debian
 from deploy.bench.registry import Registry
 from tests.e2e import hosting
 from tests.e2e.hosting import DockerPlatform
+from tests.hosting.sources import git_server
+from tests.hosting.sources.git_server import GitServer, Repository
 from tests.platform import Platform, forget_adapters, platform, quick
-from tests.servers.sources import git_server
-from tests.servers.sources.git_server import GitServer, Repository
 
 __all__ = ["platform", "quick"]
 

@@ -15,15 +15,16 @@ from deploy.bench.engine import Engine
 from deploy.bench.fault_proxy import FaultProxy
 from deploy.bench.registry import Registry
 from deploy.bench.workspace import free_port
-from servers import housekeeping, reconciler, services
-from servers.builder import emulation
+from hosting.builder import emulation
+from servers import services
+from servers.deploying import reconciler, retention
 from servers.models import Deployment, Server
 from servers.states import ServerStatus
 from tests.e2e.hosting import DockerPlatform, builds, call, engine, scratch_of, skopeo, tags_at
 from tests.eventually import eventually
+from tests.hosting.builder.small_disk import small_disk
+from tests.hosting.sources.git_server import GitServer
 from tests.platform import Platform, forget_adapters, hello_files, processes_under
-from tests.servers.builder.small_disk import small_disk
-from tests.servers.sources.git_server import GitServer
 
 pytestmark = pytest.mark.real
 
@@ -304,9 +305,9 @@ def test_the_engine_goes_during_a_build(fragile: DockerPlatform, own_engine: Eng
         assert "Start it" in reason
         again = fragile.deploy(server)
         assert "The Docker Engine does not answer." in fragile.failed(server, again, "build")
-        housekeeping.trim()
+        retention.trim()
     assert {tag.rpartition(":")[2][0] for tag in fragile.tags()} == {str(built.number)}
-    housekeeping.trim()
+    retention.trim()
     assert fragile.tags() == []
     nothing_of(fragile, again)
 

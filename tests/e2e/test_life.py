@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from servers import housekeeping, services
+from servers import services
+from servers.deploying import retention
 from servers.models import Deployment
 from servers.states import Mode, ServerStatus, Trigger
 from tests.e2e.hosting import DockerPlatform, call
@@ -74,5 +75,5 @@ def test_what_failed_ones_built_goes_when_newer_ones_were_tried(
     docker_platform.deploy(server)
     assert {tag.rpartition(":")[2][0] for tag in docker_platform.tags()} == {"1", "2"}
 
-    housekeeping.trim()
+    retention.trim()
     assert {tag.rpartition(":")[2][0] for tag in docker_platform.tags()} == {"2"}

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.console.test_browser import count, shown
 from tests.e2e.upping import Machine, Session, archive, machine
 from tests.eventually import eventually
 from tests.platform import hello_files
-from tests.servers.admin.test_browser import count, shown
 
 pytestmark = pytest.mark.real
 WRITES = """

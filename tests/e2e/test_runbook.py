@@ -17,11 +17,11 @@ from deploy.bench.fault_proxy import FaultProxy
 from deploy.bench.registry import Registry
 from servers.models import Deployment, Server
 from servers.states import ServerStatus
+from tests.console.browsing import Web, signed_in, web
 from tests.e2e.hosting import DockerPlatform
 from tests.eventually import eventually
 from tests.platform import forget_adapters
 from tests.registry.conftest import write_config
-from tests.servers.admin.browsing import Web, signed_in, web
 
 __all__ = ["web"]
 pytestmark = pytest.mark.real

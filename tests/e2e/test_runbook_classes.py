@@ -9,7 +9,7 @@ import pytest
 
 from deploy.bench.fault_proxy import FaultProxy
 from deploy.bench.registry import Registry
-from servers.builder import emulation
+from hosting.builder import emulation
 from servers.models import Deployment
 from servers.runbooks import diagnosis
 from servers.runbooks.diagnosis import Diagnosis

@@ -18,11 +18,11 @@ from hooks.models import Delivery
 from servers.models import Deployment, Server
 from servers.states import ServerStatus
 from tests.accounts import person, with_member
+from tests.console.browsing import Web, signed_in, web
 from tests.eventually import eventually
 from tests.hooks.payloads import standard
 from tests.platform import Platform, hello_files
-from tests.servers.admin.browsing import Web, signed_in, web
-from tests.servers.test_gate import without_add
+from tests.servers.deploying.test_gate import without_add
 
 __all__ = ["web"]
 pytestmark = pytest.mark.real

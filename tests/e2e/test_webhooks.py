@@ -18,8 +18,8 @@ from servers.models import Deployment, Server
 from servers.states import FINAL
 from tests.e2e.hosting import call
 from tests.eventually import eventually
+from tests.hosting.sources.git_server import GitServer, Repository
 from tests.platform import Platform, hello_files
-from tests.servers.sources.git_server import GitServer, Repository
 
 pytestmark = pytest.mark.real
 DOCS = Path(__file__).parents[2] / "docs" / "webhooks.md"

@@ -18,7 +18,7 @@ from django.views.decorators.csrf import csrf_exempt
 from pytest_django.fixtures import Settings
 
 from mcphost.asgi import ALL, GATEWAY, WEB, behind_proxy, make_application
-from servers.console.corked import CorkedProtocol
+from servers.operations.corked import CorkedProtocol
 
 from .conftest import Upstream, echo, serving
 

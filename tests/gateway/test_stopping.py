@@ -13,11 +13,11 @@ import pytest
 from django.contrib.auth.models import User
 from pytest_django.fixtures import Settings
 
+from cli.management.commands.up import PARTS, grace_of
 from gateway.app import Gateway
 from gateway.options import Options
 from gateway.types import Message, Receive, Scope, Send
-from servers.console import serving
-from servers.management.commands.up import PARTS, grace_of
+from servers.operations import serving
 
 from .conftest import EVENTS, JSON, Upstream, bearer, call, host, in_database, token, until
 

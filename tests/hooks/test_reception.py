@@ -21,8 +21,9 @@ from pytest_django.fixtures import Settings
 
 from hooks import limits, reception, services, views
 from hooks.models import Delivery, WebHook
-from servers import housekeeping, secretbox
+from servers import secretbox
 from servers import services as server_services
+from servers.deploying import retention
 from servers.models import Server, StreamEvent
 from servers.models.server import DesiredState
 from servers.streams import access
@@ -356,7 +357,7 @@ def test_old_deliveries_go_though_nothing_arrives(door: Door) -> None:
     door.push("new")
     door.push("old")
     Delivery.objects.filter(delivery_id="old").update(received_at=timezone.now() - timedelta(days=400))
-    housekeeping.trim()
+    retention.trim()
     assert Delivery.objects.get().delivery_id == "new"
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from deploy.bench.cache import cache_directory
-from servers.builder.base import BuildSettings
-from servers.builder.buildkit import Builder, find_builder
+from hosting.build_settings import BuildSettings
+from hosting.builder.buildkit import Builder, find_builder
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from servers.sources.base import BuildContext
-from servers.sources.plan import Choices, Plan
-from servers.sources.recognise import recognise
+from hosting.sources.base import BuildContext
+from hosting.sources.plan import Choices, Plan
+from hosting.sources.recognise import recognise
 
 HERE = Path(__file__).parent
 SERVERS = {".py": "server.py", ".mjs": "server.mjs"}

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from servers.builder import environment
-from servers.builder.base import BuildSettings, ImageBuild
-from servers.builder.buildkit import Builder
-from servers.builder.context import prepare
-from servers.errors import SourceError
-from servers.leash import Leash
+from hosting.build_settings import BuildSettings
+from hosting.builder import environment
+from hosting.builder.base import ImageBuild
+from hosting.builder.buildkit import Builder
+from hosting.builder.context import prepare
+from hosting.deadline import Deadline
+from hosting.errors import SourceError
 from tests.inputs import museum
 from tests.inputs.museum import Kind
 
@@ -51,7 +52,12 @@ def test_it_runs_as_a_process(kind: Kind, tmp_path: Path, installs: Path) -> Non
     settings = BuildSettings(cache=installs)
 
     command = environment.install(
-        kind.plan(context, images=False), context, into, settings=settings, leash=Leash.of(300), log=print
+        kind.plan(context, images=False),
+        context,
+        into,
+        settings=settings,
+        deadline=Deadline.of(300),
+        log=print,
     )
 
     wanted = dict(kind.start["installed"])
@@ -85,7 +91,7 @@ def test_it_runs_as_an_image(kind: Kind, tmp_path: Path, builder: Builder, setti
     tag = f"mcphost-museum/{kind.name}:test"
     spec = ImageBuild(prepared.context, prepared.dockerfile, "linux/amd64", tag)
 
-    builder.build(spec, settings, leash=Leash.of(600), on_line=print)
+    builder.build(spec, settings, deadline=Deadline.of(600), on_line=print)
 
     wanted = dict(kind.start["installed"])
     run = [builder.cli, "--host", settings.docker_host, "run", "--rm", "--interactive", tag]

@@ -18,7 +18,7 @@ from deploy.bench import kubernetes as bench_kubernetes
 from deploy.bench.kubernetes import ControlPlane
 from deploy.bench.kubernetes_node import Node, start_node
 from deploy.bench.workspace import Workspace
-from servers.runtimes import kube_client
+from hosting.runtimes import kube_client
 from tests.eventually import eventually
 
 Json = dict[str, Any]

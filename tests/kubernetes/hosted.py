@@ -11,7 +11,7 @@ import pytest
 from kubernetes import utils
 
 from deploy.bench.registry import Registry
-from servers import wiring
+from servers.deploying import wiring
 from servers.models import Server
 from tests.e2e.hosting import DockerPlatform
 from tests.eventually import eventually

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 import yaml
 
-from servers.errors import RuntimeFault
-from servers.leash import Leash
-from servers.runtimes.kube_client import Cluster
-from servers.runtimes.kube_faults import Clash, Gone, Unreachable
-from servers.runtimes.kubernetes import KubernetesRuntime
-from servers.runtimes.kubernetes_manifests import Placement
+from hosting.deadline import Deadline
+from hosting.errors import RuntimeFault
+from hosting.runtimes.kube_client import Cluster
+from hosting.runtimes.kube_faults import Clash, Gone, Unreachable
+from hosting.runtimes.kubernetes import KubernetesRuntime
+from hosting.runtimes.kubernetes_manifests import Placement
 from tests.kubernetes.test_manifests import spec
 
 Answer = tuple[int, dict[str, str], Any]
@@ -223,7 +223,7 @@ def test_what_a_node_tries_again_by_itself_ends_no_start(server: ApiServer, clus
     server.answers = [*applied, *looks, event("MODIFIED", {"running": {}})]
     told: list[str] = []
     runtime = KubernetesRuntime(Placement("0123456789ab", "hosted"), patience=-1)
-    assert runtime.start(spec(), leash=Leash.of(60), log=told.append)
+    assert runtime.start(spec(), deadline=Deadline.of(60), log=told.append)
     assert said in told[-1]
 
 
@@ -238,7 +238,7 @@ def test_a_watch_that_breaks_off_ends_no_start(server: ApiServer, cluster: Clust
     version, *rest = [(200, {}, answer) for answer in answers]
     server.answers = [version, *applied, *rest]
     runtime = KubernetesRuntime(Placement("0123456789ab", "hosted"))
-    handle = runtime.start(spec(), leash=Leash.of(60), log=lambda line: None)
+    handle = runtime.start(spec(), deadline=Deadline.of(60), log=lambda line: None)
     assert handle.data["name"] == "mcp-012345-weather-42"
     assert server.answers == []
 
@@ -270,5 +270,5 @@ def test_events_of_a_server_of_a_longer_name_are_not_taken_for_ones_own(
         (200, {}, {"type": "MODIFIED", "object": runs}),
     ]
     runtime = KubernetesRuntime(Placement("0123456789ab", "hosted"))
-    runtime.start(spec(), leash=Leash.of(60), log=lambda line: None)
+    runtime.start(spec(), deadline=Deadline.of(60), log=lambda line: None)
     assert server.answers == []

@@ -17,8 +17,7 @@ from servers import services
 from servers.models import Deployment, Server
 from tests.eventually import eventually
 from tests.kubernetes.conftest import Admin
-from tests.platform import Platform, forget_adapters
-from tests.servers.conftest import platform, quick
+from tests.platform import Platform, forget_adapters, platform, quick
 
 __all__ = ["platform", "quick"]
 pytestmark = [pytest.mark.kubernetes, pytest.mark.real]

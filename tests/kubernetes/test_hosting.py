@@ -11,14 +11,15 @@ import pytest
 import requests
 
 from deploy.bench.base_images import own_architecture
-from servers import runs, services, wiring
+from servers import services
+from servers.deploying import runs, wiring
 from servers.models import Deployment, LogLine, Server
 from servers.states import DeploymentStatus, Mode, ServerStatus
+from tests.accounts import api
 from tests.e2e.conftest import door
 from tests.e2e.hosting import call
 from tests.eventually import eventually
 from tests.kubernetes.hosted import GRANTS, KubernetesPlatform, hosted, on_kubernetes, platform, quick
-from tests.servers.conftest import api
 
 __all__ = ["api", "door", "hosted", "on_kubernetes", "platform", "quick"]
 pytestmark = [pytest.mark.kubernetes, pytest.mark.real]

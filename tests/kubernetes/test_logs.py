@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from servers.runtimes import kube_logs
-from servers.runtimes.base import Handle
-from servers.runtimes.kube_client import Cluster
-from servers.runtimes.kube_logs import NOTHING, Cursors, Mark
-from servers.runtimes.kubernetes import KubernetesRuntime
-from servers.runtimes.kubernetes_manifests import Placement
+from hosting.runtimes import kube_logs
+from hosting.runtimes.base import Handle
+from hosting.runtimes.kube_client import Cluster
+from hosting.runtimes.kube_logs import NOTHING, Cursors, Mark
+from hosting.runtimes.kubernetes import KubernetesRuntime
+from hosting.runtimes.kubernetes_manifests import Placement
 from tests.kubernetes.test_client import Answer, ApiServer, cluster, server
 
 __all__ = ["cluster", "server"]

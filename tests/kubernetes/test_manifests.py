@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from servers.runtimes import kubernetes_manifests
-from servers.runtimes.base import ImagePull, Limits, RunSpec, Shape, Volume
-from servers.runtimes.kubernetes_manifests import Placement
+from hosting.runtimes import kubernetes_manifests
+from hosting.runtimes.base import ImagePull, Limits, RunSpec, Shape, Volume
+from hosting.runtimes.kubernetes_manifests import Placement
 
 PLACE = Placement("0123456789ab", "hosted", pull_secret="pull", service_account="runner")
 IMAGE = "registry.example/weather@sha256:" + "1" * 64

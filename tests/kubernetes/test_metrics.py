@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from servers.errors import RuntimeFault
-from servers.runtimes.base import Handle, Stats
-from servers.runtimes.kube_client import Cluster
-from servers.runtimes.kubernetes import KubernetesRuntime
-from servers.runtimes.kubernetes_manifests import Placement
+from hosting.errors import RuntimeFault
+from hosting.runtimes.base import Handle, Stats
+from hosting.runtimes.kube_client import Cluster
+from hosting.runtimes.kubernetes import KubernetesRuntime
+from hosting.runtimes.kubernetes_manifests import Placement
 from tests.kubernetes.test_client import Answer, ApiServer, cluster, server
 
 __all__ = ["cluster", "server"]

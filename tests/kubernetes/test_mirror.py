@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from servers.errors import RuntimeFault
-from servers.runtimes import kube_mirror
-from servers.runtimes.kube_client import Cluster
-from servers.runtimes.kube_mirror import Mirror
+from hosting.errors import RuntimeFault
+from hosting.runtimes import kube_mirror
+from hosting.runtimes.kube_client import Cluster
+from hosting.runtimes.kube_mirror import Mirror
 from tests.eventually import eventually
 from tests.kubernetes.test_client import Answer, ApiServer, cluster, server
 

@@ -11,15 +11,15 @@ import pytest
 from deploy.bench.kubernetes import ControlPlane
 from deploy.bench.kubernetes_node import Node
 from deploy.bench.registry import Registry
+from hosting.deadline import Deadline
+from hosting.errors import RuntimeFault
+from hosting.runtimes.base import Handle, Limits, RunSpec, RunStatus, Shape, Volume
+from hosting.runtimes.kubernetes import KubernetesRuntime
+from hosting.runtimes.kubernetes_manifests import Placement
 from registry.client import RegistryClient
 from registry.credentials import CredentialStore
 from registry.reference import Reference
-from servers import pull_secret
-from servers.errors import RuntimeFault
-from servers.leash import Leash
-from servers.runtimes.base import Handle, Limits, RunSpec, RunStatus, Shape, Volume
-from servers.runtimes.kubernetes import KubernetesRuntime
-from servers.runtimes.kubernetes_manifests import Placement
+from servers.deploying import pull_secret
 from tests.eventually import eventually
 from tests.kubernetes import test_manifests
 from tests.kubernetes.conftest import Admin
@@ -49,7 +49,7 @@ def shell(image: str, script: str, **changes: Any) -> RunSpec:
 
 
 def started(runtime: KubernetesRuntime, spec: RunSpec) -> Handle:
-    return runtime.start(spec, leash=Leash.of(90), log=lambda _: None)
+    return runtime.start(spec, deadline=Deadline.of(90), log=lambda _: None)
 
 
 def surveyed(runtime: KubernetesRuntime, handle: Handle) -> RunStatus:
@@ -60,7 +60,7 @@ def surveyed(runtime: KubernetesRuntime, handle: Handle) -> RunStatus:
 
 
 def why(runtime: KubernetesRuntime, spec: RunSpec) -> str:
-    return str(Starting(runtime, spec, Leash.of(90)).fault())
+    return str(Starting(runtime, spec, Deadline.of(90)).fault())
 
 
 class Output:
@@ -179,7 +179,7 @@ def test_a_start_survives_an_api_server_that_restarts_in_the_middle(
 ) -> None:
     plane, _ = node
     runtime.capability()
-    starting = Starting(runtime, shell(busybox, "echo up; sleep 600"), Leash.of(120))
+    starting = Starting(runtime, shell(busybox, "echo up; sleep 600"), Deadline.of(120))
     eventually(lambda: "Applied Deployment" in str(starting.lines), what="the rollout is under way")
     with plane.api_away():
         time.sleep(1)

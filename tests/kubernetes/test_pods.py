@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from servers.runtimes import kube_pods
-from servers.runtimes.kube_pods import PodState
+from hosting.runtimes import kube_pods
+from hosting.runtimes.kube_pods import PodState
 
 
 def pod(state: dict[str, Any], **more: Any) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from servers import pull_secret
-from servers.errors import RuntimeFault
+from hosting.errors import RuntimeFault
+from servers.deploying import pull_secret
 from tests.kubernetes.conftest import Admin
 
 pytestmark = pytest.mark.kubernetes

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from kubernetes import utils
 
-from servers.errors import Cancelled, RuntimeFault, UserError
-from servers.leash import Leash
-from servers.runtimes.base import Handle, RunSpec, RunStatus, Shape
-from servers.runtimes.kubernetes import KubernetesRuntime
-from servers.runtimes.kubernetes_manifests import Placement
+from hosting.deadline import Deadline
+from hosting.errors import Cancelled, RuntimeFault, UserError
+from hosting.runtimes.base import Handle, RunSpec, RunStatus, Shape
+from hosting.runtimes.kubernetes import KubernetesRuntime
+from hosting.runtimes.kubernetes_manifests import Placement
 from tests.eventually import eventually
 from tests.kubernetes import test_manifests
 from tests.kubernetes.conftest import Admin, Json
@@ -48,16 +48,16 @@ def runtime(admin: Admin) -> KubernetesRuntime:
 class Starting:
     """A start in a thread of its own; `lines` is what it told so far."""
 
-    def __init__(self, runtime: KubernetesRuntime, spec: RunSpec, leash: Leash) -> None:
+    def __init__(self, runtime: KubernetesRuntime, spec: RunSpec, deadline: Deadline) -> None:
         self.lines: list[str] = []
         self._handle: Handle | None = None
         self._fault: UserError | None = None
-        self._thread = threading.Thread(target=self._run, args=(runtime, spec, leash))
+        self._thread = threading.Thread(target=self._run, args=(runtime, spec, deadline))
         self._thread.start()
 
-    def _run(self, runtime: KubernetesRuntime, spec: RunSpec, leash: Leash) -> None:
+    def _run(self, runtime: KubernetesRuntime, spec: RunSpec, deadline: Deadline) -> None:
         try:
-            self._handle = runtime.start(spec, leash=leash, log=self.lines.append)
+            self._handle = runtime.start(spec, deadline=deadline, log=self.lines.append)
         except UserError as fault:
             self._fault = fault
 
@@ -79,8 +79,8 @@ Start = Callable[..., Starting]
 
 @pytest.fixture
 def start(runtime: KubernetesRuntime) -> Start:
-    def begin(on: KubernetesRuntime = runtime, leash: Leash | None = None, **changes: Any) -> Starting:
-        return Starting(on, spec(**changes), leash or Leash.of(60))
+    def begin(on: KubernetesRuntime = runtime, deadline: Deadline | None = None, **changes: Any) -> Starting:
+        return Starting(on, spec(**changes), deadline or Deadline.of(60))
 
     return begin
 
@@ -145,13 +145,13 @@ def test_the_api_server_keeps_what_confines_a_pod(admin: Admin, start: Start) ->
 @pytest.mark.parametrize("shape", [Shape(replicas=2, egress=("198.51.100.0/24",)), Shape(max_replicas=4)])
 def test_a_second_apply_changes_nothing(admin: Admin, shape: Shape) -> None:
     runtime = make(admin)
-    starting = Starting(runtime, spec(shape=shape), Leash.of(60))
+    starting = Starting(runtime, spec(shape=shape), Deadline.of(60))
     for pod in new_pods(admin, set(), shape.replicas):
         admin.say_of_pod(pod, RUNNING)
     starting.handle()
     eventually(lambda: settled(admin), what="the controllers have said what they see")
     before, ours = versions(admin, *UNTOUCHED), applied(admin)
-    Starting(runtime, spec(shape=shape), Leash.of(60)).handle()
+    Starting(runtime, spec(shape=shape), Deadline.of(60)).handle()
     assert (versions(admin, *UNTOUCHED), applied(admin)) == (before, ours)
     assert len(ours) == 5 + shape.scales
 
@@ -203,10 +203,10 @@ def test_what_a_person_changed_beside_our_fields_survives(admin: Admin, start: S
 
 def test_an_autoscalers_replicas_survive(admin: Admin) -> None:
     runtime, wanted = make(admin), spec(shape=Shape(replicas=1, max_replicas=4))
-    started(admin, lambda **_: Starting(runtime, wanted, Leash.of(60)))
+    started(admin, lambda **_: Starting(runtime, wanted, Deadline.of(60)))
     scaled: Any = {"spec": {"replicas": 3}}
     admin.apps.patch_namespaced_deployment_scale(NAME, admin.namespace, scaled)
-    Starting(runtime, wanted, Leash.of(60)).handle()
+    Starting(runtime, wanted, Deadline.of(60)).handle()
     assert admin.objects()[f"Deployment/{NAME}"]["spec"]["replicas"] == 3
 
 
@@ -249,7 +249,7 @@ def test_what_is_left_of_a_run_is_found_and_removed(
 
 
 def test_no_node_is_a_reason_and_leaves_nothing(admin: Admin) -> None:
-    starting = Starting(make(admin, patience=0.5), spec(), Leash.of(60))
+    starting = Starting(make(admin, patience=0.5), spec(), Deadline.of(60))
     fault = starting.fault()
     assert isinstance(fault, RuntimeFault)
     assert "No node takes the server: " in fault.message
@@ -279,13 +279,13 @@ def stub(admin: Admin) -> Iterator[str]:
 
 
 def test_only_a_node_of_a_published_platform_is_taken(admin: Admin, stub: str) -> None:
-    arm = Starting(make(admin), spec(), Leash.of(60))
+    arm = Starting(make(admin), spec(), Deadline.of(60))
     [pod] = new_pods(admin, set())
     eventually(lambda: admin.pods()[0]["spec"].get("nodeName") == stub, what="the node takes it")
     admin.say_of_pod(pod, RUNNING)
     arm.handle()
     amd = Starting(
-        make(admin, patience=0.5), spec(platforms=("linux/amd64",), deployment_id=43), Leash.of(60)
+        make(admin, patience=0.5), spec(platforms=("linux/amd64",), deployment_id=43), Deadline.of(60)
     )
     assert "affinity" in str(amd.fault())
 
@@ -346,7 +346,7 @@ def test_a_quota_is_a_reason(admin: Admin, start: Start) -> None:
 
 def test_a_missing_service_account_is_a_reason(admin: Admin) -> None:
     runtime = KubernetesRuntime(Placement(INSTANCE, admin.namespace, service_account="absent"))
-    fault = Starting(runtime, spec(), Leash.of(60)).fault()
+    fault = Starting(runtime, spec(), Deadline.of(60)).fault()
     assert 'serviceaccount "absent" not found' in str(fault)
 
 
@@ -358,7 +358,7 @@ def test_what_the_api_server_does_not_accept_is_told(admin: Admin, start: Start)
 
 def test_a_namespace_that_is_not_there_is_told(admin: Admin) -> None:
     runtime = KubernetesRuntime(Placement(INSTANCE, "nowhere"))
-    fault = Starting(runtime, spec(), Leash.of(60)).fault()
+    fault = Starting(runtime, spec(), Deadline.of(60)).fault()
     assert 'namespaces "nowhere" not found' in str(fault)
     assert "K8S_NAMESPACE" in str(fault)
 
@@ -370,7 +370,7 @@ def test_an_image_of_the_engine_alone_is_refused(admin: Admin, start: Start) -> 
 
 
 @dataclass(frozen=True)
-class Ending(Leash):
+class Ending(Deadline):
     """Its time is over when the test says so."""
 
     over: threading.Event = field(default_factory=threading.Event)
@@ -381,15 +381,15 @@ class Ending(Leash):
 
 def test_a_timeout_says_what_the_cluster_warned_of(admin: Admin, start: Start) -> None:
     """Without a kubelet the scheduler's warning is the only one."""
-    leash = Ending.of(60)
-    starting = start(leash=leash)
+    deadline = Ending.of(60)
+    starting = start(deadline=deadline)
     eventually(
         lambda: [told.reason for told in admin.core.list_namespaced_event(admin.namespace).items].count(
             "FailedScheduling"
         ),
         what="the scheduler has warned",
     )
-    leash.over.set()
+    deadline.over.set()
     fault = starting.fault()
     assert "took longer than it may" in fault.message
     assert "The cluster says: FailedScheduling: " in fault.message
@@ -397,7 +397,7 @@ def test_a_timeout_says_what_the_cluster_warned_of(admin: Admin, start: Start) -
 
 def test_a_cancel_ends_a_start_that_waits(admin: Admin, start: Start) -> None:
     wanted = threading.Event()
-    starting = start(leash=Leash.of(60, wanted.is_set))
+    starting = start(deadline=Deadline.of(60, wanted.is_set))
     new_pods(admin, set())
     wanted.set()
     assert isinstance(starting.fault(), Cancelled)
@@ -459,7 +459,7 @@ def test_the_role_suffices(admin: Admin, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("KUBECONFIG", str(admin.kubeconfig_of("mcphost", tmp_path)))
     runtime = make(admin)
     assert runtime.capability().found, runtime.capability()
-    starting = Starting(runtime, spec(shape=Shape(replicas=2, max_replicas=3)), Leash.of(60))
+    starting = Starting(runtime, spec(shape=Shape(replicas=2, max_replicas=3)), Deadline.of(60))
     admin.say_of_pod(new_pods(admin, set())[0], RUNNING)
     handle = starting.handle()
     assert runtime.poll(handle).alive
@@ -485,7 +485,7 @@ def test_what_is_not_allowed_is_named_before_and_at_the_start(
     assert not found.found
     assert "deploy/kubernetes/role.yaml" in found.advice
     assert "patch deployments" in found.advice
-    fault = Starting(runtime, spec(), Leash.of(60)).fault()
+    fault = Starting(runtime, spec(), Deadline.of(60)).fault()
     assert "deploy/kubernetes/role.yaml" in str(fault)
     assert "cannot patch resource" in str(fault)
 

@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
+from hosting.deadline import Deadline
+from hosting.errors import RuntimeFault
+from hosting.runtimes.base import Handle
+from hosting.runtimes.kube_client import Cluster
+from hosting.runtimes.kubernetes import KubernetesRuntime
+from hosting.runtimes.kubernetes_manifests import Placement
 from metrics.models import UsageMetric
-from servers import delivery, runs, steps
-from servers.errors import RuntimeFault
-from servers.job import Job
-from servers.leash import Leash
+from servers.deploying import delivery, runs, steps
+from servers.deploying.job import Job
 from servers.logbook import Logbook
 from servers.models import LogLine
-from servers.runtimes.base import Handle
-from servers.runtimes.kube_client import Cluster
-from servers.runtimes.kubernetes import KubernetesRuntime
-from servers.runtimes.kubernetes_manifests import Placement
 from servers.timeline import Timeline
 from tests.accounts import make_deployment, make_server, owner
 from tests.kubernetes.test_client import FOUND, Answer, ApiServer, cluster, server
@@ -51,7 +51,7 @@ def job(owner: User, cluster: Cluster, settings: Any, tmp_path: Path) -> Iterato
         make_server(owner), runtime="kubernetes", image=IMAGE, images={"linux/amd64": {"digest": "sha256:1"}}
     )
     logbook = Logbook(deployment.server_id, deployment.pk)
-    yield Job(deployment, deployment.server, Timeline(deployment, logbook), Leash.of(60))
+    yield Job(deployment, deployment.server, Timeline(deployment, logbook), Deadline.of(60))
     forget_adapters()
 
 
@@ -153,7 +153,7 @@ def test_the_newest_warning_of_its_own_pods_is_told_when_a_start_fails(
     server.answers = [VERSION, *[FOUND] * 4, CRASHES, EVENTS, *deletions]
     with pytest.raises(RuntimeFault, match="out of cheese") as failed:
         KubernetesRuntime(Placement("0123456789ab", "hosted")).start(
-            spec(), leash=Leash.of(60), log=lines.append
+            spec(), deadline=Deadline.of(60), log=lines.append
         )
     assert lines[-1] == SAID
     assert "The cluster says" not in str(failed.value)
@@ -164,7 +164,7 @@ def test_events_that_cannot_be_read_change_no_reason(server: ApiServer, cluster:
     server.answers = [VERSION, *[FOUND] * 4, CRASHES, server.status(403, "no"), *[FOUND] * 8]
     with pytest.raises(RuntimeFault, match="out of cheese"):
         KubernetesRuntime(Placement("0123456789ab", "hosted")).start(
-            spec(), leash=Leash.of(60), log=lambda line: None
+            spec(), deadline=Deadline.of(60), log=lambda line: None
         )
     assert server.answers == []
 

@@ -13,9 +13,9 @@ from pytest_django.fixtures import Settings
 from mcphost.asgi import make_application
 from metrics import prometheus, recorder
 from metrics.recorder import Event
-from servers import scrape
 from servers.models import Server
 from servers.models.token import Scope
+from servers.operations import scrape
 from tests.accounts import make_deployment, token_of
 from tests.gateway.conftest import serving
 from tests.metrics.samples import AMD, ARM, FAILED, PUSHED

@@ -14,7 +14,7 @@ from rest_framework.test import APIClient
 from metrics import recorder, rollups, summary
 from metrics.models import CallRollup, RollupPosition, UsageMetric
 from metrics.recorder import Event
-from servers import housekeeping
+from servers.deploying import retention
 from servers.models import Server
 from tests.accounts import make_server
 
@@ -139,7 +139,7 @@ def test_retention(server: Server, owner: User) -> None:
     calls(server, 1, at=now - timedelta(days=731))
     calls(server, 1, at=now - timedelta(days=100))
     roll_up(now)
-    housekeeping.trim()
+    retention.trim()
     assert CallRollup.objects.get().hour.date() == (now - timedelta(days=100)).date()
     assert not UsageMetric.objects.exists()
 

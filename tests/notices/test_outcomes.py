@@ -10,7 +10,7 @@ import pytest
 
 from notices import outbox
 from servers import channels, services
-from servers.runs import handle_of
+from servers.deploying.runs import handle_of
 from tests.eventually import eventually
 from tests.notices.receiver import Receiver
 from tests.platform import Platform, hello_files

@@ -16,10 +16,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from hosting.errors import Conflict, Invalid
 from notices import backoff, outbox, sender
 from notices.models import AILING, Channel, Event, Notice, State
 from servers import channels
-from servers.errors import Conflict, Invalid
 from tests.certificates import write_certificate
 from tests.notices.receiver import Receiver, Reply
 

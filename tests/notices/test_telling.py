@@ -11,10 +11,11 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from access.models import Role
+from hosting.errors import Conflict
 from notices import outbox
 from notices.models import Channel, Matter, Notice, State
-from servers import channels, housekeeping, notify, services
-from servers.errors import Conflict
+from servers import channels, notify, services
+from servers.deploying import retention
 from servers.models import Server
 from tests.accounts import make_deployment, make_server, with_member
 
@@ -141,5 +142,5 @@ def test_old_notices_go(channel: Channel, server: Server, staff: User) -> None:
     channels.test(channel=channel, by=staff)
     Notice.objects.update(created_at=timezone.now() - timedelta(days=400))
     notify.failed(server.pk, "It broke.", "runtime")
-    housekeeping.trim()
+    retention.trim()
     assert told() == [("failed", "pending")]

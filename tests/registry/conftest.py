@@ -20,7 +20,7 @@ import pytest
 from registry.client import RegistryClient
 from registry.commands import Refresher
 from registry.credentials import CredentialStore
-from registry.events import Control, RegistryEvent, Unleashed
+from registry.events import Control, NeverCancelled, RegistryEvent
 from registry.push import Pushed, PushPolicy, push_image
 from registry.reference import Reference
 
@@ -106,7 +106,7 @@ class Push:
             policy=policy,
             report=self.report,
             line=self.lines.append,
-            control=control or Unleashed(),
+            control=control or NeverCancelled(),
         )
 
     def ref(self) -> Reference:

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from registry.errors import RegistryError
-from registry.events import Unleashed
+from registry.events import NeverCancelled
 from registry.retry import Deadline, PushPolicy
 
 
@@ -37,7 +37,7 @@ def test_what_the_registry_asks_for_counts_when_it_is_more() -> None:
 
 
 def test_a_result_an_error_and_none_come_through() -> None:
-    deadline = Deadline(PushPolicy(), Unleashed())
+    deadline = Deadline(PushPolicy(), NeverCancelled())
     assert deadline.hold(lambda: 7) == 7
     assert deadline.hold(lambda: None) is None
     with pytest.raises(ZeroDivisionError):
@@ -65,7 +65,7 @@ def test_waiting_ends_when_the_work_is_stopped() -> None:
 
 def test_the_deadline_is_an_error_of_the_transport() -> None:
     with pytest.raises(RegistryError, match="took longer than 0 s") as raised:
-        Deadline(PushPolicy(deadline=0), Unleashed()).check()
+        Deadline(PushPolicy(deadline=0), NeverCancelled()).check()
     assert (raised.value.kind, raised.value.permanent) == ("push", True)
 
 
@@ -73,4 +73,4 @@ def test_the_nearer_end_decides_whether_a_wait_is_worth_it() -> None:
     deadline = Deadline(PushPolicy(deadline=300), _Control())
     assert deadline.allows(30)
     assert not deadline.allows(90)
-    assert not Deadline(PushPolicy(deadline=10), Unleashed()).allows(30)
+    assert not Deadline(PushPolicy(deadline=10), NeverCancelled()).allows(30)

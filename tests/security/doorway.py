@@ -14,9 +14,9 @@ import requests
 from django.test import override_settings
 
 from mcphost.asgi import make_application
-from servers.console import serving
-from servers.console.crowd import Limits
-from servers.console.listening import listen
+from servers.operations import serving
+from servers.operations.crowd import Limits
+from servers.operations.listening import listen
 from tests.eventually import eventually
 
 FOR_EVER = 3600.0

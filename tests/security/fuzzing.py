@@ -30,7 +30,7 @@ from schemathesis.core.parameters import ParameterLocation
 from schemathesis.schemas import APIOperation, BaseSchema
 from schemathesis.specs.openapi import checks
 
-from servers.streams.app import application as streams
+from api.live import application as streams
 from tests.security.world import World
 
 # Requests for each operation, identity and kind (valid, invalid): more of them for an attack by hand.

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
-from servers.process_group import GUARD
+from hosting.process_group import GUARD
 
 STARTS = {"subprocess.Popen": 1, "os.posix_spawn": 1, "os.exec": 1, "os.system": 0, "pty.spawn": 0}
 # Servers of the tests answer in threads of these names, and start programs of their own.

@@ -12,8 +12,8 @@ from django.urls import reverse
 from rest_framework.test import APIClient
 
 from access.models import Team
+from hosting.errors import Invalid
 from servers import intake
-from servers.errors import Invalid
 from servers.models import Server
 from servers.states import Trigger
 from tests.accounts import api, make_server, owner, server, staff, team

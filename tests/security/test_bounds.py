@@ -21,8 +21,8 @@ from rest_framework.test import APIClient
 
 from catalog import document
 from hooks.models import WebHook
+from hosting.errors import Invalid
 from servers import secretbox
-from servers.errors import Invalid
 from servers.models import Server
 from servers.plain_json import DEEPEST, flaw_in
 from servers.streams import pages

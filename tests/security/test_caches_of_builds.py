@@ -10,11 +10,11 @@ import pytest
 from django.contrib.auth.models import User
 
 from access.models import Team
-from servers import wiring
-from servers.builder.base import BuildSettings
-from servers.builder.dockerfile import render
+from hosting.build_settings import BuildSettings
+from hosting.builder.dockerfile import render
+from hosting.sources.plan import Plan, Step
+from servers.deploying import wiring
 from servers.models import Server
-from servers.sources.plan import Plan, Step
 from tests.accounts import make_server
 
 PYTHON = Plan(

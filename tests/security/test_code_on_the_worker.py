@@ -18,27 +18,28 @@ import yaml
 
 from deploy.bench import docker_cli
 from deploy.bench.packages import wheels_of
-from servers import wiring
-from servers.builder.base import BuildSettings, ImageBuild
-from servers.builder.buildkit import find_builder
-from servers.errors import SourceError, UserError
-from servers.leash import Leash
+from hosting.build_settings import BuildSettings
+from hosting.builder.base import ImageBuild
+from hosting.builder.buildkit import find_builder
+from hosting.deadline import Deadline
+from hosting.errors import SourceError, UserError
+from hosting.sources.base import Fetched
+from hosting.sources.git import GitSource
+from hosting.sources.recognise import recognise
+from servers.deploying import wiring
 from servers.models import Server
-from servers.sources.base import Fetched
-from servers.sources.git import GitSource
-from servers.sources.recognise import recognise
 from servers.states import DeploymentStatus
 from tests.accounts import make_deployment
 from tests.certificates import write_authority
 from tests.e2e.conftest import docker_platform, forge, images, repository
 from tests.e2e.hosting import DockerPlatform
 from tests.eventually import eventually
+from tests.hosting.sources.git_server import GitServer, Repository
 from tests.kubernetes.test_client import Answer, ApiServer
 from tests.platform import Platform, forget_adapters, platform, quick
 from tests.security import evil
 from tests.security.evil import CRY, PackageHost
 from tests.security.started import watching
-from tests.servers.sources.git_server import GitServer, Repository
 
 __all__ = ["docker_platform", "forge", "images", "platform", "quick", "repository"]
 
@@ -175,7 +176,7 @@ def _gateway(docker_host: str) -> str:
 
 
 def look(server: Server, into: Path) -> Fetched:
-    return wiring.source_of(server).fetch(into, leash=Leash.of(60), log=lambda _: None)
+    return wiring.source_of(server).fetch(into, deadline=Deadline.of(60), log=lambda _: None)
 
 
 def allowed(kind: str) -> set[str]:
@@ -287,7 +288,7 @@ def test_a_repository_in_an_archive_whose_configuration_names_programs_for_build
 
     builder = find_builder(docker_host)
     spec = ImageBuild(context, context / "Dockerfile", "linux/amd64", "mcphost.local/evil:amd64")
-    built = builder.build(spec, BuildSettings(docker_host), leash=Leash.of(120), on_line=lambda _: None)
+    built = builder.build(spec, BuildSettings(docker_host), deadline=Deadline.of(120), on_line=lambda _: None)
 
     assert (builder.buildx, builder.cli) == (True, str(cli))
     assert built.image_id.startswith("sha256:")
@@ -319,7 +320,7 @@ def test_a_submodule_that_names_a_program(forge: GitServer, mark: Path, line: st
     source = GitSource(forge.url("evil/.git"), protocols=("http",))
 
     with watching(tmp_path) as started, pytest.raises(SourceError):
-        source.fetch(tmp_path / "into", leash=Leash.of(60), log=lambda _: None)
+        source.fetch(tmp_path / "into", deadline=Deadline.of(60), log=lambda _: None)
 
     assert started.programs() == {"git"}
     assert not mark.exists(), mark.read_text()
@@ -339,7 +340,7 @@ def test_a_program_in_the_source_that_bears_a_tools_name(
     monkeypatch.setenv("PATH", f":.:{os.environ['PATH']}")
 
     source = GitSource(forge.url("evil/.git"), protocols=("http",))
-    source.fetch(tmp_path / "into", leash=Leash.of(60), log=lambda _: None)
+    source.fetch(tmp_path / "into", deadline=Deadline.of(60), log=lambda _: None)
 
     assert not mark.exists(), mark.read_text()
 

@@ -20,18 +20,19 @@ from rest_framework.test import APIClient
 
 from access.models import AuditEntry
 from catalog import services as catalog
-from servers import intake, services, wiring
-from servers.errors import SourceError
-from servers.leash import Leash
+from hosting.deadline import Deadline
+from hosting.errors import SourceError
+from hosting.sources.git import GitSource
+from hosting.sources.origin import origin_of
+from servers import intake, services
+from servers.deploying import wiring
 from servers.models import Secret, Server
 from servers.models.server import GIT_TOKEN
-from servers.sources.git import GitSource
-from servers.sources.origin import origin_of
 from servers.states import Mode, Trigger
 from tests.accounts import api, make_deployment, owner, server, session, staff, team, teammate
 from tests.catalog import documents
+from tests.hosting.sources.git_server import GitServer, Repository, serving
 from tests.platform import archive_of, quick
-from tests.servers.sources.git_server import GitServer, Repository, serving
 
 __all__ = ["api", "owner", "quick", "server", "session", "staff", "team", "teammate"]
 Api = Callable[[User], APIClient]
@@ -70,7 +71,7 @@ def hosted(server: Server, forge: GitServer, owner: User, quick: None) -> Server
 def deploy(server: Server, into: Path, revision: str = "") -> None:
     """As far as the fetch, which is where tokens go out."""
     source = wiring.source_of(Server.objects.get(pk=server.pk), revision)
-    source.fetch(into, leash=Leash.of(60), log=lambda _: None)
+    source.fetch(into, deadline=Deadline.of(60), log=lambda _: None)
 
 
 def tokens(server: Server) -> list[str]:
@@ -315,7 +316,7 @@ def leading_to(elsewhere: str, *, asks: bool = False) -> Iterator[str]:
 
 
 def fetch(url: str, into: Path) -> None:
-    GitSource(url, token=TOKEN, protocols=("http",)).fetch(into, leash=Leash.of(60), log=lambda _: None)
+    GitSource(url, token=TOKEN, protocols=("http",)).fetch(into, deadline=Deadline.of(60), log=lambda _: None)
 
 
 @pytest.mark.parametrize("asks", [False, True])

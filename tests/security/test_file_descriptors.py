@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from deploy.bench.workspace import free_port
-from servers.console.descriptors import connections_within, raise_limit
+from servers.operations.descriptors import connections_within, raise_limit
 from tests.e2e.upping import MANAGE, Machine, machine
 from tests.eventually import eventually
 from tests.security.doorway import Door, head
@@ -22,7 +22,7 @@ FEW = 160
 SERVE = """
 import socket, sys
 from mcphost.asgi import make_application
-from servers.console.serving import serve
+from servers.operations.serving import serve
 listening = socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=2048)
 serve(make_application(frozenset({"web"})), listening)
 """

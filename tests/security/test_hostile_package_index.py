@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from servers.builder.base import BuildSettings
-from servers.errors import Cancelled, SourceError
-from servers.leash import Leash
-from servers.sources import package_index, published, upload
-from servers.sources.base import BuildContext
-from servers.sources.package import PackageSource
-from servers.sources.upload import ArchiveSource
+from hosting.build_settings import BuildSettings
+from hosting.deadline import Deadline
+from hosting.errors import Cancelled, SourceError
+from hosting.sources import package_index, published, upload
+from hosting.sources.base import BuildContext
+from hosting.sources.package import PackageSource
+from hosting.sources.upload import ArchiveSource
 from tests.certificates import write_certificate
 from tests.security import evil
 
@@ -45,10 +45,10 @@ class Hostile:
         headers = {"Content-Type": package_index.JSON_PAGE}
         self.answers["/simple/some-server/"] = 200, headers, json.dumps({"files": [file]}).encode()
 
-    def look(self, into: Path, leash: Leash | None = None, **settings: Any) -> BuildContext:
+    def look(self, into: Path, deadline: Deadline | None = None, **settings: Any) -> BuildContext:
         given = {"pip_index_url": f"{self.url}/simple", **settings}
         source = PackageSource("pypi", "some-server", settings=BuildSettings(**given))
-        return source.fetch(into, leash=leash or Leash.of(60), log=lambda _: None)
+        return source.fetch(into, deadline=deadline or Deadline.of(60), log=lambda _: None)
 
 
 def _handler(hostile: Hostile) -> type[BaseHTTPRequestHandler]:
@@ -175,7 +175,7 @@ def test_an_answer_that_comes_byte_by_byte_ends_with_the_deployment(index: Hosti
     index.answers["/file"] = dripping
     try:
         with pytest.raises(Cancelled):
-            index.look(tmp_path / "into", Leash.of(60, cancelled.is_set))
+            index.look(tmp_path / "into", Deadline.of(60, cancelled.is_set))
     finally:
         gone.set()
 
@@ -244,7 +244,7 @@ def test_a_registry_whose_version_is_a_dependency_of_another_kind(version: str, 
         with pytest.raises(
             SourceError, match=r"what is no version|npm knows no package|could not be looked up"
         ):
-            source.fetch(tmp_path / "into", leash=Leash.of(60), log=lambda _: None)
+            source.fetch(tmp_path / "into", deadline=Deadline.of(60), log=lambda _: None)
     assert not (tmp_path / "into/package.json").exists()
 
 
@@ -263,9 +263,9 @@ def test_a_zip_whose_directory_would_fill_the_memory(tmp_path: Path, monkeypatch
     monkeypatch.setattr(upload, "MAX_DIRECTORY", 100_000)
 
     with pytest.raises(SourceError, match="a directory that is too large"):
-        ArchiveSource(packed).fetch(tmp_path / "into", leash=Leash.of(30), log=lambda _: None)
+        ArchiveSource(packed).fetch(tmp_path / "into", deadline=Deadline.of(30), log=lambda _: None)
     with pytest.raises(SourceError, match="a directory that is too large"):
-        published.read(packed, "x", Leash.of(30))
+        published.read(packed, "x", Deadline.of(30))
 
 
 @pytest.mark.parametrize("packed", [b"", b"PK\x03\x04", b"\x1f\x8b\x08", b"not a tar at all" * 100])

@@ -14,9 +14,9 @@ from pytest_django.fixtures import Settings
 
 from gateway.types import Receive, Scope, Send
 from mcphost.asgi import WEB_THREADS
-from servers.console.crowd import Crowd, Limits
 from servers.front import threads
 from servers.front.addresses import address_key
+from servers.operations.crowd import Crowd, Limits
 from tests.eventually import eventually
 from tests.security.doorway import Door, door, head, opened
 

@@ -20,19 +20,20 @@ from rest_framework.test import APIClient
 
 import outbound
 from catalog import fetch
+from hosting.build_settings import BuildSettings
+from hosting.deadline import Deadline
+from hosting.errors import Invalid, SourceError, UserError
+from hosting.runtimes import docker_faults
+from hosting.sources.package_index import File, PackageIndex
 from outbound import addresses
 from registry.client import DOCKER_MANIFEST, RegistryClient, digest_of
 from registry.credentials import CredentialStore
 from registry.errors import RegistryError
 from registry.reference import Reference
-from servers import wiring
-from servers.builder.base import BuildSettings
-from servers.errors import Invalid, SourceError, UserError
-from servers.leash import Leash
+from servers.deploying import wiring
 from servers.models import Server
-from servers.runtimes import docker_faults
-from servers.sources.package_index import File, PackageIndex
 from servers.validation import clean_source
+from tests import rooms
 from tests.notices.receiver import receiving
 from tests.registry.http import Request, Response, serving
 from tests.registry.http import Server as Listener
@@ -278,7 +279,7 @@ def test_an_operators_proxy_is_not_asked_for_an_inner_address(monkeypatch: pytes
 
 def fetched(server: Server, reference: str, tmp_path: Path) -> str:
     server.source_kind, server.source = "image", {"reference": reference}
-    return wiring.source_of(server).fetch(tmp_path / "into", leash=Leash.of(60), log=print).revision
+    return wiring.source_of(server).fetch(tmp_path / "into", deadline=Deadline.of(60), log=print).revision
 
 
 def test_an_image_at_the_loopback(unnamed: Any, server: Server, inside: Listener, tmp_path: Path) -> None:
@@ -379,7 +380,7 @@ def test_a_file_that_an_index_says_is_a_clouds_metadata(leads: dict[str, list[st
     index = PackageIndex(BuildSettings())
     for host in ("169.254.169.254", "files.example", "[fd00:ec2::254]"):
         with pytest.raises(SourceError, match="leads to an inner address"):
-            index.download(File("x-1.tar.gz", f"http://{host}/x-1.tar.gz"), tmp_path / "x", Leash.of(60))
+            index.download(File("x-1.tar.gz", f"http://{host}/x-1.tar.gz"), tmp_path / "x", Deadline.of(60))
 
 
 def test_a_proxy_is_not_asked_for_a_clouds_metadata_that_an_index_names(tmp_path: Path) -> None:
@@ -387,54 +388,48 @@ def test_a_proxy_is_not_asked_for_a_clouds_metadata_that_an_index_names(tmp_path
         index = PackageIndex(BuildSettings(proxies={"HTTP_PROXY": proxy.url(""), "NO_PROXY": "nothing"}))
         for host in ("169.254.169.254", "2852039166", "[fd00:ec2::254]"):
             with pytest.raises(SourceError, match="leads to an inner address"):
-                index.download(File("x-1.tar.gz", f"http://{host}/x-1.tar.gz"), tmp_path / "x", Leash.of(60))
+                index.download(
+                    File("x-1.tar.gz", f"http://{host}/x-1.tar.gz"), tmp_path / "x", Deadline.of(60)
+                )
         assert not proxy.calls
 
 
 # --- The kind: who may speak HTTP at all
 
 CLIENTS = {"aiohttp", "http.client", "httpx", "requests", "socket", "urllib.request", "urllib3", "websockets"}
-ROOMS = (
-    "access", "bridge", "catalog", "gateway", "hooks", "mcphost", "metrics", "notices", "outbound",
-    "registry", "sealing", "servers",
-)  # fmt: skip
 # Each was looked at: where it connects to, who may name that, and what guards it (docs/security.md).
 LOOKED_AT = {
     "access/sso/account.py", "access/sso/asking.py", "access/sso/views.py",  # OIDC_ISSUER, by outbound
-    "bridge/",  # to its own child, in the image
     "catalog/fetch.py",  # by outbound
     "gateway/",  # OAUTH_ISSUER without redirects, and hosted servers where their runtime put them
     "mcphost/healthcheck.py", "mcphost/settings.py",  # this process; the machine's name
     "notices/post.py",  # by outbound
     "outbound/",  # the guard
     "registry/transport.py",  # by outbound
-    "registry/engine.py", "servers/builder/buildkit.py", "servers/builder/emulation.py",  # DOCKER_HOST
-    "servers/runtimes/docker_faults.py", "servers/runtimes/docker_pull.py",  # DOCKER_HOST
-    "servers/runtimes/kube_client.py", "servers/runtimes/kube_faults.py",  # the kubeconfig's API server
-    "servers/runtimes/ports.py", "servers/workers.py",  # a free port; the machine's name
-    "servers/mcp_client.py",  # hosted servers where their runtime put them, without redirects
-    "servers/sources/git.py",  # git does, through outbound.relay
-    "servers/sources/git_lfs_client.py",  # a repository and its LFS server name it; by outbound
-    "servers/sources/package_index.py",  # BUILD_PIP_INDEX_URL or PyPI, anywhere but metadata
+    "registry/engine.py", "hosting/builder/buildkit.py", "hosting/builder/emulation.py",  # DOCKER_HOST
+    "hosting/runtimes/docker_faults.py", "hosting/runtimes/docker_pull.py",  # DOCKER_HOST
+    "hosting/runtimes/kube_client.py", "hosting/runtimes/kube_faults.py",  # the kubeconfig's API server
+    "hosting/runtimes/ports.py", "servers/deploying/workers.py",  # a free port; the machine's name
+    "hosting/mcp_client.py",  # hosted servers where their runtime put them, without redirects
+    "hosting/sources/git.py",  # git does, through outbound.relay
+    "hosting/sources/git_lfs_client.py",  # a repository and its LFS server name it; by outbound
+    "hosting/sources/package_index.py",  # BUILD_PIP_INDEX_URL or PyPI, anywhere but metadata
     "servers/uploads.py", "registry/pull_rights.py",  # nowhere: the machine's name; reading addresses
-    "servers/console/listening.py", "servers/console/serving.py", "servers/management/commands/up.py",  # ours
+    "servers/operations/listening.py", "servers/operations/serving.py",  # our own sockets
+    "cli/management/commands/up.py",  # ours
 }  # fmt: skip
 
 
 def test_a_new_way_out_is_looked_at_before_it_is_used() -> None:
-    root = Path(outbound.__file__).parents[1]
-    found = {
-        path.relative_to(root).as_posix()
-        for room in ROOMS
-        for path in (root / room).rglob("*.py")
-        if _imported(path) & CLIENTS
-    }
+    found = {path for path, module in rooms.sources() if _imported(module) & CLIENTS}
     unknown = {path for path in found if not any(path.startswith(known) for known in LOOKED_AT)}
     assert not unknown, f"say in LOOKED_AT where these connect to and what guards that: {unknown}"
+    gone = {known for known in LOOKED_AT if not any(path.startswith(known) for path in found)}
+    assert not gone, f"these connect to nothing: {gone}"
 
 
-def _imported(path: Path) -> set[str]:
-    nodes = list(ast.walk(ast.parse(path.read_text())))
+def _imported(module: ast.Module) -> set[str]:
+    nodes = list(ast.walk(module))
     plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     parts = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
     names = plain | parts

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 
-from servers.errors import SourceError
-from servers.leash import Leash
-from servers.sources.git import GitSource
+from hosting.deadline import Deadline
+from hosting.errors import SourceError
+from hosting.sources.git import GitSource
 from servers.validation import clean_source
+from tests.hosting.sources import git_server
+from tests.hosting.sources.git_server import Repository
 from tests.registry.http import Server as Listener
 from tests.security.inside import inside, leads, unnamed
-from tests.servers.sources import git_server
-from tests.servers.sources.git_server import Repository
 
 __all__ = ["inside", "leads", "unnamed"]
 
@@ -34,7 +34,7 @@ def forge(tmp_path: Path) -> Iterator[git_server.GitServer]:
 
 def clone(url: str, into: Path, *named: str) -> str:
     source = GitSource(url, protocols=("http", "https", "ssh"), private_hosts=named)
-    return source.fetch(into, leash=Leash.of(60), log=print).revision
+    return source.fetch(into, deadline=Deadline.of(60), log=print).revision
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from bridge.app import HEALTH_PATH
 from gateway.errors import Refusal
 from gateway.policy import ToolLists, combined
 from mcphost.asgi import make_application
-from servers.console.corked import CorkedProtocol
 from servers.models import tool_patterns
+from servers.operations.corked import CorkedProtocol
 from tests.bridge.conftest import legacy_bridge, program
 from tests.bridge.harness import Bridge
 from tests.gateway.conftest import serving

@@ -34,11 +34,11 @@ from tests.access.doors import Door, every
 from tests.accounts import make_server, person
 from tests.catalog import documents
 from tests.catalog.conftest import RegistryApi, registry_api
+from tests.console import demo
+from tests.console.browsing import Web, web
+from tests.console.test_dashboard import busy
 from tests.security import hostile
 from tests.security.hostile import Watched
-from tests.servers.admin import demo
-from tests.servers.admin.browsing import Web, web
-from tests.servers.admin.test_dashboard import busy
 
 __all__ = ["registry_api", "web"]
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]

@@ -12,9 +12,9 @@ from rest_framework.test import APIClient
 from gateway.http1 import NotConnected
 from gateway.request import Request
 from gateway.upstream import Upstream
-from servers.errors import RuntimeFault
+from hosting.errors import RuntimeFault
+from hosting.runtimes.base import RunSpec
 from servers.models import Server
-from servers.runtimes.base import RunSpec
 
 CLIMBING = [
     "/../../../../secrets",

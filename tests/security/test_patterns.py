@@ -7,30 +7,24 @@ import fnmatch
 import random
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from hooks.matching import MOST_TEXT, Wanted, objection
 from hooks.models import LONGEST_PATTERN, MOST_PATTERNS
 from hooks.push import MOST_PATHS, Push
+from hosting import globs
+from hosting.builder import named_images, node_errors
+from hosting.builder.progress import Progress
+from hosting.process_group import MAX_LINE_BYTES
+from hosting.runtimes import docker_faults
 from metrics.totals import client_of
 from registry.challenge import read_challenge
 from registry.content import next_page as _next_page
 from registry.errors import from_engine
-from servers import globs
-from servers.builder import named_images, node_errors
-from servers.builder.progress import Progress
 from servers.models import tool_patterns
-from servers.process_group import MAX_LINE_BYTES
 from servers.runbooks.facts import Facts
-from servers.runtimes import docker_faults
-
-ROOT = Path(__file__).parents[2]
-ROOMS = (
-    "access", "bridge", "catalog", "gateway", "hooks", "mcphost", "metrics", "notices", "outbound",
-    "registry", "sealing", "servers",
-)  # fmt: skip
+from tests import rooms
 
 
 def deploys(paths: list[str], *changed: str) -> bool:
@@ -140,23 +134,17 @@ ADDS_NOTHING = {"re.escape", "_nested", "_WORDS.upper"}
 OURS = {
     "mcphost/env.py": "settings' own, written at the setting",
     "registry/errors.py": "joined from the table beside it",
-    "servers/builder/causes.py": "the table beside it",
-    "servers/builder/install_errors.py": "the table beside it",
-    "servers/builder/node_errors.py": "the table beside it",
-    "servers/redaction.py": "secrets, escaped",
-    "servers/registry_advice.py": "the table beside it",
+    "hosting/builder/causes.py": "the table beside it",
+    "hosting/builder/install_errors.py": "the table beside it",
+    "hosting/builder/node_errors.py": "the table beside it",
+    "hosting/redaction.py": "secrets, escaped",
+    "servers/deploying/registry_advice.py": "the table beside it",
     "servers/runbooks/facts.py": "what the classes of failure look for",
-    "servers/runtimes/docker_faults.py": "the table beside it",
-    "servers/runtimes/kube_pods.py": "the tables beside it",
-    "servers/why_ended.py": "the table beside it",
+    "hosting/runtimes/docker_faults.py": "the table beside it",
+    "hosting/runtimes/kube_pods.py": "the tables beside it",
+    "hosting/why_ended.py": "the table beside it",
 }
 LOOKUPS = re.compile(r"__i?regex\b")
-
-
-def sources() -> Iterator[tuple[str, ast.Module]]:
-    for path in sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py")):
-        if "migrations" not in path.parts:
-            yield path.relative_to(ROOT).as_posix(), ast.parse(path.read_text())
 
 
 def is_fixed(node: ast.expr) -> bool:
@@ -192,13 +180,13 @@ def made_of_others(tree: ast.Module) -> Iterator[str]:
 
 
 def test_no_expression_is_made_of_what_somebody_typed() -> None:
-    found = {name: told for name, tree in sources() if (told := list(made_of_others(tree)))}
+    found = {name: told for name, tree in rooms.sources() if (told := list(made_of_others(tree)))}
     assert found.keys() - OURS.keys() == set(), found
     assert OURS.keys() - found.keys() == set()
 
 
 def test_a_pattern_of_a_hosted_server_is_tried_by_a_browser_only_where_it_cannot_keep_it_long() -> None:
-    scripts = {path.name: path.read_text() for path in (ROOT / "static/mcphost").glob("*.js")}
+    scripts = {path.name: path.read_text() for path in (rooms.ROOT / "static/mcphost").glob("*.js")}
     made = {name: len(re.findall(r"new RegExp|\bRegExp\(", text)) for name, text in scripts.items()}
     assert {name: count for name, count in made.items() if count} == {"schema_form.js": 1}
     before, _, _ = scripts["schema_form.js"].partition("new RegExp")

@@ -18,21 +18,23 @@ from django.contrib.auth.models import User
 
 from access.models import Role, Team
 from deploy.bench.registry import Registry
+from hosting.build_settings import BuildSettings
+from hosting.builder import logins
+from hosting.builder.base import ImageBuild
+from hosting.builder.buildkit import find_builder
+from hosting.builder.progress import Progress
+from hosting.deadline import Deadline
+from hosting.errors import BuildError, RuntimeFault, SourceError
+from hosting.runtimes import kubernetes_manifests
+from hosting.runtimes.base import ImagePull, RunSpec
+from hosting.runtimes.docker import DockerRuntime
 from registry.credentials import Credential, OneLogin
 from registry.pull_rights import PullRights
 from registry.pulls import Pulls
 from registry.reference import Reference
-from servers import registry_logins, services, wiring
-from servers.builder import logins
-from servers.builder.base import BuildSettings, ImageBuild
-from servers.builder.buildkit import find_builder
-from servers.builder.progress import Progress
-from servers.errors import BuildError, RuntimeFault, SourceError
-from servers.leash import Leash
+from servers import registry_logins, services
+from servers.deploying import wiring
 from servers.models import Deployment, FormerServer, Server
-from servers.runtimes import kubernetes_manifests
-from servers.runtimes.base import ImagePull, RunSpec
-from servers.runtimes.docker import DockerRuntime
 from servers.states import DeploymentStatus
 from tests.accounts import make_server, outsider, owner, staff, with_member
 from tests.eventually import eventually
@@ -230,7 +232,7 @@ def test_a_build_reads_what_nobody_saw_in_its_dockerfile(
     progress = Progress(lambda line: None, may_read=seen.allows)
     builder, settings = find_builder(docker_host), BuildSettings(docker_host=docker_host)
     with pytest.raises(BuildError, match=r"reads docker.io/mcphost/ours:1, which is not named"):
-        builder._run(builder._argv(spec, settings, tmp_path), settings, tmp_path, Leash.of(120), progress)
+        builder._run(builder._argv(spec, settings, tmp_path), settings, tmp_path, Deadline.of(120), progress)
 
 
 @pytest.mark.real
@@ -249,7 +251,7 @@ def test_an_engine_is_told_the_platforms_login_only_where_it_may_be_used(rig: Ri
         server_id=1, slug="x", deployment_id=1, number=1, transport="streamable-http", image=pinned
     )
     with pytest.raises(RuntimeFault, match="does not let the image be pulled"):
-        runtime.start(spec, leash=Leash.of(60), log=print)
+        runtime.start(spec, deadline=Deadline.of(60), log=print)
     assert asked == []
 
 
@@ -382,7 +384,7 @@ def test_every_name_of_the_platforms_registry_counts(harbour: Harbour, name: str
     harbour("A", "ours")
     thief = harbour("B", "thief", source_kind="image", source={"reference": f"{name}:1"})
     for ask in (
-        lambda: wiring.source_of(thief).fetch(Path("/nowhere"), leash=Leash.of(5), log=print),
+        lambda: wiring.source_of(thief).fetch(Path("/nowhere"), deadline=Deadline.of(5), log=print),
         lambda: wiring.start_command(thief, f"{name}:1", "linux/amd64"),
         lambda: wiring.platforms_of(thief, f"{name}:1"),
     ):

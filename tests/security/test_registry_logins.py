@@ -17,11 +17,12 @@ from django.urls import reverse
 from rest_framework.test import APIClient
 
 from access.models import AuditEntry, Membership, Role, Team
+from hosting.errors import SourceError, UserError
 from registry.credentials import Credential, OneLogin
 from registry.errors import RegistryError
 from registry.reference import Reference
-from servers import pull_policy, registry_logins, wiring
-from servers.errors import SourceError, UserError
+from servers import registry_logins
+from servers.deploying import pull_policy, wiring
 from servers.models import RegistryLogin
 from tests.accounts import api, make_server, outsider, owner, staff, team, teammate, viewer, with_member
 from tests.platform import quick

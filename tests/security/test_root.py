@@ -11,8 +11,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.checks import run_checks
 
-from servers import capabilities, wiring
+from servers import runtime_choice
 from servers.models import Server
+from servers.operations import capabilities
 from tests.e2e.upping import Machine, machine
 
 WARNED = "people's code runs as root"
@@ -48,7 +49,7 @@ def test_the_check_names_the_setting(
 def test_a_server_of_a_platform_on_docker_that_is_a_process_all_the_same(
     settings: Any, uid: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wiring, "default_runtime", lambda: "docker")
+    monkeypatch.setattr(runtime_choice, "default_runtime", lambda: "docker")
     uid(0)
     assert not capabilities.hosts_as_root()
     owner = User.objects.create(username="owner")

@@ -9,8 +9,8 @@ import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework.test import APIClient
 
-from servers.api.doors import Door
-from servers.api.strict import READ_ONLY
+from api.doors import Door
+from api.strict import READ_ONLY
 from tests.accounts import token_of
 from tests.security import fuzzing
 from tests.security.world import World

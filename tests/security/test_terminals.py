@@ -16,9 +16,9 @@ import pytest
 from django.conf import settings
 from django.core.management import get_commands, load_command_class
 
+from cli.terminal import ShownCommand
+from cli.visible import visible
 from mcphost import logs
-from servers.console.terminal import ShownCommand
-from servers.visible import visible
 from tests.e2e.upping import MANAGE, Machine, machine
 
 ROOT = MANAGE.parent
@@ -55,7 +55,7 @@ attempt = dict(username=text[:200], user_agent=text[:200], ip_address="192.0.2.1
 AccessAttempt.objects.create(**attempt)
 """
 FOLLOW = """
-from servers.console.following import follow
+from cli.following import follow
 from servers.models import Deployment
 follow(Deployment.objects.get())
 """
@@ -256,8 +256,8 @@ def test_every_command_of_ours_shows_what_it_writes() -> None:
 def test_no_command_writes_past_the_guarded_streams() -> None:
     """Rich's own console, file descriptors and the streams' buffers would."""
     past = {"Console": "rich", "buffer": "", "__stdout__": "", "__stderr__": ""}
-    own = {ROOT / "servers/console/drawing.py"}
-    places = {*ROOT.glob("*/management/commands/*.py"), *ROOT.glob("servers/console/*.py")} - own
+    own = {ROOT / "cli/drawing.py"}
+    places = {*ROOT.glob("*/management/commands/*.py"), *ROOT.glob("cli/*.py")} - own
     found = [
         (path.name, ast.unparse(node))
         for path in places

@@ -16,9 +16,9 @@ from rest_framework.test import APIClient
 from access.door import Door, opened
 from access.models import AuditEntry, Via
 from hooks import services as hooks
+from hosting.errors import Conflict, Invalid
 from notices.models import Channel
 from servers import channels, services
-from servers.errors import Conflict, Invalid
 from servers.models import Server, Token
 from servers.models.token import Scope
 from tests.accounts import api, owner, server, session, staff, team, teammate

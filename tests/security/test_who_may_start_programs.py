@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import ast
-import functools
-from pathlib import Path
+from collections.abc import Iterator
 
-ROOT = Path(__file__).parents[2]
-ROOMS = (
-    *("mcphost", "catalog", "hooks", "servers", "access", "notices", "registry", "metrics", "gateway"),
-    *("outbound", "sealing"),
-)
+from tests import rooms
+
 STARTS_PROGRAMS = {
+    "bridge/child.py",  # the stdio server that the bridge is for
+    "bridge/launch.py",  # becomes it
     "registry/commands.py",  # credential helpers and the refresh command, which the operator's files name
-    "servers/builder/buildkit.py",  # asks a Docker CLI for its version
-    "servers/guard.py",  # the parent of each tool: git, npm, docker, uv
-    "servers/process_group.py",  # starts the guard
-    "servers/runtimes/launcher.py",  # a server of the process runtime
-    "servers/runtimes/process.py",  # starts the launcher, asks Node for its version
-    "servers/runtimes/process_run.py",  # waits for it
+    "hosting/builder/buildkit.py",  # asks a Docker CLI for its version
+    "hosting/guard.py",  # the parent of each tool: git, npm, docker, uv
+    "hosting/process_group.py",  # starts the guard
+    "hosting/runtimes/launcher.py",  # a server of the process runtime
+    "hosting/runtimes/process.py",  # starts the launcher, asks Node for its version
+    "hosting/runtimes/process_run.py",  # waits for it
 }
 IMPORTS = {"subprocess", "pty", "multiprocessing"}
 OF_OS = ("system", "popen", "exec", "spawn", "posix_spawn", "fork")
@@ -26,14 +24,8 @@ RUNS_CODE = {"eval", "exec", "compile", "__import__"}
 RUNS_DATA = {"pickle", "marshal", "shelve", "runpy", "imp", "code", "dill", "jsonpickle"}
 
 
-@functools.cache
-def nodes() -> list[tuple[str, ast.AST]]:
-    paths = [path for room in ROOMS for path in (ROOT / room).rglob("*.py") if "migrations" not in path.parts]
-    return [
-        (path.relative_to(ROOT).as_posix(), node)
-        for path in paths
-        for node in ast.walk(ast.parse(path.read_text()))
-    ]
+def nodes() -> Iterator[tuple[str, ast.AST]]:
+    return ((path, node) for path, module in rooms.sources() for node in ast.walk(module))
 
 
 def imported(node: ast.AST) -> set[str]:

@@ -13,7 +13,8 @@ from django.urls import reverse
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from servers import comparison, configuration
+from servers import comparison
+from servers.deploying import configuration
 from servers.models import Deployment, Server, Step
 from tests.accounts import make_deployment
 

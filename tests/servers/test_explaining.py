@@ -12,8 +12,8 @@ from django.core.management.base import CommandError
 
 from servers import uploads
 from servers.models import Deployment, Server
+from tests.cli.test_commands import facts, run
 from tests.platform import Platform, archive_of, hello_files
-from tests.servers.test_commands import facts, run
 
 pytestmark = pytest.mark.core
 URL = "https://git.example.org/team/maps.git"

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 
-from servers.admin.server_form import ServerForm
+from console.server_form import ServerForm
+from hosting.runtimes.base import Shape, Volume
 from servers.models import Server, placement
-from servers.runtimes.base import Shape, Volume
 
 PLAIN = {"replicas": 1, "max_replicas": 0, "egress": None, "account_token": False, "volume": None}
 

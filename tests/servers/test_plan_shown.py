@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from hosting.sources.plan import Choices, Plan, Step, Tool
 from servers import plan_shown
-from servers.sources.plan import Choices, Plan, Step, Tool
 
 SYNC = Step("install", ("uv", "sync", "--extra", "two words"), "Installing")
 PLAN = Plan(

@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from rest_framework.test import APIClient
 
-from servers import housekeeping
+from servers.deploying import retention
 from servers.models import Deployment, Server
 from tests.accounts import make_deployment
 
@@ -81,8 +81,8 @@ def test_what_a_resumed_deployment_took_over_stays_when_it_fails_too(
     built.mkdir()
     Deployment.objects.filter(pk=failed.pk).update(directory=str(built))
     resumed = make_deployment(failed.server, status="failed", mode="resume", based_on=failed)
-    housekeeping.forget_old_builds(failed.server)
+    retention.forget_old_builds(failed.server)
     assert built.exists()
     Deployment.objects.filter(pk=resumed.pk).update(based_on=None)
-    housekeeping.forget_old_builds(failed.server)
+    retention.forget_old_builds(failed.server)
     assert not built.exists()

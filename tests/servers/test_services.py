@@ -17,13 +17,14 @@ from django.core.management.base import CommandError
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
+from hosting.errors import Conflict, Invalid
+from hosting.runtimes.base import OutputLine
 from metrics.models import UsageMetric
-from servers import intake, logbook, queue, runs, secretbox, services, states
-from servers.errors import Conflict, Invalid
+from servers import intake, logbook, queue, secretbox, services, states
+from servers.deploying import runs
 from servers.models import Deployment, LogLine, Secret, Server, Token
 from servers.models.server import DesiredState
 from servers.models.token import Scope
-from servers.runtimes.base import OutputLine
 from servers.states import DEPLOYING, DeploymentStatus, Mode, ServerStatus, StepStatus, Trigger
 from tests.accounts import make_deployment, make_server
 

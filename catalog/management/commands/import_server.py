@@ -10,8 +10,8 @@ from django.core.management.base import CommandError
 
 from catalog import document, services
 from catalog.services import Found
-from servers.console import working
-from servers.console.command import ServerCommand, operator
+from cli import working
+from cli.command import ServerCommand, operator
 from servers.states import Trigger
 
 

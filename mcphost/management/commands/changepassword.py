@@ -8,8 +8,8 @@ from django.contrib.auth.models import User
 
 from access import audit
 from access.models import Via
-from servers.console.command import operator
-from servers.console.terminal import ShownCommand
+from cli.command import operator
+from cli.terminal import ShownCommand
 
 
 class Command(ShownCommand, changepassword.Command):

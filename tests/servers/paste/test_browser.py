@@ -7,7 +7,7 @@ import json
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.servers.admin.browsing import Web, admin, page, web
+from tests.console.browsing import Web, admin, page, web
 
 pytestmark = pytest.mark.real
 __all__ = ["admin", "page", "web"]

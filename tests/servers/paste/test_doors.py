@@ -17,7 +17,7 @@ from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
 
-from servers import pasted, secretbox, wiring
+from servers import pasted, runtime_choice, secretbox
 from servers.models import Server
 from tests.accounts import person
 from tests.catalog import documents
@@ -42,9 +42,9 @@ DOCUMENT = json.dumps(documents.document(documents.SEARCH))
 @pytest.fixture(autouse=True)
 def _on_processes(settings: Any) -> Any:
     settings.CONTAINER_RUNTIME = "process"
-    wiring.default_runtime.cache_clear()
+    runtime_choice.default_runtime.cache_clear()
     yield
-    wiring.default_runtime.cache_clear()
+    runtime_choice.default_runtime.cache_clear()
 
 
 @pytest.fixture

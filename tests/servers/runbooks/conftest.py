@@ -7,7 +7,7 @@ import pytest
 from metrics.models import UsageMetric
 from servers.models import Deployment, Server, Step
 from tests.accounts import make_deployment
-from tests.servers.admin.conftest import console
+from tests.console.conftest import console
 
 __all__ = ["console"]
 AMD, ARM = "linux/amd64", "linux/arm64"

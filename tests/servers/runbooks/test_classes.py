@@ -6,19 +6,19 @@ from typing import Any
 
 import pytest
 
+from hosting.builder import build_errors
+from hosting.builder.context import no_space
+from hosting.builder.progress import Progress
+from hosting.errors import BuildError, Cancelled, RuntimeFault, SourceError, TimedOut, UserError
+from hosting.handshake import EXITED
+from hosting.runtimes import docker_faults, kube_faults, kube_pods
+from hosting.runtimes.exit_words import describe_exit
 from registry.errors import CredentialError, RegistryError, from_engine, from_response
 from registry.reference import Reference
-from servers import wiring
-from servers.builder import build_errors
-from servers.builder.context import no_space
-from servers.builder.progress import Progress
-from servers.errors import BuildError, Cancelled, RuntimeFault, SourceError, TimedOut, UserError
-from servers.handshake import EXITED
+from servers.deploying import wiring
 from servers.runbooks.facts import Event, Facts, StepFacts
 from servers.runbooks.remedies import REMEDIES
 from servers.runbooks.table import RUNBOOKS, runbook_of
-from servers.runtimes import docker_faults, kube_faults, kube_pods
-from servers.runtimes.exit_words import describe_exit
 
 TARGET = Reference.parse("registry.example.org:5000/team/notes:3-9f2c1ab")
 

@@ -17,13 +17,13 @@ from django.urls import reverse
 from rest_framework.test import APIClient
 
 from access.models import AuditEntry
-from servers.errors import Conflict, Invalid
+from hosting.errors import Conflict, Invalid
 from servers.models import Deployment, Server
 from servers.runbooks import diagnosis
 from servers.runbooks.remedies import REMEDIES
 from servers.states import Mode, Trigger
 from tests.accounts import make_deployment
-from tests.servers.admin.conftest import logged_in
+from tests.console.conftest import logged_in
 from tests.servers.runbooks.conftest import AMD, ARM, happened
 
 pytestmark = pytest.mark.core

@@ -14,13 +14,14 @@ import uvicorn
 from asgiref.sync import SyncToAsync
 from django.db import connections
 
-from servers.streams import app, feed
+from api import live
+from servers.streams import feed
 
 
 @contextmanager
 def serving() -> Iterator[str]:
     """The address of the app on a free port of the loopback."""
-    config = uvicorn.Config(app.application, host="127.0.0.1", port=0, lifespan="off", log_level="warning")
+    config = uvicorn.Config(live.application, host="127.0.0.1", port=0, lifespan="off", log_level="warning")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     started = threading.Event()

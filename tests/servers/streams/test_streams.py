@@ -253,7 +253,7 @@ def test_a_client_that_takes_nothing_holds_up_nobody_and_is_cut_off(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level("INFO", logger="servers.streams.app")
+    caplog.set_level("INFO", logger="api.live")
     where = metrics_of(live_feed, server)
     with (
         stuck_client(where, owner),
@@ -267,7 +267,7 @@ def test_a_client_that_takes_nothing_holds_up_nobody_and_is_cut_off(
             data = orjson.dumps({"details": {"number": number, "text": text}}).decode()
             storage.append(channel, [("metric", data)])
         assert numbers(taken.result()) == list(range(300))
-    monkeypatch.setattr("servers.streams.app.SEND_WITHIN", 1.0)  # now that nobody else is sent anything
+    monkeypatch.setattr("api.live.SEND_WITHIN", 1.0)  # now that nobody else is sent anything
     with stuck_client(where, owner, f"Last-Event-ID: server-{server.pk}-metrics:0") as stuck:
         eventually(lambda: "took nothing for too long" in caplog.text)
         assert stuck.recv(100).startswith(b"HTTP/1.1 200")

@@ -1,0 +1,25 @@
+"""The web admin of servers: a door that parses, checks, calls one service and answers."""
+
+from console import (
+    audit_admin,
+    channel_admin,
+    deployment_admin,
+    event_admin,
+    log_admin,
+    people,
+    server_admin,
+    team_admin,
+    token_admin,
+)
+
+__all__ = [
+    "audit_admin",
+    "channel_admin",
+    "deployment_admin",
+    "event_admin",
+    "log_admin",
+    "people",
+    "server_admin",
+    "team_admin",
+    "token_admin",
+]

@@ -1,0 +1,91 @@
+"""The form of a notice channel. Its URL is a secret: it can be replaced, and is not shown again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib.auth.models import User
+from unfold.widgets import (
+    UnfoldAdminRadioSelectWidget,
+    UnfoldAdminSelectMultipleWidget,
+    UnfoldAdminTextInputWidget,
+    UnfoldBooleanSwitchWidget,
+)
+
+from access.models import Team
+from hosting.errors import Invalid
+from notices.models import Channel, ChannelKind, Scope
+from servers import channels
+from servers.models import Server
+
+FIELDS = ("name", "kind", "scope", "on_failed", "on_recovered", "on_held", "enabled")
+SWITCHES = {
+    "on_failed": "Tell what failed",
+    "on_recovered": "Tell what recovered",
+    "on_held": "Tell what waits for approval",
+    "enabled": "On",
+}
+
+
+class ChannelForm(forms.Form):
+    """Offers the servers that `user` sees, and their teams and owners."""
+
+    name = forms.CharField(max_length=100, widget=UnfoldAdminTextInputWidget)
+    kind = forms.ChoiceField(choices=ChannelKind.choices, widget=UnfoldAdminRadioSelectWidget)
+    url = forms.CharField(
+        label="URL", max_length=2000, widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"})
+    )
+    scope = forms.ChoiceField(
+        label="About which servers", choices=Scope.choices, widget=UnfoldAdminRadioSelectWidget
+    )
+    servers = forms.ModelMultipleChoiceField(
+        Server.objects.none(), required=False, widget=UnfoldAdminSelectMultipleWidget,
+        help_text="These, where “the chosen” is chosen.",
+    )  # fmt: skip
+    teams = forms.ModelMultipleChoiceField(
+        Team.objects.none(), required=False, widget=UnfoldAdminSelectMultipleWidget,
+        help_text="And those of these teams.",
+    )  # fmt: skip
+    owners = forms.ModelMultipleChoiceField(
+        User.objects.none(), required=False, widget=UnfoldAdminSelectMultipleWidget,
+        help_text="And those of these owners.",
+    )  # fmt: skip
+
+    def __init__(self, data: Any = None, *, user: Any, channel: Channel | None = None) -> None:
+        first = {"kind": ChannelKind.GENERIC, "scope": Scope.ALL, **dict.fromkeys(SWITCHES, True)}
+        super().__init__(data, initial=_values(channel) if channel else first)
+        for name, label in SWITCHES.items():
+            self.fields[name] = forms.BooleanField(
+                label=label, required=False, widget=UnfoldBooleanSwitchWidget
+            )
+        self._offer(channel.owner if channel else user)
+        self.fields["url"].help_text = _help(channel)
+        self.fields["url"].required = channel is None
+
+    def _offer(self, owner: Any) -> None:
+        for name, rows in channels.offered(owner).items():
+            self.fields[name].queryset = rows  # type: ignore[attr-defined]
+            if name != "servers" and not rows.exists():
+                del self.fields[name]
+
+    def clean_url(self) -> str:
+        url: str = self.cleaned_data["url"]
+        if url:
+            try:
+                channels.checked_url(url)
+            except Invalid as error:
+                raise forms.ValidationError(str(error)) from None
+        return url
+
+
+def _help(channel: Channel | None) -> str:
+    if channel is None:
+        return "Kept sealed: it is not shown again. Slack: Apps → Incoming Webhooks → Webhook URL."
+    kept = f"Empty: it stays as it is, at {channel.host}."
+    return f"{kept} Another scheme, host or port drops the signing secret: a new one is made and shown once."
+
+
+def _values(channel: Channel) -> dict[str, Any]:
+    lists = {name: list(getattr(channel, name).all()) for name in channels.LISTS}
+    return {**{name: getattr(channel, name) for name in FIELDS}, **lists}

@@ -1,0 +1,168 @@
+"""Puts a build directory together: the user's tree under app/, and what we add beside it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hosting.build_settings import BuildSettings
+from hosting.builder import dockerfile, portable
+from hosting.errors import BuildError
+from hosting.runtimes.base import Transport
+from hosting.sources import manifests
+from hosting.sources.base import BuildContext
+from hosting.sources.plan import BESIDE, Plan
+
+IGNORED = (".git", "**/.git", "**/__pycache__", "**/*.pyc", "**/node_modules", ".venv", "venv", ".env")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A directory to build from, and the Dockerfile to build with (absolute), its stage and its arguments."""
+
+    context: Path
+    dockerfile: Path
+    target: str = ""
+    arguments: Mapping[str, str] = field(default_factory=dict)
+
+
+def prepare(
+    context: BuildContext,
+    plan: Plan,
+    into: Path,
+    *,
+    transport: Transport,
+    settings: BuildSettings,
+    bridge: Path,
+) -> Prepared:
+    """A source with its own Dockerfile is built as it is; for others `into` becomes the build directory.
+
+    `bridge` is the directory of the bridge. Raises `BuildError`.
+    """
+    root = context.top / plan.root
+    if plan.ecosystem == "dockerfile":
+        return Prepared(root, context.top / plan.dockerfile, plan.target, plan.arguments)
+    with filling(into):
+        copy_tree(root, into / dockerfile.APP, link=True)
+        write_beside(plan, into)
+        if transport == "stdio":
+            copy_tree(bridge, into / dockerfile.BRIDGE)
+        _write(into / ".dockerignore", _ignore_file(root))
+        return Prepared(
+            into,
+            _write(into / "Dockerfile", dockerfile.render(plan, transport=transport, settings=settings)),
+        )
+
+
+def prepare_wrapper(
+    base: str,
+    entrypoint: Sequence[str],
+    command: Sequence[str],
+    into: Path,
+    *,
+    settings: BuildSettings,
+    bridge: Path,
+) -> Prepared:
+    """The build directory of `dockerfile.render_wrapper`. Raises `BuildError`."""
+    if not entrypoint and not command:
+        raise BuildError(
+            "The image does not say what it starts: it has neither an ENTRYPOINT nor a CMD.",
+            hint="Set the server's command.",
+        )
+    text = dockerfile.render_wrapper(base, entrypoint, command, settings=settings)
+    with filling(into):
+        copy_tree(bridge, into / dockerfile.BRIDGE)
+        _write(into / dockerfile.PORTABLE, Path(portable.__file__).read_text("utf-8"))
+        return Prepared(into, _write(into / "Dockerfile", text))
+
+
+def write_beside(plan: Plan, into: Path) -> None:
+    """What the plan's steps find beside the source."""
+    if plan.beside:
+        (into / BESIDE).mkdir(mode=0o755)
+    for name, text in plan.beside.items():
+        _write(into / BESIDE / name, text)
+
+
+@contextmanager
+def filling(into: Path) -> Iterator[None]:
+    """Makes the directory `into`; an OSError while it is filled leaves as `BuildError`."""
+    try:
+        into.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:  # shutil.Error is one too
+        raise unwritable(error) from error
+
+
+def unwritable(error: OSError) -> BuildError:
+    """What an OSError in a build directory means to the user."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+        return no_space()
+    return BuildError(
+        f"The build directory could not be written: {error.strerror or 'copying failed'}.",
+        hint="Check that DATA_DIR is writable, and has space and inodes left.",
+    )
+
+
+def no_space() -> BuildError:
+    return BuildError(
+        "The disk filled up during the build.",
+        hint="Free some space where DATA_DIR lies and on the engine's disk (docker system df shows what it "
+        "holds); then try again.",
+        permanent=False,
+    )
+
+
+def copy_tree(source: Path, target: Path, *, link: bool = False) -> None:
+    """Copies `source` to the new directory `target`, symlinks as they are, readable for every user.
+
+    With `link` files are hard links where that works: for trees that nothing changes afterwards.
+    """
+    shutil.copytree(
+        source,
+        target,
+        symlinks=True,
+        ignore=shutil.ignore_patterns(".git", "__pycache__"),
+        copy_function=_link if link else shutil.copy2,
+    )
+    for directory, _, files in os.walk(target):
+        Path(directory).chmod(0o755)
+        for path in (Path(directory, name) for name in files):
+            if not path.is_symlink():
+                path.chmod(path.stat().st_mode | 0o444)
+
+
+def _link(source: str, target: str) -> str:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(source, target)
+    return target
+
+
+def _write(path: Path, text: str) -> Path:
+    path.write_text(text, "utf-8")
+    path.chmod(0o644)
+    return path
+
+
+def _ignore_file(context: Path) -> str:
+    """The user's own .dockerignore, for a tree that moved down to app/, after ours."""
+    lines = list(IGNORED)
+    if manifests.has(context, ".dockerignore"):
+        lines += manifests.read(context, ".dockerignore").splitlines()
+    return "".join(f"{_moved(line.strip())}\n" for line in lines if _says_something(line))
+
+
+def _says_something(line: str) -> bool:
+    return bool(line.strip()) and not line.startswith("#")
+
+
+def _moved(pattern: str) -> str:
+    negated, bare = pattern.startswith("!"), pattern.removeprefix("!").strip()
+    return f"{'!' if negated else ''}{dockerfile.APP}/{bare.removeprefix('./').lstrip('/')}"

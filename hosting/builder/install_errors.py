@@ -1,0 +1,41 @@
+"""What an installation that failed means, in words that name the cause."""
+
+from __future__ import annotations
+
+import re
+
+from hosting import tooling
+from hosting.builder import causes, node_errors
+from hosting.builder.context import no_space
+from hosting.errors import BuildError
+
+SHOWN_LINES = 12
+HINTS = (
+    (r"No interpreter found", "Install that version of Python, or relax requires-python."),
+    (r"(?i)certificate", "Behind a proxy with its own CA, set the CA bundle for builds."),
+    (
+        r"ENOTFOUND|dns error|ECONNREFUSED|error sending",
+        "The package index cannot be reached: check the network, the proxy and the index URL.",
+    ),
+)
+
+
+def translate(outcome: tooling.Outcome, name: str) -> BuildError:
+    """`name` is what was run, as a person would say it: `uv pip`, `npm run build`."""
+    if outcome.out_of_space:
+        return no_space()
+    if name.startswith("uv") and (cause := causes.of(outcome.lines)):
+        return BuildError(cause.message, hint=cause.hint, details=_kept(outcome))
+    if not name.startswith("uv") and (found := node_errors.find(outcome.lines)):
+        ended = f"{name} ended with exit code {outcome.code}."
+        return BuildError(f"{found[0]}\n{ended}", hint=found[1], details=_kept(outcome))
+    shown = causes.without_usage(outcome.lines)[-SHOWN_LINES:]
+    return BuildError(
+        f"{name} ended with exit code {outcome.code}.\n" + "\n".join(shown),
+        hint=next((hint for pattern, hint in HINTS if re.search(pattern, outcome.text)), ""),
+        details=_kept(outcome),
+    )
+
+
+def _kept(outcome: tooling.Outcome) -> dict[str, list[str]]:
+    return {"lines": list(outcome.lines[-tooling.KEPT_LINES :])}

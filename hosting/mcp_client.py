@@ -1,0 +1,306 @@
+"""A small client of one MCP endpoint over Streamable HTTP: what a handshake and lists need, and no more.
+
+The specification's sections "Streamable HTTP" of 2025-11-25 (legacy) and 2026-07-28 (modern).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import requests
+from urllib3.exceptions import HTTPError
+
+from hosting import host_names
+from hosting.deadline import Deadline
+from hosting.errors import RuntimeFault
+
+Json = dict[str, Any]
+
+NEWEST_MODERN = "2026-07-28"
+NEWEST_LEGACY = "2025-11-25"
+CLIENT = {"name": "mcphost", "version": "1"}
+METHOD_NOT_FOUND = -32601
+CONNECT_SECONDS = 3.0
+MAX_MESSAGE_BYTES = 8 << 20
+_CHUNK = 65_536
+_WORDS = 4096  # of a refusal that are looked at
+_OF_HOST = re.compile(rb"\bhosts?\b", re.IGNORECASE)
+_META = "io.modelcontextprotocol/"
+
+
+class NotServing(RuntimeFault):
+    """The endpoint does not answer MCP, at least not now."""
+
+    permanent = False
+
+
+class HostRefused(NotServing):
+    """What answers there does not take the Host that it was named."""
+
+
+class RpcError(Exception):
+    """A JSON-RPC error that the server answered."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(f"{message} ({code})")
+        self.code = code
+        self.message = message
+
+
+Equip = Callable[[requests.Session], None]
+
+
+def unchanged(_: requests.Session) -> None:
+    """What lies beside us takes nothing."""
+
+
+class McpEndpoint:
+    """Requests to `url`, each at most `timeout` seconds long and within the deadline.
+
+    `equip` gives the HTTP client what the way to `url` takes; `host` is the Host header, by default the usual
+    one (`host_names`).
+    In the modern era after `use`, in the legacy era after `initialize`. Not thread-safe.
+    """
+
+    def __init__(
+        self, url: str, *, deadline: Deadline, timeout: float, equip: Equip = unchanged, host: str = ""
+    ) -> None:
+        self.last_size = 0
+        self._url = url
+        self._host = host or host_names.usual(url)
+        self._deadline = deadline
+        self._timeout = timeout
+        self._http = requests.Session()
+        self._http.trust_env = False  # a proxy of the platform is not asked for what runs beside it
+        equip(self._http)
+        self._modern = ""
+        self._legacy_headers: dict[str, str] = {}
+        self._next_id = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def use(self, modern_version: str) -> None:
+        self._modern = modern_version
+
+    def initialize(self) -> Json:
+        """Opens a legacy session. Raises `NotServing`, `RpcError`."""
+        self._modern, self._legacy_headers = "", {}
+        offer = {"protocolVersion": NEWEST_LEGACY, "capabilities": {}, "clientInfo": CLIENT}
+        answer = self.request("initialize", offer)
+        self._legacy_headers["MCP-Protocol-Version"] = str(answer.get("protocolVersion", NEWEST_LEGACY))
+        try:
+            with self._post({"jsonrpc": "2.0", "method": "notifications/initialized"}) as response:
+                _require_success(response, self._url)
+        except BaseException:
+            self.close_session()
+            raise
+        return answer
+
+    def close_session(self) -> None:
+        """Best effort: a server may keep no session, or not let it be ended."""
+        if "Mcp-Session-Id" not in self._legacy_headers:
+            return
+        with suppress(requests.RequestException):
+            headers = {"Host": self._host, **self._legacy_headers}
+            self._http.delete(self._url, headers=headers, timeout=CONNECT_SECONDS).close()
+        self._legacy_headers = {}
+
+    def request(self, method: str, params: Json, max_bytes: int = MAX_MESSAGE_BYTES) -> Json:
+        """The `result` of the answer, in JSON or as an event. Raises `NotServing`, `RpcError`."""
+        self._next_id += 1
+        message = {"jsonrpc": "2.0", "id": self._next_id, "method": method, "params": self._framed(params)}
+        with self._post(message) as response:
+            if session := response.headers.get("Mcp-Session-Id"):
+                self._legacy_headers["Mcp-Session-Id"] = session
+            return _result(self._answer(response, max_bytes))
+
+    def _framed(self, params: Json) -> Json:
+        if not self._modern:
+            return params
+        meta = {
+            f"{_META}protocolVersion": self._modern,
+            f"{_META}clientInfo": CLIENT,
+            f"{_META}clientCapabilities": {},
+        }
+        return {**params, "_meta": meta}
+
+    def _headers(self, method: str) -> dict[str, str]:
+        era = (
+            {"MCP-Protocol-Version": self._modern, "Mcp-Method": method}
+            if self._modern
+            else self._legacy_headers
+        )
+        accepted = {"Accept": "application/json, text/event-stream", "Accept-Encoding": "identity"}
+        return {"Host": self._host, **accepted, **era}
+
+    def _post(self, message: Json) -> requests.Response:
+        self._deadline.check()
+        seconds = min(self._timeout, max(self._deadline.remaining(), 0.1))
+        try:
+            return self._http.post(
+                self._url,
+                json=message,
+                headers=self._headers(message["method"]),
+                timeout=(min(CONNECT_SECONDS, seconds), seconds),
+                stream=True,
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            raise _unreachable(error, seconds) from error
+
+    def _answer(self, response: requests.Response, max_bytes: int) -> Json:
+        """The JSON-RPC response in an HTTP response; an error may come with any status."""
+        kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        chunks = self._chunks(response, max_bytes)
+        if kind == "text/event-stream" and response.ok:
+            found = _first_answer(_events(chunks), self._next_id)
+        else:
+            body = b"".join(chunks)
+            if _refuses_host(response.status_code, body):
+                raise HostRefused(
+                    f"It answered HTTP {response.status_code} to the Host {self._host}.",
+                    hint=f"It refuses the Host header: let it allow {self._host}.",
+                )
+            found = _answer_among(_json(body), self._next_id) if kind == "application/json" else None
+            if found is None:
+                _require_success(response, self._url)
+        if found is None:
+            raise NotServing(
+                f"What answers there is not MCP: HTTP {response.status_code}, content type {kind or 'none'}.",
+                hint="Check the server's port and path.",
+            )
+        return found
+
+    def _chunks(self, response: requests.Response, max_bytes: int) -> Iterator[bytes]:
+        """The body as it arrives: a stream may stay open long after the answer."""
+        end, self.last_size = time.monotonic() + self._timeout, 0
+        try:
+            while chunk := response.raw.read1(_CHUNK):
+                self._deadline.check()
+                self.last_size += len(chunk)
+                if self.last_size > max_bytes:
+                    raise NotServing(f"Its answer is longer than {max_bytes >> 10} KiB.", permanent=True)
+                yield chunk
+                if time.monotonic() > end:
+                    raise NotServing(f"It did not answer within {self._timeout:g} s.")
+        except (OSError, HTTPError) as error:
+            raise _unreachable(error, self._timeout) from error
+
+
+def _first_answer(messages: Iterator[Json], request_id: int) -> Json | None:
+    """The answer to our request among what else the server sends on the same stream; its id may have become a
+    string."""
+    ids = (request_id, str(request_id), None)
+    return next((each for each in messages if _is_answer(each) and each.get("id") in ids), None)
+
+
+def _answer_among(value: Any, request_id: int) -> Json | None:
+    """A body is the answer, whatever its id; some servers put it into an array."""
+    if isinstance(value, list):
+        return _first_answer((each for each in value if isinstance(each, dict)), request_id)
+    return value if isinstance(value, dict) and _is_answer(value) else None
+
+
+def _refuses_host(status: int, body: bytes) -> bool:
+    """421 says so by itself (RFC 9110 section 15.5.20), other guards in words."""
+    return status == 421 or (status in (400, 403) and bool(_OF_HOST.search(body[:_WORDS])))
+
+
+def _events(chunks: Iterator[bytes]) -> Iterator[Json]:
+    """The messages of an event stream (WHATWG "Server-sent events"): an event ends with an empty line."""
+    pending, data = b"", list[bytes]()
+    for chunk in chunks:
+        *lines, pending = (pending + chunk).replace(b"\r\n", b"\n").split(b"\n")
+        for line in lines:
+            if line.startswith(b"data:"):
+                data.append(line[5:].removeprefix(b" "))
+            elif not line:
+                message, data = _json_object(b"\n".join(data)), []
+                if message is not None:
+                    yield message
+
+
+def _json_object(data: bytes) -> Json | None:
+    value = _json(data)
+    return value if isinstance(value, dict) else None
+
+
+def _json(data: bytes) -> Any:
+    """None for what is none. Bytes that are not UTF-8 become U+FFFD, a byte order mark is left out."""
+    try:
+        return _storable(
+            json.loads(data.decode("utf-8-sig", "replace"), parse_constant=_no_number, strict=False)
+        )
+    except (ValueError, RecursionError):
+        return None
+
+
+def _storable(value: Any) -> Any:
+    """As databases and UTF-8 take it: without NUL and halves of surrogate pairs, which JSON may escape."""
+    if isinstance(value, str):
+        return value.replace("\x00", "").encode(errors="replace").decode()
+    if isinstance(value, list):
+        return [_storable(each) for each in value]
+    if isinstance(value, dict):
+        return {_storable(name): _storable(each) for name, each in value.items()}
+    return value
+
+
+def _no_number(name: str) -> None:
+    """NaN and the infinities, which some servers write, are no JSON."""
+
+
+def _is_answer(message: Json) -> bool:
+    return message.get("jsonrpc") == "2.0" and (
+        isinstance(message.get("result"), dict) or isinstance(message.get("error"), dict)
+    )
+
+
+def _result(answer: Json) -> Json:
+    error = answer.get("error")
+    if error is None:
+        result: Json = answer["result"]
+        return result
+    code = error.get("code")
+    raise RpcError(code if isinstance(code, int) else 0, str(error.get("message", "no message")))
+
+
+def _require_success(response: requests.Response, url: str) -> None:
+    """Raises `NotServing`, with what the status suggests to do."""
+    status, path = response.status_code, urlsplit(url).path
+    if status < 300:
+        return
+    hints = {
+        401: "It asks for credentials of its own: turn that off, the gateway guards it.",
+        403: "It refuses the platform: let it accept requests without credentials.",
+        404: "Set the server's path to where it serves MCP.",
+        405: "Set the server's path to where it serves MCP by POST.",
+    }
+    where = f" to {response.headers['Location']}" if status < 400 and "Location" in response.headers else ""
+    hint = "Set the server's path to the new place." if where else hints.get(status, "See what it wrote.")
+    raise NotServing(f"It answered HTTP {status}{where} at {path}.", hint=hint)
+
+
+def _unreachable(error: Exception, seconds: float) -> NotServing:
+    text = str(error)
+    if "refused" in text:
+        return NotServing(
+            "Connection refused: nothing listens on its port.",
+            hint="Let it listen on the port that PORT gives it, in a container on 0.0.0.0.",
+        )
+    if isinstance(error, requests.Timeout | TimeoutError) or "timed out" in text:
+        return NotServing(f"It accepted the connection and did not answer within {seconds:g} s.")
+    return NotServing(
+        "The connection was closed without an answer.",
+        hint="Let it listen on the port that PORT gives it, in a container on 0.0.0.0.",
+    )

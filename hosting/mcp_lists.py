@@ -1,0 +1,115 @@
+"""Lists of a server, page by page, as long as its cursors lead on.
+
+An absent or null `nextCursor` ends a list, and "" is a cursor like any other (2026-07-28, "Pagination"). Many
+servers end with "" all the same, give a cursor that they gave before, or answer every cursor with their first
+page: so a list ends as well when a cursor comes again, or when a page holds nothing that is new.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from hosting.errors import RuntimeFault
+from hosting.mcp_client import METHOD_NOT_FOUND, McpEndpoint, NotServing, RpcError
+
+Json = dict[str, Any]
+
+MAX_PAGES = 100
+MAX_ITEMS = 2_000
+MAX_BYTES = 8 << 20  # of all lists together
+NAMED_BY = {"tools": "name", "prompts": "name", "resources": "uri", "resourceTemplates": "uriTemplate"}
+
+
+class Lists:
+    """The lists of one server, which share the bound of bytes.
+
+    `truncated` names the methods whose list was cut at a bound; `notes` says of which lists the cursors do
+    not lead to an end.
+    """
+
+    def __init__(self, server: McpEndpoint, capabilities: Json) -> None:
+        self._server = server
+        self._capabilities = capabilities
+        self._bytes_left = MAX_BYTES
+        self.truncated: list[str] = []
+        self.notes: list[str] = []
+
+    def ask(self, capability: str, method: str, key: str) -> list[Json]:
+        """Each item once, in the order in which they came. Raises `RuntimeFault` for an error."""
+        if capability not in self._capabilities:
+            return []
+        found: dict[str, Json] = {}
+        try:
+            for page in self._pages(method):
+                known = len(found)
+                items = _items(page, key)
+                for item in items:
+                    found.setdefault(_identity(item, key), item)
+                if len(found) > MAX_ITEMS:
+                    self._cut(method, f"it holds more than {MAX_ITEMS:,} items")
+                    break
+                if items and known == len(found):
+                    self._goes_round(method, page)
+                    break
+        except RpcError as error:
+            if error.code != METHOD_NOT_FOUND:
+                raise RuntimeFault(
+                    f"The server answered {method} with an error: {error.message.rstrip('.')}.",
+                    hint="See what it wrote at that moment.",
+                ) from error
+        return list(found.values())[:MAX_ITEMS]
+
+    def _pages(self, method: str) -> Iterator[Json]:
+        cursors: list[str] = []
+        for _ in range(MAX_PAGES):
+            page = self._page(method, cursors)
+            if page is None:
+                return
+            yield page
+            following = page.get("nextCursor")
+            if not isinstance(following, str):
+                return
+            if following in cursors:
+                self._goes_round(method, page)
+                return
+            if self._bytes_left <= 0:
+                self._cut(method, f"all lists together are longer than {MAX_BYTES >> 20} MiB")
+                return
+            cursors.append(following)
+        self._cut(method, f"it has more than {MAX_PAGES} pages")
+
+    def _page(self, method: str, cursors: list[str]) -> Json | None:
+        """The page after the last cursor; None where that is "" and the server does not know it: to such a
+        server it meant the end."""
+        try:
+            page = self._server.request(method, {"cursor": cursors[-1]} if cursors else {}, self._bytes_left)
+        except (RpcError, NotServing):
+            if cursors and cursors[-1] == "":
+                return None
+            raise
+        self._bytes_left -= self._server.last_size
+        return page
+
+    def _goes_round(self, method: str, page: Json) -> None:
+        """With "" at its end it is whole, as far as anybody can know; else something may be missing."""
+        if page.get("nextCursor"):
+            self.notes.append(
+                f"The pages of {method} go round: what came once was listed, and no more asked."
+            )
+
+    def _cut(self, method: str, why: str) -> None:
+        self.truncated.append(method)
+        self.notes.append(f"The list of {method} was cut: {why}.")
+
+
+def _items(page: Json, key: str) -> list[Json]:
+    held = page.get(key)
+    return [item for item in held if isinstance(item, dict)] if isinstance(held, list) else []
+
+
+def _identity(item: Json, key: str) -> str:
+    """What clients ask for it by; all of it, where it lacks that."""
+    named = item.get(NAMED_BY[key])
+    return named if isinstance(named, str) else json.dumps(item, sort_keys=True)

@@ -1,0 +1,234 @@
+"""Runs servers as containers of a Docker Engine."""
+
+from __future__ import annotations
+
+import math
+import re
+import secrets
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from docker import DockerClient
+from docker.errors import APIError, ImageNotFound, NotFound
+from docker.models.containers import Container
+
+from hosting.deadline import Deadline
+from hosting.errors import RuntimeFault
+from hosting.process_group import LineSink
+from hosting.runtimes import docker_logs, docker_pull, docker_spec, ports
+from hosting.runtimes.base import Capability, Handle, OneByOne, OutputLine, RunSpec, RunStatus, Stats, Stray
+from hosting.runtimes.docker_faults import PortTaken, translated
+from hosting.runtimes.docker_pull import AuthConfig, no_credentials
+from hosting.runtimes.docker_spec import LABEL, RESTARTS, Placement
+from hosting.runtimes.exit_words import describe_exit
+
+OLDEST_API = (1, 41)
+CALL_SECONDS = 30
+PROBE_SECONDS = 3
+PORT_ATTEMPTS = 3
+TAIL = 5
+
+
+class DockerRuntime(OneByOne):
+    """`engine_url` is a DOCKER_HOST; `instance` names this platform among others on the engine.
+
+    With `network`, servers are reached by name on that existing network, on which the platform lies too;
+    without, through a port of this machine's loopback. `auth` gives the engine's auth config for an image,
+    or None for none: the platform's login, for images that may be pulled with it.
+    """
+
+    name = "docker"
+    needs_image = True
+    outlives_platform = True
+
+    def __init__(
+        self, engine_url: str, network: str = "", *, instance: str, auth: AuthConfig = no_credentials
+    ) -> None:
+        self._url = engine_url
+        self._network = network
+        self._instance = instance
+        self._auth = auth
+        self._lock = threading.Lock()
+        self._connected: DockerClient | None = None
+        self._looks: dict[str, tuple[float, float]] = {}
+
+    def start(self, spec: RunSpec, *, deadline: Deadline, log: LineSink) -> Handle:
+        """The container is left for `output` even when it exits at once; `stop` removes it."""
+        user = self._ready_image(spec, deadline, log)
+        for _ in range(PORT_ATTEMPTS):
+            deadline.check()
+            with suppress(PortTaken):
+                return self._run(spec, self._place(spec), user)
+        raise RuntimeFault("No free port could be had.", hint="Try again.", permanent=False)
+
+    def stop(self, handle: Handle, *, grace: float) -> None:
+        with translated(), suppress(NotFound):
+            container = self._container(handle)
+            container.stop(timeout=math.ceil(grace))
+            _remove(container)
+        self._looks.pop(handle.data["container"], None)
+
+    def poll(self, handle: Handle) -> RunStatus:
+        with translated():
+            try:
+                container = self._container(handle)
+            except NotFound:
+                return RunStatus(alive=False, reason="Its container is gone.")
+            status = _status(container)
+            return status if status.alive else self._explained(status, handle)
+
+    def output(self, handle: Handle, cursor: str) -> tuple[Sequence[OutputLine], str]:
+        """Some docker_logs.MAX_BYTES a call. Of a container that is gone there is no output left."""
+        start = docker_logs.Cursor.parse(cursor)
+        with translated():
+            lines, end = docker_logs.after(start, self._log_chunks(handle, since=start.since))
+        return lines, str(end)
+
+    def stats(self, handle: Handle) -> Stats | None:
+        with translated():
+            try:
+                found = self._client().api.stats(handle.data["container"], stream=False, one_shot=True)
+            except NotFound:
+                return None
+        if not found.get("pids_stats", {}).get("current"):
+            return None
+        cores = self._cores(handle.data["container"], found["cpu_stats"]["cpu_usage"]["total_usage"])
+        return Stats(cores, _memory(found["memory_stats"]), found["pids_stats"]["current"])
+
+    def strays(self) -> Sequence[Stray]:
+        with translated():
+            filters = {"label": f"{LABEL}instance={self._instance}"}
+            found = self._client().api.containers(all=True, filters=filters)
+        return [_stray(each) for each in found if each["State"] != "removing"]
+
+    def capability(self) -> Capability:
+        try:
+            with translated():
+                answer = self._client(PROBE_SECONDS).version()
+        except RuntimeFault as fault:
+            return Capability(self.name, False, fault.message, fault.hint)
+        version, api = str(answer["Version"]), str(answer["ApiVersion"])
+        detail = f"Docker Engine {version}, API {api}"
+        if _version(api) < OLDEST_API:
+            return Capability(self.name, False, detail, "Install Docker Engine 20.10 or newer.")
+        return Capability(self.name, True, detail)
+
+    def _client(self, timeout: float = CALL_SECONDS) -> DockerClient:
+        """Connects on first use, so that a platform starts while its engine is down."""
+        with self._lock:
+            if self._connected is None:
+                # The first call, which asks for the version, must not wait as long as others may.
+                client = DockerClient(base_url=self._url, version="auto", timeout=math.ceil(timeout))
+                client.api.timeout = CALL_SECONDS
+                self._connected = client
+            return self._connected
+
+    def _container(self, handle: Handle) -> Container:
+        return self._client().containers.get(handle.data["container"])
+
+    def _ready_image(self, spec: RunSpec, deadline: Deadline, log: LineSink) -> str:
+        """Pulls the image if it is not there; the user that it runs as, "" for none."""
+        with translated():
+            try:
+                image = self._client().images.get(spec.image)
+            except ImageNotFound:
+                self._pull(spec, deadline, log)
+                image = self._client().images.get(spec.image)
+        return str((image.attrs.get("Config") or {}).get("User") or "")
+
+    def _pull(self, spec: RunSpec, deadline: Deadline, log: LineSink) -> None:
+        if "/" not in spec.image and "@" not in spec.image:
+            raise RuntimeFault(
+                f"The image {spec.image} is not in the engine any more.", hint="Redeploy the server."
+            )
+        docker_pull.pull(
+            self._client().api,
+            spec.image,
+            platform=spec.platform,
+            auth=self._auth if spec.pull.by_platform else docker_pull.login_of(spec.pull),
+            deadline=deadline,
+            log=log,
+        )
+
+    def _place(self, spec: RunSpec) -> Placement:
+        name = f"mcphost-{self._instance}-{spec.slug}-{spec.number}-{secrets.token_hex(3)}"
+        name = re.sub(r"[^a-zA-Z0-9_.-]", "-", name)
+        return Placement(name, self._instance, 0 if self._network else ports.free_port(), self._network)
+
+    def _run(self, spec: RunSpec, place: Placement, user: str) -> Handle:
+        arguments = docker_spec.container(spec, place, image_user=user)
+        with translated():
+            container = self._client().containers.create(**arguments)
+            try:
+                container.start()
+            except BaseException:
+                with suppress(APIError):
+                    _remove(container)
+                raise
+        return Handle(self.name, place.endpoint(spec), {"container": container.id, "name": place.name})
+
+    def _log_chunks(self, handle: Handle, **params: str) -> Iterator[bytes]:
+        """Straight from the API: docker's own `logs` neither tells streams apart nor counts nanoseconds."""
+        api = self._client().api
+        url = f"{api.base_url}/v{api.api_version}/containers/{handle.data['container']}/logs"
+        asked = {"stdout": "1", "stderr": "1", "timestamps": "1", **params}
+        with api.get(url, params=asked, stream=True, timeout=CALL_SECONDS) as response:
+            if response.ok:
+                yield from response.iter_content(65_536)
+
+    def _explained(self, status: RunStatus, handle: Handle) -> RunStatus:
+        """An image for another processor is started by the engine, and known only by what it then wrote."""
+        lines, _ = docker_logs.after(docker_logs.Cursor(), self._log_chunks(handle, tail=str(TAIL)))
+        if any("exec format error" in line.text.lower() for line in lines):
+            words = "Its image is built for another kind of processor (exec format error)."
+            return RunStatus(False, status.exit_code, words)
+        return status
+
+    def _cores(self, container: str, used: int) -> float:
+        """Since the last look; none at the first."""
+        now = time.monotonic()
+        then, before = self._looks.get(container, (now, used))
+        self._looks[container] = now, used
+        return max(0.0, (used - before) / 1e9 / max(now - then, 0.001))
+
+
+def _status(container: Container) -> RunStatus:
+    state: Mapping[str, Any] = container.attrs["State"]
+    code = int(state["ExitCode"])
+    if state["Status"] == "restarting":
+        count = container.attrs["RestartCount"]
+        return RunStatus(True, reason=f"{describe_exit(code)} Restarting ({count} of {RESTARTS}).")
+    if state["Status"] in ("running", "paused"):
+        return RunStatus(True)
+    if state["OOMKilled"]:
+        return RunStatus(False, code, "It ran out of memory and was killed: raise its memory limit.")
+    return RunStatus(False, code, str(state["Error"]) or describe_exit(code))
+
+
+def _remove(container: Container) -> None:
+    try:
+        container.remove(force=True, v=True)
+    except APIError as error:
+        if "already in progress" not in str(error.explanation):
+            raise
+
+
+def _stray(found: Mapping[str, Any]) -> Stray:
+    labels: Mapping[str, str] = found["Labels"]
+    data = {"container": found["Id"], "name": found["Names"][0].lstrip("/")}
+    handle = Handle(DockerRuntime.name, labels[f"{LABEL}endpoint"], data)
+    return Stray(int(labels[f"{LABEL}server"]), int(labels[f"{LABEL}deployment"]), handle)
+
+
+def _memory(found: Mapping[str, Any]) -> int:
+    """Without the file cache that can be given back, as `docker stats` counts."""
+    details = found.get("stats", {})
+    cache = details.get("total_inactive_file", details.get("inactive_file", 0))
+    return max(0, int(found.get("usage", 0)) - int(cache))
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split("."))

@@ -1,0 +1,117 @@
+"""What the API server holds of one kind, kept up by one watch: a look at thousands costs no request."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from hosting.errors import RuntimeFault
+from hosting.runtimes.kube_client import Cluster, Json
+from hosting.runtimes.kube_faults import Gone
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+FIRST_SECONDS = 10.0  # a list of thousands takes its time
+WATCH_SECONDS = 25  # shorter than a read may take: a connection that died unnoticed is left behind
+IDLE_SECONDS = 60.0  # nobody looks any more
+PAUSE_SECONDS = 0.5
+TOLERATED_SECONDS = 30.0  # an API server that restarts: what it said last still holds
+
+
+class Mirror(Generic[T]):
+    """Thread-safe. The thread starts with the first look and ends `IDLE_SECONDS` after the last.
+
+    Of each object is kept what `keep` makes of it, by name.
+    """
+
+    def __init__(
+        self, cluster: Cluster, api: str, kind: str, selector: str, keep: Callable[[Json], T]
+    ) -> None:
+        self._cluster, self._what, self._keep = cluster, (api, kind, selector), keep
+        self._lock, self._listed = threading.Lock(), threading.Event()
+        self._objects: dict[str, T] | None = None  # until they were listed
+        self._version = ""
+        self._fault: RuntimeFault | None = None
+        self._in_touch = self._asked = 0.0
+        self._thread: threading.Thread | None = None
+
+    def held(self) -> dict[str, T]:
+        """As of a moment ago. Raises `RuntimeFault` when there was no word for `TOLERATED_SECONDS`."""
+        self._asked = time.monotonic()
+        self._ensure_thread()
+        self._listed.wait(FIRST_SECONDS)
+        with self._lock:
+            if self._fault and time.monotonic() - self._in_touch > TOLERATED_SECONDS:
+                raise self._fault
+            if self._objects is None:
+                raise self._fault or RuntimeFault(
+                    f"{self._what[1]}s were not listed in time.", permanent=False
+                )
+            return dict(self._objects)
+
+    def glance(self) -> list[T] | None:
+        """The same without a wait; None where nobody has looked lately."""
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive() or self._fault or self._objects is None:
+                return None
+            return list(self._objects.values())
+
+    def _ensure_thread(self) -> None:
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._version, self._objects = "", None
+                self._listed.clear()
+                self._thread = threading.Thread(target=self._run, name=f"mirror-{self._what[1]}", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while time.monotonic() - self._asked < IDLE_SECONDS:
+            try:
+                if not self._version:
+                    self._list()
+                self._follow()
+            except Gone:  # what was seen holds until it is listed anew: thousands take seconds
+                self._version = ""
+            except RuntimeFault as fault:
+                self._note(fault)
+                time.sleep(PAUSE_SECONDS)
+
+    def _list(self) -> None:
+        api, kind, selector = self._what
+        found, version = self._cluster.list(api, kind, selector)
+        objects = {each["metadata"]["name"]: self._keep(each) for each in found}
+        with self._lock:
+            self._objects = objects
+        self._reached(version)
+        self._listed.set()
+
+    def _follow(self) -> None:
+        for event, found in self._cluster.watch(*self._what, self._version, WATCH_SECONDS):
+            if event != "BOOKMARK":
+                self._take(event, found)
+            self._reached(found["metadata"]["resourceVersion"])
+        self._reached(self._version)
+
+    def _take(self, event: str, found: Json) -> None:
+        name = found["metadata"]["name"]
+        kept = None if event == "DELETED" else self._keep(found)
+        with self._lock:
+            assert self._objects is not None
+            if kept is None:
+                self._objects.pop(name, None)
+            else:
+                self._objects[name] = kept
+
+    def _reached(self, version: str) -> None:
+        with self._lock:
+            self._version, self._fault, self._in_touch = version, None, time.monotonic()
+
+    def _note(self, fault: RuntimeFault) -> None:
+        with self._lock:
+            if self._fault is None:
+                logger.warning("%ss of Kubernetes are not seen: %s", self._what[1], fault)
+            self._fault = fault
+        self._listed.set()

@@ -1,0 +1,243 @@
+"""What a pod's or a Deployment's status says, in the platform's words: pure functions on API objects."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hosting.errors import RuntimeFault
+from hosting.last_words import last_words
+from hosting.runtimes.exit_words import describe_exit
+from hosting.runtimes.kube_faults import brief, from_status
+
+Json = dict[str, Any]
+
+CONTAINER = "server"
+LINGERS = timedelta(seconds=30)  # after its grace a kubelet kills, and removes
+STEADY = timedelta(minutes=1)  # what ran longer and ends is started anew by the kubelet at once
+
+# Why a node did not get the image (its text, there are no codes): message, hint, whether waiting is in vain.
+_PULLS: tuple[tuple[str, str, str, bool], ...] = (
+    (
+        r"unauthorized|unauthenticated|authentication required|no basic auth|denied|forbidden",
+        "The registry does not let the nodes pull the image.",
+        "Check the pull secret (K8S_REGISTRY_SECRET_NAME), or the login that the team gave for it.",
+        True,
+    ),
+    (
+        r"no match for platform|no matching manifest",
+        "The image does not exist for the node's platform.",
+        "Add the platform to REGISTRY_ARCH_TARGETS and redeploy.",
+        True,
+    ),
+    (
+        r"not found|manifest unknown|name unknown",
+        "The image is not at the registry.",
+        "Redeploy the server: that builds and pushes it again.",
+        True,
+    ),
+    (
+        r"http response to https client",
+        "The registry speaks http, and the nodes expect https.",
+        "Let the nodes' container runtime know it as an insecure registry.",
+        True,
+    ),
+    (
+        r"certificate signed by unknown authority|x509",
+        "The nodes do not trust the registry's certificate.",
+        "Install its CA on the nodes.",
+        True,
+    ),
+)
+_WAITING_FOR_GOOD = {
+    "InvalidImageName": ("The image's name is not one.", "Redeploy the server."),
+    "ErrImageNeverPull": ("The image is not on the node, and may not be pulled.", "Redeploy the server."),
+    "CreateContainerConfigError": (
+        "The container cannot be made as configured.",
+        "Redeploy the server.",
+    ),
+    "CreateContainerError": ("The container cannot be made.", "Correct the server's command."),
+    "RunContainerError": ("The container cannot be started.", "Correct the server's command."),
+}
+PASSING = {"passing": True}  # of a fault: it comes right by itself, however long that takes
+# A busy node, or one whose API server restarts, says these of what it tries again by itself.
+_PASSING = r"timed out|deadline exceeded|failed to sync|name .* is reserved"
+_SUFFIXES = {
+    **{"n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0},
+    **{name: 1000.0**power for power, name in enumerate("kMGTPE", 1)},
+    **{f"{name}i": 1024.0**power for power, name in enumerate("KMGTPE", 1)},
+}
+
+
+@dataclass(frozen=True)
+class PodState:
+    """`fault` is why it does not run; where that is not permanent, it may still come right by itself.
+
+    `life` counts the containers that it had before this one; `has_previous`: the last of them can be read.
+    """
+
+    name: str
+    started: bool = False
+    ready: bool = False
+    fault: RuntimeFault | None = None
+    exit_code: int | None = None
+    life: int = 0
+    has_previous: bool = False
+    address: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict, compare=False)
+    ends_at: datetime | None = None
+    has_failed: bool = False
+
+    @property
+    def is_ending(self) -> bool:
+        return self.ends_at is not None
+
+
+def states(pods: Iterable[Json]) -> list[PodState]:
+    return counting([look(pod) for pod in pods])
+
+
+def counting(pods: Sequence[PodState]) -> list[PodState]:
+    """Not those that end, nor what was evicted and has been replaced."""
+    here = [pod for pod in pods if not pod.is_ending]
+    return [pod for pod in here if not pod.has_failed] or here
+
+
+def readable(pods: Sequence[PodState]) -> list[PodState]:
+    """Those whose output is looked for, with what they write on their way out. Not of one that should be gone
+    for a while: its node is lost, and the API server would wait for it.
+    """
+    lately = datetime.now(UTC) - LINGERS
+    leaving = [pod for pod in pods if pod.ends_at and pod.ends_at > lately and not pod.has_failed]
+    return [*counting(pods), *leaving]
+
+
+def deployment_of(pod: str) -> str:
+    """A pod's name has its ReplicaSet's ending and its own behind that of its Deployment."""
+    return pod.rsplit("-", 2)[0]
+
+
+def look(pod: Json) -> PodState:
+    about, status = pod["metadata"], pod.get("status", {})
+    state = _state(about["name"], status)
+    return replace(
+        state,
+        ready=state.ready and not _is_cut_off(status),
+        address=status.get("podIP", ""),
+        labels=about.get("labels", {}),
+        ends_at=datetime.fromisoformat(about["deletionTimestamp"]) if "deletionTimestamp" in about else None,
+        has_failed=status.get("phase") == "Failed",
+    )
+
+
+def _is_cut_off(status: Json) -> bool:
+    """Where a node is lost nobody writes of its containers any more, but the pod is said not to be ready."""
+    return any(each["type"] == "Ready" and each["status"] != "True" for each in status.get("conditions", []))
+
+
+def _state(name: str, status: Json) -> PodState:
+    if status.get("phase") == "Failed" and status.get("reason"):
+        words = f"{status['reason']}: {brief(status.get('message', ''))}"
+        return PodState(name, fault=_fault(f"Its pod was ended by the cluster ({words}).", "", False))
+    if containers := status.get("containerStatuses"):  # ours is not alone where a mesh adds a sidecar
+        return _container(name, next((c for c in containers if c["name"] == CONTAINER), containers[0]))
+    return PodState(name, fault=_unschedulable(status.get("conditions", [])))
+
+
+def refusal(deployment: Json) -> RuntimeFault | None:
+    """Why no pod could even be made: a quota, a missing service account, an admission rule."""
+    for condition in deployment.get("status", {}).get("conditions", []):
+        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+            return from_status(403, brief(condition.get("message", "")))
+    return None
+
+
+def quantity(text: str) -> float:
+    """`250m` is 0.25, `64Mi` is 67108864 (Kubernetes: resource.Quantity)."""
+    number = text.rstrip("numkKMGTPEi")
+    return float(number) * _SUFFIXES[text[len(number) :]]
+
+
+def worst(pods: Sequence[PodState]) -> PodState | None:
+    """The pod whose fault explains most: a permanent one before others."""
+    faulty = [pod for pod in pods if pod.fault]
+    return min(faulty, key=lambda pod: not (pod.fault and pod.fault.permanent), default=None)
+
+
+def _container(name: str, status: Json) -> PodState:
+    """While a container waits to be started anew, its log is still that of the one before."""
+    life = status.get("restartCount", 0)
+    has_previous = life > 0 and "waiting" not in status.get("state", {})
+    return replace(_seen(name, status), life=life, has_previous=has_previous)
+
+
+def _seen(name: str, status: Json) -> PodState:
+    state, last = status.get("state", {}), status.get("lastState", {}).get("terminated")
+    if "running" in state:
+        return PodState(name, started=True, ready=bool(status.get("ready")))
+    if ended := state.get("terminated"):
+        # A kubelet says CrashLoopBackOff some ten seconds after the second crash only.
+        return _ended(name, ended, permanent=status.get("restartCount", 0) > 0 and _ran_shortly(ended))
+    waiting = state.get("waiting", {})
+    reason, text = waiting.get("reason", ""), brief(waiting.get("message", ""))
+    if reason == "CrashLoopBackOff":
+        return _ended(name, last or {}, permanent=True)
+    if reason in ("ErrImagePull", "ImagePullBackOff"):
+        return PodState(name, fault=pull_fault(text))
+    if known := _WAITING_FOR_GOOD.get(reason):
+        message, hint = known
+        message = f"{message} ({text or reason})"
+        if re.search(_PASSING, text, re.IGNORECASE):
+            return PodState(name, fault=RuntimeFault(message, hint=hint, permanent=False, details=PASSING))
+        return PodState(name, fault=_fault(message, hint, True))
+    return PodState(name)
+
+
+def _ended(name: str, ended: Json, *, permanent: bool) -> PodState:
+    code = ended.get("exitCode")
+    if ended.get("reason") == "OOMKilled":
+        message, hint = "It ran out of memory and was killed.", "Raise its memory limit."
+    else:
+        message = "It keeps ending." if code is None else describe_exit(code)
+        hint = "Correct its code, its command or its environment; then redeploy."
+    if said := " ⏎ ".join(last_words(ended.get("message", "").splitlines(), 5)):
+        message = f"{message} It wrote last: “{brief(said)}”."
+    return PodState(name, fault=_fault(message, hint, permanent), exit_code=code)
+
+
+def _ran_shortly(ended: Json) -> bool:
+    times = [ended.get(name) for name in ("startedAt", "finishedAt")]
+    if not all(times):
+        return True
+    began, finished = (datetime.fromisoformat(str(time).removesuffix("Z")) for time in times)
+    return finished - began < STEADY
+
+
+def is_vague(fault: RuntimeFault) -> bool:
+    """Between two tries a node no longer says why a pull failed: its events do."""
+    return "Back-off pulling image" in fault.message
+
+
+def pull_fault(text: str) -> RuntimeFault:
+    """`text` is what a node says of a pull that failed."""
+    for pattern, message, hint, permanent in _PULLS:
+        if re.search(pattern, text, re.IGNORECASE):
+            return _fault(f"{message} ({text})", hint, permanent)
+    hint = "Check that the nodes reach the registry."
+    return _fault(f"The nodes cannot pull the image. ({text})", hint, False)
+
+
+def _unschedulable(conditions: Sequence[Json]) -> RuntimeFault | None:
+    for condition in conditions:
+        if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
+            text = brief(condition.get("message", ""))
+            hint = "Add nodes of a published platform, or lower the server's limits."
+            return _fault(f"No node takes the server: {text}", hint, False)
+    return None
+
+
+def _fault(message: str, hint: str, permanent: bool) -> RuntimeFault:
+    return RuntimeFault(message, hint=hint, permanent=permanent)

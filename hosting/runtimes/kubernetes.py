@@ -1,0 +1,382 @@
+"""Runs servers as Deployments of a Kubernetes cluster."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from hosting.deadline import Deadline
+from hosting.errors import RuntimeFault, TimedOut
+from hosting.process_group import LineSink
+from hosting.runtimes import kube_metrics, kube_output, kube_pods, kubernetes_manifests
+from hosting.runtimes.base import Capability, Handle, OutputLine, RunSpec, RunStatus, Stats, Stray
+from hosting.runtimes.kube_client import Cluster, Json
+from hosting.runtimes.kube_faults import Gone, brief
+from hosting.runtimes.kube_mirror import Mirror
+from hosting.runtimes.kube_pods import PodState
+from hosting.runtimes.kubernetes_manifests import LABEL, Placement
+
+OLDEST = (1, 20)  # Server-side apply, startup probes and seccomp profiles as fields
+WATCH_SECONDS = 1  # a cancel or a deadline is seen this late
+PATIENCE_SECONDS = 10.0  # for what may come right by itself: a node that joins, a registry that returns
+GLANCE_SECONDS = 2.0  # what looks after many servers must not wait long for one
+APPS, NETWORKING, CORE = "apps/v1", "networking.k8s.io/v1", "v1"
+ACCESS = (
+    *(("", "secrets", verb) for verb in ("get", "create", "patch", "delete")),
+    *(("", "services", verb) for verb in ("list", "create", "patch", "delete")),
+    *(("", "pods", verb) for verb in ("list", "watch", "deletecollection")),
+    ("", "pods/log", "get"),
+    ("", "events", "list"),
+    *(("", "persistentvolumeclaims", verb) for verb in ("create", "patch", "deletecollection")),
+    *(("apps", "deployments", verb) for verb in ("get", "list", "watch", "create", "patch", "delete")),
+    ("apps", "replicasets", "deletecollection"),
+    *(("networking.k8s.io", "networkpolicies", verb) for verb in ("create", "patch", "delete")),
+    *(("policy", "poddisruptionbudgets", verb) for verb in ("create", "patch", "delete")),
+    *(("autoscaling", "horizontalpodautoscalers", verb) for verb in ("create", "patch", "delete")),
+)
+PROXIED = tuple(
+    ("", f"{what}/proxy", verb) for what in ("services", "pods") for verb in ("get", "create", "delete")
+)
+
+
+class KubernetesRuntime:
+    """One Deployment, Service, Secret and NetworkPolicy per run, in the namespace of `place`.
+
+    `context` is one of the kubeconfig's. `proxied`: servers are called through the API server, by whoever
+    holds its credentials.
+    """
+
+    name = "kubernetes"
+    needs_image = True
+    outlives_platform = True
+    any_platform = True
+
+    def __init__(
+        self,
+        place: Placement,
+        *,
+        context: str = "",
+        proxied: bool = False,
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
+        self._given, self._proxied = place, proxied
+        self._patience = patience
+        self._cluster = Cluster(place.namespace, context)
+        self._glance = Cluster(place.namespace, context, patience=GLANCE_SECONDS)
+        ours = f"{LABEL}instance={place.instance}"
+        self._all_pods = Mirror(self._glance, CORE, "Pod", ours, kube_pods.look)
+        self._all_deployments = Mirror(self._glance, APPS, "Deployment", ours, _Seen.of)
+
+    def start(self, spec: RunSpec, *, deadline: Deadline, log: LineSink) -> Handle:
+        """Applies the objects and returns once a container runs.
+
+        What cannot come right by itself ends it at once, anything else after `patience` seconds.
+        """
+        if "@sha256:" not in spec.image:
+            raise RuntimeFault(
+                "Kubernetes runs images from a registry only, by digest.", hint="Set REGISTRY and redeploy."
+            )
+        place = self._place
+        name = kubernetes_manifests.name_of(spec, place)
+        handle = Handle(
+            self.name,
+            kubernetes_manifests.endpoint_of(spec, place),
+            {
+                "name": name,
+                "deployment": spec.deployment_id,
+                **({"several": True} if spec.shape.is_several else {}),
+            },
+        )
+        try:
+            for manifest in kubernetes_manifests.manifests(spec, place):
+                deadline.check()
+                self._cluster.apply(manifest)
+                log(f"Applied {manifest['kind']} {name}")
+            self._await_start(handle, deadline, log)
+        except BaseException as error:
+            if isinstance(error, RuntimeFault):
+                self._tell_warning(handle, log)
+            with suppress(RuntimeFault):
+                self.stop(handle, grace=0)
+            raise
+        return handle
+
+    def stop(self, handle: Handle, *, grace: float) -> None:
+        """From the top down, so that no controller makes anew what is deleted. Pods end in the background."""
+        name, selector = handle.data["name"], self._selector(handle)
+        self._cluster.delete(APPS, "Deployment", name)
+        self._cluster.delete_all(APPS, "ReplicaSet", selector)
+        self._cluster.delete_all(CORE, "Pod", selector, grace=math.ceil(grace))
+        self._cluster.delete(CORE, "Secret", kubernetes_manifests.pull_secret_of(name))
+        for api, kind in (
+            ("autoscaling/v1", "HorizontalPodAutoscaler"),
+            (self._place.policy_api, "PodDisruptionBudget"),
+            (NETWORKING, "NetworkPolicy"),
+            (CORE, "Secret"),
+            (CORE, "Service"),  # the last: `strays` finds what could not be ended by it
+        ):
+            self._cluster.delete(api, kind, name)
+
+    def forget(self, server_id: int) -> None:
+        selector = kubernetes_manifests.server_selector(self._given.instance, server_id)
+        self._cluster.delete_all(CORE, "PersistentVolumeClaim", selector)
+
+    def poll(self, handle: Handle) -> RunStatus:
+        """Alive as long as one of its pods is ready, or may still become so."""
+        found = self._glance.get(APPS, "Deployment", handle.data["name"])
+        if found is None:
+            return RunStatus(alive=False, reason="Its Deployment is gone.")
+        return self._status(handle, self._pods(handle), kube_pods.refusal(found))
+
+    def survey(self, handles: Sequence[Handle]) -> Sequence[RunStatus | RuntimeFault]:
+        """Out of what two watches saw, without a request; what looks ended there is asked about once more."""
+        try:
+            seen, pods = self._all_deployments.held(), _by_run(self._all_pods.held().values())
+        except RuntimeFault as fault:
+            return [fault] * len(handles)
+        return [self._surveyed(handle, seen, pods) for handle in handles]
+
+    def _surveyed(
+        self, handle: Handle, seen: Mapping[str, _Seen], pods: Mapping[str, list[PodState]]
+    ) -> RunStatus | RuntimeFault:
+        if found := seen.get(handle.data["name"]):
+            mine = kube_pods.counting(pods.get(str(handle.data["deployment"]), []))
+            status = self._status(handle, mine, found.refusal)
+            if status.alive:
+                return _held_up(status, mine) or status
+        try:
+            return self.poll(handle)
+        except RuntimeFault as fault:
+            return fault
+
+    def _status(self, handle: Handle, pods: list[PodState], refusal: RuntimeFault | None) -> RunStatus:
+        bad = kube_pods.worst(pods)
+        fault = bad.fault if bad else refusal
+        endpoints = self._endpoints(handle, pods)
+        if fault is None:
+            return RunStatus(alive=True, endpoints=endpoints)
+        alive = not fault.permanent or any(pod.ready for pod in pods)
+        return RunStatus(alive, bad.exit_code if bad else None, str(fault), endpoints)
+
+    def _endpoints(self, handle: Handle, pods: list[PodState]) -> dict[str, str]:
+        """For what may run in several pods: a session belongs to one of them."""
+        if not handle.data.get("several"):
+            return {}
+        return {
+            pod.name: kubernetes_manifests.endpoint_of_pod(handle.endpoint, pod.name, pod.address)
+            for pod in pods
+            if pod.ready and pod.address
+        }
+
+    def output(self, handle: Handle, cursor: str) -> tuple[Sequence[OutputLine], str]:
+        """Of the pods that there are; each line names its pod where there are several."""
+        several = bool(handle.data.get("several"))
+        return kube_output.read(self._glance, self._readable_pods(handle), cursor, several=several)
+
+    def stats(self, handle: Handle) -> Stats | None:
+        """From metrics-server, where the cluster has one that answers; it counts no processes."""
+        return kube_metrics.used(self._glance, self._selector(handle)).get(handle.data["name"])
+
+    def measure(self, handles: Sequence[Handle]) -> Sequence[Stats | None]:
+        """With one request for all."""
+        try:
+            found = kube_metrics.used(self._glance, f"{LABEL}instance={self._given.instance}")
+        except RuntimeFault:
+            found = {}
+        return [found.get(handle.data["name"]) for handle in handles]
+
+    def warnings(self, handle: Handle) -> Sequence[str]:
+        """Of the events, newest first: only there is told what keeps a volume or a network away."""
+        fields = "type=Warning,involvedObject.kind=Pod"
+        events, _ = self._glance.list(CORE, "Event", fields=fields)
+        name = handle.data["name"]
+        mine = [event for event in events if kube_pods.deployment_of(event["involvedObject"]["name"]) == name]
+        mine.sort(key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "", reverse=True)
+        return [f"{event['reason']}: {brief(event.get('message', ''))}" for event in mine]
+
+    def strays(self) -> Sequence[Stray]:
+        """By their Services, which are made first and go last."""
+        selector = f"{LABEL}instance={self._given.instance}"
+        return [_stray(found) for found in self._glance.list(CORE, "Service", selector)[0]]
+
+    def capability(self) -> Capability:
+        try:
+            version = self._glance.request("GET", "/version")
+            wanted = ACCESS + (PROXIED if self._proxied else ())
+            missing = [access for access in wanted if not self._may(*access)]
+        except RuntimeFault as fault:
+            return Capability(self.name, False, fault.message, fault.hint)
+        detail = f"Kubernetes {version['gitVersion']}, namespace {self._given.namespace}"
+        if _number(version) < OLDEST:
+            return Capability(self.name, False, detail, "Kubernetes 1.20 or newer is needed.")
+        if missing:
+            rights = ", ".join(f"{verb} {resource}" for _, resource, verb in missing)
+            advice = f"Apply deploy/kubernetes/role.yaml: the platform may not {rights}."
+            return Capability(self.name, False, detail, advice)
+        return Capability(self.name, True, detail)
+
+    @cached_property
+    def _place(self) -> Placement:
+        """With the API of this cluster: policy/v1 came with 1.21."""
+        version = self._cluster.request("GET", "/version")
+        policy_api = "policy/v1beta1" if _number(version) < (1, 21) else "policy/v1"
+        return replace(self._given, policy_api=policy_api, through=self._cluster.url if self._proxied else "")
+
+    def _selector(self, handle: Handle) -> str:
+        return kubernetes_manifests.selector_of(self._given.instance, handle.data["deployment"])
+
+    def _pods(self, handle: Handle) -> list[PodState]:
+        return kube_pods.counting(self._looked_at(handle))
+
+    def _looked_at(self, handle: Handle) -> list[PodState]:
+        return [kube_pods.look(pod) for pod in self._glance.list(CORE, "Pod", self._selector(handle))[0]]
+
+    def _readable_pods(self, handle: Handle) -> list[PodState]:
+        """Without a request where a survey goes on anyway."""
+        seen, wanted = self._all_pods.glance(), str(handle.data["deployment"])
+        mine = [pod for pod in seen or () if pod.labels.get(f"{LABEL}deployment") == wanted]
+        return kube_pods.readable(mine or self._looked_at(handle))
+
+    def _await_start(self, handle: Handle, deadline: Deadline, log: LineSink) -> None:
+        version, seen = self._listed(handle)
+        trouble = _Trouble(self._patience, log)
+        while not any(pod.started for pod in seen.values()):
+            self._check(deadline, handle)
+            trouble.note(self._fault(handle, list(seen.values())))
+            version = self._follow(handle, seen, version)
+
+    def _fault(self, handle: Handle, pods: list[PodState]) -> RuntimeFault | None:
+        bad = kube_pods.worst(pods)
+        if bad is None or bad.fault is None:
+            return self._refusal(handle)
+        if kube_pods.is_vague(bad.fault):
+            pulls = [told for told in self.warnings(handle) if "Failed to pull image" in told]
+            return kube_pods.pull_fault(pulls[0]) if pulls else bad.fault
+        return bad.fault
+
+    def _listed(self, handle: Handle) -> tuple[str, dict[str, PodState]]:
+        pods, version = self._cluster.list(CORE, "Pod", self._selector(handle))
+        return version, {state.name: state for state in kube_pods.states(pods)}
+
+    def _check(self, deadline: Deadline, handle: Handle) -> None:
+        """As `Deadline.check`; a timeout says what the cluster has warned of meanwhile."""
+        try:
+            deadline.check()
+        except TimedOut as late:
+            if warnings := self.warnings(handle):
+                raise TimedOut(f"{late.message} The cluster says: {warnings[0]}") from None
+            raise
+
+    def _tell_warning(self, handle: Handle, log: LineSink) -> None:
+        with suppress(RuntimeFault):
+            for warning in self.warnings(handle)[:1]:
+                log(f"The cluster says: {warning}")
+
+    def _follow(self, handle: Handle, seen: dict[str, PodState], version: str) -> str:
+        """Takes into `seen` what happens to the pods, until one has changed or a moment is over."""
+        try:
+            for kind, pod in self._cluster.watch(CORE, "Pod", self._selector(handle), version, WATCH_SECONDS):
+                version = pod["metadata"]["resourceVersion"]
+                if kind == "BOOKMARK":
+                    continue
+                state = kube_pods.look(pod)
+                before = seen.pop(state.name, None)
+                if kind != "DELETED" and not state.is_ending:
+                    seen[state.name] = state
+                if seen.get(state.name) != before:
+                    break
+        except RuntimeFault as fault:  # forgotten meanwhile, or the API server is restarting
+            if fault.permanent and not isinstance(fault, Gone):
+                raise
+            version, listed = self._listed(handle)
+            seen.clear()
+            seen.update(listed)
+        return version
+
+    def _refusal(self, handle: Handle) -> RuntimeFault | None:
+        found = self._cluster.get(APPS, "Deployment", handle.data["name"])
+        return kube_pods.refusal(found) if found else None
+
+    def _may(self, group: str, resource: str, verb: str) -> bool:
+        resource, _, below = resource.partition("/")
+        wanted = {"namespace": self._given.namespace, "group": group, "resource": resource, "verb": verb}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": {**wanted, **({"subresource": below} if below else {})}},
+        }
+        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        return bool(self._glance.request("POST", path, body=review)["status"]["allowed"])
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What is kept of a Deployment."""
+
+    refusal: RuntimeFault | None
+
+    @classmethod
+    def of(cls, found: Json) -> _Seen:
+        return cls(kube_pods.refusal(found))
+
+
+def _by_run(pods: Iterable[PodState]) -> dict[str, list[PodState]]:
+    found: dict[str, list[PodState]] = {}
+    for pod in pods:
+        found.setdefault(pod.labels.get(f"{LABEL}deployment", ""), []).append(pod)
+    return found
+
+
+def _held_up(status: RunStatus, pods: Sequence[PodState]) -> RuntimeFault | None:
+    """Nothing of it runs and the cluster goes on trying, as no node takes it or its image does not come.
+
+    Not after a crash: the kubelet starts it again, or says that it keeps ending.
+    """
+    if not status.reason or status.exit_code is not None or any(pod.started for pod in pods):
+        return None
+    return RuntimeFault(status.reason, permanent=False)
+
+
+class _Trouble:
+    """What keeps a run from starting: told once, raised when it is permanent or has lasted too long. What a
+    node tries again by itself, the deadline of the start ends.
+    """
+
+    def __init__(self, patience: float, log: LineSink) -> None:
+        self._patience, self._log = patience, log
+        self._said = ""
+        self._since = 0.0
+
+    def note(self, fault: RuntimeFault | None) -> None:
+        if fault is None:
+            self._said = ""
+            return
+        if not self._said:
+            self._since = time.monotonic()
+        if fault.message != self._said:
+            self._log(fault.message)
+            self._said = fault.message
+        lasts = time.monotonic() - self._since > self._patience and fault.details != kube_pods.PASSING
+        if fault.permanent or lasts:
+            raise fault
+
+
+def _stray(found: Json) -> Stray:
+    about = found["metadata"]
+    labels = about["labels"]
+    deployment = int(labels[f"{LABEL}deployment"])
+    handle = Handle(
+        KubernetesRuntime.name,
+        about.get("annotations", {}).get(f"{LABEL}endpoint", ""),
+        {"name": about["name"], "deployment": deployment},
+    )
+    return Stray(int(labels[f"{LABEL}server"]), deployment, handle)
+
+
+def _number(version: Json) -> tuple[int, int]:
+    """Some providers write a minor version such as `27+`."""
+    return int(version["major"]), int("".join(c for c in version["minor"] if c.isdigit()))

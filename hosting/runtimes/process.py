@@ -1,0 +1,244 @@
+"""Runs servers as processes of this machine, each in a session, a directory and an environment of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import psutil
+
+from hosting.deadline import Deadline
+from hosting.errors import RuntimeFault
+from hosting.process_group import LineSink
+from hosting.runtimes import output_files, ports, process_run, process_spec, process_table
+from hosting.runtimes.base import Capability, Handle, OneByOne, OutputLine, RunSpec, RunStatus, Stats, Stray
+from hosting.runtimes.exit_words import describe_exit
+from hosting.runtimes.process_run import Run
+
+LAUNCHER = Path(__file__).with_name("launcher.py")
+PORT_ATTEMPTS = 3
+LISTEN_SECONDS = 3.0
+KILL_SECONDS = 10.0
+REAP_SECONDS = 2.0
+PROBE_SECONDS = 5.0
+
+
+class ProcessRuntime(OneByOne):
+    """`root` holds all that runs here and names this platform among others on the machine.
+
+    `bridge` is the directory of the bridge package; `python` runs it and the launcher. `search_path` is the
+    PATH of hosted servers behind their own programs; by default the system's, and where node lies.
+
+    A server keeps running when the platform dies, and is taken up by its handle or found as a stray; the
+    platform stops it when it stops itself in good order.
+    """
+
+    name = process_run.NAME
+    needs_image = False
+    outlives_platform = False
+
+    def __init__(
+        self, root: Path, bridge: Path, python: Path = Path(sys.executable), search_path: str = ""
+    ) -> None:
+        self._bridge = bridge
+        self._python = python
+        self._search_path = search_path or _default_search_path()
+        self._root_hash = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
+        self._lock = threading.Lock()
+        self._waiters: dict[str, threading.Thread] = {}
+        self._overruns: dict[str, str] = {}
+        self._looks: dict[str, tuple[float, float]] = {}
+
+    def start(self, spec: RunSpec, *, deadline: Deadline, log: LineSink) -> Handle:
+        """Returns once the server listens, has exited, or after LISTEN_SECONDS: poll and health tell more."""
+        for _ in range(PORT_ATTEMPTS):
+            handle = self._launch(spec, ports.free_port())
+            try:
+                if not _lost_its_port(process_run.of(handle), deadline, log):
+                    return handle
+                log(f"Port {handle.data['port']} was taken by another program meanwhile: trying another.")
+            except BaseException:
+                self.stop(handle, grace=0)
+                raise
+            self.stop(handle, grace=0)
+        raise RuntimeFault("No free port could be had.", hint="Try again.", permanent=False)
+
+    def stop(self, handle: Handle, *, grace: float) -> None:
+        """What it wrote stays readable until the directory is removed. As in a container, what it started in
+        sessions of their own is its to end, and is killed when it has left: a bridge has to tell its callers
+        why their server ends, before it does."""
+        run = process_run.of(handle)
+        own = partial(process_table.own, *run.who)
+        process_table.send(signal.SIGTERM, own())
+        process_table.until_none(own, grace)
+        _kill(run)
+        self._reap(run)
+        shutil.rmtree(run.temporary, ignore_errors=True)
+        self._looks.pop(run.token, None)
+        self._overruns.pop(run.token, None)
+
+    def poll(self, handle: Handle) -> RunStatus:
+        """Also holds the run to its limits: what uses more memory or processes than it may is ended here."""
+        run = process_run.of(handle)
+        if run.alive() and (status := self._held_to_limits(run)):
+            return status
+        self._reap(run)
+        code = run.exit_code()
+        return RunStatus(False, code, self._overruns.get(run.token) or describe_exit(code))
+
+    def output(self, handle: Handle, cursor: str) -> tuple[Sequence[OutputLine], str]:
+        """At most output_files.CHUNK_BYTES of each stream a call; `at` is when the line was read."""
+        run = process_run.of(handle)
+        ended = not run.alive()
+        out_at, _, err_at = cursor.partition(":")
+        out = output_files.read(run.file("out"), int(out_at or 0), ended=ended)
+        err = output_files.read(run.file("err"), int(err_at or 0), ended=ended)
+        now = datetime.now(UTC)
+        lines = [OutputLine(now, "stdout", text) for text in out.lines]
+        lines += [OutputLine(now, "stderr", text) for text in err.lines]
+        return lines, f"{out.offset}:{err.offset}"
+
+    def stats(self, handle: Handle) -> Stats | None:
+        run = process_run.of(handle)
+        processes = run.family()
+        if not processes:
+            return None
+        cores = self._cores(run, process_table.cpu_seconds(processes))
+        return Stats(cores, process_table.resident_bytes(processes), process_table.tasks(processes))
+
+    def strays(self) -> Sequence[Stray]:
+        return process_run.strays(self._root_hash)
+
+    def capability(self) -> Capability:
+        versions = {name: _version(name, self._search_path) for name in ("node", "npm")}
+        found = [f"{name} {version}" if version else f"no {name}" for name, version in versions.items()]
+        advice = (
+            "" if all(versions.values()) else "Install Node.js 20 or newer to host servers written for Node."
+        )
+        return Capability(self.name, True, ", ".join([f"Python {sys.version.split()[0]}", *found]), advice)
+
+    def _launch(self, spec: RunSpec, port: int) -> Handle:
+        directory = process_spec.prepared_directory(spec)
+        endpoint = process_spec.endpoint(spec, port)
+        run = process_run.planned(port, directory, secrets.token_hex(4), spec.limits)
+        mark = process_table.Mark(spec.server_id, spec.deployment_id, self._root_hash, run.token)
+        own = process_spec.environment(spec, port, temporary=run.temporary, search_path=self._search_path)
+        child = self._spawn(spec, run, {**own, **run.environment(mark, endpoint)})
+        run = run.led_by(psutil.Process(child.pid))
+        waiter = threading.Thread(target=run.note_exit, args=(child,), name=f"wait-{child.pid}", daemon=True)
+        self._waiters[run.token] = waiter
+        waiter.start()
+        return run.handle(endpoint)
+
+    def _spawn(self, spec: RunSpec, run: Run, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        argv = process_spec.command(spec, run.port, python=self._python, bridge=self._bridge)
+        limits = json.dumps(process_spec.resource_limits(spec.limits))
+        try:
+            run.prepare()
+            with output_files.appending(run.file("out"), run.file("err")) as (out, err):
+                return subprocess.Popen(
+                    [self._python, "-I", "-S", LAUNCHER, limits, "--", *argv],
+                    cwd=Path(run.directory) / "app",
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=err,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise RuntimeFault(
+                f"The server could not be started: {error.strerror}.",
+                hint="See whether this machine is out of memory, processes, file descriptors or disk space.",
+                permanent=False,
+            ) from error
+
+    def _held_to_limits(self, run: Run) -> RunStatus | None:
+        """None: the whole run had to be ended."""
+        excess = run.excess()
+        if excess and not excess.culprit:
+            self._overruns[run.token] = excess.reason
+            _kill(run)
+            return None
+        if excess and excess.culprit:
+            process_table.send(signal.SIGKILL, [excess.culprit])
+        return RunStatus(alive=True, reason=excess.reason if excess else "")
+
+    def _reap(self, run: Run) -> None:
+        """After this the exit code of a child of ours is written down, and it is no zombie."""
+        waiter = self._waiters.get(run.token)
+        if waiter:
+            waiter.join(REAP_SECONDS)
+        if waiter and not waiter.is_alive():
+            self._waiters.pop(run.token, None)
+
+    def _cores(self, run: Run, used: float) -> float:
+        """Since the last look; at the first, since the start."""
+        now = time.time()
+        then, before = self._looks.get(run.token, (run.create_time, 0.0))
+        self._looks[run.token] = now, used
+        return max(0.0, used - before) / max(now - then, 0.001)
+
+
+def _lost_its_port(run: Run, deadline: Deadline, log: LineSink) -> bool:
+    """Waits until the run listens on its port; whether somebody else does instead."""
+    end = time.monotonic() + LISTEN_SECONDS
+    while time.monotonic() < end and run.alive():
+        deadline.check()
+        if run.port in process_table.listening_ports(run.family()):
+            return False
+        time.sleep(process_table.POLL_SECONDS)
+    found = process_table.listening_ports(process_table.members(*run.who))
+    if others := sorted(found - {run.port}):
+        log(f"The server listens on port {', '.join(map(str, others))}, not on the one in PORT.")
+    return run.port not in found and ports.is_taken(run.port)
+
+
+def _kill(run: Run) -> None:
+    members = partial(process_table.members, *run.who)
+    # What was forked between the look and the signal is caught by the next round.
+    for _ in range(int(KILL_SECONDS)):
+        process_table.send(signal.SIGKILL, members())
+        if process_table.until_none(members, 1.0):
+            return
+    raise RuntimeFault(
+        f"Processes of the server do not end, though killed (session {run.pid}).",
+        hint="They wait for the system, most often for a disk or a network share.",
+        permanent=False,
+    )
+
+
+def _default_search_path() -> str:
+    node = shutil.which("node")
+    system = process_spec.SYSTEM_PATH
+    folder = str(Path(node).parent) if node else ""
+    return system if not folder or folder in system.split(":") else f"{system}:{folder}"
+
+
+def _version(program: str, search_path: str) -> str:
+    where = shutil.which(program, path=search_path)
+    if not where:
+        return ""
+    try:
+        answer = subprocess.run(
+            [where, "--version"],
+            capture_output=True,
+            text=True,
+            timeout=PROBE_SECONDS,
+            check=True,
+            env={"PATH": search_path, "HOME": os.devnull},
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return answer.stdout.strip()

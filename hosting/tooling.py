@@ -1,0 +1,149 @@
+"""Runs the tools of others (git, uv, npm, docker) with an environment that holds none of our secrets."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hosting import process_group
+from hosting.build_settings import BuildSettings
+from hosting.deadline import Deadline
+from hosting.process_group import LineSink
+
+# What a tool may see of the platform's own environment: where programs are, and how the network is reached.
+ALLOWED = {
+    "PATH",
+    "LANG",
+    "TZ",
+    "TMPDIR",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "NODE_EXTRA_CA_CERTS",
+    "GIT_SSL_CAINFO",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+}
+ALLOWED_PREFIXES = ("PIP_", "UV_", "NPM_CONFIG_")
+DENIED_PREFIXES = ("UV_PUBLISH_",)
+NO_SPACE = re.compile(r"no space left on device|ENOSPC|disk quota exceeded", re.IGNORECASE)
+KEPT_LINES = 40
+QUIET = {
+    "LC_ALL": "C.UTF-8",
+    "npm_config_update_notifier": "false",
+    "npm_config_fund": "false",
+    "npm_config_audit": "false",
+    "npm_config_progress": "false",
+    "UV_NO_PROGRESS": "1",
+}
+
+_USERINFO = re.compile(r"(://)[^/@\s]+@")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a tool ended: its exit code and its last lines, redacted."""
+
+    code: int
+    lines: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+    @property
+    def out_of_space(self) -> bool:
+        return bool(NO_SPACE.search(self.text))
+
+
+def environment(settings: BuildSettings, home: Path) -> dict[str, str]:
+    """The environment of a tool: an allow-list of the platform's own, a private HOME, and the settings."""
+    kept = {name: value for name, value in os.environ.items() if _allowed(name.upper())}
+    if "PATH" in kept:
+        kept["PATH"] = _absolute(kept["PATH"])
+    return kept | QUIET | {"HOME": str(home)} | _from_settings(settings)
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    deadline: Deadline,
+    log: LineSink,
+    cwd: Path | None = None,
+    keep: int = KEPT_LINES,
+) -> Outcome:
+    """Runs `argv`; each line goes to `log` without credentials in URLs. Raises as `process_group.run`."""
+    kept: deque[str] = deque(maxlen=keep)
+
+    def on_line(line: str) -> None:
+        clean = redact(line)
+        kept.append(clean)
+        log(clean)
+
+    code = process_group.run(argv, deadline=deadline, on_line=on_line, cwd=cwd, env=env)
+    return Outcome(code, tuple(kept))
+
+
+def redact(line: str) -> str:
+    """`line` without user names and passwords in URLs."""
+    return _USERINFO.sub(r"\1***@", line)
+
+
+def no_log(_line: str) -> None:
+    """For commands whose output is data."""
+
+
+def _absolute(path: str) -> str:
+    """Without what is relative, and empty: tools are run in directories that hold what somebody gave."""
+    return os.pathsep.join(each for each in path.split(os.pathsep) if os.path.isabs(each))
+
+
+def _allowed(name: str) -> bool:
+    return not name.startswith(DENIED_PREFIXES) and (name in ALLOWED or name.startswith(ALLOWED_PREFIXES))
+
+
+def _from_settings(settings: BuildSettings) -> dict[str, str]:
+    found = _proxies(settings)
+    if settings.pip_index_url:
+        found |= {"UV_DEFAULT_INDEX": settings.pip_index_url, "PIP_INDEX_URL": settings.pip_index_url}
+    if settings.npm_registry:
+        found["npm_config_registry"] = settings.npm_registry
+    if settings.ca_bundle:
+        found |= _trusting(str(settings.ca_bundle))
+    if settings.cache:
+        found |= {
+            "UV_CACHE_DIR": str(settings.cache / "uv"),
+            "npm_config_cache": str(settings.cache / "npm"),
+        }
+    return found
+
+
+def _proxies(settings: BuildSettings) -> dict[str, str]:
+    # curl (and so git) reads http_proxy in small letters only.
+    return {
+        spelled: value
+        for name, value in settings.proxies.items()
+        if value
+        for spelled in (name.upper(), name.lower())
+    }
+
+
+def _trusting(bundle: str) -> dict[str, str]:
+    names = (
+        "SSL_CERT_FILE",
+        "PIP_CERT",
+        "REQUESTS_CA_BUNDLE",
+        "CURL_CA_BUNDLE",
+        "GIT_SSL_CAINFO",
+        "NODE_EXTRA_CA_CERTS",
+        "npm_config_cafile",
+    )
+    return dict.fromkeys(names, bundle)

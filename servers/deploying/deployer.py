@@ -1,0 +1,269 @@
+"""The order of a deployment's steps, and nothing else."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import uuid
+from contextlib import suppress
+
+from django.conf import settings
+from django.db import DatabaseError, IntegrityError, transaction
+from django.db.models import F
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from hosting.builder import context as build_context
+from hosting.deadline import ON_REQUEST
+from hosting.errors import Cancelled, UserError
+from servers import closing, events, notify, settle_status
+from servers.deploying import delivery, gate, heartbeat, pull_policy, restarts, runs, steps, workers
+from servers.deploying.job import Job
+from servers.logbook import Logbook
+from servers.models import Deployment, Server
+from servers.models.server import DesiredState
+from servers.states import DeploymentStatus, ServerStatus, Trigger
+from servers.timeline import Timeline
+
+logger = logging.getLogger(__name__)
+
+
+def run(deployment_id: int) -> None:
+    """Claims the deployment and walks it to its end; returns at once when somebody else holds it."""
+    deployment = _claim(deployment_id)
+    if deployment is None:
+        return
+    with (
+        heartbeat.beating(deployment) as deadline,
+        Logbook(deployment.server_id, deployment.pk) as logbook,
+    ):
+        _attempt(Job(deployment, deployment.server, Timeline(deployment, logbook), deadline))
+
+
+def _claim(deployment_id: int) -> Deployment | None:
+    now = timezone.now()
+    try:
+        taken = (
+            Deployment.objects.claimable()
+            .filter(pk=deployment_id)
+            .update(
+                status=DeploymentStatus.RUNNING,
+                worker=workers.me(),
+                claims=F("claims") + 1,
+                started_at=Coalesce("started_at", now),
+                heartbeat_at=now,
+            )
+        )
+    except IntegrityError:  # another deployment of the same server was claimed in this very moment
+        return None
+    if not taken:
+        return None
+    return Deployment.objects.select_related("server__owner", "server__current_deployment", "based_on").get(
+        pk=deployment_id
+    )
+
+
+def _attempt(job: Job) -> None:
+    try:
+        job.timeline.logbook.redact = job.server.redactor(*pull_policy.secrets_of(job.server))
+        _begin(job)
+        _walk(job)
+        _switch(job)
+    except Cancelled as error:
+        if not heartbeat.interrupted.is_set():
+            _end(job, DeploymentStatus.CANCELLED, error)
+        elif _cancel_was_requested(job):  # of which no heartbeat has heard yet
+            _end(job, DeploymentStatus.CANCELLED, Cancelled(ON_REQUEST))
+        else:
+            _put_back(job)
+    except gate.Held as error:
+        _end(job, DeploymentStatus.HELD, error)
+    except UserError as error:
+        _end(job, DeploymentStatus.FAILED, error)
+    except Exception:
+        reference = uuid.uuid4().hex[:8]
+        logger.exception("deployment %s failed, reference %s", job.deployment.pk, reference)
+        hint = f"The platform's log has it under reference {reference}."
+        _end(job, DeploymentStatus.FAILED, UserError("An internal error.", hint=hint))
+    else:
+        delivery.move_tag(job.timeline)
+    finally:
+        shutil.rmtree(job.work, ignore_errors=True)
+
+
+def _begin(job: Job) -> None:
+    deployment = job.deployment
+    if deployment.claims > 1:
+        job.timeline.say(f"Taken up again (attempt {deployment.claims}): the worker before was lost.")
+        runs.stop(deployment, grace=0)
+        if deployment.runtime:
+            runs.stop_strays(deployment)
+    Deployment.objects.filter(pk=deployment.pk).update(runtime=job.runtime_name)
+    deployment.runtime = job.runtime_name
+    job.timeline.event(
+        "deploy_started",
+        {
+            "number": deployment.number,
+            "mode": deployment.mode,
+            "trigger": deployment.trigger,
+            "runtime": deployment.runtime,
+        },
+    )
+    _tell_of_rollback(job, "rollback_started")
+    for left in job.work.parent.glob(f"{deployment.pk}-*"):  # by a worker that was lost
+        shutil.rmtree(left, ignore_errors=True)
+    with build_context.filling(job.work):
+        pass
+
+
+def _walk(job: Job) -> None:
+    if job.starts_what_is_built:
+        steps.take_over(job)
+    else:
+        fetched = steps.fetch(job)
+        if job.runtime.needs_image:
+            steps.make_image(job, fetched)
+        else:
+            steps.make_environment(job, fetched)
+    handle = steps.start(job)
+    facts = steps.check_health(job, handle)
+    steps.discover(job, handle, facts)
+    gate.check(job)
+
+
+def _switch(job: Job) -> None:
+    """Traffic moves to the new deployment; the one before is drained and removed by the reconciler."""
+    deployment, now = job.deployment, timezone.now()
+    job.deadline.check()
+    _write_out(job)
+    with transaction.atomic():
+        _lock_server(job)
+        if not heartbeat.held(deployment):
+            raise Cancelled(heartbeat.TAKEN_OVER)
+        moved = Server.objects.filter(desired_state=DesiredState.RUNNING).move(
+            deployment.server_id,
+            ServerStatus.RUNNING,
+            current_deployment=deployment,
+            error="",
+            error_kind="",
+        )
+        if not moved:
+            raise Cancelled("The server was stopped or deleted meanwhile.")
+        endpoint = runs.handle_of(deployment).endpoint
+        Deployment.objects.move(
+            deployment.pk, DeploymentStatus.SUCCEEDED, finished_at=now, endpoint=endpoint, heartbeat_at=None
+        )
+        if deployment.trigger == Trigger.RECONCILER:
+            job.timeline.event("server_restarted", {"number": deployment.number})
+        _tell_of_rollback(job, "rollback_succeeded", duration_ms=_duration(job))
+        job.timeline.event("deploy_succeeded", {"number": deployment.number, "duration_ms": _duration(job)})
+        events.status_changed(deployment.server_id)
+        notify.recovered(deployment.server_id, deployment)
+    job.timeline.say(f"Deployment #{deployment.number} serves now.")
+
+
+def _end(job: Job, status: DeploymentStatus, error: UserError) -> None:
+    """Closes a deployment that did not make it: its leftovers go, what served before goes on serving."""
+    deployment, redact = job.deployment, job.timeline.logbook.redact
+    message = redact(str(error))
+    if not heartbeat.held(deployment):
+        _leave_to_successor(job)
+        return
+    _clean_up(job, keep_build=status == DeploymentStatus.HELD)
+    _write_out(job)
+    with transaction.atomic():
+        _lock_server(job)
+        if not heartbeat.held(deployment):
+            return
+        Deployment.objects.move(
+            deployment.pk,
+            status,
+            finished_at=timezone.now(),
+            error=message,
+            error_kind=error.kind,
+            heartbeat_at=None,
+        )
+        _settle_server(job, status, message, error.kind)
+        _tell_of_end(job, status, message, error)
+        events.status_changed(deployment.server_id)
+    job.timeline.say(message)
+
+
+def _write_out(job: Job) -> None:
+    """Whoever hears of the end finds in the log what led to it. A database that is away keeps no end waiting:
+    the log goes on trying."""
+    with suppress(DatabaseError):
+        job.timeline.logbook.flush()
+
+
+def _tell_of_end(job: Job, status: DeploymentStatus, message: str, error: UserError) -> None:
+    if status == DeploymentStatus.HELD:
+        job.timeline.event("deploy_held", {**error.details, "duration_ms": _duration(job)})
+        return
+    outcome = {"error": message, "error_kind": error.kind, "duration_ms": _duration(job)}
+    _tell_of_rollback(job, "rollback_failed", **outcome)
+    word = "deploy_cancelled" if status == DeploymentStatus.CANCELLED else "deploy_failed"
+    job.timeline.event(word, {"number": job.deployment.number, **outcome})
+
+
+def _tell_of_rollback(job: Job, event_type: str, **details: object) -> None:
+    """A rollback is a deployment like any other; its own events frame it."""
+    if job.deployment.trigger == Trigger.ROLLBACK:
+        about = {"number": job.deployment.number, "to": job.base_number}
+        job.timeline.event(event_type, {**about, **details})
+
+
+def _settle_server(job: Job, status: DeploymentStatus, message: str, kind: str) -> None:
+    server = Server.objects.with_current().get(pk=job.server.pk)
+    if job.deployment.trigger == Trigger.RECONCILER:
+        restarts.schedule(server)
+    if status == DeploymentStatus.FAILED:
+        Server.objects.move(server.pk, ServerStatus.ERROR, error=message, error_kind=kind)
+        notify.failed(server.pk, message, kind, job.deployment)
+        return
+    settle_status.rest(server.pk)
+    if status == DeploymentStatus.HELD:
+        notify.held(server.pk, message, job.deployment)
+
+
+def _put_back(job: Job) -> None:
+    """The process ends: the deployment returns to the queue, for whoever starts next."""
+    if not heartbeat.held(job.deployment):
+        _leave_to_successor(job)
+        return
+    _clean_up(job)
+    closing.put_back(job.deployment)
+    events.status_changed(job.server.pk)
+    job.timeline.say("Interrupted: the platform is stopping; the deployment goes on when it is back.")
+
+
+def _lock_server(job: Job) -> None:
+    """The server's row first, as everywhere: whoever locks it second after a deployment's may deadlock."""
+    Server.objects.locked().get(pk=job.server.pk)
+
+
+def _leave_to_successor(job: Job) -> None:
+    """This worker was taken for dead and another holds the deployment: only our own run may be ended."""
+    logger.warning("deployment %s was taken over by another worker", job.deployment.pk)
+    try:
+        runs.end_without_a_word(job.deployment)
+    except UserError as error:
+        logger.warning("deployment %s left something behind: %s", job.deployment.pk, error)
+
+
+def _clean_up(job: Job, *, keep_build: bool = False) -> None:
+    try:
+        runs.stop(job.deployment, grace=settings.STOP_GRACE_SECONDS)
+        if not keep_build:
+            steps.discard(job)
+    except UserError as error:
+        logger.warning("deployment %s left something behind: %s", job.deployment.pk, error)
+
+
+def _cancel_was_requested(job: Job) -> bool:
+    return Deployment.objects.filter(pk=job.deployment.pk, cancel_requested=True).exists()
+
+
+def _duration(job: Job) -> int:
+    started = job.deployment.started_at or timezone.now()
+    return int((timezone.now() - started).total_seconds() * 1000)

@@ -1,0 +1,85 @@
+"""The schema gate: what a new deployment changes for who calls the server, and whether that may pass.
+
+It stands after discovery and before the traffic moves. What only starts an earlier build again (a restart, a
+rollback, an approval) passes: nobody is to be kept from bringing back what was there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hosting import tool_changes
+from hosting.errors import UserError
+from hosting.tool_changes import ToolChanges
+from servers.deploying.job import Job
+from servers.models import Deployment, Server
+from servers.models.server import SchemaGate
+from servers.states import Mode
+
+SENTENCES = 5
+APPROVE = "What it built is kept. Approve it to serve it, or decline it."
+
+
+class Held(UserError):
+    """It is healthy and breaks callers: a person decides. `details` as the event `deploy_held` has them."""
+
+    kind = ""
+    permanent = False
+
+
+def check(job: Job) -> None:
+    """Keeps what changed in the row. Raises `Held` where the server's gate says so."""
+    server = Server.objects.with_current().get(pk=job.server.pk)
+    current = server.current_deployment
+    if current is None:
+        return
+    changes = tool_changes.compare(_tools(current), _tools(job.deployment))
+    if not changes:
+        return
+    gate = SchemaGate.OFF if job.deployment.mode == Mode.SAME_DIGEST else SchemaGate(server.schema_gate)
+    job.keep(tool_changes=as_json(changes, against=current.number, gate=gate))
+    if changes.breaking and gate != SchemaGate.OFF:
+        _tell(job, changes, current, gate)
+
+
+def _tell(job: Job, changes: ToolChanges, current: Deployment, gate: SchemaGate) -> None:
+    about: dict[str, Any] = {"number": job.deployment.number, "against": current.number}
+    job.timeline.event(
+        "schema_changed",
+        {
+            **about,
+            "gate": gate.value,
+            "added": list(changes.added),
+            "removed": list(changes.removed),
+            "changed": [change.name for change in changes.changed],
+            "breaking": changes.breaking,
+        },
+    )
+    message = f"Its tools are not what callers of #{current.number} know: {sentences(changes.breaking)}"
+    if gate == SchemaGate.HOLD:
+        raise Held(message, hint=APPROVE, details={**about, "breaking": changes.breaking})
+    job.timeline.say(message)
+
+
+def as_json(changes: ToolChanges, *, against: int, gate: str) -> dict[str, Any]:
+    """`Deployment.tool_changes`."""
+    return {
+        "against": against,
+        "gate": str(gate),
+        "added": list(changes.added),
+        "removed": list(changes.removed),
+        "changed": [
+            {"name": one.name, "breaking": list(one.broken), "other": list(one.other)}
+            for one in changes.changed
+        ],
+        "breaking": changes.breaking,
+    }
+
+
+def sentences(breaking: list[str]) -> str:
+    more = len(breaking) - SENTENCES
+    return " ".join(breaking[:SENTENCES]) + (f" And {more} more." if more > 0 else "")
+
+
+def _tools(deployment: Deployment) -> list[dict[str, Any]]:
+    return deployment.discovery.get("tools") or []

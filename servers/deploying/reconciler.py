@@ -1,0 +1,287 @@
+"""Rows against reality: closes what was lost, starts what should run, ends what should not."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from hosting.errors import Conflict, RuntimeFault, UserError
+from hosting.runtimes.base import RunStatus, Runtime
+from servers import closing, events, notify, queue, runtime_choice, timeline
+from servers.deploying import drain, restarts, retention, runs, wiring, workers
+from servers.models import Deployment, FormerServer, Server
+from servers.models.server import DesiredState
+from servers.states import OPEN, DeploymentStatus, Mode, ServerStatus, Trigger
+
+logger = logging.getLogger(__name__)
+RESEND_AFTER = timedelta(seconds=10)
+MOST_CLAIMS = 3
+
+
+@dataclass
+class Due:
+    """What a pass found to do that takes longer than a look: ids, for whoever sends the messages."""
+
+    deployments: list[int] = field(default_factory=list)
+    servers: list[int] = field(default_factory=list)
+
+
+def look() -> Due:
+    """One pass over the rows. Quick: it polls, closes and queues, and leaves the slow work to actors."""
+    _close_lost()
+    _watch_all()
+    for server in restarts.due(Server.objects.should_run()).filter(current_deployment__run__isnull=True):
+        _start_again(server)
+    return Due(_deployments_to_send(), _servers_to_settle())
+
+
+def measure() -> None:
+    """What servers use: a runtime may take its time to tell."""
+    runs.measure(
+        server.current_deployment for server in Server.objects.watched() if server.current_deployment
+    )
+
+
+def _close_lost() -> None:
+    since = timedelta(seconds=settings.ABANDONED_AFTER_SECONDS)
+    for deployment in Deployment.objects.lost(since, workers.is_gone):
+        logger.warning("deployment %s lost its worker %s", deployment, deployment.worker)
+        if deployment.claims < MOST_CLAIMS:
+            closing.put_back(deployment)
+            events.status_changed(deployment.server_id)
+        else:
+            _give_up(deployment)
+
+
+def _give_up(deployment: Deployment) -> None:
+    message = (
+        f"The worker was lost {deployment.claims} times in a row. See the platform's log, then redeploy."
+    )
+    closed = Deployment.objects.move(
+        deployment.pk,
+        DeploymentStatus.FAILED,
+        finished_at=timezone.now(),
+        error=message,
+        error_kind="internal",
+    )
+    if closed:
+        deployment.close_steps()
+        _show_trouble(deployment.server_id, ServerStatus.ERROR, message, "internal", deployment)
+        failure = {
+            "number": deployment.number,
+            "error": message,
+            "error_kind": "internal",
+            "duration_ms": _ms_since(deployment.started_at or deployment.created_at),
+        }
+        timeline.record(deployment.server_id, deployment.pk, "deploy_failed", failure)
+
+
+def _show_trouble(
+    server_id: int, to: ServerStatus, why: str, kind: str = "runtime", deployment: Deployment | None = None
+) -> None:
+    with transaction.atomic():
+        if Server.objects.move(server_id, to, error=why, error_kind=kind):
+            notify.failed(server_id, why, kind, deployment)
+        events.status_changed(server_id)
+
+
+def _watch_all() -> None:
+    watched = [
+        (server, current)
+        for server in Server.objects.watched()
+        if (current := server.current_deployment) is not None
+    ]
+    seen = runs.survey(current for _, current in watched)
+    for server, current in watched:
+        _watch(server, current, seen[current.pk])
+
+
+def _watch(server: Server, current: Deployment, status: RunStatus | RuntimeFault) -> None:
+    try:
+        if isinstance(status, RuntimeFault):
+            raise status
+        if not status.alive:
+            _note_exit(server, current, status)
+            return
+    except UserError as error:  # one server's trouble is not the others'
+        _degrade(server, str(error))
+        return
+    runs.note_endpoints(current, status)
+    if server.status == ServerStatus.DEGRADED and current.endpoint:
+        with transaction.atomic():
+            Server.objects.move(server.pk, ServerStatus.RUNNING, error="", error_kind="")
+            notify.recovered(server.pk)
+            events.status_changed(server.pk)
+    else:
+        restarts.forget_failures(server)
+
+
+def _note_exit(server: Server, current: Deployment, status: RunStatus) -> None:
+    reason = status.reason or "The server is gone."
+    runs.stop(current, grace=0)
+    restarts.schedule(server)
+    server.refresh_from_db(fields=["restarts"])
+    if restarts.gave_up(server):
+        last = " ⏎ ".join(runs.last_lines(current, 3))
+        message = (
+            f"{reason} It was restarted {server.restarts} times in a row, and is left alone now. "
+            f"It wrote last: “{last}”. Correct the cause; then start or redeploy it."
+        )
+        _show_trouble(server.pk, ServerStatus.ERROR, message)
+    else:
+        _degrade(server, f"{reason} It is being restarted.")
+
+
+def _degrade(server: Server, why: str) -> None:
+    if server.status == ServerStatus.DEGRADED and server.error == why:
+        return
+    _show_trouble(server.pk, ServerStatus.DEGRADED, why)
+
+
+def _start_again(server: Server) -> None:
+    if server.deployments.filter(status__in=OPEN).exists():
+        return
+    try:
+        queue.add(server=server, by=None, trigger=Trigger.RECONCILER, mode=Mode.SAME_DIGEST)
+    except Conflict as error:
+        _show_trouble(server.pk, ServerStatus.ERROR, str(error))
+        Server.objects.filter(pk=server.pk).update(restarts=restarts.MOST_IN_A_ROW)
+
+
+def _deployments_to_send() -> list[int]:
+    due = list(Deployment.objects.due(RESEND_AFTER).values_list("pk", flat=True))
+    Deployment.objects.filter(pk__in=due).update(enqueued_at=timezone.now())
+    return due
+
+
+def _servers_to_settle() -> list[int]:
+    leftover = Deployment.objects.leftover().exclude(status__in=OPEN)
+    leftover = leftover.select_related("server__current_deployment")
+    unwanted = {d.server_id for d in leftover if _is_over(d)}
+    waiting = Server.objects.should_not_run().filter(
+        status__in=[ServerStatus.STOPPING, ServerStatus.DELETING]
+    )
+    return sorted(unwanted | set(waiting.values_list("pk", flat=True)))
+
+
+def _is_over(deployment: Deployment) -> bool:
+    """Nothing should run for it any more, and the sessions that it holds have had their time."""
+    server = deployment.server
+    if server.desired_state != DesiredState.RUNNING:
+        return True
+    current = server.current_deployment
+    if current is None or current.pk == deployment.pk:
+        return current is None
+    drained = timedelta(seconds=settings.DRAIN_SECONDS)
+    return not current.finished_at or timezone.now() - current.finished_at >= drained
+
+
+def settle(server_id: int) -> None:
+    """Brings one server to what is wanted: ends runs that are over, then stops or deletes it."""
+    server = Server.objects.with_current().filter(pk=server_id).first()
+    if server is None:
+        return
+    for deployment in server.deployments.with_run().exclude(status__in=OPEN):
+        if _is_over(deployment):
+            _end(server, deployment)
+    retention.forget_old_builds(server)
+    if (
+        server.desired_state != DesiredState.RUNNING
+        and not server.deployments.filter(status__in=OPEN).exists()
+    ):
+        _arrive(server)
+
+
+def _end(server: Server, deployment: Deployment) -> None:
+    """No new calls from now on, and the end when those under way are over. Tried again with every look until
+    it is done: what fails is told once."""
+    about, began = {"number": deployment.number}, timezone.now()
+    with transaction.atomic():  # whoever ends it meanwhile tells of the end after the beginning
+        first = runs.retire(deployment)
+        if first:
+            timeline.record(server.pk, deployment.pk, "stop_started", about)
+    if drain.is_awaited(server, deployment):
+        return
+    try:
+        ended = runs.stop(deployment)
+    except UserError as error:
+        _show_what_holds_up(server, error)
+        if first:
+            failure = {"error": str(error), "error_kind": error.kind, "duration_ms": _ms_since(began)}
+            timeline.record(server.pk, deployment.pk, "stop_failed", {**about, **failure})
+        return
+    if ended:
+        took = {"duration_ms": _ms_since(began)}
+        timeline.record(server.pk, deployment.pk, "stop_succeeded", {**about, **took})
+
+
+def _show_what_holds_up(server: Server, error: UserError) -> None:
+    """A server that cannot be stopped or deleted yet says why."""
+    waiting = Server.objects.filter(
+        pk=server.pk, status__in=[ServerStatus.STOPPING, ServerStatus.DELETING]
+    ).exclude(error=str(error))
+    if waiting.update(error=str(error), error_kind=error.kind):
+        events.status_changed(server.pk)
+
+
+def _ms_since(began: datetime) -> int:
+    return int((timezone.now() - began).total_seconds() * 1000)
+
+
+def _arrive(server: Server) -> None:
+    if server.deployments.with_run().exists():
+        return
+    if server.desired_state == DesiredState.STOPPED:
+        Server.objects.move(server.pk, ServerStatus.STOPPED, error="", error_kind="")
+        events.status_changed(server.pk)
+    else:
+        try:
+            retention.remove_everything_of(server)
+        except UserError as error:
+            _show_what_holds_up(server, error)
+            return
+        with transaction.atomic():
+            events.status_changed(server.pk)
+            FormerServer.remember(server)
+            server.delete()
+
+
+def sweep() -> None:
+    """Ends runs that no row knows: what a lost worker started and could not save. Then clears up after it."""
+    for name in runtime_choice.runtimes_in_use():
+        try:
+            _sweep(wiring.runtime(name))
+        except UserError as error:
+            logger.warning("strays on %s were not looked for: %s", name, error)
+    retention.clear_up_after_lost_workers()
+
+
+def _sweep(runtime: Runtime) -> None:
+    for stray in runtime.strays():
+        row = Deployment.objects.filter(pk=stray.deployment_id).first()
+        if row is None or (row.run is None and row.status not in OPEN):
+            logger.warning("ending a stray run of deployment %s on %s", stray.deployment_id, runtime.name)
+            runtime.stop(stray.handle, grace=0)
+
+
+def suspend() -> None:
+    """The platform stops: ends the runs that do not outlive it. They come back with the next start."""
+    for deployment in Deployment.objects.with_run().select_related("server"):
+        if not runs.runtime_of(deployment).outlives_platform:
+            _suspend(deployment)
+
+
+def _suspend(deployment: Deployment) -> None:
+    try:
+        runs.stop(deployment)
+    except UserError as error:
+        logger.warning("%s could not be ended: %s", deployment, error)
+
+
+def trim() -> None:
+    retention.trim()

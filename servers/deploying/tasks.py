@@ -1,0 +1,55 @@
+"""Dramatiq actors: an id in, one call out. The rows are the jobs; a message only says that there is one."""
+
+from __future__ import annotations
+
+import threading
+
+import dramatiq
+from django.conf import settings
+
+from servers import broker
+from servers.deploying import deployer, reconciler
+from servers.models import Deployment
+
+_slots = threading.BoundedSemaphore(settings.DEPLOYMENTS_PARALLEL)
+_settling: set[int] = set()
+_lock = threading.Lock()
+DEPLOY_LIMIT_MS = (settings.DEPLOY_TIMEOUT + 60) * 1000
+
+
+@dramatiq.actor(
+    actor_name=broker.DEPLOY,
+    queue_name=broker.QUEUES[broker.DEPLOY],
+    broker=broker.current(),
+    max_retries=0,
+    time_limit=DEPLOY_LIMIT_MS,
+)
+def deploy(deployment_id: int) -> None:
+    """Without a free slot the row waits in the queue, so that stopping a server need not wait behind it."""
+    if not _slots.acquire(blocking=False):
+        Deployment.objects.filter(pk=deployment_id).update(enqueued_at=None)
+        return
+    try:
+        deployer.run(deployment_id)
+    finally:
+        _slots.release()
+
+
+@dramatiq.actor(
+    actor_name=broker.SETTLE,
+    queue_name=broker.QUEUES[broker.SETTLE],
+    broker=broker.current(),
+    max_retries=0,
+    time_limit=600_000,
+)
+def settle(server_id: int) -> None:
+    """One at a time for a server: the reconciler asks again every second for as long as it takes."""
+    with _lock:
+        if server_id in _settling:
+            return
+        _settling.add(server_id)
+    try:
+        reconciler.settle(server_id)
+    finally:
+        with _lock:
+            _settling.discard(server_id)

@@ -1,0 +1,97 @@
+"""What this machine can do for the platform: one line each, found or not, and what to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+
+from hosting.builder import emulation
+from hosting.runtimes.base import Capability
+from registry.errors import RegistryError
+from registry.reference import Reference
+from servers import as_root, runtime_choice
+from servers.broker import current as current_broker
+from servers.deploying import wiring
+from servers.models import Server
+
+
+def all() -> list[Capability]:
+    """Asks every part; takes up to a few seconds where one does not answer."""
+    engine = wiring.runtime("docker").capability()
+    lines = [*of_every_part(), wiring.runtime("process").capability(), engine]
+    if engine.found:
+        lines.append(runtime_choice.builder().capability())
+        lines += emulation.capabilities(settings.REGISTRY_ARCH_TARGETS, runtime_choice.engine_url())
+    return [*lines, registry(), kubernetes()]
+
+
+def of_every_part() -> list[Capability]:
+    """What a process needs that only serves doors."""
+    return [database(), broker()]
+
+
+def database() -> Capability:
+    try:
+        connection.ensure_connection()
+    except DatabaseError as error:
+        return Capability("database", False, str(error).splitlines()[0], "Check DATABASE_URL and the server.")
+    advice = "" if settings.DATABASE_URL else "For several machines set DATABASE_URL to PostgreSQL."
+    return Capability("database", True, connection.display_name, advice)
+
+
+def broker() -> Capability:
+    if not settings.BROKER_URL:
+        return Capability("broker", True, "in this process", "For several machines set BROKER_URL.")
+    kind = settings.BROKER_URL.partition(":")[0]
+    try:
+        _touch_broker()
+    except Exception as error:  # noqa: BLE001  (each broker has its own; the line says which)
+        return Capability(
+            "broker", False, f"{kind}: {type(error).__name__}", "Check BROKER_URL and the server."
+        )
+    return Capability("broker", True, kind)
+
+
+def _touch_broker() -> None:
+    carrier: Any = current_broker()
+    if hasattr(carrier, "client"):
+        carrier.client.ping()
+    else:
+        carrier.connection  # noqa: B018  (RabbitMQ: opens the connection)
+
+
+def hosts_as_root() -> bool:
+    """Whether a server is, or would be, a process of this machine's root: nothing then stands between its
+    code and all that the platform holds."""
+    return as_root.is_root() and (runtime_choice.default_runtime() == "process" or _was_chosen("process"))
+
+
+def _was_chosen(runtime: str) -> bool:
+    try:
+        return Server.objects.filter(runtime=runtime).exists()
+    except DatabaseError:
+        return False
+
+
+def registry() -> Capability:
+    if not settings.REGISTRY:
+        return Capability("registry", False, "REGISTRY is not set", "Images stay in the engine until it is.")
+    probe = Reference.parse(f"{settings.REGISTRY.rstrip('/')}/probe")
+    try:
+        wiring.registry_client(probe.host).ping(probe.repository)
+    except RegistryError as error:
+        return Capability("registry", False, f"{probe.host}: {error}", "Check REGISTRY and its credentials.")
+    return Capability("registry", True, probe.host)
+
+
+def kubernetes() -> Capability:
+    if not settings.REGISTRY:
+        return Capability(
+            "kubernetes", False, "REGISTRY is not set", "Nodes pull what they run: set REGISTRY."
+        )
+    found = wiring.runtime("kubernetes").capability()
+    way = "through the API server" if wiring.goes_through_api_server() else "through their Services"
+    return replace(found, detail=f"{found.detail}, servers are called {way}") if found.found else found

@@ -1,0 +1,76 @@
+"""What of the platform itself needs a person: its parts, its registry's credential, its disk."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db import connection
+
+from registry import health as registry_health
+from registry.health import AuthHealth, HealthPolicy
+from registry.reference import Reference
+from servers.deploying import wiring
+from servers.operations import health
+
+LOW_BYTES, LOW_SHARE = 5 * 1024**3, 0.05
+FULL_BYTES = 1024**3
+
+
+@dataclass(frozen=True)
+class Concern:
+    """`severe`: something fails now, or will within the hour."""
+
+    title: str
+    text: str
+    advice: str = ""
+    severe: bool = False
+
+
+def concerns() -> list[Concern]:
+    """Asks every part; may take seconds where one does not answer. Closes the connection that it opened."""
+    try:
+        return [*parts(), *credential(), *disk()]
+    finally:
+        connection.close()
+
+
+def parts() -> Iterator[Concern]:
+    """The database and its migrations, the broker, the reconciler."""
+    for check in health.run():
+        if check.status != health.OK:
+            yield Concern(check.name.capitalize(), check.detail, severe=True)
+
+
+def credential() -> Iterator[Concern]:
+    """The login of REGISTRY where it ends soon, has ended or is refused."""
+    if not settings.REGISTRY:
+        return
+    target = Reference.parse(f"{settings.REGISTRY.rstrip('/')}/probe")
+    policy = HealthPolicy(
+        lead=settings.REGISTRY_AUTH_LEAD_SECONDS, max_age=settings.REGISTRY_AUTH_MAX_AGE_SECONDS
+    )
+    _, found = registry_health.look(wiring.registry_client(target.host), target, policy)
+    if found.status == "expired":
+        yield _concern(target.host, found, "has expired, or is refused: pushes fail", severe=True)
+    elif found.status == "expiring_soon" and not settings.REGISTRY_REFRESH_COMMAND:
+        minutes = (found.seconds or 0) // 60
+        yield _concern(target.host, found, f"expires in {minutes} min", severe=False)
+
+
+def disk() -> Iterator[Concern]:
+    """The file system of DATA_DIR, where environments, uploads and the local database lie."""
+    usage = shutil.disk_usage(settings.DATA_DIR)
+    if usage.free < max(LOW_BYTES, LOW_SHARE * usage.total) and usage.free < usage.total / 2:
+        free = f"{usage.free / 1024**3:.1f} GiB"
+        text = f"{free} are free where DATA_DIR lies: builds and starts fail once nothing is left."
+        advice = "Make room, or lower KEEP_DEPLOYMENTS and LOG_RETENTION_DAYS."
+        yield Concern("Disk", text, advice, severe=usage.free < FULL_BYTES)
+
+
+def _concern(host: str, found: AuthHealth, what: str, *, severe: bool) -> Concern:
+    problem = f" {found.problem}" if found.problem else ""
+    advice = "Renew the login in the file that REGISTRY_AUTH_DOCKERCONFIG names; it is read anew."
+    return Concern("Registry credential", f"The login for {host} {what}.{problem}", advice, severe)
