@@ -44,7 +44,7 @@ def held(deployment: Deployment) -> bool:
 
 @contextmanager
 def beating(deployment: Deployment) -> Iterator[Deadline]:
-    """Beats while the block runs. The deadline ends early at a cancel, a lost claim, the end of the process."""
+    """Beats while the block runs. A cancel, a lost claim and the end of the process end the deadline."""
     done, pull = threading.Event(), _Pull()
     thread = threading.Thread(
         target=_beat, args=(deployment, done, pull), name=f"heartbeat-{deployment.pk}", daemon=True
