@@ -50,6 +50,13 @@ class DeploymentSerializer(RowShape[Deployment]):
     requested_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True, allow_null=True)
     based_on = serializers.SlugRelatedField[Any](slug_field="number", read_only=True, allow_null=True)
     status_label = serializers.SerializerMethodField()
+    runtime = serializers.CharField(source="build.runtime", read_only=True)
+    platforms = serializers.JSONField(source="build.platforms", read_only=True)
+    revision = serializers.CharField(source="build.revision", read_only=True)
+    summary = serializers.CharField(source="build.summary", read_only=True)
+    image = serializers.CharField(source="build.image", read_only=True)
+    digest = serializers.CharField(source="build.digest", read_only=True)
+    images = serializers.JSONField(source="build.images", read_only=True)
 
     class Meta:
         model = Deployment
@@ -75,7 +82,7 @@ class DeploymentDetail(DeploymentSerializer):
 
     @extend_schema_field(PlanShape)
     def get_plan(self, deployment: Deployment) -> dict[str, Any]:
-        return dict(deployment.plan)
+        return dict(deployment.build.plan)
 
 
 class UsesSerializer(Shape):

@@ -85,17 +85,20 @@ def _servers(owner: Any, count: int, chance: random.Random, now: datetime) -> An
 
 def _deployments(servers: Any, chance: random.Random, now: datetime) -> Any:
     """One a day of each server."""
-    from servers.models import Deployment
+    from servers.models import Build, Deployment
 
     outcomes = ["succeeded"] * 92 + ["failed"] * 6 + ["cancelled", "superseded"]
     Deployment._meta.get_field("created_at").auto_now_add = False
     discovery = {"tools": [{"name": name, "inputSchema": {"type": "object"}} for name in TOOLS * 4]}
+    Build.objects.bulk_create(Build(server=server, number=1) for server in servers)
+    build = {row.server_id: row for row in Build.objects.all()}
     for day in range(DAYS):
         for server in servers:
             at = now - timedelta(days=DAYS - 1 - day, seconds=chance.randrange(86_000))
             yield Deployment(
-                server=server, number=day + 1, trigger="api", status=chance.choice(outcomes), created_at=at,
-                started_at=at, finished_at=at + timedelta(seconds=60), discovery=discovery,
+                server=server, number=day + 1, build=build[server.pk], trigger="api",
+                status=chance.choice(outcomes), created_at=at, started_at=at,
+                finished_at=at + timedelta(seconds=60), discovery=discovery,
             )  # fmt: skip
 
 

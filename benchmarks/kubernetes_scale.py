@@ -152,7 +152,7 @@ def _rows(specs: list[Any]) -> None:
     from django.contrib.auth.models import User
 
     from hosting.runtimes import kubernetes_manifests
-    from servers.models import Deployment, Server
+    from servers.models import Build, Deployment, Server
 
     owner, place = User.objects.create_user("owner"), _place()
     Server.objects.bulk_create(
@@ -162,10 +162,14 @@ def _rows(specs: list[Any]) -> None:
         )
         for spec in specs
     )  # fmt: skip
+    Build.objects.bulk_create(
+        Build(pk=spec.deployment_id, server_id=spec.server_id, number=1, runtime="kubernetes")
+        for spec in specs
+    )
     Deployment.objects.bulk_create(
         Deployment(
             pk=spec.deployment_id, server_id=spec.server_id, number=1, trigger="api", status="succeeded",
-            runtime="kubernetes", endpoint=kubernetes_manifests.endpoint_of(spec, place),
+            build_id=spec.deployment_id, endpoint=kubernetes_manifests.endpoint_of(spec, place),
             run={
                 "runtime": "kubernetes",
                 "endpoint": kubernetes_manifests.endpoint_of(spec, place),

@@ -6,7 +6,7 @@ from django.contrib.auth.models import User
 from django.db import connections
 
 from metrics.models import UsageMetric
-from servers.models import Deployment, Server, Token
+from servers.models import Build, Deployment, Server, Token
 from servers.models.server import SourceKind
 from servers.states import DeploymentStatus, ServerStatus, Trigger
 
@@ -24,9 +24,11 @@ def serve(slug: str, endpoint: str) -> int:
     """Makes the server where it is new, and a deployment at `endpoint` that takes its calls; its id."""
     about = {"name": slug, "owner": User.objects.get(), "source_kind": SourceKind.PACKAGE}
     server, _ = Server.objects.get_or_create(slug=slug, defaults={**about, "status": ServerStatus.RUNNING})
+    number = server.deployments.count() + 1
     deployment = Deployment.objects.create(
         server=server,
-        number=server.deployments.count() + 1,
+        number=number,
+        build=Build.objects.create(server=server, number=number, runtime="process"),
         trigger=Trigger.API,
         status=DeploymentStatus.SUCCEEDED,
         run={"runtime": "process", "endpoint": endpoint, "data": {}},

@@ -89,8 +89,8 @@ def facts_of(deployment: Deployment) -> dict[str, object]:
         "server": deployment.server.slug,
         "number": deployment.number,
         "status": deployment.status,
-        "revision": deployment.revision,
-        "digest": deployment.digest,
+        "revision": deployment.build.revision,
+        "digest": deployment.build.digest,
         "error_kind": deployment.error_kind,
         "error": deployment.error,
     }

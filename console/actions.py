@@ -126,7 +126,7 @@ class Start(Action[Server]):
 
     def preview(self, target: Server) -> list[str]:
         current = target.current_deployment
-        if current is not None and current.can_start_again:
+        if current is not None and current.build.can_start:
             return [
                 f"What #{current.number} built is started again, without building it.",
                 *_queueing(target),
@@ -197,10 +197,10 @@ class RollBack(Action[Deployment]):
     def refusal(self, target: Deployment) -> str:
         if target.status != DeploymentStatus.SUCCEEDED:
             return "Only a successful deployment can be rolled back to."
-        if not target.can_start_again:
+        if not target.build.can_start:
             return "What it built is no longer there."
         serving = target.server.serving
-        return "What it built is serving." if serving and serving.build == target.build else ""
+        return "What it built is serving." if serving and serving.build_id == target.build_id else ""
 
     def preview(self, target: Deployment) -> list[str]:
         server = target.server

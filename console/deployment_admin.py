@@ -29,17 +29,19 @@ class DeploymentAdmin(HistoryAdmin):
         "trigger",
         "mode",
         "error_kind",
-        "runtime",
+        "build__runtime",
         "created_at",
         ("server", admin.RelatedOnlyFieldListFilter),
     ]
-    list_select_related = ["server", "requested_by"]
+    list_select_related = ["server", "requested_by", "build"]
     show_full_result_count = True
-    search_fields = ["server__name", "server__slug", "revision", "digest"]
+    search_fields = ["server__name", "server__slug", "build__revision", "build__digest"]
     search_help_text = "Server, revision or digest"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Deployment]:
-        return super().get_queryset(request).defer("discovery", "tool_changes", "configuration")
+        return (
+            super().get_queryset(request).defer("discovery", "tool_changes", "configuration", "build__plan")
+        )
 
     def get_urls(self) -> list[URLPattern]:
         own = [
@@ -89,7 +91,7 @@ class DeploymentAdmin(HistoryAdmin):
 
     @admin.display(description="Revision")
     def revision_short(self, deployment: Deployment) -> SafeString | str:
-        return display.revision(deployment.revision)
+        return display.revision(deployment.build.revision)
 
     @admin.display(description="Took")
     def took(self, deployment: Deployment) -> SafeString:

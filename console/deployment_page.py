@@ -20,7 +20,9 @@ EVENTS_SHOWN = 200
 def show(model_admin: Any, request: HttpRequest, object_id: str) -> HttpResponse:
     status_feed = feeds.of_statuses(request.user)
     seen = model_admin.get_queryset(request)
-    rows = seen.defer(None).select_related("server__current_deployment", "requested_by", "based_on")
+    rows = seen.defer(None).select_related(
+        "server__current_deployment__build", "requested_by", "based_on", "build"
+    )
     deployment = rows.filter(pk=id_in(object_id)).first()
     if deployment is None:
         raise Http404("There is no such deployment (any more).")
@@ -49,7 +51,7 @@ def context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
         "events": [shown_event(event) for event in happened],
         "lines": lines.newest(server_log.LINES_SHOWN),
         "levels": server_log.LEVELS,
-        "images": sorted(deployment.images.items()),
+        "images": sorted(deployment.build.images.items()),
         "log_feed": log_feed if not deployment.is_final or deployment.run else "",
         "metric_feed": metric_feed if not deployment.is_final or deployment.status == "held" else "",
         "actions": server_page.offered(actions.ON_DEPLOYMENTS, deployment, request),

@@ -122,7 +122,7 @@ def _to_come(deployment: Deployment, steps: Sequence[Step]) -> Iterator[Row]:
     begun = {(step.kind, step.platform) for step in steps}
     latest = max((list(TITLES).index(StepKind(step.kind)) for step in steps), default=-1)
     for kind in _path(deployment):
-        platforms = deployment.platforms if kind in PER_PLATFORM else [""]
+        platforms = deployment.build.platforms if kind in PER_PLATFORM else [""]
         for platform in platforms or [""]:
             if list(TITLES).index(kind) >= latest and (kind, platform) not in begun:
                 yield {
@@ -134,9 +134,10 @@ def _to_come(deployment: Deployment, steps: Sequence[Step]) -> Iterator[Row]:
 
 
 def _path(deployment: Deployment) -> Iterable[StepKind]:
-    if deployment.runtime == "process" or not settings.REGISTRY:
+    build = deployment.build
+    if build.runtime == "process" or not settings.REGISTRY:
         return [kind for kind in TITLES if kind not in PUSHING]
-    if deployment.image and not deployment.platforms:
+    if build.image and not build.platforms:
         return [StepKind.START, StepKind.HEALTH, StepKind.DISCOVER]
     return TITLES
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,10 +90,24 @@ class Comparison:
     tools: ToolChanges
 
 
+COLUMNS: dict[str, Callable[[Deployment], str]] = {
+    "status": lambda deployment: deployment.status,
+    "revision": lambda deployment: deployment.build.revision,
+    "summary": lambda deployment: deployment.build.summary,
+    "trigger": lambda deployment: deployment.trigger,
+    "mode": lambda deployment: deployment.mode,
+    "runtime": lambda deployment: deployment.build.runtime,
+    "digest": lambda deployment: deployment.build.digest,
+    "image": lambda deployment: deployment.build.image,
+}
+
+
 def other_of(deployment: Deployment, number: str = "") -> Deployment | None:
     """The one to compare with: that of `number`, else the newest earlier one that succeeded, or any earlier
     one; None where there is none. Raises `Invalid`."""
-    others = deployment.server.deployments.exclude(pk=deployment.pk).select_related("server", "requested_by")
+    others = deployment.server.deployments.exclude(pk=deployment.pk).select_related(
+        "server", "requested_by", "build"
+    )
     if number:
         chosen = others.filter(number=number).first() if number.isdecimal() and len(number) < 10 else None
         if chosen is None:
@@ -113,8 +127,8 @@ def compare(one: Deployment, other: Deployment) -> Comparison:
         after=after,
         facts=tuple(_facts(before, after)),
         durations=tuple(_durations(before, after)),
-        plan_known=bool(before.plan and after.plan),
-        plan=tuple(_plans(before.plan, after.plan)),
+        plan_known=bool(before.build.plan and after.build.plan),
+        plan=tuple(_plans(before.build.plan, after.build.plan)),
         configuration_known=known,
         environment=_names(old.get("environment", {}), new.get("environment", {})) if known else Names(),
         secrets=_names(old.get("secrets", {}), new.get("secrets", {})) if known else Names(),
@@ -125,16 +139,15 @@ def compare(one: Deployment, other: Deployment) -> Comparison:
 
 
 def _facts(before: Deployment, after: Deployment) -> Iterable[Row]:
-    columns = ("status", "revision", "summary", "trigger", "mode", "runtime", "digest", "image")
-    for column in columns:
-        yield Row(column, str(getattr(before, column)), str(getattr(after, column)))
-    for platform in dict.fromkeys((*before.images, *after.images)):
+    for column, of in COLUMNS.items():
+        yield Row(column, str(of(before)), str(of(after)))
+    for platform in dict.fromkeys((*before.build.images, *after.build.images)):
         yield Row(f"digest of {platform}", _digest(before, platform), _digest(after, platform))
     yield Row("tools", _count(before), _count(after))
 
 
 def _digest(deployment: Deployment, platform: str) -> str:
-    image = deployment.images.get(platform, {})
+    image = deployment.build.images.get(platform, {})
     return str(image.get("digest") or image.get("image_id") or "")
 
 

@@ -81,7 +81,7 @@ def _about_deployment(deployment: Deployment | None) -> dict[str, Any] | None:
         "id": deployment.pk,
         "number": deployment.number,
         "trigger": deployment.trigger,
-        "revision": deployment.revision or deployment.wanted_revision,
+        "revision": deployment.build.revision or deployment.wanted_revision,
     }
 
 

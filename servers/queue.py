@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from hosting.errors import Conflict
 from servers import closing, events
-from servers.models import Deployment, Server
+from servers.models import Build, Deployment, Server
 from servers.models.server import DesiredState
 from servers.push_options import NO_OPTIONS, PushOptions
 from servers.states import DeploymentStatus, Mode, ServerStatus, Trigger
@@ -31,15 +31,17 @@ def add(
     if locked.desired_state == DesiredState.DELETED:
         raise Conflict(f"{locked.name} is being deleted.")
     base = _base(locked, mode, based_on)
-    options.check(mode, base.platforms if base else [])
+    options.check(mode, base.build.platforms if base else [])
     _supersede(locked, mode)
+    number = (locked.deployments.aggregate(last=Max("number"))["last"] or 0) + 1
     deployment = Deployment.objects.create(
         server=locked,
-        number=(locked.deployments.aggregate(last=Max("number"))["last"] or 0) + 1,
+        number=number,
         trigger=trigger,
         requested_by=by,
         mode=mode,
         based_on=base,
+        build=_build(locked, number, mode, base, options),
         **options.columns,
         wanted_revision=revision,
     )
@@ -61,18 +63,28 @@ def _base(server: Server, mode: Mode, based_on: Deployment | None) -> Deployment
     if mode == Mode.RESUME:
         return _failed(server, based_on)
     base = based_on or server.current_deployment
-    if mode == Mode.SAME_DIGEST and not (base and base.can_start_again):
+    if mode == Mode.SAME_DIGEST and not (base and base.build.can_start):
         raise Conflict(
             f"{server.name} has no built deployment to start again.", hint="Redeploy it with mode latest."
         )
     return base
 
 
+def _build(server: Server, number: int, mode: Mode, base: Deployment | None, options: PushOptions) -> Build:
+    """That of `base` where it is started as it is: nothing is fetched, built or pushed. Else a new one."""
+    resumed = base.build if base and mode == Mode.RESUME else None
+    if base and mode == Mode.SAME_DIGEST:
+        return base.build
+    if resumed and resumed.can_start and not options.platform_anew:
+        return resumed
+    return Build.objects.create(server=server, number=number, resumes=resumed)
+
+
 def _failed(server: Server, given: Deployment | None) -> Deployment:
     """The newest deployment that came as far as a revision and then failed: where `resume` goes on."""
     base = given or server.deployments.exclude(status=DeploymentStatus.SUPERSEDED).order_by("-number").first()
     resumable = (DeploymentStatus.FAILED, DeploymentStatus.CANCELLED)
-    if base is None or base.status not in resumable or not base.revision:
+    if base is None or base.status not in resumable or not base.build.revision:
         raise Conflict(
             f"{server.name} has no failed deployment to resume.", hint="Redeploy it with mode latest."
         )

@@ -8,7 +8,7 @@ from django.conf import settings
 
 from hosting.builder.buildkit import Builder, find_builder
 from hosting.runtimes.docker import DockerRuntime
-from servers.models import Deployment, Server
+from servers.models import Build, Server
 
 DEFAULT_ENGINE = "unix:///var/run/docker.sock"
 
@@ -34,7 +34,7 @@ def default_runtime() -> str:
     usable = DockerRuntime(engine_url(), instance=settings.INSTANCE).capability().found
     if usable and builder().capability().found:
         return "docker"
-    return "docker" if Deployment.objects.filter(runtime="docker").exists() else "process"
+    return "docker" if Build.objects.filter(runtime="docker").exists() else "process"
 
 
 def runtime_name_for(server: Server) -> str:

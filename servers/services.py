@@ -144,7 +144,7 @@ def start(*, server: Server, by: User | None, trigger: Trigger) -> Deployment:
     server = _found(Server.objects.with_current(), server)
     if server.serving and server.desired_state == DesiredState.RUNNING:
         raise Conflict(f"{server.name} is running already.", hint="To replace what runs, redeploy it.")
-    built = server.current_deployment is not None and server.current_deployment.can_start_again
+    built = server.current_deployment is not None and server.current_deployment.build.can_start
     mode = Mode.SAME_DIGEST if built else Mode.LATEST
     return deploy(server=server, by=by, trigger=trigger, mode=mode)
 

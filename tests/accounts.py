@@ -13,10 +13,14 @@ from rest_framework.test import APIClient
 
 from access.models import Membership, Role, Team
 from servers import services
-from servers.models import Deployment, Server
+from servers.models import Build, Deployment, Server
 from servers.models.token import Scope
 from servers.states import DeploymentStatus, Trigger
 
+OF_BUILDS = {
+    "runtime", "revision", "summary", "plan", "platforms", "images", "image", "digest", "command",
+    "directory", "resumes",
+}  # fmt: skip
 _numbers = itertools.count(1)
 
 
@@ -85,11 +89,16 @@ def make_server(owner: User, **fields: Any) -> Server:
 
 
 def make_deployment(server: Server, **fields: Any) -> Deployment:
-    """A row of a deployment that is over, and that is what serves where `serves` is given."""
-    number = server.deployments.count() + 1
+    """A row of a deployment that is over, and that is what serves where `serves` is given.
+
+    It has a build of its own, to which some of `fields` go, unless `build` is that of another.
+    """
+    number = fields.pop("number", server.deployments.count() + 1)
     given = {"trigger": Trigger.API, "status": DeploymentStatus.SUCCEEDED, **fields}
     serves = given.pop("serves", False)
-    deployment = Deployment.objects.create(server=server, number=number, **given)
+    made = {name: given.pop(name) for name in OF_BUILDS if name in given}
+    build = given.pop("build", None) or Build.objects.create(server=server, number=number, **made)
+    deployment = Deployment.objects.create(server=server, number=number, build=build, **given)
     if serves:
         Server.objects.filter(pk=server.pk).update(current_deployment=deployment)
         server.refresh_from_db()

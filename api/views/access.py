@@ -27,7 +27,9 @@ def servers_of(request: Request) -> QuerySet[Server]:
 
 
 def deployments_of(request: Request) -> QuerySet[Deployment]:
-    every = Deployment.objects.select_related("server__current_deployment", "requested_by", "based_on")
+    every = Deployment.objects.select_related(
+        "server__current_deployment", "requested_by", "based_on", "build"
+    )
     user = user_of(request)
     if roles.is_administrator(user):
         return every

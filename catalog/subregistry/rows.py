@@ -77,9 +77,7 @@ def _hosted(servers: ServerQuerySet) -> QuerySet[Any]:
     same = Deployment.objects.filter(
         server=OuterRef("pk"),
         status=DeploymentStatus.SUCCEEDED,
-        revision=OuterRef("current_deployment__revision"),
-        image=OuterRef("current_deployment__image"),
-        directory=OuterRef("current_deployment__directory"),
+        build=OuterRef("current_deployment__build"),
     ).order_by("number")
     return (
         servers.should_run()

@@ -85,7 +85,7 @@ def _show_timeline(deployment: Deployment) -> None:
 
 def _show_registry(deployment: Deployment) -> None:
     """The registry's own answer, read by a tool that is not ours."""
-    reference = f"{deployment.image.partition('@')[0]}@{deployment.digest}"
+    reference = f"{deployment.build.image.partition('@')[0]}@{deployment.build.digest}"
     _say(f"What skopeo reads at {reference}")
     argv = [program("skopeo"), "inspect", "--raw", "--tls-verify=false", f"docker://{reference}"]
     index = json.loads(subprocess.run(argv, check=True, capture_output=True).stdout)
@@ -98,7 +98,7 @@ def _show_platforms(deployment: Deployment) -> None:
     _say("Running the image of each platform")
     client = docker.DockerClient(base_url=settings.DOCKER_HOST)
     ask = "import platform; print(platform.machine(), platform.python_version())"
-    for platform, image in deployment.images.items():
+    for platform, image in deployment.build.images.items():
         said = client.containers.run(
             image["reference"], ["-c", ask], entrypoint="python3", platform=platform, remove=True
         )

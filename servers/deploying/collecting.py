@@ -20,7 +20,9 @@ class Collector:
         self._seen: dict[int, float] = {}
 
     def look(self) -> None:
-        running = list(Deployment.objects.with_run().select_related("server").defer("facts", "discovery"))
+        running = list(
+            Deployment.objects.with_run().select_related("server", "build").defer("facts", "discovery")
+        )
         pause = len(running) / LOOKS_PER_SECOND
         known, self._seen = self._seen, {}
         for deployment in running:

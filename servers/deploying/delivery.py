@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -22,8 +22,8 @@ from registry.retry import PushPolicy
 from servers import image_names, runtime_choice
 from servers.deploying import parallel, pull_secret, push_report, wiring
 from servers.deploying.job import Job
-from servers.models import Deployment, Server
-from servers.states import DeploymentStatus, Mode, StepKind, StepStatus
+from servers.models import Build, Deployment, Server
+from servers.states import Mode, StepKind, StepStatus
 from servers.timeline import Timeline
 
 NO_MOVING_TAG = "none"
@@ -31,7 +31,7 @@ NO_MOVING_TAG = "none"
 
 def deliver(job: Job, built: Mapping[str, BuiltImage]) -> None:
     """Pushes every platform, then publishes; nothing stands under the deployment's tag before that."""
-    target, platforms = target_of(job.deployment), job.deployment.platforms
+    target, platforms = target_of(job.build), job.build.platforms
     _look_at_credentials(job, target)
     pushed = parallel.for_each(
         platforms,
@@ -41,7 +41,7 @@ def deliver(job: Job, built: Mapping[str, BuiltImage]) -> None:
     )
     digest = _publish(job, target, list(pushed.values()))
     images = {platform: _facts(target, done) for platform, done in pushed.items()}
-    job.keep(images=images, digest=digest, image=_to_start(job, images, f"{target.endpoint}@{digest}"))
+    job.build.keep(images=images, digest=digest, image=_to_start(job, images, f"{target.endpoint}@{digest}"))
 
 
 def _to_start(job: Job, images: Mapping[str, Mapping[str, Any]], published: str) -> str:
@@ -91,7 +91,7 @@ def _push(job: Job, built: BuiltImage, target: Reference, deadline: Deadline) ->
         done = push.push_image(
             engine_url=runtime_choice.engine_url(),
             image=built.tag,
-            target=_target_for(job.deployment, target, built.platform),
+            target=_target_for(job.build, target, built.platform),
             platform=built.platform,
             client=wiring.registry_client(target.host),
             policy=_policy(job.deployment),
@@ -133,7 +133,7 @@ def _tag_again(job: Job, done: Pushed, target: Reference, line: LineSink) -> Non
     manifest.move_tag(
         client=wiring.registry_client(target.host),
         target=target.with_digest(done.digest),
-        tag=_target_for(job.deployment, target, done.platform).tag,
+        tag=_target_for(job.build, target, done.platform).tag,
         report=_reporter(job.timeline, target),
         line=line,
         policy=_policy(job.deployment),
@@ -165,11 +165,11 @@ def _publish(job: Job, target: Reference, pushed: list[Pushed]) -> str:
 
 def move_tag(timeline: Timeline) -> None:
     """Puts the moving tag on what serves now. A failure fails nothing: servers start by digest; it shows."""
-    deployment, say = timeline.deployment, timeline.say
+    deployment, build, say = timeline.deployment, timeline.deployment.build, timeline.say
     tag = settings.REGISTRY_MOVING_TAG
-    if not (settings.REGISTRY and deployment.images and deployment.digest) or tag == NO_MOVING_TAG:
+    if not (settings.REGISTRY and build.images and build.digest) or tag == NO_MOVING_TAG:
         return
-    target = target_of(deployment).with_digest(deployment.digest)
+    target = target_of(build).with_digest(build.digest)
     try:
         with wiring.registry_faults(f"Moving the tag {tag}", target, deployment.server.slug):
             manifest.move_tag(
@@ -193,7 +193,7 @@ def _annotations(job: Job) -> dict[str, str]:
     created = job.deployment.created_at.replace(microsecond=0)
     source = job.server.source.get("url", "")
     return {
-        manifest.ANNOTATION_REVISION: job.deployment.revision,
+        manifest.ANNOTATION_REVISION: job.build.revision,
         manifest.ANNOTATION_CREATED: created.isoformat().replace("+00:00", "Z"),
         **({manifest.ANNOTATION_SOURCE: source} if source else {}),
     }
@@ -215,7 +215,7 @@ def hand_on_credentials(job: Job) -> None:
     was pushed. One request where nothing differs.
     """
     if job.runtime.any_platform:
-        _renew_pull_secret(job.timeline, Reference.parse(job.deployment.image), tell_unchanged=False)
+        _renew_pull_secret(job.timeline, Reference.parse(job.build.image), tell_unchanged=False)
 
 
 def _renew_pull_secret(timeline: Timeline, ref: Reference, *, tell_unchanged: bool = True) -> None:
@@ -248,49 +248,43 @@ def _login(ref: Reference) -> dict[str, Any]:
         return {}
 
 
-def target_of(deployment: Deployment) -> Reference:
-    """The immutable tag of a deployment: `<number>-<short revision>`."""
-    return image_names.reference(
-        deployment.server, f"{deployment.number}-{_tag_text(deployment.short_revision)}"
-    )
+def target_of(build: Build) -> Reference:
+    """The immutable tag of a build: `<number>-<short revision>`."""
+    return image_names.reference(build.server, f"{build.number}-{_tag_text(build.short_revision)}")
 
 
-def tags_of(deployment: Deployment) -> list[Reference]:
-    """Every tag that the deployment's pushes may have made."""
-    if not settings.REGISTRY or not deployment.revision or not deployment.platforms:
+def tags_of(build: Build) -> list[Reference]:
+    """Every tag that the pushes of a build may have made."""
+    if not settings.REGISTRY or not build.revision or not build.platforms:
         return []
-    target = target_of(deployment)
-    several = [_target_for(deployment, target, platform) for platform in deployment.platforms]
+    target = target_of(build)
+    several = [_target_for(build, target, platform) for platform in build.platforms]
     return list(dict.fromkeys([target, *several]))
 
 
-def forget(server: Server, deployments: list[Deployment]) -> None:
-    """Removes these deployments' tags where the registry allows it; what may be rolled back to stays."""
-    tags = [tag for deployment in deployments for tag in tags_of(deployment)]
+def forget(server: Server, builds: Sequence[Build]) -> None:
+    """Removes the tags of these builds where the registry allows it; what the others pushed stays."""
+    tags = [tag for build in builds for tag in tags_of(build)]
     if not tags:
         return
-    gone = [deployment.pk for deployment in deployments]
-    kept = server.deployments.exclude(pk__in=gone).filter(
-        status__in=[DeploymentStatus.SUCCEEDED, DeploymentStatus.HELD]
-    )
-    keep = {digest for row in kept for digest in _digests_of(row)}
+    kept = server.builds.startable().exclude(pk__in=[build.pk for build in builds])
     with wiring.registry_faults(f"Pruning {tags[0].endpoint}", tags[0]):
         prune.prune(
             client=wiring.registry_client(tags[0].host),
             repository=tags[0],
             tags=[tag.tag for tag in tags],
-            keep=keep,
+            keep={digest for build in kept for digest in _digests_of(build)},
             line=push_report.note,
         )
 
 
-def _digests_of(deployment: Deployment) -> set[str]:
-    return {deployment.digest, *(image.get("digest", "") for image in deployment.images.values())} - {""}
+def _digests_of(build: Build) -> set[str]:
+    return {build.digest, *(image.get("digest", "") for image in build.images.values())} - {""}
 
 
-def _target_for(deployment: Deployment, target: Reference, platform: str) -> Reference:
-    """With several platforms each has a tag of its own, and the index has the deployment's."""
-    return target.for_platform(platform) if len(deployment.platforms) > 1 else target
+def _target_for(build: Build, target: Reference, platform: str) -> Reference:
+    """With several platforms each has a tag of its own, and the index has the build's."""
+    return target.for_platform(platform) if len(build.platforms) > 1 else target
 
 
 def _tag_text(revision: str) -> str:

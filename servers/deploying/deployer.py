@@ -16,7 +16,7 @@ from django.utils import timezone
 from hosting.builder import context as build_context
 from hosting.deadline import ON_REQUEST
 from hosting.errors import Cancelled, UserError
-from servers import closing, events, notify, settle_status
+from servers import closing, events, notify, runtime_choice, settle_status
 from servers.deploying import delivery, gate, heartbeat, pull_policy, restarts, runs, steps, workers
 from servers.deploying.job import Job
 from servers.logbook import Logbook
@@ -58,9 +58,8 @@ def _claim(deployment_id: int) -> Deployment | None:
         return None
     if not taken:
         return None
-    return Deployment.objects.select_related("server__owner", "server__current_deployment", "based_on").get(
-        pk=deployment_id
-    )
+    known = ("server__owner", "server__current_deployment", "build__server", "based_on__build")
+    return Deployment.objects.select_related(*known).get(pk=deployment_id)
 
 
 def _attempt(job: Job) -> None:
@@ -96,17 +95,17 @@ def _begin(job: Job) -> None:
     if deployment.claims > 1:
         job.timeline.say(f"Taken up again (attempt {deployment.claims}): the worker before was lost.")
         runs.stop(deployment, grace=0)
-        if deployment.runtime:
+        if deployment.build.runtime:
             runs.stop_strays(deployment)
-    Deployment.objects.filter(pk=deployment.pk).update(runtime=job.runtime_name)
-    deployment.runtime = job.runtime_name
+    if deployment.makes_build:
+        deployment.build.keep(runtime=runtime_choice.runtime_name_for(job.server))
     job.timeline.event(
         "deploy_started",
         {
             "number": deployment.number,
             "mode": deployment.mode,
             "trigger": deployment.trigger,
-            "runtime": deployment.runtime,
+            "runtime": deployment.build.runtime,
         },
     )
     _tell_of_rollback(job, "rollback_started")
@@ -117,7 +116,7 @@ def _begin(job: Job) -> None:
 
 
 def _walk(job: Job) -> None:
-    if job.starts_what_is_built:
+    if not job.deployment.makes_build:
         steps.take_over(job)
     else:
         fetched = steps.fetch(job)

@@ -37,7 +37,7 @@ def check(job: Job) -> None:
     if not changes:
         return
     gate = SchemaGate.OFF if job.deployment.mode == Mode.SAME_DIGEST else SchemaGate(server.schema_gate)
-    job.keep(tool_changes=as_json(changes, against=current.number, gate=gate))
+    job.deployment.keep(tool_changes=as_json(changes, against=current.number, gate=gate))
     if changes.breaking and gate != SchemaGate.OFF:
         _tell(job, changes, current, gate)
 

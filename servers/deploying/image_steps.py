@@ -17,25 +17,25 @@ from registry.pulls import Pulls
 from servers import runtime_choice
 from servers.deploying import delivery, parallel, wiring
 from servers.deploying.job import Job
-from servers.models import Deployment
+from servers.models import Build
 from servers.models.server import Transport
 from servers.states import Mode, StepKind, StepStatus
 
 
 def make(job: Job, fetched: Fetched) -> None:
-    """Leaves in the row what the runtime starts: `image`, `images` by platform, `digest`."""
+    """Leaves in the build's row what the runtime starts: `image`, `images` by platform, `digest`."""
     if isinstance(fetched, ExistingImage) and job.server.transport == Transport.HTTP:
         command = job.server.command or job.server.source.get("arguments", [])
-        job.keep(image=fetched.reference, digest=fetched.digest, command=list(command))
+        job.build.keep(image=fetched.reference, digest=fetched.digest, command=list(command))
         return
     platforms = list(settings.REGISTRY_ARCH_TARGETS)
-    job.keep(platforms=platforms)
+    job.build.keep(platforms=platforms)
     built = _build_all(job, fetched, platforms)
     if settings.REGISTRY:
         delivery.deliver(job, built)
     else:
         images = {p: {"reference": b.tag, "image_id": b.image_id, "size": b.size} for p, b in built.items()}
-        job.keep(images=images, image=_native(built).image_id)
+        job.build.keep(images=images, image=_native(built).image_id)
 
 
 def _build_all(job: Job, fetched: Fetched, platforms: list[str]) -> dict[str, BuiltImage]:
@@ -89,7 +89,7 @@ def _build(
 def _built_before(job: Job, platform: str) -> BuiltImage | None:
     """What the deployment that is resumed built for this platform, if the engine still has it."""
     base = job.deployment.based_on
-    if job.deployment.mode != Mode.RESUME or base is None or base.revision != job.deployment.revision:
+    if job.deployment.mode != Mode.RESUME or base is None or base.build.revision != job.build.revision:
         return None
     if platform == job.deployment.platform_anew:
         return None
@@ -113,14 +113,14 @@ def _run_build(
         context=prepared.context,
         dockerfile=prepared.dockerfile,
         platform=platform,
-        tag=local_tag(job.deployment, platform) + suffix,
+        tag=local_tag(job.build, platform) + suffix,
         target=prepared.target,
         arguments=prepared.arguments,
         labels={
             "mcphost.instance": settings.INSTANCE,
             "mcphost.server": str(job.server.pk),
             "mcphost.deployment": str(job.deployment.pk),
-            "org.opencontainers.image.revision": job.deployment.revision,
+            "org.opencontainers.image.revision": job.build.revision,
         },
         no_cache=job.deployment.mode == Mode.NO_CACHE,
         scratch=job.work,
@@ -163,12 +163,12 @@ def _native(built: dict[str, BuiltImage]) -> BuiltImage:
     return built[native]
 
 
-def local_tag(deployment: Deployment, platform: str) -> str:
-    return f"mcphost/{deployment.server.slug}:{deployment.number}-{platform.replace('/', '-')}"
+def local_tag(build: Build, platform: str) -> str:
+    return f"mcphost/{build.server.slug}:{build.number}-{platform.replace('/', '-')}"
 
 
-def remove_local_images(deployment: Deployment) -> None:
+def remove_local_images(build: Build) -> None:
     """Takes our tags off the engine; layers that nothing else uses go with them."""
-    tags = [local_tag(deployment, p) + suffix for p in deployment.platforms for suffix in ("-bridged", "")]
-    for tag in [*tags, *map(str, delivery.tags_of(deployment))]:
+    tags = [local_tag(build, p) + suffix for p in build.platforms for suffix in ("-bridged", "")]
+    for tag in [*tags, *map(str, delivery.tags_of(build))]:
         runtime_choice.builder().remove(tag)

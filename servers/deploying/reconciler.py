@@ -186,7 +186,7 @@ def settle(server_id: int) -> None:
     server = Server.objects.with_current().filter(pk=server_id).first()
     if server is None:
         return
-    for deployment in server.deployments.with_run().exclude(status__in=OPEN):
+    for deployment in server.deployments.with_run().exclude(status__in=OPEN).select_related("build"):
         if _is_over(deployment):
             _end(server, deployment)
     retention.forget_old_builds(server)
@@ -271,7 +271,7 @@ def _sweep(runtime: Runtime) -> None:
 
 def suspend() -> None:
     """The platform stops: ends the runs that do not outlive it. They come back with the next start."""
-    for deployment in Deployment.objects.with_run().select_related("server"):
+    for deployment in Deployment.objects.with_run().select_related("server", "build"):
         if not runs.runtime_of(deployment).outlives_platform:
             _suspend(deployment)
 

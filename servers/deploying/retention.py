@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Sequence
 from datetime import timedelta
 from itertools import islice
 
 from django.apps import apps
 from django.conf import settings
+from django.db.models import Q
 from django.utils import timezone
 
 from access.models import AuditEntry
@@ -18,13 +20,14 @@ from metrics.models import UsageMetric
 from notices import outbox
 from servers import uploads
 from servers.deploying import delivery, image_steps, wiring
-from servers.models import CallsInFlight, Deployment, LogLine, Server
-from servers.states import OPEN, DeploymentStatus, Mode
+from servers.models import Build, CallsInFlight, Deployment, LogLine, Server
+from servers.models.build import NOTHING_MADE
+from servers.states import OPEN, DeploymentStatus
 from servers.streams import storage
 
 logger = logging.getLogger(__name__)
 
-# What these built is there to be started.
+# What these started is there to be started again.
 KEPT = (DeploymentStatus.SUCCEEDED, DeploymentStatus.HELD)
 
 
@@ -54,96 +57,77 @@ def clear_up_after_lost_workers() -> None:
         pk, _, claims = scratch.name.partition("-")
         if not Deployment.objects.open().filter(pk=pk, claims=claims).exists():
             shutil.rmtree(scratch, ignore_errors=True)
-    over = Deployment.objects.exclude(status__in=[*OPEN, *KEPT])
-    for deployment in over.filter(run__isnull=True).exclude(mode=Mode.SAME_DIGEST).exclude(directory=""):
-        if not _shared(deployment, []):
-            _remove_build(deployment)
+    wanted = Deployment.objects.filter(Q(status__in=[*OPEN, *KEPT]) | Q(run__isnull=False))
+    for build in Build.objects.exclude(directory="").exclude(pk__in=wanted.values("build")):
+        _remove(build)
 
 
 def forget_old_builds(server: Server) -> None:
     """The newest KEEP_DEPLOYMENTS builds that went well stay beside the current one: one can roll back there.
-    Builds are counted, not deployments: one that is restarted over and over has many.
 
     What a failed deployment built stays until a newer one has been tried: it can be resumed; and as long as
     what resumed it stays. Nothing goes while a deployment is open: an old tag may name what it pushes.
     """
     if server.deployments.filter(status__in=OPEN).exists():
         return
-    over = (
-        server.deployments.filter(run__isnull=True)
-        .exclude(status__in=[*OPEN, DeploymentStatus.HELD])
-        .order_by("-number")
-    )
-    done = list(over.filter(status=DeploymentStatus.SUCCEEDED))
-    newest = server.deployments.order_by("-number").values_list("pk", flat=True).first() or 0
-    failed = over.exclude(status=DeploymentStatus.SUCCEEDED).exclude(pk=newest)
-    needed = {server.current_deployment_id, *_bases_of_open(server)}  # one may be asked for meanwhile
-    keep = _newest_builds(done, server.current_deployment)
-    needed |= _taken_over(server, {newest, *(d.pk for d in done if d.build in keep)})
-    outdated = [d for d in done if d.build not in keep]
-    old = [d for d in [*outdated, *failed] if d.can_start_again or d.platforms]
-    going = [d for d in old if d.pk not in needed]
-    leaving = [d for d in going if not _shared(d, going)]
-    if _remove_tags(server, leaving):
-        _remove_builds(leaving)
-    kept = server.deployments.exclude(pk__in=[d.pk for d in going])
+    keep = _with_what_they_resume(server, _wanted(server))
+    there = server.builds.exclude(NOTHING_MADE, platforms=[]).select_related("server")
+    going = list(there.exclude(pk__in=keep))
+    if _remove_tags(server, going):
+        _remove_all(going)
+    kept = server.builds.exclude(pk__in=[build.pk for build in going])
     uploads.keep_only(server, set(kept.values_list("revision", flat=True)))
 
 
-def _newest_builds(done: list[Deployment], current: Deployment | None) -> set[str]:
-    now = current.build if current else ""
-    others = dict.fromkeys(d.build for d in done if d.build not in ("", now))
-    return {now, *islice(others, settings.KEEP_DEPLOYMENTS)} - {""}
+def _wanted(server: Server) -> set[int]:
+    """Builds that run, serve, wait for a person, may be resumed, or may be rolled back to."""
+    deployments = server.deployments.order_by("-number")
+    newest = deployments.values_list("build", flat=True)
+    now = server.current_deployment.build_id if server.current_deployment else None
+    good = deployments.good().exclude(build=now).values_list("build", flat=True)
+    in_use = deployments.filter(Q(run__isnull=False) | Q(status=DeploymentStatus.HELD))
+    return {
+        *newest[:1],
+        *in_use.values_list("build", flat=True),
+        *islice(dict.fromkeys(good), settings.KEEP_DEPLOYMENTS),
+        *([now] if now else []),
+    }
 
 
-def _bases_of_open(server: Server) -> set[int | None]:
-    return set(server.deployments.filter(status__in=OPEN).values_list("based_on_id", flat=True))
-
-
-def _taken_over(server: Server, kept: set[int]) -> set[int]:
-    """The deployments from which these, or those in between, took over what was built."""
-    resumed = server.deployments.filter(mode=Mode.RESUME, based_on__isnull=False)
-    base = dict(resumed.values_list("pk", "based_on_id"))
-    found: set[int] = set()
-    while kept := {base[pk] for pk in kept if pk in base} - found:
-        found |= kept
+def _with_what_they_resume(server: Server, kept: set[int]) -> set[int]:
+    """And the builds from which these, or those in between, took over images."""
+    before = {build.pk: build.resumes_id for build in server.builds.filter(resumes__isnull=False)}
+    found, more = set(kept), set(kept)
+    while more := {at for pk in more if (at := before.get(pk))} - found:
+        found |= more
     return found
 
 
-def _remove_builds(deployments: list[Deployment]) -> None:
-    for deployment in deployments:
+def _remove_all(builds: Sequence[Build]) -> None:
+    for build in builds:
         try:
-            _remove_build(deployment)
+            _remove(build)
         except UserError as error:
-            logger.warning("what %s built is still there: %s", deployment, error)
+            logger.warning("what %s made is still there: %s", build, error)
 
 
-def _remove_tags(server: Server, deployments: list[Deployment]) -> bool:
+def _remove_tags(server: Server, builds: Sequence[Build]) -> bool:
     """False where it is to be tried again: the rows must go on knowing of their tags until then."""
     try:
-        delivery.forget(server, deployments)
+        delivery.forget(server, builds)
     except UserError as error:
         logger.warning("old tags of %s stay at the registry: %s", server.slug, error)
         return error.permanent
     return True
 
 
-def _shared(deployment: Deployment, going: list[Deployment]) -> bool:
-    """A deployment that does not go itself starts from the same directory or image."""
-    leaving = [deployment.pk, *(other.pk for other in going)]
-    same = Deployment.objects.filter(server_id=deployment.server_id).exclude(pk__in=leaving)
-    if deployment.directory:
-        return same.filter(directory=deployment.directory).exists()
-    return bool(deployment.image) and same.filter(image=deployment.image).exists()
-
-
-def _remove_build(deployment: Deployment) -> None:
+def _remove(build: Build) -> None:
     """Raises `UserError` while the engine is away: the row keeps what is needed to try again."""
-    if deployment.directory:
-        shutil.rmtree(deployment.directory, ignore_errors=True)
+    if build.directory:
+        shutil.rmtree(build.directory, ignore_errors=True)
     else:
-        image_steps.remove_local_images(deployment)
-    Deployment.objects.filter(pk=deployment.pk).update(directory="", image="", platforms=[])
+        image_steps.remove_local_images(build)
+    build.keep(directory="", image="", platforms=[])
 
 
 def remove_everything_of(server: Server) -> None:
@@ -151,10 +135,10 @@ def remove_everything_of(server: Server) -> None:
 
     Raises `UserError` while its volume cannot be removed: without the row nobody would look for it.
     """
-    for name in set(server.deployments.exclude(runtime="").values_list("runtime", flat=True)):
+    for name in set(server.builds.exclude(runtime="").values_list("runtime", flat=True)):
         wiring.runtime(name).forget(server.pk)
-    built = [d for d in server.deployments.exclude(status__in=OPEN) if d.platforms]
-    _remove_tags(server, built)
-    _remove_builds(built)
+    pushed = list(server.builds.exclude(platforms=[]).select_related("server"))
+    _remove_tags(server, pushed)
+    _remove_all(pushed)
     shutil.rmtree(wiring.runs_directory() / str(server.pk), ignore_errors=True)
     uploads.remove(server.pk)

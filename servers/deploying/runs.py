@@ -31,7 +31,7 @@ def save(deployment: Deployment, handle: Handle) -> None:
 
 
 def runtime_of(deployment: Deployment) -> Runtime:
-    return wiring.runtime(deployment.runtime)
+    return wiring.runtime(deployment.build.runtime)
 
 
 def poll(deployment: Deployment) -> RunStatus:
@@ -66,7 +66,7 @@ def _measure(deployments: list[Deployment]) -> Sequence[Stats | None]:
 def _by_runtime(deployments: Iterable[Deployment]) -> Iterable[list[Deployment]]:
     found: dict[str, list[Deployment]] = {}
     for deployment in deployments:
-        found.setdefault(deployment.runtime, []).append(deployment)
+        found.setdefault(deployment.build.runtime, []).append(deployment)
     return found.values()
 
 

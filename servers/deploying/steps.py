@@ -27,38 +27,24 @@ from servers.states import Mode, StepKind
 
 WROTE_LAST, LAST = "It wrote last", 5
 SAME_REVISION = (Mode.REBUILD, Mode.NO_CACHE, Mode.RESUME)
-INHERITED = (
-    "runtime",
-    "revision",
-    "summary",
-    "images",
-    "image",
-    "digest",
-    "command",
-    "plan",
-    "directory",
-    "platforms",
-)
 
 
 def take_over(job: Job) -> None:
-    """Nothing is built: the deployment starts what `based_on` built."""
-    base = job.deployment.based_on
-    if base is None or not base.can_start_again:
+    """Nothing is built: the deployment starts what an earlier one built."""
+    if not job.build.can_start:
         raise SourceError("What the earlier deployment built is gone.", hint="Redeploy with mode latest.")
-    job.keep(**{name: getattr(base, name) for name in INHERITED})
 
 
 def fetch(job: Job) -> Fetched:
     base = job.deployment.based_on
     same = base if job.deployment.mode in SAME_REVISION else None
-    pinned = same.revision if same else job.deployment.wanted_revision
+    pinned = same.build.revision if same else job.deployment.wanted_revision
     with job.timeline.step(StepKind.CLONE) as step:
         into = job.work / "source"
         with context.filling(into):
             fetched = wiring.source_of(job.server, pinned).fetch(into, deadline=job.deadline, log=step.line)
         summary = (job.server.source.get("filename") or getattr(fetched, "summary", ""))[:300]
-        job.keep(revision=fetched.revision, summary=summary)
+        job.build.keep(revision=fetched.revision, summary=summary)
         step.details.update(revision=fetched.revision, summary=summary)
     return fetched
 
@@ -77,19 +63,19 @@ def make_environment(job: Job, fetched: Fetched) -> None:
     with job.timeline.step(StepKind.BUILD) as step:
         plan = job.recognised(fetched, images=False)
         shutil.rmtree(job.directory, ignore_errors=True)
-        job.keep(directory=str(job.directory))
+        job.build.keep(directory=str(job.directory))
         deadline = job.deadline.within(settings.BUILD_TIMEOUT, "build")
         command = environment.install(
             plan, fetched, job.directory, settings=wiring.build_settings(), deadline=deadline, log=step.line
         )
-        job.keep(command=list(command))
+        job.build.keep(command=list(command))
 
 
 def start(job: Job) -> Handle:
     with job.timeline.step(StepKind.START) as step:
         deadline = job.deadline.within(settings.HEALTH_TIMEOUT, "start")
         secrets = job.server.secret_environment()
-        job.keep(configuration=configuration.of(job.server, secrets))
+        job.deployment.keep(configuration=configuration.of(job.server, secrets))
         spec = _run_spec(job, secrets, _platforms(job, step.line))
         if spec.pull.by_platform:
             delivery.hand_on_credentials(job)
@@ -101,18 +87,18 @@ def start(job: Job) -> Handle:
 
 def _platforms(job: Job, line: LineSink) -> tuple[str, ...]:
     """Of nodes that can run the image. A registry that does not tell keeps nothing from starting."""
-    deployment = job.deployment
-    if not job.runtime.any_platform or deployment.images:
-        return tuple(deployment.images)
+    build = job.build
+    if not job.runtime.any_platform or build.images:
+        return tuple(build.images)
     try:
-        return wiring.platforms_of(job.server, deployment.image)
+        return wiring.platforms_of(job.server, build.image)
     except UserError as error:
         line(f"Any Linux node may take it, for the image's platforms are not known: {error}")
         return ()
 
 
 def _run_spec(job: Job, secrets: Mapping[str, str], platforms: tuple[str, ...]) -> RunSpec:
-    server, deployment = job.server, job.deployment
+    server, deployment, build = job.server, job.deployment, job.build
     return RunSpec(
         server_id=server.pk,
         slug=server.slug,
@@ -123,21 +109,19 @@ def _run_spec(job: Job, secrets: Mapping[str, str], platforms: tuple[str, ...]) 
         path=server.path,
         environment={**_bridges_own(server), **server.environment, **secrets},
         limits=Limits(server.cpu, server.memory_mb, server.pids),
-        image=deployment.image,
+        image=build.image,
         pull=_pull(job),
-        platform=wiring.native_platform() if deployment.image and not job.runtime.any_platform else "",
+        platform=wiring.native_platform() if build.image and not job.runtime.any_platform else "",
         platforms=platforms,
-        command=tuple(deployment.command),
-        directory=Path(deployment.directory) if deployment.directory else None,
+        command=tuple(build.command),
+        directory=Path(build.directory) if build.directory else None,
         shape=placement.shape_of(server.placement),
     )
 
 
 def _pull(job: Job) -> ImagePull:
-    deployment = job.deployment
-    if not deployment.image:
-        return ImagePull()
-    return wiring.image_pull(job.server, deployment.image, built_here=bool(deployment.images))
+    image, images = job.build.image, job.build.images
+    return wiring.image_pull(job.server, image, built_here=bool(images)) if image else ImagePull()
 
 
 def _bridges_own(server: Server) -> dict[str, str]:
@@ -167,7 +151,7 @@ def check_health(job: Job, handle: Handle) -> ServerFacts:
             raise _with_last_lines(job, error) from error
         finally:
             runs.collect(job.deployment)
-        job.keep(facts=asdict(facts), endpoints=dict(job.runtime.poll(handle).endpoints))
+        job.deployment.keep(facts=asdict(facts), endpoints=dict(job.runtime.poll(handle).endpoints))
         step.details.update(era=facts.era, protocol_versions=list(facts.protocol_versions))
         if facts.host:
             step.line(f"It takes requests for the Host {facts.host} only, and gets them so.")
@@ -204,7 +188,7 @@ def discover(job: Job, handle: Handle, facts: ServerFacts) -> None:
         deadline = job.deadline.within(settings.HEALTH_TIMEOUT, "discovery")
         endpoint = next(iter(job.deployment.endpoints.values()), handle.endpoint)
         found = handshake.discover(endpoint, facts, deadline=deadline, equip=wiring.equip_for(endpoint))
-        job.keep(discovery=asdict(found))
+        job.deployment.keep(discovery=asdict(found))
         for note in found.notes:
             step.line(note)
         step.details.update(
@@ -214,6 +198,6 @@ def discover(job: Job, handle: Handle, facts: ServerFacts) -> None:
 
 def discard(job: Job) -> None:
     """Removes the environment that a failed deployment made; its images stay, for `resume`."""
-    if not job.starts_what_is_built and job.deployment.directory:
+    if job.deployment.makes_build and job.build.directory:
         shutil.rmtree(job.directory, ignore_errors=True)
-        job.keep(directory="")
+        job.build.keep(directory="")

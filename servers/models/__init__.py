@@ -1,5 +1,6 @@
 """Rows of what is hosted, and querysets named for use."""
 
+from servers.models.build import Build, BuildQuerySet
 from servers.models.deployment import Deployment, DeploymentQuerySet, Step
 from servers.models.former import FormerServer
 from servers.models.in_flight import CallsInFlight
@@ -10,6 +11,8 @@ from servers.models.stream import StreamEvent, StreamPosition
 from servers.models.token import Token, TokenQuerySet
 
 __all__ = [
+    "Build",
+    "BuildQuerySet",
     "CallsInFlight",
     "Deployment",
     "DeploymentQuerySet",

@@ -10,6 +10,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from servers import states
+from servers.models.build import Build
 from servers.models.server import DesiredState, Server
 from servers.states import DeploymentStatus, Mode, ServerStatus, StepKind, StepStatus, Trigger
 
@@ -30,14 +31,8 @@ class DeploymentQuerySet(models.QuerySet["Deployment"]):
         return self.claimable().filter(Q(enqueued_at__isnull=True) | Q(enqueued_at__lt=old))
 
     def good(self) -> DeploymentQuerySet:
-        """They went well, and what they built is still there to be started."""
-        return self.filter(~Q(image="", directory=""), status=DeploymentStatus.SUCCEEDED)
-
-    def of_other_builds(self, *deployments: Deployment) -> DeploymentQuerySet:
-        """Not what these built under another number: each restart is a deployment that takes it over."""
-        images = {d.image for d in deployments} - {""}
-        directories = {d.directory for d in deployments} - {""}
-        return self.exclude(image__in=images).exclude(directory__in=directories)
+        """They went well, and what they started is still there to be started."""
+        return self.exclude(build__image="", build__directory="").filter(status=DeploymentStatus.SUCCEEDED)
 
     def with_run(self) -> DeploymentQuerySet:
         """Something runs, or ran last, for these deployments."""
@@ -78,20 +73,19 @@ class DeploymentQuerySet(models.QuerySet["Deployment"]):
 
 
 class Deployment(models.Model):
-    """One walk from source to URL: the durable job and its record.
+    """One walk from source to URL: the durable job, and what came of it.
 
-    `images` maps platform to `{reference, digest, size, media_type}`; `image` is what the runtime starts:
-    a reference by digest, or an engine-local id. `run` is the saved `Handle` while something runs for it,
-    `endpoint` the URL that the gateway sends calls to while it serves; where there are several replicas,
-    `endpoints` are their own by name, for a session stays with one. `command` and `directory` are what a
-    prepared environment needs to start again; `plan` says how it was made (`sources.plan.Plan.told`).
-    `discovery` holds tools, prompts and resources as listed, `tool_changes` what became of the tools since
-    `{against, …}` (`servers.deploying.gate.as_json`); empty: nothing.
-    `configuration` tells what it was started with, see `servers.deploying.configuration`.
+    `build` is what it starts: made by it where the numbers are the same, else by an earlier deployment.
+    `run` is the saved `Handle` while something runs for it, `endpoint` the URL that the gateway sends calls
+    to while it serves; where there are several replicas, `endpoints` are their own by name, for a session
+    stays with one. `discovery` holds tools, prompts and resources as listed, `tool_changes` what became of
+    the tools since `{against, …}` (`servers.deploying.gate.as_json`); empty: nothing. `configuration` tells
+    what it was started with, see `servers.deploying.configuration`.
     """
 
     server = models.ForeignKey(Server, models.CASCADE, related_name="deployments")
     number = models.PositiveIntegerField()
+    build = models.ForeignKey(Build, models.RESTRICT, related_name="deployments")
     trigger = models.CharField(max_length=12, choices=[(t.value, t.value.capitalize()) for t in Trigger])
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
@@ -115,20 +109,10 @@ class Deployment(models.Model):
     cancel_requested = models.BooleanField(default=False)
     error_kind = models.CharField(max_length=12, blank=True, default="")
     error = models.TextField(blank=True, default="")
-    runtime = models.CharField(max_length=12, blank=True, default="")
-    platforms = models.JSONField(default=list)
     wanted_revision = models.CharField(
         max_length=200, blank=True, default="", help_text="The commit that was asked for; empty: the newest."
     )
-    revision = models.CharField(max_length=200, blank=True, default="")
-    summary = models.CharField(max_length=300, blank=True, default="")
-    images = models.JSONField(default=dict)
-    image = models.CharField(max_length=500, blank=True, default="")
-    digest = models.CharField(max_length=71, blank=True, default="")
-    command = models.JSONField(default=list, blank=True)
-    plan = models.JSONField(default=dict, blank=True)
     configuration = models.JSONField(default=dict, blank=True)
-    directory = models.CharField(max_length=500, blank=True, default="")
     run = models.JSONField(null=True, blank=True)
     output_cursor = models.TextField(blank=True, default="")
     endpoint = models.CharField(max_length=500, blank=True, default="")
@@ -177,18 +161,15 @@ class Deployment(models.Model):
         return self.finished_at or timezone.now()
 
     @property
-    def build(self) -> str:
-        """Where what it built is; deployments that start the same share it. "" where nothing is there."""
-        return self.directory or self.image
+    def makes_build(self) -> bool:
+        """It fetches and builds; else it starts what another deployment built."""
+        return self.build.number == self.number
 
-    @property
-    def can_start_again(self) -> bool:
-        """It was built and its image or environment is still there."""
-        return bool(self.build)
-
-    @property
-    def short_revision(self) -> str:
-        return self.revision.removeprefix("sha256:")[:12]
+    def keep(self, **found: object) -> None:
+        """Writes what a step found out to the row."""
+        for name, value in found.items():
+            setattr(self, name, value)
+        self.save(update_fields=list(found))
 
     def close_steps(self) -> None:
         """Those that a lost worker had begun: nobody works on them any more."""

@@ -83,7 +83,7 @@ class ServerQuerySet(models.QuerySet["Server"]):
         return self.filter(roles.operated_by(user))
 
     def with_current(self) -> ServerQuerySet:
-        return self.select_related("owner", "current_deployment")
+        return self.select_related("owner", "current_deployment__build")
 
     def should_run(self) -> ServerQuerySet:
         return self.filter(desired_state=DesiredState.RUNNING, current_deployment__isnull=False)
@@ -95,11 +95,11 @@ class ServerQuerySet(models.QuerySet["Server"]):
         running = self.should_run().filter(current_deployment__run__isnull=False)
         own = ("name", "slug", "desired_state", "status", "error", "restarts", "restart_at")
         run = (
-            "server", "number", "runtime", "run", "endpoint", "endpoints", "uses", "output_cursor",
-            "finished_at",
+            "server", "number", "run", "endpoint", "endpoints", "uses", "output_cursor", "finished_at",
+            "build", "build__runtime",
         )  # fmt: skip
         current = [f"current_deployment__{name}" for name in run]
-        return running.select_related("current_deployment").only(*own, "current_deployment", *current)
+        return running.select_related("current_deployment__build").only(*own, "current_deployment", *current)
 
     def should_not_run(self) -> ServerQuerySet:
         return self.filter(desired_state__in=[DesiredState.STOPPED, DesiredState.DELETED])

@@ -42,7 +42,7 @@ def read(deployment: Deployment) -> Facts:
         is_current=_is_current(deployment),
         serving=server.serving.number if server.serving else 0,
         current=current.number if current else 0,
-        current_can_start=bool(current and current.can_start_again),
+        current_can_start=bool(current and current.build.can_start),
         registry=image_names.reference(server, "any").endpoint if settings.REGISTRY else "",
         has_refresh_command=bool(settings.REGISTRY_REFRESH_COMMAND),
         retry_limit=deployment.push_retries or settings.REGISTRY_PUSH_RETRIES,
@@ -60,12 +60,12 @@ def _own(deployment: Deployment) -> dict[str, Any]:
         "number": deployment.number,
         "status": deployment.status,
         "mode": deployment.mode,
-        "runtime": deployment.runtime,
+        "runtime": deployment.build.runtime,
         "error_kind": about.error_kind,
         "error": about.error,
-        "revision": deployment.revision,
-        "platforms": tuple(deployment.platforms),
-        "can_start_again": deployment.can_start_again,
+        "revision": deployment.build.revision,
+        "platforms": tuple(deployment.build.platforms),
+        "can_start_again": deployment.build.can_start,
         "claims": deployment.claims,
         "steps": steps,
         "last_lines": _last_lines(deployment, steps),
@@ -99,7 +99,8 @@ def _others(deployment: Deployment) -> dict[str, Any]:
     others = server.deployments.exclude(pk=deployment.pk)
     after = others.filter(number__gt=deployment.number).exclude(status=DeploymentStatus.SUPERSEDED)
     waiting = dict(server.deployments.filter(status__in=WAITING).values_list("number", "status"))
-    good = others.good().of_other_builds(deployment, *([server.serving] if server.serving else []))
+    serving = server.serving.build_id if server.serving else None
+    good = others.good().exclude(build__in={deployment.build_id, serving})
     return {
         "newer": after.order_by("-number").values_list("number", flat=True).first() or 0,
         "good": good.order_by("-number").values_list("number", flat=True).first() or 0,

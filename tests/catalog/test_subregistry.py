@@ -99,7 +99,8 @@ def test_one_version_by_its_name_and_number(owner: User) -> None:
 
 def test_a_restart_makes_no_new_version_and_a_stop_takes_it_out(owner: User) -> None:
     server = hosted(owner, "time", listed=True)
-    again = {"mode": Mode.SAME_DIGEST, "trigger": Trigger.RECONCILER, "image": "time"}
+    build = server.builds.get()
+    again = {"mode": Mode.SAME_DIGEST, "trigger": Trigger.RECONCILER, "build": build}
     make_deployment(server, serves=True, finished_at=timezone.now(), **again)
     path = f"{LIST}/testserver%2Ftime/versions/latest"
     assert Client().get(path).json()["server"]["version"] == "1.0.1"

@@ -75,7 +75,7 @@ def test_an_archive_becomes_a_server(idle: Platform, tmp_path: Path) -> None:
     assert said.rstrip().endswith("greeter #1 succeeded")
     server = Server.objects.get(slug="greeter")
     assert (server.environment, server.status) == ({"A": "b"}, ServerStatus.RUNNING)
-    plan = server.deployments.get().plan
+    plan = server.builds.get().plan
     assert (plan["ecosystem"], plan["chosen"]) == ("python", {"with": ["packaging"]})
 
 

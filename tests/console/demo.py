@@ -12,6 +12,7 @@ from django.utils import timezone
 from metrics.models import UsageMetric
 from servers.models import Deployment, LogLine, Secret, Server, Step
 from servers.models.token import Token
+from tests.accounts import make_deployment
 
 DIGEST = "sha256:" + "4f1c9a7be0d26358" * 4
 NOW = timezone.now
@@ -59,8 +60,8 @@ def deployment(
     """`ago` and `took` in seconds."""
     began = NOW() - timedelta(seconds=ago)
     over = status not in ("queued", "running")
-    row = Deployment.objects.create(
-        server=of,
+    row = make_deployment(
+        of,
         number=number,
         status=status,
         trigger=fields.pop("trigger", "admin"),
@@ -160,7 +161,7 @@ def _time(owner: User) -> Server:
         secret = Secret(server=row, name=name, updated_by=owner)
         secret.seal("not shown anywhere")
         secret.save()
-    assert old.can_start_again
+    assert old.build.can_start
     row.refresh_from_db()
     return row
 
@@ -206,7 +207,7 @@ def _weather(owner: User) -> Server:
         runtime="docker",
         trigger="webhook",
     )
-    step(bad, "clone", 0, 2.1, details={"revision": bad.revision[:12]})
+    step(bad, "clone", 0, 2.1, details={"revision": bad.build.revision[:12]})
     step(bad, "build", 2.1, 31, platform="linux/amd64", details={"size": 148_223_104})
     step(bad, "build", 2.1, 44, platform="linux/arm64", details={"size": 151_002_880})
     step(bad, "push", 46.1, 9, platform="linux/amd64", details={"digest": DIGEST, "attempts": 1})

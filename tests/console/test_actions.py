@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from access.models import AuditEntry
-from servers.models import Deployment, Secret, Server, Token
+from servers.models import Build, Deployment, Secret, Server, Token
 from tests.accounts import make_deployment
 from tests.console import demo
 
@@ -122,11 +122,12 @@ def test_a_page_does_not_offer_the_build_that_serves(console: Client, seeded: di
     """It is the same under any number: what was restarted is not brought back by an earlier start of it."""
     serving = seeded["time"].current_deployment
     assert serving is not None
-    make_deployment(seeded["time"], image=serving.image, directory=serving.directory)
+    make_deployment(seeded["time"], build=serving.build)
     earlier = seeded["time"].deployments.latest("number")
     url = reverse("admin:servers_deployment_change", args=[earlier.pk])
     assert "Roll back to this" not in console.get(url).text
-    Deployment.objects.filter(pk=earlier.pk).update(image="another", directory="")
+    another = Build.objects.create(server=seeded["time"], number=earlier.number, image="another")
+    Deployment.objects.filter(pk=earlier.pk).update(build=another)
     assert "Roll back to this" in console.get(url).text
 
 

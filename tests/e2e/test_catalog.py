@@ -49,7 +49,7 @@ def test_a_package_from_pypi_with_an_argument(platform: Platform, door: str, set
     settings.HEALTH_TIMEOUT = 60
     server, deployment = imported(platform, TIME, **{"local-timezone": "Asia/Tokyo"})
     assert (deployment.status, deployment.error) == ("succeeded", "")
-    assert "--local-timezone=Asia/Tokyo" in deployment.command
+    assert "--local-timezone=Asia/Tokyo" in deployment.build.command
     assert "Asia/Tokyo" in str(deployment.discovery["tools"])
     assert "UTC" in call(door, server, "get_current_time", timezone="UTC")[1]
 
@@ -58,8 +58,8 @@ def test_a_package_from_npm_with_a_secret(platform: Platform, door: str, setting
     settings.HEALTH_TIMEOUT = 60
     server, deployment = imported(platform, EVERYTHING, SAID="s3cr3t-value")
     assert (deployment.status, deployment.error) == ("succeeded", "")
-    assert deployment.command[-1] == "stdio"
-    assert "s3cr3t" not in platform.log(deployment) + str(deployment.command)
+    assert deployment.build.command[-1] == "stdio"
+    assert "s3cr3t" not in platform.log(deployment) + str(deployment.build.command)
     tools, text = call(door, server, "echo", message="over there")
     assert "over there" in text
     if "get-env" in tools:

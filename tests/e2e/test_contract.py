@@ -109,10 +109,10 @@ def every_event_as_written_down(events: list[dict[str, Any]], deployment: Deploy
         kinds = [each["event_type"] for each in events if each["details"].get("platform") == platform]
         assert kinds == PER_PLATFORM
     published = next(event["details"] for event in events if event["event_type"] == "manifest_published")
-    assert (published["digest"], published["architectures"]) == (deployment.digest, PLATFORMS)
+    assert (published["digest"], published["architectures"]) == (deployment.build.digest, PLATFORMS)
     pushed = [event["details"] for event in events if event["event_type"] == "push_succeeded"]
     assert {each["platform"]: each["digest"] for each in pushed} == {
-        platform: image["digest"] for platform, image in deployment.images.items()
+        platform: image["digest"] for platform, image in deployment.build.images.items()
     }
     assert {each["registry_endpoint"] for each in pushed} == {published["registry_endpoint"]}
 
@@ -140,7 +140,7 @@ def the_log_speaks_to_aggregators(story: Story) -> None:
             "manifest published",
         ]
     )
-    endpoint = story.deployment.image.partition("@")[0]
+    endpoint = story.deployment.build.image.partition("@")[0]
     image = endpoint.partition("/")[2]
     for record in story.records:
         fields = vars(record)
@@ -153,25 +153,25 @@ def the_log_speaks_to_aggregators(story: Story) -> None:
 def the_build_log_speaks_to_people(story: Story) -> None:
     eventually(lambda: "serves now." in story.platform.log(story.deployment), what="its log is kept")
     lines = story.platform.log(story.deployment).splitlines()
-    endpoint = story.deployment.image.partition("@")[0]
+    endpoint = story.deployment.build.image.partition("@")[0]
     for platform in PLATFORMS:
         assert f"Registry push attempt 1/2 for {endpoint} ({platform})" in lines
-        digest = story.deployment.images[platform]["digest"]
+        digest = story.deployment.build.images[platform]["digest"]
         assert f"Image pushed to registry with digest {digest}" in lines
     of_registry = [line for line in lines if re.match(r"Registry push|Image pushed|Manifest published", line)]
-    assert of_registry[-1] == f"Manifest published with digest {story.deployment.digest}"
+    assert of_registry[-1] == f"Manifest published with digest {story.deployment.build.digest}"
 
 
 def the_registry_names_both_platforms(story: Story) -> None:
-    reference = f"{story.deployment.image.partition('@')[0]}@{story.deployment.digest}"
+    reference = f"{story.deployment.build.image.partition('@')[0]}@{story.deployment.build.digest}"
     entries = skopeo(reference, "--raw")["manifests"]
     named = {f"{e['platform']['os']}/{e['platform']['architecture']}": e["digest"] for e in entries}
-    assert named == {platform: image["digest"] for platform, image in story.deployment.images.items()}
+    assert named == {platform: image["digest"] for platform, image in story.deployment.build.images.items()}
 
 
 def the_images_of_both_run(story: Story) -> None:
     with engine(story.platform.engine_url) as client:
-        for platform, image in story.deployment.images.items():
+        for platform, image in story.deployment.build.images.items():
             said = client.containers.run(
                 image["reference"], ["uname", "-m"], entrypoint=[], platform=platform, remove=True
             )

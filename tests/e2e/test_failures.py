@@ -163,8 +163,8 @@ def test_the_registry_goes_in_the_middle(
     assert reason.startswith(f"The push to {fault_proxy.host}/middle/hello (linux/amd64) failed: ")
     assert "Check that the registry runs" in reason
     assert docker_platform.events(second).count("push_retry") == settings.REGISTRY_PUSH_RETRIES - 1
-    assert tags_at(fault_proxy.host, "middle/hello") == [f"1-{first.short_revision}", "latest"]
-    assert skopeo(f"{fault_proxy.host}/middle/hello:latest")["Digest"] == first.digest
+    assert tags_at(fault_proxy.host, "middle/hello") == [f"1-{first.build.short_revision}", "latest"]
+    assert skopeo(f"{fault_proxy.host}/middle/hello:latest")["Digest"] == first.build.digest
     assert docker_platform.fresh(server).serving == first
     assert call(door, server, "greet", name="Ada")[1] == "Hello, Ada!"
     nothing_of(docker_platform, second, first)

@@ -27,19 +27,23 @@ def test_rolled_back_and_started_from_the_same_digest(docker_platform: DockerPla
     changed["server.py"] = bytes(changed["server.py"]).replace(b"Hello, ", b"Goodbye, ")  # type: ignore[arg-type]
     docker_platform.upload(server, changed)
     second = docker_platform.deploy(server, within=120)
-    assert second.digest != first.digest
+    assert second.build.digest != first.build.digest
     assert call(door, server, "greet", name="Ada")[1] == "Goodbye, Ada!"
 
     back = docker_platform.ended(services.roll_back(server=server, to=first, by=docker_platform.owner))
     docker_platform.serves(server, back)
-    assert (back.trigger, back.digest, back.image) == (Trigger.ROLLBACK, first.digest, first.image)
+    assert (back.trigger, back.build.digest, back.build.image) == (
+        Trigger.ROLLBACK,
+        first.build.digest,
+        first.build.image,
+    )
     assert not BUILT & set(docker_platform.events(back))
     eventually(lambda: numbers_running(docker_platform) == {"3"}, what="the others are drained")
     assert call(door, server, "greet", name="Ada")[1] == "Hello, Ada!"
 
     again = docker_platform.deploy(server, Mode.SAME_DIGEST)
     docker_platform.serves(server, again)
-    assert again.digest == first.digest
+    assert again.build.digest == first.build.digest
     eventually(lambda: numbers_running(docker_platform) == {"4"}, what="the one before is drained")
 
 

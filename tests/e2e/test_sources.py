@@ -43,7 +43,7 @@ def test_a_package_as_a_process(platform: Platform, door: str, settings: Any, ec
 
     assert (deployment.status, deployment.error) == ("succeeded", "")
     assert platform.fresh(server).status == ServerStatus.RUNNING
-    assert deployment.revision.startswith(f"{PACKAGES[ecosystem][0]}==")
+    assert deployment.build.revision.startswith(f"{PACKAGES[ecosystem][0]}==")
     answers(door, server, deployment, ecosystem)
 
 
@@ -55,7 +55,7 @@ def test_a_package_on_docker(
     deployment = docker_platform.deploy(server, within=250)
 
     docker_platform.serves(server, deployment)
-    assert deployment.image == f"{settings.REGISTRY}/{server.slug}@{deployment.digest}"
+    assert deployment.build.image == f"{settings.REGISTRY}/{server.slug}@{deployment.build.digest}"
     answers(door, server, deployment, ecosystem)
 
 
@@ -67,7 +67,7 @@ def test_a_repository_with_a_dockerfile(
     deployment = docker_platform.deploy(server, within=120)
 
     docker_platform.serves(server, deployment)
-    assert (deployment.revision, deployment.summary) == (commit, "first")
+    assert (deployment.build.revision, deployment.build.summary) == (commit, "first")
     assert call(door, server, "greet", name="Ada")[1] == "Hello, Ada!"
 
 
@@ -82,7 +82,7 @@ def test_a_dockerfile_in_a_folder(docker_platform: DockerPlatform, door: str) ->
 
     docker_platform.serves(server, deployment)
     assert call(door, server, "greet", name="Ada")[1] == "Hello, Ada!"
-    assert deployment.plan["chosen"] == {**build, "arguments": ["WHERE"]}
+    assert deployment.build.plan["chosen"] == {**build, "arguments": ["WHERE"]}
 
 
 def test_a_repository_without_one(
@@ -93,7 +93,7 @@ def test_a_repository_without_one(
     deployment = docker_platform.deploy(server, within=120)
 
     docker_platform.serves(server, deployment)
-    assert deployment.revision == commit
+    assert deployment.build.revision == commit
     assert json.loads(call(door, server, "add", a=1, b=2)[1]) == {"sum": 3}
 
 
@@ -102,7 +102,7 @@ def test_a_repository_as_a_process(platform: Platform, repository: Repositories,
     server = DockerPlatform(platform.owner).git("process", url)
     deployment = platform.deploy(server)
 
-    assert (deployment.status, deployment.error, deployment.revision) == ("succeeded", "", commit)
+    assert (deployment.status, deployment.error, deployment.build.revision) == ("succeeded", "", commit)
     assert call(door, server, "greet", name="Ada")[1] == "Hello, Ada!"
 
 
@@ -119,12 +119,12 @@ def test_an_uploaded_archive(docker_platform: DockerPlatform, door: str) -> None
 def test_an_image_that_is_there_already(docker_platform: DockerPlatform, door: str) -> None:
     """What one server published serves another: once over stdio behind the bridge, here over HTTP."""
     first = docker_platform.deploy(docker_platform.healthy("first"), within=120)
-    tagged = f"{first.image.partition('@')[0]}:{first.number}-{first.short_revision}"
+    tagged = f"{first.build.image.partition('@')[0]}:{first.number}-{first.build.short_revision}"
     server = docker_platform.made(
         "second", source_kind="image", source={"reference": tagged}, transport="streamable-http"
     )
     deployment = docker_platform.deploy(server, within=120)
 
     docker_platform.serves(server, deployment)
-    assert deployment.digest == first.digest
+    assert deployment.build.digest == first.build.digest
     assert call(door, server, "greet", name="Ada")[1] == "Hello, Ada!"

@@ -92,14 +92,14 @@ def test_a_push_is_deployed_and_answers(bare: Bare, forged: Server, door: str) -
     first = bare.push()
     deployment = ended(forged, 1)
     assert (deployment.status, deployment.error) == ("succeeded", "")
-    assert (deployment.trigger, deployment.revision) == ("webhook", first)
+    assert (deployment.trigger, deployment.build.revision) == ("webhook", first)
     assert "Hello, Ada" in call(door, forged, "greet", name="Ada")[1]
 
     server = bare.work.path / "server.py"
     server.write_text(server.read_text().replace("Hello, ", "Good day, "))
     bare.work.commit("second")
     second = bare.push()
-    assert ended(forged, 2).revision == second
+    assert ended(forged, 2).build.revision == second
     eventually(  # within a second: gateways learn of the new deployment from the database
         lambda: "Good day, Ada" in call(door, forged, "greet", name="Ada")[1],
         what="calls reach the second deployment",
@@ -108,7 +108,7 @@ def test_a_push_is_deployed_and_answers(bare: Bare, forged: Server, door: str) -
     # Back to the first commit by force: the newest push decides, not the newest commit.
     bare.work.git("reset", "--hard", "--quiet", first)
     bare.push("main", "--force")
-    assert ended(forged, 3).revision == first
+    assert ended(forged, 3).build.revision == first
     outcomes = Delivery.objects.order_by("pk").values_list("outcome", "deployment__number")
     assert list(outcomes) == [("accepted", 1), ("accepted", 2), ("accepted", 3)]
 

@@ -24,7 +24,8 @@ from gateway.types import ASGIApp, Receive, Scope, Send
 from metrics.models import UsageMetric
 from servers.models import Deployment, Server, Token
 from servers.models.server import SourceKind, Transport
-from servers.states import DeploymentStatus, ServerStatus, Trigger
+from servers.states import ServerStatus
+from tests.accounts import make_deployment
 
 T = TypeVar("T")
 EVENTS = [(b"content-type", b"text/event-stream")]
@@ -211,16 +212,8 @@ def host(owner: User, slug: str, endpoint: str, **fields: Any) -> Server:
 
 def deploy(server: Server, endpoint: str) -> Deployment:
     """What the end of a deployment leaves: the new one is current, the old one still has its run."""
-    deployment = Deployment.objects.create(
-        server=server,
-        number=server.deployments.count() + 1,
-        trigger=Trigger.API,
-        status=DeploymentStatus.SUCCEEDED,
-        run={"runtime": "process", "endpoint": endpoint, "data": {}},
-        endpoint=endpoint,
-    )
-    Server.objects.filter(pk=server.pk).update(current_deployment=deployment)
-    return deployment
+    run = {"runtime": "process", "endpoint": endpoint, "data": {}}
+    return make_deployment(server, run=run, endpoint=endpoint, serves=True)
 
 
 def token(owner: User, server: Server | None = None, **fields: Any) -> str:

@@ -109,11 +109,11 @@ def test_a_server_is_published_for_each_platform_and_runs_by_the_indexs_digest(
     server = hosted.healthy()
     deployment = hosted.deploy(server, within=180)
     hosted.serves(server, deployment)
-    assert deployment.runtime == "kubernetes"
-    assert deployment.image.endswith(f"@{deployment.digest}")
-    assert deployment.digest not in {image["digest"] for image in deployment.images.values()}
+    assert deployment.build.runtime == "kubernetes"
+    assert deployment.build.image.endswith(f"@{deployment.build.digest}")
+    assert deployment.build.digest not in {image["digest"] for image in deployment.build.images.values()}
     [pod] = hosted.pods(server)
-    assert pod["spec"]["containers"][0]["image"] == deployment.image
+    assert pod["spec"]["containers"][0]["image"] == deployment.build.image
     assert {tool["name"] for tool in deployment.discovery["tools"]} == {"greet", "add", "now", "count"}
     assert runs.runtime_of(deployment).stats(runs.handle_of(deployment)) is None  # no metrics-server here
 

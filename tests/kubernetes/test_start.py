@@ -102,7 +102,7 @@ def test_a_pull_secret_that_cannot_be_written_fails_no_start_and_shows(server: A
 
 
 def test_a_start_beside_us_touches_no_cluster(server: ApiServer, job: Job) -> None:
-    job.deployment.runtime = "process"
+    job.build.runtime = "process"
     delivery.hand_on_credentials(job)
     assert server.asked == []
 

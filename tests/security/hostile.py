@@ -43,7 +43,7 @@ OWN = {
     "Delivery.payload_digest": "a digest that is computed here",
     "CallRollup.buckets": "numbers",
     "CallTotal.buckets": "numbers",
-    "Deployment.runtime": "a runtime's name, out of a fixed list",
+    "Build.runtime": "a runtime's name, out of a fixed list",
     "Deployment.uses": "numbers",
     "FormerServer.slug": "part of an address; it was a server's",
     "Server.placement": "numbers, networks and a path, checked in every door and wherever it is read",
@@ -86,7 +86,7 @@ SHAPES: dict[str, Any] = {
         "ref": TEXT, "commit": TEXT, "before": TEXT, "paths": [TEXT], "sender": TEXT, "repository": TEXT,
         "urls": [TEXT], "default_branch": TEXT, "forced": True, "deleted": False,
     },
-    "Deployment.command": [TEXT],
+    "Build.command": [TEXT],
     "Deployment.configuration": {
         "environment": {TEXT: TEXT}, "secrets": {TEXT: TEXT}, "settings": {"command": [TEXT], "path": TEXT},
     },
@@ -96,14 +96,14 @@ SHAPES: dict[str, Any] = {
         "era": TEXT, "protocol_versions": [TEXT], "name": TEXT, "version": TEXT, "instructions": TEXT,
         "capabilities": {TEXT: TEXT},
     },
-    "Deployment.images": {TEXT: {"reference": TEXT, "digest": TEXT, "size": 1, "media_type": TEXT}},
-    "Deployment.plan": {
+    "Build.images": {TEXT: {"reference": TEXT, "digest": TEXT, "size": 1, "media_type": TEXT}},
+    "Build.plan": {
         "ecosystem": TEXT, "root": TEXT, "member": TEXT, "tool": TEXT, "lock": TEXT, "version": TEXT,
         "dockerfile": TEXT, "target": TEXT, "command": [TEXT], "extras": [TEXT], "groups": [TEXT],
         "why": [TEXT], "tools": [TEXT], "steps": [{"kind": "install", "words": [TEXT]}],
         "chosen": {"root": TEXT, "with": [TEXT], "build": TEXT, "arguments": [TEXT], TEXT: TEXT},
     },
-    "Deployment.platforms": [TEXT],
+    "Build.platforms": [TEXT],
     "Deployment.run": {"runtime": TEXT, "endpoint": TEXT, "data": {TEXT: TEXT}},
     "Deployment.tool_changes": {
         "against": 1, "gate": TEXT, "added": [TEXT], "removed": [TEXT], "breaking": [TEXT],

@@ -233,7 +233,7 @@ def test_it_runs_in_the_builds_container_and_nowhere_else(
         deployment = docker_platform.deploy(server, within=200)
 
     assert (deployment.status, deployment.error_kind) == (DeploymentStatus.FAILED, "build"), deployment.error
-    assert deployment.runtime == runtime
+    assert deployment.build.runtime == runtime
     assert CRY in docker_platform.log(deployment)
     assert started.programs() == allowed(kind) | TO_BUILD
     assert (started.code, mark.exists()) == ([], False)
@@ -358,7 +358,7 @@ def test_an_engine_that_is_away_makes_no_process_of_what_was_in_a_container(
     with watching(tmp_path) as started:
         deployment = platform.deploy(server)
 
-    assert (deployment.status, deployment.runtime) == (DeploymentStatus.FAILED, "docker")
+    assert (deployment.status, deployment.build.runtime) == (DeploymentStatus.FAILED, "docker")
     assert "Docker Engine does not answer" in deployment.error
     assert started.programs() <= TO_BUILD
     assert (started.code, mark.exists()) == ([], False)

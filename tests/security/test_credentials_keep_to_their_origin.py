@@ -275,7 +275,7 @@ def test_an_older_deployment_brings_nothing_back(
         revision="0" * 40 if mode == Mode.LATEST else "",
     )  # fmt: skip
     with pytest.raises(SourceError, match="refused access"):
-        deploy(hosted, tmp_path / "into", made.wanted_revision or older.revision)
+        deploy(hosted, tmp_path / "into", made.wanted_revision or older.build.revision)
     assert thief.authorizations == []
 
 

@@ -141,7 +141,9 @@ def test_an_operator_deploys_another_teams_image(rig: Rig) -> None:
     assert has_started(first)
     tag = first.steps.get(kind="build").details["tag"]
 
-    for number, reference in enumerate((first.image, first.image.partition("@")[0] + ":latest", tag)):
+    for number, reference in enumerate(
+        (first.build.image, first.build.image.partition("@")[0] + ":latest", tag)
+    ):
         stolen = rig.of_image("B", f"thief-{number}", reference)
         assert (failed_at(stolen), stolen.error_kind) == ("clone", "source"), reference
         assert NOT_YOURS in stolen.error
@@ -152,8 +154,8 @@ def test_an_operator_deploys_another_teams_image(rig: Rig) -> None:
 def test_an_operator_builds_from_another_teams_image_which_the_engine_has(rig: Rig) -> None:
     """No login is needed for it: the engine keeps what it built and pushed."""
     first = rig.built("A", "ours", f'FROM {rig.base}\nRUN echo secret > /recipe\nCMD ["true"]\n')
-    repository, tag = first.image.partition("@")[0], first.steps.get(kind="build").details["tag"]
-    pushed = f"{repository}:{first.number}-{first.short_revision}"
+    repository, tag = first.build.image.partition("@")[0], first.steps.get(kind="build").details["tag"]
+    pushed = f"{repository}:{first.number}-{first.build.short_revision}"
     assert {pushed, tag} <= {name for image in rig.engine.images.list() for name in image.tags}
 
     attempts = {
@@ -203,10 +205,10 @@ def test_a_login_that_the_team_gave_opens_its_registry_to_that_team(rig: Rig) ->
 @pytest.mark.real
 def test_a_team_builds_on_what_its_own_servers_pushed(rig: Rig) -> None:
     base = rig.built("A", "base", f'FROM {rig.base}\nRUN echo made > /made\nCMD ["true"]\n')
-    rig.engine.images.remove(base.image, force=True)
-    again = rig.built("A", "upon", f'FROM {base.image}\nRUN cat /made\nCMD ["true"]\n')
+    rig.engine.images.remove(base.build.image, force=True)
+    again = rig.built("A", "upon", f'FROM {base.build.image}\nRUN cat /made\nCMD ["true"]\n')
     assert has_started(again), again.error
-    assert has_started(rig.of_image("A", "same", base.image))
+    assert has_started(rig.of_image("A", "same", base.build.image))
 
 
 @pytest.mark.real

@@ -40,12 +40,13 @@ PREPARED = f"""
 from django.contrib.auth.models import User
 from django.utils import timezone
 from axes.models import AccessAttempt
-from servers.models import Deployment, LogLine, Server, Step
+from servers.models import Build, Deployment, LogLine, Server, Step
 text, now = {HOSTILE!r}, timezone.now()
 bad = dict(error_kind="runtime", error=text)
 owned = dict(owner=User.objects.get(), source_kind="upload", status="error", **bad)
 server = Server.objects.create(name=text[:90], slug="evil", **owned)
-done = dict(trigger="api", status="failed", revision=text, **bad)
+build = Build.objects.create(server=server, number=1, revision=text)
+done = dict(trigger="api", status="failed", build=build, **bad)
 made = Deployment.objects.create(server=server, number=1, **done)
 Step.objects.create(deployment=made, kind="start", status="failed", error=text)
 for stream in ("build", "platform", "stdout", "stderr"):

@@ -15,7 +15,7 @@ from rest_framework.test import APIClient
 
 from servers import comparison
 from servers.deploying import configuration
-from servers.models import Deployment, Server, Step
+from servers.models import Build, Deployment, Server, Step
 from tests.accounts import make_deployment
 
 pytestmark = pytest.mark.core
@@ -177,7 +177,7 @@ def test_what_begins_alike_is_told_apart_by_its_end(
     two: tuple[Deployment, Deployment], session: Callable[[User], Client], viewer: User
 ) -> None:
     for deployment, tag in zip(two, ("1-aaaaaaa", "4-bbbbbbb"), strict=True):
-        Deployment.objects.filter(pk=deployment.pk).update(
+        Build.objects.filter(pk=deployment.build_id).update(
             image=f"127.0.0.1:60599/demo/hello:{tag}", revision=f"mcp-server-time==2025.{tag}"
         )
     page = session(viewer).get(reverse("admin:servers_deployment_compare", args=[two[1].pk])).text

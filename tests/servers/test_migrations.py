@@ -86,5 +86,5 @@ def test_what_was_there_comes_along(before: Apps) -> None:
     assert Token.objects.get().owner == found.owner
     made = services.deploy(server=found, by=found.owner, trigger=Trigger.API)
     assert made.number == 2
-    assert (found.build, found.current_deployment.plan) == ({}, {})
+    assert (found.build, found.current_deployment.build.plan) == ({}, {})
     shown_everywhere(found, found.current_deployment)

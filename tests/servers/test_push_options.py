@@ -13,7 +13,7 @@ from django.core.management.base import CommandError
 from rest_framework.test import APIClient
 
 from servers.deploying import retention
-from servers.models import Deployment, Server
+from servers.models import Build, Deployment, Server
 from tests.accounts import make_deployment
 
 pytestmark = pytest.mark.core
@@ -79,10 +79,11 @@ def test_what_a_resumed_deployment_took_over_stays_when_it_fails_too(
     """#2 resumed #1 and failed: what #1 built is what a second resume goes on with."""
     built = tmp_path / "built"
     built.mkdir()
-    Deployment.objects.filter(pk=failed.pk).update(directory=str(built))
-    resumed = make_deployment(failed.server, status="failed", mode="resume", based_on=failed)
+    Build.objects.filter(pk=failed.build_id).update(directory=str(built))
+    about = {"status": "failed", "mode": "resume", "based_on": failed}
+    resumed = make_deployment(failed.server, resumes=failed.build, **about)
     retention.forget_old_builds(failed.server)
     assert built.exists()
-    Deployment.objects.filter(pk=resumed.pk).update(based_on=None)
+    Build.objects.filter(pk=resumed.build_id).update(resumes=None)
     retention.forget_old_builds(failed.server)
     assert not built.exists()

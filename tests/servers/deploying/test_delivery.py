@@ -67,13 +67,13 @@ def test_a_failed_start_resumes_without_building_or_pushing(
     server = mute(on_docker, base_images)
     failed = on_docker.deploy(server)
     assert (failed.status, failed.error_kind) == (DeploymentStatus.FAILED, "runtime")
-    assert failed.image.endswith(failed.digest)
+    assert failed.build.image.endswith(failed.build.digest)
 
     resumed = on_docker.deploy(server, Mode.RESUME)
     assert resumed.based_on == failed
     assert not {"clone_started", "build_started", "push_started"} & set(on_docker.events(resumed))
     assert "start_started" in on_docker.events(resumed)
-    assert resumed.image == failed.image
+    assert resumed.build.image == failed.build.image
 
 
 def test_a_failed_push_resumes_without_building(
@@ -106,8 +106,12 @@ def test_the_moving_tag_follows_what_serves(
 
     with Logbook(server.pk, failed.pk) as logbook:
         delivery.move_tag(Timeline(failed, logbook))  # as the deployer does once it serves
-    assert f"Tag stable moved to {failed.digest}" in on_docker.log(failed)
-    assert digest_at(server, "stable") == digest_at(server, delivery.target_of(failed).tag) == failed.digest
+    assert f"Tag stable moved to {failed.build.digest}" in on_docker.log(failed)
+    assert (
+        digest_at(server, "stable")
+        == digest_at(server, delivery.target_of(failed.build).tag)
+        == failed.build.digest
+    )
 
 
 def test_tags_of_failed_deployments_go_with_the_next_one(
@@ -120,9 +124,9 @@ def test_tags_of_failed_deployments_go_with_the_next_one(
     second = on_docker.deploy(server)
     retention.forget_old_builds(on_docker.fresh(server))
 
-    assert delivery.target_of(second).tag in tags_at(server)
+    assert delivery.target_of(second.build).tag in tags_at(server)
     with pytest.raises(RegistryError) as gone:
-        digest_at(server, delivery.target_of(first).tag)
+        digest_at(server, delivery.target_of(first.build).tag)
     assert gone.value.not_found
 
 
@@ -159,7 +163,7 @@ def test_a_deleted_server_takes_its_tags_along(
     settings.REGISTRY, settings.REGISTRY_MOVING_TAG = f"{registry_plain.host}/deleted", "none"
     server = mute(on_docker, base_images)
     deployment = on_docker.deploy(server)
-    target = delivery.target_of(deployment)
+    target = delivery.target_of(deployment.build)
     client = wiring.registry_client(target.host)
     retention.remove_everything_of(on_docker.fresh(server))
 

@@ -111,7 +111,7 @@ def test_same_digest_starts_what_was_built_without_building(platform: Platform) 
 
     assert again.status == DeploymentStatus.SUCCEEDED
     assert "build_started" not in platform.events(again)
-    assert (again.directory, again.revision) == (first.directory, first.revision)
+    assert (again.build.directory, again.build.revision) == (first.build.directory, first.build.revision)
 
 
 def test_rolling_back_starts_the_older_build(platform: Platform) -> None:
@@ -120,10 +120,14 @@ def test_rolling_back_starts_the_older_build(platform: Platform) -> None:
     changed = {**hello_files(), "extra.txt": "another revision"}
     platform.upload(server, changed)
     second = platform.deploy(server)
-    assert second.revision != first.revision
+    assert second.build.revision != first.build.revision
 
     back = platform.ended(services.roll_back(server=server, to=first, by=platform.owner))
-    assert (back.status, back.trigger, back.revision) == ("succeeded", Trigger.ROLLBACK, first.revision)
+    assert (back.status, back.trigger, back.build.revision) == (
+        "succeeded",
+        Trigger.ROLLBACK,
+        first.build.revision,
+    )
     assert platform.fresh(server).serving == back
 
 
@@ -233,7 +237,7 @@ def test_a_worker_that_was_taken_for_dead_leaves_its_successor_alone(idle: Platf
 
     deployment.refresh_from_db()
     assert (deployment.status, deployment.claims) == (DeploymentStatus.SUCCEEDED, 2)
-    assert Path(deployment.directory).is_dir()
+    assert Path(deployment.build.directory).is_dir()
     assert idle.fresh(server).serving == deployment
     assert runs.poll(deployment).alive
 
@@ -279,4 +283,4 @@ def test_rebuild_takes_the_archive_that_was_deployed_not_the_newest(platform: Pl
     platform.upload(server, {**hello_files(), "extra.txt": "newer"})
     again = platform.deploy(server, Mode.REBUILD)
 
-    assert (again.status, again.revision) == (DeploymentStatus.SUCCEEDED, first.revision)
+    assert (again.status, again.build.revision) == (DeploymentStatus.SUCCEEDED, first.build.revision)

@@ -12,6 +12,7 @@ from servers.deploying import drain, reconciler
 from servers.models import CallsInFlight, Deployment, Server
 from servers.models.server import DesiredState
 from servers.states import DeploymentStatus
+from tests.accounts import make_deployment
 
 pytestmark = [pytest.mark.core, pytest.mark.django_db]
 
@@ -30,7 +31,7 @@ def made(server: Server, number: int, ago: float = 60) -> Deployment:
     at = timezone.now() - timedelta(seconds=ago)
     about = {"trigger": "api", "status": DeploymentStatus.SUCCEEDED, "finished_at": at}
     run = {"runtime": "process", "endpoint": "http://127.0.0.1:1/mcp", "data": {}}
-    return Deployment.objects.create(server=server, number=number, run=run, **about)
+    return make_deployment(server, number=number, run=run, **about)
 
 
 def awaited(deployment: Deployment) -> bool:

@@ -109,7 +109,7 @@ def test_hold_ends_the_new_run_and_keeps_what_it_built(
     reconciler.settle(server.pk)
     second.refresh_from_db()
     assert second.status == DeploymentStatus.HELD
-    assert Path(second.directory).is_dir()
+    assert Path(second.build.directory).is_dir()
 
 
 def test_channels_are_told_of_what_waits(platform: Platform) -> None:
@@ -131,7 +131,7 @@ def test_approved_it_goes_on_as_a_deployment_of_its_own(
     third = platform.ended(approvals.approve(deployment=second, by=platform.owner, trigger=Trigger.API))
 
     assert (third.status, third.mode, third.based_on) == ("succeeded", Mode.SAME_DIGEST, second)
-    assert third.directory == second.directory
+    assert third.build.directory == second.build.directory
     assert "build_started" not in platform.events(third)
     assert "schema_changed" not in platform.events(third)
     assert platform.fresh(server).serving == third
@@ -141,7 +141,7 @@ def test_approved_it_goes_on_as_a_deployment_of_its_own(
     assert details(second, "schema_approved") == {"number": 2, "as": 3}
     assert AuditEntry.objects.get(action="deployment.approved").by == platform.owner
     reconciler.settle(server.pk)
-    assert Path(third.directory).is_dir()
+    assert Path(third.build.directory).is_dir()
     with pytest.raises(Conflict):
         approvals.approve(deployment=second, by=platform.owner, trigger=Trigger.API)
 
@@ -154,8 +154,9 @@ def test_declined_it_is_given_up_and_what_serves_goes_on(
     assert (declined.status, declined.run) == (DeploymentStatus.CANCELLED, None)
     assert declined.error.startswith("Declined by operator: ")
     assert platform.fresh(server).serving == first
+    directory = Path(second.build.directory)
     retention.clear_up_after_lost_workers()
-    assert not Path(second.directory).exists()
+    assert not directory.exists()
 
 
 def test_a_rollback_and_a_restart_are_not_gated_and_leave_what_waits(
@@ -167,19 +168,20 @@ def test_a_rollback_and_a_restart_are_not_gated_and_leave_what_waits(
     assert [back.status, again.status] == ["succeeded", "succeeded"]
     second.refresh_from_db()
     assert second.status == DeploymentStatus.HELD
-    assert Path(second.directory).is_dir()
+    assert Path(second.build.directory).is_dir()
 
 
 def test_a_newer_deployment_takes_the_place_of_what_waits(
     platform: Platform, held_one: tuple[Server, Deployment, Deployment]
 ) -> None:
     server, _, second = held_one
+    directory = Path(second.build.directory)
     platform.upload(server, {**hello_files(), "extra.txt": "add is back"})
     third = platform.deploy(server)
     assert (third.status, third.tool_changes) == (DeploymentStatus.SUCCEEDED, {})
     second.refresh_from_db()
     assert second.status == DeploymentStatus.SUPERSEDED
-    eventually(lambda: not Path(second.directory).exists() or not second.directory, what="it is cleared up")
+    eventually(lambda: not directory.exists(), what="it is cleared up")
 
 
 def test_a_tool_that_only_comes_does_not_hold(platform: Platform) -> None:

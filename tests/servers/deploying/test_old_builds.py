@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from servers.deploying import retention
-from servers.models import Deployment, Server
+from servers.models import Build, Deployment, Server
 from servers.states import Mode, Trigger
 from tests.accounts import make_deployment
 
@@ -20,10 +20,10 @@ def built(server: Server, directory: Path, **fields: Any) -> Deployment:
     return make_deployment(server, directory=str(directory), serves=True, **fields)
 
 
-def restarted(server: Server, times: int, **build: str) -> Deployment:
-    """As a crash loop leaves it: each start is a deployment of its own that took the same build over."""
+def restarted(server: Server, times: int, build: Build) -> Deployment:
+    """As a crash loop leaves it: each start is a deployment of its own, of the same build."""
     again = {"mode": Mode.SAME_DIGEST, "trigger": Trigger.RECONCILER, "serves": True}
-    return [make_deployment(server, **build, **again) for _ in range(times)][-1]
+    return [make_deployment(server, build=build, **again) for _ in range(times)][-1]
 
 
 @pytest.mark.parametrize("keep", [5, 1])
@@ -33,20 +33,21 @@ def test_restarts_take_no_place_of_what_one_can_roll_back_to(
     settings.KEEP_DEPLOYMENTS = keep
     good = built(server, tmp_path / "v1")
     bad = built(server, tmp_path / "v2")
-    restarted(server, 6, directory=bad.directory)
+    restarted(server, 6, bad.build)
     retention.forget_old_builds(server)
     good.refresh_from_db()
-    assert good.can_start_again
+    assert good.build.can_start
     assert (tmp_path / "v1").is_dir()
     assert (tmp_path / "v2").is_dir()
 
 
 def test_images_are_counted_in_the_same_way(server: Server) -> None:
     good = make_deployment(server, image="r.example.org/notes@sha256:1", serves=True)
-    restarted(server, 7, image="r.example.org/notes@sha256:2")
+    bad = make_deployment(server, image="r.example.org/notes@sha256:2", serves=True)
+    restarted(server, 6, bad.build)
     retention.forget_old_builds(server)
     good.refresh_from_db()
-    assert good.can_start_again
+    assert good.build.can_start
 
 
 def test_older_builds_go_with_every_deployment_that_started_them(
@@ -54,7 +55,7 @@ def test_older_builds_go_with_every_deployment_that_started_them(
 ) -> None:
     settings.KEEP_DEPLOYMENTS = 1
     for name in ("v1", "v2", "v3"):
-        restarted(server, 2, directory=built(server, tmp_path / name).directory)
+        restarted(server, 2, built(server, tmp_path / name).build)
     retention.forget_old_builds(server)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["v2", "v3"]
-    assert [d.can_start_again for d in server.deployments.order_by("number")] == [False] * 3 + [True] * 6
+    assert [d.build.can_start for d in server.deployments.order_by("number")] == [False] * 3 + [True] * 6

@@ -28,8 +28,9 @@ from servers.deploying import delivery
 from servers.deploying.job import Job
 from servers.logbook import Logbook
 from servers.models import Deployment, Server
-from servers.states import DeploymentStatus, Trigger
+from servers.states import DeploymentStatus
 from servers.timeline import Timeline
+from tests.accounts import make_deployment
 from tests.docs.telemetry import undocumented
 from tests.eventually import eventually
 from tests.metrics import contract
@@ -114,10 +115,8 @@ def client_of(registry: Registry, tmp_path: Path) -> RegistryClient:
 
 def deliver(server: Server, image: str) -> Deployment:
     """The push and publish steps of a deployment whose image was built before."""
-    deployment = Deployment.objects.create(
-        server=server, number=1, trigger=Trigger.API, status=DeploymentStatus.RUNNING,
-        revision=uuid.uuid4().hex, platforms=[AMD], runtime="docker",
-    )  # fmt: skip
+    built = {"revision": uuid.uuid4().hex, "platforms": [AMD], "runtime": "docker"}
+    deployment = make_deployment(server, status=DeploymentStatus.RUNNING, **built)
     try:
         with Logbook(server.pk, deployment.pk) as logbook:
             job = Job(deployment, server, Timeline(deployment, logbook), Deadline.of(120))
@@ -147,9 +146,9 @@ def test_twenty_servers_push_at_once_while_their_tokens_expire(
     assert refresher.runs == 1, "one refresh for the one expiry"
     straight = client_of(registry_token, tmp_path)
     for deployment in deployments:
-        target = delivery.target_of(deployment)
+        target = delivery.target_of(deployment.build)
         held = straight.head_manifest(Reference(registry_token.host, target.repository, target.tag))
-        assert held.digest == deployment.digest
+        assert held.digest == deployment.build.digest
     told = [kind for deployment in deployments for kind in assert_told(deployment)]
     assert told.count("push_succeeded") == 20
     assert "push_failed" not in told
@@ -185,9 +184,9 @@ def test_five_deployments_whose_login_is_revoked_and_renewed_in_the_middle(
     for deployment in ended:
         told = assert_told(deployment)
         assert {"push_succeeded", "start_started"} <= set(told)
-        target = delivery.target_of(deployment)
+        target = delivery.target_of(deployment.build)
         held = straight.head_manifest(Reference(registry_token.host, target.repository, target.tag))
-        assert held.digest == deployment.digest
+        assert held.digest == deployment.build.digest
         assert deployment.error_kind == "runtime", "it ends at once, which is not the registry's fault"
     delete_all()
 
@@ -249,7 +248,7 @@ def test_random_faults_end_published_or_with_a_reason(
 
     told = assert_told(deployment)
     straight = client_of(registry_plain, tmp_path)
-    whole = stands_whole(straight, delivery.target_of(deployment), registry_plain.host)
+    whole = stands_whole(straight, delivery.target_of(deployment.build), registry_plain.host)
     published = steps_of(deployment).get("publish") == "succeeded"
     if kind is not mixed:
         assert published == (kind is passing), deployment.error
@@ -285,11 +284,11 @@ def test_a_moving_tag_is_tried_again(
     fault_proxy.set([{"method": "PUT", "path": "/manifests/stable", **PASSING[4], "times": 1}])
     with Logbook(server.pk, deployment.pk) as logbook:
         delivery.move_tag(Timeline(deployment, logbook))
-    assert f"Tag stable moved to {deployment.digest}" in platform.log(deployment)
+    assert f"Tag stable moved to {deployment.build.digest}" in platform.log(deployment)
     held = client_of(registry_plain, tmp_path).head_manifest(
         Reference(registry_plain.host, "moved/moved", "stable")
     )
-    assert held.digest == deployment.digest
+    assert held.digest == deployment.build.digest
     delete_all()
 
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 from hosting.runtimes import process_run
 from servers import services, uploads
 from servers.deploying import deployer, reconciler, runs, workers
-from servers.models import Deployment, Server, Step
+from servers.models import Build, Deployment, Server, Step
 from servers.states import DeploymentStatus, Mode, ServerStatus, StepKind, StepStatus, Trigger
 from tests.eventually import eventually
 from tests.platform import Platform, at_once, processes_under
@@ -173,7 +173,7 @@ def test_what_a_lost_worker_left_on_the_disk_is_cleared_up(idle: Platform) -> No
     for directory in (scratch, build):
         directory.mkdir(parents=True)
     lose_worker(given_up, claims=claims)
-    Deployment.objects.filter(pk=given_up.pk).update(directory=str(build))
+    Build.objects.filter(pk=given_up.build_id).update(directory=str(build))
 
     reconciler.sweep()
     assert scratch.exists()
@@ -220,7 +220,7 @@ def test_old_builds_go_and_the_newest_stay(idle: Platform, settings) -> None:  #
         runs.stop(deployment)
     reconciler.trim()
 
-    kept = [Deployment.objects.get(pk=d.pk).can_start_again for d in done]
+    kept = [Deployment.objects.get(pk=d.pk).build.can_start for d in done]
     assert kept == [False, True, True]
 
 
@@ -264,7 +264,7 @@ def test_a_build_that_was_started_again_goes_with_the_last_that_needs_it(idle: P
         runs.stop(deployment)
     reconciler.trim()
 
-    assert [Deployment.objects.get(pk=d.pk).can_start_again for d in done] == [False, False, True, True]
+    assert [Deployment.objects.get(pk=d.pk).build.can_start for d in done] == [False, False, True, True]
 
 
 def test_a_living_worker_is_known_by_what_no_clock_changes() -> None:

@@ -83,9 +83,9 @@ def test_what_arrived_is_taken_over_at_the_registry(
     taken = details(resumed, "push", AMD)
     assert taken["taken_over"] is True
     assert taken["digest"] == details(failed, "push", AMD)["digest"]
-    assert resumed.images[AMD]["digest"] == taken["digest"]
-    assert details(resumed, "publish", "")["digest"] == resumed.digest
-    target = delivery.target_of(resumed)
+    assert resumed.build.images[AMD]["digest"] == taken["digest"]
+    assert details(resumed, "publish", "")["digest"] == resumed.build.digest
+    target = delivery.target_of(resumed.build)
     tags = wiring.registry_client(target.host).tags(target)
     assert {target.tag, f"{target.tag}-linux-amd64", f"{target.tag}-linux-arm64"} <= set(tags)
     assert details(resumed, "build", ARM)["taken_over"] is True
@@ -97,7 +97,7 @@ def test_one_platform_is_built_and_pushed_anew(on_docker: Platform, half: tuple[
     assert pushed(resumed) == {ARM}
     assert "taken_over" not in details(resumed, "build", ARM)
     assert details(resumed, "build", AMD)["taken_over"] is True
-    assert set(resumed.images) == {AMD, ARM}
+    assert set(resumed.build.images) == {AMD, ARM}
 
 
 def test_what_the_registry_lost_is_pushed_again(
@@ -115,7 +115,7 @@ def test_a_deployment_has_retries_of_its_own(
     server, _ = half
     fault_proxy.set([REFUSE_ARM | {"method": "PUT", "times": 3}])
     resumed = again(on_docker, server, push_retries=4)
-    assert resumed.digest
+    assert resumed.build.digest
     assert on_docker.events(resumed).count("push_retry") == 3
 
 
@@ -155,7 +155,7 @@ def rejected(
 def test_credentials_are_renewed_before_the_push(on_docker: Platform, rejected: tuple[Server, Path]) -> None:
     server, _ = rejected
     resumed = again(on_docker, server, refresh_credentials=True)
-    assert resumed.digest
+    assert resumed.build.digest
     step = resumed.steps.get(kind="credentials")
     assert (step.status, step.details["status"]) == ("succeeded", "healthy")
     assert "Registry credentials refreshed on request" in on_docker.log(resumed)

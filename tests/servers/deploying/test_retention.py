@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from servers.deploying import retention
-from servers.models import Deployment, Server
+from servers.models import Build, Deployment, Server
 from servers.states import DeploymentStatus
 from tests.accounts import make_deployment
 from tests.platform import forget_adapters
@@ -63,8 +63,8 @@ def old(server: Server, tmp_path: Path) -> Deployment:
 
 
 def is_there(old: Deployment) -> bool:
-    directory = Path(old.directory)
-    row = Deployment.objects.get(pk=old.pk)
+    directory = Path(old.build.directory)
+    row = Build.objects.get(pk=old.build_id)
     assert bool(row.platforms) == directory.exists(), "the row knows what is still there"
     return directory.exists()
 

@@ -18,11 +18,11 @@ from rest_framework.test import APIClient
 
 from access.models import AuditEntry
 from hosting.errors import Conflict, Invalid
-from servers.models import Deployment, Server
+from servers.models import Build, Deployment, Server
 from servers.runbooks import diagnosis
 from servers.runbooks.remedies import REMEDIES
 from servers.states import Mode, Trigger
-from tests.accounts import make_deployment
+from tests.accounts import OF_BUILDS, make_deployment
 from tests.console.conftest import logged_in
 from tests.servers.runbooks.conftest import AMD, ARM, happened
 
@@ -110,7 +110,8 @@ def test_what_the_schema_gate_holds_is_approved_or_declined(
     failed: Deployment, api: ApiOf, owner: User, viewer: User
 ) -> None:
     changes = {"against": 1, "breaking": ["add is gone."]}
-    Deployment.objects.filter(pk=failed.pk).update(status="held", image="i", tool_changes=changes)
+    failed.keep(status="held", tool_changes=changes)
+    failed.build.keep(image="i")
     told = api(viewer).get(where(failed)).json()
     assert (told["name"], [action["name"] for action in told["actions"]][:2]) == (
         "schema-change",
@@ -127,9 +128,9 @@ def test_what_the_schema_gate_holds_is_approved_or_declined(
     [("redeploy", True), ("rebuild", True), ("no-cache", True), ("resume", True), ("restart", False)],
 )
 def test_what_waits_for_approval_is_told_to_go(failed: Deployment, action: str, gives_up: bool) -> None:
-    Deployment.objects.filter(pk=failed.pk).update(number=3)
-    failed.refresh_from_db(fields=["number"])
-    Deployment.objects.create(server=failed.server, number=2, trigger="api", status="held", image="j")
+    failed.keep(number=3)
+    failed.build.keep(number=3)
+    make_deployment(failed.server, number=2, status="held", image="j")
     said = "#2, which waits for approval, is given up, and what it built is removed."
     assert (said in diagnosis.offer_of(failed, action).preview) is gives_up
     diagnosis.perform(deployment=failed, name=action, by=None, trigger=Trigger.API)
@@ -193,8 +194,8 @@ def test_what_makes_no_sense_any_more_is_refused_with_its_reason(
     ],
 )
 def test_preconditions(failed: Deployment, change: dict[str, Any], action: str, why: str) -> None:
-    Deployment.objects.filter(pk=failed.pk).update(**change)
-    failed.refresh_from_db(fields=list(change))
+    row: Build | Deployment = failed.build if change.keys() <= OF_BUILDS else failed
+    row.keep(**change)
     with pytest.raises(Conflict, match=why):
         diagnosis.perform(deployment=failed, name=action, by=None, trigger=Trigger.API)
     assert not AuditEntry.objects.filter(action__startswith="runbook").exists()
@@ -258,7 +259,8 @@ def test_the_command_as_json(failed: Deployment) -> None:
 
 def test_the_number_of_queries_does_not_grow(failed: Deployment) -> None:
     def queries() -> int:
-        deployment = Deployment.objects.select_related("server__current_deployment").get(pk=failed.pk)
+        known = Deployment.objects.select_related("server__current_deployment__build", "build")
+        deployment = known.get(pk=failed.pk)
         with CaptureQueriesContext(
             connection,
         ) as asked:
@@ -274,8 +276,9 @@ def test_the_number_of_queries_does_not_grow(failed: Deployment) -> None:
 
 def test_a_server_that_went_down_can_be_started_or_rolled_back(failed: Deployment) -> None:
     server = failed.server
-    failed.delete()
-    make_deployment(server, image="j", serves=True)
+    failed.keep(status="succeeded")
+    failed.build.keep(image="j")
+    Server.objects.filter(pk=server.pk).update(current_deployment=failed)
     Server.objects.filter(pk=server.pk).update(
         status="degraded", error="It exited with code 3. It is being restarted.", error_kind="runtime"
     )
@@ -321,9 +324,11 @@ def test_a_failed_deployment_is_no_trouble_of_the_one_that_serves(failed: Deploy
 def test_what_is_offered_to_roll_back_to_is_another_build(failed: Deployment) -> None:
     """Each restart in a crash loop is a deployment that went well, of the build that keeps going down."""
     server = failed.server
-    failed.delete()
-    for _ in range(3):
-        make_deployment(server, image="j", serves=True, mode=Mode.SAME_DIGEST, trigger=Trigger.RECONCILER)
+    failed.keep(status="succeeded")
+    failed.build.keep(image="j")
+    again = {"build": failed.build, "mode": Mode.SAME_DIGEST, "trigger": Trigger.RECONCILER}
+    for _ in range(2):
+        make_deployment(server, serves=True, **again)
     Server.objects.filter(pk=server.pk).update(status="degraded", error="It exited.", error_kind="runtime")
     newest_one = Deployment.objects.select_related("server__current_deployment").get(number=4, server=server)
     assert diagnosis.offer_of(newest_one, "roll-back").label == "Roll back to #1"
@@ -331,9 +336,10 @@ def test_what_is_offered_to_roll_back_to_is_another_build(failed: Deployment) ->
 
 def test_a_restart_that_fails_offers_no_other_start_of_its_build(failed: Deployment) -> None:
     server = failed.server
-    failed.delete()
-    for status in ("succeeded", "failed"):
-        make_deployment(server, image="j", status=status, mode=Mode.SAME_DIGEST, trigger=Trigger.RECONCILER)
+    failed.keep(status="succeeded")
+    failed.build.keep(image="j")
+    again = {"build": failed.build, "mode": Mode.SAME_DIGEST, "trigger": Trigger.RECONCILER}
+    make_deployment(server, status="failed", **again)
     server.deployments.update(endpoint="")
     newest_one = Deployment.objects.select_related("server__current_deployment").get(number=3, server=server)
     assert diagnosis.offer_of(newest_one, "roll-back").label == "Roll back to #1"

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+
+from servers.models.server import Server
+
+
+class BuildQuerySet(models.QuerySet["Build"]):
+    def startable(self) -> BuildQuerySet:
+        """What they made is still there."""
+        return self.exclude(NOTHING_MADE)
+
+
+NOTHING_MADE = Q(image="", directory="")
+
+
+class Build(models.Model):
+    """What was made of a source, once: each deployment that starts it again shares it.
+
+    `number` is that of the deployment that makes it, and part of its tags; `resumes` is the build that it
+    goes on with, whose images it may have taken over. `runtime` is where it can start. `images` maps platform
+    to `{reference, digest, size, media_type}`; `image` is what the runtime starts: a reference by digest, or
+    an engine-local id. `command` and `directory` are what a prepared environment needs to start; `plan` says
+    how it was made (`hosting.sources.plan.Plan.told`).
+    """
+
+    server = models.ForeignKey(Server, models.CASCADE, related_name="builds")
+    number = models.PositiveIntegerField()
+    resumes = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="+")
+    runtime = models.CharField(max_length=12, blank=True, default="")
+    revision = models.CharField(max_length=200, blank=True, default="")
+    summary = models.CharField(max_length=300, blank=True, default="")
+    plan = models.JSONField(default=dict, blank=True)
+    platforms = models.JSONField(default=list)
+    images = models.JSONField(default=dict)
+    image = models.CharField(max_length=500, blank=True, default="")
+    digest = models.CharField(max_length=71, blank=True, default="")
+    command = models.JSONField(default=list, blank=True)
+    directory = models.CharField(max_length=500, blank=True, default="")
+
+    objects: ClassVar[models.Manager[Build]] = BuildQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [models.UniqueConstraint(fields=["server", "number"], name="build_number_once")]
+
+    def __str__(self) -> str:
+        return f"{self.server.slug} build {self.number}"
+
+    @property
+    def can_start(self) -> bool:
+        """It was made, and its image or environment is still there."""
+        return bool(self.directory or self.image)
+
+    @property
+    def short_revision(self) -> str:
+        return self.revision.removeprefix("sha256:")[:12]
+
+    def keep(self, **made: object) -> None:
+        """Writes what a step made to the row."""
+        for name, value in made.items():
+            setattr(self, name, value)
+        self.save(update_fields=list(made))
