@@ -152,7 +152,8 @@ class ServerSerializer(RowShape[Server]):
 
     @extend_schema_field(UsesSerializer(allow_null=True))
     def get_uses(self, server: Server) -> dict[str, Any] | None:
-        return server.serving.uses if server.serving else None
+        run = server.serving.run if server.serving else None
+        return run.uses if run else None
 
     @extend_schema_field(DeploymentBrief(allow_null=True))
     def get_deployment(self, server: Server) -> dict[str, Any] | None:

@@ -150,9 +150,10 @@ def _say(cluster: Any, pod: str, state: Any, *, ready: bool) -> None:
 
 def _rows(specs: list[Any]) -> None:
     from django.contrib.auth.models import User
+    from django.db.models import F
 
     from hosting.runtimes import kubernetes_manifests
-    from servers.models import Build, Deployment, Server
+    from servers.models import Build, Deployment, Run, Server
 
     owner, place = User.objects.create_user("owner"), _place()
     Server.objects.bulk_create(
@@ -169,26 +170,33 @@ def _rows(specs: list[Any]) -> None:
     Deployment.objects.bulk_create(
         Deployment(
             pk=spec.deployment_id, server_id=spec.server_id, number=1, trigger="api", status="succeeded",
-            build_id=spec.deployment_id, endpoint=kubernetes_manifests.endpoint_of(spec, place),
-            run={
-                "runtime": "kubernetes",
+            build_id=spec.deployment_id,
+        )
+        for spec in specs
+    )  # fmt: skip
+    Run.objects.bulk_create(
+        Run(
+            pk=spec.deployment_id, deployment_id=spec.deployment_id, runtime="kubernetes",
+            endpoint=kubernetes_manifests.endpoint_of(spec, place),
+            handle={
                 "endpoint": kubernetes_manifests.endpoint_of(spec, place),
                 "data": {"name": kubernetes_manifests.name_of(spec, place), "deployment": spec.deployment_id},
             },
         )
         for spec in specs
     )  # fmt: skip
+    Deployment.objects.update(run_id=F("pk"))
     for spec in specs:
         Server.objects.filter(pk=spec.server_id).update(current_deployment_id=spec.deployment_id)
 
 
 def _change_is_seen(cluster: Any) -> None:
     from servers.deploying import runs
-    from servers.models import Deployment
+    from servers.models import Run
 
     pod = cluster.list("v1", "Pod", "mcphost/deployment=1")[0][0]["metadata"]["name"]
     _say(cluster, pod, {"waiting": {"reason": "CrashLoopBackOff"}}, ready=False)
-    first = Deployment.objects.get(pk=1)
+    first = Run.objects.get(pk=1)
     while getattr(runs.survey([first])[1], "alive", True):
         time.sleep(0.01)
 

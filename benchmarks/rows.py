@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from django.contrib.auth.models import User
 from django.db import connections
+from django.utils import timezone
 
 from metrics.models import UsageMetric
-from servers.models import Build, Deployment, Server, Token
+from servers.models import Build, Deployment, Run, Server, Token
 from servers.models.server import SourceKind
 from servers.states import DeploymentStatus, ServerStatus, Trigger
 
@@ -31,16 +32,17 @@ def serve(slug: str, endpoint: str) -> int:
         build=Build.objects.create(server=server, number=number, runtime="process"),
         trigger=Trigger.API,
         status=DeploymentStatus.SUCCEEDED,
-        run={"runtime": "process", "endpoint": endpoint, "data": {}},
-        endpoint=endpoint,
     )
+    saved = {"endpoint": endpoint, "data": {}}
+    run = Run.objects.create(deployment=deployment, runtime="process", handle=saved, endpoint=endpoint)
+    deployment.keep(run=run)
     Server.objects.filter(pk=server.pk).update(current_deployment=deployment)
     connections.close_all()
     return deployment.pk
 
 
 def drained(deployment_id: int) -> None:
-    Deployment.objects.filter(pk=deployment_id).update(run=None, endpoint="")
+    Run.objects.filter(deployment=deployment_id).update(ended_at=timezone.now(), endpoint="")
     connections.close_all()
 
 

@@ -17,7 +17,9 @@ class CompareView(ConsoleView):
     permission = "view"
 
     def get(self, request: HttpRequest, pk: int) -> HttpResponse:
-        deployment = get_object_or_404(Deployment.objects.select_related("server", "requested_by"), pk=pk)
+        deployment = get_object_or_404(
+            Deployment.objects.select_related("server", "requested_by", "build"), pk=pk
+        )
         problem = ""
         try:
             other = comparison.other_of(deployment, request.GET.get("with", ""))

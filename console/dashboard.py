@@ -60,7 +60,7 @@ def attention(request: HttpRequest, servers: ServerQuerySet, counts: dict[str, i
         "looking": administers and notes.concerns.looking,
         "ailing": ailing[:SHOWN],
         "troubled": troubled(servers),
-        "stuck": waiting.select_related("server", "build").defer("discovery")[:SHOWN],
+        "stuck": waiting.select_related("server", "build", "run").defer("discovery")[:SHOWN],
         **found,
         "attention_count": sum(found.values()) + len(concerns),
     }
@@ -78,9 +78,7 @@ def over_time(request: HttpRequest, servers: ServerQuerySet) -> dict[str, Any]:
         "charts": [*figures.calls(calls, span), figures.deployments(deployments, span)],
         "pushes": figures.pushes(_narrowed(UsageMetric.objects.all(), request, servers), span),
         "no_pushes": figures.no_pushes(),
-        "deployments": deployments.select_related("server", "requested_by", "build").defer("discovery")[
-            :SHOWN
-        ],
+        "deployments": _newest(deployments),
     }
 
 
@@ -114,3 +112,8 @@ def _tiles(counts: dict[str, int]) -> list[dict[str, Any]]:
         for status in ServerStatus
         if counts.get(status)
     ]
+
+
+def _newest(deployments: QuerySet[Deployment]) -> QuerySet[Deployment]:
+    shown = deployments.select_related("server", "requested_by", "build", "run")
+    return shown.defer("discovery")[:SHOWN]

@@ -21,7 +21,12 @@ def show(model_admin: Any, request: HttpRequest, object_id: str) -> HttpResponse
     status_feed = feeds.of_statuses(request.user)
     seen = model_admin.get_queryset(request)
     rows = seen.defer(None).select_related(
-        "server__current_deployment__build", "requested_by", "based_on", "build"
+        "server__current_deployment__build",
+        "server__current_deployment__run",
+        "requested_by",
+        "based_on",
+        "build",
+        "run",
     )
     deployment = rows.filter(pk=id_in(object_id)).first()
     if deployment is None:
@@ -52,7 +57,7 @@ def context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
         "lines": lines.newest(server_log.LINES_SHOWN),
         "levels": server_log.LEVELS,
         "images": sorted(deployment.build.images.items()),
-        "log_feed": log_feed if not deployment.is_final or deployment.run else "",
+        "log_feed": log_feed if not deployment.is_final or deployment.live_run else "",
         "metric_feed": metric_feed if not deployment.is_final or deployment.status == "held" else "",
         "actions": server_page.offered(actions.ON_DEPLOYMENTS, deployment, request),
         "redeploy": server_page.offered([actions.REDEPLOY], server, request),

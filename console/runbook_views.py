@@ -54,4 +54,6 @@ class RemedyView(ConsoleView):
         return HttpResponseRedirect(display.deployment_url(made.pk))
 
     def _deployment(self, pk: int) -> Deployment:
-        return get_object_or_404(Deployment.objects.select_related("server__current_deployment"), pk=pk)
+        return get_object_or_404(
+            Deployment.objects.select_related("server__current_deployment__run", "build"), pk=pk
+        )

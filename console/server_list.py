@@ -43,7 +43,7 @@ FILTERS += [(name, RelatedOnlyFieldListFilter) for name in ("owner", "team")]
 def with_newest(servers: QuerySet[Server]) -> QuerySet[Server]:
     """Each server with its owner, what serves and its newest deployment, in one query."""
     newest = Deployment.objects.filter(server=OuterRef("pk")).order_by("-number")
-    return servers.select_related("owner", "team", "current_deployment").annotate(
+    return servers.select_related("owner", "team", "current_deployment__run").annotate(
         newest_id=Subquery(newest.values("pk")[:1]),
         newest_number=Subquery(newest.values("number")[:1]),
         newest_status=Subquery(newest.values("status")[:1]),

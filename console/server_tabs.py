@@ -77,7 +77,7 @@ def show(model_admin: Any, request: HttpRequest, object_id: str, tab: Tab = OVER
 
 def head(request: HttpRequest, server: Server, tab: Tab) -> dict[str, Any]:
     """What stands above every page: state, reason, what may be pressed, and the way to the other pages."""
-    newest = list(server.deployments.defer("discovery")[: server_page.LOOKED_AT])
+    newest = list(server.deployments.select_related("run").defer("discovery")[: server_page.LOOKED_AT])
     return {
         "server": server,
         "tabs": [

@@ -70,9 +70,9 @@ class ActionView(ConsoleView):
 
     def _target(self, pk: int) -> Any:
         if self.model_admin.model is Deployment:
-            rows = Deployment.objects.select_related("server__current_deployment")
+            rows = Deployment.objects.select_related("server__current_deployment__run", "build", "run")
             return get_object_or_404(rows, pk=pk)
-        return get_object_or_404(Server.objects.select_related("current_deployment"), pk=pk)
+        return get_object_or_404(Server.objects.select_related("current_deployment__run"), pk=pk)
 
     def _form(self, initial: dict[str, Any]) -> forms.Form | None:
         return self.action.form(initial=initial) if self.action.form else None
@@ -164,7 +164,7 @@ class BulkRedeployView(ConsoleView):
     def _servers(self, ids: str) -> list[Server]:
         chosen = [found for part in ids.split(",") if (found := id_in(part)) is not None]
         operable = Server.objects.operable_by(self.request.user)
-        servers = list(operable.filter(pk__in=chosen).select_related("current_deployment"))
+        servers = list(operable.filter(pk__in=chosen).select_related("current_deployment__run"))
         if not servers:
             raise Http404("None of these servers is there, or none is yours to operate.")
         return servers

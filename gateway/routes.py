@@ -78,7 +78,7 @@ def find(slug: str) -> Route | None:
     if server is None:
         return None
     current = server.serving
-    facts = current.facts if current else {}
+    facts, run = (current.facts, current.run) if current else ({}, None)
     return Route(
         server_id=server.pk,
         slug=server.slug,
@@ -88,21 +88,24 @@ def find(slug: str) -> Route | None:
         status=server.status,
         wanted=server.desired_state == DesiredState.RUNNING,
         deployment_id=current.pk if current else None,
-        endpoint=current.endpoint if current else "",
+        endpoint=run.endpoint if run else "",
         era=str(facts.get("era") or ""),
         versions=tuple(facts.get("protocol_versions") or ()),
         behind_bridge=server.transport == Transport.STDIO,
         calls_per_minute=server.calls_per_minute,
         tools=policy.lists_of(server.tools_allowed, server.tools_denied),
         record_arguments=server.record_arguments,
-        replicas=current.endpoints if current else {},
-        host=_host(facts, current.endpoint) if current else "",
+        replicas=run.endpoints if run else {},
+        host=_host(facts, run.endpoint) if run else "",
     )
 
 
 def _host(facts: Mapping[str, Any], endpoint: str) -> str:
     """What the handshake found. Before it was asked for, the name of the endpoint itself was taken."""
     return str(facts.get("host", urlsplit(endpoint).netloc))
+
+
+RUN = ("run__handle__endpoint", "run__endpoint", "run__endpoints")
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ class Earlier:
 def earlier(deployment_id: int) -> Earlier | None:
     """Asks the database for a deployment that need not be the current one; None once it has ended."""
     running = Deployment.objects.with_run().filter(pk=deployment_id)
-    found = running.values_list("run__endpoint", "endpoint", "endpoints", "facts").first()
+    found = running.values_list(*RUN, "facts").first()
     if not (found and found[0]):
         return None
     return Earlier(found[0], not found[1], found[2], _host(found[3], found[0]))

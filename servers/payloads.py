@@ -48,7 +48,7 @@ def with_newest_deployment(servers: QuerySet[Server]) -> QuerySet[Server]:
     """Adds `newest`, `{id, number, status}` of the deployment asked for last, without a query per server."""
     newest = Deployment.objects.filter(server=OuterRef("pk")).order_by("-number")
     as_json = newest.values(json=JSONObject(id="id", number="number", status="status"))[:1]
-    return servers.select_related("current_deployment").annotate(newest=Subquery(as_json))
+    return servers.select_related("current_deployment__run").annotate(newest=Subquery(as_json))
 
 
 def server_status(server: Server) -> dict[str, Any]:

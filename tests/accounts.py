@@ -13,7 +13,7 @@ from rest_framework.test import APIClient
 
 from access.models import Membership, Role, Team
 from servers import services
-from servers.models import Build, Deployment, Server
+from servers.models import Build, Deployment, Run, Server
 from servers.models.token import Scope
 from servers.states import DeploymentStatus, Trigger
 
@@ -21,6 +21,7 @@ OF_BUILDS = {
     "runtime", "revision", "summary", "plan", "platforms", "images", "image", "digest", "command",
     "directory", "resumes",
 }  # fmt: skip
+OF_RUNS = {"endpoint", "endpoints", "handle", "uses"}
 _numbers = itertools.count(1)
 
 
@@ -91,18 +92,31 @@ def make_server(owner: User, **fields: Any) -> Server:
 def make_deployment(server: Server, **fields: Any) -> Deployment:
     """A row of a deployment that is over, and that is what serves where `serves` is given.
 
-    It has a build of its own, to which some of `fields` go, unless `build` is that of another.
+    It has a build of its own, to which some of `fields` go, unless `build` is that of another. `endpoint`,
+    `endpoints`, `handle` and `uses` are those of what runs for it.
     """
     number = fields.pop("number", server.deployments.count() + 1)
     given = {"trigger": Trigger.API, "status": DeploymentStatus.SUCCEEDED, **fields}
     serves = given.pop("serves", False)
     made = {name: given.pop(name) for name in OF_BUILDS if name in given}
     build = given.pop("build", None) or Build.objects.create(server=server, number=number, **made)
+    lives = {name: given.pop(name) for name in OF_RUNS if name in given}
     deployment = Deployment.objects.create(server=server, number=number, build=build, **given)
+    if lives:
+        begun(deployment, **lives)
     if serves:
         Server.objects.filter(pk=server.pk).update(current_deployment=deployment)
         server.refresh_from_db()
     return deployment
+
+
+def begun(deployment: Deployment, **fields: Any) -> Run:
+    """What runs for it from now on."""
+    handle = {"endpoint": fields.get("endpoint", ""), "data": {}}
+    about = {"runtime": deployment.build.runtime or "process", "handle": handle, **fields}
+    deployment.keep(run=Run.objects.create(deployment=deployment, **about))
+    assert deployment.run
+    return deployment.run
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def servers_of(request: Request) -> QuerySet[Server]:
 
 def deployments_of(request: Request) -> QuerySet[Deployment]:
     every = Deployment.objects.select_related(
-        "server__current_deployment", "requested_by", "based_on", "build"
+        "server__current_deployment__run", "requested_by", "based_on", "build"
     )
     user = user_of(request)
     if roles.is_administrator(user):

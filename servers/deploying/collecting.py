@@ -7,7 +7,7 @@ import time
 
 from hosting.errors import UserError
 from servers.deploying import runs
-from servers.models import Deployment
+from servers.models import Run
 
 logger = logging.getLogger(__name__)
 LOOKS_PER_SECOND = 25.0  # at what is silent: each may be a request, and a thousand servers a thousand
@@ -20,24 +20,23 @@ class Collector:
         self._seen: dict[int, float] = {}
 
     def look(self) -> None:
-        running = list(
-            Deployment.objects.with_run().select_related("server", "build").defer("facts", "discovery")
-        )
+        live = Run.objects.live().select_related("deployment__server")
+        running = list(live.defer("deployment__facts", "deployment__discovery"))
         pause = len(running) / LOOKS_PER_SECOND
         known, self._seen = self._seen, {}
-        for deployment in running:
-            before = known.get(deployment.pk, 0.0)
-            self._seen[deployment.pk] = before
+        for run in running:
+            before = known.get(run.pk, 0.0)
+            self._seen[run.pk] = before
             if time.monotonic() - before >= pause:
-                wrote = _collect(deployment)
-                self._seen[deployment.pk] = 0.0 if wrote else time.monotonic()
+                wrote = _collect(run)
+                self._seen[run.pk] = 0.0 if wrote else time.monotonic()
 
 
-def _collect(deployment: Deployment) -> bool:
+def _collect(run: Run) -> bool:
     """Whether there was anything."""
-    before = deployment.output_cursor
+    before = run.output_cursor
     try:
-        runs.collect(deployment)
+        runs.collect(run)
     except UserError as error:
-        logger.debug("no output of %s: %s", deployment, error)
-    return deployment.output_cursor != before
+        logger.debug("no output of %s: %s", run, error)
+    return run.output_cursor != before

@@ -7,7 +7,6 @@ import shutil
 import uuid
 from contextlib import suppress
 
-from django.conf import settings
 from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import F
 from django.db.models.functions import Coalesce
@@ -20,7 +19,7 @@ from servers import closing, events, notify, runtime_choice, settle_status
 from servers.deploying import delivery, gate, heartbeat, pull_policy, restarts, runs, steps, workers
 from servers.deploying.job import Job
 from servers.logbook import Logbook
-from servers.models import Deployment, Server
+from servers.models import Deployment, Run, Server
 from servers.models.server import DesiredState
 from servers.states import DeploymentStatus, ServerStatus, Trigger
 from servers.timeline import Timeline
@@ -58,7 +57,7 @@ def _claim(deployment_id: int) -> Deployment | None:
         return None
     if not taken:
         return None
-    known = ("server__owner", "server__current_deployment", "build__server", "based_on__build")
+    known = ("server__owner", "server__current_deployment", "build__server", "based_on__build", "run")
     return Deployment.objects.select_related(*known).get(pk=deployment_id)
 
 
@@ -94,7 +93,8 @@ def _begin(job: Job) -> None:
     deployment = job.deployment
     if deployment.claims > 1:
         job.timeline.say(f"Taken up again (attempt {deployment.claims}): the worker before was lost.")
-        runs.stop(deployment, grace=0)
+        if run := deployment.live_run:
+            runs.stop(run, "Its worker was lost.", grace=0)
         if deployment.build.runtime:
             runs.stop_strays(deployment)
     if deployment.makes_build:
@@ -148,10 +148,8 @@ def _switch(job: Job) -> None:
         )
         if not moved:
             raise Cancelled("The server was stopped or deleted meanwhile.")
-        endpoint = runs.handle_of(deployment).endpoint
-        Deployment.objects.move(
-            deployment.pk, DeploymentStatus.SUCCEEDED, finished_at=now, endpoint=endpoint, heartbeat_at=None
-        )
+        Run.objects.filter(pk=job.run.pk).update(endpoint=runs.handle_of(job.run).endpoint)
+        Deployment.objects.move(deployment.pk, DeploymentStatus.SUCCEEDED, finished_at=now, heartbeat_at=None)
         if deployment.trigger == Trigger.RECONCILER:
             job.timeline.event("server_restarted", {"number": deployment.number})
         _tell_of_rollback(job, "rollback_succeeded", duration_ms=_duration(job))
@@ -168,7 +166,7 @@ def _end(job: Job, status: DeploymentStatus, error: UserError) -> None:
     if not heartbeat.held(deployment):
         _leave_to_successor(job)
         return
-    _clean_up(job, keep_build=status == DeploymentStatus.HELD)
+    _clean_up(job, message, keep_build=status == DeploymentStatus.HELD)
     _write_out(job)
     with transaction.atomic():
         _lock_server(job)
@@ -230,7 +228,7 @@ def _put_back(job: Job) -> None:
     if not heartbeat.held(job.deployment):
         _leave_to_successor(job)
         return
-    _clean_up(job)
+    _clean_up(job, "The platform stopped.")
     closing.put_back(job.deployment)
     events.status_changed(job.server.pk)
     job.timeline.say("Interrupted: the platform is stopping; the deployment goes on when it is back.")
@@ -245,14 +243,16 @@ def _leave_to_successor(job: Job) -> None:
     """This worker was taken for dead and another holds the deployment: only our own run may be ended."""
     logger.warning("deployment %s was taken over by another worker", job.deployment.pk)
     try:
-        runs.end_without_a_word(job.deployment)
+        if run := job.deployment.live_run:
+            runs.end_without_a_word(run)
     except UserError as error:
         logger.warning("deployment %s left something behind: %s", job.deployment.pk, error)
 
 
-def _clean_up(job: Job, *, keep_build: bool = False) -> None:
+def _clean_up(job: Job, why: str, *, keep_build: bool = False) -> None:
     try:
-        runs.stop(job.deployment, grace=settings.STOP_GRACE_SECONDS)
+        if run := job.deployment.live_run:
+            runs.stop(run, why)
         if not keep_build:
             steps.discard(job)
     except UserError as error:

@@ -8,19 +8,21 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from hosting.errors import Conflict, RuntimeFault, UserError
 from hosting.runtimes.base import RunStatus, Runtime
 from servers import closing, events, notify, queue, runtime_choice, timeline
 from servers.deploying import drain, restarts, retention, runs, wiring, workers
-from servers.models import Deployment, FormerServer, Server
+from servers.models import Deployment, FormerServer, Run, Server
 from servers.models.server import DesiredState
 from servers.states import OPEN, DeploymentStatus, Mode, ServerStatus, Trigger
 
 logger = logging.getLogger(__name__)
 RESEND_AFTER = timedelta(seconds=10)
 MOST_CLAIMS = 3
+_UP = Q(current_deployment__run__isnull=False, current_deployment__run__ended_at__isnull=True)
 
 
 @dataclass
@@ -35,16 +37,14 @@ def look() -> Due:
     """One pass over the rows. Quick: it polls, closes and queues, and leaves the slow work to actors."""
     _close_lost()
     _watch_all()
-    for server in restarts.due(Server.objects.should_run()).filter(current_deployment__run__isnull=True):
+    for server in restarts.due(Server.objects.should_run()).exclude(_UP):
         _start_again(server)
     return Due(_deployments_to_send(), _servers_to_settle())
 
 
 def measure() -> None:
     """What servers use: a runtime may take its time to tell."""
-    runs.measure(
-        server.current_deployment for server in Server.objects.watched() if server.current_deployment
-    )
+    runs.measure(run for _, run in _watched())
 
 
 def _close_lost() -> None:
@@ -91,28 +91,33 @@ def _show_trouble(
 
 
 def _watch_all() -> None:
-    watched = [
-        (server, current)
-        for server in Server.objects.watched()
-        if (current := server.current_deployment) is not None
-    ]
-    seen = runs.survey(current for _, current in watched)
-    for server, current in watched:
-        _watch(server, current, seen[current.pk])
+    watched = _watched()
+    seen = runs.survey(run for _, run in watched)
+    for server, run in watched:
+        _watch(server, run, seen[run.pk])
 
 
-def _watch(server: Server, current: Deployment, status: RunStatus | RuntimeFault) -> None:
+def _watched() -> list[tuple[Server, Run]]:
+    servers = Server.objects.watched()
+    return [(server, run) for server in servers if (run := _run_of(server))]
+
+
+def _run_of(server: Server) -> Run | None:
+    return server.current_deployment.run if server.current_deployment else None
+
+
+def _watch(server: Server, run: Run, status: RunStatus | RuntimeFault) -> None:
     try:
         if isinstance(status, RuntimeFault):
             raise status
         if not status.alive:
-            _note_exit(server, current, status)
+            _note_exit(server, run, status)
             return
     except UserError as error:  # one server's trouble is not the others'
         _degrade(server, str(error))
         return
-    runs.note_endpoints(current, status)
-    if server.status == ServerStatus.DEGRADED and current.endpoint:
+    runs.note_endpoints(run, status)
+    if server.status == ServerStatus.DEGRADED and run.endpoint:
         with transaction.atomic():
             Server.objects.move(server.pk, ServerStatus.RUNNING, error="", error_kind="")
             notify.recovered(server.pk)
@@ -121,13 +126,13 @@ def _watch(server: Server, current: Deployment, status: RunStatus | RuntimeFault
         restarts.forget_failures(server)
 
 
-def _note_exit(server: Server, current: Deployment, status: RunStatus) -> None:
+def _note_exit(server: Server, run: Run, status: RunStatus) -> None:
     reason = status.reason or "The server is gone."
-    runs.stop(current, grace=0)
+    runs.stop(run, reason, grace=0)
     restarts.schedule(server)
     server.refresh_from_db(fields=["restarts"])
     if restarts.gave_up(server):
-        last = " ⏎ ".join(runs.last_lines(current, 3))
+        last = " ⏎ ".join(runs.last_lines(run.deployment, 3))
         message = (
             f"{reason} It was restarted {server.restarts} times in a row, and is left alone now. "
             f"It wrote last: “{last}”. Correct the cause; then start or redeploy it."
@@ -186,7 +191,7 @@ def settle(server_id: int) -> None:
     server = Server.objects.with_current().filter(pk=server_id).first()
     if server is None:
         return
-    for deployment in server.deployments.with_run().exclude(status__in=OPEN).select_related("build"):
+    for deployment in server.deployments.with_run().exclude(status__in=OPEN).select_related("run"):
         if _is_over(deployment):
             _end(server, deployment)
     retention.forget_old_builds(server)
@@ -200,15 +205,17 @@ def settle(server_id: int) -> None:
 def _end(server: Server, deployment: Deployment) -> None:
     """No new calls from now on, and the end when those under way are over. Tried again with every look until
     it is done: what fails is told once."""
-    about, began = {"number": deployment.number}, timezone.now()
+    about, began, run = {"number": deployment.number}, timezone.now(), deployment.run
+    if run is None:
+        return
     with transaction.atomic():  # whoever ends it meanwhile tells of the end after the beginning
-        first = runs.retire(deployment)
+        first = runs.retire(run)
         if first:
             timeline.record(server.pk, deployment.pk, "stop_started", about)
     if drain.is_awaited(server, deployment):
         return
     try:
-        ended = runs.stop(deployment)
+        ended = runs.stop(run, _why(server, deployment))
     except UserError as error:
         _show_what_holds_up(server, error)
         if first:
@@ -218,6 +225,13 @@ def _end(server: Server, deployment: Deployment) -> None:
     if ended:
         took = {"duration_ms": _ms_since(began)}
         timeline.record(server.pk, deployment.pk, "stop_succeeded", {**about, **took})
+
+
+def _why(server: Server, deployment: Deployment) -> str:
+    current = server.current_deployment
+    if server.desired_state == DesiredState.RUNNING and current and current.pk != deployment.pk:
+        return f"#{current.number} took its place."
+    return "The server was deleted." if server.desired_state == DesiredState.DELETED else "It was stopped."
 
 
 def _show_what_holds_up(server: Server, error: UserError) -> None:
@@ -263,24 +277,24 @@ def sweep() -> None:
 
 def _sweep(runtime: Runtime) -> None:
     for stray in runtime.strays():
-        row = Deployment.objects.filter(pk=stray.deployment_id).first()
-        if row is None or (row.run is None and row.status not in OPEN):
+        row = Deployment.objects.select_related("run").filter(pk=stray.deployment_id).first()
+        if row is None or (row.live_run is None and row.status not in OPEN):
             logger.warning("ending a stray run of deployment %s on %s", stray.deployment_id, runtime.name)
             runtime.stop(stray.handle, grace=0)
 
 
 def suspend() -> None:
     """The platform stops: ends the runs that do not outlive it. They come back with the next start."""
-    for deployment in Deployment.objects.with_run().select_related("server", "build"):
-        if not runs.runtime_of(deployment).outlives_platform:
-            _suspend(deployment)
+    for run in Run.objects.live().select_related("deployment__server"):
+        if not runs.runtime_of(run).outlives_platform:
+            _suspend(run)
 
 
-def _suspend(deployment: Deployment) -> None:
+def _suspend(run: Run) -> None:
     try:
-        runs.stop(deployment)
+        runs.stop(run, "The platform stopped.")
     except UserError as error:
-        logger.warning("%s could not be ended: %s", deployment, error)
+        logger.warning("%s could not be ended: %s", run, error)
 
 
 def trim() -> None:

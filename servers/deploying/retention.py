@@ -22,6 +22,7 @@ from servers import uploads
 from servers.deploying import delivery, image_steps, wiring
 from servers.models import Build, CallsInFlight, Deployment, LogLine, Server
 from servers.models.build import NOTHING_MADE
+from servers.models.deployment import LIVE
 from servers.states import OPEN, DeploymentStatus
 from servers.streams import storage
 
@@ -57,7 +58,7 @@ def clear_up_after_lost_workers() -> None:
         pk, _, claims = scratch.name.partition("-")
         if not Deployment.objects.open().filter(pk=pk, claims=claims).exists():
             shutil.rmtree(scratch, ignore_errors=True)
-    wanted = Deployment.objects.filter(Q(status__in=[*OPEN, *KEPT]) | Q(run__isnull=False))
+    wanted = Deployment.objects.filter(Q(status__in=[*OPEN, *KEPT]) | LIVE)
     for build in Build.objects.exclude(directory="").exclude(pk__in=wanted.values("build")):
         _remove(build)
 
@@ -85,7 +86,7 @@ def _wanted(server: Server) -> set[int]:
     newest = deployments.values_list("build", flat=True)
     now = server.current_deployment.build_id if server.current_deployment else None
     good = deployments.good().exclude(build=now).values_list("build", flat=True)
-    in_use = deployments.filter(Q(run__isnull=False) | Q(status=DeploymentStatus.HELD))
+    in_use = deployments.filter(LIVE | Q(status=DeploymentStatus.HELD))
     return {
         *newest[:1],
         *in_use.values_list("build", flat=True),

@@ -1,4 +1,4 @@
-"""A deployment's run: its saved handle, its output, its end."""
+"""What runs for a deployment: its beginning, its output, what it uses, its end."""
 
 from __future__ import annotations
 
@@ -7,97 +7,101 @@ from collections.abc import Iterable, Sequence
 
 from django.conf import settings
 from django.db import transaction
+from django.utils import timezone
 
 from hosting.errors import RuntimeFault, UserError
 from hosting.last_words import LOOK_BACK, last_words
 from hosting.runtimes.base import Handle, RunStatus, Runtime, Stats
 from servers import logbook
 from servers.deploying import wiring
-from servers.models import Deployment, LogLine
+from servers.models import Deployment, LogLine, Run, RunQuerySet
 
 logger = logging.getLogger(__name__)
 COLLECT_ROUNDS = 50
 
 
-def handle_of(deployment: Deployment) -> Handle:
-    assert deployment.run is not None
-    return Handle(**deployment.run)
+def begin(deployment: Deployment, handle: Handle) -> Run:
+    saved = {"endpoint": handle.endpoint, "data": dict(handle.data)}
+    run = Run.objects.create(deployment=deployment, runtime=handle.runtime, handle=saved)
+    deployment.keep(run=run)
+    return run
 
 
-def save(deployment: Deployment, handle: Handle) -> None:
-    deployment.run = {"runtime": handle.runtime, "endpoint": handle.endpoint, "data": dict(handle.data)}
-    deployment.output_cursor = ""
-    deployment.save(update_fields=["run", "output_cursor"])
+def handle_of(run: Run) -> Handle:
+    return Handle(run.runtime, run.handle["endpoint"], run.handle["data"])
 
 
-def runtime_of(deployment: Deployment) -> Runtime:
-    return wiring.runtime(deployment.build.runtime)
+def runtime_of(run: Run) -> Runtime:
+    return wiring.runtime(run.runtime)
 
 
-def poll(deployment: Deployment) -> RunStatus:
-    return runtime_of(deployment).poll(handle_of(deployment))
+def poll(run: Run) -> RunStatus:
+    return runtime_of(run).poll(handle_of(run))
 
 
-def survey(deployments: Iterable[Deployment]) -> dict[int, RunStatus | RuntimeFault]:
-    """What has become of their runs, by id: each runtime is asked once about all of its own."""
+def survey(runs: Iterable[Run]) -> dict[int, RunStatus | RuntimeFault]:
+    """What has become of them, by id: each runtime is asked once about all of its own."""
     found: dict[int, RunStatus | RuntimeFault] = {}
-    for asked in _by_runtime(deployments):
-        seen = _survey(asked)
-        found |= {deployment.pk: status for deployment, status in zip(asked, seen, strict=True)}
+    for asked in _by_runtime(runs):
+        found |= {run.pk: status for run, status in zip(asked, _survey(asked), strict=True)}
     return found
 
 
-def measure(deployments: Iterable[Deployment]) -> None:
-    """Keeps what their runs use, for parts that may not ask a runtime; None where nobody knows."""
-    for asked in _by_runtime(deployments):
-        for deployment, stats in zip(asked, _measure(asked), strict=True):
+def measure(runs: Iterable[Run]) -> None:
+    """Keeps what they use, for parts that may not ask a runtime; None where nobody knows."""
+    for asked in _by_runtime(runs):
+        for run, stats in zip(asked, _measure(asked), strict=True):
             uses = stats and {"cpu": round(stats.cpu, 2), "memory_mb": round(stats.memory_bytes / 2**20)}
-            if uses != deployment.uses:
-                Deployment.objects.filter(pk=deployment.pk, run__isnull=False).update(uses=uses)
+            if uses != run.uses:
+                _still_live(run).update(uses=uses)
 
 
-def _measure(deployments: list[Deployment]) -> Sequence[Stats | None]:
+def _still_live(run: Run) -> RunQuerySet:
+    return Run.objects.live().filter(pk=run.pk)
+
+
+def _measure(runs: list[Run]) -> Sequence[Stats | None]:
     try:
-        return runtime_of(deployments[0]).measure([handle_of(each) for each in deployments])
+        return runtime_of(runs[0]).measure([handle_of(each) for each in runs])
     except RuntimeFault:  # a runtime that is not there any more
-        return [None] * len(deployments)
+        return [None] * len(runs)
 
 
-def _by_runtime(deployments: Iterable[Deployment]) -> Iterable[list[Deployment]]:
-    found: dict[str, list[Deployment]] = {}
-    for deployment in deployments:
-        found.setdefault(deployment.build.runtime, []).append(deployment)
+def _by_runtime(runs: Iterable[Run]) -> Iterable[list[Run]]:
+    found: dict[str, list[Run]] = {}
+    for run in runs:
+        found.setdefault(run.runtime, []).append(run)
     return found.values()
 
 
-def _survey(deployments: list[Deployment]) -> Sequence[RunStatus | RuntimeFault]:
+def _survey(runs: list[Run]) -> Sequence[RunStatus | RuntimeFault]:
     try:
-        return runtime_of(deployments[0]).survey([handle_of(each) for each in deployments])
+        return runtime_of(runs[0]).survey([handle_of(each) for each in runs])
     except RuntimeFault as fault:  # a runtime that is not there any more
-        return [fault] * len(deployments)
+        return [fault] * len(runs)
 
 
-def note_endpoints(deployment: Deployment, status: RunStatus) -> None:
+def note_endpoints(run: Run, status: RunStatus) -> None:
     """Replicas come and go: sessions are kept on those that are there."""
-    if dict(status.endpoints) != deployment.endpoints:
-        Deployment.objects.filter(pk=deployment.pk, run__isnull=False).update(
-            endpoints=dict(status.endpoints)
-        )
+    if dict(status.endpoints) != run.endpoints:
+        run.endpoints = dict(status.endpoints)
+        _still_live(run).update(endpoints=run.endpoints)
 
 
-def collect(deployment: Deployment) -> None:
+def collect(run: Run) -> None:
     """Takes new output into the log. Of two that try at once, one does: the cursor is compared and set; the
     other goes on from there, for more may have been written since."""
-    redact = deployment.server.redactor()
+    server = run.deployment.server
+    redact = server.redactor()
     for _ in range(COLLECT_ROUNDS):
-        cursor = deployment.output_cursor
-        lines, after = runtime_of(deployment).output(handle_of(deployment), cursor)
+        cursor = run.output_cursor
+        lines, after = runtime_of(run).output(handle_of(run), cursor)
         if after == cursor:
             return
         rows = [
             LogLine(
-                server_id=deployment.server_id,
-                deployment_id=deployment.pk,
+                server_id=server.pk,
+                deployment_id=run.deployment_id,
                 stream=line.stream,
                 at=line.at,
                 text=redact(line.text),
@@ -105,22 +109,20 @@ def collect(deployment: Deployment) -> None:
             for line in lines
         ]
         with transaction.atomic():
-            mine = Deployment.objects.filter(pk=deployment.pk, output_cursor=cursor).update(
-                output_cursor=after
-            )
+            mine = Run.objects.filter(pk=run.pk, output_cursor=cursor).update(output_cursor=after)
             if mine:
-                logbook.keep(deployment.server_id, rows)
-                deployment.output_cursor = after
-        if not mine and not _catch_up(deployment):
+                logbook.keep(server.pk, rows)
+                run.output_cursor = after
+        if not mine and not _catch_up(run):
             return
 
 
-def _catch_up(deployment: Deployment) -> bool:
-    """Notes how far another has taken the output; False when the run has ended or is another one by now."""
-    row = Deployment.objects.filter(pk=deployment.pk).values_list("run", "output_cursor").first()
-    if row is None or row[0] != deployment.run:
+def _catch_up(run: Run) -> bool:
+    """Notes how far another has taken the output; False when the run has ended by now."""
+    cursor = _still_live(run).values_list("output_cursor", flat=True).first()
+    if cursor is None:
         return False
-    deployment.output_cursor = row[1]
+    run.output_cursor = cursor
     return True
 
 
@@ -130,40 +132,36 @@ def last_lines(deployment: Deployment, count: int) -> list[str]:
     return last_words(reversed(newest), count)
 
 
-def retire(deployment: Deployment) -> bool:
+def retire(run: Run) -> bool:
     """No new call goes there from now on. False when somebody did this before."""
-    return bool(Deployment.objects.filter(pk=deployment.pk).exclude(endpoint="").update(endpoint=""))
+    return bool(Run.objects.filter(pk=run.pk).exclude(endpoint="").update(endpoint=""))
 
 
-def stop(deployment: Deployment, grace: float | None = None) -> bool:
-    """Ends the run and forgets its handle; what it wrote last is kept. Safe to call again, and by several
-    at once: True for the one that ended it.
+def stop(run: Run, why: str, *, grace: float | None = None) -> bool:
+    """Ends it and keeps what it wrote last, and why it ended. Safe to call again, and by several at once:
+    True for the one that ended it.
     """
-    if deployment.run is None:
+    if not run.is_live:
         return False
-    retire(deployment)
+    retire(run)
     seconds = settings.STOP_GRACE_SECONDS if grace is None else grace
     try:
-        collect(deployment)
+        collect(run)
     except UserError as error:
-        logger.warning("the last output of %s is lost: %s", deployment, error)
-    runtime_of(deployment).stop(handle_of(deployment), grace=seconds)
-    ended = Deployment.objects.filter(pk=deployment.pk, run__isnull=False).update(
-        run=None, endpoint="", endpoints={}, uses=None
-    )
-    deployment.run, deployment.endpoint = None, ""
-    return bool(ended)
+        logger.warning("the last output of %s is lost: %s", run, error)
+    runtime_of(run).stop(handle_of(run), grace=seconds)
+    run.endpoint, run.ended_at, run.why = "", timezone.now(), why
+    return bool(_still_live(run).update(endpoints={}, uses=None, ended_at=run.ended_at, why=why))
 
 
-def end_without_a_word(deployment: Deployment) -> None:
+def end_without_a_word(run: Run) -> None:
     """Ends the run and leaves the row alone: it is somebody else's now."""
-    if deployment.run is not None:
-        runtime_of(deployment).stop(handle_of(deployment), grace=0)
+    runtime_of(run).stop(handle_of(run), grace=0)
 
 
 def stop_strays(deployment: Deployment) -> None:
     """Ends runs of this deployment that a lost worker started and could not save."""
-    runtime = runtime_of(deployment)
+    runtime = wiring.runtime(deployment.build.runtime)
     for stray in runtime.strays():
         if stray.deployment_id == deployment.pk:
             runtime.stop(stray.handle, grace=0)

@@ -80,7 +80,7 @@ def start(job: Job) -> Handle:
         if spec.pull.by_platform:
             delivery.hand_on_credentials(job)
         handle = job.runtime.start(spec, deadline=deadline, log=step.line)
-        runs.save(job.deployment, handle)
+        runs.begin(job.deployment, handle)
         step.details.update(runtime=handle.runtime)
     return handle
 
@@ -150,8 +150,9 @@ def check_health(job: Job, handle: Handle) -> ServerFacts:
             _tell_warning(job, handle, step.line)
             raise _with_last_lines(job, error) from error
         finally:
-            runs.collect(job.deployment)
-        job.deployment.keep(facts=asdict(facts), endpoints=dict(job.runtime.poll(handle).endpoints))
+            runs.collect(job.run)
+        job.deployment.keep(facts=asdict(facts))
+        runs.note_endpoints(job.run, job.runtime.poll(handle))
         step.details.update(era=facts.era, protocol_versions=list(facts.protocol_versions))
         if facts.host:
             step.line(f"It takes requests for the Host {facts.host} only, and gets them so.")
@@ -166,7 +167,7 @@ def _tell_warning(job: Job, handle: Handle, line: LineSink) -> None:
 
 
 def _with_last_lines(job: Job, error: RuntimeFault) -> RuntimeFault:
-    runs.collect(job.deployment)
+    runs.collect(job.run)
     message, hint = error.message, error.hint
     lines = runs.last_lines(job.deployment, LOOK_BACK)
     if cause := why(lines, stdio=job.server.transport == Transport.STDIO):
@@ -186,7 +187,7 @@ def _with_last_lines(job: Job, error: RuntimeFault) -> RuntimeFault:
 def discover(job: Job, handle: Handle, facts: ServerFacts) -> None:
     with job.timeline.step(StepKind.DISCOVER) as step:
         deadline = job.deadline.within(settings.HEALTH_TIMEOUT, "discovery")
-        endpoint = next(iter(job.deployment.endpoints.values()), handle.endpoint)
+        endpoint = next(iter(job.run.endpoints.values()), handle.endpoint)
         found = handshake.discover(endpoint, facts, deadline=deadline, equip=wiring.equip_for(endpoint))
         job.deployment.keep(discovery=asdict(found))
         for note in found.notes:

@@ -6,6 +6,7 @@ from servers.models.former import FormerServer
 from servers.models.in_flight import CallsInFlight
 from servers.models.log import LogLine
 from servers.models.registry_login import RegistryLogin
+from servers.models.run import Run, RunQuerySet
 from servers.models.server import Secret, Server, ServerQuerySet
 from servers.models.stream import StreamEvent, StreamPosition
 from servers.models.token import Token, TokenQuerySet
@@ -19,6 +20,8 @@ __all__ = [
     "FormerServer",
     "LogLine",
     "RegistryLogin",
+    "Run",
+    "RunQuerySet",
     "Secret",
     "Server",
     "ServerQuerySet",

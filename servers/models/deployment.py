@@ -11,8 +11,11 @@ from django.utils import timezone
 
 from servers import states
 from servers.models.build import Build
+from servers.models.run import Run
 from servers.models.server import DesiredState, Server
 from servers.states import DeploymentStatus, Mode, ServerStatus, StepKind, StepStatus, Trigger
+
+LIVE = Q(run__isnull=False, run__ended_at__isnull=True)
 
 
 class DeploymentQuerySet(models.QuerySet["Deployment"]):
@@ -35,8 +38,8 @@ class DeploymentQuerySet(models.QuerySet["Deployment"]):
         return self.exclude(build__image="", build__directory="").filter(status=DeploymentStatus.SUCCEEDED)
 
     def with_run(self) -> DeploymentQuerySet:
-        """Something runs, or ran last, for these deployments."""
-        return self.filter(run__isnull=False)
+        """Something runs for them."""
+        return self.filter(LIVE)
 
     def leftover(self) -> DeploymentQuerySet:
         """With a run, and not what serves a server that should run."""
@@ -76,11 +79,10 @@ class Deployment(models.Model):
     """One walk from source to URL: the durable job, and what came of it.
 
     `build` is what it starts: made by it where the numbers are the same, else by an earlier deployment.
-    `run` is the saved `Handle` while something runs for it, `endpoint` the URL that the gateway sends calls
-    to while it serves; where there are several replicas, `endpoints` are their own by name, for a session
-    stays with one. `discovery` holds tools, prompts and resources as listed, `tool_changes` what became of
-    the tools since `{against, …}` (`servers.deploying.gate.as_json`); empty: nothing. `configuration` tells
-    what it was started with, see `servers.deploying.configuration`.
+    `run` is what runs for it, or ran last. `facts` is what the handshake found (as
+    `hosting.handshake.ServerFacts`), `discovery` holds tools, prompts and resources as listed, `tool_changes`
+    what became of the tools since `{against, …}` (`servers.deploying.gate.as_json`); empty: nothing.
+    `configuration` tells what it was started with, see `servers.deploying.configuration`.
     """
 
     server = models.ForeignKey(Server, models.CASCADE, related_name="deployments")
@@ -113,11 +115,7 @@ class Deployment(models.Model):
         max_length=200, blank=True, default="", help_text="The commit that was asked for; empty: the newest."
     )
     configuration = models.JSONField(default=dict, blank=True)
-    run = models.JSONField(null=True, blank=True)
-    output_cursor = models.TextField(blank=True, default="")
-    endpoint = models.CharField(max_length=500, blank=True, default="")
-    endpoints = models.JSONField(default=dict)
-    uses = models.JSONField(null=True, blank=True)
+    run = models.ForeignKey(Run, models.SET_NULL, null=True, blank=True, related_name="+")
     facts = models.JSONField(default=dict)
     discovery = models.JSONField(default=dict)
     tool_changes = models.JSONField(default=dict, blank=True)
@@ -154,7 +152,15 @@ class Deployment(models.Model):
     @property
     def is_serving(self) -> bool:
         """It gets the calls: the one before it keeps its endpoint for a while, and gets none that is new."""
-        return bool(self.endpoint) and self.server.current_deployment_id == self.pk
+        return self.takes_calls and self.server.current_deployment_id == self.pk
+
+    @property
+    def takes_calls(self) -> bool:
+        return self.run is not None and bool(self.run.endpoint)
+
+    @property
+    def live_run(self) -> Run | None:
+        return self.run if self.run and self.run.is_live else None
 
     @property
     def ended_or_now(self) -> datetime:

@@ -83,7 +83,7 @@ class ServerQuerySet(models.QuerySet["Server"]):
         return self.filter(roles.operated_by(user))
 
     def with_current(self) -> ServerQuerySet:
-        return self.select_related("owner", "current_deployment__build")
+        return self.select_related("owner", "current_deployment__build", "current_deployment__run")
 
     def should_run(self) -> ServerQuerySet:
         return self.filter(desired_state=DesiredState.RUNNING, current_deployment__isnull=False)
@@ -92,14 +92,23 @@ class ServerQuerySet(models.QuerySet["Server"]):
         """Of those that should run, the ones that do as far as we know, with what a look at them takes: what
         they offer and were built of may be large.
         """
-        running = self.should_run().filter(current_deployment__run__isnull=False)
+        running = self.should_run().filter(
+            current_deployment__run__isnull=False, current_deployment__run__ended_at__isnull=True
+        )
         own = ("name", "slug", "desired_state", "status", "error", "restarts", "restart_at")
         run = (
-            "server", "number", "run", "endpoint", "endpoints", "uses", "output_cursor", "finished_at",
-            "build", "build__runtime",
-        )  # fmt: skip
-        current = [f"current_deployment__{name}" for name in run]
-        return running.select_related("current_deployment__build").only(*own, "current_deployment", *current)
+            "runtime",
+            "handle",
+            "endpoint",
+            "endpoints",
+            "uses",
+            "output_cursor",
+            "ended_at",
+            "deployment",
+        )
+        current = ("server", "number", "finished_at", "run", *(f"run__{name}" for name in run))
+        known = [f"current_deployment__{name}" for name in current]
+        return running.select_related("current_deployment__run").only(*own, "current_deployment", *known)
 
     def should_not_run(self) -> ServerQuerySet:
         return self.filter(desired_state__in=[DesiredState.STOPPED, DesiredState.DELETED])
@@ -251,7 +260,7 @@ class Server(models.Model):
     def serving(self) -> Deployment | None:
         """The deployment that answers calls now, or None."""
         current = self.current_deployment
-        return current if current is not None and current.endpoint else None
+        return current if current is not None and current.takes_calls else None
 
     @property
     def source_origin(self) -> str:

@@ -284,7 +284,7 @@ def test_the_work_of_a_killed_command_is_found_again(idle: Platform) -> None:
     run("redeploy", "hello", "--here")
     deployment = Deployment.objects.get()
     assert deployment.status == DeploymentStatus.SUCCEEDED
-    eventually(lambda: runs.poll(deployment).alive, what="it outlives the command that started it")
+    eventually(lambda: runs.poll(deployment.run).alive, what="it outlives the command that started it")
 
 
 def write(deployment: Deployment, stream: str, text: str) -> None:

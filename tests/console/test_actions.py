@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from access.models import AuditEntry
-from servers.models import Build, Deployment, Secret, Server, Token
+from servers.models import Build, Deployment, Run, Secret, Server, Token
 from tests.accounts import make_deployment
 from tests.console import demo
 
@@ -80,7 +80,7 @@ def test_the_confirmation_says_that_a_cancel_stops_what_nothing_serves(
     text = console.get(url).text
     assert "#1 goes on serving." in text
     assert said not in text
-    Deployment.objects.filter(pk=serving.pk).update(endpoint="")
+    Run.objects.filter(deployment=serving).update(endpoint="")
     assert said in console.get(url).text
     other = "running" if status == "queued" else "queued"
     make_deployment(server, status=other)
@@ -99,7 +99,7 @@ def test_stop_and_start(console: Client, seeded: dict[str, Server]) -> None:
     assert press(console, "stop", seeded["time"].pk) == "Time is stopping."
     seeded["time"].refresh_from_db()
     assert (seeded["time"].status, seeded["time"].desired_state) == ("stopping", "stopped")
-    Deployment.objects.filter(server=seeded["time"]).update(endpoint="")
+    Run.objects.filter(deployment__server=seeded["time"]).update(endpoint="")
     assert press(console, "start", seeded["time"].pk) == "Time is starting as #3."
     assert seeded["time"].deployments.latest("number").mode == "same-digest"
 

@@ -20,6 +20,7 @@ from metrics import recorder
 from servers import events, logbook
 from servers.models import Deployment, LogLine, Server, Step, build_choices
 from servers.operations.needs_attention import Concern
+from tests.accounts import begun
 from tests.console import demo
 from tests.console.browsing import Web, admin, page, signed_in, web
 
@@ -618,7 +619,8 @@ def test_a_log_that_has_ended_is_as_tall_as_its_lines(page: Page, web: Web, runn
     height = "log => log.offsetHeight"
     log = page.locator("[data-log]")
     tall = log.evaluate(height)
-    Deployment.objects.filter(pk=running.pk).update(status="succeeded", run={"runtime": "process"})
+    running.keep(status="succeeded")
+    begun(running)
     page.reload()
     short = log.evaluate(height)
     assert short < tall / 2
@@ -659,8 +661,9 @@ def offers(deployment: Deployment, **tools: list[str]) -> None:
         }
         for name, arguments in tools.items()
     ]
-    changed = {"endpoint": "http://127.0.0.1:9/mcp", "discovery": {"tools": found}}
-    Deployment.objects.filter(pk=deployment.pk).update(**changed)
+    deployment.keep(discovery={"tools": found})
+    if not deployment.run:
+        begun(deployment, endpoint="http://127.0.0.1:9/mcp")
     Server.objects.filter(pk=deployment.server_id).update(current_deployment=deployment, status="running")
     events.status_changed(deployment.server_id)
 

@@ -16,7 +16,7 @@ from console.notes import Notes
 from console.server_tabs import TABS, Tab
 from hosting.runtimes.base import Capability
 from servers import display, services
-from servers.models import LogLine, Server
+from servers.models import LogLine, Run, Server
 from tests.console import demo
 from tests.eventually import eventually
 
@@ -163,7 +163,7 @@ def test_what_was_replaced_serves_no_more_while_it_drains(console: Client, seede
     """Both have an endpoint for DRAIN_SECONDS; only one gets the calls, and one may go back to the other."""
     server = seeded["time"]
     before, new = (server.deployments.get(number=number) for number in (1, 2))
-    server.deployments.filter(pk=before.pk).update(endpoint="http://127.0.0.1:1/mcp")
+    Run.objects.filter(deployment=before).update(endpoint="http://127.0.0.1:1/mcp")
     assert page(console, "servers_server_change", server.pk).count(">serving</span>") == 1
     assert "It is serving." in page(console, "servers_deployment_change", new.pk)
     drains = page(console, "servers_deployment_change", before.pk)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from servers.models import CallsInFlight, Deployment, Server
+from servers.models import CallsInFlight, Deployment, Run, Server
 from tests.e2e.hosting import call
 from tests.eventually import eventually
 from tests.platform import Platform, hello_files
@@ -63,19 +63,19 @@ def test_a_call_ends_on_the_deployment_where_it_began(
     eventually(lambda: call(door, server, "greet", name=str(opened))[1] == "new", what="new calls go there")
 
     eventually(CallsInFlight.objects.filter(deployment=first, calls=1).exists, what="the gateway says so")
-    retired = Deployment.objects.filter(pk=first.pk, endpoint="")
+    retired = Run.objects.filter(deployment=first, endpoint="")
     eventually(retired.exists, within=120, what="no new call goes to the old one")
     said = CallsInFlight.objects.get(deployment=first).at
     for _ in range(4):
         newer = CallsInFlight.objects.filter(deployment=first, at__gt=said)
         eventually(newer.exists, what="it is said again")
         said = newer.get().at
-    assert Deployment.objects.get(pk=first.pk).run is not None
+    assert Deployment.objects.get(pk=first.pk).live_run is not None
 
     (long.gate / "may-end").touch()
     long.join(120)
     assert long.said == "old"
-    eventually(lambda: Deployment.objects.get(pk=first.pk).run is None, what="the old one has ended")
+    eventually(lambda: Deployment.objects.get(pk=first.pk).live_run is None, what="the old one has ended")
     eventually(lambda: not CallsInFlight.objects.exists(), what="nothing is said of it any more")
     assert platform.fresh(server).serving == second
 

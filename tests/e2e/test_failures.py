@@ -43,7 +43,7 @@ def nothing_of(platform: DockerPlatform, failed: Deployment, serving: Deployment
     )
     tags = [tag.rpartition(":")[2] for tag in platform.tags()]
     assert {f"{tag.partition('-')[0]}-" for tag in tags} <= numbers
-    assert Deployment.objects.get(pk=failed.pk).run is None
+    assert Deployment.objects.get(pk=failed.pk).live_run is None
 
 
 def test_clone_of_nothing(docker_platform: DockerPlatform, forge: GitServer) -> None:

@@ -212,8 +212,7 @@ def host(owner: User, slug: str, endpoint: str, **fields: Any) -> Server:
 
 def deploy(server: Server, endpoint: str) -> Deployment:
     """What the end of a deployment leaves: the new one is current, the old one still has its run."""
-    run = {"runtime": "process", "endpoint": endpoint, "data": {}}
-    return make_deployment(server, run=run, endpoint=endpoint, serves=True)
+    return make_deployment(server, endpoint=endpoint, serves=True)
 
 
 def token(owner: User, server: Server | None = None, **fields: Any) -> str:

@@ -8,11 +8,14 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 from django.contrib.auth.models import User
+from django.utils import timezone
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.shared.exceptions import MCPError
+
+from servers.models import Run
 
 from .conftest import Running, bearer, deploy, host, in_database, serving, token, until
 
@@ -91,7 +94,8 @@ async def test_a_redeploy_in_the_middle_of_a_session(gateway: Running, owner: Us
 
             await until(switched)
             assert (await client.call_tool("whoami", {})).content[0].text == "old"
-            await in_database(lambda: server.deployments.filter(number=1).update(run=None, endpoint=""))
+            first = Run.objects.filter(deployment__server=server, deployment__number=1)
+            await in_database(lambda: first.update(ended_at=timezone.now(), endpoint=""))
 
             async def lost() -> bool:
                 try:

@@ -8,11 +8,12 @@ import base64
 import orjson
 import pytest
 from django.contrib.auth.models import User
+from django.utils import timezone
 
 from gateway.options import Options
 from gateway.sessions import Session, Sessions
 from gateway.types import Receive, Scope, Send
-from servers.models import Deployment, Server
+from servers.models import Run, Server
 
 from .conftest import (
     JSON,
@@ -144,7 +145,7 @@ async def test_a_session_stays_with_its_deployment_until_that_is_retired(
         await until(switched)
         assert await post(gateway, key, session) == (200, session, "old")
 
-        first = Deployment.objects.filter(server=server, number=1)
+        first = Run.objects.filter(deployment__server=server, deployment__number=1)
         await in_database(lambda: first.update(endpoint=""))
 
         async def lost() -> bool:
@@ -154,7 +155,7 @@ async def test_a_session_stays_with_its_deployment_until_that_is_retired(
         answer = {"jsonrpc": "2.0", "id": 7, "result": {}}
         assert await post(gateway, key, session, body=answer) == (200, session, "old")
 
-        await in_database(lambda: first.update(run=None))
+        await in_database(lambda: first.update(ended_at=timezone.now()))
 
         async def gone() -> bool:
             return (await post(gateway, key, session, body=answer))[0] == 404
@@ -220,7 +221,7 @@ async def test_a_session_stays_with_its_replica_and_ends_with_it(gateway: Runnin
     async with serving(Holder("one")) as one, serving(Holder("two")) as two:
         replicas = {"one": f"{one}/mcp", "two": f"{two}/mcp"}
         server = await in_database(lambda: host(owner, "clock", "http://127.0.0.1:9/service"))
-        of_server = Deployment.objects.filter(server=server)
+        of_server = Run.objects.filter(deployment__server=server)
         await in_database(lambda: of_server.update(endpoints=replicas))
         key = await in_database(lambda: token(owner, server))
         sessions: dict[str, str] = {}
@@ -250,6 +251,6 @@ async def test_a_replica_that_is_gone_is_passed_over(gateway: Running, owner: Us
     async with serving(Holder("here")) as here:
         replicas = {"gone": "http://127.0.0.1:9/mcp", "here": f"{here}/mcp"}
         server = await in_database(lambda: host(owner, "clock", replicas["gone"]))
-        await in_database(lambda: Deployment.objects.filter(server=server).update(endpoints=replicas))
+        await in_database(lambda: Run.objects.filter(deployment__server=server).update(endpoints=replicas))
         key = await in_database(lambda: token(owner, server))
         assert {(await post(gateway, key))[2] for _ in range(6)} == {"here"}

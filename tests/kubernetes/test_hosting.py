@@ -13,7 +13,7 @@ import requests
 from deploy.bench.base_images import own_architecture
 from servers import services
 from servers.deploying import runs, wiring
-from servers.models import Deployment, LogLine, Server
+from servers.models import LogLine, Run, Server
 from servers.states import DeploymentStatus, Mode, ServerStatus
 from tests.accounts import api
 from tests.e2e.conftest import door
@@ -81,7 +81,9 @@ def test_calls_go_through_the_gateway_and_sessions_stay_with_their_pod(
     assert ("greet" in tools, text) == (True, "Hello, Ada!")
 
     eventually(
-        lambda: len(Deployment.objects.get(server=server).endpoints) == 2, within=120, what="both are known"
+        lambda: len(Run.objects.get(deployment__server=server).endpoints) == 2,
+        within=120,
+        what="both are known",
     )
     client = Legacy(door, server)
     sessions = on_all_pods(client, 2)
@@ -115,7 +117,9 @@ def test_a_server_is_published_for_each_platform_and_runs_by_the_indexs_digest(
     [pod] = hosted.pods(server)
     assert pod["spec"]["containers"][0]["image"] == deployment.build.image
     assert {tool["name"] for tool in deployment.discovery["tools"]} == {"greet", "add", "now", "count"}
-    assert runs.runtime_of(deployment).stats(runs.handle_of(deployment)) is None  # no metrics-server here
+    assert (
+        runs.runtime_of(deployment.run).stats(runs.handle_of(deployment.run)) is None
+    )  # no metrics-server here
 
     services.stop(server=server)
     hosted.becomes(server, ServerStatus.STOPPED, within=120)
@@ -199,7 +203,7 @@ def test_a_pod_that_is_killed_comes_back_and_a_deployment_that_is_deleted_too(
         lambda: [p for p in hosted.pods(server) if p["metadata"]["uid"] != pod["metadata"]["uid"]],
         what="the cluster makes another",
     )
-    name = Deployment.objects.get(server=server).run["data"]["name"]  # type: ignore[index]
+    name = Run.objects.get(deployment__server=server).handle["data"]["name"]
     hosted.cluster.apps.delete_namespaced_deployment(name, hosted.cluster.namespace)
     again = eventually(
         lambda: server.deployments.filter(number=2, status=DeploymentStatus.SUCCEEDED).first(),

@@ -170,13 +170,13 @@ def test_events_that_cannot_be_read_change_no_reason(server: ApiServer, cluster:
 
 
 def test_so_it_is_when_a_server_never_answers(server: ApiServer, job: Job) -> None:
-    runs.save(
+    run = runs.begin(
         job.deployment, Handle("kubernetes", "http://127.0.0.1:9/mcp", {"name": NAME, "deployment": 42})
     )
     collected = [CRASHES, server.status(404, "no log")]
     server.answers = [FOUND, CRASHES, EVENTS, *collected * 3]  # a restart is noted, then twice nothing
     with pytest.raises(RuntimeFault, match="out of cheese"):
-        steps.check_health(job, runs.handle_of(job.deployment))
+        steps.check_health(job, runs.handle_of(run))
     job.timeline.logbook.flush()
     assert SAID in LogLine.objects.filter(deployment=job.deployment).values_list("text", flat=True)
     assert server.answers == []

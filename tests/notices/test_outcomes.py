@@ -54,7 +54,7 @@ def test_a_failed_deployment_and_the_good_one_after_it(platform: Platform, told:
 def test_a_server_that_dies_and_comes_back(platform: Platform, told: Receiver) -> None:
     server = platform.hello()
     deployment = platform.deploy(server)
-    psutil.Process(handle_of(deployment).data["pid"]).kill()
+    psutil.Process(handle_of(deployment.run).data["pid"]).kill()
     eventually(lambda: types(told) == ["server.failed", "server.recovered"], what="both are told")
     assert "It is being restarted." in told.calls[0].json["data"]["reason"]
     platform.becomes(server, "running")

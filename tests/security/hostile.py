@@ -44,7 +44,7 @@ OWN = {
     "CallRollup.buckets": "numbers",
     "CallTotal.buckets": "numbers",
     "Build.runtime": "a runtime's name, out of a fixed list",
-    "Deployment.uses": "numbers",
+    "Run.uses": "numbers",
     "FormerServer.slug": "part of an address; it was a server's",
     "Server.placement": "numbers, networks and a path, checked in every door and wherever it is read",
     "Server.slug": "part of an address; [a-z0-9-] is enforced in every door",
@@ -91,7 +91,7 @@ SHAPES: dict[str, Any] = {
         "environment": {TEXT: TEXT}, "secrets": {TEXT: TEXT}, "settings": {"command": [TEXT], "path": TEXT},
     },
     "Deployment.discovery": DISCOVERY,
-    "Deployment.endpoints": {TEXT: TEXT},
+    "Run.endpoints": {TEXT: TEXT},
     "Deployment.facts": {
         "era": TEXT, "protocol_versions": [TEXT], "name": TEXT, "version": TEXT, "instructions": TEXT,
         "capabilities": {TEXT: TEXT},
@@ -104,7 +104,7 @@ SHAPES: dict[str, Any] = {
         "chosen": {"root": TEXT, "with": [TEXT], "build": TEXT, "arguments": [TEXT], TEXT: TEXT},
     },
     "Build.platforms": [TEXT],
-    "Deployment.run": {"runtime": TEXT, "endpoint": TEXT, "data": {TEXT: TEXT}},
+    "Run.handle": {"endpoint": TEXT, "data": {TEXT: TEXT}},
     "Deployment.tool_changes": {
         "against": 1, "gate": TEXT, "added": [TEXT], "removed": [TEXT], "breaking": [TEXT],
         "changed": [{"name": TEXT, "breaking": [TEXT], "other": [TEXT]}],

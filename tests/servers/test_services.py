@@ -22,7 +22,7 @@ from hosting.runtimes.base import OutputLine
 from metrics.models import UsageMetric
 from servers import intake, logbook, queue, secretbox, services, states
 from servers.deploying import runs
-from servers.models import Deployment, LogLine, Secret, Server, Token
+from servers.models import Deployment, LogLine, Run, Secret, Server, Token
 from servers.models.server import DesiredState
 from servers.models.token import Scope
 from servers.states import DEPLOYING, DeploymentStatus, Mode, ServerStatus, StepStatus, Trigger
@@ -107,7 +107,7 @@ def test_a_start_uses_what_was_built_and_refuses_what_serves(server: Server) -> 
     built = make_deployment(server, image="sha256:abc", serves=True, endpoint="http://127.0.0.1:1/mcp")
     with pytest.raises(Conflict, match="is running already"):
         services.start(server=server, by=None, trigger=Trigger.COMMAND)
-    Deployment.objects.filter(pk=built.pk).update(endpoint="")
+    Run.objects.filter(deployment=built).update(endpoint="")
     started = services.start(server=server, by=None, trigger=Trigger.COMMAND)
     assert (started.mode, started.based_on) == (Mode.SAME_DIGEST, built)
 
@@ -325,8 +325,7 @@ def test_a_cancel_and_the_output_that_is_written_meanwhile_do_not_wait_for_each_
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where both can be at work at once (PostgreSQL), each has a row that the other wants next."""
-    run = {"runtime": "process", "endpoint": "", "data": {}}
-    deployment = make_deployment(server, status=DeploymentStatus.RUNNING, runtime="process", run=run)
+    deployment = make_deployment(server, status=DeploymentStatus.RUNNING, runtime="process", endpoint="")
     outputs = iter([([OutputLine(timezone.now(), "stdout", "up")], "1"), ([], "1")])
     monkeypatch.setattr(runs, "runtime_of", lambda _: SimpleNamespace(output=lambda *_: next(outputs)))
     writing, locked = threading.Event(), threading.Event()
@@ -343,7 +342,7 @@ def test_a_cancel_and_the_output_that_is_written_meanwhile_do_not_wait_for_each_
         return found
 
     def collect() -> None:
-        runs.collect(Deployment.objects.get(pk=deployment.pk))
+        runs.collect(Run.objects.get(deployment=deployment))
         connection.close()
 
     monkeypatch.setattr(logbook, "keep", keeps)

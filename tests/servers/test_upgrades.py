@@ -19,10 +19,11 @@ from django.core.management.color import no_style
 from django.db import connection
 from django.test import Client
 
+from gateway import routes
 from metrics.models import UsageMetric
 from servers import services
 from servers.deploying import retention
-from servers.models import Build, Deployment, LogLine, Server
+from servers.models import Build, Deployment, LogLine, Run, Server
 from servers.states import Mode, Trigger
 from tests.accounts import OF_BUILDS
 from tests.servers.test_migrations import migrate_to, newest
@@ -92,6 +93,20 @@ def test_restarts_and_rollbacks_share_the_build_that_they_started(upgraded: Serv
     assert upgraded.serving.build == made
 
 
+@pytest.mark.parametrize("upgraded", ["processes"], indirect=True)
+def test_what_runs_goes_on_and_takes_calls(upgraded: Server) -> None:
+    run = Run.objects.get()
+    before = written("processes")[-1]
+    assert run == upgraded.current_deployment.run  # type: ignore[union-attr]
+    assert {"runtime": run.runtime, **run.handle} == before["run"]
+    assert (run.endpoint, run.output_cursor, run.is_live) == (
+        before["endpoint"],
+        before["output_cursor"],
+        True,
+    )
+    assert routes.find(upgraded.slug).endpoint == before["endpoint"]  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize("upgraded", ["images"], indirect=True)
 def test_what_was_resumed_goes_on_with_what_was_built(upgraded: Server) -> None:
     first, resumed, again = (row.build for row in upgraded.deployments.order_by("number"))
@@ -137,11 +152,13 @@ def test_work_goes_on_where_it_stood(upgraded: Server) -> None:
 
 @pytest.mark.parametrize("upgraded", ["processes", "images"], indirect=True)
 def test_the_way_back_loses_nothing(upgraded: Server, request: pytest.FixtureRequest) -> None:
+    """But how far the output of what has ended was taken, which nobody asks."""
+    same = OF_BUILDS - {"resumes"} | {"run", "endpoint", "endpoints", "uses"}
     try:
         before = migrate_to(WRITTEN_BY)
         rows = before.get_model("servers.Deployment").objects.order_by("number").values()
-        kept = [{key: row[key] for key in OF_BUILDS - {"resumes"}} for row in rows]
+        kept = [{key: row[key] for key in same} for row in rows]
     finally:
         migrate_to(newest())
     given = written(request.node.callspec.params["upgraded"])
-    assert kept == [{key: row[key] for key in OF_BUILDS - {"resumes"}} for row in given]
+    assert kept == [{key: row[key] for key in same} for row in given]

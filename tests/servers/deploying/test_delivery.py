@@ -183,4 +183,4 @@ def test_an_engine_that_is_away_is_named(
 
     assert deployment.status == DeploymentStatus.FAILED
     assert "engine" in deployment.error.lower()
-    assert Deployment.objects.get(pk=deployment.pk).run is None
+    assert Deployment.objects.get(pk=deployment.pk).live_run is None

@@ -40,7 +40,7 @@ def test_a_source_becomes_a_healthy_server(platform: Platform) -> None:
     assert platform.events(deployment) == WALK
     server = platform.fresh(server)
     assert (server.status, server.serving) == (ServerStatus.RUNNING, deployment)
-    assert deployment.endpoint.startswith("http://127.0.0.1:")
+    assert deployment.run.endpoint.startswith("http://127.0.0.1:")
     assert {tool["name"] for tool in deployment.discovery["tools"]} >= {"greet", "add", "now", "count"}
     assert deployment.facts["era"] == "both"
     scratch = settings.DATA_DIR / "work"
@@ -80,9 +80,9 @@ def test_the_next_good_deployment_takes_over_and_the_old_one_goes(platform: Plat
 
     server = platform.fresh(server)
     assert server.serving == second
-    eventually(lambda: Deployment.objects.get(pk=first.pk).run is None, what="the old run is drained")
+    eventually(lambda: Deployment.objects.get(pk=first.pk).live_run is None, what="the old run is drained")
     eventually(lambda: "stop_succeeded" in platform.events(first), what="its end is told of")
-    assert Deployment.objects.get(pk=second.pk).run is not None
+    assert Deployment.objects.get(pk=second.pk).live_run is not None
 
 
 def test_a_server_that_never_answers_says_so_and_leaves_nothing(platform: Platform, settings) -> None:  # type: ignore[no-untyped-def]
@@ -239,7 +239,7 @@ def test_a_worker_that_was_taken_for_dead_leaves_its_successor_alone(idle: Platf
     assert (deployment.status, deployment.claims) == (DeploymentStatus.SUCCEEDED, 2)
     assert Path(deployment.build.directory).is_dir()
     assert idle.fresh(server).serving == deployment
-    assert runs.poll(deployment).alive
+    assert runs.poll(deployment.run).alive
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from servers.deploying import drain, reconciler
-from servers.models import CallsInFlight, Deployment, Server
+from servers.models import CallsInFlight, Deployment, Run, Server
 from servers.models.server import DesiredState
 from servers.states import DeploymentStatus
 from tests.accounts import make_deployment
@@ -30,8 +30,8 @@ def replaced(server: Server, settings: Any) -> Deployment:
 def made(server: Server, number: int, ago: float = 60) -> Deployment:
     at = timezone.now() - timedelta(seconds=ago)
     about = {"trigger": "api", "status": DeploymentStatus.SUCCEEDED, "finished_at": at}
-    run = {"runtime": "process", "endpoint": "http://127.0.0.1:1/mcp", "data": {}}
-    return make_deployment(server, number=number, run=run, **about)
+    handle = {"endpoint": "http://127.0.0.1:1/mcp", "data": {}}
+    return make_deployment(server, number=number, handle=handle, **about)
 
 
 def awaited(deployment: Deployment) -> bool:
@@ -86,8 +86,8 @@ def test_gateways_have_a_moment_to_hear_of_it_and_to_say_what_they_have(
 
 def test_it_takes_no_new_calls_while_it_is_kept(replaced: Deployment) -> None:
     say(replaced)
-    Deployment.objects.filter(pk=replaced.pk).update(endpoint="http://127.0.0.1:1/mcp")
+    Run.objects.filter(deployment=replaced).update(endpoint="http://127.0.0.1:1/mcp")
     reconciler.settle(replaced.server_id)
     replaced.refresh_from_db()
-    assert replaced.endpoint == ""
-    assert replaced.run is not None
+    assert not replaced.takes_calls
+    assert replaced.live_run

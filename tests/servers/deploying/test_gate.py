@@ -90,14 +90,14 @@ def test_hold_ends_the_new_run_and_keeps_what_it_built(
     platform: Platform, held_one: tuple[Server, Deployment, Deployment]
 ) -> None:
     server, first, second = held_one
-    assert (second.status, second.error_kind, second.run) == (DeploymentStatus.HELD, "", None)
+    assert (second.status, second.error_kind, second.live_run) == (DeploymentStatus.HELD, "", None)
     assert second.tool_changes == CHANGES
     assert "add is gone." in second.error
     assert platform.events(second)[-2:] == ["schema_changed", "deploy_held"]
     assert details(second, "deploy_held")["breaking"] == ["add is gone."]
     server = platform.fresh(server)
     assert (server.status, server.serving, server.error) == (ServerStatus.RUNNING, first, "")
-    assert runs.poll(Deployment.objects.get(pk=first.pk)).alive
+    assert runs.poll(Deployment.objects.get(pk=first.pk).run).alive
 
     for look in (
         reconciler.look,
@@ -151,7 +151,7 @@ def test_declined_it_is_given_up_and_what_serves_goes_on(
 ) -> None:
     server, first, second = held_one
     declined = approvals.decline(deployment=second, by=platform.owner)
-    assert (declined.status, declined.run) == (DeploymentStatus.CANCELLED, None)
+    assert (declined.status, declined.live_run) == (DeploymentStatus.CANCELLED, None)
     assert declined.error.startswith("Declined by operator: ")
     assert platform.fresh(server).serving == first
     directory = Path(second.build.directory)

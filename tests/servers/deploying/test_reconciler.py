@@ -14,7 +14,7 @@ from django.utils import timezone
 from hosting.runtimes import process_run
 from servers import services, uploads
 from servers.deploying import deployer, reconciler, runs, workers
-from servers.models import Build, Deployment, Server, Step
+from servers.models import Build, Deployment, Run, Server, Step
 from servers.states import DeploymentStatus, Mode, ServerStatus, StepKind, StepStatus, Trigger
 from tests.eventually import eventually
 from tests.platform import Platform, at_once, processes_under
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.core
 def test_a_server_that_dies_is_started_again(platform: Platform) -> None:
     server = platform.hello()
     first = platform.deploy(server)
-    psutil.Process(runs.handle_of(first).data["pid"]).kill()
+    psutil.Process(runs.handle_of(first.run).data["pid"]).kill()
 
     again = eventually(
         lambda: server.deployments.filter(
@@ -57,11 +57,12 @@ def test_what_is_written_after_another_had_a_look_is_taken_too(idle: Platform) -
     server = idle.hello()
     deployer.run(idle.request(server).pk)
     ours, others = server.deployments.get(), server.deployments.get()
-    written = process_run.of(runs.handle_of(ours)).file("err")
+    written = process_run.of(runs.handle_of(ours.run)).file("err")
     for row, word in ((others, "one"), (ours, "two"), (ours, "three")):
         with written.open("a") as file:
             file.write(f"{word}\n")
-        runs.collect(row)
+        assert row.run
+        runs.collect(row.run)
     assert idle.log(ours).splitlines()[-3:] == ["one", "two", "three"]
 
 
@@ -157,8 +158,8 @@ def test_a_run_that_a_lost_worker_could_not_save_is_ended(idle: Platform) -> Non
     deployment = services.deploy(server=server, by=idle.owner, trigger=Trigger.API)
     deployer.run(deployment.pk)
     deployment.refresh_from_db()
-    pid = runs.handle_of(deployment).data["pid"]
-    Deployment.objects.filter(pk=deployment.pk).update(run=None, endpoint="")
+    pid = runs.handle_of(deployment.run).data["pid"]
+    Run.objects.all().delete()
 
     reconciler.sweep()
     eventually(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
@@ -217,7 +218,7 @@ def test_old_builds_go_and_the_newest_stay(idle: Platform, settings) -> None:  #
         done.append(deployment)
     for deployment in done[:2]:
         deployment.refresh_from_db()
-        runs.stop(deployment)
+        runs.stop(deployment.run, "The test ends it.")
     reconciler.trim()
 
     kept = [Deployment.objects.get(pk=d.pk).build.can_start for d in done]
@@ -261,7 +262,7 @@ def test_a_build_that_was_started_again_goes_with_the_last_that_needs_it(idle: P
         done.append(deployment)
     for deployment in done[:3]:
         deployment.refresh_from_db()
-        runs.stop(deployment)
+        runs.stop(deployment.run, "The test ends it.")
     reconciler.trim()
 
     assert [Deployment.objects.get(pk=d.pk).build.can_start for d in done] == [False, False, True, True]

@@ -13,7 +13,7 @@ from rest_framework.test import APIClient
 
 from servers import services
 from servers.deploying import reconciler
-from servers.models import Deployment, Server
+from servers.models import Run, Server
 from tests.accounts import make_deployment
 from tests.eventually import eventually
 from tests.platform import Platform
@@ -25,22 +25,21 @@ def test_a_running_server_is_measured_until_it_stops(platform: Platform) -> None
     server = platform.hello()
     deployment = platform.deploy(server)
     reconciler.measure()
-    uses = Deployment.objects.get(pk=deployment.pk).uses
+    uses = Run.objects.get(deployment=deployment).uses
     assert uses["memory_mb"] > 0
     assert uses["cpu"] >= 0
     services.stop(server=platform.fresh(server))
-    eventually(lambda: Deployment.objects.get(pk=deployment.pk).run is None, what="it is stopped")
+    eventually(lambda: not Run.objects.live().exists(), what="it is stopped")
     reconciler.measure()
-    assert Deployment.objects.get(pk=deployment.pk).uses is None
+    assert Run.objects.get(deployment=deployment).uses is None
 
 
 def test_a_runtime_that_is_not_there_measures_nothing(server: Server) -> None:
-    run = {"runtime": "moon", "endpoint": "http://moon/mcp", "data": {}}
-    fields: dict[str, Any] = {"runtime": "moon", "run": run, "uses": {"cpu": 1.0, "memory_mb": 9}}
+    fields: dict[str, Any] = {"runtime": "moon", "uses": {"cpu": 1.0, "memory_mb": 9}}
     deployment = make_deployment(server, endpoint="http://moon/mcp", serves=True, **fields)
     Server.objects.filter(pk=server.pk).update(desired_state="running")
     reconciler.measure()
-    assert Deployment.objects.get(pk=deployment.pk).uses is None
+    assert Run.objects.get(deployment=deployment).uses is None
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from rest_framework.test import APIClient
 
 from access.models import AuditEntry
 from hosting.errors import Conflict, Invalid
-from servers.models import Build, Deployment, Server
+from servers.models import Build, Deployment, Run, Server
 from servers.runbooks import diagnosis
 from servers.runbooks.remedies import REMEDIES
 from servers.states import Mode, Trigger
@@ -139,7 +139,7 @@ def test_what_waits_for_approval_is_told_to_go(failed: Deployment, action: str, 
 
 
 def test_roll_back_starts_the_newest_good_one(failed: Deployment, api: ApiOf, owner: User) -> None:
-    failed.server.deployments.filter(number=1).update(endpoint="")
+    Run.objects.filter(deployment__server=failed.server).update(endpoint="")
     assert api(owner).post(where(failed, "roll-back")).status_code == 202
     queued = newest(failed)
     assert queued.based_on is not None
@@ -259,7 +259,9 @@ def test_the_command_as_json(failed: Deployment) -> None:
 
 def test_the_number_of_queries_does_not_grow(failed: Deployment) -> None:
     def queries() -> int:
-        known = Deployment.objects.select_related("server__current_deployment__build", "build")
+        known = Deployment.objects.select_related(
+            "server__current_deployment__build", "server__current_deployment__run", "build"
+        )
         deployment = known.get(pk=failed.pk)
         with CaptureQueriesContext(
             connection,
@@ -340,6 +342,6 @@ def test_a_restart_that_fails_offers_no_other_start_of_its_build(failed: Deploym
     failed.build.keep(image="j")
     again = {"build": failed.build, "mode": Mode.SAME_DIGEST, "trigger": Trigger.RECONCILER}
     make_deployment(server, status="failed", **again)
-    server.deployments.update(endpoint="")
+    Run.objects.filter(deployment__server=server).update(endpoint="")
     newest_one = Deployment.objects.select_related("server__current_deployment").get(number=3, server=server)
     assert diagnosis.offer_of(newest_one, "roll-back").label == "Roll back to #1"
