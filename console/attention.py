@@ -47,7 +47,7 @@ class _Needed(SimpleListFilter):
     parameter_name = "attention"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("needed", "Needs a person")]
+        return [("needed", "Needs attention")]
 
     def needed(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         raise NotImplementedError

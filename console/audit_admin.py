@@ -50,6 +50,7 @@ class What(Lately):
 
 @admin.register(AuditEntry)
 class AuditAdmin(UncountedAdmin):
+    list_title = "Audit"
     list_display = ["moment", "who", "action", "what", "changed"]
     list_display_links = ["moment"]
     list_filter = [Person, What, OfServer, "via", "at"]

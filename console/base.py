@@ -10,6 +10,7 @@ from django.db import DataError
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.text import capfirst
 from unfold.admin import ModelAdmin
 from unfold.paginator import InfinitePaginator
 
@@ -25,6 +26,7 @@ class RecordedAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
     """Services write the audit, the only history that there is: Django's own log is not kept beside it."""
 
     empty_value_display = display.EMPTY
+    list_title = ""  # as the sidebar names it; "" for the plural of the model's name
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
         pass
@@ -45,8 +47,9 @@ class RecordedAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """What a filter in the address cannot ask a database for asks for nothing, as elsewhere in Django."""
+        named = {"title": self.list_title or capfirst(self.opts.verbose_name_plural)}
         try:
-            shown: HttpResponse = super().changelist_view(request, extra_context)
+            shown: HttpResponse = super().changelist_view(request, {**named, **(extra_context or {})})
         except (OverflowError, DataError):
             if request.method not in ("GET", "HEAD") or not request.GET:
                 raise

@@ -197,6 +197,7 @@ VIEWS: dict[str, type[ChannelView]] = {
 
 @admin.register(Channel)
 class ChannelAdmin(RoleAdmin):
+    list_title = "Notices"
     list_display = ["label", "fares", "tells", "about", "owner", "arrived"]
     list_filter = [attention.OfChannels, "kind", "enabled"]
     search_fields = ["name", "host"]

@@ -101,7 +101,7 @@ class DeploymentAdmin(HistoryAdmin):
             '<span class="mh-num" data-live="deployment-{}-took">{}</span>', deployment.pk, said
         )
 
-    @admin.display(description="Asked for", ordering="created_at")
+    @admin.display(description="Requested", ordering="created_at")
     def created(self, deployment: Deployment) -> SafeString:
         who = deployment.requested_by.get_username() if deployment.requested_by else ""
         return format_html(

@@ -87,6 +87,7 @@ class Client(Named):
 
 @admin.register(UsageMetric)
 class UsageMetricAdmin(UncountedAdmin):
+    list_title = "Events"
     list_display = ["moment", "event_type", "platform", "of_server", "of_deployment", "summary"]
     list_filter = [Kind, Platform, OfServer, CallOutcome, Tool, Client, "timestamp"]
     list_select_related = ["server", "deployment"]

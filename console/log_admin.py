@@ -33,6 +33,7 @@ class OfServer(admin.SimpleListFilter):
 
 @admin.register(LogLine)
 class LogLineAdmin(UncountedAdmin):
+    list_title = "Logs"
     list_display = ["moment", "server", "of_deployment", "stream", "line"]
     list_display_links = None
     list_filter = [OfServer, "stream"]

@@ -29,7 +29,7 @@ class Attention(SimpleListFilter):
     }
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("needed", "Needs a person"), ("working", "Being worked on")]
+        return [("needed", "Needs attention"), ("working", "In progress")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         statuses = self._statuses.get(self.value() or "")

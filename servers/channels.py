@@ -125,7 +125,7 @@ def test(*, channel: Channel, by: User) -> Notice:
     """Puts a test notice on its way. Raises `Conflict` where the channel is off."""
     if not channel.enabled:
         raise Conflict("The channel is turned off.", hint="Turn it on first.")
-    data = {"headline": f"Test of the channel {channel.name}", "reason": f"Asked for by {by.get_username()}."}
+    data = {"headline": f"Test of the channel {channel.name}", "reason": f"Requested by {by.get_username()}."}
     payload = {"type": "test", "timestamp": moment(timezone.now()), "data": data}
     (notice,) = outbox.write([channel], Event.TEST, f"test-{channel.pk}", payload)
     audit.record(action="channel.tested", target=channel, by=by)

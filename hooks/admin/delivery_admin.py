@@ -88,6 +88,7 @@ def _page_of(delivery: Delivery) -> str:
 
 @admin.register(Delivery)
 class DeliveryAdmin(UncountedAdmin):
+    list_title = "Webhooks"
     server_path = "hook__server"
     list_display = ["what", "of_server", "result", "why", "deployed", "received"]
     list_filter = ["outcome", "hook__kind", OfServer]
