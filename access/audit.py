@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,12 +10,10 @@ from django.db.models import Model
 
 from access import door
 from access.models import AuditEntry
+from redaction.redactor import Redactor
+from redaction.rules import MASK, is_secret_name
 
-MASK = "***"
-SECRET_NAME = re.compile(
-    r"pass(word|wd|phrase)|secret|token|(api|private)_?key|credential|authorization", re.I
-)
-SECRET_TEXT = re.compile(r"(?<=://)[^/\s@:]*:[^/\s@]+(?=@)|(?<=mcph_)[\w-]{20,}")
+_redact = Redactor()
 
 
 def record(
@@ -59,8 +56,8 @@ def _server_id(target: Model | None) -> int | None:
 
 
 def masked(value: Any, name: str = "") -> Any:
-    """As JSON takes it, without values of what is named like a secret, passwords in URLs and tokens."""
-    if name and SECRET_NAME.search(name) and isinstance(value, str) and value:
+    """As JSON takes it, without strings that are named like a secret or look like one."""
+    if isinstance(value, str) and value and is_secret_name(name):
         return MASK
     if isinstance(value, Mapping):
         return {str(key): masked(held, str(key)) for key, held in value.items()}
@@ -68,4 +65,4 @@ def masked(value: Any, name: str = "") -> Any:
         return [masked(held) for held in value]
     if value is None or isinstance(value, (bool, int, float)):
         return value
-    return SECRET_TEXT.sub(MASK, str(value))
+    return _redact(str(value))

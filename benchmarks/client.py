@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-VERSION = "2025-11-25"
+from bridge.protocol import NEWEST_LEGACY
+
+VERSION = NEWEST_LEGACY
 LEAVES_AFTER = 1.0  # by then the call has been read, on a busy machine too
 
 

@@ -9,7 +9,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Dict, Optional, Sequence, Set
 
-from bridge import accept, era, jsonrpc
+from bridge import accept, era, jsonrpc, protocol
 from bridge.backoff import Backoff
 from bridge.http1 import Connection, HttpError, Request
 from bridge.jsonrpc import Message
@@ -155,7 +155,7 @@ class App:
         await self._shared.call(connection, message, accept.form(request))
 
     async def _session_call(self, connection: Connection, request: Request, message: Message) -> None:
-        if message["method"] == "initialize" and request.header("mcp-session-id") is None:
+        if message["method"] == "initialize" and request.header(protocol.SESSION_HEADER) is None:
             await self._initialize(connection, request, message)
         else:
             await self._session(request).call(connection, request, message)
@@ -206,7 +206,7 @@ class App:
         await session.listen(connection, request.header("last-event-id"))
 
     def _session(self, request: Request) -> Session:
-        session_id = request.header("mcp-session-id")
+        session_id = request.header(protocol.SESSION_HEADER)
         if session_id is None:
             raise HttpError(400, "The Mcp-Session-Id header is missing")
         session = self._sessions.get(session_id)
@@ -237,7 +237,7 @@ def parse_body(body: bytes) -> Message:
     try:
         message = jsonrpc.decode(body)
     except ValueError:
-        raise HttpError(400, "The body is not JSON", code=jsonrpc.PARSE_ERROR) from None
+        raise HttpError(400, "The body is not JSON", code=protocol.PARSE_ERROR) from None
     if not jsonrpc.is_message(message):
         raise HttpError(400, "The body must be one JSON-RPC message, and no batch of them")
     parsed: Message = message
@@ -251,4 +251,4 @@ def _method_not_allowed(request: Request) -> HttpError:
 
 def _try_later(why: str, seconds: float) -> HttpError:
     wait = str(math.ceil(seconds))
-    return HttpError(503, why, code=jsonrpc.SERVER_GONE, headers=(("Retry-After", wait),))
+    return HttpError(503, why, code=protocol.SERVER_GONE, headers=(("Retry-After", wait),))

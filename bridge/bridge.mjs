@@ -1,9 +1,9 @@
 // Serves a stdio MCP server over Streamable HTTP: the twin of the Python bridge, for images with Node only.
-// One file, no dependency, Node 18 or later. The same arguments and the same behaviour: one test suite runs
-// against both, and docs/design/bridge.md says why things are as they are.
+// No dependency but protocol.json beside it, Node 18 or later. The same arguments and the same behaviour: one test
+// suite runs against both, and docs/design/bridge.md says why things are as they are.
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { lstatSync, unlinkSync } from "node:fs";
+import { lstatSync, readFileSync, unlinkSync } from "node:fs";
 import http from "node:http";
 import { constants } from "node:os";
 import { parseArgs } from "node:util";
@@ -22,28 +22,12 @@ const [REPLAY_EVENTS, REPLAY_BYTES] = [1000, 2 << 20]; // or one event
 const MAX_LINE_BYTES = 64 << 20;
 const MAX_UNREAD_BYTES = 32 << 20; // that may wait for the server to read them
 
-const VERSION_KEY = "io.modelcontextprotocol/protocolVersion";
-const CAPABILITIES_KEY = "io.modelcontextprotocol/clientCapabilities";
-const SUBSCRIPTION_KEY = "io.modelcontextprotocol/subscriptionId";
-const SESSION_VERSIONS = new Set(["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"]);
-const PRIMED_VERSIONS = new Set(["2025-11-25"]); // earlier clients choke on an event without data
-const NAMED = { "tools/call": "name", "prompts/get": "name", "resources/read": "uri" };
-const ROUTING_HEADERS = ["mcp-protocol-version", "mcp-method", "mcp-name"];
+const PROTOCOL = JSON.parse(readFileSync(new URL("protocol.json", import.meta.url), "utf8"));
+const { meta: META, headers: HEADERS, named: NAMED, errors: ERRORS } = PROTOCOL;
+const [LEGACY_VERSIONS, PRIMED_VERSIONS] = [PROTOCOL.legacy_versions, PROTOCOL.primed_versions];
+const HTTP_STATUS = Object.fromEntries(Object.entries(PROTOCOL.statuses).map(([name, status]) => [ERRORS[name], status]));
 const [EITHER, JSON_ONLY, EVENTS_ONLY] = ["either", "json", "events"]; // forms of an answer
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i;
-
-const PARSE_ERROR = -32700;
-const INVALID_REQUEST = -32600;
-const METHOD_NOT_FOUND = -32601;
-const INVALID_PARAMS = -32602;
-const INTERNAL_ERROR = -32603;
-const SERVER_GONE = -32000;
-const HEADER_MISMATCH = -32020;
-const REQUEST_CANCELLED = -32800;
-const HTTP_STATUS = {
-  [PARSE_ERROR]: 400, [INVALID_REQUEST]: 400, [INVALID_PARAMS]: 400, [METHOD_NOT_FOUND]: 404,
-  [HEADER_MISMATCH]: 400, [-32021]: 400, [-32022]: 400,
-};
 
 process.stderr.on("error", () => {}); // whoever read the log is gone: no reason to stop serving
 const log = (text) => process.stderr.write(`bridge: ${text}\n`);
@@ -293,7 +277,7 @@ class Reader {
       known = without(known, value, value.error === null ? "error" : "result");
     } else if (!("method" in value || "result" in value || "error" in value) && isId(value.id)) {
       this.tell("an answer with neither a result nor an error, which became an error");
-      known = rpcError(INTERNAL_ERROR, NEITHER, value.id);
+      known = rpcError(ERRORS.internal_error, NEITHER, value.id);
     }
     const message = JSON.parse(known);
     return isMessage(message) ? { text: this.withPlainId(known, message), message } : undefined;
@@ -319,7 +303,7 @@ function refusedAnswer(head, tail, why) {
   const found = named.get("id") ?? LAST_ID.exec(tail)?.[1];
   const id = found === undefined ? undefined : JSON.parse(withoutConstants(found).text);
   if (!isId(id)) return undefined;
-  const text = rpcError(INTERNAL_ERROR, why, id);
+  const text = rpcError(ERRORS.internal_error, why, id);
   return { text, message: JSON.parse(text) };
 }
 
@@ -700,7 +684,7 @@ async function answerOnce(exchange, stream, headers) {
   while (stream.client === exchange && !event?.final) {
     event = await stream.next(exchange, KEEP_ALIVE_MS);
     if (!event && stream.ended && stream.client === exchange) {
-      exchange.respond(200, rpcError(REQUEST_CANCELLED, "Request cancelled by the server"), headers);
+      exchange.respond(200, rpcError(ERRORS.request_cancelled, "Request cancelled by the server"), headers);
       return;
     }
   }
@@ -854,7 +838,7 @@ function started(id, start) {
   try {
     return start();
   } catch (error) {
-    throw new HttpError(502, `server cannot start: ${error.code ?? error.message}`, { code: SERVER_GONE, id });
+    throw new HttpError(502, `server cannot start: ${error.code ?? error.message}`, { code: ERRORS.server_gone, id });
   }
 }
 
@@ -952,7 +936,7 @@ class Session {
     await answer(exchange, call.stream, {
       headers: this.headers,
       commitMs: opening ? KEEP_ALIVE_MS : COMMIT_MS,
-      prime: PRIMED_VERSIONS.has(opening ? params(message).protocolVersion : this.version),
+      prime: PRIMED_VERSIONS.includes(opening ? params(message).protocolVersion : this.version),
       form,
     });
     this.clientLeft(call.stream, exchange);
@@ -1010,7 +994,7 @@ class Session {
   answerCancelled(call) {
     if (this.calls.get(call.id) !== call) return;
     this.closeCall(call);
-    call.stream.push(rpcError(REQUEST_CANCELLED, "Request cancelled", call.id), { final: true });
+    call.stream.push(rpcError(ERRORS.request_cancelled, "Request cancelled", call.id), { final: true });
   }
 
   fromServer(text, message) {
@@ -1036,7 +1020,7 @@ class Session {
     }
     this.closeCall(call, { answered: true });
     const known = message.id === call.id ? text : withId(text, message, call.id);
-    call.stream.push(fault ? rpcError(INTERNAL_ERROR, fault, call.id) : known, { final: true });
+    call.stream.push(fault ? rpcError(ERRORS.internal_error, fault, call.id) : known, { final: true });
     this.relief.give(call.stream, this.child);
   }
 
@@ -1069,12 +1053,12 @@ class Session {
       return;
     }
     const cannot = "The client takes no event stream, so it cannot be asked";
-    this.child.write(rpcError(METHOD_NOT_FOUND, cannot, message.id));
+    this.child.write(rpcError(ERRORS.method_not_found, cannot, message.id));
     const [call, ...others] = this.calls.all();
     if (!QUESTIONS.has(message.method) || others.length) return;
     const why = `server asks the client ${message.method}, which takes text/event-stream`;
     this.closeCall(call);
-    call.stream.push(rpcError(INVALID_REQUEST, why, call.id), { final: true, status: 406 });
+    call.stream.push(rpcError(ERRORS.invalid_request, why, call.id), { final: true, status: 406 });
   }
 
   closeCall(call, how) {
@@ -1094,12 +1078,12 @@ class Session {
     const status = this.answered ? 200 : 502;
     for (const call of this.calls.all()) {
       this.closeCall(call);
-      call.stream.push(rpcError(SERVER_GONE, why, call.id), { final: true, status });
+      call.stream.push(rpcError(ERRORS.server_gone, why, call.id), { final: true, status });
     }
   }
 }
 
-const behind = (status, id) => new HttpError(status, "server does not read what it is sent", { code: SERVER_GONE, id });
+const behind = (status, id) => new HttpError(status, "server does not read what it is sent", { code: ERRORS.server_gone, id });
 
 const oneLine = (text) => text.replace(/[\r\n]+/g, " "); // outside of strings, where line breaks cannot be
 
@@ -1136,7 +1120,7 @@ class SharedServer {
     const form = formOf(exchange);
     if (message.method === "initialize") {
       const why = "This revision of the protocol has no initialize";
-      throw new HttpError(404, why, { code: METHOD_NOT_FOUND, id: message.id });
+      throw new HttpError(404, why, { code: ERRORS.method_not_found, id: message.id });
     }
     if (message.method === LISTEN && form === JSON_ONLY) {
       throw new HttpError(406, "The client must accept text/event-stream", { id: message.id });
@@ -1160,7 +1144,7 @@ class SharedServer {
     const wait = Math.ceil(this.backoff.remainingMs / 1000);
     if (wait) {
       const why = `server keeps failing; next start in ${wait} s`;
-      throw new HttpError(503, why, { code: SERVER_GONE, id: message.id, headers: { "Retry-After": wait } });
+      throw new HttpError(503, why, { code: ERRORS.server_gone, id: message.id, headers: { "Retry-After": wait } });
     }
     this.answered = false;
     const onSaid = (text, answered) => this.fromServer(text, answered);
@@ -1198,7 +1182,7 @@ class SharedServer {
     if (isResponse(message)) this.deliverResponse(text, message);
     else if (isRequest(message)) {
       const why = "This revision of the protocol has no requests from the server";
-      this.child?.write(rpcError(METHOD_NOT_FOUND, why, message.id));
+      this.child?.write(rpcError(ERRORS.method_not_found, why, message.id));
     } else this.deliverNotification(text, message);
   }
 
@@ -1206,7 +1190,7 @@ class SharedServer {
     const { call, fault } = this.calls.answeredBy(message);
     if (!call) return; // its client left
     this.closeCall(call, { answered: true });
-    const known = fault ? rpcError(INTERNAL_ERROR, fault, call.number) : withId(text, message, call.number);
+    const known = fault ? rpcError(ERRORS.internal_error, fault, call.number) : withId(text, message, call.number);
     const { error } = fault ? JSON.parse(known) : message;
     this.learn(call, error);
     call.stream.push(restored(known, call), { final: true, status: HTTP_STATUS[error?.code] ?? 200 });
@@ -1218,7 +1202,7 @@ class SharedServer {
       this.answered = true;
       this.backoff.succeeded();
     } else if (call.method === "server/discover" && !this.answered && !this.calls.size) {
-      if (error.code === METHOD_NOT_FOUND) this.refusedDiscover = error;
+      if (error.code === ERRORS.method_not_found) this.refusedDiscover = error;
       this.end(); // it speaks only the older revisions: no process needs to wait for the newer one
     }
   }
@@ -1237,7 +1221,7 @@ class SharedServer {
 
   /** By subscription, token or id; else the only call there is: a guess must not reach a stranger. */
   callFor(message) {
-    let named = meta(message)[SUBSCRIPTION_KEY];
+    let named = meta(message)[META.subscription];
     if (message.method === "notifications/progress") named = params(message).progressToken;
     if (message.method === "notifications/cancelled") named = params(message).requestId;
     if (named !== undefined) return this.calls.get(named);
@@ -1256,7 +1240,7 @@ class SharedServer {
   failCalls(why) {
     for (const call of this.calls.all()) {
       this.closeCall(call);
-      call.stream.push(rpcError(SERVER_GONE, why, call.id), { final: true, status: 502 });
+      call.stream.push(rpcError(ERRORS.server_gone, why, call.id), { final: true, status: 502 });
     }
   }
 }
@@ -1275,8 +1259,8 @@ function restored(text, call) {
   const id = JSON.stringify(call.id);
   const edits = [
     [["id"], id],
-    [["params", "_meta", SUBSCRIPTION_KEY], id],
-    [["result", "_meta", SUBSCRIPTION_KEY], id],
+    [["params", "_meta", META.subscription], id],
+    [["result", "_meta", META.subscription], id],
   ];
   if (call.token !== undefined) edits.push([["params", "progressToken"], JSON.stringify(call.token)]);
   return splice(text, edits);
@@ -1286,7 +1270,7 @@ function restored(text, call) {
 
 /** Answered as a JSON-RPC error. */
 class HttpError extends Error {
-  constructor(status, message, { code = INVALID_REQUEST, id = null, headers = {}, fatal = false } = {}) {
+  constructor(status, message, { code = ERRORS.invalid_request, id = null, headers = {}, fatal = false } = {}) {
     super(message);
     this.status = status;
     this.body = rpcError(code, message, id);
@@ -1433,34 +1417,38 @@ class App {
 
 function headerIsModern(exchange) {
   const version = exchange.header("mcp-protocol-version");
-  return version !== undefined && !SESSION_VERSIONS.has(version);
+  return version !== undefined && !LEGACY_VERSIONS.includes(version);
 }
 
 function isModern(exchange, message) {
   if (headerIsModern(exchange)) return true;
-  return VERSION_KEY in meta(message) && message.method !== "initialize" && exchange.header("mcp-session-id") === undefined;
+  return META.version in meta(message) && message.method !== "initialize" && exchange.header("mcp-session-id") === undefined;
 }
 
 /** The checks that a server behind stdio cannot make, since it sees no headers. */
 function checkEnvelope(exchange, message) {
-  const missing = [VERSION_KEY, CAPABILITIES_KEY].filter((key) => !(key in meta(message)));
+  const missing = [META.version, META.capabilities].filter((key) => !(key in meta(message)));
   if (missing.length) {
     const why = `params._meta lacks ${missing.join(" and ")}`;
-    throw new HttpError(400, why, { code: INVALID_PARAMS, id: message.id });
+    throw new HttpError(400, why, { code: ERRORS.invalid_params, id: message.id });
   }
-  const mismatched = ROUTING_HEADERS.find((name) => exchange.repeats(name)) ?? mismatchedHeader(exchange, message);
-  if (mismatched) {
-    const why = `The ${mismatched} header is repeated or does not match the body`;
-    throw new HttpError(400, why, { code: HEADER_MISMATCH, id: message.id });
+  const header = disagreement(exchange, message);
+  if (header) {
+    const why = `The ${header} header is repeated or does not match the body`;
+    throw new HttpError(400, why, { code: ERRORS.header_mismatch, id: message.id });
   }
 }
 
-function mismatchedHeader(exchange, message) {
-  if (exchange.header("mcp-protocol-version") !== meta(message)[VERSION_KEY]) return "MCP-Protocol-Version";
-  if (exchange.header("mcp-method") !== message.method) return "Mcp-Method";
+/** The first header that is repeated or does not say what the body says (the twin of agreement.py). */
+function disagreement(exchange, message) {
   const name = Object.hasOwn(NAMED, message.method) ? params(message)[NAMED[message.method]] : undefined;
-  const present = name !== undefined && name !== null;
-  return present && decodeHeader(exchange.header("mcp-name")) !== name ? "Mcp-Name" : undefined;
+  const given = (header) => exchange.header(header.toLowerCase());
+  const agrees = {
+    [HEADERS.version]: (header) => given(header) === meta(message)[META.version],
+    [HEADERS.method]: (header) => given(header) === message.method,
+    [HEADERS.name]: (header) => name === undefined || name === null || decodeHeader(given(header)) === name,
+  };
+  return Object.keys(agrees).find((header) => exchange.repeats(header.toLowerCase()) || !agrees[header](header));
 }
 
 function decodeHeader(value) {
@@ -1538,7 +1526,7 @@ function parseBody(body) {
     text = utf8.decode(body);
     message = JSON.parse(text);
   } catch {
-    throw new HttpError(400, "The body is not JSON", { code: PARSE_ERROR });
+    throw new HttpError(400, "The body is not JSON", { code: ERRORS.parse_error });
   }
   if (!isMessage(message)) throw new HttpError(400, "The body must be one JSON-RPC message, and no batch of them");
   return { text, message };
@@ -1546,7 +1534,7 @@ function parseBody(body) {
 
 function tryLater(why, milliseconds) {
   const headers = { "Retry-After": Math.ceil(milliseconds / 1000) };
-  return new HttpError(503, why, { code: SERVER_GONE, headers });
+  return new HttpError(503, why, { code: ERRORS.server_gone, headers });
 }
 
 // The command line.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Callable, Coroutine, Dict, FrozenSet, Iterator, List, Optional, Set, Tuple
+from typing import Callable, Coroutine, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from bridge import jsonrpc
+from bridge import event_stream, jsonrpc, protocol
 
 HEAD_BYTES = 64 << 10
 HEAD_SECONDS = 75.0  # between two requests of a kept connection as well
@@ -34,7 +34,7 @@ class HttpError(Exception):
         status: int,
         text: str,
         *,
-        code: int = jsonrpc.INVALID_REQUEST,
+        code: int = protocol.INVALID_REQUEST,
         headers: Headers = (),
         request_id: Optional[jsonrpc.RequestId] = None,
         fatal: bool = False,
@@ -50,22 +50,23 @@ class Request:
     def __init__(self, method: str, target: str, version: str, headers: List[Tuple[str, str]]) -> None:
         self.method = method
         self.path = target.partition("?")[0]
-        self.headers: Dict[str, str] = {}
-        repeated: Set[str] = set()
+        self._values: Dict[str, List[str]] = {}
         for name, value in headers:
-            if name in self.headers:
-                repeated.add(name)
-            self.headers.setdefault(name, value)
-        self.repeated: FrozenSet[str] = frozenset(repeated)
+            self._values.setdefault(name, []).append(value)
         self.body = b""
         self.chunks_allowed = version == "HTTP/1.1"
         self.keep_alive = self._wants_keep_alive(version)
 
+    def every(self, name: str) -> Sequence[str]:
+        """The values of a header, by its name in any case."""
+        return self._values.get(name.lower(), ())
+
     def header(self, name: str) -> Optional[str]:
-        return self.headers.get(name)
+        """The first of its values."""
+        return next(iter(self.every(name)), None)
 
     def _wants_keep_alive(self, version: str) -> bool:
-        connection = self.headers.get("connection", "").lower()
+        connection = (self.header("connection") or "").lower()
         return "close" not in connection if version == "HTTP/1.1" else "keep-alive" in connection
 
 
@@ -123,11 +124,10 @@ class Connection(asyncio.StreamReaderProtocol):
         self._head(200, (*SSE_HEADERS, *framing, *headers))
 
     async def send_event(self, data: bytes, event_id: Optional[str] = None) -> None:
-        label = f"id: {event_id}\n".encode() if event_id else b""
-        await self._chunk(b"event: message\n" + label + b"data: " + data.replace(b"\r", b" ") + b"\n\n")
+        await self._chunk(event_stream.written(data, event_id))
 
     async def send_comment(self) -> None:
-        await self._chunk(b": keep-alive\n\n")
+        await self._chunk(event_stream.KEEP_ALIVE)
 
     async def end_events(self) -> None:
         if self._chunked:
@@ -171,7 +171,7 @@ class Connection(asyncio.StreamReaderProtocol):
         chunked, length = body_framing(request)
         if length > max_body:
             raise _fatal(413, f"The body is larger than {max_body} bytes")
-        if (chunked or length) and request.headers.get("expect", "").lower() == "100-continue":
+        if (chunked or length) and (request.header("expect") or "").lower() == "100-continue":
             self.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         return await self._read_chunks(max_body) if chunked else await self.reader.readexactly(length)
 
@@ -215,7 +215,7 @@ def parse_head(head: bytes) -> Request:
     if version not in ("HTTP/1.1", "HTTP/1.0"):
         raise _fatal(505, "Only HTTP/1.1 and HTTP/1.0 are spoken here")
     request = Request(method, target, version, [_header(line) for line in lines])
-    if "host" in request.repeated:
+    if len(request.every("host")) > 1:
         raise _fatal(400, "A request has one Host header")
     return request
 
@@ -230,7 +230,8 @@ def _header(line: str) -> Tuple[str, str]:
 def body_framing(request: Request) -> Tuple[bool, int]:
     """(chunked, length). Refuses what two readers could frame in two ways (RFC 9112 section 6.3)."""
     encoding, length = request.header("transfer-encoding"), request.header("content-length")
-    if request.repeated & {"transfer-encoding", "content-length"} or (encoding and length):
+    repeated = any(len(request.every(name)) > 1 for name in ("transfer-encoding", "content-length"))
+    if repeated or (encoding and length):
         raise _fatal(400, "Ambiguous body framing")
     if encoding and not request.chunks_allowed:
         raise _fatal(400, "HTTP/1.0 has no transfer encodings")

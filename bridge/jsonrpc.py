@@ -7,17 +7,6 @@ import math
 import re
 from typing import Any, Dict, Optional, Tuple, Union
 
-PARSE_ERROR = -32700
-INVALID_REQUEST = -32600
-METHOD_NOT_FOUND = -32601
-INVALID_PARAMS = -32602
-INTERNAL_ERROR = -32603
-SERVER_GONE = -32000
-HEADER_MISMATCH = -32020
-MISSING_CLIENT_CAPABILITY = -32021
-UNSUPPORTED_VERSION = -32022
-REQUEST_CANCELLED = -32800
-
 Message = Dict[str, Any]
 RequestId = Union[int, str]
 Key = Tuple[type, Union[int, str, None]]  # 1 and "1" are two ids

@@ -11,7 +11,7 @@ import json
 import re
 from typing import Any, Dict, List, NamedTuple, Optional, Set
 
-from bridge import jsonrpc
+from bridge import jsonrpc, protocol
 from bridge.jsonrpc import Message, RequestId
 from bridge.log import log, quote
 
@@ -211,7 +211,7 @@ def _depth(text: str) -> int:
 
 
 def _error(why: str, request_id: RequestId) -> Message:
-    error = {"code": jsonrpc.INTERNAL_ERROR, "message": why}
+    error = {"code": protocol.INTERNAL_ERROR, "message": why}
     return {"jsonrpc": "2.0", "id": request_id, "error": error}
 
 

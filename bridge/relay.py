@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Optional
 
-from bridge import accept, jsonrpc
+from bridge import accept, jsonrpc, protocol
 from bridge.http1 import Connection, Headers
 from bridge.streams import Event, Stream
 
@@ -48,7 +48,7 @@ async def _one(connection: Connection, stream: Stream, headers: Headers) -> None
         event = await stream.next(connection, KEEP_ALIVE_SECONDS)
         if not event and stream.ended and stream.client is connection:
             text = "Request cancelled by the server"
-            await connection.respond(200, jsonrpc.error(jsonrpc.REQUEST_CANCELLED, text), headers)
+            await connection.respond(200, jsonrpc.error(protocol.REQUEST_CANCELLED, text), headers)
             return
     if event:
         await connection.respond(event.status, event.data, headers)

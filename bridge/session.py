@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from typing import Callable, Dict, List, Optional, Sequence, Union
 
-from bridge import accept, era, jsonrpc, relay
+from bridge import accept, jsonrpc, protocol, relay
 from bridge.child import Child
 from bridge.http1 import Connection, Headers, HttpError, Request
 from bridge.jsonrpc import Message, RequestId
@@ -41,7 +41,7 @@ class Call:
 class Session:
     def __init__(self, session_id: str, on_end: Callable[[Session], None]) -> None:
         self.id = session_id
-        self.headers: Headers = (("Mcp-Session-Id", session_id),)
+        self.headers: Headers = ((protocol.SESSION_HEADER, session_id),)
         self.version = ""
         self.started = False
         self.answered = False  # anything at all
@@ -121,7 +121,7 @@ class Session:
 
     def _primes(self, message: Message) -> bool:
         asked = jsonrpc.params(message).get("protocolVersion")
-        return (asked if message["method"] == "initialize" else self.version) in era.PRIMED_VERSIONS
+        return (asked if message["method"] == "initialize" else self.version) in protocol.PRIMED_VERSIONS
 
     def _open_call(self, message: Message, form: str) -> Call:
         if message["id"] in self._calls:
@@ -154,7 +154,7 @@ class Session:
         if self._calls.get(call.id) is call:
             self._close_call(call)
             call.stream.push(
-                jsonrpc.error(jsonrpc.REQUEST_CANCELLED, "Request cancelled", call.id), final=True
+                jsonrpc.error(protocol.REQUEST_CANCELLED, "Request cancelled", call.id), final=True
             )
 
     # From the server.
@@ -175,7 +175,7 @@ class Session:
         if not call:
             return  # cancelled, answered, or never asked
         if fault:
-            said = Said(jsonrpc.error(jsonrpc.INTERNAL_ERROR, fault, call.id), {})
+            said = Said(jsonrpc.error(protocol.INTERNAL_ERROR, fault, call.id), {})
         elif not jsonrpc.is_same(said.message.get("id"), call.id):
             message = {**said.message, "id": call.id}
             said = Said(jsonrpc.encode(message), message)
@@ -213,12 +213,12 @@ class Session:
             self.child.write(jsonrpc.encode({"jsonrpc": "2.0", "id": message["id"], "result": {}}))
             return
         text = "The client takes no event stream, so it cannot be asked"
-        self.child.write(jsonrpc.error(jsonrpc.METHOD_NOT_FOUND, text, message["id"]))
+        self.child.write(jsonrpc.error(protocol.METHOD_NOT_FOUND, text, message["id"]))
         calls = self._calls.all()
         if message["method"] in QUESTIONS and len(calls) == 1:
             text = f"server asks the client {message['method']}, which takes text/event-stream"
             self._close_call(calls[0])
-            error = jsonrpc.error(jsonrpc.INVALID_REQUEST, text, calls[0].id)
+            error = jsonrpc.error(protocol.INVALID_REQUEST, text, calls[0].id)
             calls[0].stream.push(error, final=True, status=406)
 
     def _close_call(self, call: Call, *, answered: bool = False) -> None:
@@ -250,18 +250,18 @@ class Session:
         calls: List[Call] = self._calls.all()
         for call in calls:
             self._close_call(call)
-            call.stream.push(jsonrpc.error(jsonrpc.SERVER_GONE, why, call.id), final=True, status=status)
+            call.stream.push(jsonrpc.error(protocol.SERVER_GONE, why, call.id), final=True, status=status)
 
 
 def cannot_start(error: Exception, request_id: RequestId) -> HttpError:
     why = getattr(error, "strerror", None) or error
     text = f"server cannot start: {why}"
-    return HttpError(502, text, code=jsonrpc.SERVER_GONE, request_id=request_id)
+    return HttpError(502, text, code=protocol.SERVER_GONE, request_id=request_id)
 
 
 def behind(status: int, request_id: Optional[RequestId] = None) -> HttpError:
     text = "server does not read what it is sent"
-    return HttpError(status, text, code=jsonrpc.SERVER_GONE, request_id=request_id)
+    return HttpError(status, text, code=protocol.SERVER_GONE, request_id=request_id)
 
 
 def parse_event_id(value: Optional[str]) -> Union["tuple[int, int]", "tuple[None, None]"]:

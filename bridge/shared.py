@@ -7,7 +7,7 @@ import math
 import time
 from typing import Any, Dict, Optional, Sequence
 
-from bridge import accept, era, jsonrpc, relay
+from bridge import accept, era, jsonrpc, protocol, relay
 from bridge.backoff import Backoff
 from bridge.child import Child
 from bridge.http1 import Connection, HttpError
@@ -97,14 +97,14 @@ class SharedServer:
             raise HttpError(
                 503,
                 f"server keeps failing; next start in {wait} s",
-                code=jsonrpc.SERVER_GONE,
+                code=protocol.SERVER_GONE,
                 headers=(("Retry-After", str(wait)),),
                 request_id=message["id"],
             )
 
     def _not_found(self, message: Message) -> HttpError:
         text = "This revision of the protocol has no initialize"
-        return HttpError(404, text, code=jsonrpc.METHOD_NOT_FOUND, request_id=message["id"])
+        return HttpError(404, text, code=protocol.METHOD_NOT_FOUND, request_id=message["id"])
 
     def _open_call(self, message: Message, form: str) -> Call:
         self._count += 1
@@ -142,7 +142,7 @@ class SharedServer:
             return  # its client left
         self._close_call(call, answered=True)
         if fault:
-            message = {"jsonrpc": "2.0", "error": {"code": jsonrpc.INTERNAL_ERROR, "message": fault}}
+            message = {"jsonrpc": "2.0", "error": {"code": protocol.INTERNAL_ERROR, "message": fault}}
         error = message.get("error")
         code = error.get("code") if isinstance(error, dict) else None
         self._learn(call, error, code)
@@ -156,14 +156,14 @@ class SharedServer:
             self._backoff.succeeded()
         elif call.method == "server/discover" and not self._answered and not len(self._calls):
             # It speaks only the older revisions: no process needs to wait for the newer one.
-            if code == jsonrpc.METHOD_NOT_FOUND:
+            if code == protocol.METHOD_NOT_FOUND:
                 self._refused_discover = error
             self.end()
 
     def _refuse_request(self, message: Message) -> None:
         if self._child:
             text = "This revision of the protocol has no requests from the server"
-            self._child.write(jsonrpc.error(jsonrpc.METHOD_NOT_FOUND, text, message["id"]))
+            self._child.write(jsonrpc.error(protocol.METHOD_NOT_FOUND, text, message["id"]))
 
     def _deliver_notification(self, message: Message) -> None:
         call = self._call_for(message)
@@ -179,7 +179,7 @@ class SharedServer:
     def _call_for(self, message: Message) -> Optional[Call]:
         """By subscription, token or id; else the only call there is: a guess must not reach a stranger."""
         params = jsonrpc.params(message)
-        named = jsonrpc.meta(message).get(era.SUBSCRIPTION_KEY)
+        named = jsonrpc.meta(message).get(protocol.SUBSCRIPTION_KEY)
         if message["method"] == "notifications/progress":
             named = params.get("progressToken")
         elif message["method"] == "notifications/cancelled":
@@ -213,7 +213,7 @@ class SharedServer:
     def _fail_calls(self, why: str) -> None:
         for call in self._calls.all():
             self._close_call(call)
-            call.stream.push(jsonrpc.error(jsonrpc.SERVER_GONE, why, call.id), final=True, status=502)
+            call.stream.push(jsonrpc.error(protocol.SERVER_GONE, why, call.id), final=True, status=502)
 
 
 def renamed(message: Message, call: Call) -> Message:
@@ -237,8 +237,8 @@ def _restore_part(part: Dict[str, Any], call: Call) -> None:
     if jsonrpc.names(part.get("progressToken"), call.number):
         part["progressToken"] = call.token
     meta = part.get("_meta")
-    if isinstance(meta, dict) and jsonrpc.names(meta.get(era.SUBSCRIPTION_KEY), call.number):
-        meta[era.SUBSCRIPTION_KEY] = call.id
+    if isinstance(meta, dict) and jsonrpc.names(meta.get(protocol.SUBSCRIPTION_KEY), call.number):
+        meta[protocol.SUBSCRIPTION_KEY] = call.id
 
 
 def _reply(request_id: RequestId, error: Dict[str, Any]) -> bytes:

@@ -12,17 +12,17 @@ from urllib.parse import quote, urlsplit
 from django.conf import settings
 from django.http import HttpRequest
 
+from bridge import protocol
 from servers.models import Server
 
 NO_TOKEN = "<token>"  # noqa: S105  (stands where a token goes)
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-MODERN = "2026-07-28"
 HELLO: dict[str, Any] = {
     "jsonrpc": "2.0",
     "id": 1,
     "method": "initialize",
     "params": {
-        "protocolVersion": "2025-06-18",
+        "protocolVersion": protocol.NEWEST_LEGACY,
         "capabilities": {},
         "clientInfo": {"name": "curl", "version": "1"},
     },
@@ -33,9 +33,9 @@ DISCOVER: dict[str, Any] = {
     "method": "server/discover",
     "params": {
         "_meta": {
-            "io.modelcontextprotocol/protocolVersion": MODERN,
-            "io.modelcontextprotocol/clientInfo": {"name": "curl", "version": "1"},
-            "io.modelcontextprotocol/clientCapabilities": {},
+            protocol.VERSION_KEY: protocol.NEWEST_MODERN,
+            protocol.CLIENT_KEY: {"name": "curl", "version": "1"},
+            protocol.CAPABILITIES_KEY: {},
         }
     },
 }
@@ -122,7 +122,7 @@ def _inspector(url: str, token: str) -> str:
 
 
 def _curl(url: str, token: str, *, modern: bool) -> str:
-    era = (f"MCP-Protocol-Version: {MODERN}", "Mcp-Method: server/discover") if modern else ()
+    era = _headers_of(DISCOVER) if modern else ()
     headers = (f"Authorization: Bearer {token}", "Content-Type: application/json",
                "Accept: application/json, text/event-stream", *era)  # fmt: skip
     lines = [
@@ -131,6 +131,12 @@ def _curl(url: str, token: str, *, modern: bool) -> str:
         f"-d '{json.dumps(DISCOVER if modern else HELLO)}'",
     ]
     return " \\\n  ".join(lines)
+
+
+def _headers_of(message: dict[str, Any]) -> tuple[str, ...]:
+    """What a modern request repeats of its body."""
+    said = {protocol.VERSION_HEADER: protocol.NEWEST_MODERN, protocol.METHOD_HEADER: message["method"]}
+    return tuple(f"{name}: {value}" for name, value in said.items())
 
 
 def _is_modern(server: Server) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
+from bridge.protocol import DOCUMENT
 from console import server_page
 from console.views import ConsoleView
 from servers import tickets
@@ -27,6 +28,7 @@ def context(request: HttpRequest, server: Server) -> dict[str, Any]:
         "discovery": found,
         "tools": [shown(tool, server) for tool in found["tools"] if isinstance(tool, dict)],
         "era": facts.get("era") or "",
+        "protocol": DOCUMENT,
         "versions": " ".join(facts.get("protocol_versions") or ()),
     }
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from bridge.protocol import FIRST_MODERN
 from gateway import errors, policy
-from gateway.calls import FIRST_MODERN_VERSION, UNKNOWN, Call
+from gateway.calls import UNKNOWN, Call
 from gateway.http1 import Response
 from gateway.limits import Bound, Limits
 from gateway.options import Options
@@ -51,7 +52,7 @@ class Admission:
             await self.limits.admit(self.bounds, call.messages)
         if self.policy and request.method == "POST":
             _refuse_other_encodings(request)
-            self.policy.check(body, modern=call.version >= FIRST_MODERN_VERSION)
+            self.policy.check(body, modern=call.version >= FIRST_MODERN)
 
     def may_list(self, call: Call, request: Request) -> bool:
         """The response may list tools that the policy denies."""

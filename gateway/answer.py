@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 
+from bridge.event_stream import KEEP_ALIVE
 from gateway import errors
 from gateway.calls import Call, Outcome
 from gateway.errors import Refusal
-from gateway.sse import KEEP_ALIVE, Tail
+from gateway.sse import Tail
 from gateway.types import RawHeaders, Send
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Set
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
+from bridge import jsonrpc
 from gateway import era, errors, metadata, options, params, routes
 from gateway.admission import Admission
 from gateway.cache import Cache
@@ -257,7 +258,7 @@ class Gateway:
         if not (message and message.get("method") == "tools/call" and era.is_modern(request)):
             return
         if route.behind_bridge and route.deployment_id is not None:
-            called = era.params_of(message)
+            called = jsonrpc.params(message)
             tools = await self._declared.get(route.deployment_id)
             params.check(request, tools.get(str(called.get("name")), []), called.get("arguments"))
 

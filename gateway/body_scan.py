@@ -11,8 +11,7 @@ from typing import Any
 
 import orjson
 
-from bridge.era import CAPABILITIES_KEY, VERSION_KEY
-from gateway.calls import CLIENT_INFO
+from bridge.protocol import CAPABILITIES_KEY, CLIENT_KEY, VERSION_KEY
 
 LONGEST_KEY = 300  # bytes; the longest key that is looked for takes 228 if all of it is escaped
 LONGEST = 16 * 1024  # of a value
@@ -24,7 +23,7 @@ LOOKED_FOR: dict[str, Any] = {
     "params": {
         "name": KEPT,
         "uri": KEPT,
-        "_meta": {VERSION_KEY: KEPT, CAPABILITIES_KEY: KEPT, CLIENT_INFO: {"name": KEPT, "version": KEPT}},
+        "_meta": {VERSION_KEY: KEPT, CAPABILITIES_KEY: KEPT, CLIENT_KEY: {"name": KEPT, "version": KEPT}},
     },
 }
 _STRING = rb'(?:[^"\\]++|\\.)*+'

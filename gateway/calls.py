@@ -11,11 +11,9 @@ from typing import Any
 
 import orjson
 
+from bridge.protocol import CLIENT_KEY, FIRST_MODERN, VERSION_KEY
 from gateway.request import Request
 
-FIRST_MODERN_VERSION = "2026-07-28"
-PROTOCOL_VERSION = "io.modelcontextprotocol/protocolVersion"
-CLIENT_INFO = "io.modelcontextprotocol/clientInfo"
 LONGEST = 200
 UNKNOWN = "unknown"  # method of a call that cannot be read
 
@@ -70,7 +68,7 @@ class Call:
 
     def details(self) -> dict[str, Any]:
         """The contract's `mcp_call`: times in ms, sizes in bytes; "" for what is not known."""
-        modern = self.version >= FIRST_MODERN_VERSION
+        modern = self.version >= FIRST_MODERN
         return {
             "method": self.method,
             "name": self.name,
@@ -137,8 +135,8 @@ def describe_message(call: Call, message: dict[str, Any]) -> None:
     call.method = _text(method)
     call.name = _text(params.get("name") or params.get("uri"))
     meta = _object(params.get("_meta"))
-    call.version = _text(call.version or meta.get(PROTOCOL_VERSION) or params.get("protocolVersion"))
-    call.client = _client(_object(meta.get(CLIENT_INFO) or params.get("clientInfo"))) or call.client
+    call.version = _text(call.version or meta.get(VERSION_KEY) or params.get("protocolVersion"))
+    call.client = _client(_object(meta.get(CLIENT_KEY) or params.get("clientInfo"))) or call.client
     if call.content:
         call.content.arguments = params.get("arguments")
 

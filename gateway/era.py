@@ -10,14 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bridge.era import CAPABILITIES_KEY, NAMED, SESSION_VERSIONS, VERSION_KEY, decode_header
+from bridge import agreement, protocol
+from bridge.jsonrpc import meta, params
 from gateway import errors
 from gateway.errors import Refusal
 from gateway.request import Request
 
-HEADER_MISMATCH = -32020
-UNSUPPORTED_VERSION = -32022
-METHOD_NOT_FOUND = -32601
 REMOVED = frozenset(
     {"initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"}
 )
@@ -28,7 +26,7 @@ Message = dict[str, Any]
 def is_modern(request: Request) -> bool:
     """By the header alone, as servers route: any version but those with sessions, an unknown one too."""
     version = request.one(b"mcp-protocol-version")
-    return bool(version) and version not in SESSION_VERSIONS
+    return bool(version) and protocol.is_modern(version)
 
 
 def check(request: Request, message: Message | None, era: str, versions: Sequence[str]) -> None:
@@ -62,47 +60,29 @@ def _refuse_sessions(request: Request, message: Message, versions: Sequence[str]
     if request.method != "POST":
         raise post_only()
     if message.get("method") == "initialize":
-        wanted = params_of(message).get("protocolVersion")
+        wanted = params(message).get("protocolVersion")
         raise modern_only(wanted if isinstance(wanted, str) else "", versions)
 
 
 def _check_call(request: Request, message: Message) -> None:
     """Without its envelope a request is for the server to refuse (that comes first in the specification)."""
-    meta = params_of(message).get("_meta")
-    if not isinstance(meta, dict) or VERSION_KEY not in meta or CAPABILITIES_KEY not in meta:
+    said = meta(message)
+    if protocol.VERSION_KEY not in said or protocol.CAPABILITIES_KEY not in said:
         return
-    if header := _mismatched(request, message, meta):
+    if header := agreement.disagreement(lambda name: _values(request, name), message):
         raise mismatch(f"The {header} header is repeated or does not match the body.")
     if message["method"] in REMOVED:
-        text = f"{message['method']} is not part of protocol version {meta[VERSION_KEY]}."
-        raise Refusal(404, text, code=METHOD_NOT_FOUND)
+        text = f"{message['method']} is not part of protocol version {said[protocol.VERSION_KEY]}."
+        raise Refusal(404, text, code=protocol.METHOD_NOT_FOUND)
 
 
-def _mismatched(request: Request, message: Message, meta: dict[str, Any]) -> str:
-    """The first header that does not say what the body says; "" when all do."""
-    if _only(request, b"mcp-protocol-version") != meta[VERSION_KEY]:
-        return "MCP-Protocol-Version"
-    if _only(request, b"mcp-method") != message["method"]:
-        return "Mcp-Method"
-    name = params_of(message).get(NAMED.get(message["method"], ""))
-    if name is not None and decode_header(_only(request, b"mcp-name")) != name:
-        return "Mcp-Name"
-    return ""
-
-
-def _only(request: Request, name: bytes) -> str | None:
-    """The value of a header that is there once, without the white space around it (RFC 9110 section 5.5)."""
-    values = request.every(name)
-    return values[0].decode("latin-1").strip(" \t") if len(values) == 1 else None
-
-
-def params_of(message: Message) -> dict[str, Any]:
-    params = message.get("params")
-    return params if isinstance(params, dict) else {}
+def _values(request: Request, name: str) -> list[str]:
+    """The values of a header, without the white space around them (RFC 9110 section 5.5)."""
+    return [value.decode("latin-1").strip(" \t") for value in request.every(name.lower().encode())]
 
 
 def mismatch(reason: str) -> Refusal:
-    return Refusal(400, reason, code=HEADER_MISMATCH)
+    return Refusal(400, reason, code=protocol.HEADER_MISMATCH)
 
 
 def legacy_only(request: Request, versions: Sequence[str]) -> Refusal:
@@ -114,7 +94,7 @@ def legacy_only(request: Request, versions: Sequence[str]) -> Refusal:
 def modern_only(asked: str, versions: Sequence[str]) -> Refusal:
     message = f"This server speaks {', '.join(versions)}, which have no initialize."
     about = {"supported": list(versions), "requested": asked[:50]}
-    return Refusal(400, message, code=UNSUPPORTED_VERSION, data=about)
+    return Refusal(400, message, code=protocol.UNSUPPORTED_VERSION, data=about)
 
 
 def post_only() -> Refusal:

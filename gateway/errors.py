@@ -9,13 +9,9 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from bridge import protocol
 from gateway.headers import GUARDS
 from gateway.types import RawHeaders, Send
-
-INVALID_REQUEST = -32600
-INVALID_PARAMS = -32602
-PARSE_ERROR = -32700
-INTERNAL_ERROR = -32603
 
 
 @dataclass(eq=False)
@@ -29,7 +25,7 @@ class Refusal(Exception):
     data: dict[str, Any] = field(default_factory=dict)
 
     def body(self, request_id: Any) -> bytes:
-        code = self.code or (INVALID_REQUEST if self.status < 500 else INTERNAL_ERROR)
+        code = self.code or (protocol.INVALID_REQUEST if self.status < 500 else protocol.INTERNAL_ERROR)
         error = {"code": code, "message": self.message, "data": {"status": self.status, **self.data}}
         return dumped({"jsonrpc": "2.0", "id": request_id, "error": error})
 
@@ -85,12 +81,12 @@ def tool_denied(name: str, *, modern: bool) -> Refusal:
     """As a server answers for a tool that it does not have: the modern era gives invalid params status 400,
     the older one answers every JSON-RPC request that it could read with 200."""
     message = f"Unknown tool: {name} (the policy of this server or token does not allow it)"
-    return Refusal(400 if modern else 200, message, code=INVALID_PARAMS)
+    return Refusal(400 if modern else 200, message, code=protocol.INVALID_PARAMS)
 
 
 def unreadable() -> Refusal:
     message = "A tool policy is in force here, and this body is no JSON that can be read in one way only."
-    return Refusal(400, message, code=PARSE_ERROR)
+    return Refusal(400, message, code=protocol.PARSE_ERROR)
 
 
 def compressed(name: str) -> Refusal:
@@ -120,7 +116,7 @@ def method_not_allowed(allowed: str = "POST, GET, DELETE") -> Refusal:
 
 def not_comparable() -> Refusal:
     message = "This body is no JSON object whose method and name can be compared with the headers."
-    return Refusal(400, message, code=PARSE_ERROR)
+    return Refusal(400, message, code=protocol.PARSE_ERROR)
 
 
 def too_large(limit: int) -> Refusal:

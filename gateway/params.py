@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bridge.era import decode_header
+from bridge import agreement, protocol
 from gateway.era import mismatch
 from gateway.request import Request
 from servers.models import Deployment
 
 KEY = "x-mcp-header"
-PREFIX = b"mcp-param-"
+PREFIX = protocol.ARGUMENT_HEADER.lower().encode()
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 TYPES = frozenset({"string", "integer", "boolean"})
 DECIMAL = re.compile(r"-?[0-9]+(\.0+)?\Z")
@@ -49,7 +49,7 @@ def check(request: Request, mirrored: list[Mirrored], arguments: Any) -> None:
         value, sent = _at(arguments, one.path), request.every(PREFIX + one.header)
         given = sent[0].decode("latin-1").strip(" \t") if sent else None
         if len(sent) > 1 or not _agree(one, value, given):
-            name = f"Mcp-Param-{one.header.decode()}"
+            name = f"{protocol.ARGUMENT_HEADER}{one.header.decode()}"
             raise mismatch(f"The {name} header is repeated or does not match the argument.")
 
 
@@ -57,7 +57,7 @@ def _agree(one: Mirrored, value: Any, given: str | None) -> bool:
     written = _written(value)
     if written is None or given is None:
         return written is None and given is None
-    decoded = decode_header(given)
+    decoded = agreement.decoded(given)
     if decoded is None or decoded == written:
         return decoded is not None
     whole = one.type == "integer" and DECIMAL.match(decoded) and DECIMAL.match(written)

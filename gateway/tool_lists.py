@@ -3,60 +3,46 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator
 from typing import Any
 
+from bridge.event_stream import Splitter, TooLong, data_of, with_data
 from gateway.http1 import Broken
 from gateway.policy import Policy
 
 LARGEST = 4 * 1024**2
-_LINE_END = rb"(?:\r\n|\n|\r(?!\n))"
-_EVENT_END = re.compile(_LINE_END + _LINE_END)
-_LINE = re.compile(rb"\r\n|\n|\r")
 
 
 class ListFilter:
     """Holds back one event, or a body that is no event stream until its end; gives back the same bytes
     wherever no denied tool is in them. Raises `Broken` past `LARGEST`.
-
-    Each byte is looked at once, however small the pieces are that a server sends.
     """
 
     def __init__(self, policy: Policy, *, events: bool) -> None:
-        self._policy, self._events = policy, events
-        self._held = bytearray()
-        self._looked_at = 0  # of what is held: no event ends before
+        self._policy = policy
+        self._splitter = Splitter(LARGEST) if events else None
+        self._body = bytearray()
 
     def feed(self, chunk: bytes) -> bytes:
-        self._held += chunk
-        passed = b"".join(self._complete()) if self._events else b""
-        if len(self._held) > LARGEST:
-            raise Broken("A list of tools is too large to apply a policy to.")
-        return passed
+        if self._splitter:
+            try:
+                return b"".join(map(self._event, self._splitter.feed(chunk)))
+            except TooLong:
+                raise _too_large() from None
+        self._body += chunk
+        if len(self._body) > LARGEST:
+            raise _too_large()
+        return b""
 
     def end(self) -> bytes:
-        held, self._held = bytes(self._held), bytearray()
-        return held if self._events else self._without_denied(held)
-
-    def _complete(self) -> Iterator[bytes]:
-        # A CR at the end may be the first half of a CRLF.
-        end, begin = len(self._held) - self._held.endswith(b"\r"), 0
-        while found := _EVENT_END.search(self._held, max(begin, self._looked_at), end):
-            begin, after = found.end(), begin
-            yield self._event(bytes(self._held[after:begin]))
-        del self._held[:begin]
-        # Its end may have begun: the longest is two CRLF.
-        self._looked_at = max(0, len(self._held) - 4)
+        """The rest. A client may take an event that was not completed for one, though it should not."""
+        if self._splitter:
+            return self._event(self._splitter.rest())
+        return self._without_denied(bytes(self._body))
 
     def _event(self, event: bytes) -> bytes:
-        lines = _LINE.split(event.rstrip(b"\r\n"))
-        data = b"\n".join(line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:"))
-        changed = self._without_denied(data)
-        if changed is data:
-            return event
-        others = [line for line in lines if not line.startswith(b"data:")]
-        return b"\n".join([*others, b"data: " + changed]) + b"\n\n"
+        data = data_of(event)
+        changed = data if data is None else self._without_denied(data)
+        return event if changed is None or changed is data else with_data(event, changed)
 
     def _without_denied(self, text: bytes) -> bytes:
         """The same object where there is nothing to take out."""
@@ -70,3 +56,7 @@ class ListFilter:
         return (
             json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode() if any(trimmed) else text
         )
+
+
+def _too_large() -> Broken:
+    return Broken("A list of tools is too large to apply a policy to.")

@@ -14,9 +14,9 @@ from django.utils import timezone
 
 from gateway import masking
 from gateway.calls import Call
-from hosting.redaction import Redactor
 from metrics import prometheus, recorder
 from metrics.recorder import Event
+from redaction.redactor import Redactor
 from servers.models import Deployment, Secret, Server, Token
 from servers.secretbox import Unreadable
 

@@ -19,7 +19,7 @@ from hooks.providers import PROVIDERS
 from hooks.providers.base import payload_of
 from hooks.push import Dropped, NotSigned, Push, Refused, Verified
 from hosting.errors import UserError
-from hosting.redaction import Redactor
+from redaction.redactor import Redactor
 from servers import events, services
 from servers.models import Deployment
 from servers.models.server import DesiredState, SourceKind

@@ -12,13 +12,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from bridge.protocol import (
+    METHOD_NOT_FOUND,
+    NEWEST_LEGACY,
+    NEWEST_MODERN,
+    SERVER_GONE,
+    SERVER_KEY,
+    UNSUPPORTED_VERSION,
+)
 from hosting import host_names
 from hosting.deadline import Deadline
 from hosting.errors import RuntimeFault, TimedOut
 from hosting.mcp_client import (
-    METHOD_NOT_FOUND,
-    NEWEST_LEGACY,
-    NEWEST_MODERN,
     Equip,
     HostRefused,
     McpEndpoint,
@@ -36,10 +41,6 @@ REQUEST_SECONDS = 10.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 EXITED = "Correct its code, its command or its environment; then redeploy."
 EXITS_IN_A_ROW = 3  # behind the bridge each attempt starts the server anew: once may be bad luck
-
-UNSUPPORTED_VERSION = -32022
-SERVER_GONE = -32000  # the bridge's own: its child exited
-SERVER_INFO = "io.modelcontextprotocol/serverInfo"
 
 
 class ServerExited(NotServing):
@@ -190,7 +191,7 @@ def _modern(server: McpEndpoint) -> ServerFacts | None:
     if NEWEST_MODERN not in versions:
         return None
     meta = answer.get("_meta")
-    info = meta.get(SERVER_INFO) if isinstance(meta, dict) else None
+    info = meta.get(SERVER_KEY) if isinstance(meta, dict) else None
     return _facts("modern", versions, info, answer)
 
 

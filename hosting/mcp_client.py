@@ -10,28 +10,27 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import chain
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 import requests
 from urllib3.exceptions import HTTPError
 
+from bridge import protocol
+from bridge.event_stream import Splitter, data_of
 from hosting import host_names
 from hosting.deadline import Deadline
 from hosting.errors import RuntimeFault
 
 Json = dict[str, Any]
 
-NEWEST_MODERN = "2026-07-28"
-NEWEST_LEGACY = "2025-11-25"
 CLIENT = {"name": "mcphost", "version": "1"}
-METHOD_NOT_FOUND = -32601
 CONNECT_SECONDS = 3.0
 MAX_MESSAGE_BYTES = 8 << 20
 _CHUNK = 65_536
 _WORDS = 4096  # of a refusal that are looked at
 _OF_HOST = re.compile(rb"\bhosts?\b", re.IGNORECASE)
-_META = "io.modelcontextprotocol/"
 
 
 class NotServing(RuntimeFault):
@@ -95,9 +94,10 @@ class McpEndpoint:
     def initialize(self) -> Json:
         """Opens a legacy session. Raises `NotServing`, `RpcError`."""
         self._modern, self._legacy_headers = "", {}
-        offer = {"protocolVersion": NEWEST_LEGACY, "capabilities": {}, "clientInfo": CLIENT}
+        offer = {"protocolVersion": protocol.NEWEST_LEGACY, "capabilities": {}, "clientInfo": CLIENT}
         answer = self.request("initialize", offer)
-        self._legacy_headers["MCP-Protocol-Version"] = str(answer.get("protocolVersion", NEWEST_LEGACY))
+        spoken = str(answer.get("protocolVersion", protocol.NEWEST_LEGACY))
+        self._legacy_headers[protocol.VERSION_HEADER] = spoken
         try:
             with self._post({"jsonrpc": "2.0", "method": "notifications/initialized"}) as response:
                 _require_success(response, self._url)
@@ -108,7 +108,7 @@ class McpEndpoint:
 
     def close_session(self) -> None:
         """Best effort: a server may keep no session, or not let it be ended."""
-        if "Mcp-Session-Id" not in self._legacy_headers:
+        if protocol.SESSION_HEADER not in self._legacy_headers:
             return
         with suppress(requests.RequestException):
             headers = {"Host": self._host, **self._legacy_headers}
@@ -120,23 +120,23 @@ class McpEndpoint:
         self._next_id += 1
         message = {"jsonrpc": "2.0", "id": self._next_id, "method": method, "params": self._framed(params)}
         with self._post(message) as response:
-            if session := response.headers.get("Mcp-Session-Id"):
-                self._legacy_headers["Mcp-Session-Id"] = session
+            if session := response.headers.get(protocol.SESSION_HEADER):
+                self._legacy_headers[protocol.SESSION_HEADER] = session
             return _result(self._answer(response, max_bytes))
 
     def _framed(self, params: Json) -> Json:
         if not self._modern:
             return params
         meta = {
-            f"{_META}protocolVersion": self._modern,
-            f"{_META}clientInfo": CLIENT,
-            f"{_META}clientCapabilities": {},
+            protocol.VERSION_KEY: self._modern,
+            protocol.CLIENT_KEY: CLIENT,
+            protocol.CAPABILITIES_KEY: {},
         }
         return {**params, "_meta": meta}
 
     def _headers(self, method: str) -> dict[str, str]:
         era = (
-            {"MCP-Protocol-Version": self._modern, "Mcp-Method": method}
+            {protocol.VERSION_HEADER: self._modern, protocol.METHOD_HEADER: method}
             if self._modern
             else self._legacy_headers
         )
@@ -217,17 +217,13 @@ def _refuses_host(status: int, body: bytes) -> bool:
 
 
 def _events(chunks: Iterator[bytes]) -> Iterator[Json]:
-    """The messages of an event stream (WHATWG "Server-sent events"): an event ends with an empty line."""
-    pending, data = b"", list[bytes]()
-    for chunk in chunks:
-        *lines, pending = (pending + chunk).replace(b"\r\n", b"\n").split(b"\n")
-        for line in lines:
-            if line.startswith(b"data:"):
-                data.append(line[5:].removeprefix(b" "))
-            elif not line:
-                message, data = _json_object(b"\n".join(data)), []
-                if message is not None:
-                    yield message
+    """The messages of an event stream."""
+    splitter = Splitter()
+    for event in chain.from_iterable(map(splitter.feed, chunks)):
+        data = data_of(event)
+        message = None if data is None else _json_object(data)
+        if message is not None:
+            yield message
 
 
 def _json_object(data: bytes) -> Json | None:

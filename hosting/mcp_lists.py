@@ -11,8 +11,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from bridge.protocol import METHOD_NOT_FOUND
 from hosting.errors import RuntimeFault
-from hosting.mcp_client import METHOD_NOT_FOUND, McpEndpoint, NotServing, RpcError
+from hosting.mcp_client import McpEndpoint, NotServing, RpcError
 
 Json = dict[str, Any]
 

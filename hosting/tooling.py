@@ -13,6 +13,7 @@ from hosting import process_group
 from hosting.build_settings import BuildSettings
 from hosting.deadline import Deadline
 from hosting.process_group import LineSink
+from redaction.rules import without_secrets
 
 # What a tool may see of the platform's own environment: where programs are, and how the network is reached.
 ALLOWED = {
@@ -43,8 +44,6 @@ QUIET = {
     "npm_config_progress": "false",
     "UV_NO_PROGRESS": "1",
 }
-
-_USERINFO = re.compile(r"(://)[^/@\s]+@")
 
 
 @dataclass(frozen=True)
@@ -80,21 +79,16 @@ def run(
     cwd: Path | None = None,
     keep: int = KEPT_LINES,
 ) -> Outcome:
-    """Runs `argv`; each line goes to `log` without credentials in URLs. Raises as `process_group.run`."""
+    """Runs `argv`; each line goes to `log`, without secrets. Raises as `process_group.run`."""
     kept: deque[str] = deque(maxlen=keep)
 
     def on_line(line: str) -> None:
-        clean = redact(line)
+        clean = without_secrets(line)
         kept.append(clean)
         log(clean)
 
     code = process_group.run(argv, deadline=deadline, on_line=on_line, cwd=cwd, env=env)
     return Outcome(code, tuple(kept))
-
-
-def redact(line: str) -> str:
-    """`line` without user names and passwords in URLs."""
-    return _USERINFO.sub(r"\1***@", line)
 
 
 def no_log(_line: str) -> None:

@@ -12,7 +12,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from cli.visible import CONTROLS
-from hosting.redaction import Redactor
+from redaction.redactor import Redactor
 
 ALWAYS: list[Processor] = [
     structlog.contextvars.merge_contextvars,
@@ -66,7 +66,7 @@ def _redacting(render: Processor, secrets: Iterable[str]) -> Processor:
 
 
 def configure(log_format: str, level: str, secrets: Iterable[str] = ()) -> None:
-    """`secrets` never appear in a line, nor do tokens of ours or passwords in URLs."""
+    """`secrets` never appear in a line, nor does what looks like a secret."""
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -10,7 +10,7 @@ from types import TracebackType
 from django.db import DatabaseError, close_old_connections, connection
 from django.utils import timezone
 
-from hosting.redaction import Redactor
+from redaction.redactor import Redactor
 from servers import events, levels
 from servers.models import LogLine
 from servers.models.log import LogStream

@@ -26,6 +26,7 @@ from hosting.deadline import Deadline
 from hosting.errors import BuildError
 from hosting.process_group import LineSink
 from hosting.runtimes.base import Capability
+from redaction.rules import without_secrets
 
 USUAL_PLACES = ("/usr/bin", "/usr/local/bin", "/snap/bin", "/opt/homebrew/bin")
 BUILT_IN_BEFORE = 23  # from this version on, the CLI builds with BuildKit only through the plugin buildx
@@ -115,7 +116,7 @@ class Builder:
         return process_group.run(
             argv,
             deadline=deadline,
-            on_line=lambda line: progress.feed(tooling.redact(line)),
+            on_line=lambda line: progress.feed(without_secrets(line)),
             env=env,
             cwd=scratch,
         )

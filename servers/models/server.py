@@ -13,9 +13,9 @@ from django.utils import timezone
 
 from access import roles
 from access.models import Team
-from hosting.redaction import Redactor
 from hosting.runtimes.base import climbs
 from hosting.sources.origin import origin_of
+from redaction.redactor import Redactor
 from sealing.fields import SealedField
 from servers import secretbox, states
 from servers.models import build_choices, placement, tool_patterns

@@ -12,6 +12,7 @@ from channels.db import database_sync_to_async
 from django.conf import settings
 from django.db import DatabaseError
 
+from bridge.event_stream import KEEP_ALIVE
 from servers.streams import bus, pages, storage
 from servers.streams.pages import Page
 
@@ -45,7 +46,7 @@ class Feed:
                     page = await self._page(channel, page.last)
                     if page.body:
                         yield page.body
-                yield pages.KEEP_ALIVE
+                yield KEEP_ALIVE
 
     def wake(self, channel: str) -> None:
         self._shared.pop(channel, None)

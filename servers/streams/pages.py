@@ -13,7 +13,6 @@ from django_eventstream.utils import make_id, parse_last_event_id, sse_encode_ev
 from servers.streams.access import Reader
 
 EVENTS = 100
-KEEP_ALIVE = b": keep-alive\n\n"
 
 
 class BadLastEventId(ValueError):

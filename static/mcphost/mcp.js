@@ -1,10 +1,6 @@
-// A small MCP client over Streamable HTTP, of both protocol eras: up to 2025-11-25 with a session, from
-// 2026-07-28 on with an envelope in each request.
-const NEWEST_LEGACY = "2025-11-25";
-const FIRST_MODERN = "2026-07-28";
-const META = "io.modelcontextprotocol/";
+// A small MCP client over Streamable HTTP, of both protocol eras: the legacy one with a session, the modern one with
+// an envelope in each request.
 const CLIENT = { name: "mcphost-console", version: "1" };
-const NAMED = { "tools/call": "name" };
 const MOST_PAGES = 100;
 
 export class RpcError extends Error {
@@ -15,11 +11,11 @@ export class RpcError extends Error {
 }
 
 export class Mcp {
-  // `versions`: what the server speaks, newest first; `ticket()` gives a bearer token, a new one with `true`.
-  constructor(url, versions, ticket) {
-    this.url = url;
-    this.ticket = ticket;
-    this.modern = versions.find((version) => version >= FIRST_MODERN) ?? "";
+  // `protocol`: the constants of MCP, which the page brings (bridge/protocol.json); `versions`: what the server speaks,
+  // newest first; `ticket()` gives a bearer token, a new one with `true`.
+  constructor(url, protocol, versions, ticket) {
+    Object.assign(this, { url, protocol, ticket });
+    this.modern = versions.find((version) => version >= protocol.modern_versions[0]) ?? "";
     this.session = null;
     this.next = 1;
   }
@@ -52,9 +48,10 @@ export class Mcp {
   }
 
   async initialize(signal) {
-    this.session = { version: NEWEST_LEGACY };
+    const newest = this.protocol.legacy_versions.at(-1);
+    this.session = { version: newest };
     try {
-      const offer = { protocolVersion: NEWEST_LEGACY, capabilities: {}, clientInfo: CLIENT };
+      const offer = { protocolVersion: newest, capabilities: {}, clientInfo: CLIENT };
       const hello = await this.ask("initialize", offer, { signal });
       this.session.version = hello.protocolVersion;
       await this.notify("notifications/initialized", {});
@@ -72,7 +69,7 @@ export class Mcp {
     signal?.addEventListener("abort", stop);
     try {
       const response = await this.post(message, mirrored, signal);
-      const opened = response.headers.get("mcp-session-id");
+      const opened = response.headers.get(this.protocol.headers.session);
       if (opened && this.session) this.session.id = opened;
       if (response.status === 404 && !this.modern && this.session?.id && method !== "initialize") this.session = null;
       const answer = await answerTo(id, response, heard);
@@ -110,26 +107,26 @@ export class Mcp {
   }
 
   async headers(message, mirrored) {
+    const { headers: names, named } = this.protocol;
     const plain = {
       Authorization: `Bearer ${await this.ticket()}`,
       "Content-Type": "application/json",
       Accept: "application/json, text/event-stream",
     };
     if (!this.modern) {
-      if (this.session?.id) plain["Mcp-Session-Id"] = this.session.id;
-      if (message.method !== "initialize" && this.session) plain["MCP-Protocol-Version"] = this.session.version;
+      if (this.session?.id) plain[names.session] = this.session.id;
+      if (message.method !== "initialize" && this.session) plain[names.version] = this.session.version;
       return plain;
     }
-    const name = message.params?.[NAMED[message.method]];
-    const named = name === undefined ? {} : { "Mcp-Name": written(name) };
-    return { ...plain, "MCP-Protocol-Version": this.modern, "Mcp-Method": message.method, ...named, ...mirrored };
+    const name = message.params?.[named[message.method]];
+    const repeated = name === undefined ? {} : { [names.name]: written(name) };
+    return { ...plain, [names.version]: this.modern, [names.method]: message.method, ...repeated, ...mirrored };
   }
 
   framed(params, progress) {
     if (!this.modern) return Object.keys(progress).length ? { ...params, _meta: progress } : params;
-    const meta = {
-      [`${META}protocolVersion`]: this.modern, [`${META}clientInfo`]: CLIENT, [`${META}clientCapabilities`]: {},
-    };
+    const keys = this.protocol.meta;
+    const meta = { [keys.version]: this.modern, [keys.client]: CLIENT, [keys.capabilities]: {} };
     return { ...params, _meta: { ...meta, ...progress } };
   }
 }
@@ -168,21 +165,44 @@ async function answerTo(id, response, heard) {
 
 async function fromEvents(id, response, heard) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  let pending = "";
+  const splitter = new EventSplitter();
   for (;;) {
     const { value, done } = await reader.read();
     if (done) throw new Error("The stream ended without an answer.");
-    const events = (pending + value).split(/\r?\n\r?\n/);
-    pending = events.pop();
-    for (const event of events) {
-      const data = event.split(/\r?\n/).filter((line) => line.startsWith("data:")).map((line) => line.slice(5).replace(/^ /, ""));
-      if (!data.join("").trim()) continue;
-      const message = JSON.parse(data.join("\n"));
+    for (const data of splitter.feed(value)) {
+      if (!data.trim()) continue;
+      const message = JSON.parse(data);
       if (message.id === id && !message.method) {
         reader.cancel().catch(() => {});
         return message;
       }
       if (message.method && heard) heard(message);
     }
+  }
+}
+
+// Cuts an event stream as the WHATWG's HTML says ("Parsing an event stream"; the twin of bridge/event_stream.py). `feed`
+// gives the data of the events that a piece completes. TextDecoderStream has taken the byte order mark.
+export class EventSplitter {
+  line = [];
+  data = [];
+  afterCr = false;
+
+  *feed(piece) {
+    // An LF here is the second half of a CRLF that was cut in two.
+    const text = this.afterCr && piece.startsWith("\n") ? piece.slice(1) : piece;
+    if (piece) this.afterCr = piece.endsWith("\r");
+    const [rest, ...lines] = text.split(/\r\n|\n|\r/);
+    this.line.push(rest);
+    for (const next of lines) {
+      yield* this.ended(this.line.join(""));
+      this.line = [next];
+    }
+  }
+
+  *ended(line) {
+    if (line.startsWith("data:")) this.data.push(line.slice(5).replace(/^ /, ""));
+    else if (line === "data") this.data.push("");
+    else if (line === "" && this.data.length) yield this.data.splice(0).join("\n");
   }
 }

@@ -5,6 +5,7 @@ import { Mcp, mirroredBy, RpcError } from "./mcp.js";
 import { make, RawForm, SchemaForm } from "./schema_form.js";
 
 const LONGEST_LIST = 1000;
+const PROTOCOL = JSON.parse(document.getElementById("mcp-protocol").textContent);
 
 class Panel {
   constructor(panel) {
@@ -43,7 +44,7 @@ class Panel {
   speak({ dataset }) {
     this.spoken = JSON.stringify([dataset.era, dataset.versions]);
     const versions = dataset.versions.split(" ").filter(Boolean);
-    this.mcp = new Mcp(dataset.url, dataset.era === "legacy" ? [] : versions, (fresh) => this.ticket(fresh));
+    this.mcp = new Mcp(dataset.url, PROTOCOL, dataset.era === "legacy" ? [] : versions, (fresh) => this.ticket(fresh));
   }
 
   // What is typed stays; a form is drawn anew only where its tool has changed.

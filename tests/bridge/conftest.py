@@ -24,7 +24,8 @@ def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """The bridge as it lies in an image: a copy, alone, under another name."""
     home = tmp_path_factory.mktemp("image")
     if request.param == "node":
-        return ["node", shutil.copy(SOURCE / "bridge.mjs", home / "bridge.mjs")]
+        shutil.copy(SOURCE / "protocol.json", home)
+        return ["node", shutil.copy(SOURCE / "bridge.mjs", home)]
     shutil.copytree(SOURCE, home / "mcp-relay", ignore=shutil.ignore_patterns("__pycache__"))
     # To try another interpreter than the one that runs the tests.
     return [os.environ.get("TEST_BRIDGE_PYTHON", sys.executable), str(home / "mcp-relay")]

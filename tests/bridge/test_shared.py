@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 import aiohttp
 import pytest
 
+from tests.agreements import AGREEMENTS
 from tests.bridge.conftest import Start
 from tests.bridge.harness import (
     DEADLINE,
@@ -163,38 +164,17 @@ async def test_an_unknown_version_is_the_servers_to_refuse(client: ModernClient)
         assert (await response.json())["error"]["data"]["supported"] == ["2026-07-28"]
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [{"Mcp-Method": "tools/list"}, {"Mcp-Name": "other"}, {"MCP-Protocol-Version": "2026-07-29"}],
-)
-async def test_headers_must_match_the_body(client: ModernClient, headers: dict[str, str]) -> None:
-    async with client.post(tool("echo", 8, text="x"), **headers) as response:
-        assert response.status == 400
-        answer = await response.json()
-    assert (answer["id"], answer["error"]["code"]) == (8, -32020)
-
-
-@pytest.mark.parametrize("missing", ["MCP-Protocol-Version", "Mcp-Method", "Mcp-Name"])
-async def test_headers_must_be_there(client: ModernClient, missing: str) -> None:
-    message = tool("echo", text="x")
-    headers = {name: value for name, value in modern_headers(message).items() if name != missing}
-    async with client.http.post(client.url, json=enveloped(message), headers=headers) as response:
-        assert response.status == 400
-        assert (await response.json())["error"]["code"] == -32020
-
-
-async def test_repeated_headers_are_refused(client: ModernClient) -> None:
-    message = tool("echo", text="x")
-    headers = [*modern_headers(message).items(), ("Mcp-Name", "echo")]
-    async with client.http.post(client.url, json=enveloped(message), headers=headers) as response:
-        assert (await response.json())["error"]["code"] == -32020
-
-
-async def test_names_may_be_encoded(client: ModernClient) -> None:
-    async with client.post(tool("echo", text="x"), **{"Mcp-Name": "=?base64?ZWNobw==?="}) as response:
-        assert response.status == 200
-    async with client.post(tool("echo", text="x"), **{"Mcp-Name": "=?base64?ZWNobw=?="}) as response:
-        assert response.status == 400
+@pytest.mark.parametrize("case", AGREEMENTS)
+async def test_headers_must_say_what_the_body_says(client: ModernClient, case: str) -> None:
+    asked = AGREEMENTS[case]
+    headers = [*HEADERS.items(), *asked.headers()]
+    async with client.http.post(client.url, json=asked.message(), headers=headers) as response:
+        status, answer = response.status, await response.json()
+    error = answer.get("error", {})
+    assert (status == 400, error.get("code") == -32020) == (bool(asked.refused),) * 2
+    if asked.refused:
+        assert answer["id"] == asked.message()["id"]
+        assert f"The {asked.refused} header" in error["message"]
 
 
 async def test_envelope_must_be_whole(client: ModernClient) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from bridge.protocol import DOCUMENT
+
 CLIENT = Path(__file__).parents[2] / "static/mcphost/mcp.js"
 PROGRAM = """
 const { Mcp, RpcError } = await import(`data:text/javascript,${encodeURIComponent(SOURCE)}`);
@@ -22,7 +24,7 @@ class Paged extends Mcp {
     return { tools: page[1].map((name) => ({ name })), nextCursor: page[2] };
   }
 }
-const tools = await new Paged("", []).tools(1000, {});
+const tools = await new Paged("", PROTOCOL, []).tools(1000, {});
 console.log(JSON.stringify([tools.map(({ name }) => name).join(" "), asked.length]));
 """
 Pages = list[tuple[str | None, list[str], str | None]]
@@ -44,7 +46,12 @@ def test_a_list_of_tools_ends(pages: Pages, names: str, asked: int) -> None:
     def constant(name: str, value: Any) -> str:
         return f"const {name} = {json.dumps(value)};\n"
 
-    program = constant("SOURCE", CLIENT.read_text()) + constant("PAGES", pages) + PROGRAM
+    program = (
+        constant("SOURCE", CLIENT.read_text())
+        + constant("PAGES", pages)
+        + constant("PROTOCOL", DOCUMENT)
+        + PROGRAM
+    )
     argv = ["node", "--input-type=module", "--eval", program]
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == [names, asked]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bridge.era import CAPABILITIES_KEY, VERSION_KEY
+from bridge.protocol import CAPABILITIES_KEY, VERSION_KEY
 from gateway.body_scan import Skeleton
 
 

@@ -14,6 +14,7 @@ from gateway.errors import Refusal
 from gateway.request import Request
 from servers.models import Server
 from servers.models.server import Transport
+from tests.agreements import AGREEMENTS
 
 from .conftest import Running, Upstream, bearer, call, host, in_database, token
 
@@ -98,31 +99,32 @@ async def test_a_server_of_both_or_of_an_unknown_era_gets_either(
     assert (await ask(gateway, key, {}, "GET", **{"mcp-protocol-version": MODERN}))[0] == 405
 
 
-@pytest.mark.parametrize(
-    ("header", "value"),
-    [
-        ("mcp-method", "tools/list"),
-        ("mcp-name", "other"),
-        ("mcp-name", "=?base64?!?="),
-        ("mcp-protocol-version", "2027-01-01"),
-    ],
-)
-async def test_headers_that_do_not_say_what_the_body_says_are_refused(
-    gateway: Running, upstream: Upstream, owner: User, header: str, value: str
-) -> None:
-    key = await in_database(lambda: a_server(owner, upstream, "both"))
-    message = modern("tools/call", name="tell")
-    status, error = await ask(gateway, key, message, **said(message, **{header: value}))
-    assert (status, error["code"], upstream.seen) == (400, -32020, [])
+@pytest.mark.parametrize("case", AGREEMENTS)
+def test_headers_must_say_what_the_body_says(case: str) -> None:
+    asked = AGREEMENTS[case]
+    raw = [(name.lower().encode(), value.encode()) for name, value in asked.headers()]
+    request = Request("POST", "/mcp/clock", b"", "http", raw)
+    if not asked.refused:
+        era.check(request, asked.message(), "both", [])
+        return
+    with pytest.raises(Refusal, match=f"The {asked.refused} header") as refused:
+        era.check(request, asked.message(), "both", [])
+    assert (refused.value.status, refused.value.code) == (400, -32020)
 
 
-async def test_a_name_may_be_encoded_and_a_request_without_envelope_is_the_servers_to_refuse(
+async def test_what_does_not_agree_never_reaches_the_server(
     gateway: Running, upstream: Upstream, owner: User
 ) -> None:
     key = await in_database(lambda: a_server(owner, upstream, "both"))
     message = modern("tools/call", name="tell")
-    encoded = said(message, **{"mcp-name": "=?base64?dGVsbA==?="})
-    assert await ask(gateway, key, message, **encoded) == (200, {})
+    status, error = await ask(gateway, key, message, **said(message, **{"mcp-name": "other"}))
+    assert (status, error["code"], upstream.seen) == (400, -32020, [])
+
+
+async def test_a_request_without_envelope_is_the_servers_to_refuse(
+    gateway: Running, upstream: Upstream, owner: User
+) -> None:
+    key = await in_database(lambda: a_server(owner, upstream, "both"))
     assert await ask(gateway, key, call(), **{"mcp-protocol-version": MODERN}) == (200, {})
 
 

@@ -13,7 +13,7 @@ from gateway import masking, usage
 from gateway.calls import Call, Content
 from gateway.types import Receive, Scope, Send
 from gateway.usage import UsageWriter
-from hosting.redaction import Redactor
+from redaction.redactor import Redactor
 from servers.models import Secret
 
 from .conftest import EVENTS, JSON, Running, Upstream, bearer, call, host, in_database, token

@@ -135,10 +135,26 @@ def test_events_in_any_chunks(end: bytes) -> None:
         assert b"delete" not in found
 
 
+@pytest.mark.parametrize(
+    "stream",
+    [
+        pytest.param(b"data: %b\r\r", id="the last line ends in CR"),
+        pytest.param(b"\xef\xbb\xbfdata: %b\n\n", id="a byte order mark"),
+        pytest.param(b"data: %b", id="an event that some clients take though it has no end"),
+        pytest.param(b"data\ndata: %b\n\n", id="a field without a colon"),
+    ],
+)
+def test_no_event_of_the_grammar_shows_a_denied_tool(stream: bytes) -> None:
+    found = filtered([stream % orjson.dumps(listing(*TOOLS))], events=True)
+    assert b"read_file" in found
+    assert b"delete" not in found
+
+
 def test_an_event_passes_as_soon_as_it_is_whole() -> None:
     made = ListFilter(NO_DELETE, events=True)
     assert made.feed(b"data: {}\n") == b""
     assert made.feed(b"\ndata:") == b"data: {}\n\n"
+    assert made.feed(b" {}\r\r") == b"data: {}\r\r"
 
 
 def test_a_list_for_one_token_is_not_for_shared_caches() -> None:

@@ -338,6 +338,20 @@ def test_the_answer_is_found_among_other_messages_of_a_stream() -> None:
         assert handshake.probe(endpoint, deadline=deadline()).era == "legacy"
 
 
+@pytest.mark.parametrize(
+    "stream", ["data: {}\r\r", "\ufeffdata: {}\n\n", "data: {}\n\r", "data\ndata: {}\r\n\r\n"]
+)
+def test_an_answer_is_an_event_whatever_ends_its_lines(stream: str) -> None:
+    def streaming(message: dict[str, Any], headers: dict[str, str]) -> Answer:
+        status, kind, body = legacy(message, headers)
+        if message["method"] != "initialize":
+            return status, kind, body
+        return 200, "text/event-stream", stream.encode().replace(b"{}", body)
+
+    with serving(streaming) as (endpoint, _):
+        assert handshake.probe(endpoint, deadline=deadline()).era == "legacy"
+
+
 def test_what_no_database_keeps_is_left_out() -> None:
     def odd(message: dict[str, Any], headers: dict[str, str]) -> Answer:
         status, kind, body = legacy(message, headers)

@@ -12,7 +12,7 @@ import requests
 import urllib3
 
 from registry.engine import PushLog, sort_fault
-from registry.errors import RegistryError, from_engine, from_response, read_retry_after, redact, unreachable
+from registry.errors import RegistryError, from_engine, from_response, read_retry_after, unreachable
 from registry.progress import Sent
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -348,7 +348,7 @@ def test_a_time_to_come_back_is_believed_of_odd_statuses_too(status: int, perman
         ({"code": "UNAUTHORIZED", "message": "no", "detail": [{"Action": "pull"}]}, "UNAUTHORIZED: no"),
         ({"code": None, "message": "words only", "detail": None}, "words only"),
         ({"code": "X", "detail": "d" * 9_999}, "X: " + "d" * 299 + "…"),
-        ({"code": "X", "detail": {"password": "hunter2hunter2"}}, 'X: {"password": "[redacted]"}'),
+        ({"code": "X", "detail": {"password": "hunter2hunter2"}}, 'X: {"password": "***"}'),
     ],
 )  # fmt: skip
 def test_the_detail_of_a_refusal_is_shown(error: dict[str, object], shown: str) -> None:
@@ -392,30 +392,9 @@ def test_a_wrong_certificate_is_permanent_and_a_refused_connection_is_not() -> N
     assert refused.message == "Asking: Connection refused"
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Get https://ci:hunter2hunter2@r.example/v2/: EOF",
-        "Authorization: Bearer hunter2hunter2",
-        "sent Basic hunter2hunter2",
-        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJodW50ZXIyIn0.hunter2hunter2",
-        "PUT https://r.example/x?_state=hunter2hunter2&digest=sha256%3Aabc: 500",
-        '{"password": "hunter2hunter2"}',
-        "refresh_token=hunter2hunter2&service=x",
-        "https://s3.example/x?X-Amz-Signature=hunter2hunter2",
-    ],
-)
-def test_secrets_are_redacted(text: str) -> None:
-    assert "hunter2" not in redact(text)
-
-
-def test_redaction_leaves_plain_words_alone() -> None:
-    for text in (
-        "Basic authentication failed",
-        "the token has expired",
-        "invalid_token: authorization failed",
-    ):
-        assert redact(text) == text
+def test_messages_are_without_secrets() -> None:
+    told = RegistryError("Get https://ci:hunter2hunter2@r.example/v2/: EOF").message
+    assert told == "Get https://***@r.example/v2/: EOF"
 
 
 def test_messages_hold_what_a_database_keeps() -> None:

@@ -137,7 +137,7 @@ OURS = {
     "hosting/builder/causes.py": "the table beside it",
     "hosting/builder/install_errors.py": "the table beside it",
     "hosting/builder/node_errors.py": "the table beside it",
-    "hosting/redaction.py": "secrets, escaped",
+    "redaction/redactor.py": "secrets, escaped",
     "servers/deploying/registry_advice.py": "the table beside it",
     "servers/runbooks/facts.py": "what the classes of failure look for",
     "hosting/runtimes/docker_faults.py": "the table beside it",

@@ -1,0 +1,105 @@
+"""What a secret looks like: by the name that it stands under, and by its form.
+
+All expressions take time in proportion to the text: what could be scanned again and again has a bound.
+"""
+
+from __future__ import annotations
+
+import re
+
+MASK = "***"
+
+_SECRET_NAME = re.compile(
+    r"passw|passphrase|passcode|\bpwd\b|secret|token|credential|authorization|cookie|signature|\botp\b|\bpin\b|"
+    r"(api|private|access|signing|encryption)[-_ ]?key|session[-_ ]?id",
+    re.IGNORECASE,
+)
+
+# Forms that nothing but a secret has. In URLs `git` is everybody's name at a forge, and `@sha256:` comes
+# before a digest. `Bearer realm="…"` is a challenge.
+_USER_OF_URL = re.compile(r"(://)(?!git@)(?:[^/\s@:]*:[^/\s@]+|[^/\s@:?#]+)(?=@(?!sha256:))")
+_OURS = re.compile(r"(mcph_)[\w-]{20,}")
+_PRIVATE_KEY = re.compile(
+    r"()-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL
+)
+_WEB_TOKEN = re.compile(r"()(?:(?<![\w-])eyJ[\w-]+|(?<=-)eyJ[\w-]{1,500})\.[\w-]*(?:\.[\w-]*)?")
+_OF_SERVICES = re.compile(
+    r"()\b(?:gh[pousr]_\w{16,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[abeprs]-[\w-]{10,}"
+    r"|(?:AKIA|ASIA)[0-9A-Z]{16}\b|AIza[\w-]{30,}|SG\.[\w-]{16,}(?:\.[\w-]+)?"
+    r"|(?:(?:sk|pk|rk)[-_]|gsk_|hf_|npm_|pypi-|xapp-|ya29\.|figd_|ntn_|lin_api_|tvly-|pplx-|dop_v1_"
+    r"|AGE-SECRET-KEY-)(?=[\w-]{0,64}\d)[\w-]{16,})"
+)
+_HEADER = re.compile(r"(authorization\\?[\"']?\s*[=:]\s*\\?[\"']?\w+ +)[^\s\"'\\]+", re.IGNORECASE)
+_SCHEME = re.compile(
+    r"(\b(?:Basic|Bearer) +)(?!\w+=\\?[\"'])(?=\S{0,200}[\d+/=])[\w.~+/=-]{6,}", re.IGNORECASE
+)
+# A name, a sign between, and a value of eight characters or more. After a colon a value without quotes has a
+# digit: "invalid_token: authorization failed" is a sentence. `token==1.0.0` is a package, and a name with a
+# bracket behind it is code: `token = tokens.read(`.
+_NAMED = re.compile(
+    r"((?:passw(?:or)?d|passphrase|secret|token|signature|credential|(?<![A-Za-z0-9])_state"
+    r"|(?:api|private|access|secret|signing|encryption)[-_]?key)"
+    r"(?:\s*=(?!=\d)\s*\\?[\"']?|\\?[\"']\s*:\s*\\?[\"']|\s*:\s*(?=\S{0,200}\d)))"
+    r"(?!\*\*\*)(?![A-Za-z]+[._][A-Za-z_.]*[(\[])[\w.~+/=%-]{8,}",
+    re.IGNORECASE,
+)
+
+_BEGINNINGS = (
+    "gh", "glpat-", "xox", "akia", "asia", "aiza", "k-", "k_", "hf_", "npm_", "pypi-", "xapp-", "ya29.",
+    "sg.", "figd_", "ntn_", "lin_api_", "tvly-", "pplx-", "dop_v1_", "age-secret-key-",
+)  # fmt: skip
+
+# In this order. An expression is tried only where one of its words is, in small letters: most lines have
+# none. What stands in its first group stays.
+_RULES = (
+    (("://",), _USER_OF_URL),
+    (("mcph_",), _OURS),
+    (("private key",), _PRIVATE_KEY),
+    (("eyj",), _WEB_TOKEN),
+    (_BEGINNINGS, _OF_SERVICES),
+    (("authorization",), _HEADER),
+    (("basic", "bearer"), _SCHEME),
+    (("passw", "passphrase", "secret", "token", "signature", "credential", "_state", "key"), _NAMED),
+)
+
+# In what people hand over, forms that elsewhere are words too.
+_LOOSE_FORMS = re.compile(
+    r"\b(?:sk|pk|rk)[-_][\w-]{16,}|\bnpm_\w{30,}|\bpypi-[\w-]{30,}"
+    r"|(?i:(?<=bearer )|(?<=basic ))[\w.~+/=-]{8,}"
+)
+# A name that holds the word, a colon or an equals sign, and all of the value.
+_LOOSELY_NAMED = re.compile(
+    r"(?i)((?<![\w-])[\w-]{0,40}?(?:password|passwd|secret|token|api[-_]?key|authorization|credential)[\w-]{0,40}"
+    r"""\\?["']?\s{0,4}[:=]\s{0,4})(\\"(?:[^"\\]|\\[^"])*\\"|"(?:[^"\\]|\\.)*"|'[^']*'|[^\s,;&"'}\])]+)"""
+)
+_JSON_MEMBER = re.compile(
+    r'("[^"]*(?:secret|token|passw|api_?key|private_?key|authorization|credential)[^"]*"\s*:\s*)"(?:[^"\\]|\\.)*"?',
+    re.IGNORECASE,
+)
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a value under this name (a member of JSON, a variable, a header) is taken for a secret."""
+    return bool(_SECRET_NAME.search(name))
+
+
+def without_secrets(text: str) -> str:
+    """What a program wrote, without what looks like a secret. Words, names and causes of errors stay."""
+    lowered = text.lower()
+    for words, form in _RULES:
+        if any(word in lowered for word in words):
+            text = form.sub(rf"\1{MASK}", text)
+    return text
+
+
+def without_doubt(text: str) -> str:
+    """What people handed over (arguments, results), without what may be a secret: a word too much is no loss.
+
+    Give it a text of bounded length.
+    """
+    return _LOOSELY_NAMED.sub(rf"\1{MASK}", _LOOSE_FORMS.sub(MASK, without_secrets(text)))
+
+
+def in_json(text: str) -> str:
+    """JSON, maybe cut off, with the strings under secret names masked. It stays JSON."""
+    return _JSON_MEMBER.sub(rf'\1"{MASK}"', text)
