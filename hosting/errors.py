@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from registry.reasons import Reason
+
 
 class UserError(Exception):
     """A failure with a message fit for a screen.
 
     `message` says what happened, `hint` what to do about it. `kind` is one of the contract's `error_kind`
-    values; `permanent` tells that trying the same again cannot help; `details` are extra JSON facts.
+    values, `reason` the cause by which the platform decides (None: not known); `permanent` tells that trying
+    the same again cannot help; `details` are extra JSON facts.
     """
 
     kind = "internal"
+    reason: Reason | None = None
     permanent = True
 
     def __init__(
@@ -22,6 +26,7 @@ class UserError(Exception):
         *,
         hint: str = "",
         kind: str | None = None,
+        reason: Reason | None = None,
         permanent: bool | None = None,
         details: Mapping[str, Any] | None = None,
     ) -> None:
@@ -29,6 +34,7 @@ class UserError(Exception):
         self.message = message
         self.hint = hint
         self.kind = kind or self.kind
+        self.reason = reason or self.reason
         self.permanent = self.permanent if permanent is None else permanent
         self.details = dict(details or {})
 

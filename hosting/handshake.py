@@ -33,6 +33,7 @@ from hosting.mcp_client import (
 )
 from hosting.mcp_lists import Lists
 from hosting.runtimes.base import RunStatus
+from registry.reasons import Reason
 
 Era = Literal["modern", "legacy", "both"]
 Json = dict[str, Any]
@@ -45,6 +46,8 @@ EXITS_IN_A_ROW = 3  # behind the bridge each attempt starts the server anew: onc
 
 class ServerExited(NotServing):
     """The bridge answers, but the server behind it exits."""
+
+    reason = Reason.CRASHED
 
 
 @dataclass(frozen=True)
@@ -130,13 +133,15 @@ def wait_healthy(
     """
     hosts = host_names.candidates(endpoint, public)
     pause, seen, exits = FIRST_PAUSE, "it was not asked yet", 0
+    reason: Reason | None = None
     while exits < EXITS_IN_A_ROW:
-        _check(deadline, seen)
+        _check(deadline, seen, reason)
         status = alive()
         if not status.alive:
             raise RuntimeFault(
                 f"The server has exited before it answered. {status.reason}".strip(),
                 hint="" if EXITED in status.reason else EXITED,
+                reason=status.cause or Reason.CRASHED,
                 details={"exit_code": status.exit_code},
             )
         try:
@@ -145,11 +150,12 @@ def wait_healthy(
         except NotServing as fault:
             exits = exits + 1 if isinstance(fault, ServerExited) else 0
             seen = f"{fault.message} {fault.hint} {status.reason}".strip()
+            reason = status.cause or fault.reason
         except TimedOut:
             continue  # the deadline has ended: the check says what was seen before
         time.sleep(min(pause, deadline.remaining()))
         pause = min(pause * 2, LONGEST_PAUSE)
-    raise RuntimeFault(f"The server exits before it answers: {seen}", hint=EXITED)
+    raise RuntimeFault(f"The server exits before it answers: {seen}", hint=EXITED, reason=Reason.CRASHED)
 
 
 def discover(endpoint: str, facts: ServerFacts, *, deadline: Deadline, equip: Equip = unchanged) -> Discovery:
@@ -170,13 +176,14 @@ def discover(endpoint: str, facts: ServerFacts, *, deadline: Deadline, equip: Eq
         )
 
 
-def _check(deadline: Deadline, seen: str) -> None:
+def _check(deadline: Deadline, seen: str, reason: Reason | None) -> None:
     try:
         deadline.check()
     except TimedOut as error:
         raise RuntimeFault(
             f"The server did not answer MCP in time; seen last: {seen}",
             hint="If it is only slow to start, raise HEALTH_TIMEOUT; else its log tells what it waits for.",
+            reason=reason or Reason.UNHEALTHY,
         ) from error
 
 

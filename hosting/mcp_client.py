@@ -22,6 +22,7 @@ from bridge.event_stream import Splitter, data_of
 from hosting import host_names
 from hosting.deadline import Deadline
 from hosting.errors import RuntimeFault
+from registry.reasons import Reason
 
 Json = dict[str, Any]
 
@@ -36,6 +37,7 @@ _OF_HOST = re.compile(rb"\bhosts?\b", re.IGNORECASE)
 class NotServing(RuntimeFault):
     """The endpoint does not answer MCP, at least not now."""
 
+    reason = Reason.UNHEALTHY
     permanent = False
 
 

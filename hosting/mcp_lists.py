@@ -14,6 +14,7 @@ from typing import Any
 from bridge.protocol import METHOD_NOT_FOUND
 from hosting.errors import RuntimeFault
 from hosting.mcp_client import McpEndpoint, NotServing, RpcError
+from registry.reasons import Reason
 
 Json = dict[str, Any]
 
@@ -59,6 +60,7 @@ class Lists:
                 raise RuntimeFault(
                     f"The server answered {method} with an error: {error.message.rstrip('.')}.",
                     hint="See what it wrote at that moment.",
+                    reason=Reason.UNHEALTHY,
                 ) from error
         return list(found.values())[:MAX_ITEMS]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from hosting.build_settings import BuildSettings
 from hosting.deadline import Deadline
 from hosting.process_group import LineSink
 from redaction.rules import without_secrets
+from registry.reasons import Reason, says
 
 # What a tool may see of the platform's own environment: where programs are, and how the network is reached.
 ALLOWED = {
@@ -34,7 +34,6 @@ ALLOWED = {
 }
 ALLOWED_PREFIXES = ("PIP_", "UV_", "NPM_CONFIG_")
 DENIED_PREFIXES = ("UV_PUBLISH_",)
-NO_SPACE = re.compile(r"no space left on device|ENOSPC|disk quota exceeded", re.IGNORECASE)
 KEPT_LINES = 40
 QUIET = {
     "LC_ALL": "C.UTF-8",
@@ -59,7 +58,7 @@ class Outcome:
 
     @property
     def out_of_space(self) -> bool:
-        return bool(NO_SPACE.search(self.text))
+        return says(Reason.FULL, self.text)
 
 
 def environment(settings: BuildSettings, home: Path) -> dict[str, str]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hosting.last_words import LONGEST
+from registry.reasons import Reason
 
 # What a program asks of a package in words of another version of it.
 OTHER_VERSION = (
@@ -43,6 +44,7 @@ class Why:
     says: str
     hint: str
     line: str
+    reason: Reason | None = None
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,19 @@ class _Sign:
     says: str
     hint: str
     stdio: bool = False
+    reason: Reason | None = None
 
 
-def _sign(pattern: str, says: str, hint: str, *, any_case: bool = True, stdio: bool = False) -> _Sign:
-    return _Sign(re.compile(pattern, re.M | (re.I if any_case else re.NOFLAG)), says, hint, stdio)
+def _sign(
+    pattern: str,
+    says: str,
+    hint: str,
+    reason: Reason | None = None,
+    *,
+    any_case: bool = True,
+    stdio: bool = False,
+) -> _Sign:
+    return _Sign(re.compile(pattern, re.M | (re.I if any_case else re.NOFLAG)), says, hint, stdio, reason)
 
 
 OLDER_SDK = "mcp<2"  # version 2 of the SDK renamed much; most servers were written before
@@ -68,12 +79,14 @@ SIGNS = (
         "It misses the module {name}.",
         "Declare it as a dependency, or add it in the server's build settings (with: {needed}); then "
         "redeploy.",
+        Reason.MISSING_MODULE,
         any_case=False,
     ),
     _sign(
         r"Cannot find (?:module|package) '(?P<name>[^'\x00-\x1f]{1,120})'",
         "It misses the module {name}.",
         "Declare it in dependencies of package.json, or have the build make it; then redeploy.",
+        Reason.MISSING_MODULE,
         any_case=False,
     ),
     _sign(
@@ -81,6 +94,7 @@ SIGNS = (
         "It asks for what the installed packages do not have ({name}).",
         "If it was written for an older version of that package, bound it in the server's build settings "
         "(with: {bound}); then redeploy.",
+        Reason.MISSING_MODULE,
         any_case=False,
     ),
     _sign(
@@ -89,6 +103,7 @@ SIGNS = (
         "It asks for what the installed packages do not have ({name}: {export}).",
         "If it was written for an older version of {name}, bound that in package.json, or take another "
         "version of the server; then redeploy.",
+        Reason.MISSING_MODULE,
         any_case=False,
     ),
     _sign(
@@ -112,14 +127,22 @@ SIGNS = (
         r"^KeyError: '(?P<name>[A-Z][A-Z0-9_]{1,80})'",
         "It asks for the variable {name}.",
         SET,
+        Reason.MISCONFIGURED,
         any_case=False,
     ),
-    _sign(rf"^(?=.*\b(?i:{ASKS})\b).*?{VARIABLE}", "It asks for the variable {name}.", SET, any_case=False),
+    _sign(
+        rf"^(?=.*\b(?i:{ASKS})\b).*?{VARIABLE}",
+        "It asks for the variable {name}.",
+        SET,
+        Reason.MISCONFIGURED,
+        any_case=False,
+    ),
     _sign(
         r"^(?P<name>[A-Za-z]\w{0,80})\n *Field required \[type=missing",
         "It asks for the setting {name}.",
         "That is usually the environment variable {upper}: set it, as a secret where it is one; then "
         "redeploy.",
+        Reason.MISCONFIGURED,
     ),
     _sign(
         r"(?:the following (?:required )?arguments (?:are required|were not provided)|"
@@ -127,12 +150,14 @@ SIGNS = (
         r":?\s{1,4}(?P<name>[^\n]{1,120})",
         "It asks for the argument {name}.",
         GIVE,
+        Reason.MISCONFIGURED,
     ),
     _sign(
         r"\b(?:requires?|required|missing|provide|specify|must|please|need)\b[^\n]{0,80}?\s[\"'`]?"
         r"(?P<name>--[a-z][\w-]{1,60})",
         "It asks for the option {name}.",
         GIVE,
+        Reason.MISCONFIGURED,
     ),
     _sign(
         r"(?:(?:ECONNREFUSED|ENOTFOUND|EAI_AGAIN|ETIMEDOUT) |connection to server at \"|Failed to resolve '|"
@@ -152,6 +177,7 @@ SIGNS = (
         "It serves HTTP on port {name}, and is set to speak stdio.",
         "Give it the argument that makes it speak stdio (often --stdio); or set its transport to Streamable "
         "HTTP, with that port and its path. Then redeploy.",
+        Reason.MISCONFIGURED,
         stdio=True,
     ),
 )
@@ -167,7 +193,7 @@ def why(lines: Sequence[str], *, stdio: bool) -> Why | None:
     for sign in SIGNS:
         if (stdio or not sign.stdio) and (found := _newest(sign.pattern, text)):
             parts = _parts(found)
-            return Why(sign.says.format(**parts), sign.hint.format(**parts), _line_of(found))
+            return Why(sign.says.format(**parts), sign.hint.format(**parts), _line_of(found), sign.reason)
     return None
 
 

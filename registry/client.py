@@ -32,6 +32,7 @@ from registry.content import (
 )
 from registry.credentials import Credential, CredentialStore
 from registry.errors import CredentialError, RegistryError, from_response
+from registry.reasons import Reason
 from registry.reference import HUB_API_HOST, Reference, is_digest, is_hub, is_loopback, normalise_platform
 from registry.tokens import Answer
 from registry.transport import NOT_TOLD, Transport
@@ -211,7 +212,7 @@ class RegistryClient:
         for entry in entries_of(manifest.content, f"Reading {ref}"):
             if read_platform(entry.get("platform")) == wanted:
                 return self.get_manifest(ref.with_digest(digest_in(entry, f"Reading {ref}")))
-        raise RegistryError(f"{ref} holds no image for {platform}.")
+        raise RegistryError(f"{ref} holds no image for {platform}.", reason=Reason.WRONG_PLATFORM)
 
     def accepts(self, credential: Credential, ref: Reference) -> None:
         """Asks the registry whether `credential` may push to `ref`; raises what it answers if not."""
@@ -370,7 +371,11 @@ class RegistryClient:
             _fail(answer, doing)
         # A signed address that has run out (403) is another one the next time.
         there = f"{origin_of(answer.url)}, where a redirect leads and {NOT_TOLD}"
-        raise RegistryError(f"{doing}: HTTP {answer.status} of {there}.", permanent=answer.status == 401)
+        raise RegistryError(
+            f"{doing}: HTTP {answer.status} of {there}.",
+            reason=Reason.REDIRECTED,
+            permanent=answer.status == 401,
+        )
 
 
 def _descriptor(answer: Answer) -> Descriptor | None:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from registry.dockerconfig import HUB_KEY
-from registry.errors import CredentialError
+from registry.errors import BadCredentialsFile, CredentialError
+from registry.reasons import Reason
 from registry.reference import is_hub
 
 MAX_OUTPUT = 1 << 20
@@ -39,9 +40,10 @@ class CommandRefresher:
 
     def refresh(self, host: str) -> None:
         what = f"The refresh command {self.argv[0]}"
-        code, _ = _run(self.argv, b"", self.timeout, what, {"REGISTRY_HOST": host})
+        extra = {"REGISTRY_HOST": host}
+        code, _ = _run(self.argv, b"", self.timeout, what, Reason.REFRESH_FAILED, extra)
         if code:
-            raise CredentialError(f"{what} failed with exit code {code}.")
+            raise CredentialError(f"{what} failed with exit code {code}.", Reason.REFRESH_FAILED)
 
 
 def ask_helper(name: str, host: str, timeout: float) -> Mapping[str, str] | None:
@@ -50,16 +52,17 @@ def ask_helper(name: str, host: str, timeout: float) -> Mapping[str, str] | None
     Raises `CredentialError`. https://github.com/docker/docker-credential-helpers is the protocol.
     """
     if not _HELPER_NAME.fullmatch(name):
-        raise CredentialError(
+        raise BadCredentialsFile(
             "The Docker config names a credential helper with characters that none may have."
         )
     what = f"The credential helper docker-credential-{name}"
     server = HUB_KEY if is_hub(host) else host
-    code, output = _run([f"docker-credential-{name}", "get"], server.encode(), timeout, what)
+    asked = [f"docker-credential-{name}", "get"]
+    code, output = _run(asked, server.encode(), timeout, what, Reason.HELPER_FAILED)
     if code and b"credentials not found" in output:
         return None
     if code:
-        raise CredentialError(f"{what} failed with exit code {code} for {host}.")
+        raise CredentialError(f"{what} failed with exit code {code} for {host}.", Reason.HELPER_FAILED)
     return _read_answer(output, what)
 
 
@@ -70,18 +73,23 @@ def _read_answer(output: bytes, what: str) -> Mapping[str, str]:
     except (ValueError, TypeError, KeyError, RecursionError):
         username = secret = None
     if not isinstance(username, str) or not isinstance(secret, str):
-        raise CredentialError(f"{what} answered something that is not a credential.")
+        raise CredentialError(f"{what} answered something that is not a credential.", Reason.HELPER_FAILED)
     if username == _IDENTITY_USER:
         return {"identitytoken": secret}
     return {"username": username, "password": secret}
 
 
 def _run(
-    argv: Sequence[str], given: bytes, timeout: float, what: str, extra: Mapping[str, str] | None = None
+    argv: Sequence[str],
+    given: bytes,
+    timeout: float,
+    what: str,
+    failure: Reason,
+    extra: Mapping[str, str] | None = None,
 ) -> tuple[int, bytes]:
     program = shutil.which(argv[0])
     if program is None:
-        raise CredentialError(f"{what} is not on PATH.")
+        raise CredentialError(f"{what} is not on PATH.", failure)
     try:
         process = subprocess.Popen(
             [program, *argv[1:]],
@@ -92,11 +100,11 @@ def _run(
             start_new_session=True,
         )
     except OSError as fault:  # a script without #!, for example
-        raise CredentialError(f"{what} could not be run: {fault.strerror}.") from fault
+        raise CredentialError(f"{what} could not be run: {fault.strerror}.", failure) from fault
     try:
         output, _ = process.communicate(given, timeout)
     except subprocess.TimeoutExpired:
-        raise CredentialError(f"{what} did not answer within {timeout:g} s.") from None
+        raise CredentialError(f"{what} did not answer within {timeout:g} s.", failure) from None
     finally:
         _end(process)
     return process.returncode, output[:MAX_OUTPUT]

@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from registry.errors import CredentialError
+from registry.errors import BadCredentialsFile
 
 MAX_FILE_BYTES = 1 << 20
 LOGIN_FIELDS = ("username", "password", "auth", "identitytoken", "registrytoken", "email")
@@ -44,9 +44,9 @@ def load(path: Path) -> Config:
         with path.open("rb") as file:
             raw = file.read(MAX_FILE_BYTES + 1)
     except OSError as fault:
-        raise CredentialError(f"{path} cannot be read: {fault.strerror}.") from None
+        raise BadCredentialsFile(f"{path} cannot be read: {fault.strerror}.") from None
     if len(raw) > MAX_FILE_BYTES:
-        raise CredentialError(f"{path} is larger than {MAX_FILE_BYTES} bytes: not a Docker config.")
+        raise BadCredentialsFile(f"{path} is larger than {MAX_FILE_BYTES} bytes: not a Docker config.")
     documents = _documents(raw, path)
     return _config(documents[0], path) if len(documents) == 1 else _of_several(documents, path)
 
@@ -79,7 +79,7 @@ def _documents(raw: bytes, path: Path) -> list[Any]:
         where = ""
     found = _of_base64(raw) or _of_yaml(raw)
     if not found:
-        raise CredentialError(f"{path} is not valid JSON{where}.")
+        raise BadCredentialsFile(f"{path} is not valid JSON{where}.")
     return found
 
 
@@ -104,7 +104,7 @@ def _of_yaml(raw: bytes) -> list[Any]:
 
 def _config(document: Any, path: Path) -> Config:
     if not isinstance(document, dict):
-        raise CredentialError(f"{path} must hold a JSON object.")
+        raise BadCredentialsFile(f"{path} must hold a JSON object.")
     kind = field(document, "kind")
     if isinstance(kind, str):
         return _of_kubernetes(kind, document, path)
@@ -116,7 +116,7 @@ def _of_kubernetes(kind: str, document: Config, path: Path) -> Config:
         return _of_several(field(document, "items"), path)
     if kind != "Secret":
         shown = kind if kind.isalnum() and len(kind) < 40 else "object"
-        raise CredentialError(
+        raise BadCredentialsFile(
             f"{path} is a Kubernetes {shown}: it must be a Docker config, or the Secret that holds one."
         )
     return _of_secret(document, path)
@@ -128,14 +128,14 @@ def _of_several(documents: object, path: Path) -> Config:
     secrets = [one for one in known if isinstance(one, dict) and field(one, "kind") == "Secret"]
     found = [_of_secret(secret, path) for secret in secrets if _key_of(secret)]
     if not found:
-        raise CredentialError(f"{path} holds Kubernetes objects, and no Secret with {_WANTED} among them.")
+        raise BadCredentialsFile(f"{path} holds Kubernetes objects, and no Secret with {_WANTED} among them.")
     return _merged(found)
 
 
 def _of_secret(secret: Config, path: Path) -> Config:
     name = _key_of(secret)
     if not name:
-        raise CredentialError(f"{path} is a Kubernetes Secret without {_WANTED}.")
+        raise BadCredentialsFile(f"{path} is a Kubernetes Secret without {_WANTED}.")
     where = f"{path}: the Secret's {name}"
     text = _held(secret, "stringData", name)
     try:
@@ -143,9 +143,9 @@ def _of_secret(secret: Config, path: Path) -> Config:
             text = decode_base64(_text(_held(secret, "data", name), where)).decode()
         content = json.loads(_text(text, where))
     except (ValueError, RecursionError):
-        raise CredentialError(f"{where} is not valid JSON, or not base64 of it.") from None
+        raise BadCredentialsFile(f"{where} is not valid JSON, or not base64 of it.") from None
     if not isinstance(content, dict):
-        raise CredentialError(f"{where} must hold a JSON object.")
+        raise BadCredentialsFile(f"{where} must hold a JSON object.")
     return _of_docker(content, where)
 
 
@@ -163,7 +163,7 @@ def _held(secret: Config, part: str, name: str) -> Any:
 
 def _text(value: object, where: str) -> str:
     if not isinstance(value, str):
-        raise CredentialError(f"{where} must be a string.")
+        raise BadCredentialsFile(f"{where} must be a string.")
     return value
 
 
@@ -177,7 +177,7 @@ def _of_docker(content: Config, where: str) -> Config:
         found["auths"] = {**older, **auths} if isinstance(auths, dict) else auths
     strange = [key for key in content if str(key).lower() not in {*_OURS, *_OTHERS}]
     if strange and not older and not any(_same(key, name) for key in content for name in _OURS):
-        raise CredentialError(
+        raise BadCredentialsFile(
             f"{where} names no login: it has neither auths, credHelpers nor credsStore, nor entries by host."
         )
     return found

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from registry.commands import Refresher, ask_helper
 from registry.dockerconfig import HUB_KEY, DockerConfig
-from registry.errors import CredentialError
+from registry.errors import BadCredentialsFile, CredentialError
+from registry.reasons import Reason
 from registry.reference import is_hub
 
 HELPER_TIMEOUT = 20.0
@@ -245,7 +246,9 @@ class CredentialStore:
         credential = self.for_host(host, repository)
         if credential.anonymous:
             why = self.why_nobody(host, repository)
-            raise CredentialError(f"No credentials for {host} are configured{why and f': {why}'}.")
+            raise CredentialError(
+                f"No credentials for {host} are configured{why and f': {why}'}.", Reason.NO_CREDENTIALS
+            )
         return credential
 
     def _generation(self, place: str) -> int:
@@ -274,7 +277,7 @@ class CredentialStore:
         try:
             stat = path.stat()
         except OSError as fault:
-            raise CredentialError(f"{path} cannot be read: {fault.strerror}.") from None
+            raise BadCredentialsFile(f"{path} cannot be read: {fault.strerror}.") from None
         version = (stat.st_mtime_ns, stat.st_size, stat.st_ino, stat.st_dev)
         with self._lock:
             if self._config is None or self._config[0] != version:

@@ -12,7 +12,7 @@ from typing import Any
 
 from registry import config_shapes, login_keys
 from registry.config_shapes import LOGIN_FIELDS, decode_base64
-from registry.errors import CredentialError
+from registry.errors import BadCredentialsFile, CredentialError
 from registry.login_keys import Key
 
 HUB_KEY = "https://index.docker.io/v1/"
@@ -34,13 +34,13 @@ class DockerConfig:
         auths, store = data.get("auths", {}), data.get("credsStore", "")
         helpers = data.get("credHelpers", {})
         if not isinstance(auths, dict):
-            raise CredentialError(f'{path}: "auths" must be an object.')
+            raise BadCredentialsFile(f'{path}: "auths" must be an object.')
         if not isinstance(helpers, dict) or not all(
             isinstance(name, str | None) for name in helpers.values()
         ):
-            raise CredentialError(f'{path}: "credHelpers" must be an object of helper names.')
+            raise BadCredentialsFile(f'{path}: "credHelpers" must be an object of helper names.')
         if not isinstance(store, str):
-            raise CredentialError(f'{path}: "credsStore" must be the name of a helper.')
+            raise BadCredentialsFile(f'{path}: "credsStore" must be the name of a helper.')
         named = {str(key): entry for key, entry in auths.items()}
         return cls(path, named, {str(key): name or "" for key, name in helpers.items()}, store)
 
@@ -69,7 +69,7 @@ class DockerConfig:
         """That of one key, called `name` in what is raised of it: `CredentialError`."""
         entry, where = self.auths[key], f"{self.path}: the entry for {name}"
         if not isinstance(entry, dict | None):
-            raise CredentialError(f"{where} must be an object.")
+            raise BadCredentialsFile(f"{where} must be an object.")
         return _read_entry(entry or {}, where)
 
     def place_for(self, host: str, repository: str = "") -> str:
@@ -120,7 +120,7 @@ def _read_entry(entry: Mapping[str, Any], where: str) -> dict[str, str]:
     for name in ("username", "password", "identitytoken", "registrytoken", "auth"):
         value = config_shapes.field(entry, name)
         if not isinstance(value, str | None):
-            raise CredentialError(f'{where}: "{name}" must be a string.')
+            raise BadCredentialsFile(f'{where}: "{name}" must be a string.')
         fields[name] = value or ""
     encoded = fields.pop("auth").strip()
     if encoded:
@@ -133,8 +133,8 @@ def _decode_auth(encoded: str, where: str) -> tuple[str, str]:
         # Docker pads with NUL bytes in old files; `echo` without -n adds a line's end.
         text = decode_base64(encoded).decode().rstrip("\x00\r\n")
     except ValueError:
-        raise CredentialError(f'{where}: "auth" is not base64.') from None
+        raise BadCredentialsFile(f'{where}: "auth" is not base64.') from None
     username, colon, password = text.partition(":")
     if not colon or not username:
-        raise CredentialError(f'{where}: "auth" is not base64 of user:password.')
+        raise BadCredentialsFile(f'{where}: "auth" is not base64 of user:password.')
     return username, password

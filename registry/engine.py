@@ -22,6 +22,7 @@ from docker.errors import APIError, DockerException
 from registry.errors import RegistryError, from_engine, unreachable
 from registry.events import Line
 from registry.progress import Sent
+from registry.reasons import Reason
 from registry.reference import Reference
 from registry.retry import TICK
 
@@ -51,7 +52,7 @@ class Engine:
         try:
             self._api.tag(image, target.endpoint, tag=target.tag, force=True)
         except APIError as fault:
-            raise RegistryError(_explanation(fault), kind="tag") from fault
+            raise RegistryError(_explanation(fault), kind="tag", reason=Reason.NOT_FOUND) from fault
         except _FAULTS as fault:
             raise _engine_gone(fault) from fault
 
@@ -202,7 +203,9 @@ def sort_fault(fault: BaseException) -> RegistryError:
 
 
 def _engine_gone(fault: BaseException) -> RegistryError:
-    return unreachable("The Docker Engine does not answer", fault)
+    told = unreachable("The Docker Engine does not answer", fault)
+    told.reason = Reason.ENGINE_UNAVAILABLE
+    return told
 
 
 def _explanation(fault: APIError) -> str:

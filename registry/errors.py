@@ -18,11 +18,13 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
+from registry.reasons import SAID, Reason, says
 from registry.redaction import redact
 
 __all__ = [
-    "INNER", "CredentialError", "ErrorKind", "RegistryError", "described", "failed_refresh", "from_engine",
-    "from_response", "inner_address", "read_retry_after", "redact", "unreachable",
+    "INNER", "BadCredentialsFile", "CredentialError", "ErrorKind", "RegistryError", "described",
+    "failed_refresh", "from_engine", "from_response", "inner_address", "read_retry_after", "redact",
+    "unreachable",
 ]  # fmt: skip
 
 ErrorKind = Literal["tag", "push", "remote", "auth_expired"]
@@ -43,7 +45,8 @@ TRANSIENT_CODES = frozenset({"TOOMANYREQUESTS", "UNKNOWN", "UNAVAILABLE", "BLOB_
 class RegistryError(Exception):
     """A failure with a redacted message fit for a screen.
 
-    `kind` is the contract's `error_kind`; `permanent` tells that the same request again cannot help;
+    `kind` is the contract's `error_kind`, `reason` the cause in one code (None: not known); `permanent` tells
+    that the same request again cannot help;
     `retry_after` is what the registry asked for, in seconds, capped; `status` its HTTP status if known.
     `perhaps_expired`: it denies, which some registries say of a credential that has expired as well. One
     refresh is worth a try; if it is denied again, it is.
@@ -54,6 +57,7 @@ class RegistryError(Exception):
         message: str,
         *,
         kind: ErrorKind = "remote",
+        reason: Reason | None = None,
         permanent: bool = True,
         retry_after: float | None = None,
         status: int | None = None,
@@ -61,6 +65,7 @@ class RegistryError(Exception):
     ) -> None:
         self.message = redact(message)
         self.kind: ErrorKind = kind
+        self.reason = reason
         self.permanent = permanent
         self.retry_after = retry_after
         self.status = status
@@ -84,8 +89,15 @@ class RegistryError(Exception):
 class CredentialError(RegistryError):
     """A credential cannot be had: unreadable file, failing helper, failing refresher."""
 
+    def __init__(self, message: str, reason: Reason = Reason.UNAUTHENTICATED) -> None:
+        super().__init__(message, kind="auth_expired", reason=reason, permanent=True)
+
+
+class BadCredentialsFile(CredentialError):
+    """The file that holds credentials cannot be read, or is not what it should be."""
+
     def __init__(self, message: str) -> None:
-        super().__init__(message, kind="auth_expired", permanent=True)
+        super().__init__(message, Reason.BAD_CREDENTIALS_FILE)
 
 
 def failed_refresh(fault: RegistryError, failure: RegistryError) -> RegistryError:
@@ -96,7 +108,8 @@ def failed_refresh(fault: RegistryError, failure: RegistryError) -> RegistryErro
     kind: ErrorKind = "auth_expired" if fault.auth_expired or failure.auth_expired else fault.kind
     why = "could not be refreshed" if failure.auth_expired else "were refreshed, which did not help"
     text = f"{fault.message}\nThe credentials {why}: {failure.message}"
-    return RegistryError(text, kind=kind, status=fault.status)
+    reason = failure.reason if failure.auth_expired else fault.reason
+    return RegistryError(text, kind=kind, reason=reason, status=fault.status)
 
 
 @dataclass(frozen=True)
@@ -104,11 +117,18 @@ class _Rule:
     pattern: re.Pattern[str]
     kind: ErrorKind
     permanent: bool
+    reason: Reason | None
     perhaps_expired: bool = False
 
 
-def _rule(kind: ErrorKind, permanent: bool, *phrases: str, perhaps_expired: bool = False) -> _Rule:
-    return _Rule(re.compile("|".join(phrases), re.IGNORECASE), kind, permanent, perhaps_expired)
+def _rule(
+    kind: ErrorKind,
+    permanent: bool,
+    reason: Reason | None,
+    *phrases: str,
+    perhaps_expired: bool = False,
+) -> _Rule:
+    return _Rule(re.compile("|".join(phrases), re.IGNORECASE), kind, permanent, reason, perhaps_expired)
 
 
 # What registries, clouds and their token servers say of a credential that is not good any more.
@@ -132,6 +152,7 @@ _RULES = (
     _rule(  # ahead of all numbers: a stream may have that of a status
         "push",
         False,
+        Reason.UNREACHABLE,
         r"\bgoaway\b",
         r"\bhttp2: (client connection|timeout|server sent|stream closed|transport: cannot retry)",
         r"\bstream error: stream id\b",
@@ -145,18 +166,28 @@ _RULES = (
     _rule(
         "tag",
         True,
+        Reason.NOT_FOUND,
         r"does not exist locally with the tag",
         r"\btag does not exist",
         r"invalid reference format",
         r"no such image",
     ),
     # may speak of a quota, but of one per minute
-    _rule("remote", False, r"toomanyrequests", r"\b429\b", r"too many requests", r"rate ?limit ?exceeded"),
-    _rule("remote", True, r"no space left", r"quota", r"insufficient storage"),
-    _rule("push", True, r"x509:", r"certificate", r"server gave HTTP response to HTTPS client"),
+    _rule(
+        "remote",
+        False,
+        Reason.RATE_LIMITED,
+        *SAID[Reason.RATE_LIMITED],
+        r"\b429\b",
+        r"rate ?limit ?exceeded",
+    ),
+    _rule("remote", True, Reason.FULL, *SAID[Reason.FULL], r"quota"),
+    _rule("push", True, Reason.PLAIN_HTTP, *SAID[Reason.PLAIN_HTTP]),
+    _rule("push", True, Reason.UNTRUSTED, *SAID[Reason.UNTRUSTED]),
     _rule(
         "auth_expired",
         False,
+        Reason.UNAUTHENTICATED,
         *EXPIRED,
         r"\bunauthorized\b",
         r"no basic auth credentials",
@@ -164,19 +195,16 @@ _RULES = (
         r"incorrect username or password",
         r"\b401\b",
     ),
-    _rule("remote", True, r"insufficient_scope", perhaps_expired=False),
-    _rule("remote", True, r"\bdenied\b", r"\bforbidden\b", r"\b403\b", perhaps_expired=True),
-    _rule(
-        "remote",
-        True,
-        r"\bname (unknown|invalid)",
-        r"manifest (invalid|unverified)",
-        r"request entity too large",
-        r"\b(400|404|405|413|415|507)\b",
-    ),
+    _rule("remote", True, Reason.DENIED, r"insufficient_scope", perhaps_expired=False),
+    _rule("remote", True, Reason.DENIED, r"\bdenied\b", r"\bforbidden\b", r"\b403\b", perhaps_expired=True),
+    _rule("remote", True, Reason.FULL, r"\b507\b"),
+    _rule("remote", True, Reason.TOO_LARGE, r"request entity too large", r"\b413\b"),
+    _rule("remote", True, Reason.NOT_FOUND, r"\bname (unknown|invalid)", r"\b404\b"),
+    _rule("remote", True, None, r"manifest (invalid|unverified)", r"\b(400|405|415)\b"),
     _rule(
         "remote",
         False,
+        Reason.UNAVAILABLE,
         r"\b(408|425|499|500|502|503|504|52\d|530|598|599)\b",
         r"^(unknown|unavailable|blob upload (invalid|unknown)):",
         r"\bblob unknown",  # pushed again, the layer is sent again
@@ -184,20 +212,17 @@ _RULES = (
     _rule(
         "push",
         False,
-        r"\bEOF\b",
-        r"connection (reset|refused|aborted|closed|lost)",
+        Reason.UNREACHABLE,
+        *SAID[Reason.UNREACHABLE],
+        r"connection (aborted|closed|lost)",
         r"connection (was |has been )?(forcibly )?closed",
         r"broken pipe",
         r"closed network connection",
         r"\btime(d[ -]?)?out\b",
         r"deadline exceeded",
         r"request canceled",
-        r"no such host",
-        r"no route to host",
         r"host is down",
         r"server misbehaving",
-        r"network is unreachable",
-        r"temporary failure in name resolution",
         r"short (read|write)\b",
         r"bad record mac",
         r"code = unavailable",
@@ -223,7 +248,11 @@ def from_engine(text: str) -> RegistryError:
     for rule in _RULES:
         if rule.pattern.search(bare):
             return RegistryError(
-                text, kind=rule.kind, permanent=rule.permanent, perhaps_expired=rule.perhaps_expired
+                text,
+                kind=rule.kind,
+                reason=rule.reason,
+                permanent=rule.permanent,
+                perhaps_expired=rule.perhaps_expired,
             )
     return RegistryError(text)
 
@@ -244,6 +273,7 @@ def from_response(status: int, headers: Mapping[str, str], body: bytes, doing: s
     return RegistryError(
         message,
         kind=kind,
+        reason=_reason(sorted_as, codes, said, kind),
         permanent=permanent,
         retry_after=None if permanent else wait,
         status=sorted_as,
@@ -266,6 +296,25 @@ def _sort_status(
     return "remote", True
 
 
+def _reason(status: int, codes: frozenset[str], said: str, kind: ErrorKind) -> Reason | None:
+    """By the status, the specification's codes (OCI distribution, 4.4), and what is said besides."""
+    if kind == "auth_expired":
+        return Reason.UNAUTHENTICATED
+    if status == 429 or "TOOMANYREQUESTS" in codes:
+        return Reason.RATE_LIMITED
+    if _FULL.search(said) or status == 507:
+        return Reason.FULL
+    if "DENIED" in codes:
+        return Reason.DENIED
+    if status < 500 and _LIMITED.search(said):
+        return Reason.RATE_LIMITED
+    return _BY_STATUS.get(status) or (Reason.UNAVAILABLE if status in _TROUBLE else None)
+
+
+_BY_STATUS = {403: Reason.DENIED, 404: Reason.NOT_FOUND, 413: Reason.TOO_LARGE}
+_TROUBLE = TRANSIENT_STATUS - {429}
+
+
 def says_expired(status: int, said: str) -> bool:
     """Whether words of a refusal mean that the credential is not good any more. 419, 440 and 498 say so
     themselves, of servers that took them from web pages."""
@@ -278,8 +327,8 @@ def says_expired(status: int, said: str) -> bool:
     )
 
 
-_FULL = re.compile(r"no space left|quota", re.IGNORECASE)
-_LIMITED = re.compile(r"too ?many ?requests|rate[ _-]?limit", re.IGNORECASE)
+_FULL = re.compile("|".join((*SAID[Reason.FULL], r"quota")), re.IGNORECASE)
+_LIMITED = re.compile("|".join((*SAID[Reason.RATE_LIMITED], r"rate[ _-]?limit")), re.IGNORECASE)
 _MARKUP = re.compile(rb"\s*(\xef\xbb\xbf)?\s*<")
 
 
@@ -354,16 +403,23 @@ INNER = "an address of this machine or of a private network"
 
 def inner_address(doing: str, host: str) -> RegistryError:
     """`host` is where the registry is said to be, or where its token server or a redirect lies."""
-    return RegistryError(f"{doing}: {host} is {INNER}, which is not asked on this registry's behalf.")
+    text = f"{doing}: {host} is {INNER}, which is not asked on this registry's behalf."
+    return RegistryError(text, reason=Reason.PRIVATE_ADDRESS)
 
 
 def unreachable(doing: str, fault: BaseException | str) -> RegistryError:
     """Sorts an exception of the transport: a certificate stays wrong, everything else may pass."""
     if isinstance(fault, str):
-        return RegistryError(f"{doing}: {fault}", kind="push", permanent=False)
+        return RegistryError(f"{doing}: {fault}", kind="push", reason=Reason.UNREACHABLE, permanent=False)
     text = str(fault)
     certificate = "CERTIFICATE_VERIFY_FAILED" in text or "certificate verify failed" in text
-    return RegistryError(f"{doing}: {_plain_cause(fault)}", kind="push", permanent=certificate)
+    told = (why for why in (Reason.PLAIN_HTTP, Reason.UNTRUSTED) if says(why, text))
+    return RegistryError(
+        f"{doing}: {_plain_cause(fault)}",
+        kind="push",
+        reason=next(told, Reason.UNREACHABLE),
+        permanent=certificate,
+    )
 
 
 def _plain_cause(fault: BaseException) -> str:

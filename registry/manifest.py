@@ -19,6 +19,7 @@ from registry.credentials import ANONYMOUS, Credential
 from registry.errors import RegistryError, described, failed_refresh
 from registry.events import Control, Line, NeverCancelled, RegistryEvent, Report, Stopwatch
 from registry.push import Pushed
+from registry.reasons import Reason
 from registry.reference import Reference, normalise_platform
 from registry.retry import Deadline, PushPolicy
 
@@ -117,7 +118,9 @@ def _put_index(
         if not _refuses_type(fault):
             raise
         text = f"{refusal.message}\nNor does it take a Docker manifest list: {fault.message}"
-        raise RegistryError(text, kind=refusal.kind, status=refusal.status) from fault
+        raise RegistryError(
+            text, kind=refusal.kind, reason=Reason.UNSUPPORTED, status=refusal.status
+        ) from fault
 
 
 def _refuses_type(fault: RegistryError) -> bool:
@@ -144,7 +147,10 @@ def _entry(client: RegistryClient, target: Reference, child: Pushed) -> dict[str
     manifest = client.child_of(ref, client.get_manifest(ref), child.platform)
     platform = read_platform(client.config_of(ref, manifest))
     if platform != normalise_platform(child.platform):
-        raise RegistryError(f"The image pushed for {child.platform} is built for {platform}: {ref}")
+        raise RegistryError(
+            f"The image pushed for {child.platform} is built for {platform}: {ref}",
+            reason=Reason.WRONG_PLATFORM,
+        )
     return {
         "mediaType": manifest.media_type,
         "digest": manifest.digest,

@@ -12,6 +12,7 @@ from registry.engine import Engine, PushLog
 from registry.errors import RegistryError, described, failed_refresh
 from registry.events import Control, Line, RegistryEvent, Report, Stopwatch
 from registry.progress import Progress, Sent
+from registry.reasons import Reason
 from registry.reference import Reference
 from registry.retry import Deadline, PushPolicy
 
@@ -153,7 +154,7 @@ class _Push:
             if fault.auth_expired:
                 return fault
         text = f"The push made no progress for {self.policy.stall:g} s."
-        return RegistryError(text, kind="push", permanent=False)
+        return RegistryError(text, kind="push", reason=Reason.STALLED, permanent=False)
 
     def _confirm(self, digest: str) -> Pushed:
         """The engine's word is checked: what the registry holds under the tag is what was pushed."""
@@ -163,7 +164,9 @@ class _Push:
             if not fault.not_found:
                 raise
             raise RegistryError(
-                f"The engine pushed {self.target}, but the registry does not hold it.", permanent=False
+                f"The engine pushed {self.target}, but the registry does not hold it.",
+                reason=Reason.UNAVAILABLE,
+                permanent=False,
             ) from fault
         if digest and found.digest != digest:
             raise RegistryError(

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from registry.errors import RegistryError
 from registry.events import Control
+from registry.reasons import Reason
 
 TICK = 0.2
 T = TypeVar("T")
@@ -56,7 +57,9 @@ class Deadline:
         self._control.check()
         if time.monotonic() >= self._end:
             raise RegistryError(
-                f"The push took longer than {self._seconds:g} s and was given up.", kind="push"
+                f"The push took longer than {self._seconds:g} s and was given up.",
+                kind="push",
+                reason=Reason.STALLED,
             )
 
     def wait(self, seconds: float) -> None:

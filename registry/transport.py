@@ -21,6 +21,7 @@ import outbound
 from outbound.adapter import Adapter, Session
 from outbound.origin import origin_of
 from registry.errors import RegistryError, inner_address, unreachable
+from registry.reasons import Reason
 from registry.reference import is_loopback
 from registry.tokens import Answer
 
@@ -113,10 +114,13 @@ class Transport:
                 goal = _goal(url, target, doing)
                 if origin_of(goal) != origin_of(url):
                     if keeps_to_origin:
-                        raise RegistryError(f"{doing}: a redirect leads to {origin_of(goal)}, {NOT_TOLD}.")
+                        raise RegistryError(
+                            f"{doing}: a redirect leads to {origin_of(goal)}, {NOT_TOLD}.",
+                            reason=Reason.REDIRECTED,
+                        )
                     authorization = ""
                 url, params = goal, None
-        raise RegistryError(f"{doing}: more than {MAX_REDIRECTS} redirects.")
+        raise RegistryError(f"{doing}: more than {MAX_REDIRECTS} redirects.", reason=Reason.REDIRECTED)
 
     def _send_once(
         self,
@@ -157,7 +161,12 @@ class Transport:
 @contextmanager
 def _ended(seconds: float, doing: str) -> Iterator[None]:
     """What a registry sends by the byte ends all the same."""
-    slow = RegistryError(f"{doing}: no whole answer within {seconds:g} s.", kind="push", permanent=False)
+    slow = RegistryError(
+        f"{doing}: no whole answer within {seconds:g} s.",
+        kind="push",
+        reason=Reason.UNREACHABLE,
+        permanent=False,
+    )
     with outbound.Deadline(seconds) as deadline:
         try:
             yield
@@ -198,9 +207,13 @@ def _goal(url: str, target: str, doing: str) -> str:
         goal = urljoin(url, target)
         before, after = urlsplit(url), urlsplit(goal)
     except ValueError:
-        raise RegistryError(f"{doing}: refused a redirect to no usable address.") from None
+        raise RegistryError(
+            f"{doing}: refused a redirect to no usable address.", reason=Reason.REDIRECTED
+        ) from None
     if after.scheme not in {"http", "https"} or (before.scheme == "https" and after.scheme == "http"):
-        raise RegistryError(f"{doing}: refused a redirect to {after.scheme}://{after.hostname}.")
+        raise RegistryError(
+            f"{doing}: refused a redirect to {after.scheme}://{after.hostname}.", reason=Reason.REDIRECTED
+        )
     if not origin_of(goal) or after.username is not None:
-        raise RegistryError(f"{doing}: refused a redirect to no usable address.")
+        raise RegistryError(f"{doing}: refused a redirect to no usable address.", reason=Reason.REDIRECTED)
     return goal

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from hosting import tooling
 from hosting.builder import causes, dockerfile, node_errors
 from hosting.builder.context import no_space
 from hosting.builder.progress import Progress, Vertex
 from hosting.errors import BuildError
 from registry.errors import from_engine
+from registry.reasons import Reason, heard, says
 
 SHOWN_LINES = 12
 AWAY = re.compile(
@@ -18,8 +18,8 @@ AWAY = re.compile(
     r"|unexpected EOF|no such file or directory.*docker\.sock|broken pipe|rpc error: code = Unavailable",
     re.IGNORECASE,
 )
-EMULATION = re.compile(r"exec format error|exec user process caused|no such file.*binfmt", re.IGNORECASE)
-UNREACHABLE = re.compile(r"no such host|connection refused|timeout|EOF|reset by peer|no route|: 5\d\d ", re.I)
+EMULATION = re.compile(r"exec user process caused|no such file.*binfmt", re.IGNORECASE)
+UNREACHABLE = re.compile(r"timeout|EOF|no route|: 5\d\d ", re.I)
 BASE = re.compile(r"(?:\bload metadata for|^(?:\[[^\]]*\] )?FROM) (?P<image>\S+)")
 NODE = re.compile(r"\b(?:npm|pnpm|yarn|bun)\b")  # a step that runs one of them
 CODE = re.compile(r"exit code: (?P<code>\d+)")
@@ -41,6 +41,7 @@ def engine_away() -> BuildError:
     return BuildError(
         "The Docker Engine does not answer.",
         hint="Start it (systemctl start docker), or check DOCKER_HOST; then try again.",
+        reason=Reason.ENGINE_UNAVAILABLE,
         permanent=False,
     )
 
@@ -50,7 +51,7 @@ def translate(progress: Progress, code: int, platform: str) -> BuildError:
     vertex = progress.failed
     said = [*(vertex.lines if vertex else ()), vertex.error if vertex else "", *progress.tail]
     text = "\n".join(said)
-    if tooling.NO_SPACE.search(text):
+    if says(Reason.FULL, text):
         return no_space()
     if vertex and (base := BASE.search(vertex.name)):
         return _of_base_image(base["image"], vertex)
@@ -63,23 +64,26 @@ def translate(progress: Progress, code: int, platform: str) -> BuildError:
 
 def _of_step(vertex: Vertex, platform: str) -> BuildError:
     details = {"step": vertex.name, "lines": list(vertex.lines), "platform": platform}
-    if EMULATION.search("\n".join((*vertex.lines, vertex.error))):
+    said = "\n".join((*vertex.lines, vertex.error))
+    if says(Reason.WRONG_PLATFORM, said) or EMULATION.search(said):
         return BuildError(
             f"The build for {platform} ran a program of another architecture.",
             hint="Install qemu-user-static and binfmt-support, or check that FROM names an image for it.",
+            reason=Reason.WRONG_PLATFORM,
             details=details,
         )
     if f"{dockerfile.TOOLS}/bin/" in vertex.name and (cause := causes.of(vertex.lines)):
-        return BuildError(cause.message, hint=cause.hint, details=details)
+        return BuildError(cause.message, hint=cause.hint, reason=cause.reason, details=details)
     name = AROUND.sub("", vertex.name) if dockerfile.TOOLS in vertex.name else vertex.name
     found = CODE.search(vertex.error)
     why = f"ended with exit code {found['code']}" if found else f"failed: {_bare(vertex.error)}"
     if NODE.search(vertex.name) and (told := node_errors.find(vertex.lines)):
-        said = f"{told[0]}\nThe step {name} {why} (for {platform})."
-        return BuildError(said, hint=told[1], details=details)
+        message = f"{told[0]}\nThe step {name} {why} (for {platform})."
+        return BuildError(message, hint=told[1], details=details)
     lines = "\n".join(list(vertex.lines)[-SHOWN_LINES:])
     return BuildError(
         f"The step {name} {why} (for {platform})." + (f"\n{lines}" if lines else ""),
+        reason=heard(said),
         hint=NOT_IN_CONTEXT if COPIES.match(vertex.name) and "not found" in why else "",
         details=details,
     )
@@ -90,13 +94,18 @@ def _of_base_image(image: str, vertex: Vertex) -> BuildError:
         f"The base image {image} cannot be pulled: {_bare(vertex.error)}.",
         hint="Check its name, the engine's network and its login; base images of templates are settings.",
         details={"image": image},
+        reason=from_engine(vertex.error).reason,
         permanent=not _may_pass(vertex.error),
     )
 
 
 def _may_pass(text: str) -> bool:
     told = from_engine(text)
-    return bool(UNREACHABLE.search(text)) or (not told.permanent and told.kind in ("push", "remote"))
+    return (
+        says(Reason.UNREACHABLE, text)
+        or bool(UNREACHABLE.search(text))
+        or (not told.permanent and told.kind in ("push", "remote"))
+    )
 
 
 def _of_cli(progress: Progress, code: int) -> BuildError:
@@ -105,7 +114,7 @@ def _of_cli(progress: Progress, code: int) -> BuildError:
     if parse:
         return BuildError(f"The Dockerfile cannot be read: {parse}.", details={"lines": lines})
     last = lines[-1] if lines else f"exit code {code}"
-    return BuildError(f"The build failed: {last}.", details={"lines": lines})
+    return BuildError(f"The build failed: {last}.", reason=heard("\n".join(lines)), details={"lines": lines})
 
 
 def _bare(line: str) -> str:

@@ -27,6 +27,7 @@ from hosting.errors import BuildError
 from hosting.process_group import LineSink
 from hosting.runtimes.base import Capability
 from redaction.rules import without_secrets
+from registry.reasons import heard
 
 USUAL_PLACES = ("/usr/bin", "/usr/local/bin", "/snap/bin", "/opt/homebrew/bin")
 BUILT_IN_BEFORE = 23  # from this version on, the CLI builds with BuildKit only through the plugin buildx
@@ -287,6 +288,7 @@ def _engine(docker_host: str) -> Iterator[docker.APIClient]:
         finally:
             client.close()
     except APIError as error:
-        raise BuildError(f"The Docker Engine refused: {error.explanation or error}.") from error
+        said = str(error.explanation or error)
+        raise BuildError(f"The Docker Engine refused: {said}.", reason=heard(said)) from error
     except (DockerException, requests.RequestException) as error:
         raise build_errors.engine_away() from error

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from registry.reasons import Reason
+
 LONGEST = 600
 # Marks of a drawing, and the rulers of what was wrapped.
 DRAWN = str.maketrans(dict.fromkeys("╰─▶│├×", " "))
@@ -20,6 +22,7 @@ class Cause:
 
     message: str
     hint: str = ""
+    reason: Reason | None = None
 
 
 @dataclass(frozen=True)
@@ -29,10 +32,11 @@ class _Sign:
     pattern: re.Pattern[str]
     message: str
     hint: str
+    reason: Reason | None
 
 
-def _sign(pattern: str, message: str, hint: str) -> _Sign:
-    return _Sign(re.compile(pattern, re.IGNORECASE), message, hint)
+def _sign(pattern: str, message: str, hint: str, reason: Reason | None = None) -> _Sign:
+    return _Sign(re.compile(pattern, re.IGNORECASE), message, hint, reason)
 
 
 OLDER = "Lock it anew with the project's own tool, and commit the lock."
@@ -42,36 +46,43 @@ SIGNS = (
         "The source asks for Python {what}, which the base image does not have, and the download failed.",
         "Set BASE_IMAGE_PYTHON to an image whose tag tells its version (python:3.13-slim: those of other "
         "versions are then taken from beside it), or the server's Python; or let builds reach github.com.",
+        Reason.UNSATISFIABLE,
     ),
     _sign(
         r"No interpreter found for (?:Python )?(?P<what>[^ ]{1,60})",
         "The source asks for Python {what}, which the base image does not have.",
         "Set BASE_IMAGE_PYTHON to an image that has it, or PYTHON_DOWNLOADS=true, or the server's Python.",
+        Reason.UNSATISFIABLE,
     ),
     _sign(
         r"current Python version \((?P<what>[0-9.]{1,12})\) does not satisfy Python ?(?P<more>[^ ]{1,40})",
         "A package needs Python {more}, and the server is installed with {what}.",
         "Set the server's Python, or bound the package to an older version.",
+        Reason.UNSATISFIABLE,
     ),
     _sign(
         r"Because (?P<what>[^ ]{1,100}) was not found in the package registry",
         "The package index has no package {what}.",
         "Check its name. A package of one's own is named with its directory ([tool.uv.sources], path).",
+        Reason.UNSATISFIABLE,
     ),
     _sign(
         r"Because there (?:is|are) no versions? of (?P<what>[^ ]{1,120}) and",
         "The package index has no {what}.",
         "Check the version; an index of one's own may lack it.",
+        Reason.UNSATISFIABLE,
     ),
     _sign(
         r"No matching distribution found for (?P<what>[^ ]{1,120})",
         "The package index has no {what} that could be installed here.",
         "Check the version, and which Python it is for.",
+        Reason.UNSATISFIABLE,
     ),
     _sign(
         r"Hash mismatch for `(?P<what>[^`]{1,120})`",
         "What the package index gave for {what} is not what the lock says.",
         f"The release was replaced, or the index is another than the lock's. {OLDER}",
+        Reason.UNSATISFIABLE,
     ),
     _sign(
         r"Distribution not found at: (?:file://)?(?P<what>[^ ]{1,300})",
@@ -82,6 +93,7 @@ SIGNS = (
         r"(?:fatal error: |Failed to find )(?P<what>Python\.h|[\w/.+-]{1,80}\.h)\b",
         "A package has to be compiled, and the header {what} is missing.",
         "Use a Python for which the package has a wheel, or an image that has the header (its -dev package).",
+        Reason.UNSATISFIABLE,
     ),
     _sign(
         r"(?:command ['\"]?|error: |unable to execute ['\"]?)"
@@ -89,16 +101,19 @@ SIGNS = (
         r"(?: failed)?: No such file",
         "A package has to be compiled, and there is no {what}.",
         "Use a Python for which the package has a wheel, or an image that has a compiler.",
+        Reason.UNSATISFIABLE,
     ),
     _sign(
         r"(?P<what>cargo|rustc), the Rust (?:package manager|compiler), is not installed",
         "A package has to be compiled, and there is no Rust ({what}).",
         "Use a Python for which the package has a wheel, or an image that has Rust.",
+        Reason.UNSATISFIABLE,
     ),
     _sign(
         r"(?P<what>pg_config|mysql_config) (?:executable )?(?:is )?(?:not found|required)",
         "A package has to be compiled, and there is no {what}.",
         "Use the package's binary variant (psycopg2-binary), or an image that has the development files.",
+        Reason.UNSATISFIABLE,
     ),
     _sign(
         r"Multiple top-level (?P<what>packages|modules) discovered in a flat-layout",
@@ -135,12 +150,13 @@ def of(lines: Iterable[str]) -> Cause | None:
     text = " ".join(" ".join(lines).translate(DRAWN).split())
     for sign in SIGNS:
         if found := sign.pattern.search(text):
-            return Cause(sign.message.format(**_parts(found)), sign.hint)
+            return Cause(sign.message.format(**_parts(found)), sign.hint, sign.reason)
     if any(words in text for words in CONFLICT):
         why = text[text.find("Because ") :] if "Because " in text else ""
         return Cause(
             f"No versions of the packages fit together. {why[:LONGEST].partition(' hint: ')[0]}".strip(),
             "Loosen a bound of the project or of what is set besides; a lock out of step is locked anew.",
+            Reason.UNSATISFIABLE,
         )
     return None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from hosting.runtimes.base import Transport
 from hosting.sources import manifests
 from hosting.sources.base import BuildContext
 from hosting.sources.plan import BESIDE, Plan
+from registry.reasons import Reason, is_full
 
 IGNORED = (".git", "**/.git", "**/__pycache__", "**/*.pyc", "**/node_modules", ".venv", "venv", ".env")
 
@@ -101,7 +101,7 @@ def filling(into: Path) -> Iterator[None]:
 
 def unwritable(error: OSError) -> BuildError:
     """What an OSError in a build directory means to the user."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+    if is_full(error):
         return no_space()
     return BuildError(
         f"The build directory could not be written: {error.strerror or 'copying failed'}.",
@@ -114,6 +114,7 @@ def no_space() -> BuildError:
         "The disk filled up during the build.",
         hint="Free some space where DATA_DIR lies and on the engine's disk (docker system df shows what it "
         "holds); then try again.",
+        reason=Reason.FULL,
         permanent=False,
     )
 

@@ -13,6 +13,7 @@ from docker.errors import DockerException
 
 from hosting.errors import BuildError
 from hosting.runtimes.base import Capability
+from registry.reasons import Reason
 
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 # The namespaces that a kernel starts with (PROC_PID_INIT_INO, PROC_CGROUP_INIT_INO). A container has its own;
@@ -68,6 +69,7 @@ def require(
         raise BuildError(
             f"This machine cannot build for {', '.join(absent)}: emulation is not set up.",
             hint=ADVICE,
+            reason=Reason.WRONG_PLATFORM,
             details={"platforms": absent},
         )
 

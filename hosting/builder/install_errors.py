@@ -8,6 +8,7 @@ from hosting import tooling
 from hosting.builder import causes, node_errors
 from hosting.builder.context import no_space
 from hosting.errors import BuildError
+from registry.reasons import heard
 
 SHOWN_LINES = 12
 HINTS = (
@@ -25,13 +26,14 @@ def translate(outcome: tooling.Outcome, name: str) -> BuildError:
     if outcome.out_of_space:
         return no_space()
     if name.startswith("uv") and (cause := causes.of(outcome.lines)):
-        return BuildError(cause.message, hint=cause.hint, details=_kept(outcome))
+        return BuildError(cause.message, hint=cause.hint, reason=cause.reason, details=_kept(outcome))
     if not name.startswith("uv") and (found := node_errors.find(outcome.lines)):
         ended = f"{name} ended with exit code {outcome.code}."
         return BuildError(f"{found[0]}\n{ended}", hint=found[1], details=_kept(outcome))
     shown = causes.without_usage(outcome.lines)[-SHOWN_LINES:]
     return BuildError(
         f"{name} ended with exit code {outcome.code}.\n" + "\n".join(shown),
+        reason=heard(outcome.text),
         hint=next((hint for pattern, hint in HINTS if re.search(pattern, outcome.text)), ""),
         details=_kept(outcome),
     )

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from hosting.deadline import Deadline
 from hosting.errors import RuntimeFault
 from hosting.process_group import LineSink
+from registry.reasons import Reason
 
 Transport = Literal["stdio", "streamable-http"]
 
@@ -130,6 +131,7 @@ class Handle:
 class RunStatus:
     """`alive` False: it has exited (`exit_code`, `reason` fit for a screen) or is gone (`exit_code` None).
 
+    `cause` is the code for `reason`, where that is known.
     `endpoints` are the URLs of its replicas by name, where it may have several: those that answer now.
     """
 
@@ -137,6 +139,7 @@ class RunStatus:
     exit_code: int | None = None
     reason: str = ""
     endpoints: Mapping[str, str] = field(default_factory=dict)
+    cause: Reason | None = None
 
 
 @dataclass(frozen=True)

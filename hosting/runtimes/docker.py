@@ -24,6 +24,7 @@ from hosting.runtimes.docker_faults import PortTaken, translated
 from hosting.runtimes.docker_pull import AuthConfig, no_credentials
 from hosting.runtimes.docker_spec import LABEL, RESTARTS, Placement
 from hosting.runtimes.exit_words import describe_exit
+from registry.reasons import Reason, heard, says
 
 OLDEST_API = (1, 41)
 CALL_SECONDS = 30
@@ -142,7 +143,9 @@ class DockerRuntime(OneByOne):
     def _pull(self, spec: RunSpec, deadline: Deadline, log: LineSink) -> None:
         if "/" not in spec.image and "@" not in spec.image:
             raise RuntimeFault(
-                f"The image {spec.image} is not in the engine any more.", hint="Redeploy the server."
+                f"The image {spec.image} is not in the engine any more.",
+                hint="Redeploy the server.",
+                reason=Reason.NOT_FOUND,
             )
         docker_pull.pull(
             self._client().api,
@@ -182,7 +185,7 @@ class DockerRuntime(OneByOne):
     def _explained(self, status: RunStatus, handle: Handle) -> RunStatus:
         """An image for another processor is started by the engine, and known only by what it then wrote."""
         lines, _ = docker_logs.after(docker_logs.Cursor(), self._log_chunks(handle, tail=str(TAIL)))
-        if any("exec format error" in line.text.lower() for line in lines):
+        if any(says(Reason.WRONG_PLATFORM, line.text) for line in lines):
             words = "Its image is built for another kind of processor (exec format error)."
             return RunStatus(False, status.exit_code, words)
         return status
@@ -200,12 +203,15 @@ def _status(container: Container) -> RunStatus:
     code = int(state["ExitCode"])
     if state["Status"] == "restarting":
         count = container.attrs["RestartCount"]
-        return RunStatus(True, reason=f"{describe_exit(code)} Restarting ({count} of {RESTARTS}).")
+        words = f"{describe_exit(code)} Restarting ({count} of {RESTARTS})."
+        return RunStatus(True, reason=words, cause=Reason.CRASHED)
     if state["Status"] in ("running", "paused"):
         return RunStatus(True)
     if state["OOMKilled"]:
-        return RunStatus(False, code, "It ran out of memory and was killed: raise its memory limit.")
-    return RunStatus(False, code, str(state["Error"]) or describe_exit(code))
+        words = "It ran out of memory and was killed: raise its memory limit."
+        return RunStatus(False, code, words, cause=Reason.OUT_OF_MEMORY)
+    failure = str(state["Error"])
+    return RunStatus(False, code, failure or describe_exit(code), cause=heard(failure))
 
 
 def _remove(container: Container) -> None:

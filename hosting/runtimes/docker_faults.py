@@ -12,65 +12,88 @@ from docker.errors import APIError, DockerException
 
 from hosting.errors import RuntimeFault
 from registry.errors import from_engine
+from registry.reasons import SAID, Reason
 
-# What the engine says (it gives no codes), and what helps: message, hint, whether trying again is in vain.
-_KNOWN: tuple[tuple[str, str, str, bool], ...] = (
+# What the engine says (it gives no codes), and what helps: message, hint, whether trying again is in vain,
+# why.
+_KNOWN: tuple[tuple[str, str, str, bool, Reason | None], ...] = (
     (
         r"\bgoaway\b|\bhttp2: |\bstream error: stream id\b|stream (was )?reset|_stream\b.*received from peer",
         "The connection was broken off in the middle.",
         "Try again: proxies and registries do so when they are restarted or have much to do.",
         False,
+        Reason.IMAGE_UNAVAILABLE,
     ),
     (
-        r"exec format error",
+        "|".join(SAID[Reason.WRONG_PLATFORM]),
         "The image is built for another kind of processor.",
         "Add this machine's platform to REGISTRY_ARCH_TARGETS and redeploy.",
         True,
+        Reason.WRONG_PLATFORM,
     ),
     (
         r"unable to find (user|group) |no matching entries in (passwd|group) file",
         "The image names a user that it does not have.",
         "Name it by its number in the Dockerfile (USER 65532), or add it to /etc/passwd of the image.",
         True,
+        None,
     ),
     (
         r"executable file not found|no such file or directory.*unknown|permission denied: unknown",
         "The image does not contain the command, or it may not be executed.",
         "Correct the server's command, or the Dockerfile's.",
         True,
+        None,
     ),
     (
         r"unauthorized|authentication required|no basic auth|access.*denied|denied:|forbidden",
         "The registry does not let the image be pulled.",
         "Check the registry's credentials, or the login that the team gave for it.",
         True,
+        Reason.IMAGE_UNAVAILABLE,
     ),
     (
         r"no such image|manifest unknown|manifest for .* not found|repository .* not found|name unknown",
         "The image is not there.",
         "Redeploy the server: that builds and pushes it again.",
         True,
+        Reason.IMAGE_UNAVAILABLE,
     ),
     (
         r"no matching manifest|does not match the specified platform",
         "The image does not exist for this machine's platform.",
         "Add the platform to REGISTRY_ARCH_TARGETS and redeploy.",
         True,
+        Reason.IMAGE_UNAVAILABLE,
     ),
-    (r"network .* not found", "The containers' network does not exist.", "Create it, or unset it.", True),
+    (
+        r"network .* not found",
+        "The containers' network does not exist.",
+        "Create it, or unset it.",
+        True,
+        None,
+    ),
     (
         r"range of cpus|minimum memory limit",
         "The engine does not accept the server's limits.",
         "Change its CPU and memory limits.",
         True,
+        None,
     ),
     (
-        r"no space left",
+        "|".join(SAID[Reason.FULL]),
         "The engine's disk is full.",
         "Make room: docker system df shows what uses it.",
         False,
+        Reason.FULL,
     ),
-    (r"toomanyrequests|too many requests", "The registry asks for patience.", "Try again in a while.", False),
+    (
+        "|".join(SAID[Reason.RATE_LIMITED]),
+        "The registry asks for patience.",
+        "Try again in a while.",
+        False,
+        Reason.RATE_LIMITED,
+    ),
 )
 _QUOTED = re.compile(r"(error parsing HTTP \d+ response body).*", re.DOTALL)
 LOOKED_AT = 4000  # characters: a registry's own words may be among them
@@ -98,12 +121,14 @@ def _gone(text: str) -> RuntimeFault:
         return RuntimeFault(
             "The platform may not use the Docker Engine's socket.",
             hint="Add the platform's user to the socket's group, most often `docker`.",
+            reason=Reason.ENGINE_UNAVAILABLE,
             permanent=False,
             details=details,
         )
     return RuntimeFault(
         "The Docker Engine does not answer.",
         hint="Start it (systemctl start docker), or check DOCKER_HOST.",
+        reason=Reason.ENGINE_UNAVAILABLE,
         permanent=False,
         details=details,
     )
@@ -113,11 +138,12 @@ def from_text(text: str, *, server_error: bool = False) -> RuntimeFault:
     text = text[:LOOKED_AT]
     if _PORT_TAKEN.search(text):
         return PortTaken("The port was taken by another program meanwhile.", hint="Try again.")
-    for pattern, message, hint, permanent in _KNOWN:
+    for pattern, message, hint, permanent, reason in _KNOWN:
         if re.search(pattern, text, re.IGNORECASE):
             return RuntimeFault(
                 f"{message} ({_brief(text)})",
                 hint=hint,
+                reason=reason,
                 permanent=permanent,
                 details={"engine": _brief(text)},
             )
@@ -136,6 +162,7 @@ def of_a_pull(text: str, *, server_error: bool = False) -> RuntimeFault:
     return RuntimeFault(
         f"The image could not be pulled: {_brief(text)}",
         hint="Try again in a while; see the registry's own log, and the network between it and the engine.",
+        reason=Reason.IMAGE_UNAVAILABLE,
         permanent=False,
         details={"engine": _brief(text)},
     )

@@ -12,18 +12,30 @@ from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
 from hosting.errors import RuntimeFault
+from registry.reasons import Reason
 
-# HTTP status: what it means, what helps, whether trying again is in vain.
-_KNOWN: dict[int, tuple[str, str, bool]] = {
-    401: ("Kubernetes does not accept the platform's credentials.", "Renew the kubeconfig's user.", True),
+# HTTP status: what it means, what helps, whether trying again is in vain, why.
+_KNOWN: dict[int, tuple[str, str, bool, Reason | None]] = {
+    401: (
+        "Kubernetes does not accept the platform's credentials.",
+        "Renew the kubeconfig's user.",
+        True,
+        Reason.UNAUTHENTICATED,
+    ),
     403: (
         "Kubernetes does not allow this.",
         "Grant the platform the rights of deploy/kubernetes/role.yaml.",
         True,
+        Reason.DENIED,
     ),
-    404: ("Kubernetes has no such thing.", "Check K8S_NAMESPACE.", True),
-    422: ("Kubernetes does not accept the server's objects.", "Change what it names.", True),
-    429: ("The Kubernetes API server asks for patience.", "Try again in a while.", False),
+    404: ("Kubernetes has no such thing.", "Check K8S_NAMESPACE.", True, Reason.NOT_FOUND),
+    422: ("Kubernetes does not accept the server's objects.", "Change what it names.", True, None),
+    429: (
+        "The Kubernetes API server asks for patience.",
+        "Try again in a while.",
+        False,
+        Reason.RATE_LIMITED,
+    ),
 }
 # A rule of the namespace refuses it; a right that lacks is told as `forbidden: User "…" cannot …`.
 _RULED_OUT = re.compile(r'is forbidden: (?!User ")|denied the request')
@@ -70,12 +82,14 @@ def from_status(status: int, text: str) -> RuntimeFault:
     make = _CLASSES.get(status, RuntimeFault)
     if "exceeded quota" in text:
         hint = "Raise the namespace's quota, or lower the server's limits."
-        return make(f"The namespace's quota is used up: {text}.", hint=hint, details=details)
+        message = f"The namespace's quota is used up: {text}."
+        return make(message, hint=hint, reason=Reason.NO_CAPACITY, details=details)
     if known := _KNOWN.get(status):
-        message, hint, permanent = known
+        message, hint, permanent, reason = known
         if status == 403 and _RULED_OUT.search(text):
             hint = _hint_of_rule(text)
-        return make(f"{message} ({text})", hint=hint, permanent=permanent, details=details)
+        message = f"{message} ({text})"
+        return make(message, hint=hint, permanent=permanent, reason=reason, details=details)
     message = f"Kubernetes refused: {status} {text}".rstrip(". ") + "."
     return make(message, permanent=status not in (408, 409) and status < 500, details=details)
 
@@ -90,6 +104,7 @@ def unreachable(text: str) -> Unreachable:
     return Unreachable(
         "The Kubernetes API server does not answer.",
         hint="Check the cluster, and the server that KUBECONFIG names.",
+        reason=Reason.UNREACHABLE,
         details={"kubernetes": brief(text)},
     )
 

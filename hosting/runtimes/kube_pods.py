@@ -12,6 +12,7 @@ from hosting.errors import RuntimeFault
 from hosting.last_words import last_words
 from hosting.runtimes.exit_words import describe_exit
 from hosting.runtimes.kube_faults import brief, from_status
+from registry.reasons import SAID, Reason, heard
 
 Json = dict[str, Any]
 
@@ -40,13 +41,13 @@ _PULLS: tuple[tuple[str, str, str, bool], ...] = (
         True,
     ),
     (
-        r"http response to https client",
+        SAID[Reason.PLAIN_HTTP][0],
         "The registry speaks http, and the nodes expect https.",
         "Let the nodes' container runtime know it as an insecure registry.",
         True,
     ),
     (
-        r"certificate signed by unknown authority|x509",
+        "|".join(SAID[Reason.UNTRUSTED]),
         "The nodes do not trust the registry's certificate.",
         "Install its CA on the nodes.",
         True,
@@ -141,7 +142,9 @@ def _is_cut_off(status: Json) -> bool:
 def _state(name: str, status: Json) -> PodState:
     if status.get("phase") == "Failed" and status.get("reason"):
         words = f"{status['reason']}: {brief(status.get('message', ''))}"
-        return PodState(name, fault=_fault(f"Its pod was ended by the cluster ({words}).", "", False))
+        lacks = status["reason"] == "Evicted" or "ephemeral-storage" in words or "DiskPressure" in words
+        reason = Reason.NO_CAPACITY if lacks else None
+        return PodState(name, fault=_fault(f"Its pod was ended by the cluster ({words}).", "", False, reason))
     if containers := status.get("containerStatuses"):  # ours is not alone where a mesh adds a sidecar
         return _container(name, next((c for c in containers if c["name"] == CONTAINER), containers[0]))
     return PodState(name, fault=_unschedulable(status.get("conditions", [])))
@@ -190,9 +193,10 @@ def _seen(name: str, status: Json) -> PodState:
     if known := _WAITING_FOR_GOOD.get(reason):
         message, hint = known
         message = f"{message} ({text or reason})"
+        why = Reason.IMAGE_UNAVAILABLE if reason == "ErrImageNeverPull" else heard(text)
         if re.search(_PASSING, text, re.IGNORECASE):
-            return PodState(name, fault=RuntimeFault(message, hint=hint, permanent=False, details=PASSING))
-        return PodState(name, fault=_fault(message, hint, True))
+            return PodState(name, fault=_fault(message, hint, False, why, PASSING))
+        return PodState(name, fault=_fault(message, hint, True, why))
     return PodState(name)
 
 
@@ -200,12 +204,14 @@ def _ended(name: str, ended: Json, *, permanent: bool) -> PodState:
     code = ended.get("exitCode")
     if ended.get("reason") == "OOMKilled":
         message, hint = "It ran out of memory and was killed.", "Raise its memory limit."
+        reason = Reason.OUT_OF_MEMORY
     else:
+        reason = Reason.CRASHED
         message = "It keeps ending." if code is None else describe_exit(code)
         hint = "Correct its code, its command or its environment; then redeploy."
     if said := " ⏎ ".join(last_words(ended.get("message", "").splitlines(), 5)):
         message = f"{message} It wrote last: “{brief(said)}”."
-    return PodState(name, fault=_fault(message, hint, permanent), exit_code=code)
+    return PodState(name, fault=_fault(message, hint, permanent, reason), exit_code=code)
 
 
 def _ran_shortly(ended: Json) -> bool:
@@ -225,9 +231,9 @@ def pull_fault(text: str) -> RuntimeFault:
     """`text` is what a node says of a pull that failed."""
     for pattern, message, hint, permanent in _PULLS:
         if re.search(pattern, text, re.IGNORECASE):
-            return _fault(f"{message} ({text})", hint, permanent)
+            return _fault(f"{message} ({text})", hint, permanent, Reason.IMAGE_UNAVAILABLE)
     hint = "Check that the nodes reach the registry."
-    return _fault(f"The nodes cannot pull the image. ({text})", hint, False)
+    return _fault(f"The nodes cannot pull the image. ({text})", hint, False, Reason.IMAGE_UNAVAILABLE)
 
 
 def _unschedulable(conditions: Sequence[Json]) -> RuntimeFault | None:
@@ -235,9 +241,11 @@ def _unschedulable(conditions: Sequence[Json]) -> RuntimeFault | None:
         if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
             text = brief(condition.get("message", ""))
             hint = "Add nodes of a published platform, or lower the server's limits."
-            return _fault(f"No node takes the server: {text}", hint, False)
+            return _fault(f"No node takes the server: {text}", hint, False, Reason.NO_CAPACITY)
     return None
 
 
-def _fault(message: str, hint: str, permanent: bool) -> RuntimeFault:
-    return RuntimeFault(message, hint=hint, permanent=permanent)
+def _fault(
+    message: str, hint: str, permanent: bool, reason: Reason | None, details: Json | None = None
+) -> RuntimeFault:
+    return RuntimeFault(message, hint=hint, permanent=permanent, reason=reason, details=details)

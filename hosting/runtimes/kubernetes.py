@@ -160,7 +160,7 @@ class KubernetesRuntime:
         if fault is None:
             return RunStatus(alive=True, endpoints=endpoints)
         alive = not fault.permanent or any(pod.ready for pod in pods)
-        return RunStatus(alive, bad.exit_code if bad else None, str(fault), endpoints)
+        return RunStatus(alive, bad.exit_code if bad else None, str(fault), endpoints, fault.reason)
 
     def _endpoints(self, handle: Handle, pods: list[PodState]) -> dict[str, str]:
         """For what may run in several pods: a session belongs to one of them."""
@@ -338,7 +338,7 @@ def _held_up(status: RunStatus, pods: Sequence[PodState]) -> RuntimeFault | None
     """
     if not status.reason or status.exit_code is not None or any(pod.started for pod in pods):
         return None
-    return RuntimeFault(status.reason, permanent=False)
+    return RuntimeFault(status.reason, reason=status.cause, permanent=False)
 
 
 class _Trouble:

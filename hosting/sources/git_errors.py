@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from hosting.errors import SourceError
 from hosting.tooling import Outcome
+from registry.reasons import SAID, Reason
 
 UNKNOWN_REF = re.compile(
     r"couldn't find remote ref|not our ref|unadvertised object|unknown revision|did not contain"
@@ -15,19 +16,21 @@ UNKNOWN_REF = re.compile(
 )
 SUBMODULE = re.compile(r"(?:Failed to clone|in submodule path) '(?P<path>[^'\n]{1,200})'")
 SHOWN_BRANCHES = 10
-# (pattern, message, hint, permanent); the first that matches counts. {url} is the repository's.
-KNOWN: tuple[tuple[re.Pattern[str], str, str, bool], ...] = (
+# (pattern, message, hint, permanent, why); the first that matches counts. {url} is the repository's.
+KNOWN: tuple[tuple[re.Pattern[str], str, str, bool, Reason | None], ...] = (
     (
         re.compile(r"transport '\w+' not allowed", re.IGNORECASE),
         "{url} uses a protocol that is not allowed here.",
         "Use an https:// or ssh:// URL, for submodules too.",
         True,
+        None,
     ),
     (
         re.compile(r"host key verification failed", re.IGNORECASE),
         "The SSH host key of {url} is not known on this machine.",
         "Add it to known_hosts of the account that runs the platform (ssh-keyscan), or use an https:// URL.",
         True,
+        Reason.UNTRUSTED,
     ),
     (
         re.compile(
@@ -38,6 +41,7 @@ KNOWN: tuple[tuple[re.Pattern[str], str, str, bool], ...] = (
         "{url} refused access.",
         "It is private or does not exist: check the URL, and give a token that may read it.",
         True,
+        Reason.DENIED,
     ),
     (
         re.compile(
@@ -48,23 +52,30 @@ KNOWN: tuple[tuple[re.Pattern[str], str, str, bool], ...] = (
         "There is no repository at {url}.",
         "Check the URL; a private repository needs a token.",
         True,
+        Reason.NOT_FOUND,
     ),
     (
         re.compile(
-            r"could not resolve host|connection refused|failed to connect|couldn't connect|timed out"
-            r"|no route to host|network is unreachable|connection reset|early EOF|unexpected disconnect"
-            r"|empty reply from server|returned error: 5\d\d|SOCKS5? connection",
+            "|".join(
+                (
+                    *SAID[Reason.UNREACHABLE],
+                    r"failed to connect|couldn't connect|unexpected disconnect|empty reply from server",
+                    r"returned error: 5\d\d|SOCKS5? connection",
+                )
+            ),
             re.IGNORECASE,
         ),
         "{url} cannot be reached.",
         "Check the host name, and the network and proxy of this machine; then try again.",
         False,
+        Reason.UNREACHABLE,
     ),
     (
         re.compile(r"certificate|SSL|TLS", re.IGNORECASE),
         "The TLS certificate of {url} is not trusted.",
         "Behind a proxy with its own CA, set the CA bundle for builds.",
         True,
+        Reason.UNTRUSTED,
     ),
 )
 
@@ -75,7 +86,9 @@ def is_unknown_ref(outcome: Outcome) -> bool:
 
 def unknown_ref(url: str, ref: str) -> SourceError:
     return SourceError(
-        f"The repository {url} has no branch, tag or commit “{ref}”.", hint="Check the spelling of the ref."
+        f"The repository {url} has no branch, tag or commit “{ref}”.",
+        hint="Check the spelling of the ref.",
+        reason=Reason.NOT_FOUND,
     )
 
 
@@ -84,10 +97,14 @@ def translate(outcome: Outcome, url: str, ref: str, *, of_submodule: bool = Fals
     if outcome.out_of_space:
         return no_space("fetching the repository")
     subject = _submodule(outcome, url) if of_submodule else url
-    for pattern, message, hint, permanent in KNOWN:
+    for pattern, message, hint, permanent, reason in KNOWN:
         if pattern.search(outcome.text):
             return SourceError(
-                message.format(url=subject), hint=hint, permanent=permanent, details=_said(outcome)
+                message.format(url=subject),
+                hint=hint,
+                permanent=permanent,
+                reason=reason,
+                details=_said(outcome),
             )
     if is_unknown_ref(outcome):
         return empty(subject) if ref in ("", "HEAD") else unknown_ref(subject, ref)
@@ -113,6 +130,7 @@ def no_default_branch(url: str, branches: Sequence[str]) -> SourceError:
 def inner(host: str) -> SourceError:
     return SourceError(
         f"{host} is an address of this machine or of a private network: sources are not fetched from there.",
+        reason=Reason.PRIVATE_ADDRESS,
         hint=f"If they may be, add {host} to GIT_PRIVATE_HOSTS.",
     )
 
@@ -125,6 +143,7 @@ def no_space(doing: str) -> SourceError:
     return SourceError(
         f"The disk filled up while {doing}.",
         hint="Free some space where DATA_DIR and the temporary directory lie; then try again.",
+        reason=Reason.FULL,
         permanent=False,
     )
 

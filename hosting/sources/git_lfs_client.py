@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import re
@@ -24,6 +23,7 @@ from hosting.deadline import Deadline
 from outbound import InnerAddress, UnknownName, addresses
 from outbound.adapter import Adapter, Session
 from outbound.origin import origin_of
+from registry.reasons import is_full
 
 MEDIA_TYPE = "application/vnd.git-lfs+json"
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -31,7 +31,6 @@ MAX_REDIRECTS = 5
 MAX_ANSWER = 4 << 20
 TIMEOUT = (5.0, 20.0)  # of a connection, of silence
 CHUNK = 1 << 16
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT)  # of the disk that is written to
 PORTS = {"https": 443, "http": 80}
 # What an answer may not set for its download: whom it goes to, and how its body is framed.
 NOT_THEIRS = re.compile(r"host|connection|content-length|transfer-encoding|te|trailer|upgrade|proxy-.*", re.I)
@@ -217,7 +216,7 @@ class LfsServer:
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader, ValueError) as error:
             raise Refused("its server names an address that is not asked") from error
         except (requests.RequestException, HTTPError, OSError) as error:
-            if getattr(error, "errno", None) in NO_SPACE:
+            if is_full(error):  # of the disk that is written to
                 raise
             self._deadline.check()
             raise Refused(f"{host} cannot be reached", permanent=False) from error

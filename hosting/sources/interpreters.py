@@ -16,6 +16,7 @@ from hosting.deadline import Deadline
 from hosting.errors import BuildError
 from hosting.sources import python_releases
 from hosting.sources.plan import Plan
+from registry.reasons import Reason
 
 OWN = ".".join(map(str, sys.version_info[:3]))
 SHOWN = 8
@@ -88,6 +89,7 @@ def missing(wanted: str, there: tuple[str, ...], settings: BuildSettings) -> Bui
         f"The source asks for Python {wanted}; this machine has {_listed(minors)}{tried}.",
         hint=f"Install that version of Python on the machine of the workers{downloads}; or set the server's "
         "Python to one that there is, if the source runs with it.",
+        reason=Reason.UNSATISFIABLE,
         details={"wanted": wanted, "there": list(there)},
     )
 

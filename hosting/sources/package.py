@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import re
 import shlex
@@ -29,6 +28,7 @@ from hosting.sources.package_index import File, Missing, PackageIndex
 from hosting.sources.published import Published
 from hosting.sources.releases import Release
 from hosting.sources.starting import choose_script
+from registry.reasons import SAID, Reason, is_full, says
 
 PYPI_NAME = re.compile(r"[A-Z0-9](?:[A-Z0-9._-]*[A-Z0-9])?", re.IGNORECASE)
 NPM_NAME = re.compile(r"(?:@[a-z0-9~-][a-z0-9._~-]*/)?[a-z0-9~][a-z0-9._~-]*")
@@ -38,8 +38,13 @@ MISSING = re.compile(
     r"was not found in the package registry|E404|ETARGET|no matching version|no version of|not found"
 )
 NETWORK = re.compile(
-    r"ENOTFOUND|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN|ECONNRESET|dns error|connect error|error sending request"
-    r"|failed to fetch|timed out|network connectivity|certificate",
+    "|".join(
+        (
+            *SAID[Reason.UNREACHABLE],
+            *SAID[Reason.UNTRUSTED],
+            r"connect error|error sending request|failed to fetch|network connectivity",
+        )
+    ),
     re.IGNORECASE,
 )
 
@@ -107,7 +112,7 @@ class PackageSource:
             try:
                 return ask(self, Path(work), deadline)
             except OSError as error:
-                if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                if is_full(error):
                     raise no_space("looking up the package") from error
                 raise SourceError(f"The package could not be looked up: {error.strerror}.") from error
 
@@ -177,6 +182,7 @@ def _other_python(source: PackageSource, release: Release, pythons: tuple[str, .
         f"{where} {', '.join(there)}.",
         hint="Set an older version of the package, or have that Python: install it, set "
         "PYTHON_DOWNLOADS=true, or set BASE_IMAGE_PYTHON to an image that has it.",
+        reason=Reason.UNSATISFIABLE,
     )
 
 
@@ -243,6 +249,7 @@ def _translate(source: PackageSource, outcome: tooling.Outcome) -> SourceError:
             f"The package index ({source.ecosystem}) cannot be reached.",
             hint="Check the network, the proxy, the index URL and the CA bundle for builds.",
             permanent=False,
+            reason=Reason.UNTRUSTED if says(Reason.UNTRUSTED, outcome.text) else Reason.UNREACHABLE,
             details=details,
         )
     last = next((line for line in reversed(outcome.lines) if line.strip()), "")
@@ -254,5 +261,6 @@ def _missing(source: PackageSource, details: Mapping[str, Any] | None = None) ->
     return SourceError(
         f"{source.ecosystem} has no package {wanted} that could be installed.",
         hint="Check the name and the version.",
+        reason=Reason.NOT_FOUND,
         details=details,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gzip
 import hashlib
 import io
@@ -23,6 +22,7 @@ from hosting.process_group import LineSink
 from hosting.sources import git_lfs, subdirectory
 from hosting.sources.base import BuildContext
 from hosting.sources.git_errors import no_space
+from registry.reasons import is_full
 
 CHUNK = 1 << 20
 MAX_DIRECTORY = 8 * CHUNK  # of a zip: enough for 50,000 names of usual length
@@ -308,6 +308,6 @@ def _too_large(limit: int) -> SourceError:
 
 
 def _translate(error: OSError) -> SourceError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_full(error):
         return no_space("unpacking the archive")
     return SourceError(f"The archive could not be unpacked: {error.strerror or NOT_AN_ARCHIVE}.")

@@ -178,6 +178,7 @@ def _end(job: Job, status: DeploymentStatus, error: UserError) -> None:
             finished_at=timezone.now(),
             error=message,
             error_kind=error.kind,
+            error_reason=error.reason or "",
             heartbeat_at=None,
         )
         _settle_server(job, status, message, error.kind)

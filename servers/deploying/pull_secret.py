@@ -105,7 +105,7 @@ def _auths(path: Path, *, optional: bool) -> Json:
         config = DockerConfig.read(path)
     except CredentialError as fault:
         if not os.access(path, os.R_OK):
-            raise RuntimeFault(fault.message) from fault
+            raise RuntimeFault(fault.message, reason=fault.reason) from fault
         config = DockerConfig(path)
     if not config.auths and not optional:
         raise RuntimeFault(f"{path} has no entry auths for the pull secret.")

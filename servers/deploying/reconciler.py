@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from hosting.errors import Conflict, RuntimeFault, UserError
 from hosting.runtimes.base import RunStatus, Runtime
+from registry.reasons import Reason
 from servers import closing, events, notify, queue, runtime_choice, timeline
 from servers.deploying import drain, restarts, retention, runs, wiring, workers
 from servers.models import Deployment, FormerServer, Run, Server
@@ -68,6 +69,7 @@ def _give_up(deployment: Deployment) -> None:
         finished_at=timezone.now(),
         error=message,
         error_kind="internal",
+        error_reason=Reason.WORKER_LOST,
     )
     if closed:
         deployment.close_steps()

@@ -19,6 +19,7 @@ from hosting.process_group import LineSink
 from hosting.runtimes.base import Handle, ImagePull, Limits, RunSpec
 from hosting.sources.base import ExistingImage, Fetched
 from hosting.why_ended import why
+from registry.reasons import Reason
 from servers.deploying import configuration, delivery, image_steps, runs, wiring
 from servers.deploying.job import Job
 from servers.models import Server, placement
@@ -26,6 +27,8 @@ from servers.models.server import Transport
 from servers.states import Mode, StepKind
 
 WROTE_LAST, LAST = "It wrote last", 5
+# What the server's own last words may explain; where it could not be placed or pulled it wrote none.
+ITS_OWN = (None, Reason.CRASHED, Reason.OUT_OF_MEMORY, Reason.UNHEALTHY)
 SAME_REVISION = (Mode.REBUILD, Mode.NO_CACHE, Mode.RESUME)
 
 
@@ -168,10 +171,12 @@ def _tell_warning(job: Job, handle: Handle, line: LineSink) -> None:
 
 def _with_last_lines(job: Job, error: RuntimeFault) -> RuntimeFault:
     runs.collect(job.run)
-    message, hint = error.message, error.hint
+    message, hint, reason = error.message, error.hint, error.reason
     lines = runs.last_lines(job.deployment, LOOK_BACK)
     if cause := why(lines, stdio=job.server.transport == Transport.STDIO):
         message, hint = f"{message} {cause.says}", cause.hint
+        if reason in ITS_OWN:
+            reason = cause.reason or reason
     if WROTE_LAST not in message:  # a cluster keeps a container's last words
         told = [cause.line] if cause and cause.line not in lines[-LAST:] else []
         said = " ⏎ ".join([*told, *lines[-LAST:]])
@@ -181,7 +186,7 @@ def _with_last_lines(job: Job, error: RuntimeFault) -> RuntimeFault:
         hint = rule
     if hint != error.hint:
         message = message.replace(f" {EXITED}", "")
-    return RuntimeFault(message, hint=hint, permanent=error.permanent)
+    return RuntimeFault(message, hint=hint, reason=reason, permanent=error.permanent)
 
 
 def discover(job: Job, handle: Handle, facts: ServerFacts) -> None:

@@ -171,6 +171,7 @@ def registry_auth(ref: Reference) -> dict[str, str] | None:
             f"There are no credentials to pull from {ref.host} with: {error.message}",
             hint="Correct what REGISTRY_AUTH_DOCKERCONFIG names.",
             kind=error.kind,
+            reason=error.reason,
         ) from error
     return None if credential.anonymous else credential.engine_auth(ref.host)
 
@@ -186,7 +187,9 @@ def registry_faults(doing: str, ref: Reference, slug: str = "") -> Iterator[None
     except RegistryError as error:
         message = f"{doing} failed: {error.message.rstrip('.')}."
         hint = registry_advice.advice(error, ref, slug)
-        raise UserError(message, hint=hint, kind=error.kind, permanent=error.permanent) from error
+        raise UserError(
+            message, hint=hint, kind=error.kind, reason=error.reason, permanent=error.permanent
+        ) from error
 
 
 def source_of(server: Server, revision: str = "") -> Source:
@@ -247,7 +250,9 @@ def pulls_of(server: Server) -> Pulls:
                 client.head_manifest(ref)
         except UserError as error:
             message = f"The base image {ref} cannot be pulled: {error.message}"
-            raise BuildError(message, hint=error.hint, permanent=error.permanent) from error
+            raise BuildError(
+                message, hint=error.hint, reason=error.reason, permanent=error.permanent
+            ) from error
 
     pulls = Pulls(pull_policy.rights_of(server), credentials(), pull_policy.logins_of(server), ask)
     return pulls
@@ -299,7 +304,9 @@ def _reading(doing: str, pulls: Pulls, ref: Reference) -> Iterator[RegistryClien
             raise
         hint = registry_advice.of_a_team(told, way, ref.host)
         kind = "source" if told.keeps_it_back else error.kind
-        raise SourceError(error.message, hint=hint, kind=kind, permanent=error.permanent) from told
+        raise SourceError(
+            error.message, hint=hint, kind=kind, reason=error.reason, permanent=error.permanent
+        ) from told
 
 
 def _pinned(reference: str, digest: str) -> str:

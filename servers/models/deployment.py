@@ -82,7 +82,8 @@ class Deployment(models.Model):
     `run` is what runs for it, or ran last. `facts` is what the handshake found (as
     `hosting.handshake.ServerFacts`), `discovery` holds tools, prompts and resources as listed, `tool_changes`
     what became of the tools since `{against, …}` (`servers.deploying.gate.as_json`); empty: nothing.
-    `configuration` tells what it was started with, see `servers.deploying.configuration`.
+    `configuration` tells what it was started with, see `servers.deploying.configuration`. `error_reason` is a
+    `registry.reasons.Reason`: runbooks decide by it.
     """
 
     server = models.ForeignKey(Server, models.CASCADE, related_name="deployments")
@@ -110,6 +111,7 @@ class Deployment(models.Model):
     )
     cancel_requested = models.BooleanField(default=False)
     error_kind = models.CharField(max_length=12, blank=True, default="")
+    error_reason = models.CharField(max_length=24, blank=True, default="")
     error = models.TextField(blank=True, default="")
     wanted_revision = models.CharField(
         max_length=200, blank=True, default="", help_text="The commit that was asked for; empty: the newest."

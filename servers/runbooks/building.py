@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from registry.reasons import Reason
 from servers.runbooks.base import Runbook
 from servers.runbooks.facts import Facts
 
@@ -37,10 +38,7 @@ EMULATION = Runbook(
     means="A platform of REGISTRY_ARCH_TARGETS is foreign to this machine, and nothing emulates it.",
     first="Install qemu-user-static and binfmt-support where the engine runs, or take the platform out of "
     "REGISTRY_ARCH_TARGETS.",
-    recognises=lambda facts: (
-        facts.error_kind == "build"
-        and facts.says(r"emulation is not set up|program of another architecture|exec format error")
-    ),
+    recognises=lambda facts: facts.error_kind == "build" and facts.reason == Reason.WRONG_PLATFORM,
     told=lambda facts: [f"The platforms were {', '.join(facts.platforms)}."] if facts.platforms else [],
     remedies=("resume", "redeploy", "roll-back", "stop"),
 )
@@ -51,8 +49,7 @@ ENGINE_FULL = Runbook(
     means="The engine or the platform could not write. Other servers are about to meet the same.",
     first="Make room: docker system df shows what the engine uses; lower KEEP_DEPLOYMENTS.",
     recognises=lambda facts: (
-        facts.error_kind in ("build", "runtime", "source", "internal")
-        and facts.says(r"no space left|disk (is full|filled up)|disk quota exceeded")
+        facts.error_kind in ("build", "runtime", "source", "internal") and facts.reason == Reason.FULL
     ),
     remedies=("resume", "redeploy", "roll-back", "stop"),
 )
@@ -62,7 +59,7 @@ ENGINE_AWAY = Runbook(
     sign="`build`, `push`, `runtime`: The Docker Engine does not answer",
     means="Nothing can be built, pushed or started until it is back; what ran on it may run on.",
     first="Start it (systemctl start docker), or check DOCKER_HOST.",
-    recognises=lambda facts: facts.says(r"docker engine does not answer|may not use the docker engine"),
+    recognises=lambda facts: facts.reason == Reason.ENGINE_UNAVAILABLE,
     remedies=("resume", "redeploy", "roll-back", "stop"),
 )
 PACKAGES = Runbook(
@@ -71,13 +68,7 @@ PACKAGES = Runbook(
     sign="`build`: no versions fit together, the index has no such package, another Python is needed",
     means="What the source asks for cannot be had, or not at once. The same source fails again.",
     first="Correct what the error names: a name, a bound, the lock, or the server's Python.",
-    recognises=lambda facts: (
-        facts.error_kind in ("build", "source")
-        and facts.says(
-            r"no versions of the packages fit|package index has no|asks for python|needs python"
-            r"|has to be compiled|is not what the lock says"
-        )
-    ),
+    recognises=lambda facts: facts.error_kind in ("build", "source") and facts.reason == Reason.UNSATISFIABLE,
     told=_of_build,
     remedies=("redeploy", "roll-back", "stop"),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from registry.reasons import Reason
 from servers.runbooks.base import Runbook
 from servers.runbooks.facts import Facts, span, times
 from servers.states import StepKind
@@ -63,9 +64,7 @@ DENIED = Runbook(
     sign="`remote`: denied, 403, insufficient scope",
     means="The registry knows the account, and does not let it push to this repository.",
     first="Give the account the right to push to the repository and to pull from it.",
-    recognises=lambda facts: (
-        facts.error_kind == "remote" and facts.says(r"denied|forbidden|insufficient[_ ]scope|\b403\b")
-    ),
+    recognises=lambda facts: facts.error_kind == "remote" and facts.reason == Reason.DENIED,
     told=_of_denial,
     remedies=("resume", "refresh-credentials", "roll-back", "stop"),
 )

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from servers.states import StepKind, StepStatus
-
-# Of a server's own output nothing is concluded, and an address says nothing about what is wrong there.
-_OUTPUT = re.compile(r"It wrote (last: “.*|nothing\.)", re.DOTALL)
-_WORD = re.compile(r"\S+")
 
 
 @dataclass(frozen=True)
@@ -45,7 +40,7 @@ class Facts:
     `serving` answers calls now, `current` did last, `good` is the newest one that can be started again and
     whose build is another than that of this one and of what serves, `newer` was asked for after this one;
     `held` waits for approval, be it this one; `open` maps the numbers of queued and running ones to their
-    status. `breaking` tells what its tools break.
+    status. `reason` is a `registry.reasons.Reason` or "". `breaking` tells what its tools break.
     """
 
     slug: str
@@ -54,6 +49,7 @@ class Facts:
     mode: str = "latest"
     runtime: str = ""
     error_kind: str = ""
+    reason: str = ""
     error: str = ""
     revision: str = ""
     platforms: tuple[str, ...] = ()
@@ -86,16 +82,6 @@ class Facts:
     def failed_platform(self) -> str:
         return self.failed_step.platform if self.failed_step else ""
 
-    @property
-    def fault(self) -> str:
-        """What went wrong in the words of whoever met it, without addresses and the server's own output."""
-        raw = [str(event.details.get("error", "")) for event in self.events if event.type == "push_failed"]
-        own = [text for text in raw if not text.startswith("Stopped, since")]
-        return _without_addresses(own[-1] if own else _OUTPUT.sub("", self.error))
-
-    def says(self, pattern: str) -> bool:
-        return bool(re.search(pattern, self.fault, re.IGNORECASE))
-
     def of(self, event_type: str) -> list[Event]:
         return [event for event in self.events if event.type == event_type]
 
@@ -115,10 +101,6 @@ class Facts:
         """The last look at the credentials: `status`, `source`, `seconds` …"""
         looks = self.of("auth_health_reported")
         return looks[-1].details if looks else {}
-
-
-def _without_addresses(text: str) -> str:
-    return _WORD.sub(lambda word: "" if "/" in word[0] else word[0], text)
 
 
 def span(seconds: int) -> str:

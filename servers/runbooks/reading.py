@@ -62,6 +62,7 @@ def _own(deployment: Deployment) -> dict[str, Any]:
         "mode": deployment.mode,
         "runtime": deployment.build.runtime,
         "error_kind": about.error_kind,
+        "reason": "" if down else deployment.error_reason,
         "error": about.error,
         "revision": deployment.build.revision,
         "platforms": tuple(deployment.build.platforms),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from registry.reasons import Reason
 from servers.runbooks.base import Runbook
 from servers.runbooks.facts import Facts, span, times
 from servers.states import StepKind
 
-PASSING = r"\b(408|425|499|50[0234]|52\d|530|59[89])\b|does not hold it"
 AGAIN = ("resume", "raise-retries", "retry-platform", "roll-back", "stop")
 
 
@@ -38,7 +38,7 @@ RATE_LIMIT = Runbook(
     sign="`remote`: 429, toomanyrequests",
     means="Too many requests in too short a time. It passes by itself; nothing was lost.",
     first="Wait for as long as the registry asks, or raise its limit.",
-    recognises=lambda facts: facts.error_kind == "remote" and facts.says(r"toomanyrequests|\b429\b"),
+    recognises=lambda facts: facts.error_kind == "remote" and facts.reason == Reason.RATE_LIMITED,
     told=_of_attempts,
     remedies=("raise-retries", "resume", "roll-back", "stop"),
 )
@@ -49,10 +49,7 @@ REGISTRY_FULL = Runbook(
     means="A disk, a quota or a limit on sizes at the registry stands in the way. It stays so until "
     "room is made.",
     first="Make room there, raise the quota or the largest size of a request, or lower KEEP_DEPLOYMENTS.",
-    recognises=lambda facts: (
-        facts.error_kind == "remote"
-        and facts.says(r"no space left|insufficient storage|quota|too large|\b(507|413)\b")
-    ),
+    recognises=lambda facts: facts.error_kind == "remote" and facts.reason in (Reason.FULL, Reason.TOO_LARGE),
     told=_of_room,
     remedies=("resume", "roll-back", "stop"),
 )
@@ -64,8 +61,7 @@ UNTRUSTED = Runbook(
     first="Give its authority, or its own certificate, to both (REGISTRY_CA_BUNDLE, /etc/docker/certs.d). "
     "One that speaks plain http: list it in REGISTRY_INSECURE and in the engine's insecure-registries.",
     recognises=lambda facts: (
-        facts.error_kind == "push"
-        and facts.says(r"x509|certificate|http response to https|wrong version number|record layer")
+        facts.error_kind == "push" and facts.reason in (Reason.UNTRUSTED, Reason.PLAIN_HTTP)
     ),
     told=_of_attempts,
     remedies=("resume", "roll-back", "stop"),
@@ -76,7 +72,7 @@ NETWORK = Runbook(
     sign="`push`: refused, reset, GOAWAY, EOF, timeout, no progress; `remote`: 500, 502 to 504, 520 to 530",
     means="Connections to the registry broke or it had trouble itself, and this outlasted all attempts.",
     recognises=lambda facts: (
-        facts.error_kind == "push" or (facts.error_kind == "remote" and facts.says(PASSING))
+        facts.error_kind == "push" or (facts.error_kind == "remote" and facts.reason == Reason.UNAVAILABLE)
     ),
     told=_of_attempts,
     remedies=AGAIN,

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from registry.reasons import Reason
 from servers.runbooks.base import Runbook
 from servers.runbooks.facts import Facts
 from servers.states import DeploymentStatus
-
-PULL = (
-    r"the nodes (cannot )?pull|nodes do not trust|nodes expect https|let the image be pulled|pulling image"
-    r"|image is not (there|at|on)|image does not exist|image could not be pulled|broken off in the middle"
-)
 
 
 def _last_words(facts: Facts) -> Iterator[str]:
@@ -40,10 +36,7 @@ NODE_FULL = Runbook(
     sign="`runtime`: namespace's quota is used up, No node takes the server, evicted, disk pressure",
     means="A quota of the namespace, or the nodes' memory, processors or disks stand in the way.",
     first="Raise the quota, add or free nodes, or lower the server's limits.",
-    recognises=lambda facts: (
-        facts.error_kind == "runtime"
-        and facts.says(r"quota is used up|no node takes|evicted|disk ?pressure|ephemeral.storage")
-    ),
+    recognises=lambda facts: facts.error_kind == "runtime" and facts.reason == Reason.NO_CAPACITY,
     remedies=("resume", "roll-back", "stop"),
 )
 IMAGE_PULL = Runbook(
@@ -52,7 +45,7 @@ IMAGE_PULL = Runbook(
     sign="`runtime`: the nodes or the engine cannot pull the image",
     means="It was pushed, but where it is to run it cannot be had: no credentials, no way, or no such image.",
     first="Check that the nodes reach the registry, and the pull secret (K8S_REGISTRY_SECRET_NAME).",
-    recognises=lambda facts: facts.error_kind == "runtime" and facts.says(PULL),
+    recognises=lambda facts: facts.error_kind == "runtime" and facts.reason == Reason.IMAGE_UNAVAILABLE,
     told=_of_pull,
     remedies=("resume", "rebuild", "roll-back", "stop"),
 )
@@ -63,11 +56,7 @@ CRASH = Runbook(
     means="It was built and started, and its process ended before it had answered MCP.",
     first="Correct its code, its command, its environment or its limits, as its last lines say.",
     recognises=lambda facts: (
-        facts.error_kind == "runtime"
-        and facts.says(
-            r"has exited|exits before|keeps ending|out of memory|exit(ed with)? code|crashed with"
-            r"|command was not found|could not be executed|ended by itself"
-        )
+        facts.error_kind == "runtime" and facts.reason in (Reason.CRASHED, Reason.OUT_OF_MEMORY)
     ),
     told=_of_start,
     remedies=("redeploy", "resume", "roll-back", "stop"),
@@ -82,7 +71,7 @@ MODULE = Runbook(
     recognises=lambda facts: (
         facts.error_kind == "runtime"
         and facts.status == DeploymentStatus.FAILED
-        and facts.says(r"it misses the module|it asks for what the installed")
+        and facts.reason == Reason.MISSING_MODULE
     ),
     told=_of_start,
     remedies=("redeploy", "roll-back", "stop"),
@@ -97,7 +86,7 @@ CONFIGURATION = Runbook(
     recognises=lambda facts: (
         facts.error_kind == "runtime"
         and facts.status == DeploymentStatus.FAILED
-        and facts.says(r"it asks for the (variable|setting|argument|option) |it serves http on port \d")
+        and facts.reason == Reason.MISCONFIGURED
     ),
     told=_of_start,
     remedies=("redeploy", "resume", "roll-back", "stop"),
@@ -108,10 +97,7 @@ NEVER_HEALTHY = Runbook(
     sign="`runtime`: did not answer MCP in time, speaks no version of MCP",
     means="Its process lives, but no MCP handshake was answered within HEALTH_TIMEOUT.",
     first="Check its transport, port and path; raise HEALTH_TIMEOUT if it is only slow to start.",
-    recognises=lambda facts: (
-        facts.error_kind == "runtime"
-        and facts.says(r"did not answer mcp|speaks no version|answered \S* with")
-    ),
+    recognises=lambda facts: facts.error_kind == "runtime" and facts.reason == Reason.UNHEALTHY,
     told=_of_start,
     remedies=("resume", "redeploy", "roll-back", "stop"),
 )

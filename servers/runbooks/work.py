@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from registry.reasons import Reason
 from servers.runbooks.base import Runbook
 from servers.runbooks.facts import Facts, times
 from servers.states import DeploymentStatus
@@ -51,7 +52,7 @@ LOST_WORKER = Runbook(
     means="The process that did the work ended without a word, again and again: killed for its memory, or "
     "with its machine.",
     first="See the platform's log and the machine's memory; lower DEPLOYMENTS_PARALLEL or BUILDS_PARALLEL.",
-    recognises=lambda facts: facts.error_kind == "internal" and facts.says(r"worker was lost"),
+    recognises=lambda facts: facts.error_kind == "internal" and facts.reason == Reason.WORKER_LOST,
     told=_of_workers,
     remedies=("resume", "redeploy", "roll-back", "stop"),
 )

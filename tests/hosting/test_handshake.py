@@ -20,6 +20,7 @@ from hosting.handshake import ServerFacts
 from hosting.mcp_client import NotServing
 from hosting.runtimes.base import Handle, RunStatus
 from hosting.runtimes.process import ProcessRuntime
+from registry.reasons import Reason
 from tests.hosting.runtimes.programs import deadline, prepared, spec
 
 SDK_SERVER = """
@@ -421,6 +422,7 @@ def test_waiting_ends_at_once_when_the_run_has_exited(silent: str) -> None:
         handshake.wait_healthy(silent, deadline=deadline(600), alive=lambda: exited)
     assert "It exited with code 3." in caught.value.message
     assert caught.value.details == {"exit_code": 3}
+    assert caught.value.reason is Reason.CRASHED
 
 
 def test_the_end_of_the_deadline_says_what_was_seen_last(silent: str) -> None:

@@ -19,11 +19,11 @@ from hosting.builder.progress import Progress
 from hosting.process_group import MAX_LINE_BYTES
 from hosting.runtimes import docker_faults
 from metrics.totals import client_of
+from registry import reasons
 from registry.challenge import read_challenge
 from registry.content import next_page as _next_page
 from registry.errors import from_engine
 from servers.models import tool_patterns
-from servers.runbooks.facts import Facts
 from tests import rooms
 
 
@@ -65,6 +65,7 @@ def test_a_text_from_outside_for_our_own_expressions(filling: str) -> None:
     _next_page(text, "/v2/")
     from_engine(text)
     docker_faults.from_text(text)
+    reasons.heard(text)
     node_errors.find([text] * 400)
     for dockerfile in (
         text,
@@ -75,7 +76,6 @@ def test_a_text_from_outside_for_our_own_expressions(filling: str) -> None:
     ):
         named_images.read(dockerfile, {})
     client_of({"client": text})
-    _ = Facts("x", 1, "failed", error=text).fault
     text = text[: MAX_LINE_BYTES - 20]
     for line in (f"#1 {text}", f"#2 [{text}", f"#3 [1/2] {text}", f"#1 {text}"):
         Progress(lambda _line: None).feed(line)
@@ -138,11 +138,12 @@ OURS = {
     "hosting/builder/install_errors.py": "the table beside it",
     "hosting/builder/node_errors.py": "the table beside it",
     "redaction/redactor.py": "secrets, escaped",
-    "servers/deploying/registry_advice.py": "the table beside it",
-    "servers/runbooks/facts.py": "what the classes of failure look for",
     "hosting/runtimes/docker_faults.py": "the table beside it",
     "hosting/runtimes/kube_pods.py": "the tables beside it",
     "hosting/why_ended.py": "the table beside it",
+    "hosting/sources/git_errors.py": "the table beside it, and the shared one",
+    "hosting/sources/package.py": "the shared table's, and its own",
+    "registry/reasons.py": "the table beside it",
 }
 LOOKUPS = re.compile(r"__i?regex\b")
 

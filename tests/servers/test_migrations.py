@@ -16,6 +16,7 @@ from django.utils import timezone
 from metrics.models import UsageMetric
 from servers import services
 from servers.models import Deployment, LogLine, Server, Token
+from servers.runbooks import diagnosis
 from servers.states import Trigger
 
 FIRST = [("servers", "0002_limits_and_tool_policy"), ("metrics", "0002_call_rollups")]
@@ -88,3 +89,72 @@ def test_what_was_there_comes_along(before: Apps) -> None:
     assert made.number == 2
     assert (found.build, found.current_deployment.build.plan) == ({}, {})
     shown_everywhere(found, found.current_deployment)
+
+
+PUSHED = "The push to registry.example.org/denied:1 (linux/arm64) failed: "
+FAILED_BEFORE = [
+    # kind, sentence of the version before, what the push said, the code, the class as that version told it
+    ("internal", "The worker was lost 3 times in a row.", "", "worker_lost", "lost-worker"),
+    ("runtime", "The Docker Engine does not answer. Start it.", "", "engine_unavailable", "engine-away"),
+    ("build", "The disk filled up during the build. Free some.", "", "full", "engine-full"),
+    ("remote", f"{PUSHED}HTTP 429.", "PUT: HTTP 429", "rate_limited", "rate-limit"),
+    ("remote", f"{PUSHED}denied: quota exceeded.", "denied: quota exceeded", "full", "registry-full"),
+    ("remote", f"{PUSHED}HTTP 413.", "PUT: HTTP 413", "too_large", "registry-full"),
+    ("remote", f"{PUSHED}denied.", "denied: requested access", "denied", "denied"),
+    ("remote", f"{PUSHED}HTTP 503.", "PUT: HTTP 503", "unavailable", "network"),
+    ("remote", f"{PUSHED}HTTP 415.", "PUT: HTTP 415", "", "registry-other"),
+    ("push", f"{PUSHED}x509: unknown authority.", "x509: unknown authority", "untrusted", "untrusted"),
+    ("push", f"{PUSHED}connection reset.", "connection reset by peer", "unreachable", "network"),
+    ("push", f"{PUSHED}no progress.", "The push made no progress for 300 s.", "stalled", "network"),
+    ("auth_expired", f"{PUSHED}unauthorized.", "unauthorized", "", "auth-expired"),
+    ("build", "The package index has no mcp==99.", "", "unsatisfiable", "packages"),
+    ("build", "This machine cannot build for x: emulation is not set up.", "", "wrong_platform", "emulation"),
+    ("build", "The step RUN make ended with exit code 2.", "", "", "build"),
+    ("source", "There is no repository at https://git.example.org/x.", "", "", "source"),
+    ("runtime", "No node takes the server: Insufficient memory.", "", "no_capacity", "node-full"),
+    ("runtime", "The image is not at the registry. (x)", "", "image_unavailable", "image-pull"),
+    ("runtime", "It has exited. It misses the module mcp.x.", "", "missing_module", "module"),
+    (
+        "runtime",
+        "It asks for the variable API_KEY. It wrote last: “x”.",
+        "",
+        "misconfigured",
+        "configuration",
+    ),
+    ("runtime", "The server has exited. It wrote last: “no space left”.", "", "crashed", "crash"),
+    ("runtime", "The server did not answer MCP in time.", "", "unhealthy", "never-healthy"),
+    ("runtime", "The engine does not accept the server's limits.", "", "", "start"),
+    ("timeout", "The build took longer than it may.", "", "", "timeout"),
+]
+
+
+def test_a_failure_from_before_its_codes_keeps_its_runbook() -> None:
+    """What the classes read from sentences then, they read from the code that the upgrade gives."""
+    before = migrate_to([
+        ("servers", "0020_how_a_server_is_built"), ("metrics", "0003_call_totals_and_events_index"),
+    ])  # fmt: skip
+    try:
+        owner = before.get_model("auth", "User").objects.create(username="owner")
+        server = before.get_model("servers", "Server").objects.create(
+            name="Clock", slug="clock", owner=owner, source_kind="image", source={"reference": "a/b:1"}
+        )
+        made = before.get_model("servers", "Deployment").objects
+        events = before.get_model("metrics", "UsageMetric").objects
+        for number, (kind, error, said, _, _) in enumerate(FAILED_BEFORE, 1):
+            row = made.create(
+                server=server, number=number, trigger="api", status="failed", error_kind=kind, error=error
+            )
+            for text in filter(None, (said, said and "Stopped, since linux/arm64 failed.")):
+                events.create(
+                    server=server, deployment=row, timestamp=timezone.now(), event_type="push_failed",
+                    details={"error": text},
+                )  # fmt: skip
+    finally:
+        migrate_to(newest())
+    for deployment, (_, error, _, code, name) in zip(
+        Deployment.objects.order_by("number"), FAILED_BEFORE, strict=True
+    ):
+        assert deployment.error_reason == code, error
+        told = diagnosis.diagnose(deployment)
+        assert told is not None
+        assert told.name == name, error

@@ -5,9 +5,19 @@ from __future__ import annotations
 from typing import get_args
 
 import pytest
+from docker.errors import DockerException
 
 from hosting.errors import UserError
-from registry.errors import CredentialError, ErrorKind, RegistryError, failed_refresh, from_engine
+from registry.engine import sort_fault
+from registry.errors import (
+    BadCredentialsFile,
+    CredentialError,
+    ErrorKind,
+    RegistryError,
+    failed_refresh,
+    from_engine,
+)
+from registry.reasons import Reason
 from registry.reference import Reference
 from servers.deploying import wiring
 from servers.deploying.registry_advice import advice
@@ -17,8 +27,8 @@ RESUME = "manage.py redeploy notes --mode resume --wait"
 REJECTED = from_engine("unauthorized: authentication required")
 
 
-def _unrenewed(why: str) -> RegistryError:
-    return failed_refresh(REJECTED, CredentialError(why))
+def _unrenewed(why: str, reason: Reason) -> RegistryError:
+    return failed_refresh(REJECTED, CredentialError(why, reason))
 
 
 @pytest.mark.parametrize("kind", get_args(ErrorKind))
@@ -36,27 +46,27 @@ def test_whatever_fails_there_is_something_to_do(kind: ErrorKind, permanent: boo
     ("error", "does"),
     [
         (REJECTED, "Renew the login for registry.example.org:5000"),
-        (_unrenewed("The refresh command /bin/renew failed with exit code 1."),
+        (_unrenewed("The refresh command /bin/renew failed with exit code 1.", Reason.REFRESH_FAILED),
          "Run REGISTRY_REFRESH_COMMAND by hand, with REGISTRY_HOST=registry.example.org:5000"),
-        (_unrenewed("The credential helper docker-credential-x is not on PATH."),
+        (_unrenewed("The credential helper docker-credential-x is not on PATH.", Reason.HELPER_FAILED),
          "echo registry.example.org:5000 | docker-credential-"),
-        (_unrenewed("No credentials for registry.example.org:5000 are configured."),
+        (_unrenewed("No credentials for registry.example.org:5000 are configured.", Reason.NO_CREDENTIALS),
          "Add a login for registry.example.org:5000"),
-        (CredentialError("config.json is not valid JSON (line 1, column 2)."), "Correct the file"),
+        (BadCredentialsFile("config.json is not valid JSON (line 1, column 2)."), "Correct the file"),
         (from_engine('Get "https://h/v2/": x509: certificate signed by unknown authority'),
          "REGISTRY_CA_BUNDLE"),
         (from_engine("Put: dial tcp 10.0.0.1:443: connect: connection refused"),
          "Check that the registry runs"),
-        (RegistryError("The push took longer than 30 s and was given up.", kind="push"),
+        (RegistryError("The push took longer than 30 s.", kind="push", reason=Reason.STALLED),
          "REGISTRY_PUSH_TIMEOUT"),
-        (RegistryError("The Docker Engine does not answer: No such file", kind="push"), "DOCKER_HOST"),
+        (sort_fault(DockerException("No such file")), "DOCKER_HOST"),
         (from_engine("denied: requested access to the resource is denied"),
          "the right to push to registry.example.org:5000/team/notes"),
         (from_engine("denied: denied"), "or renew its login"),
-        (CredentialError("config.json is a Kubernetes SealedSecret: it must be"), "Correct the file"),
-        (CredentialError("config.json names no login: it has neither"), "Correct the file"),
-        (RegistryError("HTTP 415 x\nNor does it take a Docker manifest list: HTTP 415 x"), "one platform"),
-        (RegistryError("HTTP 401 of https://y, where a redirect leads"), "where that redirect leads"),
+        (BadCredentialsFile("config.json is a Kubernetes SealedSecret: it must be"), "Correct the file"),
+        (BadCredentialsFile("config.json names no login: it has neither"), "Correct the file"),
+        (RegistryError("Nor does it take a Docker manifest list", reason=Reason.UNSUPPORTED), "one platform"),
+        (RegistryError("HTTP 401 of https://y", reason=Reason.REDIRECTED), "where that redirect leads"),
         (from_engine("toomanyrequests: You have reached your limit"), "wait a while"),
         (from_engine("write /var/lib/registry: no space left on device"), "Make room at the registry"),
         (from_engine("received unexpected HTTP status: 413 Request Entity Too Large"), "largest size"),

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from docker.errors import DockerException
 
-from hosting.builder import build_errors
+from hosting import handshake
+from hosting.build_settings import BuildSettings
+from hosting.builder import build_errors, emulation, install_errors
 from hosting.builder.context import no_space
 from hosting.builder.progress import Progress
+from hosting.deadline import Deadline
 from hosting.errors import BuildError, Cancelled, RuntimeFault, SourceError, TimedOut, UserError
 from hosting.handshake import EXITED
+from hosting.mcp_client import NotServing
 from hosting.runtimes import docker_faults, kube_faults, kube_pods
+from hosting.runtimes.base import RunStatus
 from hosting.runtimes.exit_words import describe_exit
+from hosting.sources import interpreters
+from hosting.tooling import Outcome
+from hosting.why_ended import why
+from registry.engine import sort_fault
 from registry.errors import CredentialError, RegistryError, from_engine, from_response
+from registry.reasons import Reason
 from registry.reference import Reference
 from servers.deploying import wiring
 from servers.runbooks.facts import Event, Facts, StepFacts
@@ -38,36 +51,57 @@ def http(status: int, body: bytes = b"") -> UserError:
 
 def exited(code: int) -> UserError:
     words = f"The server has exited before it answered. {describe_exit(code)}"
-    return RuntimeFault(f"{words} It wrote last: “denied: no space left ⏎ 429”.", hint=EXITED)
+    said = f"{words} It wrote last: “denied: no space left ⏎ 429”."
+    return RuntimeFault(said, hint=EXITED, reason=Reason.CRASHED)
+
+
+def explained(*lines: str) -> UserError:
+    """As the step tells it, of a server that wrote these lines and ended."""
+    told = why(lines, stdio=True)
+    assert told is not None
+    return RuntimeFault(f"The server has exited before it answered. {told.says}", reason=told.reason)
+
+
+def pod(**status: Any) -> UserError:
+    fault = kube_pods.look({"metadata": {"name": "notes"}, "status": status}).fault
+    assert fault is not None
+    return fault
+
+
+def nobody_answers(status: RunStatus = RunStatus(True)) -> UserError:  # noqa: B008 (it is frozen)
+    """As the handshake tells it of a port where nothing listens."""
+    try:
+        handshake.wait_healthy("http://127.0.0.1:1/mcp", deadline=Deadline.of(0.5), alive=lambda: status)
+    except UserError as told:
+        return told
+    raise AssertionError("somebody answers at port 1")
+
+
+def no_emulation() -> UserError:
+    try:
+        emulation.require(("linux/nowhere",), binfmt=Path("/nowhere"), bare=True)
+    except UserError as told:
+        return told
+    raise AssertionError("it is emulated")
 
 
 CASES: list[tuple[str, UserError]] = [
     ("auth-expired", of_push(from_engine("unauthorized: authentication required"))),
-    ("packages", BuildError("The package index has no mcp==99.")),
-    ("packages", SourceError("basic-memory 1.0 needs Python >=3.12; this machine has 3.11.")),
-    (
-        "module",
-        RuntimeFault("The server has exited before it answered. It misses the module mcp.x.", hint=EXITED),
-    ),
-    (
-        "module",
-        RuntimeFault(
-            "The server exits before it answers. It asks for what the installed packages do not have "
-            "('Server' object: list_resources).",
-            hint=EXITED,
-        ),
-    ),
-    (
-        "configuration",
-        RuntimeFault("The server has exited before it answered. It asks for the variable API_KEY."),
-    ),
+    ("packages", install_errors.translate(
+        Outcome(1, ("Because there is no version of mcp==99 and you require mcp==99",)), "uv pip"
+    )),
+    ("packages", interpreters.missing("3.12", ("3.11",), BuildSettings())),
+    ("module", explained("ModuleNotFoundError: No module named 'mcp.x'")),
+    ("module", explained("AttributeError: 'Server' object has no attribute 'list_resources'")),
+    ("configuration", explained("Error: API_KEY is required")),
+    ("configuration", explained("Server listening on http://127.0.0.1:3000")),
     ("auth-expired", of_push(CredentialError("No credentials for registry.example.org are configured."))),
     ("denied", of_push(from_engine("denied: requested access to the resource is denied"))),
     ("denied", http(403, b'{"errors": [{"code": "DENIED", "message": "requested access is denied"}]}')),
     ("network", of_push(from_engine("Put: dial tcp 10.0.0.1:443: connect: connection refused"))),
     ("network", of_push(from_engine("write tcp 10.0.0.1:1->10.0.0.2:443: connection reset by peer"))),
     ("network", http(503)),
-    ("network", of_push(RegistryError("The push made no progress for 300 s.", kind="push"))),
+    ("network", of_push(RegistryError("No progress.", kind="push", reason=Reason.STALLED))),
     ("rate-limit", of_push(from_engine("toomanyrequests: You have reached your pull rate limit."))),
     ("rate-limit", http(429)),
     ("registry-full", of_push(from_engine("write /var/lib/registry/x: no space left on device"))),
@@ -78,42 +112,53 @@ CASES: list[tuple[str, UserError]] = [
     ("untrusted", of_push(from_engine("http: server gave HTTP response to HTTPS client"))),
     ("image-lost", of_push(from_engine("No such image: mcphost/notes:3-linux-arm64"))),
     ("registry-other", of_push(from_engine("the moon is in the wrong phase"))),
-    ("engine-away", of_push(RegistryError("The Docker Engine does not answer: No such file", kind="push"))),
+    ("engine-away", of_push(sort_fault(DockerException("No such file")))),
     ("engine-away", build_errors.engine_away()),
     ("engine-full", no_space()),
     ("engine-full", docker_faults.from_text("write /x: no space left on device")),
-    ("emulation", BuildError("This machine cannot build for linux/arm64: emulation is not set up.")),
+    ("emulation", no_emulation()),
     ("build", build_errors.translate(Progress(print), 1, "linux/arm64")),
     ("build", BuildError("The step RUN make ended with exit code 2 (for linux/arm64).\nno rule")),
     ("source", SourceError("There is no repository at https://git.example.org/x.")),
     ("crash", exited(3)),
     ("crash", exited(137)),
-    ("crash", RuntimeFault("The server exits before it answers: ImportError", hint=EXITED)),
-    ("never-healthy", RuntimeFault("The server did not answer MCP in time; seen last: HTTP 501 at /mcp")),
-    ("never-healthy", RuntimeFault("It speaks no version of MCP that is known here.")),
+    ("crash", nobody_answers(RunStatus(False, 1, "It exited with code 1."))),
+    ("crash", nobody_answers(RunStatus(True, reason="Restarting (1 of 3).", cause=Reason.CRASHED))),
+    ("crash", pod(containerStatuses=[{"name": "server", "state": {"terminated": {"reason": "OOMKilled"}}}])),
+    ("never-healthy", nobody_answers()),
+    ("never-healthy", NotServing("It speaks no version of MCP that is known here.")),
     ("image-pull", docker_faults.from_text("unauthorized: authentication required")),
     ("image-pull", kube_pods.pull_fault("unauthorized: authentication required")),
     ("image-pull", kube_pods.pull_fault("manifest unknown")),
     ("image-pull", kube_pods.pull_fault("dial tcp: i/o timeout")),
     ("node-full", kube_faults.from_status(403, "exceeded quota: compute, requested: memory=1Gi")),
-    ("node-full", RuntimeFault("No node takes the server: 0/3 nodes are available: Insufficient memory.")),
-    ("node-full", RuntimeFault("Its pod was ended by the cluster (Evicted: ephemeral-storage).")),
+    ("node-full", pod(conditions=[
+        {"type": "PodScheduled", "reason": "Unschedulable", "message": "0/3 nodes: Insufficient memory."}
+    ])),
+    ("node-full", pod(phase="Failed", reason="Evicted", message="ephemeral-storage")),
     ("start", RuntimeFault("The engine does not accept the server's limits.")),
     ("timeout", TimedOut("The build took longer than it may.")),
     ("cancelled", Cancelled("Cancelled on request.")),
-    ("lost-worker", UserError("The worker was lost 3 times in a row.")),
+    ("lost-worker", UserError("The worker was lost 3 times in a row.", reason=Reason.WORKER_LOST)),
     ("internal", UserError("An internal error.", hint="The platform's log has it under reference 1a2b3c4d.")),
 ]  # fmt: skip
 
 
 def failed(error: UserError, **more: Any) -> Facts:
     status = "cancelled" if isinstance(error, Cancelled) else "failed"
-    return Facts(slug="notes", number=4, status=status, error_kind=error.kind, error=str(error), **more)
+    return Facts(slug="notes", number=4, status=status, error_kind=error.kind,
+        reason=error.reason or "", error=str(error), **more)  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "error"), CASES, ids=[f"{name}-{n}" for n, (name, _) in enumerate(CASES)])
-def test_a_failure_is_known_by_its_words(name: str, error: UserError) -> None:
+def test_a_failure_is_known_by_its_code(name: str, error: UserError) -> None:
     assert runbook_of(failed(error)).name == name, str(error)
+
+
+@pytest.mark.parametrize(("name", "error"), CASES, ids=[f"{name}-{n}" for n, (name, _) in enumerate(CASES)])
+def test_a_sentence_decides_nothing(name: str, error: UserError) -> None:
+    facts = replace(failed(error), error="It went wrong: no space left, denied, 429, x509.")
+    assert runbook_of(facts).name == name
 
 
 def test_every_class_was_met() -> None:
@@ -142,7 +187,7 @@ def test_names_are_unique_and_remedies_exist() -> None:
 
 def test_an_address_is_no_diagnosis() -> None:
     about = "The push to registry.example.org/denied-429/quota:507 (linux/arm64) failed: HTTP 503"
-    assert runbook_of(failed(UserError(about, kind="remote"))).name == "network"
+    assert runbook_of(failed(UserError(about, kind="remote", reason=Reason.UNAVAILABLE))).name == "network"
 
 
 def told(facts: Facts) -> str:
