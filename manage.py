@@ -22,7 +22,7 @@ def main() -> int:
         print(f"An argument is not UTF-8: {ascii(error.object)[1:-1]}", file=sys.stderr)
         return 2
     try:
-        if sys.argv[1:2] in (["up"], ["prepare"]):
+        if sys.argv[1:2] in (["up"], ["prepare"], ["runserver"]):
             bootstrap.write_missing_keys(Path(__file__).resolve().parent)
         execute_from_command_line(sys.argv)
     except BadSetting as error:

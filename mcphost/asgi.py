@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import ipaddress
 import os
 import re
@@ -36,6 +37,7 @@ class Dispatcher:
 
     def __init__(self, parts: frozenset[str]) -> None:
         self._gateway = Gateway() if GATEWAY in parts else None
+        self._gateway_runs = False
         self._web = Front(django, WEB_THREADS) if WEB in parts else None
         self._readiness = probes.Readiness(self._web.threads.fault if self._web else lambda: "")
 
@@ -57,7 +59,7 @@ class Dispatcher:
         elif path == scrape.PATH:
             await scrape.application(scope, receive, send)
         elif _GATEWAY.match(path):
-            await (self._gateway or not_here)(scope, receive, send)
+            await self._to_gateway(scope, receive, send)
         elif self._web is None:
             await not_here(scope, receive, send)
         elif _STREAM.match(path):
@@ -65,10 +67,25 @@ class Dispatcher:
         else:
             await self._web(scope, receive, send)
 
+    async def _to_gateway(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._gateway is None:
+            await not_here(scope, receive, send)
+            return
+        if not self._gateway_runs:
+            # daphne sends no lifespan events: the first request starts the gateway, and the end of the
+            # process writes the calls that it still holds.
+            await self._start(self._gateway)
+            atexit.register(self._gateway.usage.stop)
+        await self._gateway(scope, receive, send)
+
+    async def _start(self, gateway: Gateway) -> None:
+        self._gateway_runs = True
+        await gateway.start()
+
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         if self._gateway:
-            await self._gateway.start()
+            await self._start(self._gateway)
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self._stop()

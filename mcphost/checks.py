@@ -16,7 +16,6 @@ from cryptography.fernet import Fernet
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-from access.sso import groups
 from hosting.errors import RuntimeFault
 from servers import as_root
 from servers.models.placement import is_network
@@ -150,6 +149,8 @@ def single_sign_on(**_: Any) -> Iterator[CheckMessage]:
             hint="Set OIDC_ISSUER and OIDC_CLIENT_ID.",
             id="mcphost.E022",
         )
+    from access.sso import groups
+
     try:
         groups.rules(settings.OIDC_TEAM_GROUPS)
     except ValueError as error:

@@ -103,6 +103,7 @@ def configure(log_format: str, level: str, secrets: Iterable[str] = ()) -> None:
                 "dramatiq": {"level": "WARNING"},
                 "uvicorn.error": {"level": "WARNING"},
                 "uvicorn.access": {"level": "WARNING"},
+                "daphne": {"level": "WARNING"},
                 "axes": {"level": "WARNING"},
                 "urllib3": {"level": "WARNING"},
                 "docker": {"level": "WARNING"},

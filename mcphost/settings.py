@@ -176,6 +176,9 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
+    # Before staticfiles, so that its `runserver` is ours. daphne is no application: every process would load
+    # Twisted with it, and only those that daphne serves need it.
+    "cli",
     "django.contrib.staticfiles",
     "django.forms",
     "django.contrib.humanize",
@@ -193,7 +196,6 @@ INSTALLED_APPS = [
     "access",
     "servers",
     "console",
-    "cli",
     "metrics",
     "gateway",
     "catalog",

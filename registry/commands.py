@@ -41,9 +41,9 @@ class CommandRefresher:
     def refresh(self, host: str) -> None:
         what = f"The refresh command {self.argv[0]}"
         extra = {"REGISTRY_HOST": host}
-        code, _ = _run(self.argv, b"", self.timeout, what, Reason.REFRESH_FAILED, extra)
+        code, _ = _run(self.argv, b"", self.timeout, what, Reason.BROKEN_REFRESH, extra)
         if code:
-            raise CredentialError(f"{what} failed with exit code {code}.", Reason.REFRESH_FAILED)
+            raise CredentialError(f"{what} failed with exit code {code}.", Reason.BROKEN_REFRESH)
 
 
 def ask_helper(name: str, host: str, timeout: float) -> Mapping[str, str] | None:
@@ -58,11 +58,11 @@ def ask_helper(name: str, host: str, timeout: float) -> Mapping[str, str] | None
     what = f"The credential helper docker-credential-{name}"
     server = HUB_KEY if is_hub(host) else host
     asked = [f"docker-credential-{name}", "get"]
-    code, output = _run(asked, server.encode(), timeout, what, Reason.HELPER_FAILED)
+    code, output = _run(asked, server.encode(), timeout, what, Reason.BROKEN_HELPER)
     if code and b"credentials not found" in output:
         return None
     if code:
-        raise CredentialError(f"{what} failed with exit code {code} for {host}.", Reason.HELPER_FAILED)
+        raise CredentialError(f"{what} failed with exit code {code} for {host}.", Reason.BROKEN_HELPER)
     return _read_answer(output, what)
 
 
@@ -73,7 +73,7 @@ def _read_answer(output: bytes, what: str) -> Mapping[str, str]:
     except (ValueError, TypeError, KeyError, RecursionError):
         username = secret = None
     if not isinstance(username, str) or not isinstance(secret, str):
-        raise CredentialError(f"{what} answered something that is not a credential.", Reason.HELPER_FAILED)
+        raise CredentialError(f"{what} answered something that is not a credential.", Reason.BROKEN_HELPER)
     if username == _IDENTITY_USER:
         return {"identitytoken": secret}
     return {"username": username, "password": secret}

@@ -20,8 +20,8 @@ class Reason(StrEnum):
     UNAUTHENTICATED = "unauthenticated"
     NO_CREDENTIALS = "no_credentials"
     BAD_CREDENTIALS_FILE = "bad_credentials_file"
-    HELPER_FAILED = "helper_failed"
-    REFRESH_FAILED = "refresh_failed"
+    BROKEN_HELPER = "broken_helper"
+    BROKEN_REFRESH = "broken_refresh"
     RATE_LIMITED = "rate_limited"
     FULL = "full"
     TOO_LARGE = "too_large"
@@ -52,8 +52,8 @@ SENTENCES: Mapping[Reason, str] = {
     Reason.UNAUTHENTICATED: "The credentials were not accepted: they are wrong, or have expired.",
     Reason.NO_CREDENTIALS: "No credentials are configured for it.",
     Reason.BAD_CREDENTIALS_FILE: "The file that holds the credentials cannot be used.",
-    Reason.HELPER_FAILED: "The credential helper failed.",
-    Reason.REFRESH_FAILED: "The command that renews the credentials failed.",
+    Reason.BROKEN_HELPER: "The credential helper failed.",
+    Reason.BROKEN_REFRESH: "The command that renews the credentials failed.",
     Reason.RATE_LIMITED: "Too many requests were made in too short a time.",
     Reason.FULL: "A disk is full, or a quota of storage is used up.",
     Reason.TOO_LARGE: "What was sent is larger than is accepted.",

@@ -27,9 +27,9 @@ _BY_KIND = {
     "remote": "See the registry's own log; once it is well, {again}",
 }
 _BY_REASON: dict[tuple[str, Reason], str] = {
-    ("auth_expired", Reason.REFRESH_FAILED): "Run REGISTRY_REFRESH_COMMAND by hand, with "
+    ("auth_expired", Reason.BROKEN_REFRESH): "Run REGISTRY_REFRESH_COMMAND by hand, with "
     "REGISTRY_HOST={host}, to see why it fails; then {again}",
-    ("auth_expired", Reason.HELPER_FAILED): "Run the helper by hand (echo {host} | docker-credential-NAME "
+    ("auth_expired", Reason.BROKEN_HELPER): "Run the helper by hand (echo {host} | docker-credential-NAME "
     "get) to see why it fails; then {again}",
     ("auth_expired", Reason.NO_CREDENTIALS): "Add a login for {host} to the file that "
     "REGISTRY_AUTH_DOCKERCONFIG names; then {again}",

@@ -11,9 +11,11 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from gateway.calls import Call, Outcome
 from metrics import prometheus
+from registry.reasons import Reason
 from servers.deploying import push_report
 from servers.states import Mode, StepKind, Trigger
 from servers.timeline import SPEAKS_FOR_ITSELF
+from tests import rooms
 from tests.docs import pages
 from tests.docs.telemetry import COMMON, EXAMPLES, PAGE, SECTIONS, Event, keys_of, undocumented
 from tests.metrics import contract
@@ -34,18 +36,11 @@ def in_code() -> set[str]:
         for kind in set(StepKind) - SPEAKS_FOR_ITSELF
         for word in ("started", "succeeded", "failed")
     }
-    for package in ("servers", "registry", "gateway", "metrics"):
-        for path in (pages.ROOT / package).rglob("*.py"):
-            if "migrations" in path.parts:
-                continue
-            for node in ast.walk(ast.parse(path.read_text())):
-                if (
-                    isinstance(node, ast.Constant)
-                    and isinstance(node.value, str)
-                    and NAME.fullmatch(node.value)
-                ):
-                    names.add(node.value)
-    return names
+    said = (node for _, module in rooms.sources() for node in ast.walk(module))
+    for node in said:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and NAME.fullmatch(node.value):
+            names.add(node.value)
+    return names - {reason.value for reason in Reason}
 
 
 def test_the_events_of_the_code_are_the_events_of_the_document() -> None:

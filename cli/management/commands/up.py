@@ -6,7 +6,6 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -15,6 +14,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 from django.utils.module_loading import import_string
 
+from cli.directories import make_directories
 from cli.terminal import ShownCommand
 from hosting.runtimes.base import Capability
 from servers import as_root, runtime_choice, uploads
@@ -50,7 +50,8 @@ class Command(ShownCommand):
         parts = frozenset(options["only"] or PARTS)
         _refuse_what_cannot_work(parts)
         with _signals_as_interrupt(), _listener(parts) as listener:
-            _prepare_directories()
+            make_directories()
+            uploads.forget_abandoned()
             self._bring_schema()
             self._greet(parts)
             with _background(parts, self.stdout.write):
@@ -125,13 +126,6 @@ def _refuse_what_cannot_work(parts: frozenset[str]) -> None:
         raise CommandError(
             "web, worker and reconciler in processes of their own need a broker: set BROKER_URL."
         )
-
-
-def _prepare_directories() -> None:
-    """What lies there (uploads, the database, environments) is nobody else's to read."""
-    Path(settings.DATA_DIR).mkdir(mode=0o700, parents=True, exist_ok=True)
-    Path(settings.STATIC_ROOT).mkdir(exist_ok=True)
-    uploads.forget_abandoned()
 
 
 @contextlib.contextmanager

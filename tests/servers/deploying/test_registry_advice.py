@@ -46,9 +46,9 @@ def test_whatever_fails_there_is_something_to_do(kind: ErrorKind, permanent: boo
     ("error", "does"),
     [
         (REJECTED, "Renew the login for registry.example.org:5000"),
-        (_unrenewed("The refresh command /bin/renew failed with exit code 1.", Reason.REFRESH_FAILED),
+        (_unrenewed("The refresh command /bin/renew failed with exit code 1.", Reason.BROKEN_REFRESH),
          "Run REGISTRY_REFRESH_COMMAND by hand, with REGISTRY_HOST=registry.example.org:5000"),
-        (_unrenewed("The credential helper docker-credential-x is not on PATH.", Reason.HELPER_FAILED),
+        (_unrenewed("The credential helper docker-credential-x is not on PATH.", Reason.BROKEN_HELPER),
          "echo registry.example.org:5000 | docker-credential-"),
         (_unrenewed("No credentials for registry.example.org:5000 are configured.", Reason.NO_CREDENTIALS),
          "Add a login for registry.example.org:5000"),

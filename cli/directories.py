@@ -1,0 +1,13 @@
+"""The directories that a process of the platform expects to be there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.conf import settings
+
+
+def make_directories() -> None:
+    """What lies there (uploads, the database, environments) is nobody else's to read."""
+    Path(settings.DATA_DIR).mkdir(mode=0o700, parents=True, exist_ok=True)
+    Path(settings.STATIC_ROOT).mkdir(exist_ok=True)

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import logging
+from argparse import ArgumentParser
+from collections.abc import Mapping
+from typing import Any
+
+from daphne.management.commands import runserver
+from django.conf import settings
+
+from cli.directories import make_directories
+
+logger = logging.getLogger(__name__)
+WITH_BROKER = "in another terminal, `manage.py up --only worker --only reconciler`"
+WITHOUT_BROKER = "`manage.py redeploy <slug> --here`; workers in processes of their own need BROKER_URL"
+
+
+class Command(runserver.Command):  # type: ignore[misc]  # daphne is untyped
+    """daphne's command with the platform's port and logs; WhiteNoise serves static files, as everywhere."""
+
+    help = "Serves console, API, live feeds and gateway with daphne, for development; deploys nothing."
+    default_port = str(settings.BIND_PORT)
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.set_defaults(use_static_handler=False)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        make_directories()
+        super().handle(*args, **options)
+
+    def check_migrations(self) -> None:
+        """The last thing that is said before the address is."""
+        super().check_migrations()
+        self.stdout.write(
+            f"Deployments wait for a worker: {WITH_BROKER if settings.BROKER_URL else WITHOUT_BROKER}."
+        )
+
+    def log_action(self, protocol: str, action: str, details: Mapping[str, Any]) -> None:
+        """A query string may hold a secret, such as the code of a single sign-on."""
+        if (protocol, action) == ("http", "complete"):
+            path = details["path"].partition("?")[0]
+            logger.info("%s %s %s", details["method"], path, details["status"])
