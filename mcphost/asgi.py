@@ -37,7 +37,7 @@ class Dispatcher:
 
     def __init__(self, parts: frozenset[str]) -> None:
         self._gateway = Gateway() if GATEWAY in parts else None
-        self._gateway_runs = False
+        self._gateway_start: asyncio.Task[None] | None = None
         self._web = Front(django, WEB_THREADS) if WEB in parts else None
         self._readiness = probes.Readiness(self._web.threads.fault if self._web else lambda: "")
 
@@ -71,21 +71,23 @@ class Dispatcher:
         if self._gateway is None:
             await not_here(scope, receive, send)
             return
-        if not self._gateway_runs:
+        if self._gateway_start is None:
             # daphne sends no lifespan events: the first request starts the gateway, and the end of the
             # process writes the calls that it still holds.
-            await self._start(self._gateway)
             atexit.register(self._gateway.usage.stop)
+        await self._started(self._gateway)
         await self._gateway(scope, receive, send)
 
-    async def _start(self, gateway: Gateway) -> None:
-        self._gateway_runs = True
-        await gateway.start()
+    async def _started(self, gateway: Gateway) -> None:
+        """Those that come while it starts wait for it too."""
+        if self._gateway_start is None:
+            self._gateway_start = asyncio.ensure_future(gateway.start())
+        await self._gateway_start
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         if self._gateway:
-            await self._start(self._gateway)
+            await self._started(self._gateway)
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self._stop()

@@ -19,7 +19,8 @@ import urllib3
 from docker import APIClient
 from docker.errors import APIError, DockerException
 
-from registry.errors import RegistryError, from_engine, unreachable
+from registry.engine_errors import from_engine
+from registry.errors import RegistryError, unreachable
 from registry.events import Line
 from registry.progress import Sent
 from registry.reasons import Reason

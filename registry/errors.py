@@ -1,8 +1,8 @@
 """What goes wrong with a registry, sorted: the tag, the wire, the registry or the credential; may it pass?
 
-Four sources speak: HTTP status and the distribution spec's JSON error codes, the engine's push stream (text
-only, and it differs between the classic and the containerd image store), exceptions of `requests` and
-`docker`, and our own checks. What no rule knows is `remote`, permanent, and shown whole.
+Four sources speak: HTTP status and the distribution spec's JSON error codes, the engine's push stream
+(`registry.engine_errors`), exceptions of `requests` and `docker`, and our own checks. What no rule knows is
+`remote`, permanent, and shown whole.
 
 Of an HTTP answer's body nothing is shown but what the distribution spec's error document says: whoever may
 name a registry would read other bodies of this network in our errors.
@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
@@ -23,7 +22,7 @@ from registry.redaction import redact
 
 __all__ = [
     "INNER", "BadCredentialsFile", "CredentialError", "ErrorKind", "RegistryError", "described",
-    "failed_refresh", "from_engine", "from_response", "inner_address", "read_retry_after", "redact",
+    "failed_refresh", "from_response", "inner_address", "read_retry_after", "redact",
     "unreachable",
 ]  # fmt: skip
 
@@ -46,8 +45,8 @@ class RegistryError(Exception):
     """A failure with a redacted message fit for a screen.
 
     `kind` is the contract's `error_kind`, `reason` the cause in one code (None: not known); `permanent` tells
-    that the same request again cannot help;
-    `retry_after` is what the registry asked for, in seconds, capped; `status` its HTTP status if known.
+    that the same request again cannot help; `retry_after` is what the registry asked for, in seconds, capped;
+    `status` its HTTP status if known.
     `perhaps_expired`: it denies, which some registries say of a credential that has expired as well. One
     refresh is worth a try; if it is denied again, it is.
     """
@@ -112,25 +111,6 @@ def failed_refresh(fault: RegistryError, failure: RegistryError) -> RegistryErro
     return RegistryError(text, kind=kind, reason=reason, status=fault.status)
 
 
-@dataclass(frozen=True)
-class _Rule:
-    pattern: re.Pattern[str]
-    kind: ErrorKind
-    permanent: bool
-    reason: Reason | None
-    perhaps_expired: bool = False
-
-
-def _rule(
-    kind: ErrorKind,
-    permanent: bool,
-    reason: Reason | None,
-    *phrases: str,
-    perhaps_expired: bool = False,
-) -> _Rule:
-    return _Rule(re.compile("|".join(phrases), re.IGNORECASE), kind, permanent, reason, perhaps_expired)
-
-
 # What registries, clouds and their token servers say of a credential that is not good any more.
 EXPIRED = (
     r"(tokens?|credentials?|passwords?|passcode|secret|session|signature|jwt|login|authentication|sas|key)"
@@ -146,119 +126,6 @@ EXPIRED = (
     r"(cannot|could not|can't|failed to|unable to) (be )?authenticate",
 )
 _EXPIRED = re.compile("|".join(EXPIRED), re.IGNORECASE)
-
-# First match wins. Addresses are cut out before: a repository called "unauthorized" says nothing.
-_RULES = (
-    _rule(  # ahead of all numbers: a stream may have that of a status
-        "push",
-        False,
-        Reason.UNREACHABLE,
-        r"\bgoaway\b",
-        r"\bhttp2: (client connection|timeout|server sent|stream closed|transport: cannot retry)",
-        r"\bstream error: stream id\b",
-        r"\bstream (was )?reset\b",
-        r"\brst_stream\b",
-        r"\brefused_stream\b",
-        r"\benhance_your_calm\b",
-        r"\bstream terminated by\b",
-        r"transport (connection broken|is closing)|closing transport|server closed idle connection",
-    ),
-    _rule(
-        "tag",
-        True,
-        Reason.NOT_FOUND,
-        r"does not exist locally with the tag",
-        r"\btag does not exist",
-        r"invalid reference format",
-        r"no such image",
-    ),
-    # may speak of a quota, but of one per minute
-    _rule(
-        "remote",
-        False,
-        Reason.RATE_LIMITED,
-        *SAID[Reason.RATE_LIMITED],
-        r"\b429\b",
-        r"rate ?limit ?exceeded",
-    ),
-    _rule("remote", True, Reason.FULL, *SAID[Reason.FULL], r"quota"),
-    _rule("push", True, Reason.PLAIN_HTTP, *SAID[Reason.PLAIN_HTTP]),
-    _rule("push", True, Reason.UNTRUSTED, *SAID[Reason.UNTRUSTED]),
-    _rule(
-        "auth_expired",
-        False,
-        Reason.UNAUTHENTICATED,
-        *EXPIRED,
-        r"\bunauthorized\b",
-        r"no basic auth credentials",
-        r"authentication (is )?required",
-        r"incorrect username or password",
-        r"\b401\b",
-    ),
-    _rule("remote", True, Reason.DENIED, r"insufficient_scope", perhaps_expired=False),
-    _rule("remote", True, Reason.DENIED, r"\bdenied\b", r"\bforbidden\b", r"\b403\b", perhaps_expired=True),
-    _rule("remote", True, Reason.FULL, r"\b507\b"),
-    _rule("remote", True, Reason.TOO_LARGE, r"request entity too large", r"\b413\b"),
-    _rule("remote", True, Reason.NOT_FOUND, r"\bname (unknown|invalid)", r"\b404\b"),
-    _rule("remote", True, None, r"manifest (invalid|unverified)", r"\b(400|405|415)\b"),
-    _rule(
-        "remote",
-        False,
-        Reason.UNAVAILABLE,
-        r"\b(408|425|499|500|502|503|504|52\d|530|598|599)\b",
-        r"^(unknown|unavailable|blob upload (invalid|unknown)):",
-        r"\bblob unknown",  # pushed again, the layer is sent again
-    ),
-    _rule(
-        "push",
-        False,
-        Reason.UNREACHABLE,
-        *SAID[Reason.UNREACHABLE],
-        r"connection (aborted|closed|lost)",
-        r"connection (was |has been )?(forcibly )?closed",
-        r"broken pipe",
-        r"closed network connection",
-        r"\btime(d[ -]?)?out\b",
-        r"deadline exceeded",
-        r"request canceled",
-        r"host is down",
-        r"server misbehaving",
-        r"short (read|write)\b",
-        r"bad record mac",
-        r"code = unavailable",
-    ),
-)
-
-LOOKED_AT = 8000  # characters of what an engine says
-LONGEST_WORD = 500
-_WORD = re.compile(r"\S+")
-# Looked for in one word at a time, so that no text takes long.
-_NOISE = re.compile(
-    r"https?://."  # request addresses
-    r"|sha256:[0-9a-f]"  # digests, refs of containerd
-    r"|.(?:\..+|:\d+)/."  # host/repository
-    r"|:\d+->.+:\d"  # sockets
-)
-_IP = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?")
-
-
-def from_engine(text: str) -> RegistryError:
-    """Sorts what a Docker engine said, in the push stream or as an API error."""
-    bare = _IP.sub("", _WORD.sub(_unless_noise, text[:LOOKED_AT]))
-    for rule in _RULES:
-        if rule.pattern.search(bare):
-            return RegistryError(
-                text,
-                kind=rule.kind,
-                reason=rule.reason,
-                permanent=rule.permanent,
-                perhaps_expired=rule.perhaps_expired,
-            )
-    return RegistryError(text)
-
-
-def _unless_noise(word: re.Match[str]) -> str:
-    return "" if len(word[0]) > LONGEST_WORD or _NOISE.search(word[0]) else word[0]
 
 
 def from_response(status: int, headers: Mapping[str, str], body: bytes, doing: str) -> RegistryError:

@@ -8,7 +8,7 @@ from hosting.builder import causes, dockerfile, node_errors
 from hosting.builder.context import no_space
 from hosting.builder.progress import Progress, Vertex
 from hosting.errors import BuildError
-from registry.errors import from_engine
+from registry.engine_errors import from_engine
 from registry.reasons import Reason, heard, says
 
 SHOWN_LINES = 12

@@ -11,7 +11,7 @@ import urllib3
 from docker.errors import APIError, DockerException
 
 from hosting.errors import RuntimeFault
-from registry.errors import from_engine
+from registry.engine_errors import from_engine
 from registry.reasons import SAID, Reason
 
 # What the engine says (it gives no codes), and what helps: message, hint, whether trying again is in vain,

@@ -12,7 +12,8 @@ import requests
 import urllib3
 
 from registry.engine import PushLog, sort_fault
-from registry.errors import RegistryError, from_engine, from_response, read_retry_after, unreachable
+from registry.engine_errors import from_engine
+from registry.errors import RegistryError, from_response, read_retry_after, unreachable
 from registry.progress import Sent
 
 FIXTURES = Path(__file__).parent / "fixtures"

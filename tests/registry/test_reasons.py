@@ -8,7 +8,8 @@ import errno
 import pytest
 
 from registry import reasons
-from registry.errors import from_engine, from_response, unreachable
+from registry.engine_errors import from_engine
+from registry.errors import from_response, unreachable
 from registry.reasons import SENTENCES, Reason
 from tests import rooms
 

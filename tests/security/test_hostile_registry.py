@@ -19,7 +19,8 @@ from registry.challenge import read_challenge
 from registry.client import DOCKER_MANIFEST, OCI_INDEX, RegistryClient, digest_of
 from registry.content import next_page, read_platform
 from registry.credentials import CredentialStore
-from registry.errors import RegistryError, from_engine, from_response
+from registry.engine_errors import from_engine
+from registry.errors import RegistryError, from_response
 from registry.inspection import start_command
 from registry.reference import Reference
 from tests.registry.http import Request, Response, serving

@@ -1,27 +1,28 @@
 from __future__ import annotations
 
 import logging
-from argparse import ArgumentParser
 from collections.abc import Mapping
 from typing import Any
 
 from daphne.management.commands import runserver
 from django.conf import settings
+from django.core.management.base import CommandParser
 
 from cli.directories import make_directories
+from cli.terminal import ShownCommand
 
 logger = logging.getLogger(__name__)
 WITH_BROKER = "in another terminal, `manage.py up --only worker --only reconciler`"
 WITHOUT_BROKER = "`manage.py redeploy <slug> --here`; workers in processes of their own need BROKER_URL"
 
 
-class Command(runserver.Command):  # type: ignore[misc]  # daphne is untyped
+class Command(ShownCommand, runserver.Command):  # type: ignore[misc]  # daphne is untyped
     """daphne's command with the platform's port and logs; WhiteNoise serves static files, as everywhere."""
 
     help = "Serves console, API, live feeds and gateway with daphne, for development; deploys nothing."
     default_port = str(settings.BIND_PORT)
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.set_defaults(use_static_handler=False)
 

@@ -9,14 +9,8 @@ from docker.errors import DockerException
 
 from hosting.errors import UserError
 from registry.engine import sort_fault
-from registry.errors import (
-    BadCredentialsFile,
-    CredentialError,
-    ErrorKind,
-    RegistryError,
-    failed_refresh,
-    from_engine,
-)
+from registry.engine_errors import from_engine
+from registry.errors import BadCredentialsFile, CredentialError, ErrorKind, RegistryError, failed_refresh
 from registry.reasons import Reason
 from registry.reference import Reference
 from servers.deploying import wiring

@@ -25,7 +25,8 @@ from hosting.sources import interpreters
 from hosting.tooling import Outcome
 from hosting.why_ended import why
 from registry.engine import sort_fault
-from registry.errors import CredentialError, RegistryError, from_engine, from_response
+from registry.engine_errors import from_engine
+from registry.errors import CredentialError, RegistryError, from_response
 from registry.reasons import Reason
 from registry.reference import Reference
 from servers.deploying import wiring
