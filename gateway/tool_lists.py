@@ -46,12 +46,14 @@ class ListFilter:
 
     def _without_denied(self, text: bytes) -> bytes:
         """The same object where there is nothing to take out."""
-        if b"tools" not in text:
+        if b"tools" not in text and b"\\u" not in text:  # any letter may be written as an escape
             return text
         try:
             message: Any = json.loads(text)
-        except (ValueError, RecursionError):
+        except ValueError:
             return text
+        except RecursionError:
+            raise Broken("A list of tools is nested too deep to apply a policy to.") from None
         trimmed = [self._policy.trim(each) for each in (message if isinstance(message, list) else [message])]
         return (
             json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode() if any(trimmed) else text

@@ -45,12 +45,12 @@ SLOW = (
     "security/test_schema_",
     "hosting/runtimes/test_process.py",
     "hosting/sources/test_git.py",
+    "hosting/test_handshake.py",
+    "cli/test_commands.py",
+    "servers/deploying/test_deployer.py",
+    "servers/deploying/test_gate.py",
+    "servers/deploying/test_reconciler.py",
     "servers/streams/",
-    "servers/test_commands.py",
-    "servers/test_deployer.py",
-    "servers/test_gate.py",
-    "servers/test_handshake.py",
-    "servers/test_reconciler.py",
 )
 
 

@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 
 from gateway import policy
 from gateway.errors import Refusal
+from gateway.http1 import Broken
 from gateway.policy import Policy, ToolLists
 from gateway.tool_lists import ListFilter
 from gateway.types import Receive, Scope, Send
@@ -118,6 +119,21 @@ def test_bytes_without_a_denied_tool_stay_as_they_are() -> None:
     assert filtered([body[:10], body[10:]], events=False) == body
     stream = b": hello\n\nid: 1\ndata:\n\ndata: " + body + b"\n\nevent: x\r\ndata: no json\r\n\r\ntail"
     assert filtered([stream], events=True) == stream
+
+
+@pytest.mark.parametrize("key", [rb"\u0074ools", rb"\u0074\u006F\u006f\u006c\u0073"])
+def test_no_spelling_of_the_list_shows_a_denied_tool(key: bytes) -> None:
+    """JSON may write any letter as an escape (RFC 8259 section 7)."""
+    body = orjson.dumps(listing("read", "delete")).replace(b"tools", key)
+    assert names_in(orjson.loads(filtered([body], events=False))) == ["read"]
+    event = b"data: " + body + b"\n\n"
+    assert b"delete" not in filtered([event], events=True)
+
+
+def test_a_list_that_is_too_deep_to_look_at_is_not_shown() -> None:
+    body = b'{"result":{"tools":[{"name":"delete"}],"x":' + b"[" * 200_000 + b"]" * 200_000 + b"}}"
+    with pytest.raises(Broken, match="too deep"):
+        filtered([body], events=False)
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])

@@ -12,6 +12,7 @@ from pathlib import Path
 from django.conf import settings
 
 from mcphost.settings import env
+from tests.conftest import SLOW
 from tests.rooms import ROOMS, ROOT
 
 NO_ROOMS = {"benchmarks", "deploy", "tests"}  # what is beside the house
@@ -45,6 +46,12 @@ def _loaded_with(module: str) -> list[str]:
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
     )
     return [name for name in json.loads(ended.stdout) if name.partition(".")[0] in ROOMS]
+
+
+def test_what_is_slow_is_there() -> None:
+    tests = ROOT / "tests"
+    paths = [path.relative_to(tests).as_posix() for path in tests.rglob("*.py")]
+    assert not [slow for slow in SLOW if not any(path.startswith(slow) for path in paths)]
 
 
 def test_the_readme_lists_every_setting_with_its_default() -> None:
