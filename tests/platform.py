@@ -15,9 +15,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 
+from hosting.runtimes.base import RunStatus
 from metrics.models import UsageMetric
 from servers import intake, runtime_choice, services, uploads
-from servers.deploying import heartbeat, reconciler, wiring
+from servers.deploying import heartbeat, reconciler, runs, wiring
 from servers.models import Deployment, Server
 from servers.operations import background
 from servers.states import FINAL, Mode, Trigger
@@ -123,6 +124,15 @@ def processes_under(directory: Path) -> list[psutil.Process]:
             if inside and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return found
+
+
+def is_alive(deployment: Deployment) -> bool:
+    """What runs for it, as its runtime says."""
+    run = Deployment.objects.get(pk=deployment.pk).run
+    assert run
+    status = runs.survey([run])[run.pk]
+    assert isinstance(status, RunStatus), status
+    return status.alive
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from hosting.errors import Conflict, RuntimeFault, UserError
@@ -23,7 +22,6 @@ from servers.states import OPEN, DeploymentStatus, Mode, ServerStatus, Trigger
 logger = logging.getLogger(__name__)
 RESEND_AFTER = timedelta(seconds=10)
 MOST_CLAIMS = 3
-_UP = Q(current_deployment__run__isnull=False, current_deployment__run__ended_at__isnull=True)
 
 
 @dataclass
@@ -38,7 +36,7 @@ def look() -> Due:
     """One pass over the rows. Quick: it polls, closes and queues, and leaves the slow work to actors."""
     _close_lost()
     _watch_all()
-    for server in restarts.due(Server.objects.should_run()).exclude(_UP):
+    for server in restarts.due(Server.objects.down()):
         _start_again(server)
     return Due(_deployments_to_send(), _servers_to_settle())
 

@@ -97,7 +97,8 @@ def _wanted(server: Server) -> set[int]:
 
 def _with_what_they_resume(server: Server, kept: set[int]) -> set[int]:
     """And the builds from which these, or those in between, took over images."""
-    before = {build.pk: build.resumes_id for build in server.builds.filter(resumes__isnull=False)}
+    resumed = server.builds.filter(resumes__isnull=False).only("resumes")
+    before = {build.pk: build.resumes_id for build in resumed}
     found, more = set(kept), set(kept)
     while more := {at for pk in more if (at := before.get(pk))} - found:
         found |= more

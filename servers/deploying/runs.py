@@ -35,10 +35,6 @@ def runtime_of(run: Run) -> Runtime:
     return wiring.runtime(run.runtime)
 
 
-def poll(run: Run) -> RunStatus:
-    return runtime_of(run).poll(handle_of(run))
-
-
 def survey(runs: Iterable[Run]) -> dict[int, RunStatus | RuntimeFault]:
     """What has become of them, by id: each runtime is asked once about all of its own."""
     found: dict[int, RunStatus | RuntimeFault] = {}

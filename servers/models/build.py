@@ -5,6 +5,7 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import Q
 
+from servers.models.kept import Kept
 from servers.models.server import Server
 
 
@@ -17,7 +18,7 @@ class BuildQuerySet(models.QuerySet["Build"]):
 NOTHING_MADE = Q(image="", directory="")
 
 
-class Build(models.Model):
+class Build(Kept):
     """What was made of a source, once: each deployment that starts it again shares it.
 
     `number` is that of the deployment that makes it, and part of its tags; `resumes` is the build that it
@@ -58,9 +59,3 @@ class Build(models.Model):
     @property
     def short_revision(self) -> str:
         return self.revision.removeprefix("sha256:")[:12]
-
-    def keep(self, **made: object) -> None:
-        """Writes what a step made to the row."""
-        for name, value in made.items():
-            setattr(self, name, value)
-        self.save(update_fields=list(made))

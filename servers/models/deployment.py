@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from servers import states
 from servers.models.build import Build
+from servers.models.kept import Kept
 from servers.models.run import Run
 from servers.models.server import DesiredState, Server
 from servers.states import DeploymentStatus, Mode, ServerStatus, StepKind, StepStatus, Trigger
@@ -75,7 +76,7 @@ class DeploymentQuerySet(models.QuerySet["Deployment"]):
         return bool(self.filter(pk=pk, status__in=allowed).update(status=to, **changes))
 
 
-class Deployment(models.Model):
+class Deployment(Kept):
     """One walk from source to URL: the durable job, and what came of it.
 
     `build` is what it starts: made by it where the numbers are the same, else by an earlier deployment.
@@ -172,12 +173,6 @@ class Deployment(models.Model):
     def makes_build(self) -> bool:
         """It fetches and builds; else it starts what another deployment built."""
         return self.build.number == self.number
-
-    def keep(self, **found: object) -> None:
-        """Writes what a step found out to the row."""
-        for name, value in found.items():
-            setattr(self, name, value)
-        self.save(update_fields=list(found))
 
     def close_steps(self) -> None:
         """Those that a lost worker had begun: nobody works on them any more."""

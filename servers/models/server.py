@@ -73,6 +73,9 @@ class SchemaGate(models.TextChoices):
     HOLD = "hold", "Hold it until it is approved"
 
 
+_UP = Q(current_deployment__run__isnull=False, current_deployment__run__ended_at__isnull=True)
+
+
 class ServerQuerySet(models.QuerySet["Server"]):
     def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> ServerQuerySet:
         """A server is seen by its owner, its team and administrators."""
@@ -92,9 +95,7 @@ class ServerQuerySet(models.QuerySet["Server"]):
         """Of those that should run, the ones that do as far as we know, with what a look at them takes: what
         they offer and were built of may be large.
         """
-        running = self.should_run().filter(
-            current_deployment__run__isnull=False, current_deployment__run__ended_at__isnull=True
-        )
+        running = self.should_run().filter(_UP)
         own = ("name", "slug", "desired_state", "status", "error", "restarts", "restart_at")
         run = (
             "runtime",
@@ -109,6 +110,10 @@ class ServerQuerySet(models.QuerySet["Server"]):
         current = ("server", "number", "finished_at", "run", *(f"run__{name}" for name in run))
         known = [f"current_deployment__{name}" for name in current]
         return running.select_related("current_deployment__run").only(*own, "current_deployment", *known)
+
+    def down(self) -> ServerQuerySet:
+        """Nothing runs for them, though it should."""
+        return self.should_run().exclude(_UP)
 
     def should_not_run(self) -> ServerQuerySet:
         return self.filter(desired_state__in=[DesiredState.STOPPED, DesiredState.DELETED])

@@ -19,11 +19,10 @@ from django.db import connection
 from django.utils import timezone
 
 from servers import services
-from servers.deploying import runs
 from servers.models import Deployment, LogLine, Server
 from servers.states import DeploymentStatus, Mode, ServerStatus, Trigger
 from tests.eventually import eventually
-from tests.platform import Platform, archive_of, hello_files
+from tests.platform import Platform, archive_of, hello_files, is_alive
 
 pytestmark = pytest.mark.core
 MANAGE = Path(__file__).parents[2] / "manage.py"
@@ -284,7 +283,10 @@ def test_the_work_of_a_killed_command_is_found_again(idle: Platform) -> None:
     run("redeploy", "hello", "--here")
     deployment = Deployment.objects.get()
     assert deployment.status == DeploymentStatus.SUCCEEDED
-    eventually(lambda: runs.poll(deployment.run).alive, what="it outlives the command that started it")
+    eventually(
+        lambda: is_alive(deployment),
+        what="it outlives the command that started it",
+    )
 
 
 def write(deployment: Deployment, stream: str, text: str) -> None:

@@ -1,17 +1,1 @@
-from tests.accounts import api, outsider, owner, server, session, staff, team, teammate, viewer
-from tests.platform import idle, platform, quick
-
-__all__ = [
-    "api",
-    "idle",
-    "outsider",
-    "owner",
-    "platform",
-    "quick",
-    "server",
-    "session",
-    "staff",
-    "team",
-    "teammate",
-    "viewer",
-]
+from tests.servers.conftest import *  # noqa: F403  (the same people, the same platform)

@@ -11,12 +11,12 @@ from pytest_django.fixtures import Settings
 
 from hosting.errors import UserError
 from servers import logbook, services
-from servers.deploying import deployer, runs, wiring
+from servers.deploying import deployer, wiring
 from servers.deploying.job import Job
 from servers.models import Deployment, Server
 from servers.states import FINAL, DeploymentStatus, Mode, ServerStatus, Trigger
 from tests.eventually import eventually
-from tests.platform import Platform, at_once, hello_files, processes_under
+from tests.platform import Platform, at_once, hello_files, is_alive, processes_under
 
 pytestmark = pytest.mark.core
 
@@ -239,7 +239,7 @@ def test_a_worker_that_was_taken_for_dead_leaves_its_successor_alone(idle: Platf
     assert (deployment.status, deployment.claims) == (DeploymentStatus.SUCCEEDED, 2)
     assert Path(deployment.build.directory).is_dir()
     assert idle.fresh(server).serving == deployment
-    assert runs.poll(deployment.run).alive
+    assert is_alive(deployment)
 
 
 @pytest.mark.parametrize("fails", [False, True])

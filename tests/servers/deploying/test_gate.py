@@ -19,12 +19,12 @@ from hosting.errors import Conflict
 from metrics.models import UsageMetric
 from notices.models import Notice
 from servers import approvals, channels, services
-from servers.deploying import reconciler, retention, runs
+from servers.deploying import reconciler, retention
 from servers.models import Deployment, Server
 from servers.states import DeploymentStatus, Mode, ServerStatus, Trigger
 from tests.accounts import make_deployment
 from tests.eventually import eventually
-from tests.platform import Platform, hello_files
+from tests.platform import Platform, hello_files, is_alive
 
 pytestmark = pytest.mark.core
 CHANGES = {
@@ -97,7 +97,7 @@ def test_hold_ends_the_new_run_and_keeps_what_it_built(
     assert details(second, "deploy_held")["breaking"] == ["add is gone."]
     server = platform.fresh(server)
     assert (server.status, server.serving, server.error) == (ServerStatus.RUNNING, first, "")
-    assert runs.poll(Deployment.objects.get(pk=first.pk).run).alive
+    assert is_alive(first)
 
     for look in (
         reconciler.look,
