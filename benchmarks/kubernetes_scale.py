@@ -101,6 +101,7 @@ def _specs(servers: int, replicas: int) -> list[Any]:
             slug=f"hello-{number}",
             deployment_id=number,
             number=1,
+            run_id=number,
             transport="stdio",
             image=IMAGE,
             environment={"LOG_LEVEL": "info"},
@@ -194,7 +195,7 @@ def _change_is_seen(cluster: Any) -> None:
     from servers.deploying import runs
     from servers.models import Run
 
-    pod = cluster.list("v1", "Pod", "mcphost/deployment=1")[0][0]["metadata"]["name"]
+    pod = cluster.list("v1", "Pod", "mcphost/run=1")[0][0]["metadata"]["name"]
     _say(cluster, pod, {"waiting": {"reason": "CrashLoopBackOff"}}, ready=False)
     first = Run.objects.get(pk=1)
     while getattr(runs.survey([first])[1], "alive", True):

@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Coroutine, Set
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
@@ -217,7 +218,8 @@ class Gateway:
     def _seal(self, inner: bytes, call: Call) -> bytes:
         """What the caller is told as the id of the session that the server calls `inner`."""
         about = call.server_id, call.deployment_id, call.token_id, inner.decode("latin-1")
-        return self._sessions.seal(Session(*about, call.client, call.version, call.replica)).encode()
+        whole = Session(*about, call.client, call.version, call.replica, call.run_id)
+        return self._sessions.seal(whole).encode()
 
     async def _target(
         self, request: Request, message: Message | None, route: Route, call: Call, session: Session | None
@@ -233,9 +235,9 @@ class Gateway:
             if any(request.every(SESSION)):
                 raise errors.session_lost()
             return self._current(route, wait, call)
-        if session.deployment_id == route.deployment_id:
-            return self._current(route, wait, call, session)
-        return await self._of_session(route, session, call)
+        if session.deployment_id != route.deployment_id:
+            return await self._of_session(route, session, call)
+        return self._current(route, wait, call, session)
 
     async def _started(self, route: Route, wait: _Wait) -> Route:
         """The route once its server serves. Raises `Refusal` (503) where it is not on its way, and when the
@@ -257,16 +259,20 @@ class Gateway:
         """What a server behind the bridge cannot check, for it sees no headers."""
         if not (message and message.get("method") == "tools/call" and era.is_modern(request)):
             return
-        if route.behind_bridge and route.deployment_id is not None:
+        if route.behind_bridge and route.run_id:
             called = jsonrpc.params(message)
-            tools = await self._declared.get(route.deployment_id)
+            tools = await self._declared.get(route.run_id)
             params.check(request, tools.get(str(called.get("name")), []), called.get("arguments"))
 
     def _current(self, route: Route, wait: _Wait, call: Call, session: Session | None = None) -> Target:
+        """Raises `Refusal` (404) for a session that ended with an earlier run."""
         assert route.deployment_id is not None
+        if session and session.run_id not in (0, route.run_id):
+            raise errors.session_lost()
         return Target(
             route.name,
             route.deployment_id,
+            route.run_id,
             _one_of(route, call, session, wait.passed),
             lambda: self._moved(route, wait, call, session),
             lambda: self._replaced(route, route.deployment_id),
@@ -292,9 +298,9 @@ class Gateway:
         earlier = await self._earlier.get(session.deployment_id)
         if earlier is None or (earlier.retired and call.counts):
             return await gone()
-        pk = session.deployment_id
-        endpoint = _one_of(earlier, call, session)
-        return Target(route.name, pk, endpoint, gone, lambda: self._replaced(route, pk), earlier.host)
+        pk, endpoint = session.deployment_id, _one_of(earlier, call, session)
+        why = partial(self._replaced, route, pk)
+        return Target(route.name, pk, session.run_id, endpoint, gone, why, earlier.host)
 
     async def _replaced(self, route: Route, deployment_id: int | None) -> Refusal | None:
         """Why a deployment that broke off had to: another took its place. None: it did so by itself."""

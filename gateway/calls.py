@@ -46,6 +46,7 @@ class Call:
     token_id: int
     token: str
     deployment_id: int = 0
+    run_id: int = 0
     replica: str = ""
     counts: bool = False
     messages: int = 1

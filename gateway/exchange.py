@@ -48,6 +48,7 @@ class Target:
 
     name: str
     deployment_id: int
+    run_id: int
     endpoint: str
     moved: Callable[[], Awaitable[Target]]
     why: Callable[[], Awaitable[Refusal | None]]
@@ -101,7 +102,8 @@ class Exchange:
                 # Most calls are over before it is worth a task to see whether their caller leaves.
                 watching = asyncio.get_running_loop().call_later(WATCHED_AFTER, self._begin_to_watch)
                 target = await find(message)
-                call.deployment_id, name = target.deployment_id, target.name
+                name = target.name
+                self._goes_to(target)
                 await self._in_turn(target, beginning)
         except Refusal as refusal:
             if self._answer.began:  # of a body that the server answered before it had all of it
@@ -212,9 +214,12 @@ class Exchange:
                 if self._streamed:
                     raise errors.unreachable(target.name) from fault
                 target = await target.moved()
-                self.call.deployment_id = target.deployment_id
+                self._goes_to(target)
             except Broken as fault:
                 raise await target.why() or errors.unreachable(target.name) from fault
+
+    def _goes_to(self, target: Target) -> None:
+        self.call.deployment_id, self.call.run_id = target.deployment_id, target.run_id
 
     async def _send_to(self, target: Target, beginning: bytes) -> Response:
         sent = headers.to_upstream(self._request.headers)

@@ -35,9 +35,9 @@ class Mirrored:
 Declared = dict[str, list[Mirrored]]
 
 
-def declared_by(deployment_id: int) -> Declared:
-    """Asks the database which tools of a deployment have such arguments."""
-    found = Deployment.objects.filter(pk=deployment_id).values_list("discovery", flat=True).first()
+def declared_by(run_id: int) -> Declared:
+    """Asks the database which tools of a run have such arguments: a restart may bring others."""
+    found = Deployment.objects.filter(runs=run_id).values_list("discovery", flat=True).first()
     tools = found.get("tools", ()) if isinstance(found, dict) else ()
     named = [tool for tool in tools if isinstance(tool.get("name"), str)]
     return {tool["name"]: mirrored for tool in named if (mirrored := _valid(tool.get("inputSchema")))}

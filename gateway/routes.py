@@ -32,6 +32,7 @@ class Route:
     status: str
     wanted: bool
     deployment_id: int | None
+    run_id: int
     endpoint: str
     era: str = ""
     versions: tuple[str, ...] = ()
@@ -88,6 +89,7 @@ def find(slug: str) -> Route | None:
         status=server.status,
         wanted=server.desired_state == DesiredState.RUNNING,
         deployment_id=current.pk if current else None,
+        run_id=run.pk if run else 0,
         endpoint=run.endpoint if run else "",
         era=str(facts.get("era") or ""),
         versions=tuple(facts.get("protocol_versions") or ()),

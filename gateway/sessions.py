@@ -22,7 +22,8 @@ _SEAL = 16  # bytes
 @dataclass(frozen=True, slots=True)
 class Session:
     """`inner` is the hosted server's own id; `client` and `version` are what `initialize` said, for the
-    records of later calls. `replica` is which of several holds it."""
+    records of later calls. `replica` is which of several holds it. `run_id` is the run of the deployment that
+    holds it; 0 in a note of an earlier version, when each run had a deployment of its own."""
 
     server_id: int
     deployment_id: int
@@ -31,6 +32,7 @@ class Session:
     client: str = ""
     version: str = ""
     replica: str = ""
+    run_id: int = 0
 
 
 def is_id(inner: bytes) -> bool:
@@ -48,7 +50,8 @@ class Sessions:
     def seal(self, session: Session) -> str:
         """Visible ASCII, as the specification wants it."""
         known = session.server_id, session.deployment_id, session.token_id, session.inner
-        note = orjson.dumps([*known, session.client[:CLIENT], session.version, session.replica])
+        rest = session.client[:CLIENT], session.version, session.replica, session.run_id
+        note = orjson.dumps([*known, *rest])
         return base64.urlsafe_b64encode(self._seal_of(note) + note).decode()
 
     def unseal(self, sealed: str) -> Session | None:

@@ -172,7 +172,7 @@ SIGNS = (
         "downloads; then redeploy.",
     ),
     _sign(
-        r"(?:listening|running|available|started|serving|ready)\b[^\n]{0,60}?"
+        r"(?<!bridge: )(?:listening|running|available|started|serving|ready)\b[^\n]{0,60}?"
         r"(?:\bport:? |(?:127\.0\.0\.1|localhost|0\.0\.0\.0|\[::1?\]):)(?P<name>\d{2,5})\b",
         "It serves HTTP on port {name}, and is set to speak stdio.",
         "Give it the argument that makes it speak stdio (often --stdio); or set its transport to Streamable "

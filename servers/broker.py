@@ -20,8 +20,8 @@ from dramatiq.middleware import AgeLimit, Middleware, Retries, TimeLimit
 
 from servers.models import Deployment
 
-DEPLOY, SETTLE = "deploy", "settle"
-QUEUES = {DEPLOY: "deployments", SETTLE: "servers"}
+DEPLOY, RESTART, SETTLE = "deploy", "restart", "settle"
+QUEUES = {DEPLOY: "deployments", RESTART: "restarts", SETTLE: "servers"}
 logger = logging.getLogger(__name__)
 workers_here = threading.Event()
 
@@ -47,6 +47,10 @@ def reaches_workers() -> bool:
 def deploy(deployment_id: int) -> None:
     """Sends the message. A broker that is away loses nothing: the reconciler sends again."""
     _send(DEPLOY, deployment_id)
+
+
+def restart(run_id: int) -> None:
+    _send(RESTART, run_id)
 
 
 def settle(server_id: int) -> None:

@@ -107,12 +107,14 @@ FINAL = frozenset({D.SUCCEEDED, D.FAILED, D.CANCELLED, D.SUPERSEDED, D.HELD})
 OPEN = frozenset({D.QUEUED, D.RUNNING})
 
 _SETTLED = frozenset({S.RUNNING, S.DEGRADED, S.STOPPED, S.ERROR})
+# Where a restart shows: anything else tells of a deployment, of a stop or of the server's end.
+RESTARTABLE = frozenset({S.RUNNING, S.DEGRADED, S.ERROR, S.STARTING})
 _ANY_BUT_DELETING = frozenset(S) - {S.DELETING}
 
 # Where a server may come from. A deployment walks forward, but skips what it has no need of.
 SERVER_MOVES: dict[ServerStatus, frozenset[ServerStatus]] = {
     S.PENDING: _SETTLED | DEPLOYING | {S.PENDING, S.STOPPING},  # put back: from wherever its work was lost
-    S.CLONING: _SETTLED | {S.PENDING, S.CLONING},
+    S.CLONING: _SETTLED | {S.PENDING, S.CLONING, S.STARTING},  # a restart may go on beside it
     S.BUILDING: _SETTLED | {S.PENDING, S.CLONING, S.BUILDING},
     S.PUSHING: frozenset({S.PENDING, S.CLONING, S.BUILDING, S.PUSHING}),
     S.PUBLISHING: frozenset({S.PENDING, S.PUSHING, S.PUBLISHING}),

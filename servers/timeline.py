@@ -1,4 +1,5 @@
-"""What a deployment leaves behind as it goes: steps, metrics, log lines. One place writes all three."""
+"""What a deployment, or a restart, leaves behind as it goes: steps, metrics, log lines. One place writes all
+three."""
 
 from __future__ import annotations
 
@@ -14,9 +15,9 @@ from hosting.errors import Cancelled, UserError
 from metrics import recorder
 from servers import events
 from servers.logbook import Logbook
-from servers.models import Deployment, Server, Step
+from servers.models import Deployment, Run, Server, Step
 from servers.models.log import LogStream
-from servers.states import STATUS_OF_STEP, StepKind, StepStatus
+from servers.states import RESTARTABLE, STATUS_OF_STEP, StepKind, StepStatus
 
 logger = logging.getLogger("deployment")
 # These steps' events come from the registry library, under the contract's own names.
@@ -51,12 +52,14 @@ class StepInProgress:
             percent = max(self.details.get("percent", 0), 100 * done // most if most else 0)
             self.details.update(bytes_done=done, bytes_total=most, bytes_whole=whole, percent=percent)
             Step.objects.filter(pk=self.row.pk).update(details=self.details)
-            events.step_progressed(self.row.deployment.server_id, self.row, self.details)
+            events.step_progressed(self._logbook.server_id, self.row, self.details)
 
 
 class Timeline:
-    def __init__(self, deployment: Deployment, logbook: Logbook) -> None:
-        self.deployment, self.logbook = deployment, logbook
+    """Of a deployment, or of one of its restarts, `restart`."""
+
+    def __init__(self, deployment: Deployment, logbook: Logbook, restart: Run | None = None) -> None:
+        self.deployment, self.logbook, self._restart = deployment, logbook, restart
 
     def event(self, event_type: str, details: Mapping[str, Any] | None = None) -> None:
         """Records one metric of this deployment and announces it."""
@@ -70,10 +73,11 @@ class Timeline:
     def step(self, kind: StepKind, platform: str = "") -> Iterator[StepInProgress]:
         """Runs the block as one step: its row, its events and its outcome. Errors pass through."""
         self._move_server(kind)
+        whose = {"run": self._restart} if self._restart else {"deployment": self.deployment}
         row, _ = Step.objects.update_or_create(
-            deployment=self.deployment,
             kind=kind,
             platform=platform,
+            **whose,
             defaults={
                 "status": StepStatus.RUNNING, "started_at": timezone.now(), "finished_at": None,
                 "error": "", "error_kind": "", "details": {},
@@ -89,7 +93,9 @@ class Timeline:
         self._end(step, StepStatus.SUCCEEDED, {})
 
     def _move_server(self, kind: StepKind) -> None:
-        if not Server.objects.move(self.deployment.server_id, STATUS_OF_STEP[kind]):
+        """A restart shows only where no deployment does: it may go on beside one."""
+        servers = Server.objects.filter(status__in=RESTARTABLE) if self._restart else Server.objects.all()
+        if not servers.move(self.deployment.server_id, STATUS_OF_STEP[kind]) and not self._restart:
             raise Cancelled("The server was stopped or deleted meanwhile.")
         events.status_changed(self.deployment.server_id)
 

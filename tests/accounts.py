@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.utils import timezone
 from rest_framework.test import APIClient
 
 from access.models import Membership, Role, Team
@@ -113,7 +114,9 @@ def make_deployment(server: Server, **fields: Any) -> Deployment:
 def begun(deployment: Deployment, **fields: Any) -> Run:
     """What runs for it from now on."""
     handle = {"endpoint": fields.get("endpoint", ""), "data": {}}
-    about = {"runtime": deployment.build.runtime or "process", "handle": handle, **fields}
+    ready_at = timezone.now() if deployment.status == DeploymentStatus.SUCCEEDED else None
+    known = {"runtime": deployment.build.runtime or "process", "handle": handle, "ready_at": ready_at}
+    about = {**known, **fields}
     deployment.keep(run=Run.objects.create(deployment=deployment, **about))
     assert deployment.run
     return deployment.run

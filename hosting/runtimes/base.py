@@ -74,8 +74,9 @@ class ImagePull:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """Everything a runtime needs to start one deployment of one server. Frozen: made once, by the deployer.
+    """Everything a runtime needs to start one run of a deployment's build. Frozen: made once.
 
+    `run_id` names the run among all of this platform, `number` the deployment among those of its server.
     `image` is a reference by digest, or an engine-local image id where no registry is set; "" for processes.
     `platform` is this machine's, `platforms` are those that the image exists for, () where that is not known.
     `command` is what starts the server; () for an image's own command. `directory` (processes only) holds the
@@ -87,6 +88,7 @@ class RunSpec:
     slug: str
     deployment_id: int
     number: int
+    run_id: int
     transport: Transport
     port: int = 8000
     path: str = "/mcp"
@@ -172,11 +174,15 @@ class Capability:
 
 @dataclass(frozen=True)
 class Stray:
-    """A run found on the runtime: compared with the rows, it may be garbage."""
+    """A run found on the runtime: compared with the rows, it may be garbage.
+
+    `run_id` 0: an earlier version started it, which marked runs by their deployment alone.
+    """
 
     server_id: int
     deployment_id: int
     handle: Handle
+    run_id: int = 0
 
 
 class Runtime(Protocol):

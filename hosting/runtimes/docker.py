@@ -226,7 +226,8 @@ def _stray(found: Mapping[str, Any]) -> Stray:
     labels: Mapping[str, str] = found["Labels"]
     data = {"container": found["Id"], "name": found["Names"][0].lstrip("/")}
     handle = Handle(DockerRuntime.name, labels[f"{LABEL}endpoint"], data)
-    return Stray(int(labels[f"{LABEL}server"]), int(labels[f"{LABEL}deployment"]), handle)
+    run_id = int(labels.get(f"{LABEL}run", 0))
+    return Stray(int(labels[f"{LABEL}server"]), int(labels[f"{LABEL}deployment"]), handle, run_id)
 
 
 def _memory(found: Mapping[str, Any]) -> int:

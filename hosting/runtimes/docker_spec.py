@@ -103,5 +103,6 @@ def _labels(spec: RunSpec, place: Placement) -> dict[str, str]:
         f"{LABEL}slug": spec.slug,
         f"{LABEL}deployment": str(spec.deployment_id),
         f"{LABEL}number": str(spec.number),
+        f"{LABEL}run": str(spec.run_id),
         f"{LABEL}endpoint": place.endpoint(spec),
     }

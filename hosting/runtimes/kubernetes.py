@@ -87,7 +87,7 @@ class KubernetesRuntime:
             kubernetes_manifests.endpoint_of(spec, place),
             {
                 "name": name,
-                "deployment": spec.deployment_id,
+                "run": spec.run_id,
                 **({"several": True} if spec.shape.is_several else {}),
             },
         )
@@ -144,7 +144,7 @@ class KubernetesRuntime:
         self, handle: Handle, seen: Mapping[str, _Seen], pods: Mapping[str, list[PodState]]
     ) -> RunStatus | RuntimeFault:
         if found := seen.get(handle.data["name"]):
-            mine = kube_pods.counting(pods.get(str(handle.data["deployment"]), []))
+            mine = kube_pods.counting(pods.get(kubernetes_manifests.key_of(handle.data), []))
             status = self._status(handle, mine, found.refusal)
             if status.alive:
                 return _held_up(status, mine) or status
@@ -227,7 +227,7 @@ class KubernetesRuntime:
         return replace(self._given, policy_api=policy_api, through=self._cluster.url if self._proxied else "")
 
     def _selector(self, handle: Handle) -> str:
-        return kubernetes_manifests.selector_of(self._given.instance, handle.data["deployment"])
+        return kubernetes_manifests.selector_of(self._given.instance, handle.data)
 
     def _pods(self, handle: Handle) -> list[PodState]:
         return kube_pods.counting(self._looked_at(handle))
@@ -237,8 +237,8 @@ class KubernetesRuntime:
 
     def _readable_pods(self, handle: Handle) -> list[PodState]:
         """Without a request where a survey goes on anyway."""
-        seen, wanted = self._all_pods.glance(), str(handle.data["deployment"])
-        mine = [pod for pod in seen or () if pod.labels.get(f"{LABEL}deployment") == wanted]
+        seen, wanted = self._all_pods.glance(), kubernetes_manifests.key_of(handle.data)
+        mine = [pod for pod in seen or () if kubernetes_manifests.key_of_labels(pod.labels) == wanted]
         return kube_pods.readable(mine or self._looked_at(handle))
 
     def _await_start(self, handle: Handle, deadline: Deadline, log: LineSink) -> None:
@@ -327,7 +327,7 @@ class _Seen:
 def _by_run(pods: Iterable[PodState]) -> dict[str, list[PodState]]:
     found: dict[str, list[PodState]] = {}
     for pod in pods:
-        found.setdefault(pod.labels.get(f"{LABEL}deployment", ""), []).append(pod)
+        found.setdefault(kubernetes_manifests.key_of_labels(pod.labels), []).append(pod)
     return found
 
 
@@ -368,13 +368,13 @@ class _Trouble:
 def _stray(found: Json) -> Stray:
     about = found["metadata"]
     labels = about["labels"]
-    deployment = int(labels[f"{LABEL}deployment"])
+    deployment, run_id = int(labels[f"{LABEL}deployment"]), int(labels.get(f"{LABEL}run", 0))
     handle = Handle(
         KubernetesRuntime.name,
         about.get("annotations", {}).get(f"{LABEL}endpoint", ""),
-        {"name": about["name"], "deployment": deployment},
+        {"name": about["name"], **({"run": run_id} if run_id else {"deployment": deployment})},
     )
-    return Stray(int(labels[f"{LABEL}server"]), deployment, handle)
+    return Stray(int(labels[f"{LABEL}server"]), deployment, handle, run_id)
 
 
 def _number(version: Json) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import base64
 import ipaddress
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,7 @@ USER = 10001  # as the images that the platform builds; the API server takes no 
 TMP_SIZE = "64Mi"
 STARTUP_SECONDS = 300
 CPU_REQUESTED = 0.1  # of the limit: idle servers share a core, while memory is never promised twice
-LONGEST_SLUG = 24  # so that a pod's name, 17 longer than its Deployment's, still is a host name
+LONGEST_SLUG = 23  # so that a pod's name, 17 longer than its Deployment's, still is a host name
 _COMPONENT = "app.kubernetes.io/component"
 # Whose parts are pods of their own, as the chart's, has two that call servers; else it is one that does all.
 PLATFORM_PODS: tuple[Json, ...] = tuple(
@@ -52,9 +53,9 @@ class Placement:
 
 
 def name_of(spec: RunSpec, place: Placement) -> str:
-    """The same for each apply of one deployment; it is a host name too, that of the Service."""
+    """The same for each apply of one run; it is a host name too, that of the Service."""
     slug = re.sub(r"[^a-z0-9-]", "-", spec.slug.lower())[:LONGEST_SLUG].strip("-")
-    return f"mcp-{place.instance[:6]}-{slug}-{spec.deployment_id}"
+    return f"mcp-{place.instance[:6]}-{slug}-r{spec.run_id}"
 
 
 def endpoint_of(spec: RunSpec, place: Placement) -> str:
@@ -75,8 +76,21 @@ def endpoint_of_pod(endpoint: str, pod: str, address: str) -> str:
     return f"http://{host}:{endpoint.split(':')[2]}"
 
 
-def selector_of(instance: str, deployment_id: int) -> str:
-    return f"{LABEL}instance={instance},{LABEL}deployment={deployment_id}"
+def selector_of(instance: str, data: Mapping[str, Any]) -> str:
+    """Of the objects of one run, by its handle's `data`. An earlier version labelled its deployment alone."""
+    if "run" in data:
+        return f"{LABEL}instance={instance},{LABEL}run={data['run']}"
+    return f"{LABEL}instance={instance},{LABEL}deployment={data['deployment']},!{LABEL}run"
+
+
+def key_of(data: Mapping[str, Any]) -> str:
+    """What the pods of a run have in common: see `key_of_labels`."""
+    return f"run {data['run']}" if "run" in data else f"deployment {data['deployment']}"
+
+
+def key_of_labels(labels: Mapping[str, str]) -> str:
+    run = labels.get(f"{LABEL}run")
+    return f"run {run}" if run else f"deployment {labels.get(f'{LABEL}deployment', '')}"
 
 
 def server_selector(instance: str, server_id: int) -> str:
@@ -320,7 +334,7 @@ def _object(api: str, kind: str, spec: RunSpec, place: Placement) -> Json:
 
 
 def _selector(spec: RunSpec, place: Placement) -> dict[str, str]:
-    return {f"{LABEL}instance": place.instance, f"{LABEL}deployment": str(spec.deployment_id)}
+    return {f"{LABEL}instance": place.instance, f"{LABEL}run": str(spec.run_id)}
 
 
 def _server_labels(server_id: int, instance: str) -> dict[str, str]:
@@ -335,5 +349,6 @@ def _labels(spec: RunSpec, place: Placement) -> dict[str, str]:
         **_selector(spec, place),
         **_server_labels(spec.server_id, place.instance),
         f"{LABEL}slug": spec.slug[:63].strip("-_."),
+        f"{LABEL}deployment": str(spec.deployment_id),
         f"{LABEL}number": str(spec.number),
     }

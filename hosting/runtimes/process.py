@@ -135,7 +135,7 @@ class ProcessRuntime(OneByOne):
         run = process_run.planned(port, directory, secrets.token_hex(4), spec.limits)
         mark = process_table.Mark(spec.server_id, spec.deployment_id, self._root_hash, run.token)
         own = process_spec.environment(spec, port, temporary=run.temporary, search_path=self._search_path)
-        child = self._spawn(spec, run, {**own, **run.environment(mark, endpoint)})
+        child = self._spawn(spec, run, {**own, **run.environment(mark, endpoint, spec.run_id)})
         run = run.led_by(psutil.Process(child.pid))
         waiter = threading.Thread(target=run.note_exit, args=(child,), name=f"wait-{child.pid}", daemon=True)
         self._waiters[run.token] = waiter

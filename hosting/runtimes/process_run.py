@@ -41,10 +41,10 @@ class Run:
     def handle(self, endpoint: str) -> Handle:
         return Handle(NAME, endpoint, asdict(self))
 
-    def environment(self, mark: Mark, endpoint: str) -> dict[str, str]:
+    def environment(self, mark: Mark, endpoint: str, run_id: int) -> dict[str, str]:
         """What each process of the run carries, so that it is found though no row knows it (a platform killed
         between start and save)."""
-        state = json.dumps({"endpoint": endpoint, "data": asdict(self)})
+        state = json.dumps({"endpoint": endpoint, "data": asdict(self), "run": run_id})
         return {process_table.VARIABLE: str(mark), STATE_VARIABLE: state}
 
     @property
@@ -109,10 +109,10 @@ def strays(root: str) -> list[Stray]:
 def _stray(mark: Mark, process: psutil.Process) -> Stray | None:
     try:
         state = json.loads(process.environ()[STATE_VARIABLE])
-        run = _run(state["data"]).led_by(process)
+        handle = _run(state["data"]).led_by(process).handle(str(state["endpoint"]))
+        return Stray(mark.server_id, mark.deployment_id, handle, int(state.get("run", 0)))
     except (psutil.Error, KeyError, ValueError, TypeError):
         return None
-    return Stray(mark.server_id, mark.deployment_id, run.handle(str(state["endpoint"])))
 
 
 def of(handle: Handle) -> Run:

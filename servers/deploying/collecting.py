@@ -20,8 +20,8 @@ class Collector:
         self._seen: dict[int, float] = {}
 
     def look(self) -> None:
-        live = Run.objects.live().select_related("deployment__server")
-        running = list(live.defer("deployment__facts", "deployment__discovery"))
+        started = Run.objects.started().select_related("deployment__server")
+        running = list(started.defer("deployment__facts", "deployment__discovery"))
         pause = len(running) / LOOKS_PER_SECOND
         known, self._seen = self._seen, {}
         for run in running:

@@ -210,12 +210,11 @@ def _reporter(timeline: Timeline, target: Reference) -> Report:
     )
 
 
-def hand_on_credentials(job: Job) -> None:
+def hand_on_credentials(timeline: Timeline, image: str) -> None:
     """Ahead of a start, to nodes that pull for themselves: whoever renewed the file, and even where nothing
     was pushed. One request where nothing differs.
     """
-    if job.runtime.any_platform:
-        _renew_pull_secret(job.timeline, Reference.parse(job.build.image), tell_unchanged=False)
+    _renew_pull_secret(timeline, Reference.parse(image), tell_unchanged=False)
 
 
 def _renew_pull_secret(timeline: Timeline, ref: Reference, *, tell_unchanged: bool = True) -> None:

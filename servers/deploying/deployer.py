@@ -6,6 +6,7 @@ import logging
 import shutil
 import uuid
 from contextlib import suppress
+from dataclasses import asdict
 
 from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import F
@@ -16,8 +17,9 @@ from hosting.builder import context as build_context
 from hosting.deadline import ON_REQUEST
 from hosting.errors import Cancelled, UserError
 from servers import closing, events, notify, runtime_choice, settle_status
-from servers.deploying import delivery, gate, heartbeat, pull_policy, restarts, runs, steps, workers
+from servers.deploying import delivery, gate, heartbeat, pull_policy, runs, starting, steps, workers
 from servers.deploying.job import Job
+from servers.deploying.starting import Start
 from servers.logbook import Logbook
 from servers.models import Deployment, Run, Server
 from servers.models.server import DesiredState
@@ -66,7 +68,6 @@ def _attempt(job: Job) -> None:
         job.timeline.logbook.redact = job.server.redactor(*pull_policy.secrets_of(job.server))
         _begin(job)
         _walk(job)
-        _switch(job)
     except Cancelled as error:
         if not heartbeat.interrupted.is_set():
             _end(job, DeploymentStatus.CANCELLED, error)
@@ -124,20 +125,23 @@ def _walk(job: Job) -> None:
             steps.make_image(job, fetched)
         else:
             steps.make_environment(job, fetched)
-    handle = steps.start(job)
-    facts = steps.check_health(job, handle)
-    steps.discover(job, handle, facts)
+    start = Start(runs.begin(job.deployment), job.timeline, job.deadline)
+    handle = starting.start(start)
+    facts = starting.check_health(start, handle)
+    found = starting.discover(start, handle, facts)
+    job.deployment.keep(facts=asdict(facts), discovery=asdict(found))
     gate.check(job)
+    _switch(job, start.run)
 
 
-def _switch(job: Job) -> None:
+def _switch(job: Job, run: Run) -> None:
     """Traffic moves to the new deployment; the one before is drained and removed by the reconciler."""
     deployment, now = job.deployment, timezone.now()
     job.deadline.check()
     _write_out(job)
     with transaction.atomic():
         _lock_server(job)
-        if not heartbeat.held(deployment):
+        if not deployment.renew():
             raise Cancelled(heartbeat.TAKEN_OVER)
         moved = Server.objects.filter(desired_state=DesiredState.RUNNING).move(
             deployment.server_id,
@@ -148,10 +152,8 @@ def _switch(job: Job) -> None:
         )
         if not moved:
             raise Cancelled("The server was stopped or deleted meanwhile.")
-        Run.objects.filter(pk=job.run.pk).update(endpoint=runs.handle_of(job.run).endpoint)
+        Run.objects.filter(pk=run.pk).update(endpoint=runs.handle_of(run).endpoint, ready_at=now)
         Deployment.objects.move(deployment.pk, DeploymentStatus.SUCCEEDED, finished_at=now, heartbeat_at=None)
-        if deployment.trigger == Trigger.RECONCILER:
-            job.timeline.event("server_restarted", {"number": deployment.number})
         _tell_of_rollback(job, "rollback_succeeded", duration_ms=_duration(job))
         job.timeline.event("deploy_succeeded", {"number": deployment.number, "duration_ms": _duration(job)})
         events.status_changed(deployment.server_id)
@@ -163,14 +165,14 @@ def _end(job: Job, status: DeploymentStatus, error: UserError) -> None:
     """Closes a deployment that did not make it: its leftovers go, what served before goes on serving."""
     deployment, redact = job.deployment, job.timeline.logbook.redact
     message = redact(str(error))
-    if not heartbeat.held(deployment):
+    if not deployment.renew():
         _leave_to_successor(job)
         return
     _clean_up(job, message, keep_build=status == DeploymentStatus.HELD)
     _write_out(job)
     with transaction.atomic():
         _lock_server(job)
-        if not heartbeat.held(deployment):
+        if not deployment.renew():
             return
         Deployment.objects.move(
             deployment.pk,
@@ -212,9 +214,7 @@ def _tell_of_rollback(job: Job, event_type: str, **details: object) -> None:
 
 
 def _settle_server(job: Job, status: DeploymentStatus, message: str, kind: str) -> None:
-    server = Server.objects.with_current().get(pk=job.server.pk)
-    if job.deployment.trigger == Trigger.RECONCILER:
-        restarts.schedule(server)
+    server = job.server
     if status == DeploymentStatus.FAILED:
         Server.objects.move(server.pk, ServerStatus.ERROR, error=message, error_kind=kind)
         notify.failed(server.pk, message, kind, job.deployment)
@@ -226,7 +226,7 @@ def _settle_server(job: Job, status: DeploymentStatus, message: str, kind: str) 
 
 def _put_back(job: Job) -> None:
     """The process ends: the deployment returns to the queue, for whoever starts next."""
-    if not heartbeat.held(job.deployment):
+    if not job.deployment.renew():
         _leave_to_successor(job)
         return
     _clean_up(job, "The platform stopped.")

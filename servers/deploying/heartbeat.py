@@ -1,4 +1,5 @@
-"""A worker's sign of life for the deployment that it holds, and how it hears that it should stop."""
+"""A worker's sign of life for the work that it holds (a deployment, a restart), and how it hears that it
+should stop."""
 
 from __future__ import annotations
 
@@ -10,18 +11,15 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection
-from django.utils import timezone
 
 from hosting.deadline import ON_REQUEST, Deadline
-from servers.deploying import workers
-from servers.models import Deployment
-from servers.states import DeploymentStatus
+from servers.models.kept import Leased
 
 logger = logging.getLogger(__name__)
-# Set when this process is asked to end: deployments stop where they are and go back to the queue.
+# Set when this process is asked to end: what is under way stops, and goes on when the platform is back.
 interrupted = threading.Event()
-SHUTS_DOWN = "The platform is shutting down; the deployment goes on when it is back."
-TAKEN_OVER = "Another worker has taken this deployment up."
+SHUTS_DOWN = "The platform is shutting down; the work goes on when it is back."
+TAKEN_OVER = "This worker does not hold the work any more."
 
 
 @dataclass
@@ -37,18 +35,11 @@ class _Pull:
         return self.reason or SHUTS_DOWN
 
 
-def held(deployment: Deployment) -> bool:
-    """Whether this worker still holds it: every outcome is written under this condition."""
-    return bool(_mine(deployment).update(heartbeat_at=timezone.now()))
-
-
 @contextmanager
-def beating(deployment: Deployment) -> Iterator[Deadline]:
+def beating(work: Leased) -> Iterator[Deadline]:
     """Beats while the block runs. A cancel, a lost claim and the end of the process end the deadline."""
     done, pull = threading.Event(), _Pull()
-    thread = threading.Thread(
-        target=_beat, args=(deployment, done, pull), name=f"heartbeat-{deployment.pk}", daemon=True
-    )
+    thread = threading.Thread(target=_beat, args=(work, done, pull), name=f"heartbeat-{work.pk}", daemon=True)
     thread.start()
     try:
         yield Deadline.of(settings.DEPLOY_TIMEOUT, pull.felt, pull.why)
@@ -57,23 +48,14 @@ def beating(deployment: Deployment) -> Iterator[Deadline]:
         thread.join()
 
 
-def _beat(deployment: Deployment, done: threading.Event, pull: _Pull) -> None:
+def _beat(work: Leased, done: threading.Event, pull: _Pull) -> None:
     while not done.wait(settings.HEARTBEAT_SECONDS):
         try:
             close_old_connections()
-            asked = Deployment.objects.filter(pk=deployment.pk, cancel_requested=True).exists()
-            still_held = held(deployment)  # a step that is slow to hear of the cancel is alive all the same
+            asked = work.is_asked_to_stop()
+            still_held = work.renew()  # a step that is slow to hear of the cancel is alive all the same
             if asked or not still_held:
                 pull.reason = ON_REQUEST if still_held else TAKEN_OVER
         except DatabaseError:
-            logger.warning("no heartbeat for deployment %s: the database does not answer", deployment.pk)
+            logger.warning("no heartbeat for “%s”: the database does not answer", work)
     connection.close()
-
-
-def _mine(deployment: Deployment):  # type: ignore[no-untyped-def]
-    return Deployment.objects.filter(
-        pk=deployment.pk,
-        worker=workers.me(),
-        claims=deployment.claims,
-        status=DeploymentStatus.RUNNING,
-    )

@@ -11,7 +11,7 @@ from hosting.sources.base import BuildContext
 from hosting.sources.plan import Choices, Plan
 from hosting.sources.recognise import recognise
 from servers.deploying import wiring
-from servers.models import Build, Deployment, Run, Server
+from servers.models import Build, Deployment, Server
 from servers.timeline import Timeline
 
 
@@ -25,12 +25,6 @@ class Job:
     @property
     def build(self) -> Build:
         return self.deployment.build
-
-    @property
-    def run(self) -> Run:
-        """What the step `start` started."""
-        assert self.deployment.run is not None
-        return self.deployment.run
 
     @property
     def runtime(self) -> Runtime:

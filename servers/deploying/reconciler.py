@@ -5,19 +5,20 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from hosting.errors import Conflict, RuntimeFault, UserError
-from hosting.runtimes.base import RunStatus, Runtime
+from hosting.errors import RuntimeFault, UserError
+from hosting.runtimes.base import RunStatus, Runtime, Stray
 from registry.reasons import Reason
-from servers import closing, events, notify, queue, runtime_choice, timeline
+from servers import closing, events, notify, runtime_choice, timeline
 from servers.deploying import drain, restarts, retention, runs, wiring, workers
 from servers.models import Deployment, FormerServer, Run, Server
 from servers.models.server import DesiredState
-from servers.states import OPEN, DeploymentStatus, Mode, ServerStatus, Trigger
+from servers.states import OPEN, DeploymentStatus, ServerStatus
 
 logger = logging.getLogger(__name__)
 RESEND_AFTER = timedelta(seconds=10)
@@ -29,16 +30,18 @@ class Due:
     """What a pass found to do that takes longer than a look: ids, for whoever sends the messages."""
 
     deployments: list[int] = field(default_factory=list)
+    restarts: list[int] = field(default_factory=list)
     servers: list[int] = field(default_factory=list)
 
 
 def look() -> Due:
     """One pass over the rows. Quick: it polls, closes and queues, and leaves the slow work to actors."""
     _close_lost()
+    _close_lost_restarts()
     _watch_all()
-    for server in restarts.due(Server.objects.down()):
+    for server in restarts.due(Server.objects.down().select_related("current_deployment__build")):
         _start_again(server)
-    return Due(_deployments_to_send(), _servers_to_settle())
+    return Due(_to_send(Deployment.objects), _to_send(Run.objects), _servers_to_settle())
 
 
 def measure() -> None:
@@ -70,7 +73,7 @@ def _give_up(deployment: Deployment) -> None:
         error_reason=Reason.WORKER_LOST,
     )
     if closed:
-        deployment.close_steps()
+        deployment.steps.close_lost()
         _show_trouble(deployment.server_id, ServerStatus.ERROR, message, "internal", deployment)
         failure = {
             "number": deployment.number,
@@ -79,6 +82,20 @@ def _give_up(deployment: Deployment) -> None:
             "duration_ms": _ms_since(deployment.started_at or deployment.created_at),
         }
         timeline.record(deployment.server_id, deployment.pk, "deploy_failed", failure)
+
+
+def _close_lost_restarts() -> None:
+    since = timedelta(seconds=settings.ABANDONED_AFTER_SECONDS)
+    for run in Run.objects.lost(since, workers.is_gone):
+        logger.warning("the restart of %s lost its worker %s", run.deployment, run.worker)
+        try:
+            runs.stop(run, "Its worker was lost.", grace=0, reason=Reason.WORKER_LOST)
+        except UserError as error:
+            logger.warning("%s is still there: %s", run, error)
+            continue
+        run.steps.close_lost()
+        restarts.schedule(run.deployment.server)
+        _degrade(run.deployment.server, "The worker that started it again was lost. It is being restarted.")
 
 
 def _show_trouble(
@@ -123,23 +140,18 @@ def _watch(server: Server, run: Run, status: RunStatus | RuntimeFault) -> None:
             notify.recovered(server.pk)
             events.status_changed(server.pk)
     else:
-        restarts.forget_failures(server)
+        restarts.forget_failures(server, run)
 
 
 def _note_exit(server: Server, run: Run, status: RunStatus) -> None:
-    reason = status.reason or "The server is gone."
-    runs.stop(run, reason, grace=0)
+    why = status.reason or "The server is gone."
+    runs.stop(run, why, grace=0, reason=status.cause or "")
     restarts.schedule(server)
-    server.refresh_from_db(fields=["restarts"])
-    if restarts.gave_up(server):
-        last = " ⏎ ".join(runs.last_lines(run.deployment, 3))
-        message = (
-            f"{reason} It was restarted {server.restarts} times in a row, and is left alone now. "
-            f"It wrote last: “{last}”. Correct the cause; then start or redeploy it."
-        )
-        _show_trouble(server.pk, ServerStatus.ERROR, message)
+    if given_up := restarts.gave_up(server):
+        last = " ⏎ ".join(runs.last_lines(run, 3))
+        _show_trouble(server.pk, ServerStatus.ERROR, f"{why} It wrote last: “{last}”. {given_up}")
     else:
-        _degrade(server, f"{reason} It is being restarted.")
+        _degrade(server, f"{why} It is being restarted.")
 
 
 def _degrade(server: Server, why: str) -> None:
@@ -149,18 +161,18 @@ def _degrade(server: Server, why: str) -> None:
 
 
 def _start_again(server: Server) -> None:
-    if server.deployments.filter(status__in=OPEN).exists():
+    if server.current_deployment and server.current_deployment.build.can_start:
+        restarts.request(server)
         return
-    try:
-        queue.add(server=server, by=None, trigger=Trigger.RECONCILER, mode=Mode.SAME_DIGEST)
-    except Conflict as error:
-        _show_trouble(server.pk, ServerStatus.ERROR, str(error))
-        Server.objects.filter(pk=server.pk).update(restarts=restarts.MOST_IN_A_ROW)
+    message = f"{server.name} went down, and what it was started from is gone. Redeploy it with mode latest."
+    _show_trouble(server.pk, ServerStatus.ERROR, message)
+    Server.objects.filter(pk=server.pk).update(restarts=restarts.MOST_IN_A_ROW)
 
 
-def _deployments_to_send() -> list[int]:
-    due = list(Deployment.objects.due(RESEND_AFTER).values_list("pk", flat=True))
-    Deployment.objects.filter(pk__in=due).update(enqueued_at=timezone.now())
+def _to_send(rows: Any) -> list[int]:
+    """Of deployments or runs: those about which a message is sent now."""
+    due = list(rows.due(RESEND_AFTER).order_by("pk").values_list("pk", flat=True))
+    rows.filter(pk__in=due).update(enqueued_at=timezone.now())
     return due
 
 
@@ -222,7 +234,7 @@ def _end(server: Server, deployment: Deployment) -> None:
             failure = {"error": str(error), "error_kind": error.kind, "duration_ms": _ms_since(began)}
             timeline.record(server.pk, deployment.pk, "stop_failed", {**about, **failure})
         return
-    if ended:
+    if ended and run.ready_at:  # what never served has no beginning of its end either
         took = {"duration_ms": _ms_since(began)}
         timeline.record(server.pk, deployment.pk, "stop_succeeded", {**about, **took})
 
@@ -277,10 +289,15 @@ def sweep() -> None:
 
 def _sweep(runtime: Runtime) -> None:
     for stray in runtime.strays():
-        row = Deployment.objects.select_related("run").filter(pk=stray.deployment_id).first()
-        if row is None or (row.live_run is None and row.status not in OPEN):
+        if not _is_known(stray):
             logger.warning("ending a stray run of deployment %s on %s", stray.deployment_id, runtime.name)
             runtime.stop(stray.handle, grace=0)
+
+
+def _is_known(stray: Stray) -> bool:
+    """A row says that it lives; of what an earlier version started, the row of its deployment."""
+    live = Run.objects.live().filter(deployment=stray.deployment_id)
+    return live.filter(pk=stray.run_id).exists() if stray.run_id else live.exists()
 
 
 def suspend() -> None:

@@ -1,32 +1,49 @@
-"""When a server that went down is started again: soon at first, then ever later, in the end not at all."""
+"""A server that went down is started again: soon at first, then ever later, in the end not at all.
+
+A restart is another run of the build that serves. No deployment is made for it: nobody asked for one, and
+nothing is fetched, built or pushed.
+"""
 
 from __future__ import annotations
 
+import logging
+import uuid
+from dataclasses import asdict
 from datetime import timedelta
 
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from servers.models import Server, ServerQuerySet
+from hosting import tool_changes
+from hosting.errors import Cancelled, UserError
+from hosting.handshake import Discovery, ServerFacts
+from servers import events, notify
+from servers.deploying import gate, heartbeat, pull_policy, runs, starting, workers
+from servers.deploying.starting import Start
+from servers.logbook import Logbook
+from servers.models import Deployment, Run, Server, ServerQuerySet
+from servers.models.server import DesiredState
+from servers.states import OPEN, RESTARTABLE, ServerStatus
+from servers.timeline import Timeline
 
+logger = logging.getLogger(__name__)
 MOST_IN_A_ROW = 8
 LONGEST_SECONDS = 300
 STEADY = timedelta(seconds=60)
+NOT_WANTED = "The server was stopped, deleted or deployed anew meanwhile."
 
 
 def schedule(server: Server) -> None:
     """Counts one more failure and sets the time of the next start: 1, 2, 4 … 300 s from now."""
     wait = min(2**server.restarts, LONGEST_SECONDS)
-    Server.objects.filter(pk=server.pk).update(
-        restarts=server.restarts + 1, restart_at=timezone.now() + timedelta(seconds=wait)
-    )
+    server.restarts, server.restart_at = server.restarts + 1, timezone.now() + timedelta(seconds=wait)
+    Server.objects.filter(pk=server.pk).update(restarts=server.restarts, restart_at=server.restart_at)
 
 
-def forget_failures(server: Server) -> None:
+def forget_failures(server: Server, run: Run) -> None:
     """A server that has stayed up for a while starts counting anew."""
-    current = server.current_deployment
-    up_since = current.finished_at if current else None
-    if server.restarts and up_since and timezone.now() - up_since > STEADY:
+    if server.restarts and run.ready_at and timezone.now() - run.ready_at > STEADY:
         Server.objects.filter(pk=server.pk).update(restarts=0, restart_at=None)
 
 
@@ -36,5 +53,126 @@ def due(servers: ServerQuerySet) -> ServerQuerySet:
     return servers.filter(Q(restart_at__isnull=True) | Q(restart_at__lte=now), restarts__lt=MOST_IN_A_ROW)
 
 
-def gave_up(server: Server) -> bool:
-    return server.restarts >= MOST_IN_A_ROW
+def gave_up(server: Server) -> str:
+    """What to tell of a server that is left alone now; "" while it is still tried."""
+    if server.restarts < MOST_IN_A_ROW:
+        return ""
+    tried = f"It was restarted {server.restarts} times in a row, and is left alone now."
+    return f"{tried} Correct the cause; then start or redeploy it."
+
+
+@transaction.atomic
+def request(server: Server) -> None:
+    """Writes the run that a worker is to start; whoever calls sends the message. Writes none while a
+    deployment is on its way, which starts the server itself."""
+    locked = Server.objects.locked().get(pk=server.pk)
+    current = locked.current_deployment
+    if locked.desired_state != DesiredState.RUNNING or current is None or current.live_run:
+        return
+    if not locked.deployments.filter(status__in=OPEN).exists():
+        runs.begin(current)
+
+
+def restart(run_id: int) -> None:
+    """Claims the restart and walks it to its end; returns at once when somebody else holds it."""
+    if not Run.objects.claim(run_id, workers.me()):
+        return
+    known = ("deployment__server__current_deployment", "deployment__build__server")
+    run = Run.objects.select_related(*known).get(pk=run_id)
+    deployment = run.deployment
+    with heartbeat.beating(run) as deadline, Logbook(deployment.server_id, deployment.pk) as logbook:
+        _attempt(Start(run, Timeline(deployment, logbook, run), deadline))
+
+
+def _attempt(start: Start) -> None:
+    try:
+        start.timeline.logbook.redact = start.server.redactor(*pull_policy.secrets_of(start.server))
+        _begin(start)
+        handle = starting.start(start)
+        facts = starting.check_health(start, handle)
+        _serve(start, facts, starting.discover(start, handle, facts))
+    except Cancelled as error:
+        _withdraw(start, "The platform stopped." if heartbeat.interrupted.is_set() else error.message)
+    except UserError as error:
+        _fail(start, error)
+    except Exception:
+        reference = uuid.uuid4().hex[:8]
+        logger.exception("restart %s failed, reference %s", start.run.pk, reference)
+        hint = f"The platform's log has it under reference {reference}."
+        _fail(start, UserError("An internal error.", hint=hint))
+
+
+def _begin(start: Start) -> None:
+    if not _is_wanted(start.deployment):
+        raise Cancelled(NOT_WANTED)
+    before = start.deployment.runs.exclude(pk=start.run.pk).first()
+    start.timeline.say(f"#{start.deployment.number} is started again.")
+    if before and before.handle is None:
+        runs.stop_strays(start.deployment)
+
+
+def _serve(start: Start, facts: ServerFacts, found: Discovery) -> None:
+    """Calls go to the new run from now on."""
+    deployment, run, now = start.deployment, start.run, timezone.now()
+    start.deadline.check()
+    with transaction.atomic():
+        server = Server.objects.locked().get(pk=deployment.server_id)
+        if not _is_wanted(deployment):
+            raise Cancelled(NOT_WANTED)
+        serves = {"endpoint": runs.handle_of(run).endpoint, "ready_at": now}
+        if not run.held().update(**serves, worker="", heartbeat_at=None):
+            raise Cancelled(heartbeat.TAKEN_OVER)
+        _tell_of_tools(start, found)
+        deployment.keep(facts=asdict(facts), discovery=asdict(found))
+        Server.objects.filter(status__in=RESTARTABLE).move(server.pk, ServerStatus.RUNNING)
+        Server.objects.filter(pk=server.pk).update(error="", error_kind="")
+        took = int((now - run.began_at).total_seconds() * 1000)
+        start.timeline.event("server_restarted", {"number": deployment.number, "duration_ms": took})
+        events.status_changed(server.pk)
+        notify.recovered(server.pk)
+    start.timeline.say(f"#{deployment.number} serves again.")
+
+
+def _tell_of_tools(start: Start, found: Discovery) -> None:
+    """A restart passes the schema gate: nobody is to be kept from bringing back what was there."""
+    before = start.deployment.discovery.get("tools") or []
+    if breaking := tool_changes.compare(before, list(found.tools)).breaking:
+        start.timeline.say(f"Its tools are not what callers know: {gate.sentences(breaking)}")
+
+
+def _withdraw(start: Start, why: str) -> None:
+    """Ended for a reason that is not the server's: it counts as no failure."""
+    if _end(start, why):
+        start.timeline.say(why)
+
+
+def _fail(start: Start, error: UserError) -> None:
+    message = start.timeline.logbook.redact(str(error))
+    if not _end(start, message, error.reason or ""):
+        return
+    with transaction.atomic():
+        server = Server.objects.locked().get(pk=start.deployment.server_id)
+        if _is_wanted(start.deployment):
+            schedule(server)
+            told = f"{message} {gave_up(server)}".strip()
+            moving = Server.objects.filter(status__in=RESTARTABLE)
+            if moving.move(server.pk, ServerStatus.ERROR, error=told, error_kind=error.kind):
+                notify.failed(server.pk, told, error.kind)
+        events.status_changed(server.pk)
+    start.timeline.say(message)
+
+
+def _end(start: Start, why: str, reason: str = "") -> bool:
+    """False where another ended it: a stop, or whoever took this worker for dead."""
+    if not start.run.renew():
+        return False
+    try:
+        return runs.stop(start.run, why, reason=reason)
+    except UserError as error:
+        logger.warning("%s left something behind: %s", start.run, error)
+        return True
+
+
+def _is_wanted(deployment: Deployment) -> bool:
+    running = Server.objects.filter(desired_state=DesiredState.RUNNING)
+    return running.filter(pk=deployment.server_id, current_deployment=deployment).exists()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 
 from django.apps import apps
@@ -20,7 +20,7 @@ from metrics.models import UsageMetric
 from notices import outbox
 from servers import uploads
 from servers.deploying import delivery, image_steps, wiring
-from servers.models import Build, CallsInFlight, Deployment, LogLine, Server
+from servers.models import Build, CallsInFlight, Deployment, LogLine, Run, Server
 from servers.models.build import NOTHING_MADE
 from servers.models.deployment import LIVE
 from servers.states import OPEN, DeploymentStatus
@@ -43,10 +43,17 @@ def trim() -> None:
     deliveries = apps.get_model("hooks", "Delivery").objects  # webhooks stand above this package
     deliveries.filter(received_at__lt=now - timedelta(days=settings.LOG_RETENTION_DAYS)).delete()
     CallsInFlight.objects.filter(at__lt=now - timedelta(days=1)).delete()  # of gateways that died
+    _forget_old_runs(now - timedelta(days=settings.LOG_RETENTION_DAYS))
     storage.trim(now - timedelta(hours=settings.STREAM_RETENTION_HOURS))
     uploads.forget_abandoned()
     for server in Server.objects.all():
         forget_old_builds(server)
+
+
+def _forget_old_runs(before: datetime) -> None:
+    """But for the last of each deployment."""
+    last = Deployment.objects.filter(run__isnull=False).values("run")
+    Run.objects.filter(ended_at__lt=before).exclude(pk__in=last).delete()
 
 
 def clear_up_after_lost_workers() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Max
 from django.utils import timezone
 
 from hosting.errors import RuntimeFault, UserError
@@ -20,14 +21,27 @@ logger = logging.getLogger(__name__)
 COLLECT_ROUNDS = 50
 
 
-def begin(deployment: Deployment, handle: Handle) -> Run:
-    saved = {"endpoint": handle.endpoint, "data": dict(handle.data)}
-    run = Run.objects.create(deployment=deployment, runtime=handle.runtime, handle=saved)
+def begin(deployment: Deployment) -> Run:
+    """Writes the row of a run that is to be started: nothing runs for it yet.
+
+    Raises `IntegrityError` where something runs for the deployment.
+    """
+    last = LogLine.objects.filter(server=deployment.server_id).aggregate(last=Max("pk"))["last"]
+    runtime = deployment.build.runtime
+    run = Run.objects.create(deployment=deployment, runtime=runtime, log_start=last or 0)
     deployment.keep(run=run)
     return run
 
 
+def save(run: Run, handle: Handle) -> bool:
+    """Keeps what the runtime finds it by; False where the run was ended meanwhile, or is somebody else's."""
+    run.handle = {"endpoint": handle.endpoint, "data": dict(handle.data)}
+    return bool(run.held().update(handle=run.handle))
+
+
 def handle_of(run: Run) -> Handle:
+    """What its runtime finds it by. Only of a run that was started."""
+    assert run.handle is not None
     return Handle(run.runtime, run.handle["endpoint"], run.handle["data"])
 
 
@@ -122,9 +136,10 @@ def _catch_up(run: Run) -> bool:
     return True
 
 
-def last_lines(deployment: Deployment, count: int) -> list[str]:
-    lines = deployment.log_lines.filter(stream__in=["stdout", "stderr"]).order_by("-id")
-    newest = lines.values_list("text", flat=True)[:LOOK_BACK]
+def last_lines(run: Run, count: int) -> list[str]:
+    """What it wrote last, the oldest first."""
+    lines = run.deployment.log_lines.filter(stream__in=["stdout", "stderr"], pk__gt=run.log_start)
+    newest = lines.order_by("-id").values_list("text", flat=True)[:LOOK_BACK]
     return last_words(reversed(newest), count)
 
 
@@ -133,26 +148,43 @@ def retire(run: Run) -> bool:
     return bool(Run.objects.filter(pk=run.pk).exclude(endpoint="").update(endpoint=""))
 
 
-def stop(run: Run, why: str, *, grace: float | None = None) -> bool:
+def stop(run: Run, why: str, *, grace: float | None = None, reason: str = "") -> bool:
     """Ends it and keeps what it wrote last, and why it ended. Safe to call again, and by several at once:
-    True for the one that ended it.
+    True for the one that ended it. Who is just starting it finds that it has ended.
     """
     if not run.is_live:
         return False
     retire(run)
-    seconds = settings.STOP_GRACE_SECONDS if grace is None else grace
+    if run.handle is None:
+        if _write_end(run, _still_live(run).filter(handle__isnull=True), why, reason):
+            return True
+        run.refresh_from_db()  # it was started, or ended, since it was read
+        return stop(run, why, grace=grace, reason=reason) if run.is_started else False
+    _end(run, settings.STOP_GRACE_SECONDS if grace is None else grace)
+    return _write_end(run, _still_live(run), why, reason)
+
+
+def _write_end(run: Run, rows: RunQuerySet, why: str, reason: str) -> bool:
+    about = {"endpoint": "", "ended_at": timezone.now(), "why": why, "reason": reason, "worker": ""}
+    if not rows.update(endpoints={}, uses=None, heartbeat_at=None, **about):
+        return False
+    for name, value in about.items():
+        setattr(run, name, value)
+    return True
+
+
+def _end(run: Run, grace: float) -> None:
     try:
         collect(run)
     except UserError as error:
         logger.warning("the last output of %s is lost: %s", run, error)
-    runtime_of(run).stop(handle_of(run), grace=seconds)
-    run.endpoint, run.ended_at, run.why = "", timezone.now(), why
-    return bool(_still_live(run).update(endpoints={}, uses=None, ended_at=run.ended_at, why=why))
+    runtime_of(run).stop(handle_of(run), grace=grace)
 
 
 def end_without_a_word(run: Run) -> None:
     """Ends the run and leaves the row alone: it is somebody else's now."""
-    runtime_of(run).stop(handle_of(run), grace=0)
+    if run.handle:
+        runtime_of(run).stop(handle_of(run), grace=0)
 
 
 def stop_strays(deployment: Deployment) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 import dramatiq
 from django.conf import settings
 
 from servers import broker
-from servers.deploying import deployer, reconciler
-from servers.models import Deployment
+from servers.deploying import deployer, reconciler, restarts
+from servers.models import Deployment, Run
 
-_slots = threading.BoundedSemaphore(settings.DEPLOYMENTS_PARALLEL)
+# A restart is short and somebody waits for it: no build keeps it waiting.
+RESTARTS_PARALLEL = max(2, os.cpu_count() or 1)
+_deployments = threading.BoundedSemaphore(settings.DEPLOYMENTS_PARALLEL)
+_restarts = threading.BoundedSemaphore(RESTARTS_PARALLEL)
 _settling: set[int] = set()
 _lock = threading.Lock()
 DEPLOY_LIMIT_MS = (settings.DEPLOY_TIMEOUT + 60) * 1000
@@ -26,13 +30,31 @@ DEPLOY_LIMIT_MS = (settings.DEPLOY_TIMEOUT + 60) * 1000
 )
 def deploy(deployment_id: int) -> None:
     """Without a free slot the row waits in the queue, so that stopping a server need not wait behind it."""
-    if not _slots.acquire(blocking=False):
+    if not _deployments.acquire(blocking=False):
         Deployment.objects.filter(pk=deployment_id).update(enqueued_at=None)
         return
     try:
         deployer.run(deployment_id)
     finally:
-        _slots.release()
+        _deployments.release()
+
+
+@dramatiq.actor(
+    actor_name=broker.RESTART,
+    queue_name=broker.QUEUES[broker.RESTART],
+    broker=broker.current(),
+    max_retries=0,
+    time_limit=DEPLOY_LIMIT_MS,
+)
+def restart(run_id: int) -> None:
+    """Without a free slot the row waits, as a deployment does."""
+    if not _restarts.acquire(blocking=False):
+        Run.objects.filter(pk=run_id).update(enqueued_at=None)
+        return
+    try:
+        restarts.restart(run_id)
+    finally:
+        _restarts.release()
 
 
 @dramatiq.actor(

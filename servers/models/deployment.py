@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from servers import states
 from servers.models.build import Build
-from servers.models.kept import Kept
+from servers.models.kept import Leased
 from servers.models.run import Run
 from servers.models.server import DesiredState, Server
 from servers.states import DeploymentStatus, Mode, ServerStatus, StepKind, StepStatus, Trigger
@@ -49,23 +49,22 @@ class DeploymentQuerySet(models.QuerySet["Deployment"]):
 
     def lost(self, since: timedelta, is_gone: Callable[[str], bool]) -> list[Deployment]:
         """Running by their row, but their worker is gone or silent."""
-        silent = timezone.now() - since
         running = self.filter(status=DeploymentStatus.RUNNING).select_related("server")
-        return [d for d in running if not d.heartbeat_at or d.heartbeat_at < silent or is_gone(d.worker)]
+        return [deployment for deployment in running if deployment.is_lost(since, is_gone)]
 
     def put_back(self, deployment: Deployment) -> bool:
         """Returns a running deployment to the queue, or ends it where a newer request waits there already."""
         with transaction.atomic():
             Server.objects.locked().get(pk=deployment.server_id)
             if back := self._let_go(deployment):
-                deployment.close_steps()
+                deployment.steps.close_lost()
                 deploying = Server.objects.filter(status__in=states.DEPLOYING)
                 deploying.move(deployment.server_id, ServerStatus.PENDING)
             return back
 
     def _let_go(self, deployment: Deployment) -> bool:
         """False when the worker that it was read with does not hold it any more."""
-        held = self.filter(worker=deployment.worker, claims=deployment.claims)
+        held = deployment.held()
         if self.filter(server=deployment.server_id, status=DeploymentStatus.QUEUED).exists():
             return held.move(deployment.pk, DeploymentStatus.SUPERSEDED, finished_at=timezone.now())
         return held.move(deployment.pk, DeploymentStatus.QUEUED, enqueued_at=None)
@@ -76,11 +75,11 @@ class DeploymentQuerySet(models.QuerySet["Deployment"]):
         return bool(self.filter(pk=pk, status__in=allowed).update(status=to, **changes))
 
 
-class Deployment(Kept):
+class Deployment(Leased):
     """One walk from source to URL: the durable job, and what came of it.
 
     `build` is what it starts: made by it where the numbers are the same, else by an earlier deployment.
-    `run` is what runs for it, or ran last. `facts` is what the handshake found (as
+    `run` is what runs for it, or ran last: the newest of its `runs`. `facts` is what the handshake found (as
     `hosting.handshake.ServerFacts`), `discovery` holds tools, prompts and resources as listed, `tool_changes`
     what became of the tools since `{against, …}` (`servers.deploying.gate.as_json`); empty: nothing.
     `configuration` tells what it was started with, see `servers.deploying.configuration`. `error_reason` is a
@@ -122,13 +121,10 @@ class Deployment(Kept):
     facts = models.JSONField(default=dict)
     discovery = models.JSONField(default=dict)
     tool_changes = models.JSONField(default=dict, blank=True)
-    worker = models.CharField(max_length=100, blank=True, default="")
     claims = models.PositiveIntegerField(default=0, help_text="How many workers have taken it up.")
-    enqueued_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
-    heartbeat_at = models.DateTimeField(null=True, blank=True)
 
     objects: ClassVar[models.Manager[Deployment]] = DeploymentQuerySet.as_manager()
 
@@ -147,6 +143,13 @@ class Deployment(Kept):
 
     def __str__(self) -> str:
         return f"{self.server.slug} #{self.number}"
+
+    def held(self) -> DeploymentQuerySet:
+        own = Deployment.objects.filter(pk=self.pk, status=DeploymentStatus.RUNNING)
+        return own.filter(worker=self.worker, claims=self.claims)
+
+    def is_asked_to_stop(self) -> bool:
+        return Deployment.objects.filter(pk=self.pk, cancel_requested=True).exists()
 
     @property
     def is_final(self) -> bool:
@@ -174,16 +177,19 @@ class Deployment(Kept):
         """It fetches and builds; else it starts what another deployment built."""
         return self.build.number == self.number
 
-    def close_steps(self) -> None:
+
+class StepQuerySet(models.QuerySet["Step"]):
+    def close_lost(self) -> None:
         """Those that a lost worker had begun: nobody works on them any more."""
-        begun = self.steps.filter(status=StepStatus.RUNNING)
+        begun = self.filter(status=StepStatus.RUNNING)
         begun.update(status=StepStatus.CANCELLED, finished_at=timezone.now(), error="The worker was lost.")
 
 
 class Step(models.Model):
-    """One step of a deployment; `platform` is "" for what is done once."""
+    """One step of a deployment, or of a restart (`run`); `platform` is "" for what is done once."""
 
-    deployment = models.ForeignKey(Deployment, models.CASCADE, related_name="steps")
+    deployment = models.ForeignKey(Deployment, models.CASCADE, null=True, blank=True, related_name="steps")
+    run = models.ForeignKey(Run, models.CASCADE, null=True, blank=True, related_name="steps")
     kind = models.CharField(max_length=12, choices=[(k.value, k.value.capitalize()) for k in StepKind])
     platform = models.CharField(max_length=32, blank=True, default="")
     status = models.CharField(
@@ -197,9 +203,17 @@ class Step(models.Model):
     error = models.TextField(blank=True, default="")
     details = models.JSONField(default=dict)
 
+    objects: ClassVar[models.Manager[Step]] = StepQuerySet.as_manager()
+
     class Meta:
         ordering = ["id"]
-        constraints = [models.UniqueConstraint(fields=["deployment", "kind", "platform"], name="step_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["deployment", "kind", "platform"], name="step_once"),
+            models.UniqueConstraint(fields=["run", "kind"], name="step_of_restart_once"),
+            models.CheckConstraint(
+                condition=Q(deployment=None) ^ Q(run=None), name="step_of_deployment_or_restart"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.platform}".strip()

@@ -74,6 +74,7 @@ class SchemaGate(models.TextChoices):
 
 
 _UP = Q(current_deployment__run__isnull=False, current_deployment__run__ended_at__isnull=True)
+_SERVED = Q(current_deployment__run__ready_at__isnull=False)
 
 
 class ServerQuerySet(models.QuerySet["Server"]):
@@ -93,9 +94,10 @@ class ServerQuerySet(models.QuerySet["Server"]):
 
     def watched(self) -> ServerQuerySet:
         """Of those that should run, the ones that do as far as we know, with what a look at them takes: what
-        they offer and were built of may be large.
+        they offer and were built of may be large. What is being started again is not theirs: its worker sees
+        to it.
         """
-        running = self.should_run().filter(_UP)
+        running = self.should_run().filter(_UP, _SERVED)
         own = ("name", "slug", "desired_state", "status", "error", "restarts", "restart_at")
         run = (
             "runtime",
@@ -104,10 +106,12 @@ class ServerQuerySet(models.QuerySet["Server"]):
             "endpoints",
             "uses",
             "output_cursor",
+            "log_start",
+            "ready_at",
             "ended_at",
             "deployment",
         )
-        current = ("server", "number", "finished_at", "run", *(f"run__{name}" for name in run))
+        current = ("server", "number", "run", *(f"run__{name}" for name in run))
         known = [f"current_deployment__{name}" for name in current]
         return running.select_related("current_deployment__run").only(*own, "current_deployment", *known)
 

@@ -19,7 +19,7 @@ from servers.deploying import (
     collecting,
     heartbeat,
     reconciler,
-    tasks,  # noqa: F401  (registers the actors)
+    tasks,
 )
 from servers.operations import leader, probes
 
@@ -80,7 +80,7 @@ class Background:
 
 
 def _worker() -> dramatiq.Worker:
-    threads = settings.DEPLOYMENTS_PARALLEL + SETTLE_THREADS
+    threads = settings.DEPLOYMENTS_PARALLEL + tasks.RESTARTS_PARALLEL + SETTLE_THREADS
     return dramatiq.Worker(broker.current(), worker_threads=threads)
 
 
@@ -123,6 +123,8 @@ def _reconcile() -> None:
     due = reconciler.look()
     for deployment_id in due.deployments:
         broker.deploy(deployment_id)
+    for run_id in due.restarts:
+        broker.restart(run_id)
     for server_id in due.servers:
         broker.settle(server_id)
 

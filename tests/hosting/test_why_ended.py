@@ -125,6 +125,11 @@ def test_what_serves_http_is_told_so_only_where_stdio_is_set() -> None:
     assert why(FIGMA.splitlines(), stdio=False) is None
 
 
+def test_the_bridges_own_address_is_not_the_servers() -> None:
+    assert why(["bridge: listening on http://127.0.0.1:50059/mcp"], stdio=True) is None
+    assert why(["listening on http://127.0.0.1:50059/mcp"], stdio=True)
+
+
 def test_the_line_that_tells_and_the_newest_of_several() -> None:
     cause = why(["A_KEY is required", "B_KEY is required", "bye"], stdio=True)
     assert cause is not None

@@ -239,7 +239,7 @@ def test_a_watch_that_breaks_off_ends_no_start(server: ApiServer, cluster: Clust
     server.answers = [version, *applied, *rest]
     runtime = KubernetesRuntime(Placement("0123456789ab", "hosted"))
     handle = runtime.start(spec(), deadline=Deadline.of(60), log=lambda line: None)
-    assert handle.data["name"] == "mcp-012345-weather-42"
+    assert handle.data["name"] == "mcp-012345-weather-r42"
     assert server.answers == []
 
 
@@ -257,7 +257,7 @@ def test_events_of_a_server_of_a_longer_name_are_not_taken_for_ones_own(
     server: ApiServer, cluster: Cluster
 ) -> None:
     waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}}
-    held = {"metadata": {"name": "mcp-012345-weather-42-7c-x"}}
+    held = {"metadata": {"name": "mcp-012345-weather-r42-7c-x"}}
     waits = {**held, "status": {"containerStatuses": [{"name": "server", "state": waiting}]}}
     runs = {**held, "status": {"containerStatuses": [{"name": "server", "state": {"running": {}}}]}}
     runs["metadata"] = {**held["metadata"], "resourceVersion": "7"}  # type: ignore[dict-item]
@@ -266,7 +266,7 @@ def test_events_of_a_server_of_a_longer_name_are_not_taken_for_ones_own(
         (200, {}, {"major": "1", "minor": "30"}),
         *[FOUND] * 4,
         (200, {}, listed),
-        pod_events(("mcp-012345-weather-42-9-6d-y", "2026-11-22T17:05:32Z")),
+        pod_events(("mcp-012345-weather-r42-9-6d-y", "2026-11-22T17:05:32Z")),
         (200, {}, {"type": "MODIFIED", "object": runs}),
     ]
     runtime = KubernetesRuntime(Placement("0123456789ab", "hosted"))

@@ -22,6 +22,7 @@ def spec(**changes: Any) -> RunSpec:
         "slug": "weather",
         "deployment_id": 42,
         "number": 3,
+        "run_id": 42,
         "transport": "streamable-http",
         "port": 9000,
         "image": IMAGE,
@@ -49,7 +50,7 @@ def container(**changes: Any) -> dict[str, Any]:
 def test_a_run_is_four_objects_of_one_name() -> None:
     found = objects()
     assert set(found) == {"Secret", "Service", "NetworkPolicy", "Deployment"}
-    assert {each["metadata"]["name"] for each in found.values()} == {"mcp-012345-weather-42"}
+    assert {each["metadata"]["name"] for each in found.values()} == {"mcp-012345-weather-r42"}
     assert {each["metadata"]["namespace"] for each in found.values()} == {"hosted"}
 
 
@@ -69,11 +70,12 @@ def test_every_object_and_pod_says_whose_it_is() -> None:
             "mcphost/slug": "weather",
             "mcphost/deployment": "42",
             "mcphost/number": "3",
+            "mcphost/run": "42",
         }
 
 
 def test_selectors_find_this_run_only() -> None:
-    found, mine = objects(), {"mcphost/instance": "0123456789ab", "mcphost/deployment": "42"}
+    found, mine = objects(), {"mcphost/instance": "0123456789ab", "mcphost/run": "42"}
     assert found["Deployment"]["spec"]["selector"] == {"matchLabels": mine}
     assert found["Service"]["spec"]["selector"] == mine
     assert found["NetworkPolicy"]["spec"]["podSelector"] == {"matchLabels": mine}
@@ -81,7 +83,7 @@ def test_selectors_find_this_run_only() -> None:
 
 @pytest.mark.parametrize("slug", ["a" * 80, "UPPER_case.dots", "x" * 23 + "--y"])
 def test_a_name_is_a_host_name_and_so_are_its_pods(slug: str) -> None:
-    name = kubernetes_manifests.name_of(spec(slug=slug, deployment_id=9_999_999_999), PLACE)
+    name = kubernetes_manifests.name_of(spec(slug=slug, run_id=9_999_999_999), PLACE)
     assert len(name) <= 63 - len("-0123456789-01234")
     assert name.replace("-", "").isalnum()
     assert name == name.lower()
@@ -137,7 +139,7 @@ def test_the_environment_is_in_the_secret_and_nowhere_else() -> None:
     found = objects(environment={"API_KEY": "s3cret", "HOME": "/home/app"})
     data = {name: base64.b64decode(value).decode() for name, value in found["Secret"]["data"].items()}
     assert data == {"API_KEY": "s3cret", "HOME": "/home/app", "PORT": "9000", "HOST": "0.0.0.0"}
-    assert container()["envFrom"] == [{"secretRef": {"name": "mcp-012345-weather-42"}}]
+    assert container()["envFrom"] == [{"secretRef": {"name": "mcp-012345-weather-r42"}}]
     del found["Secret"]
     assert "s3cret" not in str(found)
     assert base64.b64encode(b"s3cret").decode() not in str(found)
@@ -258,7 +260,7 @@ def test_an_autoscaled_deployment_leaves_its_replicas_to_the_autoscaler() -> Non
     found = objects(Shape(replicas=2, max_replicas=5, cpu_percent=70))
     assert "replicas" not in found["Deployment"]["spec"]
     assert found["HorizontalPodAutoscaler"]["spec"] == {
-        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "mcp-012345-weather-42"},
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "mcp-012345-weather-r42"},
         "minReplicas": 2,
         "maxReplicas": 5,
         "targetCPUUtilizationPercentage": 70,
@@ -267,7 +269,7 @@ def test_an_autoscaled_deployment_leaves_its_replicas_to_the_autoscaler() -> Non
 
 def test_the_endpoint_is_the_services() -> None:
     found = kubernetes_manifests.endpoint_of(spec(path="tools/mcp"), PLACE)
-    assert found == "http://mcp-012345-weather-42.hosted.svc:9000/tools/mcp"
+    assert found == "http://mcp-012345-weather-r42.hosted.svc:9000/tools/mcp"
     assert objects()["Service"]["metadata"]["annotations"]["mcphost/endpoint"].endswith(":9000/mcp")
 
 
@@ -304,12 +306,12 @@ def test_pods_of_one_volume_go_to_one_node() -> None:
 
 def test_the_way_to_a_server_and_to_one_of_its_pods() -> None:
     inside = kubernetes_manifests.endpoint_of(spec(path="/tools/mcp"), PLACE)
-    assert inside == "http://mcp-012345-weather-42.hosted.svc:9000/tools/mcp"
+    assert inside == "http://mcp-012345-weather-r42.hosted.svc:9000/tools/mcp"
     assert kubernetes_manifests.endpoint_of_pod(inside, "w-1", "10.0.0.7") == "http://10.0.0.7:9000/tools/mcp"
     assert kubernetes_manifests.endpoint_of_pod(inside, "w-1", "fd00::7") == "http://[fd00::7]:9000/tools/mcp"
     outside = kubernetes_manifests.endpoint_of(spec(), replace(PLACE, through="https://api:6443"))
     root = "https://api:6443/api/v1/namespaces/hosted"
-    assert outside == f"{root}/services/mcp-012345-weather-42:9000/proxy/mcp"
+    assert outside == f"{root}/services/mcp-012345-weather-r42:9000/proxy/mcp"
     assert (
         kubernetes_manifests.endpoint_of_pod(outside, "w-1", "10.0.0.7") == f"{root}/pods/w-1:9000/proxy/mcp"
     )

@@ -13,7 +13,7 @@ from tests.kubernetes.test_client import Answer, ApiServer, cluster, server
 
 __all__ = ["cluster", "server"]
 
-WEATHER, CLOCK = "mcp-012345-weather-42", "mcp-012345-weather-42-9"
+WEATHER, CLOCK = "mcp-012345-weather-r42", "mcp-012345-weather-r42-9"
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def runtime(cluster: Cluster) -> KubernetesRuntime:
 
 
 def handle(name: str) -> Handle:
-    return Handle("kubernetes", "", {"name": name, "deployment": 42})
+    return Handle("kubernetes", "", {"name": name, "run": 42})
 
 
 def metrics(*pods: tuple[str, str, str]) -> Answer:
@@ -47,7 +47,7 @@ def test_one_request_tells_of_all_and_pods_of_one_are_summed(
             (f"{CLOCK}-5d-c", "1", "1Gi"),
         )
     ]
-    weather, clock, idle = runtime.measure([handle(WEATHER), handle(CLOCK), handle("mcp-012345-idle-1")])
+    weather, clock, idle = runtime.measure([handle(WEATHER), handle(CLOCK), handle("mcp-012345-idle-r1")])
     assert weather == Stats(cpu=pytest.approx(0.12), memory_bytes=96 << 20, pids=0)
     assert (clock, idle) == (Stats(1.0, 1 << 30, 0), None)
     [(_, path, _)] = server.asked

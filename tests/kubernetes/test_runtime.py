@@ -24,7 +24,7 @@ from tests.kubernetes.conftest import Admin, Json
 pytestmark = pytest.mark.kubernetes
 
 INSTANCE = "0123456789ab"
-NAME = "mcp-012345-weather-42"
+NAME = "mcp-012345-weather-r42"
 ROLE = Path(__file__).parents[2] / "deploy/kubernetes/role.yaml"
 RUNNING: Json = {"running": {"startedAt": "2026-11-22T17:05:32Z"}}
 
@@ -214,7 +214,7 @@ def test_runs_of_two_deployments_lie_side_by_side(
     admin: Admin, runtime: KubernetesRuntime, start: Start
 ) -> None:
     first = started(admin, start)
-    second = started(admin, start, deployment_id=43, number=4)
+    second = started(admin, start, deployment_id=43, number=4, run_id=43)
     runtime.stop(first, grace=0)
     assert runtime.poll(second).alive
     assert not runtime.poll(first).alive
@@ -285,7 +285,7 @@ def test_only_a_node_of_a_published_platform_is_taken(admin: Admin, stub: str) -
     admin.say_of_pod(pod, RUNNING)
     arm.handle()
     amd = Starting(
-        make(admin, patience=0.5), spec(platforms=("linux/amd64",), deployment_id=43), Deadline.of(60)
+        make(admin, patience=0.5), spec(platforms=("linux/amd64",), deployment_id=43, run_id=43), Deadline.of(60)
     )
     assert "affinity" in str(amd.fault())
 

@@ -18,8 +18,8 @@ from hosting.runtimes.kube_client import Cluster
 from hosting.runtimes.kubernetes import KubernetesRuntime
 from hosting.runtimes.kubernetes_manifests import Placement
 from metrics.models import UsageMetric
-from servers.deploying import delivery, runs, steps
-from servers.deploying.job import Job
+from servers.deploying import runs, starting
+from servers.deploying.starting import Start
 from servers.logbook import Logbook
 from servers.models import LogLine
 from servers.timeline import Timeline
@@ -40,7 +40,7 @@ STARTS = [VERSION, *[FOUND] * 4, (200, {}, {"items": [RUNS], "metadata": {"resou
 
 
 @pytest.fixture
-def job(owner: User, cluster: Cluster, settings: Any, tmp_path: Path) -> Iterator[Job]:
+def start(owner: User, cluster: Cluster, settings: Any, tmp_path: Path) -> Iterator[Start]:
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"auths": AUTHS}))
     settings.REGISTRY, settings.REGISTRY_AUTH_DOCKERCONFIG = "registry.example/team", config
@@ -51,7 +51,7 @@ def job(owner: User, cluster: Cluster, settings: Any, tmp_path: Path) -> Iterato
         make_server(owner), runtime="kubernetes", image=IMAGE, images={"linux/amd64": {"digest": "sha256:1"}}
     )
     logbook = Logbook(deployment.server_id, deployment.pk)
-    yield Job(deployment, deployment.server, Timeline(deployment, logbook), Deadline.of(60))
+    yield Start(runs.begin(deployment), Timeline(deployment, logbook), Deadline.of(60))
     forget_adapters()
 
 
@@ -61,8 +61,8 @@ def secret(content: Any, kind: str = "kubernetes.io/dockerconfigjson") -> Answer
     return 200, {}, {"kind": "Secret", "metadata": about, "type": kind, "data": data}
 
 
-def told(job: Job) -> dict[str, Any]:
-    found = UsageMetric.objects.filter(deployment=job.deployment, event_type__startswith="pull_secret")
+def told(start: Start) -> dict[str, Any]:
+    found = UsageMetric.objects.filter(deployment=start.deployment, event_type__startswith="pull_secret")
     return dict(found.values_list("event_type", "details"))
 
 
@@ -70,46 +70,47 @@ def asked(server: ApiServer) -> list[tuple[str, str]]:
     return [(method, path.partition("?")[0].rpartition("/")[2]) for method, path, _ in server.asked]
 
 
-def test_the_pull_secret_is_made_before_the_first_pod(server: ApiServer, job: Job) -> None:
+def test_the_pull_secret_is_made_before_the_first_pod(server: ApiServer, start: Start) -> None:
     """No credential was refreshed: it is good."""
     server.answers = [server.status(404, "not found"), FOUND, *STARTS]
-    handle = steps.start(job)
-    assert handle.data["deployment"] == job.deployment.pk
+    handle = starting.start(start)
+    assert handle.data["run"] == start.run.pk
     assert asked(server)[:3] == [("GET", "mcphost-pull"), ("POST", "secrets"), ("GET", "version")]
-    assert told(job)["pull_secret_patched"].items() >= {"secret": "mcphost-pull", "changed": True}.items()
+    assert told(start)["pull_secret_patched"].items() >= {"secret": "mcphost-pull", "changed": True}.items()
 
 
-def test_what_an_operator_renewed_in_the_file_reaches_the_nodes(server: ApiServer, job: Job) -> None:
+def test_what_an_operator_renewed_in_the_file_reaches_the_nodes(server: ApiServer, start: Start) -> None:
     server.answers = [secret({"auths": {"registry.example": {"auth": "b2xk"}}}), FOUND, *STARTS]
-    steps.start(job)
+    starting.start(start)
     assert asked(server)[:2] == [("GET", "mcphost-pull"), ("PATCH", "mcphost-pull")]
 
 
-def test_a_pull_secret_that_is_right_costs_one_look_and_is_not_told(server: ApiServer, job: Job) -> None:
+def test_a_pull_secret_that_is_right_costs_one_look_and_is_not_told(server: ApiServer, start: Start) -> None:
     server.answers = [secret({"auths": AUTHS}), *STARTS]
-    steps.start(job)
+    starting.start(start)
     assert server.answers == []
-    assert told(job) == {}
+    assert told(start) == {}
 
 
-def test_a_pull_secret_that_cannot_be_written_fails_no_start_and_shows(server: ApiServer, job: Job) -> None:
+def test_a_pull_secret_that_cannot_be_written_fails_no_start_and_shows(server: ApiServer, start: Start) -> None:
     server.answers = [secret({}, kind="Opaque"), *STARTS]
-    steps.start(job)
-    job.timeline.logbook.flush()
-    assert "of type Opaque" in told(job)["pull_secret_failed"]["error"]
-    lines = LogLine.objects.filter(deployment=job.deployment).values_list("text", flat=True)
+    starting.start(start)
+    start.timeline.logbook.flush()
+    assert "of type Opaque" in told(start)["pull_secret_failed"]["error"]
+    lines = LogLine.objects.filter(deployment=start.deployment).values_list("text", flat=True)
     assert any("The pull secret was not renewed: " in line for line in lines)
 
 
-def test_a_start_beside_us_touches_no_cluster(server: ApiServer, job: Job) -> None:
-    job.build.runtime = "process"
-    delivery.hand_on_credentials(job)
+def test_a_start_beside_us_touches_no_cluster(server: ApiServer, start: Start) -> None:
+    start.run.runtime, start.build.image = "process", ""
+    with pytest.raises(RuntimeFault):  # it has no environment
+        starting.start(start)
     assert server.asked == []
 
 
 # --- What the cluster said, beside the reason
 
-NAME = "mcp-012345-weather-42"
+NAME = "mcp-012345-weather-r42"
 POD = f"{NAME}-7c-x"
 EVENTS: Answer = (
     200,
@@ -169,14 +170,13 @@ def test_events_that_cannot_be_read_change_no_reason(server: ApiServer, cluster:
     assert server.answers == []
 
 
-def test_so_it_is_when_a_server_never_answers(server: ApiServer, job: Job) -> None:
-    run = runs.begin(
-        job.deployment, Handle("kubernetes", "http://127.0.0.1:9/mcp", {"name": NAME, "deployment": 42})
-    )
+def test_so_it_is_when_a_server_never_answers(server: ApiServer, start: Start) -> None:
+    handle = Handle("kubernetes", "http://127.0.0.1:9/mcp", {"name": NAME, "run": 42})
+    assert runs.save(start.run, handle)
     collected = [CRASHES, server.status(404, "no log")]
     server.answers = [FOUND, CRASHES, EVENTS, *collected * 3]  # a restart is noted, then twice nothing
     with pytest.raises(RuntimeFault, match="out of cheese"):
-        steps.check_health(job, runs.handle_of(run))
-    job.timeline.logbook.flush()
-    assert SAID in LogLine.objects.filter(deployment=job.deployment).values_list("text", flat=True)
+        starting.check_health(start, handle)
+    start.timeline.logbook.flush()
+    assert SAID in LogLine.objects.filter(deployment=start.deployment).values_list("text", flat=True)
     assert server.answers == []

@@ -250,7 +250,7 @@ def test_an_engine_is_told_the_platforms_login_only_where_it_may_be_used(rig: Ri
 
     runtime = DockerRuntime(docker_host, instance="told", auth=auth)
     spec = RunSpec(
-        server_id=1, slug="x", deployment_id=1, number=1, transport="streamable-http", image=pinned
+        server_id=1, slug="x", deployment_id=1, number=1, run_id=1, transport="streamable-http", image=pinned
     )
     with pytest.raises(RuntimeFault, match="does not let the image be pulled"):
         runtime.start(spec, deadline=Deadline.of(60), log=print)
@@ -425,7 +425,7 @@ def test_clients_of_two_logins_share_no_token(quick: None) -> None:
 
 def objects(pull: ImagePull, secret: str = "platform-pull") -> list[dict[str, Any]]:
     spec = RunSpec(
-        server_id=7, slug="weather", deployment_id=42, number=3, transport="streamable-http",
+        server_id=7, slug="weather", deployment_id=42, number=3, run_id=42, transport="streamable-http",
         image="quay.example/weather@sha256:" + "1" * 64, pull=pull,
     )  # fmt: skip
     place = kubernetes_manifests.Placement("0123456789ab", "hosted", pull_secret=secret)

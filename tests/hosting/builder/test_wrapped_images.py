@@ -79,6 +79,7 @@ class Hosting:
             slug="small",
             deployment_id=1,
             number=1,
+            run_id=1,
             transport="stdio",
             image=image.image_id,
             limits=Limits(memory_mb=256, pids=64),

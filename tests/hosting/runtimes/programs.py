@@ -34,6 +34,7 @@ def spec(directory: Path | None, **changes: Any) -> RunSpec:
         "slug": "weather",
         "deployment_id": 42,
         "number": 3,
+        "run_id": 42,
         "transport": "streamable-http",
         "command": (sys.executable, "server.py"),
         "directory": directory,

@@ -77,6 +77,7 @@ def spec(image: str, **changes: Any) -> RunSpec:
         "slug": "weather",
         "deployment_id": 42,
         "number": 3,
+        "run_id": 42,
         "transport": "streamable-http",
         "port": 9000,
         "image": image,
@@ -230,7 +231,7 @@ def test_strays_are_found_by_label_by_another_platform_process(
     runtime: DockerRuntime, docker_host: str, instance: str, image: str
 ) -> None:
     handle = start(runtime, image)
-    gone = start(runtime, image, command=program("exit 0"), deployment_id=43)
+    gone = start(runtime, image, command=program("exit 0"), deployment_id=43, run_id=43)
     again = DockerRuntime(docker_host, instance=instance)
     found = {stray.deployment_id: stray for stray in again.strays()}
     assert found[42].handle == handle

@@ -11,7 +11,7 @@ LOOPBACK = Placement("mcphost-a-weather-3-abc", "a", host_port=49153)
 
 def arguments(place: Placement = LOOPBACK, image_user: str = "app", **changes: Any) -> dict[str, Any]:
     values: dict[str, Any] = {"image": "registry/weather@sha256:1", "transport": "streamable-http", **changes}
-    spec = RunSpec(server_id=7, slug="weather", deployment_id=42, number=3, **values)
+    spec = RunSpec(server_id=7, slug="weather", deployment_id=42, number=3, run_id=42, **values)
     return docker_spec.container(spec, place, image_user=image_user)
 
 
@@ -59,6 +59,7 @@ def test_labels_tell_whose_it_is() -> None:
         "mcphost.slug": "weather",
         "mcphost.deployment": "42",
         "mcphost.number": "3",
+        "mcphost.run": "42",
         "mcphost.endpoint": "http://127.0.0.1:49153/mcp",
     }
 

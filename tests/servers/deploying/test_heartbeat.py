@@ -50,7 +50,7 @@ def test_somebody_asked(held: Deployment) -> None:
 def test_another_worker_has_it(held: Deployment) -> None:
     with heartbeat.beating(held) as deadline:
         Deployment.objects.filter(pk=held.pk).update(claims=2)
-        assert reason(deadline) == "Another worker has taken this deployment up."
+        assert reason(deadline) == heartbeat.TAKEN_OVER
 
 
 @pytest.mark.usefixtures("interrupted")
@@ -67,7 +67,7 @@ def test_a_step_that_the_end_of_the_platform_stops_says_so(idle: Platform) -> No
     assert deployment.status == DeploymentStatus.QUEUED
     told = UsageMetric.objects.filter(deployment=deployment, event_type__endswith="_failed")
     errors = {metric.details["error"] for metric in told}
-    assert errors == {"The platform is shutting down; the deployment goes on when it is back."}
+    assert errors == {heartbeat.SHUTS_DOWN}
 
 
 @pytest.mark.usefixtures("interrupted")

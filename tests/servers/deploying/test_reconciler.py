@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from hosting.runtimes import process_run
 from servers import services, uploads
-from servers.deploying import deployer, reconciler, runs, workers
+from servers.deploying import deployer, reconciler, restarts, runs, workers
 from servers.models import Build, Deployment, Run, Server, Step
 from servers.states import DeploymentStatus, Mode, ServerStatus, StepKind, StepStatus, Trigger
 from tests.eventually import eventually
@@ -24,19 +24,26 @@ pytestmark = pytest.mark.core
 
 def test_a_server_that_dies_is_started_again(platform: Platform) -> None:
     server = platform.hello()
-    first = platform.deploy(server)
-    psutil.Process(runs.handle_of(first.run).data["pid"]).kill()
+    deployment = platform.deploy(server)
+    assert deployment.run
+    first = deployment.run
+    psutil.Process(runs.handle_of(first).data["pid"]).kill()
 
     again = eventually(
-        lambda: server.deployments.filter(
-            trigger=Trigger.RECONCILER, status=DeploymentStatus.SUCCEEDED
-        ).first(),
+        lambda: deployment.runs.filter(ready_at__isnull=False).exclude(pk=first.pk).first(),
         what="it is back",
     )
     platform.becomes(server, ServerStatus.RUNNING)
-    assert "server_restarted" in platform.events(again)
-    assert "build_started" not in platform.events(again)
-    assert platform.fresh(server).serving == again
+    first.refresh_from_db()
+    assert "killed" in first.why
+    assert server.deployments.get() == deployment, "a restart is no deployment"
+    assert platform.fresh(server).serving == deployment
+    assert platform.events(deployment)[-7:] == [
+        "start_started", "start_succeeded", "health_started", "health_succeeded", "discover_started",
+        "discover_succeeded", "server_restarted",
+    ]  # fmt: skip
+    assert [step.kind for step in again.steps.all()] == ["start", "health", "discover"]
+    assert "is started again" in platform.log(deployment)
 
 
 def test_stopping_ends_its_processes_and_starting_brings_it_back(platform: Platform) -> None:
@@ -203,9 +210,12 @@ def test_what_stopped_with_the_platform_comes_back_with_it(idle: Platform) -> No
     assert not processes_under(settings.DATA_DIR)
     assert idle.fresh(server).serving is None
 
-    (again,) = reconciler.look().deployments
-    deployer.run(again)
-    assert idle.fresh(server).serving == Deployment.objects.get(pk=again)
+    due = reconciler.look()
+    assert due.deployments == []
+    (again,) = due.restarts
+    restarts.restart(again)
+    assert idle.fresh(server).serving == first
+    assert idle.fresh(server).status == ServerStatus.RUNNING
 
 
 def test_old_builds_go_and_the_newest_stay(idle: Platform, settings) -> None:  # type: ignore[no-untyped-def]
