@@ -23,7 +23,7 @@ from api.fields import (
 )
 from api.strict import RowShape, Shape
 from servers import intake, services, states, validation
-from servers.models import Deployment, Server, Step
+from servers.models import Deployment, Run, Server, Step
 from servers.models.server import SourceKind
 from servers.states import Mode
 
@@ -33,6 +33,22 @@ class StepSerializer(RowShape[Step]):
         model = Step
         fields = [
             "id", "kind", "platform", "status", "started_at", "finished_at", "error_kind", "error", "details",
+        ]  # fmt: skip
+        read_only_fields = fields
+
+
+class RunSerializer(RowShape[Run]):
+    """`ready_at` is when it began to serve, null where it did not come that far; `why` says why it ended."""
+
+    number = serializers.IntegerField(
+        source="deployment.number", read_only=True, help_text="The deployment's."
+    )
+    state = serializers.ChoiceField(choices=enums.RUN_STATE, read_only=True)
+
+    class Meta:
+        model = Run
+        fields = [
+            "id", "deployment", "number", "runtime", "state", "began_at", "ready_at", "ended_at", "why", "reason",
         ]  # fmt: skip
         read_only_fields = fields
 

@@ -6,7 +6,7 @@ from api import schema  # noqa: F401  (drf-spectacular finds what is imported)
 from api.views import fallback
 from api.views.audit import Audit
 from api.views.channels import ChannelViewSet, NoticeViewSet
-from api.views.deployments import DeploymentViewSet, ServerDeployments
+from api.views.deployments import DeploymentViewSet, ServerDeployments, ServerRuns
 from api.views.docs import Docs
 from api.views.health import HealthView
 from api.views.logs import LogDownload, Logs
@@ -33,6 +33,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("servers/paste/", Paste.as_view(), name="servers-paste"),
     path("servers/stream/", fallback.ServersStream.as_view(), name="servers-stream"),
     path("servers/<id:pk>/deployments/", ServerDeployments.as_view(), name="server-deployments"),
+    path("servers/<id:pk>/runs/", ServerRuns.as_view(), name="server-runs"),
     path("servers/<id:pk>/logs/", Logs.as_view(), name="server-logs"),
     path("servers/<id:pk>/logs/download/", LogDownload.as_view(), name="server-logs-download"),
     path("servers/<id:pk>/logs/stream/", fallback.LogsStream.as_view(), name="server-logs-stream"),

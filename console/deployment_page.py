@@ -14,7 +14,8 @@ from servers.ids import id_in
 from servers.models import Deployment, LogLine, Step
 from servers.runbooks import diagnosis
 
-EVENTS_SHOWN = 200
+EVENTS_SHOWN, RUNS_SHOWN = 200, 20
+LARGE = ("deployment__facts", "deployment__discovery")
 
 
 def show(model_admin: Any, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -56,6 +57,7 @@ def context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
         "events": [shown_event(event) for event in happened],
         "lines": lines.newest(server_log.LINES_SHOWN),
         "levels": server_log.LEVELS,
+        "runs": deployment.runs.select_related("deployment").defer(*LARGE)[:RUNS_SHOWN],
         "images": sorted(deployment.build.images.items()),
         "log_feed": log_feed if not deployment.is_final or deployment.live_run else "",
         "metric_feed": metric_feed if not deployment.is_final or deployment.status == "held" else "",

@@ -42,7 +42,8 @@ def configuration(request: HttpRequest, server: Server) -> dict[str, Any]:
 
 
 def newest_deployments(server: Server, count: int) -> list[Deployment]:
-    return list(server.deployments.select_related("requested_by", "build", "run").defer("discovery")[:count])
+    rows = server.deployments.with_starts().select_related("requested_by", "build", "run")
+    return list(rows.defer("discovery")[:count])
 
 
 def offered(some: Sequence[actions.Action[Any]], target: Any, request: HttpRequest) -> dict[str, Any]:

@@ -46,6 +46,16 @@ class StepStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+class RunState(StrEnum):
+    """Of one start of a build. `draining`: another has taken its place, and it ends what it has."""
+
+    QUEUED = "queued"
+    STARTING = "starting"
+    SERVING = "serving"
+    DRAINING = "draining"
+    ENDED = "ended"
+
+
 class StepKind(StrEnum):
     CLONE = "clone"
     BUILD = "build"
@@ -99,6 +109,9 @@ LOOKS: dict[str, Look] = {
     D.CANCELLED: Look("Cancelled", "grey"),
     D.SUPERSEDED: Look("Superseded", "grey"),
     D.HELD: Look("Waits for approval", "amber"),
+    RunState.SERVING: Look("Serving", "green"),
+    RunState.DRAINING: Look("Draining", "amber"),
+    RunState.ENDED: Look("Ended", "grey"),
 }
 
 DEPLOYING = frozenset({S.CLONING, S.BUILDING, S.PUSHING, S.PUBLISHING, S.STARTING})

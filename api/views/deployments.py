@@ -11,12 +11,12 @@ from api.doors import Door
 from api.pagination import PAGED, NewestFirst
 from api.parsers import JSONParser
 from api.query import Asked, Choice
-from api.serializers import DeploymentDetail, DeploymentSerializer
+from api.serializers import DeploymentDetail, DeploymentSerializer, RunSerializer
 from api.small_serializers import ComparisonShape, DiagnosisShape
 from api.views import comparisons, runbooks
 from api.views.access import deployment_accepted, deployments_of, server_of, user_of
 from servers import approvals, services
-from servers.models import Deployment
+from servers.models import Deployment, Run
 from servers.states import DeploymentStatus, Trigger
 
 STATUS = Choice("status", among=[s.value for s in DeploymentStatus], many=True)
@@ -92,6 +92,19 @@ class ServerDeployments(Door, generics.ListAPIView[Deployment]):
     def get_queryset(self) -> QuerySet[Deployment]:
         server = server_of(self.request, self.kwargs["pk"])
         return _with_status(deployments_of(self.request).filter(server=server), self.asked)
+
+
+class ServerRuns(Door, generics.ListAPIView[Run]):
+    """Each start of a server, newest first: those of its deployments, and its restarts."""
+
+    serializer_class = RunSerializer
+    pagination_class = NewestFirst
+    queryset = Run.objects.none()
+    asks = {"get": PAGED}
+
+    def get_queryset(self) -> QuerySet[Run]:
+        server = server_of(self.request, self.kwargs["pk"])
+        return Run.objects.filter(deployment__server=server).select_related("deployment")
 
 
 def _with_status(rows: QuerySet[Deployment], asked: Asked) -> QuerySet[Deployment]:

@@ -42,6 +42,11 @@ class DeploymentQuerySet(models.QuerySet["Deployment"]):
         """Something runs for them."""
         return self.filter(LIVE)
 
+    def with_starts(self) -> DeploymentQuerySet:
+        """Adds `starts`, how many runs each has had; None for none. One more than it was restarted."""
+        mine = Run.objects.filter(deployment=models.OuterRef("pk")).order_by().values("deployment")
+        return self.annotate(starts=models.Subquery(mine.values(count=models.Count("pk"))))
+
     def leftover(self) -> DeploymentQuerySet:
         """With a run, and not what serves a server that should run."""
         serves = Q(server__desired_state=DesiredState.RUNNING, pk=F("server__current_deployment"))

@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from servers.models.kept import Leased
-from servers.states import DeploymentStatus
+from servers.states import DeploymentStatus, RunState
 
 
 class RunQuerySet(models.QuerySet["Run"]):
@@ -91,6 +91,18 @@ class Run(Leased):
     def is_started(self) -> bool:
         """Its runtime has it: it can be asked about."""
         return self.is_live and self.handle is not None
+
+    @property
+    def state(self) -> RunState:
+        if not self.is_live:
+            return RunState.ENDED
+        if self.endpoint:
+            return RunState.SERVING
+        if self.ready_at:
+            return RunState.DRAINING
+        waits = not self.worker and self.handle is None
+        of_deployment = self.deployment.status != DeploymentStatus.SUCCEEDED
+        return RunState.STARTING if of_deployment or not waits else RunState.QUEUED
 
     def held(self) -> RunQuerySet:
         return Run.objects.live().filter(pk=self.pk, worker=self.worker)

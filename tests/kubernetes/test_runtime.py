@@ -285,7 +285,9 @@ def test_only_a_node_of_a_published_platform_is_taken(admin: Admin, stub: str) -
     admin.say_of_pod(pod, RUNNING)
     arm.handle()
     amd = Starting(
-        make(admin, patience=0.5), spec(platforms=("linux/amd64",), deployment_id=43, run_id=43), Deadline.of(60)
+        make(admin, patience=0.5),
+        spec(platforms=("linux/amd64",), deployment_id=43, run_id=43),
+        Deadline.of(60),
     )
     assert "affinity" in str(amd.fault())
 

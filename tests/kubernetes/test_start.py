@@ -92,7 +92,9 @@ def test_a_pull_secret_that_is_right_costs_one_look_and_is_not_told(server: ApiS
     assert told(start) == {}
 
 
-def test_a_pull_secret_that_cannot_be_written_fails_no_start_and_shows(server: ApiServer, start: Start) -> None:
+def test_a_pull_secret_that_cannot_be_written_fails_no_start_and_shows(
+    server: ApiServer, start: Start
+) -> None:
     server.answers = [secret({}, kind="Opaque"), *STARTS]
     starting.start(start)
     start.timeline.logbook.flush()

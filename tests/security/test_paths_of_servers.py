@@ -48,7 +48,9 @@ def test_others_are_taken(api: Callable[[User], APIClient], server: Server, path
 @pytest.mark.parametrize("path", CLIMBING)
 def test_one_that_was_kept_before_starts_nothing(path: str) -> None:
     with pytest.raises(RuntimeFault, match="leads out of the server"):
-        RunSpec(server_id=1, slug="x", deployment_id=1, number=1, run_id=1, transport="streamable-http", path=path)
+        RunSpec(
+            server_id=1, slug="x", deployment_id=1, number=1, run_id=1, transport="streamable-http", path=path
+        )
 
 
 @pytest.mark.parametrize("path", CLIMBING)

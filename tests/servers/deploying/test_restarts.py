@@ -25,6 +25,8 @@ from tests.platform import Platform, at_once, hello_files, is_alive, processes_u
 pytestmark = pytest.mark.core
 
 ENDS = 'import sys\n\nsys.exit("out of cheese")\n'
+
+
 def deployed(idle: Platform, server: Server | None = None) -> tuple[Server, Deployment]:
     server = server or idle.hello()
     deployment = idle.request(server)
