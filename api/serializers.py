@@ -48,7 +48,8 @@ class RunSerializer(RowShape[Run]):
     class Meta:
         model = Run
         fields = [
-            "id", "deployment", "number", "runtime", "state", "began_at", "ready_at", "ended_at", "why", "reason",
+            "id", "deployment", "number", "runtime", "state", "began_at", "ready_at", "ended_at", "why",
+            "reason",
         ]  # fmt: skip
         read_only_fields = fields
 

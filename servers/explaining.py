@@ -18,7 +18,7 @@ from hosting.sources.plan import Choices
 from hosting.sources.recognise import recognise
 from hosting.sources.upload import ArchiveSource
 from servers import runtime_choice
-from servers.deploying import wiring
+from servers.deploying import fetching
 from servers.models import Server
 from servers.models.server import RuntimeChoice, SourceKind
 
@@ -38,7 +38,7 @@ def explain(server: Server, archive: Path | None = None) -> dict[str, Any]:
 
 
 def _fetch(server: Server, archive: Path | None, into: Path) -> BuildContext:
-    source = wiring.source_of(server)
+    source = fetching.source_of(server)
     if archive and isinstance(source, ArchiveSource):
         source = replace(source, path=archive)
     deadline = Deadline.of(settings.DEPLOY_TIMEOUT).within(settings.BUILD_TIMEOUT, "look at the source")

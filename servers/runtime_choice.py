@@ -1,16 +1,24 @@
-"""Which runtime a server is on: its own choice, or the platform's. Asks the engine at most once a process."""
+"""Which runtime a server is on (its own choice, or the platform's), and the engine that builds for it.
+
+Asks the engine at most once a process.
+"""
 
 from __future__ import annotations
 
 import functools
+import os
+from pathlib import Path
 
 from django.conf import settings
 
+from hosting.build_settings import BuildSettings
+from hosting.builder import emulation
 from hosting.builder.buildkit import Builder, find_builder
 from hosting.runtimes.docker import DockerRuntime
 from servers.models import Build, Server
 
 DEFAULT_ENGINE = "unix:///var/run/docker.sock"
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
 
 def engine_url() -> str:
@@ -44,3 +52,23 @@ def runtime_name_for(server: Server) -> str:
 @functools.cache
 def builder() -> Builder:
     return find_builder(engine_url())
+
+
+def native_platform() -> str:
+    return f"linux/{emulation.engine_architecture(engine_url())}"
+
+
+@functools.cache
+def build_settings() -> BuildSettings:
+    return BuildSettings(
+        docker_host=engine_url(),
+        python_image=settings.BASE_IMAGE_PYTHON,
+        node_image=settings.BASE_IMAGE_NODE,
+        pip_index_url=settings.BUILD_PIP_INDEX_URL,
+        npm_registry=settings.BUILD_NPM_REGISTRY,
+        ca_bundle=settings.BUILD_CA_BUNDLE,
+        proxies={name: value for name in PROXIES if (value := os.environ.get(name, ""))},
+        python_downloads=settings.PYTHON_DOWNLOADS,
+        timeout=settings.BUILD_TIMEOUT,
+        cache=Path(settings.DATA_DIR) / "cache",
+    )

@@ -18,7 +18,7 @@ from django.db import connection
 from hosting.runtimes.base import RunStatus
 from metrics.models import UsageMetric
 from servers import intake, runtime_choice, services, uploads
-from servers.deploying import heartbeat, reconciler, runs, wiring
+from servers.deploying import heartbeat, reconciler, registries, runs, runtimes
 from servers.models import Deployment, Server
 from servers.operations import background
 from servers.states import FINAL, Mode, Trigger
@@ -26,8 +26,8 @@ from tests.eventually import eventually
 
 HELLO = Path(__file__).parent.parent / "examples" / "hello"
 CACHED = (
-    wiring.runtime, runtime_choice.default_runtime, runtime_choice.builder, wiring.build_settings,
-    wiring.credentials, wiring.registry_client, wiring.cluster,
+    runtimes.runtime, runtime_choice.default_runtime, runtime_choice.builder, runtime_choice.build_settings,
+    registries.credentials, registries.client, runtimes.cluster,
 )  # fmt: skip
 
 

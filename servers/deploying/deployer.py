@@ -6,27 +6,65 @@ import logging
 import shutil
 import uuid
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
+from django.conf import settings
 from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import F
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from hosting.builder import context as build_context
-from hosting.deadline import ON_REQUEST
-from hosting.errors import Cancelled, UserError
+from hosting.deadline import ON_REQUEST, Deadline
+from hosting.errors import Cancelled, SourceError, UserError
+from hosting.runtimes.base import Runtime
+from hosting.sources.base import ExistingImage
 from servers import closing, events, notify, runtime_choice, settle_status
-from servers.deploying import delivery, gate, heartbeat, pull_policy, runs, starting, steps, workers
-from servers.deploying.job import Job
+from servers.deploying import (
+    building,
+    fetching,
+    gate,
+    heartbeat,
+    publishing,
+    pulls,
+    pushing,
+    runs,
+    runtimes,
+    starting,
+    workers,
+)
 from servers.deploying.starting import Start
 from servers.logbook import Logbook
-from servers.models import Deployment, Run, Server
-from servers.models.server import DesiredState
+from servers.models import Build, Deployment, Run, Server
+from servers.models.server import DesiredState, Transport
 from servers.states import DeploymentStatus, ServerStatus, Trigger
 from servers.timeline import Timeline
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One deployment that this worker holds, and what its work goes into."""
+
+    deployment: Deployment
+    server: Server
+    timeline: Timeline
+    deadline: Deadline
+
+    @property
+    def build(self) -> Build:
+        return self.deployment.build
+
+    @property
+    def runtime(self) -> Runtime:
+        return runtimes.runtime(self.build.runtime)
+
+    @property
+    def work(self) -> Path:
+        """Scratch space, gone when the deployment is over."""
+        return runtimes.scratch_directory() / f"{self.deployment.pk}-{self.deployment.claims}"
 
 
 def run(deployment_id: int) -> None:
@@ -65,7 +103,7 @@ def _claim(deployment_id: int) -> Deployment | None:
 
 def _attempt(job: Job) -> None:
     try:
-        job.timeline.logbook.redact = job.server.redactor(*pull_policy.secrets_of(job.server))
+        job.timeline.logbook.redact = job.server.redactor(*pulls.secrets_of(job.server))
         _begin(job)
         _walk(job)
     except Cancelled as error:
@@ -85,7 +123,7 @@ def _attempt(job: Job) -> None:
         hint = f"The platform's log has it under reference {reference}."
         _end(job, DeploymentStatus.FAILED, UserError("An internal error.", hint=hint))
     else:
-        delivery.move_tag(job.timeline)
+        publishing.move_tag(job.timeline)
     finally:
         shutil.rmtree(job.work, ignore_errors=True)
 
@@ -117,21 +155,38 @@ def _begin(job: Job) -> None:
 
 
 def _walk(job: Job) -> None:
-    if not job.deployment.makes_build:
-        steps.take_over(job)
-    else:
-        fetched = steps.fetch(job)
-        if job.runtime.needs_image:
-            steps.make_image(job, fetched)
-        else:
-            steps.make_environment(job, fetched)
+    if job.deployment.makes_build:
+        _make(job)
+    elif not job.build.can_start:
+        raise SourceError("What the earlier deployment built is gone.", hint="Redeploy with mode latest.")
     start = Start(runs.begin(job.deployment), job.timeline, job.deadline)
     handle = starting.start(start)
     facts = starting.check_health(start, handle)
     found = starting.discover(start, handle, facts)
     job.deployment.keep(facts=asdict(facts), discovery=asdict(found))
-    gate.check(job)
+    gate.check(job.deployment, job.timeline)
     _switch(job, start.run)
+
+
+def _make(job: Job) -> None:
+    """Keeps what can be started in the build's row, once all of it is there."""
+    deployment, build, timeline, deadline = job.deployment, job.build, job.timeline, job.deadline
+    fetched = fetching.fetch(deployment, job.work / "source", timeline, deadline)
+    if not job.runtime.needs_image:
+        build.keep(command=building.install(deployment, fetched, timeline, deadline))
+        return
+    if isinstance(fetched, ExistingImage) and job.server.transport == Transport.HTTP:
+        command = job.server.command or job.server.source.get("arguments", [])
+        build.keep(image=fetched.reference, digest=fetched.digest, command=list(command))
+        return
+    built = building.images(deployment, fetched, job.work, timeline, deadline)
+    if settings.REGISTRY:
+        to = pushing.destination_of(timeline)
+        pushed = pushing.push_all(to, built, timeline, deadline)
+        published = publishing.publish(to, pushed, timeline, deadline, any_platform=job.runtime.any_platform)
+    else:
+        published = publishing.in_engine(built)
+    build.keep(images=published.images, digest=published.digest, image=published.image)
 
 
 def _switch(job: Job, run: Run) -> None:
@@ -208,8 +263,9 @@ def _tell_of_end(job: Job, status: DeploymentStatus, message: str, error: UserEr
 
 def _tell_of_rollback(job: Job, event_type: str, **details: object) -> None:
     """A rollback is a deployment like any other; its own events frame it."""
+    base = job.deployment.based_on
     if job.deployment.trigger == Trigger.ROLLBACK:
-        about = {"number": job.deployment.number, "to": job.base_number}
+        about = {"number": job.deployment.number, "to": base.number if base else 0}
         job.timeline.event(event_type, {**about, **details})
 
 
@@ -255,7 +311,7 @@ def _clean_up(job: Job, why: str, *, keep_build: bool = False) -> None:
         if run := job.deployment.live_run:
             runs.stop(run, why)
         if not keep_build:
-            steps.discard(job)
+            building.discard(job.deployment)
     except UserError as error:
         logger.warning("deployment %s left something behind: %s", job.deployment.pk, error)
 

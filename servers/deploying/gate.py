@@ -11,10 +11,10 @@ from typing import Any
 from hosting import tool_changes
 from hosting.errors import UserError
 from hosting.tool_changes import ToolChanges
-from servers.deploying.job import Job
 from servers.models import Deployment, Server
 from servers.models.server import SchemaGate
 from servers.states import Mode
+from servers.timeline import Timeline
 
 SENTENCES = 5
 APPROVE = "What it built is kept. Approve it to serve it, or decline it."
@@ -27,24 +27,26 @@ class Held(UserError):
     permanent = False
 
 
-def check(job: Job) -> None:
+def check(deployment: Deployment, timeline: Timeline) -> None:
     """Keeps what changed in the row. Raises `Held` where the server's gate says so."""
-    server = Server.objects.with_current().get(pk=job.server.pk)
+    server = Server.objects.with_current().get(pk=deployment.server_id)
     current = server.current_deployment
     if current is None:
         return
-    changes = tool_changes.compare(_tools(current), _tools(job.deployment))
+    changes = tool_changes.compare(_tools(current), _tools(deployment))
     if not changes:
         return
-    gate = SchemaGate.OFF if job.deployment.mode == Mode.SAME_DIGEST else SchemaGate(server.schema_gate)
-    job.deployment.keep(tool_changes=as_json(changes, against=current.number, gate=gate))
+    gate = SchemaGate.OFF if deployment.mode == Mode.SAME_DIGEST else SchemaGate(server.schema_gate)
+    deployment.keep(tool_changes=as_json(changes, against=current.number, gate=gate))
     if changes.breaking and gate != SchemaGate.OFF:
-        _tell(job, changes, current, gate)
+        _tell(timeline, deployment.number, changes, current, gate)
 
 
-def _tell(job: Job, changes: ToolChanges, current: Deployment, gate: SchemaGate) -> None:
-    about: dict[str, Any] = {"number": job.deployment.number, "against": current.number}
-    job.timeline.event(
+def _tell(
+    timeline: Timeline, number: int, changes: ToolChanges, current: Deployment, gate: SchemaGate
+) -> None:
+    about: dict[str, Any] = {"number": number, "against": current.number}
+    timeline.event(
         "schema_changed",
         {
             **about,
@@ -58,7 +60,7 @@ def _tell(job: Job, changes: ToolChanges, current: Deployment, gate: SchemaGate)
     message = f"Its tools are not what callers of #{current.number} know: {sentences(changes.breaking)}"
     if gate == SchemaGate.HOLD:
         raise Held(message, hint=APPROVE, details={**about, "breaking": changes.breaking})
-    job.timeline.say(message)
+    timeline.say(message)
 
 
 def as_json(changes: ToolChanges, *, against: int, gate: str) -> dict[str, Any]:

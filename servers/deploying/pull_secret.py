@@ -7,16 +7,62 @@ import json
 import os
 from pathlib import Path
 
-from hosting.errors import RuntimeFault
+from django.conf import settings
+
+from hosting.errors import RuntimeFault, UserError
 from hosting.runtimes.kube_client import Cluster, Json
 from hosting.runtimes.kube_faults import Clash
 from registry.credentials import Credential
 from registry.dockerconfig import DockerConfig
-from registry.errors import CredentialError
+from registry.errors import CredentialError, RegistryError
+from registry.events import Stopwatch
+from registry.reference import Reference
+from servers.deploying import registries
+from servers.timeline import Timeline
 
 TYPE, KEY = "kubernetes.io/dockerconfigjson", ".dockerconfigjson"
 PATIENCE_SECONDS = 5.0  # a push waits for it
 ROUNDS = 5  # others write it too: each time they did, it is read again
+
+
+def renew(timeline: Timeline, ref: Reference, *, tell_unchanged: bool = True) -> None:
+    """Lets the secret of the platform follow its credentials for `ref`. One request where nothing differs.
+
+    A failure here never fails the deployment; it shows.
+    """
+    if not (settings.K8S_REGISTRY_SECRET_NAME and settings.REGISTRY_AUTH_DOCKERCONFIG):
+        return
+    about = {"secret": settings.K8S_REGISTRY_SECRET_NAME, "namespace": settings.K8S_NAMESPACE}
+    watch = Stopwatch()
+    try:
+        changed = patch(
+            name=settings.K8S_REGISTRY_SECRET_NAME,
+            namespace=settings.K8S_NAMESPACE,
+            context=settings.K8S_CONTEXT,
+            config_path=settings.REGISTRY_AUTH_DOCKERCONFIG,
+            logins=_login(ref),
+        )
+    except UserError as error:
+        failure = {**about, "error": str(error), "error_kind": error.kind, "duration_ms": watch.ms()}
+        timeline.event("pull_secret_failed", failure)
+        timeline.say(f"The pull secret was not renewed: {error}")
+        return
+    if changed or tell_unchanged:
+        timeline.event("pull_secret_patched", {**about, "changed": changed, "duration_ms": watch.ms()})
+
+
+def hand_on(timeline: Timeline, image: str) -> None:
+    """Ahead of a start, to nodes that pull for themselves: whoever renewed the file, and even where nothing
+    was pushed.
+    """
+    renew(timeline, Reference.parse(image), tell_unchanged=False)
+
+
+def _login(ref: Reference) -> Json:
+    try:
+        return login_of(registries.credentials().for_host(ref.host, ref.repository), ref.host)
+    except RegistryError:  # a push or a pull tells better; what is in the file goes to the nodes all the same
+        return {}
 
 
 def patch(

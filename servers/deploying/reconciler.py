@@ -15,7 +15,7 @@ from hosting.errors import RuntimeFault, UserError
 from hosting.runtimes.base import RunStatus, Runtime, Stray
 from registry.reasons import Reason
 from servers import closing, events, notify, runtime_choice, timeline
-from servers.deploying import drain, restarts, retention, runs, wiring, workers
+from servers.deploying import drain, restarts, retention, runs, runtimes, workers
 from servers.models import Deployment, FormerServer, Run, Server
 from servers.models.server import DesiredState
 from servers.states import OPEN, DeploymentStatus, ServerStatus
@@ -281,7 +281,7 @@ def sweep() -> None:
     """Ends runs that no row knows: what a lost worker started and could not save. Then clears up after it."""
     for name in runtime_choice.runtimes_in_use():
         try:
-            _sweep(wiring.runtime(name))
+            _sweep(runtimes.runtime(name))
         except UserError as error:
             logger.warning("strays on %s were not looked for: %s", name, error)
     retention.clear_up_after_lost_workers()

@@ -19,7 +19,7 @@ from hosting import tool_changes
 from hosting.errors import Cancelled, UserError
 from hosting.handshake import Discovery, ServerFacts
 from servers import events, notify
-from servers.deploying import gate, heartbeat, pull_policy, runs, starting, workers
+from servers.deploying import gate, heartbeat, pulls, runs, starting, workers
 from servers.deploying.starting import Start
 from servers.logbook import Logbook
 from servers.models import Deployment, Run, Server, ServerQuerySet
@@ -86,7 +86,7 @@ def restart(run_id: int) -> None:
 
 def _attempt(start: Start) -> None:
     try:
-        start.timeline.logbook.redact = start.server.redactor(*pull_policy.secrets_of(start.server))
+        start.timeline.logbook.redact = start.server.redactor(*pulls.secrets_of(start.server))
         _begin(start)
         handle = starting.start(start)
         facts = starting.check_health(start, handle)

@@ -18,8 +18,9 @@ from hosting.errors import UserError
 from metrics import rollups
 from metrics.models import UsageMetric
 from notices import outbox
-from servers import uploads
-from servers.deploying import delivery, image_steps, wiring
+from registry import prune
+from servers import image_names, runtime_choice, uploads
+from servers.deploying import push_report, registries, runtimes
 from servers.models import Build, CallsInFlight, Deployment, LogLine, Run, Server
 from servers.models.build import NOTHING_MADE
 from servers.models.deployment import LIVE
@@ -61,7 +62,7 @@ def clear_up_after_lost_workers() -> None:
 
     Images of theirs stay until the next deployment, as those of any that failed: see `forget_old_builds`.
     """
-    for scratch in wiring.scratch_directory().glob("[0-9]*-[0-9]*"):
+    for scratch in runtimes.scratch_directory().glob("[0-9]*-[0-9]*"):
         pk, _, claims = scratch.name.partition("-")
         if not Deployment.objects.open().filter(pk=pk, claims=claims).exists():
             shutil.rmtree(scratch, ignore_errors=True)
@@ -123,11 +124,31 @@ def _remove_all(builds: Sequence[Build]) -> None:
 def _remove_tags(server: Server, builds: Sequence[Build]) -> bool:
     """False where it is to be tried again: the rows must go on knowing of their tags until then."""
     try:
-        delivery.forget(server, builds)
+        _forget(server, builds)
     except UserError as error:
         logger.warning("old tags of %s stay at the registry: %s", server.slug, error)
         return error.permanent
     return True
+
+
+def _forget(server: Server, builds: Sequence[Build]) -> None:
+    """Removes the tags of these builds where the registry allows it; what the others pushed stays."""
+    tags = [tag for build in builds for tag in image_names.tags_of(build)]
+    if not tags:
+        return
+    kept = server.builds.startable().exclude(pk__in=[build.pk for build in builds])
+    with registries.faults(f"Pruning {tags[0].endpoint}", tags[0]):
+        prune.prune(
+            client=registries.client(tags[0].host),
+            repository=tags[0],
+            tags=[tag.tag for tag in tags],
+            keep={digest for build in kept for digest in _digests_of(build)},
+            line=push_report.note,
+        )
+
+
+def _digests_of(build: Build) -> set[str]:
+    return {build.digest, *(image.get("digest", "") for image in build.images.values())} - {""}
 
 
 def _remove(build: Build) -> None:
@@ -135,8 +156,16 @@ def _remove(build: Build) -> None:
     if build.directory:
         shutil.rmtree(build.directory, ignore_errors=True)
     else:
-        image_steps.remove_local_images(build)
+        _remove_local_images(build)
     build.keep(directory="", image="", platforms=[])
+
+
+def _remove_local_images(build: Build) -> None:
+    """Takes our tags off the engine; layers that nothing else uses go with them."""
+    local = [image_names.local_tag(build, platform) for platform in build.platforms]
+    ours = [tag for plain in local for tag in (image_names.bridged(plain), plain)]
+    for tag in [*ours, *map(str, image_names.tags_of(build))]:
+        runtime_choice.builder().remove(tag)
 
 
 def remove_everything_of(server: Server) -> None:
@@ -145,9 +174,9 @@ def remove_everything_of(server: Server) -> None:
     Raises `UserError` while its volume cannot be removed: without the row nobody would look for it.
     """
     for name in set(server.builds.exclude(runtime="").values_list("runtime", flat=True)):
-        wiring.runtime(name).forget(server.pk)
+        runtimes.runtime(name).forget(server.pk)
     pushed = list(server.builds.exclude(platforms=[]).select_related("server"))
     _remove_tags(server, pushed)
     _remove_all(pushed)
-    shutil.rmtree(wiring.runs_directory() / str(server.pk), ignore_errors=True)
+    shutil.rmtree(runtimes.runs_directory() / str(server.pk), ignore_errors=True)
     uploads.remove(server.pk)

@@ -14,7 +14,7 @@ from hosting.errors import RuntimeFault, UserError
 from hosting.last_words import LOOK_BACK, last_words
 from hosting.runtimes.base import Handle, RunStatus, Runtime, Stats
 from servers import logbook
-from servers.deploying import wiring
+from servers.deploying import runtimes
 from servers.models import Deployment, LogLine, Run, RunQuerySet
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def handle_of(run: Run) -> Handle:
 
 
 def runtime_of(run: Run) -> Runtime:
-    return wiring.runtime(run.runtime)
+    return runtimes.runtime(run.runtime)
 
 
 def survey(runs: Iterable[Run]) -> dict[int, RunStatus | RuntimeFault]:
@@ -189,7 +189,7 @@ def end_without_a_word(run: Run) -> None:
 
 def stop_strays(deployment: Deployment) -> None:
     """Ends runs of this deployment that a lost worker started and could not save."""
-    runtime = wiring.runtime(deployment.build.runtime)
+    runtime = runtimes.runtime(deployment.build.runtime)
     for stray in runtime.strays():
         if stray.deployment_id == deployment.pk:
             runtime.stop(stray.handle, grace=0)

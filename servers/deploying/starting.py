@@ -18,7 +18,8 @@ from hosting.process_group import LineSink
 from hosting.runtimes.base import Handle, ImagePull, Limits, RunSpec, Runtime
 from hosting.why_ended import why
 from registry.reasons import Reason
-from servers.deploying import configuration, delivery, heartbeat, runs, wiring
+from servers import runtime_choice
+from servers.deploying import configuration, heartbeat, pull_secret, pulls, runs, runtimes
 from servers.models import Build, Deployment, Run, Server, placement
 from servers.models.server import Transport
 from servers.states import StepKind
@@ -51,7 +52,7 @@ class Start:
 
     @property
     def runtime(self) -> Runtime:
-        return wiring.runtime(self.run.runtime)
+        return runtimes.runtime(self.run.runtime)
 
 
 def start(wanted: Start) -> Handle:
@@ -62,7 +63,7 @@ def start(wanted: Start) -> Handle:
         wanted.deployment.keep(configuration=configuration.of(wanted.server, secrets))
         spec = _run_spec(wanted, secrets, _platforms(wanted, step.line))
         if spec.pull.by_platform and wanted.runtime.any_platform:
-            delivery.hand_on_credentials(wanted.timeline, spec.image)
+            pull_secret.hand_on(wanted.timeline, spec.image)
         handle = wanted.runtime.start(spec, deadline=deadline, log=step.line)
         if not runs.save(wanted.run, handle):
             wanted.runtime.stop(handle, grace=0)
@@ -77,7 +78,7 @@ def _platforms(wanted: Start, line: LineSink) -> tuple[str, ...]:
     if not wanted.runtime.any_platform or build.images:
         return tuple(build.images)
     try:
-        return wiring.platforms_of(wanted.server, build.image)
+        return pulls.platforms_of(wanted.server, build.image)
     except UserError as error:
         line(f"Any Linux node may take it, for the image's platforms are not known: {error}")
         return ()
@@ -98,7 +99,7 @@ def _run_spec(wanted: Start, secrets: Mapping[str, str], platforms: tuple[str, .
         limits=Limits(server.cpu, server.memory_mb, server.pids),
         image=build.image,
         pull=_pull(server, build),
-        platform=wiring.native_platform() if build.image and not wanted.runtime.any_platform else "",
+        platform=runtime_choice.native_platform() if build.image and not wanted.runtime.any_platform else "",
         platforms=platforms,
         command=tuple(build.command),
         directory=Path(build.directory) if build.directory else None,
@@ -109,7 +110,7 @@ def _run_spec(wanted: Start, secrets: Mapping[str, str], platforms: tuple[str, .
 def _pull(server: Server, build: Build) -> ImagePull:
     if not build.image:
         return ImagePull()
-    return wiring.image_pull(server, build.image, built_here=bool(build.images))
+    return pulls.image_pull(server, build.image, built_here=bool(build.images))
 
 
 def _bridges_own(server: Server) -> dict[str, str]:
@@ -131,7 +132,7 @@ def check_health(started: Start, handle: Handle) -> ServerFacts:
                 handle.endpoint,
                 deadline=deadline,
                 alive=lambda: started.runtime.poll(handle),
-                equip=wiring.equip_for(handle.endpoint),
+                equip=runtimes.equip_for(handle.endpoint),
                 public=settings.PUBLIC_URL,
             )
         except RuntimeFault as error:
@@ -178,7 +179,7 @@ def discover(started: Start, handle: Handle, facts: ServerFacts) -> Discovery:
     with started.timeline.step(StepKind.DISCOVER) as step:
         deadline = started.deadline.within(settings.HEALTH_TIMEOUT, "discovery")
         endpoint = next(iter(started.run.endpoints.values()), handle.endpoint)
-        found = handshake.discover(endpoint, facts, deadline=deadline, equip=wiring.equip_for(endpoint))
+        found = handshake.discover(endpoint, facts, deadline=deadline, equip=runtimes.equip_for(endpoint))
         for note in found.notes:
             step.line(note)
         step.details.update(

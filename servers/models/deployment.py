@@ -182,6 +182,11 @@ class Deployment(Leased):
         """It fetches and builds; else it starts what another deployment built."""
         return self.build.number == self.number
 
+    @property
+    def resumed(self) -> Deployment | None:
+        """What it goes on with: images that this one built and pushed are taken over."""
+        return self.based_on if self.mode == Mode.RESUME else None
+
 
 class StepQuerySet(models.QuerySet["Step"]):
     def close_lost(self) -> None:

@@ -14,14 +14,14 @@ from registry.errors import RegistryError
 from registry.reference import Reference
 from servers import as_root, runtime_choice
 from servers.broker import current as current_broker
-from servers.deploying import wiring
+from servers.deploying import registries, runtimes
 from servers.models import Server
 
 
 def all() -> list[Capability]:
     """Asks every part; takes up to a few seconds where one does not answer."""
-    engine = wiring.runtime("docker").capability()
-    lines = [*of_every_part(), wiring.runtime("process").capability(), engine]
+    engine = runtimes.runtime("docker").capability()
+    lines = [*of_every_part(), runtimes.runtime("process").capability(), engine]
     if engine.found:
         lines.append(runtime_choice.builder().capability())
         lines += emulation.capabilities(settings.REGISTRY_ARCH_TARGETS, runtime_choice.engine_url())
@@ -81,7 +81,7 @@ def registry() -> Capability:
         return Capability("registry", False, "REGISTRY is not set", "Images stay in the engine until it is.")
     probe = Reference.parse(f"{settings.REGISTRY.rstrip('/')}/probe")
     try:
-        wiring.registry_client(probe.host).ping(probe.repository)
+        registries.client(probe.host).ping(probe.repository)
     except RegistryError as error:
         return Capability("registry", False, f"{probe.host}: {error}", "Check REGISTRY and its credentials.")
     return Capability("registry", True, probe.host)
@@ -92,6 +92,6 @@ def kubernetes() -> Capability:
         return Capability(
             "kubernetes", False, "REGISTRY is not set", "Nodes pull what they run: set REGISTRY."
         )
-    found = wiring.runtime("kubernetes").capability()
-    way = "through the API server" if wiring.goes_through_api_server() else "through their Services"
+    found = runtimes.runtime("kubernetes").capability()
+    way = "through the API server" if runtimes.goes_through_api_server() else "through their Services"
     return replace(found, detail=f"{found.detail}, servers are called {way}") if found.found else found

@@ -12,7 +12,7 @@ from django.db import connection
 from registry import health as registry_health
 from registry.health import AuthHealth, HealthPolicy
 from registry.reference import Reference
-from servers.deploying import wiring
+from servers.deploying import registries
 from servers.operations import health
 
 LOW_BYTES, LOW_SHARE = 5 * 1024**3, 0.05
@@ -52,7 +52,7 @@ def credential() -> Iterator[Concern]:
     policy = HealthPolicy(
         lead=settings.REGISTRY_AUTH_LEAD_SECONDS, max_age=settings.REGISTRY_AUTH_MAX_AGE_SECONDS
     )
-    _, found = registry_health.look(wiring.registry_client(target.host), target, policy)
+    _, found = registry_health.look(registries.client(target.host), target, policy)
     if found.status == "expired":
         yield _concern(target.host, found, "has expired, or is refused: pushes fail", severe=True)
     elif found.status == "expiring_soon" and not settings.REGISTRY_REFRESH_COMMAND:

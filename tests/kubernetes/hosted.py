@@ -11,7 +11,6 @@ import pytest
 from kubernetes import utils
 
 from deploy.bench.registry import Registry
-from servers.deploying import wiring
 from servers.models import Server
 from tests.e2e.hosting import DockerPlatform
 from tests.eventually import eventually
@@ -82,7 +81,7 @@ def hosted(
     found.cluster = cluster
     yield found
     found.delete_everything()
-    ours = f"mcp-{wiring.settings.INSTANCE[:6]}-"
+    ours = f"mcp-{settings.INSTANCE[:6]}-"
     eventually(
         lambda: not [name for name in cluster.objects() if f"/{ours}" in name],
         within=120,

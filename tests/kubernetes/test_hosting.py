@@ -12,7 +12,7 @@ import requests
 
 from deploy.bench.base_images import own_architecture
 from servers import services
-from servers.deploying import runs, wiring
+from servers.deploying import runs, runtimes
 from servers.models import LogLine, Run, Server
 from servers.states import DeploymentStatus, Mode, ServerStatus
 from tests.accounts import api
@@ -234,6 +234,6 @@ def test_a_volume_outlives_deployments_and_goes_with_the_server(
 
 
 def test_the_start_says_what_it_found(hosted: KubernetesPlatform) -> None:
-    found = wiring.runtime("kubernetes").capability()
+    found = runtimes.runtime("kubernetes").capability()
     assert found.found, found
     assert hosted.cluster.namespace in found.detail

@@ -13,7 +13,7 @@ from access.models import Team
 from hosting.build_settings import BuildSettings
 from hosting.builder.dockerfile import render
 from hosting.sources.plan import Plan, Step
-from servers.deploying import wiring
+from servers.deploying import building
 from servers.models import Server
 from tests.accounts import make_server
 
@@ -38,19 +38,19 @@ def test_each_team_has_caches_of_its_own(server: Server, plan: Plan) -> None:
     other = make_server(server.owner, team=Team.objects.create(name="Others"))
     alone = make_server(server.owner)
     ours, shared, theirs, nobodys = (
-        caches_of(wiring.build_settings_of(each), plan) for each in (server, same, other, alone)
+        caches_of(building.build_settings_of(each), plan) for each in (server, same, other, alone)
     )
     assert ours == shared
     assert len(ours | theirs | nobodys) == 3 * len(ours)
 
 
 def test_the_name_of_a_cache_cannot_be_guessed(server: Server, settings: pytest.FixtureRequest) -> None:
-    ours = wiring.build_settings_of(server).cache_key
+    ours = building.build_settings_of(server).cache_key
     settings.SECRET_KEY = "another platform's key"  # type: ignore[attr-defined]
-    assert wiring.build_settings_of(server).cache_key != ours
-    assert ours not in repr(wiring.build_settings_of(server))
+    assert building.build_settings_of(server).cache_key != ours
+    assert ours not in repr(building.build_settings_of(server))
 
 
 def test_caches_of_python_and_node_are_apart(server: Server, owner: User) -> None:
-    settings = replace(wiring.build_settings_of(server), cache=Path("/x"))
+    settings = replace(building.build_settings_of(server), cache=Path("/x"))
     assert not caches_of(settings, PYTHON) & caches_of(settings, NODE)

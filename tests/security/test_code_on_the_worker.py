@@ -26,7 +26,7 @@ from hosting.errors import SourceError, UserError
 from hosting.sources.base import Fetched
 from hosting.sources.git import GitSource
 from hosting.sources.recognise import recognise
-from servers.deploying import wiring
+from servers.deploying import fetching
 from servers.models import Server
 from servers.states import DeploymentStatus
 from tests.accounts import make_deployment
@@ -176,7 +176,7 @@ def _gateway(docker_host: str) -> str:
 
 
 def look(server: Server, into: Path) -> Fetched:
-    return wiring.source_of(server).fetch(into, deadline=Deadline.of(60), log=lambda _: None)
+    return fetching.source_of(server).fetch(into, deadline=Deadline.of(60), log=lambda _: None)
 
 
 def allowed(kind: str) -> set[str]:

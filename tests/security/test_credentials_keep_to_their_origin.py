@@ -25,7 +25,7 @@ from hosting.errors import SourceError
 from hosting.sources.git import GitSource
 from hosting.sources.origin import origin_of
 from servers import intake, services
-from servers.deploying import wiring
+from servers.deploying import fetching
 from servers.models import Secret, Server
 from servers.models.server import GIT_TOKEN
 from servers.states import Mode, Trigger
@@ -70,7 +70,7 @@ def hosted(server: Server, forge: GitServer, owner: User, quick: None) -> Server
 
 def deploy(server: Server, into: Path, revision: str = "") -> None:
     """As far as the fetch, which is where tokens go out."""
-    source = wiring.source_of(Server.objects.get(pk=server.pk), revision)
+    source = fetching.source_of(Server.objects.get(pk=server.pk), revision)
     source.fetch(into, deadline=Deadline.of(60), log=lambda _: None)
 
 
@@ -258,7 +258,7 @@ def test_a_change_while_a_deployment_is_on_its_way(
     fields = {"source": {"url": thief.url("server"), "ref": "", "subdirectory": ""}}
     intake.change(server=hosted, fields=fields, token="for-the-new-place", by=owner)
     with pytest.raises(SourceError, match="is not sent to"):
-        wiring.source_of(before)
+        fetching.source_of(before)
     assert forge.authorizations == []
 
 

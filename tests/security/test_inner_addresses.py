@@ -30,7 +30,7 @@ from registry.client import DOCKER_MANIFEST, RegistryClient, digest_of
 from registry.credentials import CredentialStore
 from registry.errors import RegistryError
 from registry.reference import Reference
-from servers.deploying import wiring
+from servers.deploying import fetching, registries
 from servers.models import Server
 from servers.validation import clean_source
 from tests import rooms
@@ -279,7 +279,7 @@ def test_an_operators_proxy_is_not_asked_for_an_inner_address(monkeypatch: pytes
 
 def fetched(server: Server, reference: str, tmp_path: Path) -> str:
     server.source_kind, server.source = "image", {"reference": reference}
-    return wiring.source_of(server).fetch(tmp_path / "into", deadline=Deadline.of(60), log=print).revision
+    return fetching.source_of(server).fetch(tmp_path / "into", deadline=Deadline.of(60), log=print).revision
 
 
 def test_an_image_at_the_loopback(unnamed: Any, server: Server, inside: Listener, tmp_path: Path) -> None:
@@ -323,7 +323,7 @@ def subtests_of(unnamed: Any) -> Callable[[str], None]:
         unnamed.REGISTRY_PRIVATE_HOSTS, unnamed.REGISTRY_INSECURE = [], []
         unnamed.REGISTRY = unnamed.REGISTRY_ADDRESS = ""
         unnamed.REGISTRY_SHARED_PREFIXES = []
-        wiring.registry_client.cache_clear()
+        registries.client.cache_clear()
 
     return begin
 

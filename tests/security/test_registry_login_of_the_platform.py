@@ -33,7 +33,7 @@ from registry.pull_rights import PullRights
 from registry.pulls import Pulls
 from registry.reference import Reference
 from servers import registry_logins, services
-from servers.deploying import wiring
+from servers.deploying import fetching, pulls, registries
 from servers.models import Deployment, FormerServer, Server
 from servers.states import DeploymentStatus
 from tests.accounts import make_server, outsider, owner, staff, with_member
@@ -240,7 +240,7 @@ def test_a_build_reads_what_nobody_saw_in_its_dockerfile(
 @pytest.mark.real
 def test_an_engine_is_told_the_platforms_login_only_where_it_may_be_used(rig: Rig, docker_host: str) -> None:
     image, asked = rig.private("told/tool"), list[Reference]()
-    wanted = wiring.registry_client(rig.registry.host).head_manifest
+    wanted = registries.client(rig.registry.host).head_manifest
     digest = wanted(Reference.parse(image)).digest
     pinned = f"{image.removesuffix(':1')}@{digest}"
 
@@ -363,20 +363,20 @@ def test_a_build_that_reads_what_its_dockerfile_does_not_name_is_ended(line: str
 def test_a_team_is_its_servers_and_a_server_without_one_its_owners(harbour: Harbour, outsider: User) -> None:
     harbour("A", "ours"), harbour("A", "ours-too"), harbour("B", "theirs")
     alone, other = make_server(outsider, slug="alone"), make_server(outsider, slug="alone-too")
-    rights = wiring.pulls_of(Server.objects.get(slug="ours")).rights
+    rights = pulls.of(Server.objects.get(slug="ours")).rights
     assert rights.own == {"ours", "ours-too"}
     assert rights.others == {"theirs", "alone", "alone-too"}
-    assert wiring.pulls_of(alone).rights.own == {"alone", "alone-too"}
+    assert pulls.of(alone).rights.own == {"alone", "alone-too"}
     other.team = Team.objects.get(name="A")
     other.save()
-    assert wiring.pulls_of(alone).rights.own == {"alone"}
+    assert pulls.of(alone).rights.own == {"alone"}
 
 
 def test_an_administrators_server_follows_its_team(harbour: Harbour, staff: User) -> None:
     harbour("A", "ours")
     by_staff = make_server(staff, slug="staffs", team=Team.objects.create(name="B"))
     with pytest.raises(SourceError, match=NOT_YOURS):
-        wiring.platforms_of(by_staff, "registry.example:5000/mcphost/ours:1")
+        pulls.platforms_of(by_staff, "registry.example:5000/mcphost/ours:1")
 
 
 @pytest.mark.parametrize(
@@ -386,9 +386,9 @@ def test_every_name_of_the_platforms_registry_counts(harbour: Harbour, name: str
     harbour("A", "ours")
     thief = harbour("B", "thief", source_kind="image", source={"reference": f"{name}:1"})
     for ask in (
-        lambda: wiring.source_of(thief).fetch(Path("/nowhere"), deadline=Deadline.of(5), log=print),
-        lambda: wiring.start_command(thief, f"{name}:1", "linux/amd64"),
-        lambda: wiring.platforms_of(thief, f"{name}:1"),
+        lambda: fetching.source_of(thief).fetch(Path("/nowhere"), deadline=Deadline.of(5), log=print),
+        lambda: pulls.start_command(thief, f"{name}:1", "linux/amd64"),
+        lambda: pulls.platforms_of(thief, f"{name}:1"),
     ):
         with pytest.raises(SourceError, match=NOT_YOURS):
             ask()
@@ -400,23 +400,23 @@ def test_the_name_of_a_deleted_server_does_not_open_what_it_pushed(harbour: Harb
     first, second = harbour("B", "reborn"), harbour("B", "second")
     for server in (first, second):
         with pytest.raises(SourceError, match=NOT_YOURS):
-            wiring.platforms_of(server, "registry.example:5000/mcphost/reborn:1-abc")
+            pulls.platforms_of(server, "registry.example:5000/mcphost/reborn:1-abc")
     third = harbour("A", "third")
     with pytest.raises(SourceError, match=NOT_YOURS):  # nobody's: not even its former team's
-        wiring.platforms_of(third, "registry.example:5000/mcphost/reborn:1-abc")
+        pulls.platforms_of(third, "registry.example:5000/mcphost/reborn:1-abc")
 
 
 def test_a_server_that_is_being_deleted_is_nobodys(harbour: Harbour) -> None:
     harbour("A", "going", desired_state="deleted")
-    assert "going" in wiring.pulls_of(harbour("A", "staying")).rights.others
+    assert "going" in pulls.of(harbour("A", "staying")).rights.others
 
 
 def test_clients_of_two_logins_share_no_token(quick: None) -> None:
     ours, theirs = (Credential("ci", password) for password in ("one", "two"))
-    clients = {id(wiring.registry_client("quay.example", login)) for login in (None, ours, theirs)}
+    clients = {id(registries.client("quay.example", login)) for login in (None, ours, theirs)}
     assert len(clients) == 3
-    client = wiring.registry_client("quay.example", ours)
-    assert client is wiring.registry_client("quay.example", Credential("ci", "one"))
+    client = registries.client("quay.example", ours)
+    assert client is registries.client("quay.example", Credential("ci", "one"))
     assert client.credentials.for_host("quay.example") == ours
 
 
@@ -468,7 +468,7 @@ def test_who_pulls_what_is_started(harbour: Harbour, owner: User) -> None:
     registry_logins.give(
         team=server.team, host="Quay.Example:443", username="robot", password="s3cret", by=owner
     )
-    pull = wiring.image_pull
+    pull = pulls.image_pull
     mine, digest = "registry.example:5000/mcphost/ours", "@sha256:" + "1" * 64
     assert pull(server, mine + digest, built_here=True) == ImagePull(ours=True, by_platform=True)
     assert pull(server, mine + digest, built_here=False) == ImagePull(by_platform=True)

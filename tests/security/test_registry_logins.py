@@ -22,7 +22,7 @@ from registry.credentials import Credential, OneLogin
 from registry.errors import RegistryError
 from registry.reference import Reference
 from servers import registry_logins
-from servers.deploying import pull_policy, wiring
+from servers.deploying import pulls, registries
 from servers.models import RegistryLogin
 from tests.accounts import api, make_server, outsider, owner, staff, team, teammate, viewer, with_member
 from tests.platform import quick
@@ -115,7 +115,7 @@ def test_it_goes_in_and_never_comes_out(api: Api, team: Team, chief: User, staff
         api(staff).get("/api/audit/").content.decode(),
         json.dumps(list(AuditEntry.objects.values_list("before", "after", "target"))),
         repr(RegistryLogin.objects.get()),
-        repr(pull_policy.logins_of(make_server(chief, team=team))),
+        repr(pulls.logins_of(make_server(chief, team=team))),
     ]
     for text in seen:
         assert SECRET not in text
@@ -148,7 +148,7 @@ def test_a_login_that_no_key_opens_says_so(team: Team, chief: User, settings: An
     give(team)
     settings.SECRET_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
     with pytest.raises(UserError, match="No key of SECRET_ENCRYPTION_KEYS"):
-        wiring.pulls_of(make_server(chief, team=team))
+        pulls.of(make_server(chief, team=team))
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_it_goes_to_its_host_and_to_no_other(team: Team, chief: User, quick: Non
         give(team, its.host)
         for host in (its.host, another.host):
             with pytest.raises(SourceError):
-                wiring.platforms_of(server, f"{host}/some/image:1")
+                pulls.platforms_of(server, f"{host}/some/image:1")
         sent = base64.b64encode(f"robot:{SECRET}".encode()).decode()
         assert [r.headers.get("Authorization") for r in its.requests] == [None, f"Basic {sent}"]
         assert another.requests
@@ -267,7 +267,7 @@ def test_a_redirect_takes_it_nowhere(team: Team, chief: User, quick: None) -> No
 
         with serving(answer) as its:
             give(team, its.host)
-            assert wiring.platforms_of(make_server(chief, team=team), f"{its.host}/a:1") == ("linux/amd64",)
+            assert pulls.platforms_of(make_server(chief, team=team), f"{its.host}/a:1") == ("linux/amd64",)
         assert elsewhere.requests
         assert all(SECRET not in str(request.headers) for request in elsewhere.requests)
         assert {request.headers.get("Authorization") for request in elsewhere.requests} == {None}
@@ -286,9 +286,9 @@ def test_the_platforms_login_is_not_asked_where_a_team_pulls_as_itself(
         settings.REGISTRY_AUTH_DOCKERCONFIG.write_text(
             json.dumps({"auths": {its.host: {"username": "platform", "password": "of-the-platform"}}})
         )
-        wiring.credentials.cache_clear()
+        registries.credentials.cache_clear()
         with pytest.raises(SourceError, match="without a login"):
-            wiring.platforms_of(make_server(chief, team=team), f"{its.host}/some/image:1")
+            pulls.platforms_of(make_server(chief, team=team), f"{its.host}/some/image:1")
         assert {request.headers.get("Authorization") for request in its.requests} == {None}
 
 
@@ -306,7 +306,7 @@ def _refuse(credential: Credential) -> None:
 def test_what_a_registry_repeats_of_it_is_masked(team: Team, chief: User) -> None:
     give(team)
     server = make_server(chief, team=team)
-    redact = server.redactor(*pull_policy.secrets_of(server))
+    redact = server.redactor(*pulls.secrets_of(server))
     basic = base64.b64encode(f"robot:{SECRET}".encode()).decode()
     assert redact(f"refused {SECRET} and Basic {basic}") == "refused *** and Basic ***"
 
@@ -314,11 +314,11 @@ def test_what_a_registry_repeats_of_it_is_masked(team: Team, chief: User) -> Non
 def test_a_server_that_leaves_the_team_leaves_its_logins(team: Team, chief: User) -> None:
     give(team)
     server = make_server(chief, team=team)
-    assert set(wiring.pulls_of(server).given) == {HOST}
+    assert set(pulls.of(server).given) == {HOST}
     for other in (None, Team.objects.create(name="Other")):
         server.team = other
-        assert wiring.pulls_of(server).given == {}
-        assert wiring.pulls_of(server).rights.logins == frozenset()
+        assert pulls.of(server).given == {}
+        assert pulls.of(server).rights.logins == frozenset()
     Membership.objects.all().delete()
     team.delete()
     assert not RegistryLogin.objects.exists()
@@ -326,6 +326,6 @@ def test_a_server_that_leaves_the_team_leaves_its_logins(team: Team, chief: User
 
 def test_the_reference_and_the_login_agree_on_docker_hub(team: Team, chief: User) -> None:
     give(team, "index.docker.io")
-    pulls = wiring.pulls_of(make_server(chief, team=team))
+    allowed = pulls.of(make_server(chief, team=team))
     ref = Reference.parse("acme/tool")
-    assert pulls.credential(ref.host, pulls.rights.way_to(ref)).username == "robot"
+    assert allowed.credential(ref.host, allowed.rights.way_to(ref)).username == "robot"

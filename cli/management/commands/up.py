@@ -18,7 +18,7 @@ from cli.directories import make_directories
 from cli.terminal import ShownCommand
 from hosting.runtimes.base import Capability
 from servers import as_root, runtime_choice, uploads
-from servers.deploying import reconciler, wiring
+from servers.deploying import reconciler, runtimes
 from servers.operations import background, capabilities, first_run, schema
 from servers.operations.listening import listen, public_url
 from servers.operations.serving import GRACE_SECONDS, serve
@@ -168,7 +168,7 @@ def _end_hosted() -> None:
         reconciler.suspend()
     except DatabaseError:
         logger.exception("hosted processes are looked for without the database")
-        runtime = wiring.runtime("process")
+        runtime = runtimes.runtime("process")
         for stray in runtime.strays():
             runtime.stop(stray.handle, grace=settings.STOP_GRACE_SECONDS)
 

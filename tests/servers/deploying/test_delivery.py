@@ -16,7 +16,7 @@ from metrics.models import UsageMetric
 from registry.errors import RegistryError
 from registry.reference import Reference
 from servers import image_names, runtime_choice, services
-from servers.deploying import delivery, retention, wiring
+from servers.deploying import publishing, registries, retention
 from servers.logbook import Logbook
 from servers.models import Deployment, Server
 from servers.states import DeploymentStatus, Mode, ServerStatus
@@ -52,12 +52,12 @@ def mute(platform: Platform, base_images: dict[str, str], slug: str = "mute") ->
 
 def tags_at(server: Server) -> set[str]:
     target = image_names.reference(server, "any")
-    return set(wiring.registry_client(target.host).tags(target))
+    return set(registries.client(target.host).tags(target))
 
 
 def digest_at(server: Server, tag: str) -> str:
     target = image_names.reference(server, tag)
-    return wiring.registry_client(target.host).head_manifest(target).digest
+    return registries.client(target.host).head_manifest(target).digest
 
 
 def test_a_failed_start_resumes_without_building_or_pushing(
@@ -105,11 +105,11 @@ def test_the_moving_tag_follows_what_serves(
     assert "stable" not in tags_at(server)
 
     with Logbook(server.pk, failed.pk) as logbook:
-        delivery.move_tag(Timeline(failed, logbook))  # as the deployer does once it serves
+        publishing.move_tag(Timeline(failed, logbook))  # as the deployer does once it serves
     assert f"Tag stable moved to {failed.build.digest}" in on_docker.log(failed)
     assert (
         digest_at(server, "stable")
-        == digest_at(server, delivery.target_of(failed.build).tag)
+        == digest_at(server, image_names.target_of(failed.build).tag)
         == failed.build.digest
     )
 
@@ -124,9 +124,9 @@ def test_tags_of_failed_deployments_go_with_the_next_one(
     second = on_docker.deploy(server)
     retention.forget_old_builds(on_docker.fresh(server))
 
-    assert delivery.target_of(second.build).tag in tags_at(server)
+    assert image_names.target_of(second.build).tag in tags_at(server)
     with pytest.raises(RegistryError) as gone:
-        digest_at(server, delivery.target_of(first.build).tag)
+        digest_at(server, image_names.target_of(first.build).tag)
     assert gone.value.not_found
 
 
@@ -163,8 +163,8 @@ def test_a_deleted_server_takes_its_tags_along(
     settings.REGISTRY, settings.REGISTRY_MOVING_TAG = f"{registry_plain.host}/deleted", "none"
     server = mute(on_docker, base_images)
     deployment = on_docker.deploy(server)
-    target = delivery.target_of(deployment.build)
-    client = wiring.registry_client(target.host)
+    target = image_names.target_of(deployment.build)
+    client = registries.client(target.host)
     retention.remove_everything_of(on_docker.fresh(server))
 
     with pytest.raises(RegistryError) as gone:

@@ -11,10 +11,10 @@ from pytest_django.fixtures import Settings
 
 from hosting.errors import UserError
 from servers import logbook, services
-from servers.deploying import deployer, wiring
-from servers.deploying.job import Job
+from servers.deploying import deployer, runtimes
 from servers.models import Deployment, Server
 from servers.states import FINAL, DeploymentStatus, Mode, ServerStatus, Trigger
+from servers.timeline import Timeline
 from tests.eventually import eventually
 from tests.platform import Platform, at_once, hello_files, is_alive, processes_under
 
@@ -251,8 +251,8 @@ def test_the_log_is_written_when_the_end_is_told(
     deployment = services.deploy(server=idle.hello(), by=idle.owner, trigger=Trigger.API)
     found: list[bool] = []
 
-    def last_words(job: Job) -> None:
-        job.timeline.say("its last words")
+    def last_words(_: Deployment, timeline: Timeline) -> None:
+        timeline.say("its last words")
         if fails:
             raise UserError("It does not work.")
 
@@ -269,7 +269,7 @@ def test_the_log_is_written_when_the_end_is_told(
 def test_what_a_lost_worker_left_is_gone_before_its_deployment_is_done_again(idle: Platform) -> None:
     deployment = services.deploy(server=idle.hello(), by=idle.owner, trigger=Trigger.API)
     Deployment.objects.filter(pk=deployment.pk).update(claims=1)
-    left = wiring.scratch_directory() / f"{deployment.pk}-1"
+    left = runtimes.scratch_directory() / f"{deployment.pk}-1"
     left.mkdir(parents=True)
     deployer.run(deployment.pk)
     deployment.refresh_from_db()

@@ -23,9 +23,8 @@ from registry.client import INDEX_TYPES, RegistryClient
 from registry.credentials import CredentialStore
 from registry.errors import RegistryError
 from registry.reference import Reference
-from servers import services
-from servers.deploying import delivery
-from servers.deploying.job import Job
+from servers import image_names, services
+from servers.deploying import publishing, pushing
 from servers.logbook import Logbook
 from servers.models import Deployment, Server
 from servers.states import DeploymentStatus
@@ -119,8 +118,11 @@ def deliver(server: Server, image: str) -> Deployment:
     deployment = make_deployment(server, status=DeploymentStatus.RUNNING, **built)
     try:
         with Logbook(server.pk, deployment.pk) as logbook:
-            job = Job(deployment, server, Timeline(deployment, logbook), Deadline.of(120))
-            delivery.deliver(job, {AMD: BuiltImage(AMD, image, "", 0)})
+            timeline, deadline = Timeline(deployment, logbook), Deadline.of(120)
+            to = pushing.destination_of(timeline)
+            pushed = pushing.push_all(to, {AMD: BuiltImage(AMD, image, "", 0)}, timeline, deadline)
+            published = publishing.publish(to, pushed, timeline, deadline, any_platform=False)
+            deployment.build.keep(digest=published.digest)
     finally:
         connection.close()
     return deployment
@@ -146,7 +148,7 @@ def test_twenty_servers_push_at_once_while_their_tokens_expire(
     assert refresher.runs == 1, "one refresh for the one expiry"
     straight = client_of(registry_token, tmp_path)
     for deployment in deployments:
-        target = delivery.target_of(deployment.build)
+        target = image_names.target_of(deployment.build)
         held = straight.head_manifest(Reference(registry_token.host, target.repository, target.tag))
         assert held.digest == deployment.build.digest
     told = [kind for deployment in deployments for kind in assert_told(deployment)]
@@ -184,7 +186,7 @@ def test_five_deployments_whose_login_is_revoked_and_renewed_in_the_middle(
     for deployment in ended:
         told = assert_told(deployment)
         assert {"push_succeeded", "start_started"} <= set(told)
-        target = delivery.target_of(deployment.build)
+        target = image_names.target_of(deployment.build)
         held = straight.head_manifest(Reference(registry_token.host, target.repository, target.tag))
         assert held.digest == deployment.build.digest
         assert deployment.error_kind == "runtime", "it ends at once, which is not the registry's fault"
@@ -248,7 +250,7 @@ def test_random_faults_end_published_or_with_a_reason(
 
     told = assert_told(deployment)
     straight = client_of(registry_plain, tmp_path)
-    whole = stands_whole(straight, delivery.target_of(deployment.build), registry_plain.host)
+    whole = stands_whole(straight, image_names.target_of(deployment.build), registry_plain.host)
     published = steps_of(deployment).get("publish") == "succeeded"
     if kind is not mixed:
         assert published == (kind is passing), deployment.error
@@ -283,7 +285,7 @@ def test_a_moving_tag_is_tried_again(
     assert steps_of(deployment)["publish"] == "succeeded"
     fault_proxy.set([{"method": "PUT", "path": "/manifests/stable", **PASSING[4], "times": 1}])
     with Logbook(server.pk, deployment.pk) as logbook:
-        delivery.move_tag(Timeline(deployment, logbook))
+        publishing.move_tag(Timeline(deployment, logbook))
     assert f"Tag stable moved to {deployment.build.digest}" in platform.log(deployment)
     held = client_of(registry_plain, tmp_path).head_manifest(
         Reference(registry_plain.host, "moved/moved", "stable")

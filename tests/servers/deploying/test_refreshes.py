@@ -16,7 +16,7 @@ import pytest
 from metrics import payload
 from metrics.models import UsageMetric
 from registry.credentials import Credential
-from servers.deploying import delivery
+from servers.deploying import publishing
 from servers.logbook import Logbook
 from servers.models import Deployment, Server
 from servers.timeline import Timeline
@@ -61,7 +61,7 @@ def served(server: Server, host: str) -> Deployment:
 def move_tag(deployment: Deployment) -> list[dict[str, Any]]:
     """The events of a moving tag, which keep the contract."""
     with Logbook(deployment.server_id, deployment.pk) as logbook:
-        delivery.move_tag(Timeline(deployment, logbook))
+        publishing.move_tag(Timeline(deployment, logbook))
     told = [payload.of(metric) for metric in UsageMetric.objects.order_by("pk")]
     assert contract.violations(told) == []
     assert contract.order_violations(told) == []

@@ -13,7 +13,7 @@ from registry.engine_errors import from_engine
 from registry.errors import BadCredentialsFile, CredentialError, ErrorKind, RegistryError, failed_refresh
 from registry.reasons import Reason
 from registry.reference import Reference
-from servers.deploying import wiring
+from servers.deploying import registries
 from servers.deploying.registry_advice import advice
 
 TARGET = Reference.parse("registry.example.org:5000/team/notes:3-9f2c1ab")
@@ -78,7 +78,7 @@ def test_what_is_only_read_is_not_resumed() -> None:
 
 
 def test_the_operator_sees_what_failed_why_and_what_to_do() -> None:
-    with pytest.raises(UserError) as raised, wiring.registry_faults("The push", TARGET, "notes"):
+    with pytest.raises(UserError) as raised, registries.faults("The push", TARGET, "notes"):
         raise REJECTED
     assert str(raised.value) == (
         "The push failed: unauthorized: authentication required. Renew the login for "

@@ -12,8 +12,8 @@ from deploy.bench.fault_proxy import FaultProxy
 from deploy.bench.registry import Registry
 from hosting.errors import Invalid
 from metrics.models import UsageMetric
-from servers import services
-from servers.deploying import delivery, wiring
+from servers import image_names, services
+from servers.deploying import registries
 from servers.models import Deployment, Server
 from servers.push_options import PushOptions
 from servers.states import DeploymentStatus, Mode, Trigger
@@ -85,8 +85,8 @@ def test_what_arrived_is_taken_over_at_the_registry(
     assert taken["digest"] == details(failed, "push", AMD)["digest"]
     assert resumed.build.images[AMD]["digest"] == taken["digest"]
     assert details(resumed, "publish", "")["digest"] == resumed.build.digest
-    target = delivery.target_of(resumed.build)
-    tags = wiring.registry_client(target.host).tags(target)
+    target = image_names.target_of(resumed.build)
+    tags = registries.client(target.host).tags(target)
     assert {target.tag, f"{target.tag}-linux-amd64", f"{target.tag}-linux-arm64"} <= set(tags)
     assert details(resumed, "build", ARM)["taken_over"] is True
 

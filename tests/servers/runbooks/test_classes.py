@@ -29,7 +29,7 @@ from registry.engine_errors import from_engine
 from registry.errors import CredentialError, RegistryError, from_response
 from registry.reasons import Reason
 from registry.reference import Reference
-from servers.deploying import wiring
+from servers.deploying import registries
 from servers.runbooks.facts import Event, Facts, StepFacts
 from servers.runbooks.remedies import REMEDIES
 from servers.runbooks.table import RUNBOOKS, runbook_of
@@ -40,7 +40,7 @@ TARGET = Reference.parse("registry.example.org:5000/team/notes:3-9f2c1ab")
 def of_push(error: RegistryError) -> UserError:
     """As the deployer tells it."""
     try:
-        with wiring.registry_faults(f"The push to {TARGET.endpoint} (linux/arm64)", TARGET, "notes"):
+        with registries.faults(f"The push to {TARGET.endpoint} (linux/arm64)", TARGET, "notes"):
             raise error
     except UserError as told:
         return told

@@ -1,0 +1,178 @@
+"""What the team of a server may pull, and as whom, out of rows and settings: see `registry.pull_rights`.
+
+A server without a team stands for itself and the other servers that its owner has without one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Q
+
+from hosting.builder import logins
+from hosting.errors import BuildError, SourceError, UserError
+from hosting.runtimes.base import ImagePull
+from registry import inspection
+from registry.client import RegistryClient
+from registry.credentials import ANONYMOUS, Credential
+from registry.errors import RegistryError
+from registry.pull_rights import PullRights, Way, login_host
+from registry.pulls import Pulls
+from registry.reference import HUB_HOST, InvalidReference, Reference
+from servers.deploying import registries, registry_advice
+from servers.models import FormerServer, RegistryLogin, Server
+from servers.models.server import DesiredState
+
+ENGINE_HOME = (
+    f"{HUB_HOST}/mcphost"  # what is built here is tagged mcphost/<slug>, and read as a name of Hub's
+)
+
+
+def of(server: Server) -> Pulls:
+    """What the server's team may pull, and as whom. Raises `secretbox.Unreadable`."""
+
+    def ask(ref: Reference) -> None:
+        try:
+            with _reading("Asking for it", pulls, ref) as client:
+                client.head_manifest(ref)
+        except UserError as error:
+            message = f"The base image {ref} cannot be pulled: {error.message}"
+            raise BuildError(
+                message, hint=error.hint, reason=error.reason, permanent=error.permanent
+            ) from error
+
+    pulls = Pulls(rights_of(server), registries.credentials(), logins_of(server), ask)
+    return pulls
+
+
+def of_our_own(tag: str) -> Pulls:
+    """For the platform's own step from an image that it has just built to the next."""
+    shared = (Reference.parse(tag).endpoint, *base_images())
+    return Pulls(PullRights(shared=shared), registries.credentials())
+
+
+def image_pull(server: Server, reference: str, *, built_here: bool) -> ImagePull:
+    """Who pulls what a deployment of this server starts."""
+    if built_here:
+        return ImagePull(ours=True, by_platform=True)
+    pulls, wanted = of(server), Reference.parse(reference)
+    way = pulls.rights.way_to(wanted)
+    login = pulls.credential(wanted.host, way, wanted.repository) if way is Way.TEAM else ANONYMOUS
+    return ImagePull(by_platform=way is Way.PLATFORM, username=login.username, password=login.password)
+
+
+def platforms_of(server: Server, reference: str) -> tuple[str, ...]:
+    """The platforms that an image at a registry exists for."""
+    wanted = Reference.parse(reference)
+    with _reading(f"Reading the image {reference}", of(server), wanted) as client:
+        return client.resolve(wanted)[2]
+
+
+def start_command(server: Server, reference: str, platform: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """ENTRYPOINT and CMD of an image at a registry, for one platform."""
+    wanted = Reference.parse(reference)
+    with _reading(f"Reading the image {reference}", of(server), wanted) as client:
+        return inspection.start_command(client, wanted, platform)
+
+
+@contextmanager
+def _reading(doing: str, pulls: Pulls, ref: Reference) -> Iterator[RegistryClient]:
+    """The registry as this team may speak to it. Raises `SourceError` for what it may not have."""
+    way = pulls.rights.way_to(ref)
+    if way is Way.REFUSED:
+        raise SourceError(logins.not_yours(ref.endpoint), hint=logins.LIST_IT)
+    login = None if way is Way.PLATFORM else pulls.credential(ref.host, way, ref.repository)
+    try:
+        with registries.faults(doing, ref):
+            yield registries.client(ref.host, login)
+    except UserError as error:
+        told = error.__cause__
+        if way is Way.PLATFORM or not isinstance(told, RegistryError):
+            raise
+        hint = registry_advice.of_a_team(told, way, ref.host)
+        kind = "source" if told.keeps_it_back else error.kind
+        raise SourceError(
+            error.message, hint=hint, kind=kind, reason=error.reason, permanent=error.permanent
+        ) from told
+
+
+def digest_of(server: Server, reference: str) -> str:
+    try:
+        wanted = Reference.parse(reference)
+    except InvalidReference as error:
+        raise SourceError(str(error)) from None
+    with _reading(f"Looking up the image {reference}", of(server), wanted) as client:
+        return client.resolve(wanted)[0]
+
+
+def rights_of(server: Server) -> PullRights:
+    own, others = _slugs(server)
+    return PullRights(
+        homes=tuple(homes()),
+        own=frozenset(own),
+        others=frozenset(others),
+        shared=(*settings.REGISTRY_SHARED_PREFIXES, *base_images()),
+        logins=frozenset(_logins(server).values_list("host", flat=True)),
+    )
+
+
+def logins_of(server: Server) -> dict[str, Credential]:
+    """The team's own logins by host. Raises `secretbox.Unreadable`."""
+    return {
+        login_host(row.host): Credential(row.username, row.reveal(), source="the team's login")
+        for row in _logins(server)
+    }
+
+
+def secrets_of(server: Server) -> list[str]:
+    """What a registry could repeat of the team's logins. Raises `secretbox.Unreadable`."""
+    given = logins_of(server).values()
+    return [text for login in given for text in (login.password, login.basic.removeprefix("Basic "))]
+
+
+def homes() -> list[str]:
+    """Where images of servers lie: at the registry, by each of its names, and in the engine."""
+    host, slash, prefix = settings.REGISTRY.partition("/")
+    names = [name for name in (host, settings.REGISTRY_ADDRESS if host else "") if name]
+    return [*(name + slash + prefix for name in names), ENGINE_HOME]
+
+
+def _slugs(server: Server) -> tuple[set[str], set[str]]:
+    """A deleted server's is nobody's; a name that is used again may lead to what was another team's."""
+    alive = Server.objects.exclude(desired_state=DesiredState.DELETED).order_by()
+    own = set(alive.filter(_same_people(server)).values_list("slug", flat=True))
+    every = set(Server.objects.order_by().values_list("slug", flat=True))
+    former = FormerServer.objects.order_by()
+    foreign = set(former.exclude(_same_people_as_then(server)).values_list("slug", flat=True))
+    gone = set(former.values_list("slug", flat=True)) - own
+    return own - foreign, (every - own) | gone | foreign
+
+
+def _same_people(server: Server) -> Q:
+    if server.team_id:
+        return Q(team=server.team_id)
+    return Q(team=None, owner=server.owner_id)
+
+
+def _same_people_as_then(server: Server) -> Q:
+    return Q(team=server.team_id) if server.team_id else Q(team=0, owner=server.owner_id)
+
+
+def _logins(server: Server) -> Any:
+    return (
+        RegistryLogin.objects.filter(team=server.team_id) if server.team_id else RegistryLogin.objects.none()
+    )
+
+
+def base_images() -> list[str]:
+    """The repositories of the images that the platform's own Dockerfiles begin with."""
+    found = []
+    for name in (settings.BASE_IMAGE_PYTHON, settings.BASE_IMAGE_NODE):
+        try:
+            found.append(Reference.parse(name).endpoint)
+        except InvalidReference:
+            continue
+    return found

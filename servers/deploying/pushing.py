@@ -1,0 +1,162 @@
+"""From the engine to the registry: credentials are looked at, then each platform is pushed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+
+from hosting.builder.base import BuiltImage
+from hosting.deadline import Deadline
+from hosting.process_group import LineSink
+from registry import health, manifest, push
+from registry.client import RegistryClient
+from registry.errors import RegistryError
+from registry.events import Report
+from registry.health import AuthHealth, HealthPolicy
+from registry.push import Pushed
+from registry.reference import Reference
+from registry.retry import PushPolicy
+from servers import image_names, runtime_choice
+from servers.deploying import parallel, pull_secret, push_report, registries
+from servers.models import Build, Deployment
+from servers.states import StepKind, StepStatus
+from servers.timeline import Timeline
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where the images of a build go, and how the registry there is spoken to.
+
+    `target` is the build's immutable tag; `report` tells what the registry library does.
+    """
+
+    build: Build
+    target: Reference
+    client: RegistryClient
+    policy: PushPolicy
+    report: Report
+
+    def faults(self, doing: str) -> AbstractContextManager[None]:
+        return registries.faults(doing, self.target, self.build.server.slug)
+
+
+def destination_of(timeline: Timeline) -> Destination:
+    """Of the build that a deployment makes, or starts."""
+    deployment = timeline.deployment
+    target = image_names.target_of(deployment.build)
+    attempts = deployment.push_retries or settings.REGISTRY_PUSH_RETRIES
+    return Destination(
+        build=deployment.build,
+        target=target,
+        client=registries.client(target.host),
+        policy=PushPolicy(attempts=attempts, deadline=settings.REGISTRY_PUSH_TIMEOUT),
+        report=push_report.reporter(
+            deployment.server_id,
+            deployment.pk,
+            target,
+            on_refresh=lambda: pull_secret.renew(timeline, target),  # nodes follow a renewed credential
+        ),
+    )
+
+
+def push_all(
+    to: Destination, built: Mapping[str, BuiltImage], timeline: Timeline, deadline: Deadline
+) -> dict[str, Pushed]:
+    """What the registry holds of each platform afterwards; nothing stands under the build's own tag yet where
+    there are several."""
+    _look_at_credentials(to, timeline)
+    return parallel.for_each(
+        list(built),
+        lambda platform, shared: _push(to, built[platform], timeline, shared),
+        deadline=deadline,
+        limit=len(built),
+    )
+
+
+def _look_at_credentials(to: Destination, timeline: Timeline) -> None:
+    """A refresh that was asked for and fails ends the deployment; one ahead of time only shows."""
+    renew = timeline.deployment.refresh_credentials
+    faults = to.faults(f"Renewing the credentials of {to.target.host}")
+    with timeline.step(StepKind.CREDENTIALS) as step, faults:
+        found = _check_credentials(to, step.line, renew=renew)
+        known = {"status": found.status, "source": found.source, "seconds": found.seconds}
+        step.details.update({key: value for key, value in known.items() if value is not None})
+
+
+def _check_credentials(to: Destination, line: LineSink, *, renew: bool) -> AuthHealth:
+    policy = HealthPolicy(
+        lead=settings.REGISTRY_AUTH_LEAD_SECONDS, max_age=settings.REGISTRY_AUTH_MAX_AGE_SECONDS
+    )
+    return health.check(
+        client=to.client,
+        target=to.target,
+        policy=policy,
+        report=to.report,
+        line=line,
+        retry_limit=to.policy.attempts,
+        renew=renew,
+    )
+
+
+def _push(to: Destination, built: BuiltImage, timeline: Timeline, deadline: Deadline) -> Pushed:
+    faults = to.faults(f"The push to {to.target.endpoint} ({built.platform})")
+    with timeline.step(StepKind.PUSH, built.platform) as step, faults:
+        step.expect(built.size)
+        resumed = timeline.deployment.resumed
+        if resumed and (done := _pushed_before(to, built, resumed)):
+            _tag_again(to, done, step.line, deadline)
+            step.line(f"Taken over from #{resumed.number}: the registry holds {done.digest}")
+            step.details.update(taken_over=True, **_pushed_facts(to, done))
+            return done
+        done = push.push_image(
+            engine_url=runtime_choice.engine_url(),
+            image=built.tag,
+            target=image_names.target_for(to.build, built.platform),
+            platform=built.platform,
+            client=to.client,
+            policy=to.policy,
+            report=to.report,
+            line=step.line,
+            control=deadline,
+            progress=step.progress,
+        )
+        step.details.update(_pushed_facts(to, done))
+        return done
+
+
+def _pushed_facts(to: Destination, done: Pushed) -> dict[str, Any]:
+    return {"digest": done.digest, "manifest_size": done.size, "registry_endpoint": to.target.endpoint}
+
+
+def _pushed_before(to: Destination, built: BuiltImage, resumed: Deployment) -> Pushed | None:
+    """What the deployment that is resumed pushed of this very image, if the registry still holds it."""
+    done = resumed.steps.filter(platform=built.platform, status=StepStatus.SUCCEEDED)
+    details = dict(done.values_list("kind", "details"))
+    build, pushed = details.get(StepKind.BUILD, {}), details.get(StepKind.PUSH, {})
+    if build.get("image_id") != built.image_id or pushed.get("registry_endpoint") != to.target.endpoint:
+        return None
+    return _held(to, pushed["digest"], built.platform)
+
+
+def _held(to: Destination, digest: str, platform: str) -> Pushed | None:
+    try:
+        found = to.client.head_manifest(to.target.with_digest(digest))
+    except RegistryError:  # whatever it is, the push that follows meets it too and tells it better
+        return None
+    return Pushed(platform, found.digest, found.size, found.media_type)
+
+
+def _tag_again(to: Destination, done: Pushed, line: LineSink, deadline: Deadline) -> None:
+    manifest.move_tag(
+        client=to.client,
+        target=to.target.with_digest(done.digest),
+        tag=image_names.target_for(to.build, done.platform).tag,
+        report=to.report,
+        line=line,
+        policy=to.policy,
+        control=deadline,
+    )
