@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Model
 
-from access import door
+from access.actor import Actor
 from access.models import AuditEntry
 from redaction.redactor import Redactor
 from redaction.rules import MASK, is_secret_name
@@ -19,25 +18,21 @@ _redact = Redactor()
 def record(
     *,
     action: str,
+    by: Actor,
     target: Model | None = None,
-    by: AbstractBaseUser | None = None,
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
-    via: str = "",
 ) -> AuditEntry:
     """Writes what was done: `server.changed`, `token.revoked` …, with the fields that changed.
 
-    `by` and `via` default to who stands at the door and which door that is (`access.door`). Of a secret, pass
-    the name, never the value; what looks like one is masked all the same.
+    Of a secret, pass the name, never the value; what looks like one is masked all the same.
     """
-    here = door.current()
-    actor: Any = by or here.user
     return AuditEntry.objects.create(
-        by=actor,
-        actor=actor.get_username() if actor else "",
-        via=via or here.via,
-        token=here.token,
-        address=here.address,
+        by=by.user,
+        actor=by.user.get_username() if by.user else "",
+        via=by.via,
+        token=str(by.token or "")[:120],
+        address=by.address,
         action=action,
         target_kind=target._meta.model_name or "" if target else "",
         target_id=target.pk if target else None,

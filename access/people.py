@@ -9,12 +9,13 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from access import audit
+from access.actor import Actor
 
 SHOWN = ("username", "first_name", "last_name", "email", "is_active", "is_superuser")
 
 
 @transaction.atomic
-def save(*, user: User, last_may_go: bool = False) -> None:
+def save(*, user: User, by: Actor, last_may_go: bool = False) -> None:
     """Adds or changes somebody, with the password that was set. Raises `ValidationError`."""
     stored = User.objects.filter(pk=user.pk).first()
     if not last_may_go:
@@ -22,11 +23,12 @@ def save(*, user: User, last_may_go: bool = False) -> None:
     user.save()
     before, after = facts_of(stored), facts_of(user)
     if stored is None:
-        audit.record(action="user.added", target=user, after=after)
+        audit.record(action="user.added", by=by, target=user, after=after)
     elif before != after:
         changed = [name for name in SHOWN if before[name] != after[name]]
         audit.record(
             action="user.changed",
+            by=by,
             target=user,
             before={name: before[name] for name in changed},
             after={name: after[name] for name in changed},

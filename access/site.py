@@ -14,6 +14,7 @@ from unfold.forms import AuthenticationForm
 from unfold.sites import UnfoldAdminSite
 
 from access import audit, roles
+from access.actor import at_console
 from access.models import AuditEntry
 
 
@@ -59,21 +60,23 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]
     ) -> HttpResponse:
         answer: HttpResponse = super().password_change(request, extra_context)
         if request.method == "POST" and answer.status_code == 302:
-            audit.record(action="user.password_changed", target=request.user)  # type: ignore[arg-type]
+            by = at_console(request)
+            audit.record(action="user.password_changed", by=by, target=by.user)
         return answer
 
 
 def _write_down(request: HttpRequest) -> None:
     """Names of people only: what else was typed into that field may have been a password."""
-    if request.user.is_authenticated:
-        audit.record(action="login.succeeded", target=request.user, after={"through": "password"})
+    by = at_console(request)
+    if by.user is not None:
+        audit.record(action="login.succeeded", by=by, target=by.user, after={"through": "password"})
         return
     name = request.POST.get("username", "")[:150].replace("\x00", "")  # PostgreSQL does not look for NUL
     user = User.objects.filter(username=name).first()
     locked = getattr(request, "axes_locked_out", False)
     action = "login.locked" if locked else "login.failed"
     if user is not None and not (locked and _told_lately(action, user)):
-        audit.record(action=action, target=user)
+        audit.record(action=action, by=by, target=user)
 
 
 def _told_lately(action: str, user: User) -> bool:

@@ -6,41 +6,44 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from access import audit
+from access.actor import Actor
 from access.models import Membership, Role, Team
 
 
 @transaction.atomic
-def create(*, name: str) -> Team:
+def create(*, name: str, by: Actor) -> Team:
     """Raises `ValidationError`, where there is one of this name too."""
     team = Team(name=name.strip())
     team.full_clean()
     team.save()
-    audit.record(action="team.created", target=team, after={"name": team.name})
+    audit.record(action="team.created", by=by, target=team, after={"name": team.name})
     return team
 
 
 @transaction.atomic
-def rename(*, team: Team, name: str) -> Team:
+def rename(*, team: Team, name: str, by: Actor) -> Team:
     """Raises `ValidationError`."""
     before = Team.objects.get(pk=team.pk).name
     team.name = name.strip()
     team.full_clean()
     team.save(update_fields=["name"])
     if team.name != before:
-        audit.record(action="team.renamed", target=team, before={"name": before}, after={"name": team.name})
+        audit.record(
+            action="team.renamed", by=by, target=team, before={"name": before}, after={"name": team.name}
+        )
     return team
 
 
 @transaction.atomic
-def delete(*, team: Team) -> None:
+def delete(*, team: Team, by: Actor) -> None:
     """Its servers stay, with their owners alone."""
     members = {one.user.get_username(): one.role for one in team.memberships.select_related("user")}
-    audit.record(action="team.deleted", target=team, before={"members": members})
+    audit.record(action="team.deleted", by=by, target=team, before={"members": members})
     team.delete()
 
 
 @transaction.atomic
-def set_member(*, team: Team, user: User, role: str) -> Membership:
+def set_member(*, team: Team, user: User, role: str, by: Actor) -> Membership:
     """Adds somebody, or gives a member another role. Raises `ValidationError` for a role that is none."""
     member = Membership.objects.filter(team=team, user=user).first()
     before = {"user": user.get_username(), "role": member.role} if member else None
@@ -51,16 +54,20 @@ def set_member(*, team: Team, user: User, role: str) -> Membership:
     after = {"user": user.get_username(), "role": str(role)}
     if before != after:
         audit.record(
-            action="member.changed" if before else "member.added", target=team, before=before, after=after
+            action="member.changed" if before else "member.added",
+            by=by,
+            target=team,
+            before=before,
+            after=after,
         )
     return member
 
 
 @transaction.atomic
-def remove_member(*, team: Team, user: User) -> None:
+def remove_member(*, team: Team, user: User, by: Actor) -> None:
     """What they may do with the team's servers ends at once, with their tokens too."""
     member = Membership.objects.filter(team=team, user=user).first()
     if member is not None:
         held = {"user": user.get_username(), "role": member.role}
-        audit.record(action="member.removed", target=team, before=held)
+        audit.record(action="member.removed", by=by, target=team, before=held)
         member.delete()

@@ -186,7 +186,7 @@ class ServerSerializer(RowShape[Server]):
         return slug
 
     def validate_team(self, team: Team | None) -> Team | None:
-        validation.check_team(by=self.context["request"].user, server=self.instance, team=team)
+        validation.check_team(user=self.context["request"].user, server=self.instance, team=team)
         return team
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from django.shortcuts import render
 from django.views import View
 
 from access import roles
+from access.actor import at_console
 from catalog import document, packages, registry, services
 from catalog.forms import AnswersForm, DocumentForm
 from catalog.packages import Option
@@ -129,11 +130,11 @@ class AddView(CatalogView):
 
     def _make(self, found: Found, option: Option) -> HttpResponse:
         form = self.bound(option, found, new=_names(found))
-        user: Any = self.request.user
+        by = at_console(self.request)
         if form.is_valid():
             try:
                 server, _ = services.take_in(
-                    found=found, option=option, answers=form.answers(), by=user, trigger=Trigger.ADMIN,
+                    found=found, option=option, answers=form.answers(), by=by, trigger=Trigger.ADMIN,
                     name=form.cleaned_data["name"], slug=form.cleaned_data["slug"],
                     deploy=form.cleaned_data["deploy"],
                 )  # fmt: skip
@@ -172,11 +173,11 @@ class UpdateView(CatalogView):
             messages.error(request, str(error))
             return self._home()
         form = self.bound(option, found, **self._kept(option))
-        user: Any = request.user
+        by = at_console(request)
         if form.is_valid():
             try:
                 changed, _ = services.update(
-                    server=self.server, found=found, option=option, answers=form.answers(), by=user,
+                    server=self.server, found=found, option=option, answers=form.answers(), by=by,
                     trigger=Trigger.ADMIN, deploy=form.cleaned_data["deploy"],
                 )  # fmt: skip
             except (UserError, ValidationError) as error:

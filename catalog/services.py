@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from access import audit
+from access.actor import Actor
 from catalog import building, packages, plan, registry
 from catalog.document import Document
 from catalog.identifiers import family
@@ -79,7 +79,7 @@ def take_in(
     found: Found,
     option: Option,
     answers: Answers,
-    by: User,
+    by: Actor,
     trigger: Trigger,
     name: str = "",
     slug: str = "",
@@ -146,7 +146,7 @@ def update(
     found: Found,
     option: Option,
     answers: Answers,
-    by: User,
+    by: Actor,
     trigger: Trigger,
     deploy: bool = True,
 ) -> tuple[Server, Deployment | None]:
@@ -162,7 +162,7 @@ def update(
     fields |= {"environment": {**environment, **made.fields["environment"]}, "origin": made.origin}
     before_build, build = server.origin.get("build", {}), made.fields.get("build", {})
     fields["build"] = building.carried(server.build, before_build, build)
-    changed = services.update_server(server=server, fields=fields)
+    changed = services.update_server(server=server, fields=fields, by=by)
     for name, value in made.secrets.items():
         services.set_secret(server=changed, name=name, value=value, by=by)
     audit.record(action="catalog.updated", target=changed, by=by, before=before, after=_told(made.origin))

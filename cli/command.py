@@ -9,8 +9,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 from django.db import DatabaseError
 
-from access import door
-from access.door import Door
+from access.actor import Actor
 from access.models import Via
 from cli.terminal import ShownCommand
 from hosting.errors import Invalid, UserError
@@ -37,8 +36,7 @@ class ServerCommand(ShownCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            with door.opened(Door(Via.COMMAND, who=operator)):
-                self.act(**options)
+            self.act(**options)
         except (UserError, ValidationError) as error:
             raise CommandError(one_line(error)) from error
         except DatabaseError as error:
@@ -71,9 +69,9 @@ def server_of(slug: str) -> Server:
     return server
 
 
-def operator() -> User | None:
+def operator() -> Actor:
     """On whose behalf a command of this machine acts: its first administrator."""
-    return User.objects.filter(is_superuser=True).order_by("pk").first()
+    return Actor(User.objects.filter(is_superuser=True).order_by("pk").first(), Via.COMMAND)
 
 
 def deployment_of(server: Server, number: int) -> Deployment:

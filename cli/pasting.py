@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
+from access.actor import Actor
 from cli import building, working
 from cli.command import ServerCommand
 from servers import intake, services, validation
@@ -36,7 +36,7 @@ def add_arguments(parser: ArgumentParser, source: Any) -> None:
     )
 
 
-def deploy(command: ServerCommand, owner: User, options: Mapping[str, Any]) -> None:
+def deploy(command: ServerCommand, by: Actor, options: Mapping[str, Any]) -> None:
     """Makes the server, deploys it and says what was read. Raises `CommandError`, `UserError`."""
     candidate = _chosen(_text(options["paste"]), options["pick"])
     given = _given(options["env"])
@@ -49,10 +49,10 @@ def deploy(command: ServerCommand, owner: User, options: Mapping[str, Any]) -> N
     secrets = _secrets(candidate, given)
     fields = _fields(candidate, {k: v for k, v in given.items() if k not in secrets}, options)
     if options["explain"]:
-        building.explain(command, Server(owner=owner, **validation.with_build(fields)), options, None)
+        building.explain(command, Server(owner=by.person, **validation.with_build(fields)), options, None)
         return
     _, deployment = intake.take_in(
-        by=owner,
+        by=by,
         fields=fields,
         trigger=Trigger.COMMAND,
         secrets=secrets,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Generic, TypeVar
 
 from django import forms
-from django.contrib.auth.models import User
 from unfold.widgets import (
     INPUT_CLASSES,
     UnfoldAdminPasswordWidget,
@@ -13,6 +12,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from access.actor import Actor
 from servers import services, states
 from servers.models import Deployment, Secret, Server
 from servers.models.server import ENVIRONMENT_NAME, DesiredState, SecretPurpose
@@ -70,7 +70,7 @@ class Action(Generic[Target]):
         """What pressing the button will do, a sentence each."""
         raise NotImplementedError
 
-    def act(self, target: Target, by: User, data: dict[str, Any]) -> str:
+    def act(self, target: Target, by: Actor, data: dict[str, Any]) -> str:
         """Does it, and returns the sentence that says so. Raises `UserError` and `ValidationError`."""
         raise NotImplementedError
 
@@ -109,7 +109,7 @@ class Redeploy(Action[Server]):
         said = ["A new deployment is queued and starts at once.", _traffic(target), *_queueing(target)]
         return [*said, *_giving_up(target, unless=" Not so with the same image: it goes on waiting.")]
 
-    def act(self, target: Server, by: User, data: dict[str, Any]) -> str:
+    def act(self, target: Server, by: Actor, data: dict[str, Any]) -> str:
         made = services.deploy(server=target, by=by, trigger=Trigger.ADMIN, mode=Mode(data["mode"]))
         return f"{target.name}: deployment #{made.number} is queued."
 
@@ -134,7 +134,7 @@ class Start(Action[Server]):
         said = "Nothing was built yet: the server is deployed from its source."
         return [said, *_queueing(target), *_giving_up(target)]
 
-    def act(self, target: Server, by: User, data: dict[str, Any]) -> str:
+    def act(self, target: Server, by: Actor, data: dict[str, Any]) -> str:
         made = services.start(server=target, by=by, trigger=Trigger.ADMIN)
         return f"{target.name} is starting as #{made.number}."
 
@@ -156,8 +156,8 @@ class Stop(Action[Server]):
             )
         return [*said, "What was built is kept, so that it can start again quickly."]
 
-    def act(self, target: Server, by: User, data: dict[str, Any]) -> str:
-        services.stop(server=target)
+    def act(self, target: Server, by: Actor, data: dict[str, Any]) -> str:
+        services.stop(server=target, by=by)
         return f"{target.name} is stopping."
 
 
@@ -174,8 +174,8 @@ class Delete(Action[Server]):
             "This cannot be undone.",
         ]
 
-    def act(self, target: Server, by: User, data: dict[str, Any]) -> str:
-        services.delete(server=target)
+    def act(self, target: Server, by: Actor, data: dict[str, Any]) -> str:
+        services.delete(server=target, by=by)
         return f"{target.name} is being deleted."
 
 
@@ -186,7 +186,7 @@ class SetSecret(Action[Server]):
     def preview(self, target: Server) -> list[str]:
         return ["A secret of the same name is replaced.", "What runs sees it with its next deployment."]
 
-    def act(self, target: Server, by: User, data: dict[str, Any]) -> str:
+    def act(self, target: Server, by: Actor, data: dict[str, Any]) -> str:
         services.set_secret(server=target, name=data["name"], value=data["value"], by=by)
         return f"{data['name']} is set. {target.name} sees it with its next deployment."
 
@@ -207,7 +207,7 @@ class RollBack(Action[Deployment]):
         what = f"A new deployment starts what #{target.number} built, without building or pushing."
         return [what, _traffic(server), *_queueing(server)]
 
-    def act(self, target: Deployment, by: User, data: dict[str, Any]) -> str:
+    def act(self, target: Deployment, by: Actor, data: dict[str, Any]) -> str:
         made = services.roll_back(server=target.server, to=target, by=by)
         return f"{target.server.name} rolls back to #{target.number} as #{made.number}."
 
@@ -226,8 +226,8 @@ class Cancel(Action[Deployment]):
         said = f"#{target.number} ends at its next safe point; what it has started is removed."
         return [said, *_after(target)]
 
-    def act(self, target: Deployment, by: User, data: dict[str, Any]) -> str:
-        services.cancel(deployment=target)
+    def act(self, target: Deployment, by: Actor, data: dict[str, Any]) -> str:
+        services.cancel(deployment=target, by=by)
         words = "was cancelled" if target.is_final else "is being cancelled"
         return f"{target.server.name} #{target.number} {words}."
 
@@ -246,9 +246,9 @@ def _is_up(server: Server) -> bool:
     return bool(server.serving and server.desired_state == DesiredState.RUNNING)
 
 
-def remove_secret(secret: Secret) -> str:
+def remove_secret(secret: Secret, by: Actor) -> str:
     """Takes a secret away, and returns the sentence that says so."""
-    services.remove_secret(secret=secret)
+    services.remove_secret(secret=secret, by=by)
     kind = "credential" if secret.purpose == SecretPurpose.SOURCE else "secret"
     return f"The {kind} {secret.name} is removed. What runs keeps it until the next deployment."
 

@@ -13,6 +13,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from access.actor import at_console
 from console import attention
 from console.base import RoleAdmin
 from console.channel_form import ChannelForm
@@ -61,11 +62,11 @@ class AddView(ChannelView):
         return self._ask(ChannelForm(user=request.user))
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        form, user = ChannelForm(request.POST, user=request.user), request.user
+        form = ChannelForm(request.POST, user=request.user)
         if not form.is_valid():
             return self._ask(form)
         try:
-            channel, secret = channels.create(by=user, fields=form.cleaned_data)  # type: ignore[arg-type]
+            channel, secret = channels.create(by=at_console(request), fields=form.cleaned_data)
         except (UserError, ValidationError) as error:
             self.fail(error)
             return self._ask(form)
@@ -90,8 +91,8 @@ class EditView(ChannelView):
         if not form.is_valid():
             return self._ask(channel, form)
         try:
-            user: Any = request.user
-            changed, secret = channels.change(channel=channel, by=user, fields=form.cleaned_data)
+            by = at_console(request)
+            changed, secret = channels.change(channel=channel, by=by, fields=form.cleaned_data)
         except (UserError, ValidationError) as error:
             self.fail(error)
             return self._ask(channel, form)
@@ -126,7 +127,7 @@ class TestView(ChannelView):
     def post(self, request: HttpRequest, pk: int) -> HttpResponse:
         channel = self.channel()
         try:
-            channels.test(channel=channel, by=request.user)  # type: ignore[arg-type]
+            channels.test(channel=channel, by=at_console(request))
         except UserError as error:
             self.fail(error)
         else:
@@ -145,7 +146,7 @@ class RotateView(ChannelView):
 
     def post(self, request: HttpRequest, pk: int) -> HttpResponse:
         channel = self.channel()
-        return self.secret_page(channel, channels.rotate(channel=channel, by=request.user))  # type: ignore[arg-type]
+        return self.secret_page(channel, channels.rotate(channel=channel, by=at_console(request)))
 
 
 class RemoveView(ChannelView):
@@ -158,7 +159,7 @@ class RemoveView(ChannelView):
     def post(self, request: HttpRequest, pk: int) -> HttpResponse:
         channel = self.channel()
         self.note(f"{channel} is removed.")
-        channels.remove(channel=channel, by=request.user)  # type: ignore[arg-type]
+        channels.remove(channel=channel, by=at_console(request))
         return HttpResponseRedirect(reverse("admin:notices_channel_changelist"))
 
 
@@ -176,7 +177,7 @@ class SendAgainView(ChannelView):
 
     def post(self, request: HttpRequest, pk: int, notice: int) -> HttpResponse:
         try:
-            channels.send_again(notice=self._notice(notice), by=request.user)  # type: ignore[arg-type]
+            channels.send_again(notice=self._notice(notice), by=at_console(request))
         except UserError as error:
             self.fail(error)
         else:

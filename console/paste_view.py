@@ -52,13 +52,13 @@ def _text(request: HttpRequest) -> str:
     return request.POST.get("paste", "")[: LARGEST + 1]
 
 
-def _told(reading: Reading, candidate: Candidate | None, text: str, by: int) -> dict[str, Any]:
+def _told(reading: Reading, candidate: Candidate | None, text: str, person: int) -> dict[str, Any]:
     choosing = len(reading.candidates) > 1
     return {
         "candidate": candidate,
         "candidates": reading.candidates if choosing else (),
         "notes": reading.notes,
-        "sealed": pasted.seal(by, {"text": text}) if choosing else "",
+        "sealed": pasted.seal(person, {"text": text}) if choosing else "",
         "document": _document(candidate) if candidate and candidate.kind == "document" else None,
     }
 
@@ -71,7 +71,7 @@ def _document(candidate: Candidate) -> dict[str, str]:
     return {key: str(value) for key, value in source.items()}
 
 
-def _initial(candidate: Candidate, by: int) -> dict[str, Any]:
+def _initial(candidate: Candidate, person: int) -> dict[str, Any]:
     kind = SourceKind(candidate.kind)
     source = {name: candidate.source.get(key, "") for key, name in SOURCE_FIELDS[kind].items()}
     if f"{kind}_arguments" in source:
@@ -85,7 +85,7 @@ def _initial(candidate: Candidate, by: int) -> dict[str, Any]:
         "command_line": shlex.join(candidate.command),
         "environment_lines": "\n".join(f"{k}={v}" for k, v in candidate.environment.items()),
         **build_fields.initial(candidate.build),
-        "pasted": pasted.seal(by, pasted.values_of(candidate)),
+        "pasted": pasted.seal(person, pasted.values_of(candidate)),
     }
     return {**{key: value for key, value in {**source, **told}.items() if value}, **_secrets(candidate)}
 

@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from access import audit, people, roles
+from access.actor import at_console
 from console.base import RecordedAdmin
 from servers import display
 
@@ -93,14 +94,14 @@ class UserAdmin(RecordedAdmin, PlainUserAdmin):  # type: ignore[misc, type-arg]
         return False  # history names people
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
-        people.save(user=obj)
+        people.save(user=obj, by=at_console(request))
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
         user = self.get_object(request, id)
         before = user.password if user else ""
         answer: HttpResponse = super().user_change_password(request, id, form_url)
         if user is not None and User.objects.get(pk=user.pk).password != before:
-            audit.record(action="user.password_set", target=user)
+            audit.record(action="user.password_set", by=at_console(request), target=user)
         return answer
 
     @admin.display(description="Name")

@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 
+from access.actor import at_console
 from console.views import ConsoleView
 from hosting.errors import UserError
 from servers import display
@@ -36,12 +37,12 @@ class RemedyView(ConsoleView):
         )
 
     def post(self, request: HttpRequest, pk: int, action: str) -> HttpResponse:
-        deployment, by = self._deployment(pk), request.user
+        deployment, by = self._deployment(pk), at_console(request)
         try:
             made = diagnosis.perform(
                 deployment=deployment,
                 name=action,
-                by=by,  # type: ignore[arg-type]
+                by=by,
                 trigger=Trigger.ADMIN,
             )
         except (UserError, ValidationError) as error:

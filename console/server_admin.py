@@ -17,6 +17,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from access import roles
+from access.actor import Actor, at_console
 from console import actions, build_fields, paste_view, placement_fields, server_list, server_tabs
 from console.base import RoleAdmin
 from console.server_form import EDIT_FIELDSETS, LIMITS, RUNNING, ServerForm, add_fieldsets
@@ -165,7 +166,7 @@ class ServerAdmin(RoleAdmin):
         # The form makes further rows of secrets for itself.
         kwargs["fields"] = flatten_fieldsets(self.get_fieldsets(request, obj) if obj else add_fieldsets(()))
         made = super().get_form(request, obj, change=change, **kwargs)
-        made.by = request.user
+        made.by = at_console(request)
         return made
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
@@ -186,28 +187,28 @@ class ServerAdmin(RoleAdmin):
     def save_model(self, request: HttpRequest, obj: Server, form: ServerForm, change: bool) -> None:
         try:
             with _received(form.upload) as archive:
-                saved = self._save(request.user, obj if change else None, form, archive)
+                saved = self._save(at_console(request), obj if change else None, form, archive)
         except UserError as error:
             messages.error(request, str(error))
             return
         obj.__dict__.update(saved.__dict__)
 
-    def _save(self, user: Any, server: Server | None, form: ServerForm, archive: Archive | None) -> Server:
+    def _save(self, by: Actor, server: Server | None, form: ServerForm, archive: Archive | None) -> Server:
         fields, deploy = form.server_fields(), form.cleaned_data["deploy"]
         if archive is not None:
             fields["source"] = {**archive.source, **validation.clean_archive_options(fields["source"])}
         if server is None:
             secrets, token = form.first_secrets(), form.token
             made, _ = intake.take_in(
-                by=user, fields=fields, trigger=Trigger.ADMIN, secrets=secrets, token=token, archive=archive,
+                by=by, fields=fields, trigger=Trigger.ADMIN, secrets=secrets, token=token, archive=archive,
                 deploy=deploy,
             )  # fmt: skip
             return made
         if archive is not None:
             archive.keep(server)
-        changed = intake.change(server=server, fields=fields, token=form.token, by=user)
+        changed = intake.change(server=server, fields=fields, token=form.token, by=by)
         if deploy:
-            services.deploy(server=changed, by=user, trigger=Trigger.ADMIN)
+            services.deploy(server=changed, by=by, trigger=Trigger.ADMIN)
         return changed
 
     def response_add(self, request: HttpRequest, obj: Server, post_url_continue: Any = None) -> HttpResponse:

@@ -16,7 +16,7 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
-from access import roles
+from access.actor import Actor
 from access.models import Team
 from console.build_fields import BuildFields
 from console.gateway_fields import CallsPerMinute, PatternLines
@@ -120,7 +120,7 @@ class ServerForm(forms.ModelForm, SourceFields, PlacementFields, BuildFields):  
     # What was read of a pasted text and is not shown: see `servers.pasted`.
     pasted = forms.CharField(required=False, widget=forms.HiddenInput)
 
-    by: Any = None  # who fills it in
+    by: Actor  # who fills it in
 
     class Meta:
         model = Server
@@ -144,8 +144,7 @@ class ServerForm(forms.ModelForm, SourceFields, PlacementFields, BuildFields):  
 
     def _offer_account_token(self) -> None:
         """Greyed for who may not give it; who forges it is told when the form is checked."""
-        may_give = self.by is not None and roles.is_administrator(self.by)
-        if not may_give and not self.stored_placement.get("account_token"):
+        if not self.by.is_administrator and not self.stored_placement.get("account_token"):
             self.fields["account_token"].widget.attrs["disabled"] = True
             self.fields["account_token"].help_text += " An administrator of the platform gives it."
 
@@ -170,7 +169,7 @@ class ServerForm(forms.ModelForm, SourceFields, PlacementFields, BuildFields):  
 
     def _held(self) -> dict[str, Any]:
         sealed = str(self.data.get("pasted", self.initial.get("pasted", "")))
-        return pasted.unseal(self.by.pk, sealed) if sealed and self.by is not None else {}
+        return pasted.unseal(self.by.user.pk, sealed) if sealed and self.by.user else {}
 
     def _fill(self) -> None:
         """The fields that are no columns, from the row."""
@@ -240,7 +239,7 @@ class ServerForm(forms.ModelForm, SourceFields, PlacementFields, BuildFields):  
 
     def _check_room(self, size: int) -> None:
         try:
-            uploads.check_room(self.instance.owner_id or self.by.pk, size)
+            uploads.check_room(self.instance.owner_id or self.by.person.pk, size)
         except Invalid as error:
             raise ValidationError(str(error)) from None
 

@@ -17,6 +17,7 @@ from unfold.admin import TabularInline
 from unfold.widgets import INPUT_CLASSES, UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
 from access import roles, teams
+from access.actor import Actor, at_console
 from access.models import Membership, Team
 from console.base import RecordedAdmin
 from hosting.errors import Invalid
@@ -162,23 +163,25 @@ class TeamAdmin(RecordedAdmin):
         return roles.is_administrator(request.user)
 
     def save_model(self, request: HttpRequest, obj: Team, form: Any, change: bool) -> None:
-        saved = teams.rename(team=obj, name=obj.name) if change else teams.create(name=obj.name)
+        by = at_console(request)
+        saved = teams.rename(team=obj, name=obj.name, by=by) if change else teams.create(name=obj.name, by=by)
         obj.__dict__.update(saved.__dict__)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         """Each row through its service; Django's formset only says which were touched."""
         formset.save(commit=False)
+        by = at_console(request)
         if formset.model is RegistryLogin:
-            _save_logins(form.instance, formset, request.user)
+            _save_logins(form.instance, formset, by)
             return
         for gone in formset.deleted_objects:
-            teams.remove_member(team=form.instance, user=gone.user)
+            teams.remove_member(team=form.instance, user=gone.user, by=by)
         touched = [*formset.new_objects, *(row for row, _ in formset.changed_objects)]
         for member in touched:
-            teams.set_member(team=form.instance, user=member.user, role=member.role)
+            teams.set_member(team=form.instance, user=member.user, role=member.role, by=by)
 
     def delete_model(self, request: HttpRequest, obj: Team) -> None:
-        teams.delete(team=obj)
+        teams.delete(team=obj, by=at_console(request))
 
     @admin.display(description="Members", ordering="people_count")
     def people(self, team: Any) -> int:
@@ -190,7 +193,7 @@ class TeamAdmin(RecordedAdmin):
         return format_html('<a class="mh-link" href="{}">{}</a>', url, team.servers_count)
 
 
-def _save_logins(team: Team, formset: Any, by: Any) -> None:
+def _save_logins(team: Team, formset: Any, by: Actor) -> None:
     for gone in formset.deleted_objects:
         registry_logins.take_away(login=gone, by=by)
     for form in formset.forms:

@@ -16,6 +16,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from access import roles
+from access.actor import at_console
 from console import connect
 from console.base import RoleAdmin
 from console.gateway_fields import CallsPerMinute, PatternLines
@@ -74,7 +75,7 @@ class RevokeView(ConsoleView):
 
     def post(self, request: HttpRequest, pk: int) -> HttpResponse:
         token = get_object_or_404(Token, pk=pk)
-        services.revoke_token(token=token)
+        services.revoke_token(token=token, by=at_console(request))
         self.note(f"{token} is revoked.")
         return HttpResponseRedirect(reverse("admin:servers_token_changelist"))
 
@@ -119,7 +120,8 @@ class TokenAdmin(RoleAdmin):
     def save_model(self, request: HttpRequest, obj: Token, form: TokenForm, change: bool) -> None:
         data = {"owner": request.user, **form.cleaned_data}
         try:
-            made, value = services.issue_token(**{key: data[key] for key in TokenForm.Meta.fields})
+            wanted = {key: data[key] for key in TokenForm.Meta.fields}
+            made, value = services.issue_token(by=at_console(request), **wanted)
         except (UserError, ValidationError) as error:
             messages.error(request, str(error))
             return

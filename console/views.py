@@ -12,6 +12,7 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views import View
 
+from access.actor import at_console
 from console import actions, connect
 from console.actions import Action, ModeForm
 from hosting.errors import UserError
@@ -63,7 +64,7 @@ class ActionView(ConsoleView):
         if form is not None and not form.is_valid():
             return self._confirm(target, form)
         try:
-            self.note(self.action.act(target, request.user, form.cleaned_data if form else {}))  # type: ignore[arg-type]
+            self.note(self.action.act(target, at_console(request), form.cleaned_data if form else {}))
         except (UserError, ValidationError) as error:
             self.fail(error)
         return HttpResponseRedirect(self._home(target))
@@ -110,7 +111,7 @@ class RemoveSecretView(ConsoleView):
 
     def post(self, request: HttpRequest, pk: int, secret: int) -> HttpResponse:
         row = self._secret(pk, secret)
-        self.note(actions.remove_secret(row))
+        self.note(actions.remove_secret(row, at_console(request)))
         return HttpResponseRedirect(display.server_url(pk))
 
     def _secret(self, pk: int, secret: int) -> Secret:
@@ -125,10 +126,11 @@ class TokenView(ConsoleView):
 
     def post(self, request: HttpRequest, pk: int) -> HttpResponse:
         server = get_object_or_404(Server, pk=pk)
-        user: Any = request.user
-        name = request.POST.get("name", "").strip()[:100] or f"{user.get_username()} for {server.slug}"
+        by = at_console(request)
+        user, given = by.person, request.POST.get("name", "").strip()[:100]
+        name = given or f"{user.get_username()} for {server.slug}"
         try:
-            token, value = services.issue_token(owner=user, name=name, server=server)
+            token, value = services.issue_token(owner=user, by=by, name=name, server=server)
         except UserError as error:
             self.fail(error)
             return HttpResponseRedirect(display.server_url(pk))
@@ -153,9 +155,9 @@ class BulkRedeployView(ConsoleView):
         return HttpResponseRedirect(reverse("admin:servers_server_changelist"))
 
     def _redeploy(self, server: Server, mode: Mode) -> None:
-        user: Any = self.request.user
+        by = at_console(self.request)
         try:
-            made = services.deploy(server=server, by=user, trigger=Trigger.ADMIN, mode=mode)
+            made = services.deploy(server=server, by=by, trigger=Trigger.ADMIN, mode=mode)
         except UserError as error:
             self.fail(error)
         else:

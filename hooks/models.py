@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import secrets
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
@@ -122,13 +122,14 @@ class WebHook(models.Model):
             )
         return ""
 
-    def give_secret(self, value: str, by: AbstractBaseUser) -> None:
-        """What opens it from now on; what opened it before stays for a while where it may."""
+    def give_secret(self, value: str, knower: User | None) -> None:
+        """What opens it from now on, which `knower` learns; what opened it before stays for a while where it
+        may."""
         if self.sealed and not self.refusal():
             self.former, self.former_until = self.sealed, timezone.now() + FORMER_FOR
         else:
             self.former = self.former_until = None
-        self.sealed, self.origin, self.secret_by = secretbox.seal(value), self.here, cast("Any", by)
+        self.sealed, self.origin, self.secret_by = secretbox.seal(value), self.here, knower
 
     def secrets(self, now: datetime) -> list[str]:
         """Those that are accepted now, the newest first. Raises `secretbox.Unreadable`."""

@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from access.actor import Actor
 from hooks import matching
 from hooks.excerpts import excerpt
 from hooks.limits import Buckets
@@ -37,7 +37,7 @@ class Arrival:
     body: bytes
 
 
-def receive(*, hook: WebHook, arrival: Arrival) -> Delivery:
+def receive(*, hook: WebHook, arrival: Arrival, by: Actor) -> Delivery:
     """Keeps what arrived and deploys where that is due. Raises `Refused`, which is kept too."""
     now = timezone.now()
     secrets = hook.secrets(now)
@@ -54,21 +54,21 @@ def receive(*, hook: WebHook, arrival: Arrival) -> Delivery:
         return _duplicate(hook, arrival, verified, same)
     try:
         with transaction.atomic():
-            return _taken(hook, arrival, verified, shown)
+            return _taken(hook, arrival, verified, shown, by)
     except IntegrityError:  # the same delivery was taken before, or is being taken by another request now
         return _duplicate(hook, arrival, verified, _taken_ones(hook).get(delivery_id=verified.delivery_id))
 
 
-def _taken(hook: WebHook, arrival: Arrival, verified: Verified, shown: str) -> Delivery:
+def _taken(hook: WebHook, arrival: Arrival, verified: Verified, shown: str, by: Actor) -> Delivery:
     delivery = _row(hook, arrival, verified)
     delivery.excerpt = shown
     delivery.outcome = Outcome.IGNORED
     delivery.save()
     events.status_changed(hook.server_id)  # pages that show deliveries look again
-    return conclude(delivery, _late(hook, verified.push))
+    return conclude(delivery, by, _late(hook, verified.push))
 
 
-def conclude(delivery: Delivery, objection: str = "", by: User | None = None) -> Delivery:
+def conclude(delivery: Delivery, by: Actor, objection: str = "") -> Delivery:
     """Decides what comes of a delivery, in the transaction that keeps it."""
     hook, push = delivery.hook, delivery.facts()
     reason = objection or would_ignore(hook, push)
@@ -108,7 +108,7 @@ def wanted_of(hook: WebHook) -> matching.Wanted:
     )
 
 
-def _deploy(hook: WebHook, push: Push, by: User | None) -> Deployment:
+def _deploy(hook: WebHook, push: Push, by: Actor) -> Deployment:
     is_git = hook.server.source_kind == SourceKind.GIT
     return services.deploy(
         server=hook.server, by=by, trigger=Trigger.WEBHOOK, revision=push.commit if is_git else ""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.db import transaction
 
 from access import audit
+from access.actor import Actor
+from access.models import Via
 from hooks import reception
 from hooks.models import Delivery, WebHook
 from hosting.errors import Conflict
@@ -20,12 +22,12 @@ from servers.models import Server
 
 
 @transaction.atomic
-def create(*, server: Server, by: User, fields: Mapping[str, Any]) -> tuple[WebHook, str]:
+def create(*, server: Server, by: Actor, fields: Mapping[str, Any]) -> tuple[WebHook, str]:
     """Makes a webhook; its secret is returned this once. Raises `Conflict`, `Invalid`, `ValidationError`."""
-    offspring.check_it_lasts("a webhook")
+    offspring.check_it_lasts("a webhook", by)
     held = intent.locked(server)
-    hook, secret = WebHook(server=held, created_by=by, **fields), signing.new_secret()
-    hook.give_secret(secret, by)
+    hook, secret = WebHook(server=held, created_by=by.user, **fields), signing.new_secret()
+    hook.give_secret(secret, by.user)
     hook.full_clean()
     hook.save()
     audit.record(action="webhook.added", target=hook, by=by, after={"kind": hook.kind, **_settings(hook)})
@@ -33,7 +35,7 @@ def create(*, server: Server, by: User, fields: Mapping[str, Any]) -> tuple[WebH
 
 
 @transaction.atomic
-def change(*, hook: WebHook, by: User, fields: Mapping[str, Any]) -> WebHook:
+def change(*, hook: WebHook, by: Actor, fields: Mapping[str, Any]) -> WebHook:
     """Filters, and whether it is on. Raises `ValidationError`."""
     before = _settings(hook)
     for name, value in fields.items():
@@ -45,26 +47,26 @@ def change(*, hook: WebHook, by: User, fields: Mapping[str, Any]) -> WebHook:
 
 
 @transaction.atomic
-def rotate(*, hook: WebHook, by: User) -> str:
+def rotate(*, hook: WebHook, by: Actor) -> str:
     """A new secret, returned this once; the one before is accepted for FORMER_FOR beside it, unless it opened
     nothing any more. Raises `Invalid`."""
-    offspring.check_it_lasts("a webhook's secret")
+    offspring.check_it_lasts("a webhook's secret", by)
     locked = WebHook.objects.select_for_update(of=("self",)).select_related("server").get(pk=hook.pk)
     secret = signing.new_secret()
-    locked.give_secret(secret, by)
+    locked.give_secret(secret, by.user)
     locked.save(update_fields=["sealed", "former", "former_until", "origin", "secret_by"])
     audit.record(action="webhook.secret_rotated", target=hook, by=by)
     return secret
 
 
 @transaction.atomic
-def remove(*, hook: WebHook, by: User) -> None:
+def remove(*, hook: WebHook, by: Actor) -> None:
     audit.record(action="webhook.removed", target=hook, by=by, before=_settings(hook))
     hook.delete()
 
 
 @transaction.atomic
-def deliver_again(*, delivery: Delivery, by: User) -> Delivery:
+def deliver_again(*, delivery: Delivery, by: Actor) -> Delivery:
     """Decides anew about the kept facts of a delivery, with the filters of now. Raises `Conflict`."""
     if not delivery.can_be_repeated:
         raise Conflict("Nothing of this delivery was kept that could be delivered again.")
@@ -80,13 +82,13 @@ def deliver_again(*, delivery: Delivery, by: User) -> Delivery:
         excerpt=delivery.excerpt,
         outcome="ignored",
         origin=delivery,
-        requested_by=by,
+        requested_by=by.user,
     )
     again.save()
     audit.record(
         action="webhook.delivered_again", target=delivery.hook, by=by, after={"delivery": delivery.pk}
     )
-    return reception.conclude(again, by=by)
+    return reception.conclude(again, replace(by, via=Via.WEBHOOK))
 
 
 def _settings(hook: WebHook) -> dict[str, Any]:

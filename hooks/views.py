@@ -10,8 +10,8 @@ from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
-from access.door import Door, opened
-from access.models.audit import Via
+from access.actor import Actor
+from access.models import Via
 from api import problems
 from hooks import reception
 from hooks.limits import Buckets
@@ -55,8 +55,8 @@ class Receive(View):
         arrival = reception.Arrival(_headers(request), body)
         hook = WebHook.objects.select_related("server", "secret_by").filter(public_id=public_id).first()
         try:
-            with opened(Door(Via.WEBHOOK, address or None)):
-                return _answer(_received(hook, arrival, public_id))
+            by = Actor(via=Via.WEBHOOK, address=address or None)
+            return _answer(_received(hook, arrival, public_id, by))
         except NotSigned:
             KNOCKS.take(address)
             return problems.answer(404, "No webhook answers here to that signature.")
@@ -67,12 +67,12 @@ class Receive(View):
             return problems.answer(503, "This delivery cannot be checked now.")
 
 
-def _received(hook: WebHook | None, arrival: reception.Arrival, public_id: str) -> Delivery:
+def _received(hook: WebHook | None, arrival: reception.Arrival, public_id: str, by: Actor) -> Delivery:
     if hook is None:
         PROVIDERS[Kind.GITHUB].verified(arrival.headers, arrival.body, NOBODY, 0.0)
         raise NotSigned
     CALLS.take(public_id)
-    delivery = reception.receive(hook=hook, arrival=arrival)
+    delivery = reception.receive(hook=hook, arrival=arrival, by=by)
     logger.info(
         "webhook delivery",
         extra={

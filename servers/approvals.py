@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
 from access import audit
+from access.actor import Actor
 from hosting.errors import Conflict
 from servers import broker, events, services, timeline
 from servers.models import Deployment, Server
@@ -14,7 +14,7 @@ from servers.states import DeploymentStatus, Mode, Trigger
 
 
 @transaction.atomic
-def approve(*, deployment: Deployment, by: User | None, trigger: Trigger) -> Deployment:
+def approve(*, deployment: Deployment, by: Actor, trigger: Trigger) -> Deployment:
     """Starts what the held deployment built, as a deployment of its own: the one way to a healthy server.
 
     Raises `Conflict` when it waits no longer, or when what it built is gone.
@@ -30,9 +30,9 @@ def approve(*, deployment: Deployment, by: User | None, trigger: Trigger) -> Dep
 
 
 @transaction.atomic
-def decline(*, deployment: Deployment, by: User | None) -> Deployment:
+def decline(*, deployment: Deployment, by: Actor) -> Deployment:
     """What it built is given up; what serves goes on. Raises `Conflict` when it waits no longer."""
-    who = f" by {by.get_username()}" if by else ""
+    who = f" by {by.user.get_username()}" if by.user else ""
     _decide(deployment, DeploymentStatus.CANCELLED, error=f"Declined{who}: {deployment.error}")
     about = {"number": deployment.number}
     timeline.record(deployment.server_id, deployment.pk, "schema_declined", about)

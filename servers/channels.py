@@ -14,6 +14,7 @@ from django.utils import timezone
 
 import sealing
 from access import audit, roles
+from access.actor import Actor
 from access.models import Team
 from access.roles import Person
 from hosting.errors import Conflict, Invalid
@@ -52,11 +53,11 @@ def offered(owner: Person) -> dict[str, QuerySet[Any]]:
 
 
 @transaction.atomic
-def create(*, by: User, fields: Mapping[str, Any]) -> tuple[Channel, str]:
+def create(*, by: Actor, fields: Mapping[str, Any]) -> tuple[Channel, str]:
     """Makes a channel; its signing secret is returned this once. Raises `Invalid`, `ValidationError`."""
-    offspring.check_it_lasts("a channel")
+    offspring.check_it_lasts("a channel", by)
     plain, lists, url = _parted(fields)
-    channel, secret = Channel(owner=by, **plain), signing.new_secret()
+    channel, secret = Channel(owner=by.person, **plain), signing.new_secret()
     channel.set_url(checked_url(url))
     channel.give_secret(secret, origin_of(url))
     channel.full_clean()
@@ -67,7 +68,7 @@ def create(*, by: User, fields: Mapping[str, Any]) -> tuple[Channel, str]:
 
 
 @transaction.atomic
-def change(*, channel: Channel, by: User, fields: Mapping[str, Any]) -> tuple[Channel, str]:
+def change(*, channel: Channel, by: Actor, fields: Mapping[str, Any]) -> tuple[Channel, str]:
     """A URL that is left out or empty stays. Turning it on forgets why it was turned off.
 
     For a URL at another scheme, host or port there is a new signing secret, returned this once; else "".
@@ -77,7 +78,7 @@ def change(*, channel: Channel, by: User, fields: Mapping[str, Any]) -> tuple[Ch
     for name, value in plain.items():
         setattr(channel, name, value)
     if url:
-        offspring.check_it_lasts("a channel's address")
+        offspring.check_it_lasts("a channel's address", by)
     secret = _moved(channel, checked_url(url), by) if url else ""
     if channel.enabled:
         channel.disabled_reason = ""
@@ -88,7 +89,7 @@ def change(*, channel: Channel, by: User, fields: Mapping[str, Any]) -> tuple[Ch
     return channel, secret
 
 
-def _moved(channel: Channel, url: str, by: User) -> str:
+def _moved(channel: Channel, url: str, by: Actor) -> str:
     """The secret signs for the receiver that has it. Another one gets its own, and learns nothing of this."""
     before, here = channel.secret_origin, origin_of(url)
     channel.set_url(url)
@@ -102,9 +103,9 @@ def _moved(channel: Channel, url: str, by: User) -> str:
 
 
 @transaction.atomic
-def rotate(*, channel: Channel, by: User) -> str:
+def rotate(*, channel: Channel, by: Actor) -> str:
     """A new signing secret, returned this once; for FORMER_FOR the one before signs beside it."""
-    offspring.check_it_lasts("a channel's secret")
+    offspring.check_it_lasts("a channel's secret", by)
     locked = Channel.objects.select_for_update().get(pk=channel.pk)
     secret = signing.new_secret()
     locked.former, locked.former_until = locked.sealed, timezone.now() + FORMER_FOR
@@ -115,17 +116,20 @@ def rotate(*, channel: Channel, by: User) -> str:
 
 
 @transaction.atomic
-def remove(*, channel: Channel, by: User) -> None:
+def remove(*, channel: Channel, by: Actor) -> None:
     audit.record(action="channel.removed", target=channel, by=by, before=_settings(channel))
     channel.delete()
 
 
 @transaction.atomic
-def test(*, channel: Channel, by: User) -> Notice:
+def test(*, channel: Channel, by: Actor) -> Notice:
     """Puts a test notice on its way. Raises `Conflict` where the channel is off."""
     if not channel.enabled:
         raise Conflict("The channel is turned off.", hint="Turn it on first.")
-    data = {"headline": f"Test of the channel {channel.name}", "reason": f"Requested by {by.get_username()}."}
+    data = {
+        "headline": f"Test of the channel {channel.name}",
+        "reason": f"Requested by {by.person.get_username()}.",
+    }
     payload = {"type": "test", "timestamp": moment(timezone.now()), "data": data}
     (notice,) = outbox.write([channel], Event.TEST, f"test-{channel.pk}", payload)
     audit.record(action="channel.tested", target=channel, by=by)
@@ -133,7 +137,7 @@ def test(*, channel: Channel, by: User) -> Notice:
 
 
 @transaction.atomic
-def send_again(*, notice: Notice, by: User) -> None:
+def send_again(*, notice: Notice, by: Actor) -> None:
     """Tries a notice that was given up from the start. Raises `Conflict` for any other."""
     given_up = Notice.objects.filter(pk=notice.pk, state=State.FAILED)
     if not given_up.update(state=State.PENDING, attempts=0, due_at=timezone.now(), ended_at=None):

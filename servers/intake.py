@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils.text import slugify
 
-from access import roles
+from access.actor import Actor
 from hosting.errors import Invalid
 from servers import runtime_choice, services, validation
 from servers.models import Deployment, Server
@@ -23,7 +22,7 @@ NOWHERE: Mapping[str, Any] = {}
 @transaction.atomic
 def take_in(
     *,
-    by: User,
+    by: Actor,
     fields: Mapping[str, Any],
     trigger: Trigger,
     secrets: Mapping[str, str] | None = None,
@@ -42,7 +41,7 @@ def take_in(
 
 
 @transaction.atomic
-def change(*, server: Server, fields: Mapping[str, Any], token: str, by: User) -> Server:
+def change(*, server: Server, fields: Mapping[str, Any], token: str, by: Actor) -> Server:
     """Updates a server and, where one is given, the token of its source. Raises as `take_in` does.
 
     `dropped` of what is returned are credentials that the server is without now.
@@ -50,17 +49,17 @@ def change(*, server: Server, fields: Mapping[str, Any], token: str, by: User) -
     stored = services.locked(server)
     check_runtime(by=by, wanted=fields.get("runtime", stored.runtime), stored=stored.runtime)
     check_placement(by=by, wanted=fields.get("placement", {}), stored=stored.placement)
-    changed = services.update_server(server=server, fields=fields)
+    changed = services.update_server(server=server, fields=fields, by=by)
     if token:
         set_source_token(server=changed, token=token, by=by)
         changed.dropped = [secret for secret in changed.dropped if secret.name != GIT_TOKEN]
     return changed
 
 
-def check_runtime(*, by: User, wanted: str, stored: str = "") -> None:
+def check_runtime(*, by: Actor, wanted: str, stored: str = "") -> None:
     """A process has the rights of the platform's own account: its files, its keys. Where servers are isolated
     otherwise, only an administrator decides that one need not be. Raises `Invalid`."""
-    if wanted == stored or wanted != RuntimeChoice.PROCESS or roles.is_administrator(by):
+    if wanted == stored or wanted != RuntimeChoice.PROCESS or by.is_administrator:
         return
     if runtime_choice.default_runtime() != RuntimeChoice.PROCESS:
         raise Invalid(
@@ -68,11 +67,11 @@ def check_runtime(*, by: User, wanted: str, stored: str = "") -> None:
         )
 
 
-def check_placement(*, by: User, wanted: Mapping[str, Any], stored: Mapping[str, Any] = NOWHERE) -> None:
+def check_placement(*, by: Actor, wanted: Mapping[str, Any], stored: Mapping[str, Any] = NOWHERE) -> None:
     """The token of the service account opens the cluster: what that account may is for an administrator to
     give. What was given stays, and anybody who changes the server takes it away. Raises `Invalid`."""
     asks = wanted.get("account_token") and not stored.get("account_token")
-    if asks and not roles.is_administrator(by):
+    if asks and not by.is_administrator:
         raise Invalid(
             "Only an administrator of the platform gives a server the service account's token.",
             field="placement.account_token",
@@ -80,7 +79,7 @@ def check_placement(*, by: User, wanted: Mapping[str, Any], stored: Mapping[str,
 
 
 @transaction.atomic
-def attach(*, server: Server, archive: Archive) -> Server:
+def attach(*, server: Server, archive: Archive, by: Actor) -> Server:
     """Makes the archive the server's source; what runs stays as it is until the next deployment.
 
     Where in the archive before it the server lay, it lies in this one.
@@ -89,10 +88,10 @@ def attach(*, server: Server, archive: Archive) -> Server:
     archive.keep(server)
     stays = validation.clean_archive_options(stored.source) if stored.source_kind == SourceKind.UPLOAD else {}
     fields = {"source_kind": SourceKind.UPLOAD, "source": {**archive.source, **stays}}
-    return services.update_server(server=server, fields=fields)
+    return services.update_server(server=server, fields=fields, by=by)
 
 
-def set_source_token(*, server: Server, token: str, by: User) -> None:
+def set_source_token(*, server: Server, token: str, by: Actor) -> None:
     if token:
         services.set_secret(server=server, name=GIT_TOKEN, value=token, by=by, purpose=SecretPurpose.SOURCE)
 

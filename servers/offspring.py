@@ -1,11 +1,11 @@
 """What a token makes: nothing that outlives it, and nothing that reaches further.
 
-Which token it is, the door knows; no caller can forget to tell.
+`by` says which token it was asked for with.
 """
 
 from __future__ import annotations
 
-from access import door
+from access.actor import Actor
 from hosting.errors import Conflict, Invalid
 from servers.models import Token, tool_patterns
 from servers.models.token import Scope
@@ -15,18 +15,17 @@ WILD = frozenset("*?[")
 WITHIN = {Scope.API: frozenset(Scope), Scope.READ: frozenset({Scope.READ}), Scope.MCP: frozenset({Scope.MCP})}
 
 
-def maker() -> Token | None:
-    """The token that stands at the door; None for a person, a command and the platform itself."""
-    used = door.current().credential
-    return used if isinstance(used, Token) else None
+def maker(by: Actor) -> Token | None:
+    """The token that this was asked for with; None for a person, a command and the platform itself."""
+    return by.token if isinstance(by.token, Token) else None
 
 
-def confine(token: Token) -> None:
+def confine(token: Token, by: Actor) -> None:
     """Bounds one that is being made by its maker; what it leaves open it takes from there.
 
     Raises `Invalid` for what goes further, and `Conflict` where the maker has ended a moment ago.
     """
-    used = maker()
+    used = maker(by)
     if used is None:
         return
     bounds = Token.objects.valid().select_for_update(of=("self",)).filter(pk=used.pk).first()
@@ -38,9 +37,9 @@ def confine(token: Token) -> None:
     _confine_tools(token, bounds)
 
 
-def check_it_lasts(what: str) -> None:
+def check_it_lasts(what: str, by: Actor) -> None:
     """For what has no end of its own, such as the secret of a webhook. Raises `Invalid`."""
-    used = maker()
+    used = maker(by)
     if used is not None and used.expires_at is not None:
         raise Invalid(
             f"This token ends on {used.expires_at:%Y-%m-%d %H:%M} UTC, and {what} would outlive it.",

@@ -20,21 +20,21 @@ PURPOSE = "pasted"
 MOST_SEALED = 8 * LARGEST  # characters
 
 
-def seal(by: int, held: dict[str, Any]) -> str:
-    """`by` is the primary key of the person. The result is plain ASCII."""
-    about = {"for": PURPOSE, "by": by, "until": time.time() + SECONDS, "held": held}
+def seal(person: int, held: dict[str, Any]) -> str:
+    """`person` is the primary key of the person. The result is plain ASCII."""
+    about = {"for": PURPOSE, "by": person, "until": time.time() + SECONDS, "held": held}
     packed = zlib.compress(json.dumps(about).encode())
     return secretbox.seal(base64.b64encode(packed).decode()).decode()
 
 
-def unseal(by: int, sealed: str) -> dict[str, Any]:
+def unseal(person: int, sealed: str) -> dict[str, Any]:
     """What was sealed for this person; {} for anything else."""
     try:
         packed = base64.b64decode(secretbox.open_sealed(sealed[:MOST_SEALED].encode()), validate=True)
         about = json.loads(zlib.decompressobj().decompress(packed, MOST_SEALED))
     except (secretbox.Unreadable, zlib.error, ValueError):
         return {}
-    if not isinstance(about, dict) or (about.get("for"), about.get("by")) != (PURPOSE, by):
+    if not isinstance(about, dict) or (about.get("for"), about.get("by")) != (PURPOSE, person):
         return {}
     held = about["held"] if about.get("until", 0) > time.time() else {}
     return held if isinstance(held, dict) else {}

@@ -19,7 +19,7 @@ from servers.states import DeploymentStatus, Mode, ServerStatus, Trigger
 def add(
     *,
     server: Server,
-    by: User | None,
+    requested_by: User | None,
     trigger: Trigger,
     mode: Mode,
     based_on: Deployment | None = None,
@@ -38,7 +38,7 @@ def add(
         server=locked,
         number=number,
         trigger=trigger,
-        requested_by=by,
+        requested_by=requested_by,
         mode=mode,
         based_on=base,
         build=_build(locked, number, mode, base, options),

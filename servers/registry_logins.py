@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.db import transaction
 
 from access import audit
+from access.actor import Actor
 from access.models import Team
 from hosting.errors import Invalid
 from registry.pull_rights import login_host
@@ -17,7 +17,7 @@ LONGEST = 16_384  # tokens of clouds are long
 
 
 @transaction.atomic
-def give(*, team: Team, host: str, username: str, password: str, by: User | None) -> RegistryLogin:
+def give(*, team: Team, host: str, username: str, password: str, by: Actor) -> RegistryLogin:
     """Sets or replaces the team's login at a registry; what is deployed from then on uses it. An empty
     `password` keeps the one that is set. Raises `Invalid` and `ValidationError`.
     """
@@ -25,7 +25,7 @@ def give(*, team: Team, host: str, username: str, password: str, by: User | None
     held = RegistryLogin.objects.filter(team=team, host=login_host(host.strip())).first()
     before = _shown(held) if held else None
     login = held or RegistryLogin(team=team, host=host)
-    login.username, login.updated_by = username, by
+    login.username, login.updated_by = username, by.user
     if not password and held is None:
         raise Invalid("A login needs a password or a token.", field="password")
     if password:
@@ -38,7 +38,7 @@ def give(*, team: Team, host: str, username: str, password: str, by: User | None
 
 
 @transaction.atomic
-def take_away(*, login: RegistryLogin, by: User | None) -> None:
+def take_away(*, login: RegistryLogin, by: Actor) -> None:
     """What runs goes on; what it would pull from then on is pulled anonymously."""
     audit.record(action="registry_login.removed", target=login, by=by, before=_shown(login))
     login.delete()

@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from access import audit
-from access.models import Via
+from access.actor import Actor
 from hosting.deadline import ON_REQUEST
 from hosting.errors import Conflict, Invalid
 from servers import broker, closing, events, history, notify, offspring, queue, settle_status, validation
@@ -24,10 +24,12 @@ from servers.states import DeploymentStatus, Mode, ServerStatus, Trigger
 
 
 @transaction.atomic
-def create_server(*, by: User, fields: Mapping[str, Any], secrets: Mapping[str, str] | None = None) -> Server:
+def create_server(
+    *, by: Actor, fields: Mapping[str, Any], secrets: Mapping[str, str] | None = None
+) -> Server:
     """Makes a server of validated `fields`; `deploy` deploys it. Raises `Invalid`, `ValidationError`."""
     fields = validation.with_build(fields)
-    server = Server(owner=by, **fields)
+    server = Server(owner=by.person, **fields)
     server.full_clean(exclude=["current_deployment"])
     server.save()
     for name, value in (secrets or {}).items():
@@ -38,7 +40,7 @@ def create_server(*, by: User, fields: Mapping[str, Any], secrets: Mapping[str, 
 
 
 @transaction.atomic
-def update_server(*, server: Server, fields: Mapping[str, Any]) -> Server:
+def update_server(*, server: Server, fields: Mapping[str, Any], by: Actor) -> Server:
     """Changes the description; what runs stays as it is until the next deployment.
 
     A source that lies elsewhere by now has lost its credentials: they are in `dropped` of what is returned.
@@ -51,19 +53,19 @@ def update_server(*, server: Server, fields: Mapping[str, Any]) -> Server:
     server.full_clean(exclude=["current_deployment"])
     server.save(update_fields=[*fields, "updated_at"])
     if after:
-        audit.record(action="server.changed", target=server, before=before, after=after)
-    server.dropped = _drop_strangers(server)
+        audit.record(action="server.changed", target=server, by=by, before=before, after=after)
+    server.dropped = _drop_strangers(server, by)
     events.status_changed(server.pk)
     return server
 
 
-def _drop_strangers(server: Server) -> list[Secret]:
+def _drop_strangers(server: Server, by: Actor) -> list[Secret]:
     """Takes away the credentials that were given for another place than the one where the source is now."""
     here = Server.objects.only("source_kind", "source").get(pk=server.pk).source_origin
     strangers = list(server.secrets.filter(purpose=SecretPurpose.SOURCE).exclude(origin=here))
     for secret in strangers:
         held = {"name": secret.name, "purpose": secret.purpose, "origin": secret.origin}
-        audit.record(action="secret.dropped", target=secret, before=held, after={"origin": here})
+        audit.record(action="secret.dropped", target=secret, by=by, before=held, after={"origin": here})
     server.secrets.filter(pk__in=[secret.pk for secret in strangers]).delete()
     return strangers
 
@@ -72,7 +74,7 @@ def _drop_strangers(server: Server) -> list[Secret]:
 def deploy(
     *,
     server: Server,
-    by: User | None,
+    by: Actor,
     trigger: Trigger,
     mode: Mode = Mode.LATEST,
     based_on: Deployment | None = None,
@@ -88,7 +90,7 @@ def deploy(
     held = locked(server)
     deployment = queue.add(
         server=held,
-        by=by,
+        requested_by=by.user,
         trigger=trigger,
         mode=mode,
         based_on=based_on,
@@ -96,14 +98,13 @@ def deploy(
         revision=revision,
     )
     asked = {"mode": mode, "trigger": trigger, "based_on": deployment.based_on and deployment.based_on.number}
-    via = Via.WEBHOOK if trigger == Trigger.WEBHOOK else ""
-    audit.record(action="deployment.requested", target=deployment, by=by, after=asked, via=via)
+    audit.record(action="deployment.requested", target=deployment, by=by, after=asked)
     Server.objects.filter(pk=held.pk).update(desired_state=DesiredState.RUNNING, restarts=0, restart_at=None)
     broker.deploy_on_commit(deployment.pk)
     return deployment
 
 
-def roll_back(*, server: Server, to: Deployment, by: User | None) -> Deployment:
+def roll_back(*, server: Server, to: Deployment, by: Actor) -> Deployment:
     """Starts what an earlier successful deployment built. Raises `Conflict`."""
     if to.server_id != server.pk or to.status != DeploymentStatus.SUCCEEDED:
         raise Conflict(f"#{to.number} is no successful deployment of {server.name}.")
@@ -111,7 +112,7 @@ def roll_back(*, server: Server, to: Deployment, by: User | None) -> Deployment:
 
 
 @transaction.atomic
-def cancel(*, deployment: Deployment) -> Deployment:
+def cancel(*, deployment: Deployment, by: Actor) -> Deployment:
     """Ends a queued deployment now, asks a running one to stop. Raises `Conflict` when it is over."""
     server = locked(deployment.server)
     waits = Deployment.objects.filter(pk=deployment.pk, status=DeploymentStatus.QUEUED).exists()
@@ -120,26 +121,26 @@ def cancel(*, deployment: Deployment) -> Deployment:
         broker.settle_on_commit(deployment.server_id)
     elif not Deployment.objects.open().filter(pk=deployment.pk).update(cancel_requested=True):
         raise Conflict(f"{deployment} is over: there is nothing to cancel.")
-    audit.record(action="deployment.cancelled", target=deployment)
+    audit.record(action="deployment.cancelled", target=deployment, by=by)
     events.status_changed(deployment.server_id)
     deployment.refresh_from_db()
     return deployment
 
 
 @transaction.atomic
-def stop(*, server: Server) -> None:
+def stop(*, server: Server, by: Actor) -> None:
     """Wants the server stopped: an open deployment is cancelled, what runs is ended."""
     held = locked(server)
     Server.objects.filter(pk=held.pk).update(desired_state=DesiredState.STOPPED, restarts=0, restart_at=None)
     _cancel_open(held)
-    audit.record(action="server.stopped", target=held)
+    audit.record(action="server.stopped", target=held, by=by)
     Server.objects.move(held.pk, ServerStatus.STOPPING)
     notify.stopped(held.pk)
     events.status_changed(held.pk)
     broker.settle_on_commit(held.pk)
 
 
-def start(*, server: Server, by: User | None, trigger: Trigger) -> Deployment:
+def start(*, server: Server, by: Actor, trigger: Trigger) -> Deployment:
     """Starts what was built last, or deploys where nothing was built. Raises `Conflict` when it serves."""
     server = _found(Server.objects.with_current(), server)
     if server.serving and server.desired_state == DesiredState.RUNNING:
@@ -150,12 +151,12 @@ def start(*, server: Server, by: User | None, trigger: Trigger) -> Deployment:
 
 
 @transaction.atomic
-def delete(*, server: Server) -> None:
+def delete(*, server: Server, by: Actor) -> None:
     """Wants the server gone: runs, images and directories first, the row last."""
     held = locked(server)
     Server.objects.filter(pk=held.pk).update(desired_state=DesiredState.DELETED)
     _cancel_open(held)
-    audit.record(action="server.deleted", target=held)
+    audit.record(action="server.deleted", target=held, by=by)
     Server.objects.move(held.pk, ServerStatus.DELETING)
     notify.stopped(held.pk)
     events.status_changed(held.pk)
@@ -168,7 +169,7 @@ def set_secret(
     server: Server,
     name: str,
     value: str,
-    by: User | None,
+    by: Actor,
     purpose: str = SecretPurpose.ENVIRONMENT,
     meant_for: str = "",
 ) -> Secret:
@@ -190,7 +191,7 @@ def set_secret(
     secret = Secret.objects.filter(server=server, purpose=purpose, name=name).first()
     secret = secret or Secret(server=server, purpose=purpose, name=name)
     secret.seal(value)
-    secret.updated_by, secret.origin = by, origin
+    secret.updated_by, secret.origin = by.user, origin
     secret.full_clean(exclude=["sealed"])
     secret.save()
     told = {"name": name, "purpose": purpose, **({"origin": origin} if origin else {})}
@@ -199,10 +200,10 @@ def set_secret(
 
 
 @transaction.atomic
-def remove_secret(*, secret: Secret) -> None:
+def remove_secret(*, secret: Secret, by: Actor) -> None:
     """Takes a secret away; what runs keeps it until the next deployment."""
     held = {"name": secret.name, "purpose": secret.purpose}
-    audit.record(action="secret.removed", target=secret, before=held)
+    audit.record(action="secret.removed", target=secret, by=by, before=held)
     secret.delete()
 
 
@@ -210,6 +211,7 @@ def remove_secret(*, secret: Secret) -> None:
 def issue_token(
     *,
     owner: User,
+    by: Actor,
     name: str,
     server: Server | None = None,
     scope: str = Scope.MCP,
@@ -224,24 +226,24 @@ def issue_token(
     if server is not None and not server.is_visible_to(owner):
         raise Invalid("There is no such server.", field="server")
     token = Token(owner=owner, server=server, name=name, scope=scope, expires_at=expires_at, **policy)
-    offspring.confine(token)
+    offspring.confine(token, by)
     value = token.set_new_value()
     token.full_clean()
     token.save()
     opens = {"owner": owner.get_username(), "scope": scope, "server": server and server.slug}
     limits = {"expires_at": token.expires_at, **{name: getattr(token, name) for name in policy}}
-    audit.record(action="token.issued", target=token, after={**opens, **limits})
+    audit.record(action="token.issued", target=token, by=by, after={**opens, **limits})
     return token, value
 
 
 @transaction.atomic
-def revoke_token(*, token: Token) -> None:
+def revoke_token(*, token: Token, by: Actor) -> None:
     """With all that were made with it, and with those, however long that line is."""
     generation = [token]
     while generation:
         for one in generation:
             if Token.objects.filter(pk=one.pk, revoked_at__isnull=True).update(revoked_at=timezone.now()):
-                audit.record(action="token.revoked", target=one)
+                audit.record(action="token.revoked", target=one, by=by)
         generation = list(Token.objects.filter(made_with__in=[one.pk for one in generation]))
 
 

@@ -61,13 +61,13 @@ def with_build(fields: Mapping[str, Any], stored: Server | None = None) -> dict[
     return {**fields, **({"source": source} if "source" in fields else {}), "build": build}
 
 
-def check_team(*, by: User, server: Server | None, team: Team | None) -> None:
-    """Whether `by` may give the server to this team, or make a new one for it. Raises `ValidationError`."""
+def check_team(*, user: User, server: Server | None, team: Team | None) -> None:
+    """Whether `user` may give the server to this team, or make a new one for it. Raises `ValidationError`."""
     if server is not None and team == server.team:
         return
-    if server is not None and not roles.may_share(by, owner_id=server.owner_id, team_id=server.team_id):
+    if server is not None and not roles.may_share(user, owner_id=server.owner_id, team_id=server.team_id):
         raise ValidationError("This is for its owner, an administrator of its team or one of the platform.")
-    if team is not None and not roles.operated_teams(by).filter(pk=team.pk).exists():
+    if team is not None and not roles.operated_teams(user).filter(pk=team.pk).exists():
         raise ValidationError("There is no team of this name that you operate.")
 
 

@@ -12,6 +12,7 @@ from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from access.actor import PLATFORM
 from access.models import Membership, Role, Team
 from servers import services
 from servers.models import Build, Deployment, Run, Server
@@ -128,7 +129,7 @@ def server(owner: User, team: Team) -> Server:
 
 
 def token_of(user: User, scope: str = Scope.API) -> str:
-    return services.issue_token(owner=user, name="test", scope=scope)[1]
+    return services.issue_token(owner=user, name="test", scope=scope, by=PLATFORM)[1]
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 
+from access.actor import PLATFORM, Actor
 from hosting.runtimes.base import RunStatus
 from metrics.models import UsageMetric
 from servers import intake, runtime_choice, services, uploads
@@ -40,12 +41,12 @@ class Platform:
     def server(self, slug: str, files: Mapping[str, str | bytes], **fields: Any) -> Server:
         """A server whose source is an archive of `files`."""
         about = {"name": slug.title(), "slug": slug, "source_kind": "upload", "source": {}, **fields}
-        server = services.create_server(by=self.owner, fields=about)
+        server = services.create_server(by=Actor(self.owner), fields=about)
         return self.upload(server, files)
 
     def upload(self, server: Server, files: Mapping[str, str | bytes]) -> Server:
         with uploads.received([archive_of(files)], "source.tar.gz") as archive:
-            return intake.attach(server=server, archive=archive)
+            return intake.attach(server=server, archive=archive, by=PLATFORM)
 
     def hello(self, slug: str = "hello", **fields: Any) -> Server:
         return self.server(slug, hello_files(), **fields)
@@ -55,7 +56,7 @@ class Platform:
         return self.ended(self.request(server, mode), within=within)
 
     def request(self, server: Server, mode: Mode = Mode.LATEST) -> Deployment:
-        return services.deploy(server=server, by=self.owner, trigger=Trigger.API, mode=mode)
+        return services.deploy(server=server, by=Actor(self.owner), trigger=Trigger.API, mode=mode)
 
     def ended(self, deployment: Deployment, *, within: float = 120) -> Deployment:
         def over() -> Deployment | None:

@@ -17,6 +17,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render, resolve_url
 
 from access import audit
+from access.actor import at_console
 from access.sso import asking
 from access.sso.admission import Refused, admit
 
@@ -45,12 +46,14 @@ def _enter(request: HttpRequest, login: SocialLogin) -> HttpResponse:
     if not secrets.compare_digest(nonce.encode(), str(login.state.get("nonce", "-")).encode()):
         return told(request, None, "The answer belongs to another login.")
     try:
-        user = admit(login)
+        user = admit(login, by=at_console(request))
     except Refused as refused:
-        audit.record(action="login.refused", after={"sub": login.account.uid, "reason": str(refused)})
+        told_of = {"sub": login.account.uid, "reason": str(refused)}
+        audit.record(action="login.refused", by=at_console(request), after=told_of)
         return page(request, str(refused), refused.hint, 403)
     auth.login(request, user, backend=BACKEND)
-    audit.record(action="login.succeeded", target=user, by=user, after={"through": settings.OIDC_NAME})
+    through = {"through": settings.OIDC_NAME}
+    audit.record(action="login.succeeded", by=at_console(request), target=user, after=through)
     return HttpResponseRedirect(login.state.get("next") or resolve_url(settings.LOGIN_REDIRECT_URL))
 
 

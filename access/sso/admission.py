@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from access import people
+from access.actor import Actor
 from access.sso import groups, provider
 
 LONGEST_NAME = 150
@@ -25,24 +26,24 @@ class Refused(Exception):
         self.hint = hint
 
 
-def admit(login: SocialLogin) -> User:
+def admit(login: SocialLogin, by: Actor) -> User:
     """The person who may enter, with the teams and role that their groups give. Raises `Refused`."""
     claims = login.account.extra_data
     named = groups.of(claims)
     account = SocialAccount.objects.filter(provider=login.account.provider, uid=login.account.uid).first()
     if account is None and not groups.let_in(named):
         raise _not_in_a_group()
-    user = account.user if account else _newcomer(login, claims)
+    user = account.user if account else _newcomer(login, claims, by)
     if not user.is_active:
         raise Refused("This account is switched off.", "An administrator can switch it on again.")
-    groups.apply(user, named)
+    groups.apply(user, named, by)
     if not groups.let_in(named):
         raise _not_in_a_group()
     return user
 
 
 @transaction.atomic
-def _newcomer(login: SocialLogin, claims: dict[str, Any]) -> User:
+def _newcomer(login: SocialLogin, claims: dict[str, Any], by: Actor) -> User:
     name = _name(claims)
     linking = ["link_login", name, login.account.uid]
     if User.objects.filter(username__iexact=name).exists():
@@ -57,7 +58,7 @@ def _newcomer(login: SocialLogin, claims: dict[str, Any]) -> User:
         last_name=_text(claims, "family_name")[:LONGEST_NAME],
     )
     user.set_unusable_password()
-    people.save(user=user)
+    people.save(user=user, by=by)
     link(user, login.account.uid)
     return user
 

@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from access import people, teams
+from access.actor import Actor
 from access.models import Role, Team
 
 ORDER = list(Role)
@@ -54,25 +55,25 @@ def let_in(groups: set[str]) -> bool:
 
 
 @transaction.atomic
-def apply(user: User, groups: set[str]) -> None:
+def apply(user: User, groups: set[str], by: Actor) -> None:
     """Gives and takes what the settings name; teams that they do not name are left alone."""
     if settings.OIDC_ADMIN_GROUPS:
         user.is_superuser = bool(groups & set(settings.OIDC_ADMIN_GROUPS))
-        people.save(user=user, last_may_go=True)
+        people.save(user=user, by=by, last_may_go=True)
     wanted: dict[str, Role | None] = {}
     for rule in rules(settings.OIDC_TEAM_GROUPS):
         earned = rule.role if rule.group in groups else None
         wanted[rule.team] = _higher(wanted.get(rule.team), earned)
     for name, role in wanted.items():
-        _belong(user, name, role)
+        _belong(user, name, role, by)
 
 
-def _belong(user: User, name: str, role: Role | None) -> None:
+def _belong(user: User, name: str, role: Role | None, by: Actor) -> None:
     team = Team.objects.filter(name__iexact=name).first()
     if role is not None:
-        teams.set_member(team=team or teams.create(name=name), user=user, role=role)
+        teams.set_member(team=team or teams.create(name=name, by=by), user=user, role=role, by=by)
     elif team is not None:
-        teams.remove_member(team=team, user=user)
+        teams.remove_member(team=team, user=user, by=by)
 
 
 def _higher(one: Role | None, other: Role | None) -> Role | None:

@@ -11,6 +11,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from access import roles
+from access.actor import Actor
+from access.models import Via
 from api import serializers
 from api.doors import Door
 from servers import payloads
@@ -19,6 +21,11 @@ from servers.models import Deployment, Server
 
 def user_of(request: Request) -> User:
     return cast("User", request.user)  # IsAuthenticated has let it in
+
+
+def actor_of(request: Request) -> Actor:
+    address = request.META.get("REMOTE_ADDR") or None
+    return Actor(user_of(request), Via.API, request.auth, address)
 
 
 def servers_of(request: Request) -> QuerySet[Server]:

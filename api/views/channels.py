@@ -13,7 +13,7 @@ from api.channel_serializers import ChangedChannel, ChannelSerializer, MadeChann
 from api.doors import Door
 from api.pagination import PAGED, NewestFirst
 from api.query import Choice, Number
-from api.views.access import user_of
+from api.views.access import actor_of
 from notices.models import Channel, Notice, State
 from servers import channels
 
@@ -41,7 +41,7 @@ class ChannelViewSet(Door, viewsets.ModelViewSet[Channel]):
         """Makes a channel. `secret` is shown this once."""
         wanted = self.get_serializer(data=request.data)
         wanted.is_valid(raise_exception=True)
-        channel, secret = channels.create(by=user_of(request), fields=wanted.validated_data)
+        channel, secret = channels.create(by=actor_of(request), fields=wanted.validated_data)
         return Response({**self.get_serializer(channel).data, "secret": secret}, 201)
 
     def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -49,24 +49,24 @@ class ChannelViewSet(Door, viewsets.ModelViewSet[Channel]):
         wanted: Any = self.get_serializer(self.get_object(), data=request.data, partial=partial)
         wanted.is_valid(raise_exception=True)
         fields: dict[str, Any] = wanted.validated_data
-        _, secret = channels.change(channel=wanted.instance, by=user_of(request), fields=fields)
+        _, secret = channels.change(channel=wanted.instance, by=actor_of(request), fields=fields)
         return Response({**self.get_serializer(self.get_object()).data, "secret": secret or None})
 
     def perform_destroy(self, instance: Channel) -> None:
-        channels.remove(channel=instance, by=user_of(self.request))
+        channels.remove(channel=instance, by=actor_of(self.request))
 
     @extend_schema(request=None, responses={202: NoticeSerializer})
     @action(detail=True, methods=["post"])
     def test(self, request: Request, pk: str) -> Response:
         """Puts a test notice on its way."""
-        notice = channels.test(channel=self.get_object(), by=user_of(request))
+        notice = channels.test(channel=self.get_object(), by=actor_of(request))
         return Response(NoticeSerializer(notice).data, 202)
 
     @extend_schema(request=None, responses=MadeChannel)
     @action(detail=True, methods=["post"])
     def rotate(self, request: Request, pk: str) -> Response:
         """A new signing secret, shown this once; for a day the one before signs beside it."""
-        secret = channels.rotate(channel=self.get_object(), by=user_of(request))
+        secret = channels.rotate(channel=self.get_object(), by=actor_of(request))
         return Response({**self.get_serializer(self.get_object()).data, "secret": secret})
 
 
@@ -91,5 +91,5 @@ class NoticeViewSet(Door, viewsets.ReadOnlyModelViewSet[Notice]):
     @action(detail=True, methods=["post"], url_path="send-again")
     def send_again(self, request: Request, pk: str) -> Response:
         """Tries one that was given up from the start."""
-        channels.send_again(notice=self.get_object(), by=user_of(request))
+        channels.send_again(notice=self.get_object(), by=actor_of(request))
         return Response(self.get_serializer(self.get_object()).data, 202)

@@ -14,7 +14,7 @@ from api.query import Asked, Choice
 from api.serializers import DeploymentDetail, DeploymentSerializer, RunSerializer
 from api.small_serializers import ComparisonShape, DiagnosisShape
 from api.views import comparisons, runbooks
-from api.views.access import deployment_accepted, deployments_of, server_of, user_of
+from api.views.access import actor_of, deployment_accepted, deployments_of, server_of
 from servers import approvals, services
 from servers.models import Deployment, Run
 from servers.states import DeploymentStatus, Trigger
@@ -43,7 +43,9 @@ class DeploymentViewSet(Door, viewsets.ReadOnlyModelViewSet[Deployment]):
     @action(detail=True, methods=["post"], parser_classes=[JSONParser])
     def cancel(self, request: Request, pk: str) -> Response:
         """Ends it now where it is queued, asks it to stop where it runs."""
-        return deployment_accepted(services.cancel(deployment=self.get_object()), request)
+        return deployment_accepted(
+            services.cancel(deployment=self.get_object(), by=actor_of(request)), request
+        )
 
     @extend_schema(responses=DiagnosisShape)
     @action(detail=True, methods=["get"])
@@ -64,14 +66,14 @@ class DeploymentViewSet(Door, viewsets.ReadOnlyModelViewSet[Deployment]):
     @action(detail=True, methods=["post"], parser_classes=[JSONParser])
     def approve(self, request: Request, pk: str) -> Response:
         """Serves what waits because its tools changed; the answer is the deployment that does it."""
-        made = approvals.approve(deployment=self.get_object(), by=user_of(request), trigger=Trigger.API)
+        made = approvals.approve(deployment=self.get_object(), by=actor_of(request), trigger=Trigger.API)
         return deployment_accepted(made, request)
 
     @extend_schema(request=None, responses={202: DeploymentSerializer})
     @action(detail=True, methods=["post"], parser_classes=[JSONParser])
     def decline(self, request: Request, pk: str) -> Response:
         """Gives up what waits because its tools changed; what serves goes on."""
-        declined = approvals.decline(deployment=self.get_object(), by=user_of(request))
+        declined = approvals.decline(deployment=self.get_object(), by=actor_of(request))
         return deployment_accepted(declined, request)
 
     @extend_schema(responses=ComparisonShape)

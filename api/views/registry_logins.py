@@ -12,7 +12,7 @@ from access.models import Team
 from api.access_serializers import GivenLogin, RegistryLoginSerializer
 from api.doors import Door
 from api.fields import checked
-from api.views.access import user_of
+from api.views.access import actor_of, user_of
 from registry.pull_rights import login_host
 from servers import registry_logins
 from servers.models.registry_login import check_host
@@ -48,11 +48,11 @@ class OneRegistryLogin(TeamView):
         wanted.is_valid(raise_exception=True)
         checked(lambda: check_host(host))
         given = wanted.validated_data
-        login = registry_logins.give(team=team, host=host, by=user_of(request), **given)
+        login = registry_logins.give(team=team, host=host, by=actor_of(request), **given)
         return Response(RegistryLoginSerializer(login).data)
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request, pk: int, host: str) -> Response:
         login = get_object_or_404(self.team().registry_logins, host=login_host(host))
-        registry_logins.take_away(login=login, by=user_of(request))
+        registry_logins.take_away(login=login, by=actor_of(request))
         return Response(status=204)

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
-from api.views.access import deployment_accepted, user_of
+from api.views.access import actor_of, deployment_accepted
 from servers.models import Deployment
 from servers.runbooks import diagnosis
 from servers.runbooks.diagnosis import Offer
@@ -48,8 +48,7 @@ def _offer(deployment: Deployment, offer: Offer, request: Request) -> dict[str, 
 
 
 def taken(deployment: Deployment, remedy: str, request: Request) -> Response:
-    user = user_of(request)
     if remedy not in REMEDIES:
         raise Http404
-    made = diagnosis.perform(deployment=deployment, name=remedy, by=user, trigger=Trigger.API)
+    made = diagnosis.perform(deployment=deployment, name=remedy, by=actor_of(request), trigger=Trigger.API)
     return deployment_accepted(made or deployment, request)

@@ -8,7 +8,7 @@ from rest_framework.response import Response
 from api.fields import checked, refuse_reserved
 from api.query import Choice
 from api.small_serializers import SecretSerializer, SecretValue
-from api.views.access import ServerView, user_of
+from api.views.access import ServerView, actor_of
 from servers import services
 from servers.models.server import ENVIRONMENT_NAME, SecretPurpose
 
@@ -44,7 +44,7 @@ class OneSecret(ServerView):
             server=server,
             name=name,
             value=wanted.validated_data["value"],
-            by=user_of(request),
+            by=actor_of(request),
             purpose=purpose,
             meant_for=wanted.validated_data["origin"],
         )
@@ -53,5 +53,5 @@ class OneSecret(ServerView):
     @extend_schema(responses={204: None})
     def delete(self, request: Request, pk: int, name: str) -> Response:
         secret = get_object_or_404(self.server().secrets, name=name, purpose=self.asked["purpose"])
-        services.remove_secret(secret=secret)
+        services.remove_secret(secret=secret, by=actor_of(request))
         return Response(status=204)

@@ -29,12 +29,12 @@ from api.serializers import (
     ServerSerializer,
 )
 from api.views.access import (
+    actor_of,
     changed_server,
     deployment_accepted,
     server_accepted,
     server_of,
     servers_of,
-    user_of,
 )
 from hosting.errors import Conflict, Invalid
 from servers import intake, services, uploads
@@ -98,7 +98,7 @@ class ServerViewSet(Door, viewsets.ModelViewSet[Server]):
     def perform_update(self, serializer: Any) -> None:
         fields = dict(serializer.validated_data)
         token = fields.pop("token", "")
-        by = user_of(self.request)
+        by = actor_of(self.request)
         serializer.instance = intake.change(server=serializer.instance, fields=fields, token=token, by=by)
 
     def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -110,7 +110,7 @@ class ServerViewSet(Door, viewsets.ModelViewSet[Server]):
 
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         server = self.get_object()
-        services.delete(server=server)
+        services.delete(server=server, by=actor_of(request))
         return server_accepted(server, request)
 
     @takes_files(uploads.largest)
@@ -121,7 +121,7 @@ class ServerViewSet(Door, viewsets.ModelViewSet[Server]):
         server, file = self.get_object(), multipart.required_archive(request)
         with _received(file) as archive:
             assert archive
-            changed = intake.attach(server=server, archive=archive)
+            changed = intake.attach(server=server, archive=archive, by=actor_of(request))
         return changed_server(request, changed)
 
     @QUEUED
@@ -129,14 +129,14 @@ class ServerViewSet(Door, viewsets.ModelViewSet[Server]):
     def start(self, request: Request, pk: str) -> Response:
         """Starts what was built last, or deploys where nothing was built."""
         server = self.get_object()
-        deployment = services.start(server=server, by=user_of(request), trigger=Trigger.API)
+        deployment = services.start(server=server, by=actor_of(request), trigger=Trigger.API)
         return deployment_accepted(deployment, request)
 
     @extend_schema(request=None, responses={202: ServerSerializer})
     @action(detail=True, methods=["post"], parser_classes=[JSONParser])
     def stop(self, request: Request, pk: str) -> Response:
         server = self.get_object()
-        services.stop(server=server)
+        services.stop(server=server, by=actor_of(request))
         return server_accepted(server, request)
 
     @extend_schema(request=Redeploy, responses={202: DeploymentSerializer})
@@ -148,7 +148,7 @@ class ServerViewSet(Door, viewsets.ModelViewSet[Server]):
         options = dict(wanted.validated_data)
         deployment = services.deploy(
             server=server,
-            by=user_of(request),
+            by=actor_of(request),
             trigger=Trigger.API,
             mode=Mode(options.pop("mode")),
             options=PushOptions(**options),
@@ -160,7 +160,8 @@ class ServerViewSet(Door, viewsets.ModelViewSet[Server]):
     def cancel(self, request: Request, pk: str) -> Response:
         """Cancels the deployments that are queued or running."""
         server = self.get_object()
-        cancelled = [services.cancel(deployment=open_one) for open_one in server.deployments.open()]
+        by = actor_of(request)
+        cancelled = [services.cancel(deployment=open_one, by=by) for open_one in server.deployments.open()]
         if not cancelled:
             raise Conflict(f"{server.name} has no deployment that is queued or running.")
         return deployment_accepted(cancelled[-1], request)
@@ -172,7 +173,7 @@ class ServerViewSet(Door, viewsets.ModelViewSet[Server]):
         server, wanted = self.get_object(), RollBack(data=request.data)
         wanted.is_valid(raise_exception=True)
         to = _numbered(server, wanted.validated_data["to"])
-        return deployment_accepted(services.roll_back(server=server, to=to, by=user_of(request)), request)
+        return deployment_accepted(services.roll_back(server=server, to=to, by=actor_of(request)), request)
 
 
 def _filtered(servers: QuerySet[Server], asked: Asked) -> QuerySet[Server]:
@@ -197,7 +198,7 @@ def _take_in(wanted: dict[str, Any], archive: Archive | None, request: Request) 
         said = wanted["source"] if wanted["source_kind"] == SourceKind.UPLOAD else {}
         wanted |= {"source_kind": SourceKind.UPLOAD, "source": {**archive.source, **said}}
     server, _ = intake.take_in(
-        by=user_of(request), fields=wanted, trigger=Trigger.API, archive=archive, **parts
+        by=actor_of(request), fields=wanted, trigger=Trigger.API, archive=archive, **parts
     )
     return server
 

@@ -19,7 +19,7 @@ from api.access_serializers import MemberSerializer, NewMember, TeamSerializer
 from api.doors import Door
 from api.pagination import PAGED, NewestFirst
 from api.permissions import ByRole
-from api.views.access import user_of
+from api.views.access import actor_of, user_of
 
 MEMBER = r"members/(?P<username>[\w.@+-]+)"
 
@@ -52,14 +52,14 @@ class TeamViewSet(Door, viewsets.ModelViewSet[Team]):
         return roles.teams_seen(user_of(self.request)).prefetch_related("memberships__user")
 
     def perform_create(self, serializer: Any) -> None:
-        serializer.instance = teams.create(name=serializer.validated_data["name"])
+        serializer.instance = teams.create(name=serializer.validated_data["name"], by=actor_of(self.request))
 
     def perform_update(self, serializer: Any) -> None:
         name = serializer.validated_data.get("name", serializer.instance.name)
-        teams.rename(team=serializer.instance, name=name)
+        teams.rename(team=serializer.instance, name=name, by=actor_of(self.request))
 
     def perform_destroy(self, instance: Team) -> None:
-        teams.delete(team=instance)
+        teams.delete(team=instance, by=actor_of(self.request))
 
     @extend_schema(request=NewMember, responses=MemberSerializer)
     @action(detail=True, methods=["put"], url_path=MEMBER)
@@ -70,7 +70,8 @@ class TeamViewSet(Door, viewsets.ModelViewSet[Team]):
         user = User.objects.filter(username=username).first()
         if user is None:
             raise ValidationError({"username": "There is nobody of this name."})
-        member = teams.set_member(team=team, user=user, role=wanted.validated_data["role"])
+        role = wanted.validated_data["role"]
+        member = teams.set_member(team=team, user=user, role=role, by=actor_of(request))
         return Response(MemberSerializer(member).data)
 
     @extend_schema(responses={204: None})
@@ -78,5 +79,6 @@ class TeamViewSet(Door, viewsets.ModelViewSet[Team]):
     def remove_member(self, request: Request, pk: str, username: str) -> Response:
         """What they may do with the team's servers ends at once."""
         team = self.get_object()
-        teams.remove_member(team=team, user=get_object_or_404(User, username=username, teams=team))
+        user = get_object_or_404(User, username=username, teams=team)
+        teams.remove_member(team=team, user=user, by=actor_of(request))
         return Response(status=204)

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from api.doors import Door
 from api.pagination import PAGED, NewestFirst
 from api.small_serializers import IssuedToken, TokenSerializer
-from api.views.access import servers_of, user_of
+from api.views.access import actor_of, servers_of, user_of
 from servers import services
 from servers.models import Token
 
@@ -37,7 +37,8 @@ class TokenViewSet(Door, viewsets.ModelViewSet[Token]):
         fields: dict[str, Any] = dict(wanted.validated_data)
         server_id = fields.pop("server_id", None)
         server = servers_of(request).get(pk=server_id) if server_id is not None else None
-        token, value = services.issue_token(owner=user_of(request), server=server, **fields)
+        by = actor_of(request)
+        token, value = services.issue_token(owner=by.person, by=by, server=server, **fields)
         return Response({**TokenSerializer(token).data, "value": value}, 201)
 
     @extend_schema(description="Revokes the token, and those that were made with it.")
@@ -45,4 +46,4 @@ class TokenViewSet(Door, viewsets.ModelViewSet[Token]):
         return super().destroy(request, *args, **kwargs)
 
     def perform_destroy(self, instance: Token) -> None:
-        services.revoke_token(token=instance)
+        services.revoke_token(token=instance, by=actor_of(self.request))

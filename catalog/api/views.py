@@ -13,7 +13,7 @@ from access import roles
 from api.doors import Door
 from api.query import Text
 from api.serializers import ChangedServer
-from api.views.access import changed_server, server_of, user_of
+from api.views.access import actor_of, changed_server, server_of, user_of
 from catalog import registry, services
 from catalog.api import serializers
 from catalog.plan import BadAnswers
@@ -55,7 +55,7 @@ class ImportView(Adding):
                 found=found,
                 option=option,
                 answers=given.get("answers", {}),
-                by=user_of(request),
+                by=actor_of(request),
                 trigger=Trigger.API,
                 name=given.get("server_name", ""),
                 slug=given.get("slug", ""),
@@ -112,7 +112,7 @@ class UpdateView(Door):
         answers = {**services.old_answers(server, option), **wanted.validated_data.get("answers", {})}
         with _answers_named():
             changed, _ = services.update(
-                server=server, found=found, option=option, answers=answers, by=user_of(request),
+                server=server, found=found, option=option, answers=answers, by=actor_of(request),
                 trigger=Trigger.API, deploy=wanted.validated_data["deploy"],
             )  # fmt: skip
         return changed_server(request, changed, 202)

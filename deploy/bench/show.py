@@ -30,6 +30,7 @@ from django.core.management import call_command
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 
+from access.actor import PLATFORM, Actor
 from cli.following import follow
 from metrics.models import UsageMetric
 from servers import services
@@ -56,18 +57,18 @@ def main() -> int:
 def _show(owner: User, url: str) -> int:
     _say(f"Building for {', '.join(settings.REGISTRY_ARCH_TARGETS)}, pushing to {settings.REGISTRY}")
     server = first_run.hello(owner, runtime="docker")
-    deployment = services.deploy(server=server, by=owner, trigger=Trigger.COMMAND)
+    deployment = services.deploy(server=server, by=Actor(owner), trigger=Trigger.COMMAND)
     if not follow(deployment):
         return 1
     deployment.refresh_from_db()
     _show_timeline(deployment)
     _show_registry(deployment)
     _show_platforms(deployment)
-    _, token = services.issue_token(owner=owner, name="demo", server=server)
+    _, token = services.issue_token(owner=owner, by=PLATFORM, name="demo", server=server)
     _say("Calling tools through the gateway, with the client of the mcp package")
     asyncio.run(_call(f"{url}/mcp/{server.slug}", token))
     _say("Deleting the server")
-    services.delete(server=server)
+    services.delete(server=server, by=PLATFORM)
     while Server.objects.exists():
         time.sleep(0.1)
     print("  gone: container, images, rows")

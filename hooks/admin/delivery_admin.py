@@ -12,6 +12,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from access.actor import at_console
 from console.base import UncountedAdmin
 from hooks import reception, services
 from hooks.admin.hook_admin import OperatorView
@@ -59,7 +60,7 @@ class AgainView(OperatorView):
     def post(self, request: HttpRequest, pk: int) -> HttpResponse:
         assert self.delivery
         try:
-            again = services.deliver_again(delivery=self.delivery, by=request.user)  # type: ignore[arg-type]
+            again = services.deliver_again(delivery=self.delivery, by=at_console(request))
         except UserError as error:
             self.fail(error)
             return HttpResponseRedirect(_page_of(self.delivery))

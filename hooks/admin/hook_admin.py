@@ -10,6 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.views import View
 
+from access.actor import at_console
 from console.base import HistoryAdmin
 from console.views import ConsoleView
 from hooks import services
@@ -59,10 +60,10 @@ class AddView(OperatorView):
         return self._ask(NewHookForm())
 
     def post(self, request: HttpRequest, server: int) -> HttpResponse:
-        form, user = NewHookForm(request.POST), request.user
+        form, by = NewHookForm(request.POST), at_console(request)
         if not form.is_valid():
             return self._ask(form)
-        hook, secret = services.create(server=self.server, by=user, fields=form.cleaned_data)  # type: ignore[arg-type]
+        hook, secret = services.create(server=self.server, by=by, fields=form.cleaned_data)
         return self.secret_page(hook, secret)
 
     def _ask(self, form: NewHookForm) -> HttpResponse:
@@ -86,7 +87,7 @@ class EditView(OfHook):
         if not form.is_valid():
             return self._ask(form)
         try:
-            services.change(hook=self.hook, by=request.user, fields=form.cleaned_data)  # type: ignore[arg-type]
+            services.change(hook=self.hook, by=at_console(request), fields=form.cleaned_data)
         except ValidationError as error:
             self.fail(error)
         else:
@@ -107,7 +108,7 @@ class RotateView(OfHook):
 
     def post(self, request: HttpRequest, pk: int) -> HttpResponse:
         assert self.hook
-        secret = services.rotate(hook=self.hook, by=request.user)  # type: ignore[arg-type]
+        secret = services.rotate(hook=self.hook, by=at_console(request))
         return self.secret_page(self.hook, secret)
 
 
@@ -124,7 +125,7 @@ class RemoveView(OfHook):
 
     def post(self, request: HttpRequest, pk: int) -> HttpResponse:
         assert self.hook
-        services.remove(hook=self.hook, by=request.user)  # type: ignore[arg-type]
+        services.remove(hook=self.hook, by=at_console(request))
         self.note(f"The {self.hook} is removed.")
         return HttpResponseRedirect(home(self.server))
 

@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from api.doors import Door
 from api.pagination import PAGED, NewestFirst
 from api.query import Choice
-from api.views.access import ServerView, user_of
+from api.views.access import ServerView, actor_of
 from hooks import services
 from hooks.api.serializers import ChangedWebHook, DeliverySerializer, MadeWebHook, WebHookSerializer
 from hooks.models import Delivery, Outcome, WebHook
@@ -42,7 +42,7 @@ class ServerHooks(ServerView):
         server = self.server()
         wanted = WebHookSerializer(data=request.data, context={"request": request})
         wanted.is_valid(raise_exception=True)
-        hook, secret = services.create(server=server, by=user_of(request), fields=wanted.validated_data)
+        hook, secret = services.create(server=server, by=actor_of(request), fields=wanted.validated_data)
         body = WebHookSerializer(hook, context={"request": request}).data
         return Response({**body, "secret": secret}, 201)
 
@@ -74,17 +74,17 @@ class HookViewSet(
 
     def perform_update(self, serializer: Any) -> None:
         fields = serializer.validated_data
-        services.change(hook=serializer.instance, by=user_of(self.request), fields=fields)
+        services.change(hook=serializer.instance, by=actor_of(self.request), fields=fields)
 
     def perform_destroy(self, instance: WebHook) -> None:
-        services.remove(hook=instance, by=user_of(self.request))
+        services.remove(hook=instance, by=actor_of(self.request))
 
     @extend_schema(request=None, responses=MadeWebHook)
     @action(detail=True, methods=["post"])
     def rotate(self, request: Request, pk: str) -> Response:
         """A new secret, shown this once; the one before is accepted for a day beside it."""
         hook = self.get_object()
-        secret = services.rotate(hook=hook, by=user_of(request))
+        secret = services.rotate(hook=hook, by=actor_of(request))
         return Response({**self.get_serializer(self.get_object()).data, "secret": secret})
 
 
@@ -122,7 +122,7 @@ class Redeliver(Door):
         if found is None:
             raise Http404
         operated(found.hook.server, request)
-        again = services.deliver_again(delivery=found, by=user_of(request))
+        again = services.deliver_again(delivery=found, by=actor_of(request))
         return Response(DeliverySerializer(again).data, 202)
 
 

@@ -13,6 +13,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
 from access import audit, people
+from access.actor import PLATFORM, Actor
 from servers import intake, services, uploads
 from servers.models import Server
 from servers.models.server import RuntimeChoice, SourceKind, Transport
@@ -47,7 +48,7 @@ def administrator() -> Login | None:
     try:
         with transaction.atomic():
             user = User.objects.create_superuser(login.username, password=login.password)
-            audit.record(action="user.added", target=user, after=people.facts_of(user))
+            audit.record(action="user.added", by=PLATFORM, target=user, after=people.facts_of(user))
     except IntegrityError:  # another process that starts has just done it
         return None
     return login
@@ -59,8 +60,8 @@ def example() -> Example | None:
         return None
     owner = User.objects.filter(is_superuser=True).earliest("pk")
     server = hello(owner, RuntimeChoice.PROCESS)
-    services.deploy(server=server, by=owner, trigger=Trigger.COMMAND)
-    _, token = services.issue_token(owner=owner, name="first start", server=server)
+    services.deploy(server=server, by=Actor(owner), trigger=Trigger.COMMAND)
+    _, token = services.issue_token(owner=owner, by=PLATFORM, name="first start", server=server)
     return Example(server, token)
 
 
@@ -74,9 +75,9 @@ def hello(owner: User, runtime: str) -> Server:
         "transport": Transport.STDIO,
         "runtime": runtime,
     }
-    server = services.create_server(by=owner, fields=fields)
+    server = services.create_server(by=Actor(owner), fields=fields)
     with uploads.received([_packed()], "hello.tar.gz") as archive:
-        return intake.attach(server=server, archive=archive)
+        return intake.attach(server=server, archive=archive, by=PLATFORM)
 
 
 def _packed() -> bytes:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.contrib.auth.models import User
 from django.db import transaction
 
 from access import audit
+from access.actor import Actor
 from hosting.errors import Conflict, Invalid
 from servers import approvals, services
 from servers.models import Deployment
@@ -104,7 +104,7 @@ def _what(facts: Facts) -> str:
 
 
 @transaction.atomic
-def perform(*, deployment: Deployment, name: str, by: User | None, trigger: Trigger) -> Deployment | None:
+def perform(*, deployment: Deployment, name: str, by: Actor, trigger: Trigger) -> Deployment | None:
     """Presses one: the deployment that it queued, None where it queued none. What holds is looked at now, not
     when the page was drawn. Raises `Invalid`, `Conflict` with the reason why it makes no sense, or what the
     services raise.
@@ -124,7 +124,7 @@ def perform(*, deployment: Deployment, name: str, by: User | None, trigger: Trig
 
 
 def _act(
-    deployment: Deployment, remedy: Remedy, facts: Facts, by: User | None, trigger: Trigger
+    deployment: Deployment, remedy: Remedy, facts: Facts, by: Actor, trigger: Trigger
 ) -> Deployment | None:
     if remedy.wish:
         return _deploy(deployment, remedy.wish(facts), by, trigger)
@@ -133,11 +133,11 @@ def _act(
     if remedy.name == "decline":
         approvals.decline(deployment=deployment, by=by)
     else:
-        services.stop(server=deployment.server)
+        services.stop(server=deployment.server, by=by)
     return None
 
 
-def _deploy(deployment: Deployment, wish: Wish, by: User | None, trigger: Trigger) -> Deployment:
+def _deploy(deployment: Deployment, wish: Wish, by: Actor, trigger: Trigger) -> Deployment:
     server = deployment.server
     base = server.deployments.filter(number=wish.base).first() if wish.base else None
     if base and wish.mode == Mode.SAME_DIGEST:

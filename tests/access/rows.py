@@ -10,6 +10,7 @@ from django.utils import timezone
 
 import sealing
 from access import audit
+from access.actor import PLATFORM, Actor
 from access.models import Team
 from hooks.models import Delivery, WebHook
 from metrics.models import UsageMetric
@@ -85,7 +86,7 @@ def make() -> dict[str, Any]:
     channel = Channel(name="zebra", owner=owner, sealed=sealing.seal("zebra-zebra"))
     channel.set_url("https://zebra.example.org/hook")
     channel.save()
-    registry_logins.give(team=team, host="zebra.example.org", username="z", password="zebra", by=owner)
+    registry_logins.give(team=team, host="zebra.example.org", username="z", password="zebra", by=Actor(owner))
     rows = {
         "channel": channel,
         "notice": Notice.objects.create(channel=channel, event="failed", matter="zebra", payload={}),
@@ -93,15 +94,15 @@ def make() -> dict[str, Any]:
         "owner": owner,
         "team": team,
         "deployment": deployment,
-        "secret": services.set_secret(server=server, name="ZEBRA_KEY", value="zebra-zebra", by=owner),
-        "token": services.issue_token(owner=owner, name="zebra", server=server)[0],
+        "secret": services.set_secret(server=server, name="ZEBRA_KEY", value="zebra-zebra", by=Actor(owner)),
+        "token": services.issue_token(owner=owner, name="zebra", server=server, by=PLATFORM)[0],
         "line": LogLine.objects.create(server=server, stream="build", at=now, text="zebra"),
         "metric": UsageMetric.objects.create(
             server=server, timestamp=now, event_type="custom.zebra", details={}
         ),
         "hook": hook,
         "delivery": Delivery.objects.create(hook=hook, delivery_id="zebra", outcome="ignored"),
-        "entry": audit.record(action="server.zebra", target=server, by=owner),
+        "entry": audit.record(action="server.zebra", target=server, by=Actor(owner)),
     }
     return {
         "secret_name": "ZEBRA_KEY",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import AnonymousUser, User
 from django.db import transaction
 from django.test import RequestFactory
 
-from access import audit, door
-from access.door import Door
+from access import audit
+from access.actor import PLATFORM, Actor, at_console
 from access.models import AuditEntry, Via
+from servers import services
 from servers.models import Server
 
 pytestmark = pytest.mark.core
@@ -17,7 +18,11 @@ pytestmark = pytest.mark.core
 
 def test_an_entry_tells_who_what_and_which_server(server: Server, owner: User) -> None:
     entry = audit.record(
-        action="server.changed", target=server, by=owner, before={"cpu": 1.0}, after={"cpu": 2.0}, via=Via.API
+        action="server.changed",
+        target=server,
+        by=Actor(owner, Via.API),
+        before={"cpu": 1.0},
+        after={"cpu": 2.0},
     )
     entry.refresh_from_db()
     assert (entry.actor, entry.via, entry.target_kind, entry.target) == (
@@ -30,20 +35,20 @@ def test_an_entry_tells_who_what_and_which_server(server: Server, owner: User) -
 
 
 def test_it_outlives_whom_it_names(server: Server, owner: User, outsider: User) -> None:
-    audit.record(action="server.seen", target=server, by=outsider)
+    audit.record(action="server.seen", target=server, by=Actor(outsider))
     outsider.delete()
     assert AuditEntry.objects.get().actor == "outsider"
 
 
 def test_it_is_gone_with_the_transaction_that_failed(server: Server) -> None:
     with transaction.atomic():
-        audit.record(action="server.changed", target=server)
+        audit.record(action="server.changed", target=server, by=PLATFORM)
         transaction.set_rollback(True)
     assert not AuditEntry.objects.exists()
 
 
 def test_nobody_changes_it(server: Server) -> None:
-    entry = audit.record(action="server.changed", target=server)
+    entry = audit.record(action="server.changed", target=server, by=PLATFORM)
     entry.action = "server.admired"
     with pytest.raises(TypeError):
         entry.save()
@@ -61,6 +66,7 @@ def test_secrets_are_masked(server: Server) -> None:
             "command": ["serve", "--token=mcph_0123456789abcdefghijklmnop"],
             "secrets": ["API_KEY"],
         },
+        by=PLATFORM,
     )
     assert entry.after == {
         "environment": {"API_KEY": "***", "LOG_LEVEL": "info"},
@@ -71,13 +77,24 @@ def test_secrets_are_masked(server: Server) -> None:
 
 
 def test_the_door_says_who_and_through_which(server: Server, owner: User) -> None:
-    request = RequestFactory().get("/admin/")
+    request = RequestFactory().get("/admin/", REMOTE_ADDR="192.0.2.7")
     request.user = owner
-    with door.opened(Door(Via.ADMIN, "192.0.2.7", request)):
-        entry = audit.record(action="server.changed", target=server)
-    assert (entry.actor, entry.via, entry.address) == ("owner", "admin", "192.0.2.7")
+    entry = audit.record(action="server.changed", target=server, by=at_console(request))
+    assert (entry.by, entry.actor, entry.via, entry.address) == (owner, "owner", "admin", "192.0.2.7")
 
 
-def test_without_a_door_it_was_the_platform(server: Server) -> None:
-    entry = audit.record(action="server.restarted", target=server)
+def test_who_is_not_signed_in_is_nobody_with_an_address(server: Server) -> None:
+    request = RequestFactory().get("/admin/", REMOTE_ADDR="192.0.2.7")
+    request.user = AnonymousUser()
+    entry = audit.record(action="server.seen", target=server, by=at_console(request))
+    assert (entry.by, entry.actor, entry.via, entry.address) == (None, "", "admin", "192.0.2.7")
+
+
+def test_what_belongs_to_somebody_is_not_made_by_nobody(db: None) -> None:
+    with pytest.raises(ValueError, match="somebody to whom it belongs"):
+        services.create_server(by=PLATFORM, fields={"name": "x", "slug": "x"})
+
+
+def test_what_nobody_asked_for_was_the_platform(server: Server) -> None:
+    entry = audit.record(action="server.restarted", target=server, by=PLATFORM)
     assert (entry.by, entry.actor, entry.via) == (None, "", "platform")

@@ -12,6 +12,7 @@ from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
 
+from access.actor import PLATFORM, Actor
 from access.models import AuditEntry
 from servers import services
 from servers.deploying import retention
@@ -73,9 +74,9 @@ def test_everything_that_is_done_to_a_server(server: Server, owner: User) -> Non
 
 
 def test_who_reads_it(server: Server, owner: User, viewer: User, outsider: User, staff: User) -> None:
-    services.stop(server=server)
+    services.stop(server=server, by=PLATFORM)
     other = make_server(staff)
-    services.stop(server=other)
+    services.stop(server=other, by=PLATFORM)
     seen = {
         user.username: set(
             logged_in(user).get(LIST).context["cl"].queryset.values_list("server_id", flat=True)
@@ -125,7 +126,7 @@ def test_the_first_administrator_is_written_down() -> None:
 
 
 def test_entries_are_kept_for_their_time(server: Server, settings: Any) -> None:
-    services.stop(server=server)
+    services.stop(server=server, by=PLATFORM)
     settings.AUDIT_RETENTION_DAYS = 30
     retention.trim()
     assert AuditEntry.objects.count() == 1
@@ -135,7 +136,7 @@ def test_entries_are_kept_for_their_time(server: Server, settings: Any) -> None:
 
 
 def test_an_entry_shows_before_and_after(server: Server, owner: User, viewer: User) -> None:
-    services.update_server(server=server, fields={"name": "<b>Renamed</b>"})
+    services.update_server(server=server, fields={"name": "<b>Renamed</b>"}, by=PLATFORM)
     entry = AuditEntry.objects.get(action="server.changed")
     url = reverse("admin:access_auditentry_change", args=[entry.pk])
     page = logged_in(owner).get(url).content.decode()
@@ -146,8 +147,8 @@ def test_an_entry_shows_before_and_after(server: Server, owner: User, viewer: Us
 
 
 def test_the_filters(server: Server, owner: User, staff: User) -> None:
-    services.stop(server=server)
-    services.set_secret(server=server, name="API_KEY", value="hunter2-hunter2", by=owner)
+    services.stop(server=server, by=PLATFORM)
+    services.set_secret(server=server, name="API_KEY", value="hunter2-hunter2", by=Actor(owner))
     client = logged_in(staff)
     for query, actions in (
         (f"?server={server.pk}", {"server.stopped", "secret.set"}),

@@ -168,6 +168,23 @@ def test_who_left_a_group_loses_what_it_gave(by_groups: Provider, client: Client
     assert held == {("Weather", "viewer"), ("Made by hand", "viewer")}
 
 
+def test_what_a_login_gives_and_takes_is_written_down(by_groups: Provider) -> None:
+    """Until somebody has entered, nobody is known: an address gives the team, and the account."""
+    by_groups.person["groups"] = ["ops"]
+    sign_in(Client(REMOTE_ADDR="192.0.2.7"))
+    by_groups.person["groups"] = []
+    sign_in(Client(REMOTE_ADDR="192.0.2.8"))
+    entries = AuditEntry.objects.order_by("id").values_list("action", "actor", "via", "address")
+    assert list(entries) == [
+        ("user.added", "", "admin", "192.0.2.7"),
+        ("team.created", "", "admin", "192.0.2.7"),
+        ("member.added", "", "admin", "192.0.2.7"),
+        ("login.succeeded", "ada", "admin", "192.0.2.7"),
+        ("member.removed", "", "admin", "192.0.2.8"),
+        ("login.refused", "", "admin", "192.0.2.8"),
+    ]
+
+
 def test_who_is_in_no_group_any_more_is_refused_and_loses_it_all(by_groups: Provider, client: Client) -> None:
     by_groups.person["groups"] = ["ops"]
     sign_in(client)
@@ -197,6 +214,8 @@ def test_a_local_account_is_not_taken_over_by_its_name_or_address(provider: Prov
     assert "manage.py link_login ada 1001" in page
     assert not is_in(client)
     call_command("link_login", "ada", "1001")
+    linked = AuditEntry.objects.get(action="user.linked")
+    assert (linked.by, linked.via, linked.address) == (local, "command", None)
     assert sign_in(client).status_code == 302
     assert client.session["_auth_user_id"] == str(local.pk)
     with pytest.raises(CommandError, match="opens another account already"):

@@ -12,6 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from access import people, teams
+from access.actor import PLATFORM
 from access.models import AuditEntry, Membership, Role, Team
 from servers.models import Server
 from tests.accounts import with_member
@@ -50,12 +51,12 @@ def members_form(team: Team, **changed: Any) -> dict[str, Any]:
 
 
 def test_a_team_with_its_members(staff: User, owner: User) -> None:
-    team = teams.create(name=" Weather ")
-    teams.set_member(team=team, user=owner, role=Role.VIEWER)
-    teams.set_member(team=team, user=owner, role=Role.OPERATOR)
-    teams.rename(team=team, name="Forecast")
-    teams.remove_member(team=team, user=owner)
-    teams.delete(team=team)
+    team = teams.create(name=" Weather ", by=PLATFORM)
+    teams.set_member(team=team, user=owner, role=Role.VIEWER, by=PLATFORM)
+    teams.set_member(team=team, user=owner, role=Role.OPERATOR, by=PLATFORM)
+    teams.rename(team=team, name="Forecast", by=PLATFORM)
+    teams.remove_member(team=team, user=owner, by=PLATFORM)
+    teams.delete(team=team, by=PLATFORM)
     said = [(entry.action, entry.before, entry.after) for entry in AuditEntry.objects.order_by("id")]
     assert said == [
         ("team.created", None, {"name": "Weather"}),
@@ -69,16 +70,16 @@ def test_a_team_with_its_members(staff: User, owner: User) -> None:
 
 def test_a_name_is_taken_whatever_its_case(team: Team) -> None:
     with pytest.raises(ValidationError, match="a team of this name"):
-        teams.create(name=team.name.upper())
+        teams.create(name=team.name.upper(), by=PLATFORM)
 
 
 def test_a_role_that_is_none(team: Team, outsider: User) -> None:
     with pytest.raises(ValidationError, match="role"):
-        teams.set_member(team=team, user=outsider, role="emperor")
+        teams.set_member(team=team, user=outsider, role="emperor", by=PLATFORM)
 
 
 def test_a_server_outlives_its_team(team: Team, server: Server) -> None:
-    teams.delete(team=team)
+    teams.delete(team=team, by=PLATFORM)
     server.refresh_from_db()
     assert server.team is None
 
@@ -86,7 +87,7 @@ def test_a_server_outlives_its_team(team: Team, server: Server) -> None:
 def test_the_last_administrator_stays_one(staff: User) -> None:
     staff.is_superuser = False
     with pytest.raises(ValidationError, match="only administrator"):
-        people.save(user=staff)
+        people.save(user=staff, by=PLATFORM)
 
 
 def test_an_administrator_adds_a_member_by_name(
@@ -172,5 +173,5 @@ def test_a_former_member_is_out_at_once(browse: Browse, team: Team, server: Serv
     client, url = browse(viewer), reverse("admin:servers_server_change", args=[server.pk])
     assert client.get(url).status_code == 200
     with_member(Team.objects.create(name="Other"), viewer, Role.OPERATOR)
-    teams.remove_member(team=team, user=viewer)
+    teams.remove_member(team=team, user=viewer, by=PLATFORM)
     assert client.get(url).status_code == 404

@@ -8,6 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
+from access.actor import Actor
 from access.models import AuditEntry, Membership, Role, Team
 from servers import services
 from servers.models import Server
@@ -85,7 +86,7 @@ def test_the_audit_by_its_filters(
 ) -> None:
     client = api(owner)
     client.post(f"/api/servers/{server.pk}/stop/")
-    services.set_secret(server=server, name="API_KEY", value="hunter2-hunter2", by=owner)
+    services.set_secret(server=server, name="API_KEY", value="hunter2-hunter2", by=Actor(owner))
 
     def actions(user: User, query: str = "") -> list[str]:
         answer = api(user).get(f"/api/audit/?server={server.pk}{query}")

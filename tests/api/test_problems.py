@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from rest_framework.test import APIClient
 
+from access.actor import PLATFORM
 from servers import services
 from servers.models import Server, Token
 from servers.models.deployment import Deployment
@@ -53,7 +54,7 @@ def doors(server: Server, deployment: Deployment, token: Token) -> list[tuple[st
 
 @pytest.fixture
 def every_door(server: Server, owner: User) -> list[tuple[str, str, object]]:
-    token, _ = services.issue_token(owner=owner, name="mine")
+    token, _ = services.issue_token(owner=owner, name="mine", by=PLATFORM)
     return doors(server, make_deployment(server), token)
 
 

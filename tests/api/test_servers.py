@@ -6,6 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
+from access.actor import PLATFORM
 from access.models import AuditEntry
 from servers import secretbox, services
 from servers.models import Deployment, Server
@@ -224,7 +225,7 @@ def test_what_does_not_fit_the_state_is_a_conflict(client: APIClient, server: Se
     ):
         assert answer.status_code == 409
         assert answer.json()["detail"]
-    services.delete(server=server)
+    services.delete(server=server, by=PLATFORM)
     assert client.post(f"{where}redeploy/").status_code == 409
 
 

@@ -17,6 +17,7 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 from rest_framework.test import APIClient
 
+from access.actor import PLATFORM
 from servers import logbook, services, uploads
 from servers.models import LogLine, Server, Token
 from tests.accounts import make_deployment, make_server
@@ -177,7 +178,7 @@ def test_which_tokens_open_the_api(api: Api, owner: User, server: Server) -> Non
     def status(value: str) -> int:
         return APIClient().get("/api/servers/", HTTP_AUTHORIZATION=f"Bearer {value}").status_code
 
-    token, value = services.issue_token(owner=owner, name="a", scope="api")
+    token, value = services.issue_token(owner=owner, name="a", scope="api", by=PLATFORM)
     assert status(value) == 200
     token.refresh_from_db()
     used = token.last_used_at
@@ -189,10 +190,13 @@ def test_which_tokens_open_the_api(api: Api, owner: User, server: Server) -> Non
     status(value)
     token.refresh_from_db()
     assert token.last_used_at > used - timedelta(minutes=1)
-    assert status(services.issue_token(owner=owner, name="m", scope="mcp")[1]) == 401
+    assert status(services.issue_token(owner=owner, name="m", scope="mcp", by=PLATFORM)[1]) == 401
     past = timezone.now() - timedelta(seconds=1)
-    assert status(services.issue_token(owner=owner, name="e", scope="api", expires_at=past)[1]) == 401
-    services.revoke_token(token=token)
+    assert (
+        status(services.issue_token(owner=owner, name="e", scope="api", expires_at=past, by=PLATFORM)[1])
+        == 401
+    )
+    services.revoke_token(token=token, by=PLATFORM)
     assert status(value) == 401
     assert status("mcph_nonsense") == 401
 

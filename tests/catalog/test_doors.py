@@ -79,6 +79,7 @@ def test_an_import_makes_a_server_and_keeps_where_it_came_from(client: APIClient
     assert server.origin["name"] == "io.github.example/weather"
     assert server.origin["digest"].startswith("sha256:")
     entry = AuditEntry.objects.get(action="catalog.imported")
+    assert (entry.actor, entry.via) == ("staff", "api")
     assert "s3cr3t" not in json.dumps([server.origin, entry.after])
 
 
@@ -264,6 +265,11 @@ def test_the_console_asks_and_makes(browser: Client) -> None:
     shown = browser.get(right["Location"]).content.decode()
     assert "io.github.example/weather" in shown
     assert "s3cr3t" not in shown
+    entries = AuditEntry.objects.order_by("id").values_list("action", "actor", "via", "address")
+    assert list(entries) == [
+        (action, "staff", "admin", "127.0.0.1")
+        for action in ("secret.set", "server.created", "deployment.requested", "catalog.imported")
+    ]
 
 
 def test_the_console_tells_what_is_left_out(browser: Client) -> None:
@@ -332,6 +338,9 @@ def test_the_console_updates_with_the_old_answers(browser: Client, registry_api:
     server.refresh_from_db()
     assert server.origin["version"] == "2.0.0"
     assert {s.name: s.reveal() for s in server.secrets.all()} == KEY
+    for action in ("server.changed", "catalog.updated"):
+        entry = AuditEntry.objects.get(action=action)
+        assert (entry.actor, entry.via, entry.address) == ("staff", "admin", "127.0.0.1")
 
 
 def test_the_console_keeps_outsiders_out(owner: User, outsider: User, staff: User) -> None:

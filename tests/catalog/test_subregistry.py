@@ -14,6 +14,7 @@ from django.utils import timezone
 from jsonschema import Draft7Validator
 from rest_framework.test import APIClient
 
+from access.actor import PLATFORM
 from catalog import document, registry, services
 from catalog.subregistry.document import Hosted, namespace, response
 from servers.models import Server
@@ -76,7 +77,7 @@ def test_who_finds_what(owner: User, outsider: User, session: Callable[[User], C
     for scope in (Scope.API, Scope.MCP):
         assert names(Client(), **bearer(token_of(owner, scope))) == both
         assert names(Client(), **bearer(token_of(outsider, scope))) == []
-    _, value = issue_token(owner=owner, name="one", server=private)
+    _, value = issue_token(owner=owner, by=PLATFORM, name="one", server=private)
     assert names(Client(), **bearer(value)) == ["testserver/private"]
     refused = Client().get(LIST, headers=bearer("mcph_none"))
     assert (refused.status_code, refused["WWW-Authenticate"]) == (401, 'Bearer realm="registry"')

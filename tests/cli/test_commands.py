@@ -18,6 +18,7 @@ from django.core.management.base import CommandError
 from django.db import connection
 from django.utils import timezone
 
+from access.actor import PLATFORM
 from servers import services
 from servers.models import Deployment, LogLine, Server
 from servers.states import DeploymentStatus, Mode, ServerStatus, Trigger
@@ -219,7 +220,7 @@ def test_the_list_says_what_serves_and_why_not(idle: Platform) -> None:
 
 def test_logs_are_chosen_by_deployment_and_stream(idle: Platform) -> None:
     server = idle.hello()
-    deployment = services.deploy(server=server, by=None, trigger=Trigger.COMMAND)
+    deployment = services.deploy(server=server, by=PLATFORM, trigger=Trigger.COMMAND)
     write(deployment, "stdout", "one")
     write(deployment, "stderr", "two")
 
@@ -234,7 +235,7 @@ def test_logs_are_chosen_by_deployment_and_stream(idle: Platform) -> None:
 
 def test_logs_follow_until_interrupted(idle: Platform) -> None:
     server = idle.hello()
-    deployment = services.deploy(server=server, by=None, trigger=Trigger.COMMAND)
+    deployment = services.deploy(server=server, by=PLATFORM, trigger=Trigger.COMMAND)
     write(deployment, "stdout", "before")
     environment = {**os.environ, "DATABASE_URL": f"sqlite:///{connection.settings_dict['NAME']}"}
     if connection.vendor == "postgresql":
@@ -258,7 +259,7 @@ def test_logs_follow_until_interrupted(idle: Platform) -> None:
 
 def test_a_reader_that_leaves_is_no_error(idle: Platform) -> None:
     server = idle.hello()
-    deployment = services.deploy(server=server, by=None, trigger=Trigger.COMMAND)
+    deployment = services.deploy(server=server, by=PLATFORM, trigger=Trigger.COMMAND)
     write(deployment, "stdout", "x")
 
     class Gone(io.StringIO):

@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 from playwright.sync_api import Browser, Page, expect
 
+from access.actor import Actor
 from access.models import AuditEntry, Role, Team
 from hooks import services as hook_services
 from hooks.models import Delivery
@@ -43,7 +44,7 @@ def look_at(page: Page, web: Web, paths: Iterator[str]) -> dict[str, str]:
 
 
 def of_hooks(server: Server, by: User) -> Iterator[str]:
-    hook, _ = hook_services.create(server=server, by=by, fields={"kind": "github"})
+    hook, _ = hook_services.create(server=server, by=Actor(by), fields={"kind": "github"})
     push = Push(ref="refs/heads/main", commit="a" * 40)
     row = {"hook": hook, "event": "push", "push": push.kept(), "ref": push.ref, "commit": push.commit}
     first = Delivery.objects.create(
@@ -61,8 +62,8 @@ def of_hooks(server: Server, by: User) -> Iterator[str]:
 
 def of_notices(by: User) -> Iterator[str]:
     about = {"name": "On call", "url": "https://hooks.slack.com/services/T0/B0/xyz", "kind": "slack"}
-    channel, _ = channels.create(by=by, fields=about)
-    notice = channels.test(channel=channel, by=by)
+    channel, _ = channels.create(by=Actor(by), fields=about)
+    notice = channels.test(channel=channel, by=Actor(by))
     Notice.objects.update(state=State.FAILED, attempts=10, last_answer="404 no_service")
     yield reverse("admin:notices_channel_changelist")
     yield reverse("admin:notices_channel_change", args=[channel.pk])

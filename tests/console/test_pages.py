@@ -12,6 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from access.actor import Actor
 from console.notes import Notes
 from console.server_tabs import TABS, Tab
 from hosting.runtimes.base import Capability
@@ -321,7 +322,9 @@ def test_the_page_follows_from_where_its_rows_end(
 def test_settings_say_who_gave_each_variable_its_value(console: Client) -> None:
     ann, bob = (User.objects.create_superuser(name) for name in ("ann", "bob"))
     source = {"name": "Clock", "slug": "clock", "source_kind": "image", "source": {"reference": "clock:1"}}
-    server = services.create_server(by=ann, fields={**source, "environment": {"ZONE": "UTC", "FORM": "12"}})
+    server = services.create_server(
+        by=Actor(ann), fields={**source, "environment": {"ZONE": "UTC", "FORM": "12"}}
+    )
     console.force_login(bob)
     changed = {"environment": {"ZONE": "UTC", "FORM": "24"}}
     console.patch(reverse("api:server-detail", args=[server.pk]), changed, content_type="application/json")

@@ -21,6 +21,7 @@ from docker.models.containers import Container
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 
+from access.actor import PLATFORM, Actor
 from deploy.bench.requirement import program
 from mcphost.asgi import make_application
 from servers import services
@@ -48,7 +49,9 @@ class DockerPlatform(Platform):
         return self.made(slug, source_kind="git", source={"url": url}, **fields)
 
     def made(self, slug: str, **fields: Any) -> Server:
-        return services.create_server(by=self.owner, fields={"name": slug.title(), "slug": slug, **fields})
+        return services.create_server(
+            by=Actor(self.owner), fields={"name": slug.title(), "slug": slug, **fields}
+        )
 
     def healthy(self, slug: str = "hello") -> Server:
         """The bundled example with a Dockerfile that runs nothing: built in a moment for any platform."""
@@ -104,7 +107,7 @@ class DockerPlatform(Platform):
 
     def delete_everything(self) -> None:
         for server in Server.objects.all():
-            services.delete(server=server)
+            services.delete(server=server, by=PLATFORM)
         eventually(lambda: not Server.objects.exists(), within=120, what="every server is deleted")
 
 
@@ -153,7 +156,7 @@ def front_door() -> Iterator[str]:
 
 def call(door: str, server: Server, tool: str, **arguments: Any) -> tuple[set[str], str]:
     """Names of the tools, and the text that `tool` answers, with the mcp package's client."""
-    _, token = services.issue_token(owner=server.owner, name="test", server=server)
+    _, token = services.issue_token(owner=server.owner, name="test", server=server, by=PLATFORM)
     return asyncio.run(_call(f"{door}/mcp/{server.slug}", token, tool, arguments))
 
 
@@ -169,7 +172,7 @@ async def _call(url: str, token: str, tool: str, arguments: dict[str, Any]) -> t
 
 
 def api_headers(server: Server) -> dict[str, str]:
-    _, token = services.issue_token(owner=server.owner, name="test", scope=Scope.API)
+    _, token = services.issue_token(owner=server.owner, name="test", scope=Scope.API, by=PLATFORM)
     return {"Authorization": f"Bearer {token}"}
 
 

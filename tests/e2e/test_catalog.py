@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from access.actor import Actor
 from catalog import services
 from catalog.services import Found
 from deploy.bench.registry import Registry
@@ -38,7 +39,7 @@ def imported(platform: Platform, package: dict[str, Any], **answers: str) -> tup
         found=found,
         option=services.chosen(found.document),
         answers=answers,
-        by=platform.owner,
+        by=Actor(platform.owner),
         trigger=Trigger.API,
     )
     assert deployment

@@ -11,6 +11,7 @@ import pytest
 from docker.errors import DockerException
 from requests.exceptions import RequestException
 
+from access.actor import PLATFORM
 from deploy.bench.engine import Engine
 from deploy.bench.fault_proxy import FaultProxy
 from deploy.bench.registry import Registry
@@ -316,7 +317,7 @@ def test_the_engine_is_away_when_a_server_is_to_stop(fragile: DockerPlatform, ow
     server = fragile.healthy()
     deployment = fragile.deploy(server, within=120)
     with stopped(own_engine):
-        services.stop(server=server)
+        services.stop(server=server, by=PLATFORM)
         waiting = eventually(lambda: fragile.becomes(server, ServerStatus.STOPPING).error, what="it says why")
         assert waiting.startswith("The Docker Engine does not answer.")
         for _ in range(3):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from access.actor import PLATFORM, Actor
 from servers import services
 from servers.deploying import retention
 from servers.models import Deployment
@@ -30,7 +31,7 @@ def test_rolled_back_and_started_from_the_same_digest(docker_platform: DockerPla
     assert second.build.digest != first.build.digest
     assert call(door, server, "greet", name="Ada")[1] == "Goodbye, Ada!"
 
-    back = docker_platform.ended(services.roll_back(server=server, to=first, by=docker_platform.owner))
+    back = docker_platform.ended(services.roll_back(server=server, to=first, by=Actor(docker_platform.owner)))
     docker_platform.serves(server, back)
     assert (back.trigger, back.build.digest, back.build.image) == (
         Trigger.ROLLBACK,
@@ -51,11 +52,11 @@ def test_stopped_started_and_killed_behind_our_back(docker_platform: DockerPlatf
     server = docker_platform.healthy()
     docker_platform.serves(server, docker_platform.deploy(server, within=120))
 
-    services.stop(server=server)
+    services.stop(server=server, by=PLATFORM)
     docker_platform.becomes(server, ServerStatus.STOPPED)
     assert docker_platform.containers() == []
 
-    started = services.start(server=server, by=docker_platform.owner, trigger=Trigger.API)
+    started = services.start(server=server, by=Actor(docker_platform.owner), trigger=Trigger.API)
     docker_platform.serves(server, docker_platform.ended(started))
     assert call(door, server, "greet", name="Ada")[1] == "Hello, Ada!"
 

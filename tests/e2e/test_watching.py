@@ -12,6 +12,7 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Page, expect
 
+from access.actor import Actor
 from access.models import AuditEntry, Role, Team
 from hooks import services as hook_services
 from hooks.models import Delivery
@@ -198,7 +199,7 @@ def test_a_delivery_is_seen_and_delivered_again(
 ) -> None:
     olga.goto(web.url("servers_server_webhooks", server.pk))
     expect(olga.locator("[data-live=deliveries]")).to_contain_text("Nothing has arrived yet.")
-    hook, secret = hook_services.create(server=server, by=platform.owner, fields={"kind": "generic"})
+    hook, secret = hook_services.create(server=server, by=Actor(platform.owner), fields={"kind": "generic"})
     body = json.dumps({"message": "nightly"}).encode()
     headers = {"content-type": "application/json", **standard(secret, body, time.time())}
     assert requests.post(f"{web.root}{hook.path}", body, headers=headers, timeout=60).status_code == 202

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from access.actor import Actor
 from deploy.bench.requirement import program
 from hooks import services
 from hooks.models import Delivery, WebHook
@@ -57,7 +58,7 @@ class Bare:
 @pytest.fixture
 def forged(platform: Platform, forge: GitServer) -> Server:
     return server_services.create_server(
-        by=platform.owner,
+        by=Actor(platform.owner),
         fields={
             "name": "Hello",
             "slug": "hello",
@@ -71,7 +72,7 @@ def forged(platform: Platform, forge: GitServer) -> Server:
 def bare(platform: Platform, forge: GitServer, forged: Server, door: str, settings: Any) -> Bare:
     for needed in ("openssl", "curl"):
         program(needed)
-    hook, secret = services.create(server=forged, by=platform.owner, fields={"kind": "generic"})
+    hook, secret = services.create(server=forged, by=Actor(platform.owner), fields={"kind": "generic"})
     made = Bare(forge.root, {"HOOK_URL": f"{door}{hook.path}", "HOOK_SECRET": secret})
     for name, content in hello_files().items():
         data = content.encode() if isinstance(content, str) else content
@@ -127,7 +128,7 @@ def test_other_branches_are_told_and_ignored(bare: Bare, forged: Server) -> None
 
 
 def test_a_wrong_secret_is_told_nothing(bare: Bare, forged: Server) -> None:
-    services.rotate(hook=WebHook.objects.get(), by=forged.owner)
+    services.rotate(hook=WebHook.objects.get(), by=Actor(forged.owner))
     WebHook.objects.update(former=None)
     bare.work.commit("first")
     bare.push()

@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from rest_framework.test import APIClient
 
+from access.actor import Actor
 from access.models import AuditEntry
 from hooks import services
 from hooks.models import Delivery, WebHook
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def hook(server: Server, owner: User) -> WebHook:
-    return services.create(server=server, by=owner, fields={"kind": "github"})[0]
+    return services.create(server=server, by=Actor(owner), fields={"kind": "github"})[0]
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
+from access.actor import PLATFORM, Actor
 from hooks import limits, reception, services, views
 from hooks.models import Delivery, WebHook
 from servers import secretbox
@@ -70,7 +71,7 @@ class Door:
 
 @pytest.fixture
 def door(git_server: Server, owner: User) -> Door:
-    return Door(*services.create(server=git_server, by=owner, fields={"kind": "github"}))
+    return Door(*services.create(server=git_server, by=Actor(owner), fields={"kind": "github"}))
 
 
 def test_a_push_deploys_the_commit_that_was_pushed(door: Door, git_server: Server) -> None:
@@ -107,7 +108,9 @@ def test_a_captured_push_is_not_taken_again_under_another_id(
 ) -> None:
     """Only its body is signed. Sent again later, it would bring back what has been replaced since."""
     Server.objects.filter(pk=git_server.pk).update(source={"url": ""})
-    door = Door(*services.create(server=git_server, by=owner, fields={"kind": kind, "branches": ["main"]}))
+    door = Door(
+        *services.create(server=git_server, by=Actor(owner), fields={"kind": kind, "branches": ["main"]})
+    )
     body = as_body(payloads.github() if kind == "github" else payloads.gitea())
     headers_of = payloads.github_headers if kind == "github" else of_gitea
     assert door.send(headers_of(door.secret, body, "d1"), body).status_code == 202
@@ -117,7 +120,7 @@ def test_a_captured_push_is_not_taken_again_under_another_id(
     assert told["reason"] == "It was accepted before, under another id."
     assert git_server.deployments.count() == 1
     assert Delivery.objects.get(delivery_id="d2").origin == Delivery.objects.get(delivery_id="d1")
-    services.deliver_again(delivery=Delivery.objects.get(delivery_id="d2"), by=owner)
+    services.deliver_again(delivery=Delivery.objects.get(delivery_id="d2"), by=Actor(owner))
     assert git_server.deployments.count() == 2
 
 
@@ -125,7 +128,7 @@ def test_a_captured_push_is_not_taken_again_under_another_id(
 def at_gitea(owner: User) -> Door:
     source = {"url": "https://git.example.com/octo/hello.git"}
     server = make_server(owner, slug="gitea", source_kind="git", source=source)
-    return Door(*services.create(server=server, by=owner, fields={"kind": "gitea"}))
+    return Door(*services.create(server=server, by=Actor(owner), fields={"kind": "gitea"}))
 
 
 def test_a_form_of_gitea_deploys_and_shows_its_payload(at_gitea: Door) -> None:
@@ -166,7 +169,7 @@ def test_to_and_fro_between_two_commits_is_no_repetition(door: Door, git_server:
 
 def test_the_same_ask_for_the_newest_state_is_no_repetition(server: Server, owner: User) -> None:
     """Its id and its time are signed."""
-    hook, secret = services.create(server=server, by=owner, fields={"kind": "generic"})
+    hook, secret = services.create(server=server, by=Actor(owner), fields={"kind": "generic"})
     for delivery in ("a", "b"):
         headers = payloads.standard(secret, b"{}", time.time(), delivery)
         assert Door(hook, secret).send(headers, b"{}").status_code == 202
@@ -232,7 +235,9 @@ def test_pushes_that_are_not_meant(
 
 
 def test_filters_of_the_hook(door: Door, owner: User, git_server: Server) -> None:
-    services.change(hook=door.hook, by=owner, fields={"branches": ["release/*"], "paths": ["!docs/**"]})
+    services.change(
+        hook=door.hook, by=Actor(owner), fields={"branches": ["release/*"], "paths": ["!docs/**"]}
+    )
     assert "branch filter" in door.push()[1]["reason"]
     docs = [payloads.commit(modified=["docs/a.md"])]
     assert "path filter" in door.push("d2", ref="refs/heads/release/1", commits=docs)[1]["reason"]
@@ -290,7 +295,7 @@ def test_a_large_push_is_taken(door: Door) -> None:
 
 
 def test_a_stale_signature_is_refused_with_a_reason(git_server: Server, owner: User) -> None:
-    generic = Door(*services.create(server=git_server, by=owner, fields={"kind": "generic"}))
+    generic = Door(*services.create(server=git_server, by=Actor(owner), fields={"kind": "generic"}))
     body = b"{}"
     old = generic.send(payloads.standard(generic.secret, body, time.time() - 400), body)
     assert old.status_code == 400
@@ -302,14 +307,14 @@ def test_a_stale_signature_is_refused_with_a_reason(git_server: Server, owner: U
 
 
 def test_a_generic_hook_redeploys_what_is_no_repository(server: Server, owner: User) -> None:
-    hook, secret = services.create(server=server, by=owner, fields={"kind": "generic"})
+    hook, secret = services.create(server=server, by=Actor(owner), fields={"kind": "generic"})
     body = as_body(payloads.generic())
     assert Door(hook, secret).send(payloads.standard(secret, body, time.time()), body).status_code == 202
     assert server.deployments.get().wanted_revision == ""
 
 
 def test_a_rotated_secret_is_accepted_beside_the_new_one_for_a_while(door: Door, owner: User) -> None:
-    old, door.secret = door.secret, services.rotate(hook=door.hook, by=owner)
+    old, door.secret = door.secret, services.rotate(hook=door.hook, by=Actor(owner))
     assert door.push("new")[0] == 202
     door.secret = old
     assert door.push("old")[0] == 202
@@ -318,7 +323,7 @@ def test_a_rotated_secret_is_accepted_beside_the_new_one_for_a_while(door: Door,
 
 
 def test_a_stopped_server_stays_stopped(door: Door, git_server: Server) -> None:
-    server_services.stop(server=git_server)
+    server_services.stop(server=git_server, by=PLATFORM)
     answer = door.push()[1]
     assert "does not start it" in answer["reason"]
     git_server.refresh_from_db()
@@ -326,26 +331,26 @@ def test_a_stopped_server_stays_stopped(door: Door, git_server: Server) -> None:
 
 
 def test_a_hook_that_is_off_keeps_what_arrives(door: Door, owner: User) -> None:
-    services.change(hook=door.hook, by=owner, fields={"enabled": False})
+    services.change(hook=door.hook, by=Actor(owner), fields={"enabled": False})
     assert door.push()[1]["reason"] == "The webhook is turned off."
     assert Delivery.objects.get().push
 
 
 def test_deliver_again_decides_anew(door: Door, owner: User, git_server: Server) -> None:
-    services.change(hook=door.hook, by=owner, fields={"branches": ["release"]})
+    services.change(hook=door.hook, by=Actor(owner), fields={"branches": ["release"]})
     door.push()
     ignored = Delivery.objects.get()
-    services.change(hook=door.hook, by=owner, fields={"branches": []})
-    again = services.deliver_again(delivery=ignored, by=owner)
+    services.change(hook=door.hook, by=Actor(owner), fields={"branches": []})
+    again = services.deliver_again(delivery=ignored, by=Actor(owner))
     deployment = git_server.deployments.get()
     assert (again.outcome, again.origin, again.requested_by) == ("accepted", ignored, owner)
     assert (deployment.wanted_revision, deployment.requested_by) == (AFTER, owner)
-    services.deliver_again(delivery=again, by=owner)
+    services.deliver_again(delivery=again, by=Actor(owner))
     assert git_server.deployments.count() == 2
 
 
 def test_what_a_payload_tells_in_confidence_is_not_kept(door: Door, owner: User, git_server: Server) -> None:
-    server_services.set_secret(server=git_server, name="API_KEY", value="hunter2-hunter2", by=owner)
+    server_services.set_secret(server=git_server, name="API_KEY", value="hunter2-hunter2", by=Actor(owner))
     door.push(secret="3gEsCfjlV2", note=f"hunter2-hunter2 {door.secret}", head_commit={"api_key": 'a\\"b'})
     kept = Delivery.objects.get().excerpt
     for text in ("3gEsCfjlV2", "hunter2", door.secret, 'a\\\\\\"b'):

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from access.actor import PLATFORM
 from deploy.bench.fault_proxy import FaultProxy
 from deploy.bench.registry import Registry
 from metrics.models import UsageMetric
@@ -58,7 +59,7 @@ def refreshing(
     forget_adapters()
     yield platform
     for server in Server.objects.all():
-        services.delete(server=server)
+        services.delete(server=server, by=PLATFORM)
     eventually(lambda: not Server.objects.exists(), within=120, what="every server is deleted")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import requests
 
+from access.actor import PLATFORM, Actor
 from deploy.bench.base_images import own_architecture
 from servers import services
 from servers.deploying import runs, runtimes
@@ -31,7 +32,7 @@ class Legacy:
     """A client of the era with sessions, at the gateway."""
 
     def __init__(self, door: str, server: Server) -> None:
-        _, token = services.issue_token(owner=server.owner, name="test", server=server)
+        _, token = services.issue_token(owner=server.owner, name="test", server=server, by=PLATFORM)
         self._url = f"{door}/mcp/{server.slug}"
         self.headers = {"Authorization": f"Bearer {token}", "Accept": "application/json, text/event-stream"}
 
@@ -121,7 +122,7 @@ def test_a_server_is_published_for_each_platform_and_runs_by_the_indexs_digest(
         runs.runtime_of(deployment.run).stats(runs.handle_of(deployment.run)) is None
     )  # no metrics-server here
 
-    services.stop(server=server)
+    services.stop(server=server, by=PLATFORM)
     hosted.becomes(server, ServerStatus.STOPPED, within=120)
     eventually(lambda: not hosted.pods(server), within=120, what="its pods are gone")
 
@@ -159,7 +160,7 @@ def test_a_failed_rollout_leaves_the_old_one_serving(hosted: KubernetesPlatform)
         lambda: [pod["metadata"]["name"] for pod in hosted.pods(server)] == [old["metadata"]["name"]],
         what="only the old pod is there, as it was",
     )
-    back = hosted.ended(services.roll_back(server=server, to=first, by=hosted.owner), within=120)
+    back = hosted.ended(services.roll_back(server=server, to=first, by=Actor(hosted.owner)), within=120)
     hosted.serves(server, back)
 
 
@@ -228,7 +229,7 @@ def test_a_volume_outlives_deployments_and_goes_with_the_server(
     [claim] = [name for name in hosted.cluster.objects() if name.startswith("PersistentVolumeClaim/")]
     assert (held / "note").read_text() == "kept"
 
-    services.delete(server=server)
+    services.delete(server=server, by=PLATFORM)
     eventually(lambda: claim not in hosted.cluster.objects(), within=120, what="the claim is deleted")
     hosted.cluster.core.delete_persistent_volume(volume)
 

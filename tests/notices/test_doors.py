@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from rest_framework.test import APIClient
 
+from access.actor import Actor
 from access.models import AuditEntry, Team
 from notices import sender
 from notices.models import Channel, Notice, State
@@ -24,12 +25,12 @@ SLACK = "https://hooks.slack.com/services/T0/B0/s3cret-of-slack"
 
 @pytest.fixture
 def mine(owner: User) -> Channel:
-    return channels.create(by=owner, fields={"name": "Mine", "url": SLACK, "kind": "slack"})[0]
+    return channels.create(by=Actor(owner), fields={"name": "Mine", "url": SLACK, "kind": "slack"})[0]
 
 
 @pytest.fixture
 def given_up(mine: Channel) -> Notice:
-    notice = channels.test(channel=mine, by=mine.owner)
+    notice = channels.test(channel=mine, by=Actor(mine.owner))
     Notice.objects.update(state=State.FAILED, attempts=10, last_answer="404 no_service")
     return notice
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 import psutil
 import pytest
 
+from access.actor import Actor
 from notices import outbox
 from servers import channels, services
 from servers.deploying.runs import handle_of
@@ -26,7 +27,7 @@ EXITS = {
 @pytest.fixture
 def told(platform: Platform, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> Receiver:
     monkeypatch.setattr(outbox, "SETTLE", timedelta(0))
-    channels.create(by=platform.owner, fields={"name": "On call", "url": receiver.url()})
+    channels.create(by=Actor(platform.owner), fields={"name": "On call", "url": receiver.url()})
     return receiver
 
 
@@ -36,7 +37,7 @@ def types(receiver: Receiver) -> list[str]:
 
 def test_a_failed_deployment_and_the_good_one_after_it(platform: Platform, told: Receiver) -> None:
     server = platform.server("weather", EXITS)
-    services.set_secret(server=server, name="API_KEY", value=SECRET, by=platform.owner)
+    services.set_secret(server=server, name="API_KEY", value=SECRET, by=Actor(platform.owner))
     platform.deploy(server)
     platform.deploy(server)
     eventually(lambda: types(told) == ["server.failed"], what="the failure is told once")

@@ -16,6 +16,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from access.actor import Actor
 from hosting.errors import Conflict, Invalid
 from notices import backoff, outbox, sender
 from notices.models import AILING, Channel, Event, Notice, State
@@ -48,7 +49,9 @@ def signed_with(secret: str, call: Any) -> bool:
 
 
 def test_a_notice_arrives_signed(receiver: Receiver, staff: User) -> None:
-    channel, secret = channels.create(by=staff, fields={"name": "Signed", "url": receiver.url("/hook?a=b")})
+    channel, secret = channels.create(
+        by=Actor(staff), fields={"name": "Signed", "url": receiver.url("/hook?a=b")}
+    )
     notice = put(channel)
     assert sender.send_due() == 1
     assert sender.send_due() == 0
@@ -62,8 +65,8 @@ def test_a_notice_arrives_signed(receiver: Receiver, staff: User) -> None:
 
 
 def test_both_secrets_sign_for_a_while(receiver: Receiver, staff: User) -> None:
-    channel, old = channels.create(by=staff, fields={"name": "Signed", "url": receiver.url()})
-    new = channels.rotate(channel=channel, by=staff)
+    channel, old = channels.create(by=Actor(staff), fields={"name": "Signed", "url": receiver.url()})
+    new = channels.rotate(channel=channel, by=Actor(staff))
     put(channel)
     sender.send_due()
     assert signed_with(old, receiver.calls[0])
@@ -130,13 +133,13 @@ def test_a_channel_that_never_answers_is_turned_off_and_says_so(receiver: Receiv
     assert list(Channel.objects.filter(AILING)) == [channel]
     due_now()
     assert sender.send_due() == 0
-    channels.change(channel=channel, by=channel.owner, fields={"enabled": True})
+    channels.change(channel=channel, by=Actor(channel.owner), fields={"enabled": True})
     assert sender.send_due() == 1  # what waited goes on
-    channels.send_again(notice=notice, by=channel.owner)
+    channels.send_again(notice=notice, by=Actor(channel.owner))
     assert sender.send_due() == 1
     assert not Channel.objects.filter(AILING).exists()
     with pytest.raises(Conflict):
-        channels.send_again(notice=notice, by=channel.owner)
+        channels.send_again(notice=notice, by=Actor(channel.owner))
 
 
 def test_one_bad_notice_does_not_turn_a_working_channel_off(receiver: Receiver, channel: Channel) -> None:
@@ -265,7 +268,7 @@ def test_certificates_are_checked(
     context.load_cert_chain(certificate, key)
     receiver.socket = context.wrap_socket(receiver.socket, server_side=True)
     where = f"https://127.0.0.1:{receiver.server_port}/x"
-    channels.change(channel=channel, by=channel.owner, fields={"url": where})
+    channels.change(channel=channel, by=Actor(channel.owner), fields={"url": where})
     notice = put(channel)
     sender.send_due()
     notice.refresh_from_db()
@@ -274,7 +277,7 @@ def test_certificates_are_checked(
     due_now()
     sender.send_due()
     channels.change(
-        channel=channel, by=channel.owner, fields={"url": where.replace("127.0.0.1", "localhost")}
+        channel=channel, by=Actor(channel.owner), fields={"url": where.replace("127.0.0.1", "localhost")}
     )
     notice.refresh_from_db()
     assert (notice.state, len(receiver.calls)) == (State.SENT, 1)

@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
+from access.actor import PLATFORM, Actor
 from access.models import Role
 from hosting.errors import Conflict
 from notices import outbox
@@ -63,7 +64,7 @@ def test_recovery_without_a_failure_is_no_news(channel: Channel, server: Server)
 
 def test_a_person_who_stops_it_need_not_be_told(channel: Channel, server: Server) -> None:
     notify.failed(server.pk, "It broke.", "runtime")
-    services.stop(server=server)
+    services.stop(server=server, by=PLATFORM)
     notify.recovered(server.pk)
     assert told() == [("failed", "pending")]
 
@@ -131,15 +132,15 @@ def test_a_server_of_others_cannot_be_chosen(
 
 
 def test_a_test_notice_goes_to_a_channel_that_is_on(channel: Channel, staff: User) -> None:
-    channels.test(channel=channel, by=staff)
+    channels.test(channel=channel, by=Actor(staff))
     assert told() == [("test", "pending")]
-    channels.change(channel=channel, by=staff, fields={"enabled": False})
+    channels.change(channel=channel, by=Actor(staff), fields={"enabled": False})
     with pytest.raises(Conflict):
-        channels.test(channel=channel, by=staff)
+        channels.test(channel=channel, by=Actor(staff))
 
 
 def test_old_notices_go(channel: Channel, server: Server, staff: User) -> None:
-    channels.test(channel=channel, by=staff)
+    channels.test(channel=channel, by=Actor(staff))
     Notice.objects.update(created_at=timezone.now() - timedelta(days=400))
     notify.failed(server.pk, "It broke.", "runtime")
     retention.trim()

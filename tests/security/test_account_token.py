@@ -11,6 +11,7 @@ from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
 
+from access.actor import Actor
 from access.models import Team
 from hosting.errors import Invalid
 from servers import intake
@@ -87,8 +88,8 @@ def test_every_way_in_ends_at_the_same_check(owner: User, staff: User) -> None:
         "source": {"ecosystem": "pypi", "name": "x"}, "placement": GIVEN,
     }  # fmt: skip
     with pytest.raises(Invalid, match=REFUSAL):
-        intake.take_in(by=owner, fields=fields, trigger=Trigger.COMMAND, deploy=False)
-    made, _ = intake.take_in(by=staff, fields=fields, trigger=Trigger.COMMAND, deploy=False)
+        intake.take_in(by=Actor(owner), fields=fields, trigger=Trigger.COMMAND, deploy=False)
+    made, _ = intake.take_in(by=Actor(staff), fields=fields, trigger=Trigger.COMMAND, deploy=False)
     assert has_it(made)
 
 

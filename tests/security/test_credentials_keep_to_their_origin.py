@@ -18,6 +18,7 @@ from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
 
+from access.actor import PLATFORM, Actor
 from access.models import AuditEntry
 from catalog import services as catalog
 from hosting.deadline import Deadline
@@ -64,7 +65,7 @@ def hosted(server: Server, forge: GitServer, owner: User, quick: None) -> Server
     """A server of the owner's from a private repository, in a team with the teammate."""
     source = {"url": forge.url("server"), "ref": "", "subdirectory": ""}
     return intake.change(
-        server=server, fields={"source_kind": "git", "source": source}, token=TOKEN, by=owner
+        server=server, fields={"source_kind": "git", "source": source}, token=TOKEN, by=Actor(owner)
     )
 
 
@@ -103,7 +104,9 @@ def by_put(server: Server, url: str, member: User, api: Api) -> None:
 
 
 def by_service(server: Server, url: str, member: User, api: Api) -> None:
-    services.update_server(server=server, fields={"source": {"url": url, "ref": "", "subdirectory": ""}})
+    services.update_server(
+        server=server, fields={"source": {"url": url, "ref": "", "subdirectory": ""}}, by=PLATFORM
+    )
 
 
 def by_way_of_a_package(server: Server, url: str, member: User, api: Api) -> None:
@@ -157,7 +160,7 @@ def test_a_teammate_moves_it_by_a_document_of_the_catalog(hosted: Server, owner:
     hosted.refresh_from_db()
     answers = {question.key: "s3cr3t-value" for question in option.questions if question.required}
     changed, _ = catalog.update(
-        server=hosted, found=found, option=option, answers=answers, by=owner, trigger=Trigger.API,
+        server=hosted, found=found, option=option, answers=answers, by=Actor(owner), trigger=Trigger.API,
         deploy=False,
     )  # fmt: skip
     assert [secret.name for secret in changed.dropped] == [GIT_TOKEN]
@@ -256,7 +259,7 @@ def test_a_change_while_a_deployment_is_on_its_way(
     """The worker read the row before; the token that it finds was given for the new place."""
     before = Server.objects.get(pk=hosted.pk)
     fields = {"source": {"url": thief.url("server"), "ref": "", "subdirectory": ""}}
-    intake.change(server=hosted, fields=fields, token="for-the-new-place", by=owner)
+    intake.change(server=hosted, fields=fields, token="for-the-new-place", by=Actor(owner))
     with pytest.raises(SourceError, match="is not sent to"):
         fetching.source_of(before)
     assert forge.authorizations == []
@@ -269,9 +272,9 @@ def test_an_older_deployment_brings_nothing_back(
     """Neither what it was built of nor the commit that a webhook asked for leads to the old token."""
     older = make_deployment(hosted, revision="0" * 40, serves=True)
     fields = {"source": {"url": thief.url("server"), "ref": "", "subdirectory": ""}}
-    services.update_server(server=hosted, fields=fields)
+    services.update_server(server=hosted, fields=fields, by=PLATFORM)
     made = services.deploy(
-        server=hosted, by=owner, trigger=Trigger.API, mode=mode, based_on=older,
+        server=hosted, by=Actor(owner), trigger=Trigger.API, mode=mode, based_on=older,
         revision="0" * 40 if mode == Mode.LATEST else "",
     )  # fmt: skip
     with pytest.raises(SourceError, match="refused access"):

@@ -17,6 +17,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from pytest_django.fixtures import Settings
 
+from access.actor import Actor
 from access.models import Membership, Role, Team
 from hooks import services as hooks
 from servers import uploads
@@ -243,7 +244,7 @@ def test_a_full_disk_is_said_and_the_database_keeps_its_room(
 def test_a_large_delivery_needs_a_webhook_that_exists(
     door: Door, data: Path, server: Server, owner: User
 ) -> None:
-    hook, secret = hooks.create(server=server, by=owner, fields={"kind": "github"})
+    hook, secret = hooks.create(server=server, by=Actor(owner), fields={"kind": "github"})
     body = payloads.as_body({**payloads.github(), "filler": "x" * 300_000})
     signed = payloads.github_headers(secret, body)
     assert door.post(f"/hooks/{hook.public_id}/", data=body, headers=signed).status_code in (200, 202)

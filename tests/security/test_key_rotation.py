@@ -11,6 +11,7 @@ from cryptography.fernet import Fernet
 from django.core.management import call_command
 from django.db import connection
 
+from access.actor import Actor
 from servers import services
 from servers.models import Secret, Server
 
@@ -22,7 +23,7 @@ def test_what_is_set_during_a_rotation_is_kept(server: Server, settings: Any) ->
     old, new = settings.SECRET_ENCRYPTION_KEYS[0], Fernet.generate_key().decode()
     names = [f"KEY_{number}" for number in range(WRITERS)]
     for name in names:
-        services.set_secret(server=server, name=name, value="first", by=server.owner)
+        services.set_secret(server=server, name=name, value="first", by=Actor(server.owner))
     settings.SECRET_ENCRYPTION_KEYS = [new, old]
     over = Event()
 
@@ -31,7 +32,7 @@ def test_what_is_set_during_a_rotation_is_kept(server: Server, settings: Any) ->
         try:
             while not over.is_set():
                 number += 1
-                services.set_secret(server=server, name=name, value=f"value {number}", by=server.owner)
+                services.set_secret(server=server, name=name, value=f"value {number}", by=Actor(server.owner))
             return f"value {number}"
         finally:
             connection.close()

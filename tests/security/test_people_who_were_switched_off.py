@@ -19,6 +19,7 @@ from django.test import Client
 from django.utils import timezone
 
 from access import people, teams
+from access.actor import PLATFORM, Actor
 from access.models import Membership, Role, Team
 from hooks import services as hooks
 from hooks.models import Outcome, WebHook
@@ -59,7 +60,7 @@ pytestmark = [pytest.mark.core, pytest.mark.slow, pytest.mark.django_db(transact
 
 def switched_off(user: User, team: Team) -> None:
     user.is_active = False
-    people.save(user=user)
+    people.save(user=user, by=PLATFORM)
 
 
 def switched_off_by_hand(user: User, team: Team) -> None:
@@ -68,11 +69,11 @@ def switched_off_by_hand(user: User, team: Team) -> None:
 
 
 def removed_from_the_team(user: User, team: Team) -> None:
-    teams.remove_member(team=team, user=user)
+    teams.remove_member(team=team, user=user, by=PLATFORM)
 
 
 def team_dissolved(user: User, team: Team) -> None:
-    teams.delete(team=team)
+    teams.delete(team=team, by=PLATFORM)
 
 
 GONE = [switched_off, switched_off_by_hand, removed_from_the_team, team_dissolved]
@@ -120,7 +121,7 @@ async def listening(
 
 
 def token(user: User, scope: str = Scope.API) -> dict[str, str]:
-    return bearer(services.issue_token(owner=user, name="held", scope=scope)[1])
+    return bearer(services.issue_token(owner=user, name="held", scope=scope, by=PLATFORM)[1])
 
 
 def cookie(user: User) -> dict[str, str]:
@@ -177,7 +178,7 @@ async def test_a_team_that_was_left_is_not_seen_from_the_next_request_on(
 async def test_a_lowered_role_changes_nothing_any_more(hosted: Server, leaver: User, team: Team) -> None:
     headers = await in_database(lambda: token(leaver))
     async with platform() as client:
-        await in_database(lambda: teams.set_member(team=team, user=leaver, role=Role.VIEWER))
+        await in_database(lambda: teams.set_member(team=team, user=leaver, role=Role.VIEWER, by=PLATFORM))
         for act in ("redeploy", "stop", "archive"):
             async with client.post(f"/api/servers/{hosted.pk}/{act}/", headers=headers) as answer:
                 assert answer.status in (403, 415)
@@ -239,7 +240,7 @@ def password_changed(user: User) -> None:
 
 
 def token_revoked(user: User) -> None:
-    services.revoke_token(token=Token.objects.get())
+    services.revoke_token(token=Token.objects.get(), by=PLATFORM)
 
 
 def token_ended(user: User) -> None:
@@ -355,7 +356,7 @@ def pushed(hook: WebHook, secret: str, number: str = "1") -> Any:
 
 
 def made_a_viewer(user: User, team: Team) -> None:
-    teams.set_member(team=team, user=user, role=Role.VIEWER)
+    teams.set_member(team=team, user=user, role=Role.VIEWER, by=PLATFORM)
 
 
 @pytest.mark.parametrize("end", [*GONE, made_a_viewer])
@@ -364,7 +365,9 @@ def test_a_webhook_whose_secret_they_know_deploys_nothing(
 ) -> None:
     leaver = person("leaver")
     Membership.objects.create(team=team, user=leaver, role=Role.OPERATOR)
-    hook, secret = hooks.create(server=server, by=leaver, fields={"kind": "github", "branches": ["main"]})
+    hook, secret = hooks.create(
+        server=server, by=Actor(leaver), fields={"kind": "github", "branches": ["main"]}
+    )
     end(leaver, team)
     answer = pushed(hook, secret)
     assert answer.status_code == 400
@@ -372,7 +375,7 @@ def test_a_webhook_whose_secret_they_know_deploys_nothing(
     assert server.deployments.count() == 0
     assert hook.deliveries.get().outcome == Outcome.REJECTED
 
-    new = hooks.rotate(hook=hook, by=owner)
+    new = hooks.rotate(hook=hook, by=Actor(owner))
     assert pushed(hook, secret, "2").status_code == 404  # not for a day beside the new one
     assert pushed(hook, new, "3").status_code == 202
 
@@ -381,7 +384,7 @@ def test_a_webhook_whose_secret_they_know_deploys_nothing(
 def test_a_channel_of_theirs_is_told_nothing_that_still_waits(server: Server, team: Team, end: End) -> None:
     leaver = person("leaver")
     Membership.objects.create(team=team, user=leaver, role=Role.OPERATOR)
-    channel, _ = channels.create(by=leaver, fields={"name": "Theirs", "url": "https://chat.example/x"})
+    channel, _ = channels.create(by=Actor(leaver), fields={"name": "Theirs", "url": "https://chat.example/x"})
     payload = {"type": "server.failed", "timestamp": "", "data": {}}
     (waiting,) = outbox.write([channel], Event.FAILED, f"server-{server.pk}", payload)
     end(leaver, team)

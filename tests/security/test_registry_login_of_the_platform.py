@@ -16,6 +16,7 @@ import docker
 import pytest
 from django.contrib.auth.models import User
 
+from access.actor import PLATFORM, Actor
 from access.models import Role, Team
 from deploy.bench.registry import Registry
 from hosting.build_settings import BuildSettings
@@ -72,7 +73,7 @@ class Rig:
             "name": slug, "slug": slug, "source_kind": "image", "source": {"reference": reference},
             "transport": "streamable-http", "team": self.teams[team],
         }  # fmt: skip
-        return self.deployed(services.create_server(by=self.people[team], fields=fields))
+        return self.deployed(services.create_server(by=Actor(self.people[team]), fields=fields))
 
     def deployed(self, server: Server) -> Deployment:
         """What is built here ends at once: a deployment that is let in fails after its start."""
@@ -113,7 +114,7 @@ def rig(
     forget_adapters()
     yield rig
     for server in Server.objects.all():
-        services.delete(server=server)
+        services.delete(server=server, by=PLATFORM)
     eventually(lambda: not Server.objects.exists(), within=120, what="every server is deleted")
     engine.close()
 
@@ -194,7 +195,7 @@ def test_a_login_that_the_team_gave_opens_its_registry_to_that_team(rig: Rig) ->
     image, person = rig.private("given/tool"), rig.people["B"]
     registry_logins.give(
         team=rig.teams["B"], host=rig.registry.host, username=rig.registry.username,
-        password=rig.registry.password, by=person,
+        password=rig.registry.password, by=Actor(person),
     )  # fmt: skip
     assert has_started(rig.of_image("B", "pulls", image))
     assert has_started(rig.built("B", "builds", f'FROM {image}\nCMD ["true"]\n'))
@@ -466,7 +467,7 @@ def test_a_nodes_copy_is_not_given_unasked() -> None:
 def test_who_pulls_what_is_started(harbour: Harbour, owner: User) -> None:
     server = harbour("A", "ours")
     registry_logins.give(
-        team=server.team, host="Quay.Example:443", username="robot", password="s3cret", by=owner
+        team=server.team, host="Quay.Example:443", username="robot", password="s3cret", by=Actor(owner)
     )
     pull = pulls.image_pull
     mine, digest = "registry.example:5000/mcphost/ours", "@sha256:" + "1" * 64

@@ -16,6 +16,7 @@ from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
 
+from access.actor import PLATFORM
 from access.models import AuditEntry, Membership, Role, Team
 from hosting.errors import SourceError, UserError
 from registry.credentials import Credential, OneLogin
@@ -49,7 +50,7 @@ def chief(team: Team) -> User:
 
 
 def give(team: Team, host: str = HOST, password: str = SECRET) -> RegistryLogin:
-    return registry_logins.give(team=team, host=host, username="robot", password=password, by=None)
+    return registry_logins.give(team=team, host=host, username="robot", password=password, by=PLATFORM)
 
 
 def browser(user: User) -> Client:

@@ -14,6 +14,7 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 import sealing
+from access.actor import PLATFORM, Actor
 from access.models import AuditEntry
 from hooks import services as hooks
 from hooks.models import WebHook
@@ -46,8 +47,8 @@ def test_another_receiver_gets_another_secret(
 ) -> None:
     """Signed with the old one, what it gets could be sent on to the receiver before, as if from us."""
     first, second = receivers
-    channel, old = channels.create(by=staff, fields={"name": "On call", "url": first.url()})
-    channels.rotate(channel=channel, by=staff)
+    channel, old = channels.create(by=Actor(staff), fields={"name": "On call", "url": first.url()})
+    channels.rotate(channel=channel, by=Actor(staff))
     send = getattr(api(staff), method)
     answer = send(f"/api/channels/{channel.pk}/", {"name": "On call", "url": second.url()})
     new = answer.json()["secret"]
@@ -56,7 +57,7 @@ def test_another_receiver_gets_another_secret(
     assert new.startswith("whsec_")
     assert new != old
     assert channel.former is None
-    channels.test(channel=channel, by=staff)
+    channels.test(channel=channel, by=Actor(staff))
     assert sender.send_due() == 1
     assert signed_by(second.calls[0], new)
     assert not signed_by(second.calls[0], old)
@@ -70,10 +71,10 @@ def test_another_receiver_gets_another_secret(
 def test_another_path_of_the_same_receiver_keeps_it(
     receivers: tuple[Receiver, Receiver], staff: User, api: Api
 ) -> None:
-    channel, old = channels.create(by=staff, fields={"name": "On call", "url": receivers[0].url()})
+    channel, old = channels.create(by=Actor(staff), fields={"name": "On call", "url": receivers[0].url()})
     answer = api(staff).patch(f"/api/channels/{channel.pk}/", {"url": receivers[0].url("/other")})
     assert answer.json()["secret"] is None
-    channels.test(channel=channel, by=staff)
+    channels.test(channel=channel, by=Actor(staff))
     sender.send_due()
     assert signed_by(receivers[0].calls[0], old)
 
@@ -81,7 +82,7 @@ def test_another_path_of_the_same_receiver_keeps_it(
 def test_the_page_says_it_before_and_shows_the_new_one(
     receivers: tuple[Receiver, Receiver], staff: User
 ) -> None:
-    channel, _ = channels.create(by=staff, fields={"name": "On call", "url": receivers[0].url()})
+    channel, _ = channels.create(by=Actor(staff), fields={"name": "On call", "url": receivers[0].url()})
     browser = Client()
     browser.force_login(staff, backend="django.contrib.auth.backends.ModelBackend")
     where = f"/admin/notices/channel/{channel.pk}/edit/"
@@ -96,15 +97,15 @@ def test_the_page_says_it_before_and_shows_the_new_one(
 def test_a_row_that_was_changed_by_hand_signs_nothing(
     receivers: tuple[Receiver, Receiver], staff: User
 ) -> None:
-    channel, _ = channels.create(by=staff, fields={"name": "On call", "url": receivers[0].url()})
+    channel, _ = channels.create(by=Actor(staff), fields={"name": "On call", "url": receivers[0].url()})
     channel.set_url(receivers[1].url())
     channel.save()
-    notice = channels.test(channel=channel, by=staff)
+    notice = channels.test(channel=channel, by=Actor(staff))
     sender.send_due()
     notice.refresh_from_db()
     assert receivers[1].calls == []
     assert "made for another address" in notice.last_answer
-    channels.rotate(channel=channel, by=staff)
+    channels.rotate(channel=channel, by=Actor(staff))
     channel.refresh_from_db()
     assert channel.former is None
     Notice.objects.filter(pk=notice.pk).update(due_at=notice.created_at, state=State.PENDING)
@@ -142,9 +143,11 @@ def test_the_forge_before_deploys_nothing_from_the_new_one(
     hosted: Server, owner: User, teammate: User, api: Api
 ) -> None:
     """It could name any commit there, one of a stranger's fork for example."""
-    hook, secret = hooks.create(server=hosted, by=owner, fields={"kind": "github", "branches": ["main"]})
+    hook, secret = hooks.create(
+        server=hosted, by=Actor(owner), fields={"kind": "github", "branches": ["main"]}
+    )
     fields = {"source": {"url": "https://other.example/octo/hello.git", "ref": "main", "subdirectory": ""}}
-    services.update_server(server=hosted, fields=fields)
+    services.update_server(server=hosted, fields=fields, by=PLATFORM)
 
     answer = push(hook, secret)
     assert answer.status_code == 400
@@ -161,8 +164,10 @@ def test_the_forge_before_deploys_nothing_from_the_new_one(
 
 
 def test_a_script_that_signs_is_no_forge(hosted: Server, owner: User) -> None:
-    hook, _ = hooks.create(server=hosted, by=owner, fields={"kind": "generic"})
-    services.update_server(server=hosted, fields={"source": {"url": "https://other.example/a", "ref": ""}})
+    hook, _ = hooks.create(server=hosted, by=Actor(owner), fields={"kind": "generic"})
+    services.update_server(
+        server=hosted, fields={"source": {"url": "https://other.example/a", "ref": ""}}, by=PLATFORM
+    )
     hook.refresh_from_db()
     assert hook.refusal() == ""
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.test import Client, RequestFactory
+from django.test import Client
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from rest_framework.test import APIClient
 
-from access.door import Door, opened
+from access.actor import PLATFORM, Actor
 from access.models import AuditEntry, Via
 from hooks import services as hooks
 from hosting.errors import Conflict, Invalid
@@ -35,7 +35,9 @@ def soon() -> Any:
 
 def holder(owner: User, **bounds: Any) -> tuple[APIClient, Token]:
     """A client with a token of these bounds."""
-    token, value = services.issue_token(owner=owner, name="held", **{"scope": Scope.API, **bounds})
+    token, value = services.issue_token(
+        owner=owner, name="held", **{"scope": Scope.API, **bounds}, by=PLATFORM
+    )
     client = APIClient(raise_request_exception=False)
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {value}")
     return client, token
@@ -91,7 +93,9 @@ def test_one_that_does_not_end_and_a_person_are_free(owner: User) -> None:
 
 def test_neither_its_own_row_nor_another_can_be_changed(owner: User) -> None:
     client, token = holder(owner, expires_at=soon())
-    other, _ = services.issue_token(owner=owner, name="other", scope=Scope.API, expires_at=soon())
+    other, _ = services.issue_token(
+        owner=owner, name="other", scope=Scope.API, expires_at=soon(), by=PLATFORM
+    )
     for row in (token, other):
         for method in (client.patch, client.put):
             assert method(f"/api/tokens/{row.pk}/", {"expires_at": None}).status_code == 405
@@ -111,7 +115,7 @@ def test_what_it_made_is_revoked_with_it(owner: User, session: Callable[[User], 
     page = session(owner).get(f"/admin/servers/token/{token.pk}/revoke/").content.decode()
     assert "The tokens that were made with it (1) are revoked too." in page
 
-    services.revoke_token(token=token)
+    services.revoke_token(token=token, by=PLATFORM)
     for value in (child["value"], grandchild["value"]):
         client.credentials(HTTP_AUTHORIZATION=f"Bearer {value}")
         assert client.get("/api/servers/").status_code == 401
@@ -125,18 +129,16 @@ def test_a_long_line_of_tokens_hides_none_from_being_revoked(owner: User) -> Non
         last = Token.objects.create(
             owner=owner, name="made", scope=Scope.API, digest=str(number), made_with=last
         )
-    services.revoke_token(token=first)
+    services.revoke_token(token=first, by=PLATFORM)
     assert not Token.objects.filter(revoked_at__isnull=True).exists()
 
 
 def test_one_that_is_revoked_while_it_asks_makes_nothing(owner: User) -> None:
     """Its request was let in a moment before."""
     _, token = holder(owner)
-    request = RequestFactory().post("/api/tokens/")
-    request.auth = token  # type: ignore[attr-defined]
-    services.revoke_token(token=token)
-    with opened(Door(Via.API, None, request)), pytest.raises(Conflict, match="has just ended"):
-        services.issue_token(owner=owner, name="made", scope=Scope.API)
+    services.revoke_token(token=token, by=PLATFORM)
+    with pytest.raises(Conflict, match="has just ended"):
+        services.issue_token(owner=owner, name="made", scope=Scope.API, by=Actor(owner, Via.API, token))
 
 
 # --- Reach
@@ -152,30 +154,24 @@ def test_reading_makes_nothing(owner: User) -> None:
 )
 def test_no_scope_makes_a_wider_one_whichever_door_lets_it_in(owner: User, held: str, wanted: str) -> None:
     _, token = holder(owner, scope=held)
-    request = RequestFactory().post("/api/tokens/")
-    request.auth = token  # type: ignore[attr-defined]
-    with opened(Door(Via.API, None, request)), pytest.raises(Invalid, match=f"makes none of {wanted}"):
-        services.issue_token(owner=owner, name="made", scope=wanted)
+    with pytest.raises(Invalid, match=f"makes none of {wanted}"):
+        services.issue_token(owner=owner, name="made", scope=wanted, by=Actor(owner, Via.API, token))
 
 
 def test_not_for_somebody_else(owner: User, staff: User, teammate: User) -> None:
     client, token = holder(staff)
     assert make(client, owner="teammate").status_code == 400
     assert make(client).json()["owner"] == "staff"
-    request = RequestFactory().post("/api/tokens/")
-    request.auth = token  # type: ignore[attr-defined]
-    with opened(Door(Via.API, None, request)), pytest.raises(Invalid, match="somebody else"):
-        services.issue_token(owner=teammate, name="made")
+    with pytest.raises(Invalid, match="somebody else"):
+        services.issue_token(owner=teammate, name="made", by=Actor(staff, Via.API, token))
 
 
 def test_one_for_a_server_makes_none_for_others(owner: User, server: Server) -> None:
     """The doors give none of these today; were one to, it would be bound all the same."""
     _, token = holder(owner)
     Token.objects.filter(pk=token.pk).update(server=server)
-    request = RequestFactory().post("/api/tokens/")
-    request.auth = token  # type: ignore[attr-defined]
-    with opened(Door(Via.API, None, request)), pytest.raises(Invalid, match="for one server"):
-        services.issue_token(owner=owner, name="made")
+    with pytest.raises(Invalid, match="for one server"):
+        services.issue_token(owner=owner, name="made", by=Actor(owner, Via.API, token))
 
 
 def test_rates_and_tools_stay_within(owner: User) -> None:
@@ -210,7 +206,7 @@ def test_rates_and_tools_beyond_are_refused(owner: User, field: str, value: Any)
 
 
 def test_a_token_that_ends_makes_no_webhook_and_no_secret_of_one(owner: User, server: Server) -> None:
-    hook, _ = hooks.create(server=server, by=owner, fields={"kind": "github"})
+    hook, _ = hooks.create(server=server, by=Actor(owner), fields={"kind": "github"})
     client, _ = holder(owner, expires_at=soon())
     before = bytes(hook.sealed)
     for answer in (
@@ -227,7 +223,7 @@ def test_a_token_that_ends_makes_no_webhook_and_no_secret_of_one(owner: User, se
 
 
 def test_a_token_that_ends_sends_nothing_elsewhere_for_ever(owner: User) -> None:
-    channel, _ = channels.create(by=owner, fields={"name": "Mine", "url": URL})
+    channel, _ = channels.create(by=Actor(owner), fields={"name": "Mine", "url": URL})
     client, _ = holder(owner, expires_at=soon())
     where = f"/api/channels/{channel.pk}/"
     for answer in (

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 import sealing
 from access import audit
+from access.actor import PLATFORM, Actor
 from access.models import Role, Team
 from hooks.models import Delivery, WebHook
 from metrics.models import UsageMetric
@@ -48,12 +49,12 @@ class World:
         self.hook = self._hook()
         self._noted()
         self.used: set[int] = set()
-        self.token, _ = services.issue_token(owner=self.owner, name="spare")
+        self.token, _ = services.issue_token(owner=self.owner, name="spare", by=PLATFORM)
 
     def _server(self, status: ServerStatus) -> Server:
         made = make_server(self.owner, team=self.team, status=status, runtime="process")
         make_deployment(made, serves=True, image="registry.example.org/a@sha256:1")
-        services.set_secret(server=made, name="API_KEY", value="secret-secret", by=self.owner)
+        services.set_secret(server=made, name="API_KEY", value="secret-secret", by=Actor(self.owner))
         return made
 
     def _deployment(self, status: DeploymentStatus) -> Deployment:
@@ -91,7 +92,11 @@ class World:
             for state in ("pending", "failed")
         ]
         audit.record(
-            action="server.changed", target=self.servers[0], by=self.owner, before={}, after={"name": "x"}
+            action="server.changed",
+            target=self.servers[0],
+            by=Actor(self.owner),
+            before={},
+            after={"name": "x"},
         )
 
     def spare(self, case: Any) -> None:
@@ -100,7 +105,7 @@ class World:
             case.path_parameters["id"] = self.token.pk
 
     def token_of(self, user: User, scope: str) -> str:
-        token, value = services.issue_token(owner=user, name=scope, scope=scope)
+        token, value = services.issue_token(owner=user, name=scope, scope=scope, by=PLATFORM)
         self.used.add(token.pk)
         return value
 

@@ -13,6 +13,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from access.actor import Actor
 from metrics.models import UsageMetric
 from servers import services
 from servers.models import Deployment, LogLine, Server, Token
@@ -85,7 +86,7 @@ def test_what_was_there_comes_along(before: Apps) -> None:
     assert found.current_deployment == Deployment.objects.get()
     assert (LogLine.objects.get().text, UsageMetric.objects.get().server) == ("ERROR: it failed", found)
     assert Token.objects.get().owner == found.owner
-    made = services.deploy(server=found, by=found.owner, trigger=Trigger.API)
+    made = services.deploy(server=found, by=Actor(found.owner), trigger=Trigger.API)
     assert made.number == 2
     assert (found.build, found.current_deployment.build.plan) == ({}, {})
     shown_everywhere(found, found.current_deployment)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 
+from access.actor import PLATFORM
 from console.server_form import ServerForm
 from hosting.runtimes.base import Shape, Volume
 from servers.models import Server, placement
@@ -78,10 +79,14 @@ def test_kubernetes_is_chosen_only_with_a_registry(
     assert api(owner).patch(url, {"runtime": "kubernetes"}).json()["runtime"] == "kubernetes"
 
 
+class Filled(ServerForm):
+    by = PLATFORM
+
+
 def form(server: Server, **values: Any) -> ServerForm:
     plain = {"name": "x", "owner": server.owner_id, "port": 8000, "path": "/mcp", "cpu": 1, "memory_mb": 512}
     source = {"source_kind": "package", "package_ecosystem": "pypi", "package_name": "mcp-server-time"}
-    return ServerForm({**plain, "pids": 128, **source, **values}, instance=server)
+    return Filled({**plain, "pids": 128, **source, **values}, instance=server)
 
 
 @pytest.mark.django_db
@@ -90,7 +95,7 @@ def test_the_form_takes_it_and_shows_it_again(server: Server) -> None:
     assert filled.is_valid(), filled.errors
     server.placement = filled.server_fields()["placement"]
     assert server.placement["volume"] == {"size_mb": 512, "path": "/data", "storage_class": ""}
-    shown = ServerForm(instance=server).initial
+    shown = Filled(instance=server).initial
     assert shown["volume_size_mb"] == 512
     assert shown["egress_limited"] is True
     assert shown["egress_networks"] == "198.51.100.0/24"

@@ -17,6 +17,7 @@ from django.core.management.base import CommandError
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
+from access.actor import PLATFORM, Actor
 from hosting.errors import Conflict, Invalid
 from hosting.runtimes.base import OutputLine
 from metrics.models import UsageMetric
@@ -35,7 +36,7 @@ pytestmark = [pytest.mark.core, pytest.mark.django_db]
 
 
 def deploy(server: Server, **options: Any) -> Deployment:
-    return services.deploy(server=server, by=server.owner, trigger=Trigger.API, **options)
+    return services.deploy(server=server, by=Actor(server.owner), trigger=Trigger.API, **options)
 
 
 def now_running(deployment: Deployment) -> Deployment:
@@ -75,12 +76,12 @@ def test_behind_a_running_one_it_waits(server: Server) -> None:
     "act",
     [
         deploy,
-        lambda server: services.start(server=server, by=server.owner, trigger=Trigger.API),
-        lambda server: services.stop(server=server),
-        lambda server: services.delete(server=server),
-        lambda server: services.update_server(server=server, fields={"name": "Other"}),
-        lambda server: intake.change(server=server, fields={}, token="", by=server.owner),
-        lambda server: services.set_secret(server=server, name="KEY", value="x", by=server.owner),
+        lambda server: services.start(server=server, by=Actor(server.owner), trigger=Trigger.API),
+        lambda server: services.stop(server=server, by=PLATFORM),
+        lambda server: services.delete(server=server, by=PLATFORM),
+        lambda server: services.update_server(server=server, fields={"name": "Other"}, by=PLATFORM),
+        lambda server: intake.change(server=server, fields={}, token="", by=Actor(server.owner)),
+        lambda server: services.set_secret(server=server, name="KEY", value="x", by=Actor(server.owner)),
     ],
 )
 def test_who_comes_after_the_deletion_is_told_so(server: Server, act: Callable[[Server], object]) -> None:
@@ -106,38 +107,38 @@ def test_what_was_never_built_cannot_start_again(server: Server) -> None:
 def test_a_start_uses_what_was_built_and_refuses_what_serves(server: Server) -> None:
     built = make_deployment(server, image="sha256:abc", serves=True, endpoint="http://127.0.0.1:1/mcp")
     with pytest.raises(Conflict, match="is running already"):
-        services.start(server=server, by=None, trigger=Trigger.COMMAND)
+        services.start(server=server, by=PLATFORM, trigger=Trigger.COMMAND)
     Run.objects.filter(deployment=built).update(endpoint="")
-    started = services.start(server=server, by=None, trigger=Trigger.COMMAND)
+    started = services.start(server=server, by=PLATFORM, trigger=Trigger.COMMAND)
     assert (started.mode, started.based_on) == (Mode.SAME_DIGEST, built)
 
 
 def test_a_start_without_a_build_deploys(server: Server) -> None:
-    assert services.start(server=server, by=None, trigger=Trigger.COMMAND).mode == Mode.LATEST
+    assert services.start(server=server, by=PLATFORM, trigger=Trigger.COMMAND).mode == Mode.LATEST
 
 
 def test_a_rollback_starts_an_earlier_success_and_nothing_else(server: Server) -> None:
     good, bad = make_deployment(server, image="x"), make_deployment(server, status="failed", image="x")
     other = make_deployment(make_server(server.owner), image="x")
-    back = services.roll_back(server=server, to=good, by=server.owner)
+    back = services.roll_back(server=server, to=good, by=Actor(server.owner))
     assert (back.mode, back.based_on, back.trigger) == (Mode.SAME_DIGEST, good, Trigger.ROLLBACK)
     for wrong in (bad, other):
         with pytest.raises(Conflict, match="no successful deployment"):
-            services.roll_back(server=server, to=wrong, by=server.owner)
+            services.roll_back(server=server, to=wrong, by=Actor(server.owner))
 
 
 def test_cancelling_ends_a_queued_one_and_asks_a_running_one(server: Server) -> None:
-    queued = services.cancel(deployment=deploy(server))
+    queued = services.cancel(deployment=deploy(server), by=PLATFORM)
     assert (queued.status, queued.error_kind) == (DeploymentStatus.CANCELLED, "cancelled")
-    running = services.cancel(deployment=now_running(deploy(server)))
+    running = services.cancel(deployment=now_running(deploy(server)), by=PLATFORM)
     assert (running.status, running.cancel_requested) == (DeploymentStatus.RUNNING, True)
     with pytest.raises(Conflict, match="nothing to cancel"):
-        services.cancel(deployment=queued)
+        services.cancel(deployment=queued, by=PLATFORM)
 
 
 def test_stopping_cancels_what_is_open(server: Server) -> None:
     running, queued = now_running(deploy(server)), deploy(server)
-    services.stop(server=server)
+    services.stop(server=server, by=PLATFORM)
     assert fresh(running).cancel_requested
     assert (fresh(queued).status, fresh(queued).error_kind) == (DeploymentStatus.CANCELLED, "cancelled")
     assert "stopped" in fresh(queued).error
@@ -145,13 +146,19 @@ def test_stopping_cancels_what_is_open(server: Server) -> None:
 
 
 def cancel(server: Server) -> None:
-    services.cancel(deployment=server.deployments.get(status=DeploymentStatus.QUEUED))
+    services.cancel(deployment=server.deployments.get(status=DeploymentStatus.QUEUED), by=PLATFORM)
 
 
 ENDS = {
     "cancel": (cancel, "Cancelled on request."),
-    "stop": (lambda server: services.stop(server=server), "The server was stopped or deleted meanwhile."),
-    "delete": (lambda server: services.delete(server=server), "The server was stopped or deleted meanwhile."),
+    "stop": (
+        lambda server: services.stop(server=server, by=PLATFORM),
+        "The server was stopped or deleted meanwhile.",
+    ),
+    "delete": (
+        lambda server: services.delete(server=server, by=PLATFORM),
+        "The server was stopped or deleted meanwhile.",
+    ),
     "newer": (deploy, "A newer deployment takes its place."),
 }
 
@@ -180,19 +187,19 @@ def test_what_never_began_has_none(server: Server, end: str) -> None:
 
 def test_a_rollback_that_waits_again_ends_within_its_deployment(server: Server) -> None:
     good = make_deployment(server, image="x")
-    back = services.roll_back(server=server, to=good, by=server.owner)
+    back = services.roll_back(server=server, to=good, by=Actor(server.owner))
     Deployment.objects.filter(pk=back.pk).update(started_at=timezone.now(), claims=1)
-    services.cancel(deployment=back)
+    services.cancel(deployment=back, by=PLATFORM)
     told = UsageMetric.objects.filter(deployment=back).order_by("pk")
     assert [metric.event_type for metric in told] == ["rollback_failed", "deploy_cancelled"]
     assert told[0].details["to"] == good.number
 
 
 def test_a_deletion_is_not_undone(server: Server) -> None:
-    services.delete(server=server)
+    services.delete(server=server, by=PLATFORM)
     with pytest.raises(Conflict, match="being deleted"):
         deploy(server)
-    services.stop(server=server)
+    services.stop(server=server, by=PLATFORM)
     assert fresh(server).status == ServerStatus.DELETING
 
 
@@ -207,7 +214,7 @@ def test_a_lost_deployment_goes_back_to_the_queue_with_its_server(server: Server
 
 def test_a_lost_deployment_of_a_server_that_stops_leaves_it_stopping(server: Server) -> None:
     lost = now_running(deploy(server))
-    services.stop(server=server)
+    services.stop(server=server, by=PLATFORM)
     Deployment.objects.put_back(lost)
     assert fresh(server).status == ServerStatus.STOPPING
 
@@ -254,49 +261,49 @@ def test_a_server_is_seen_by_its_owner_and_staff(server: Server, outsider: User,
 def test_a_slug_is_taken_once(server: Server) -> None:
     fields = {"name": "x", "slug": server.slug, "source_kind": "image", "source": {"reference": "a/b:1"}}
     with pytest.raises(ValidationError, match="slug"):
-        services.create_server(by=server.owner, fields=fields)
+        services.create_server(by=Actor(server.owner), fields=fields)
     for bad in ("-a", "A", "a_b", "a" * 49, "", "a\n"):
         with pytest.raises(ValidationError, match="slug"):
-            services.create_server(by=server.owner, fields={**fields, "slug": bad})
+            services.create_server(by=Actor(server.owner), fields={**fields, "slug": bad})
 
 
 def test_a_token_is_shown_once_and_kept_as_a_digest(server: Server) -> None:
-    token, value = services.issue_token(owner=server.owner, name="ci", server=server)
+    token, value = services.issue_token(owner=server.owner, name="ci", server=server, by=PLATFORM)
     assert value not in str(Token.objects.filter(pk=token.pk).values().get())
     assert Token.objects.matching(value, Scope.MCP).get() == token
     assert not Token.objects.matching(value, Scope.API).exists()
-    services.revoke_token(token=token)
+    services.revoke_token(token=token, by=PLATFORM)
     assert not Token.objects.matching(value, Scope.MCP).exists()
 
 
 def test_a_token_ends_with_its_time_and_with_its_owner(server: Server) -> None:
     past = timezone.now() - timedelta(seconds=1)
-    _, old = services.issue_token(owner=server.owner, name="old", expires_at=past)
+    _, old = services.issue_token(owner=server.owner, name="old", expires_at=past, by=PLATFORM)
     assert not Token.objects.matching(old, Scope.MCP).exists()
-    _, value = services.issue_token(owner=server.owner, name="ci")
+    _, value = services.issue_token(owner=server.owner, name="ci", by=PLATFORM)
     User.objects.filter(pk=server.owner_id).update(is_active=False)
     assert not Token.objects.matching(value, Scope.MCP).exists()
 
 
 def test_a_token_opens_no_server_that_its_owner_cannot_see(server: Server, outsider: User) -> None:
     with pytest.raises(Invalid, match="no such server"):
-        services.issue_token(owner=outsider, name="x", server=server)
+        services.issue_token(owner=outsider, name="x", server=server, by=PLATFORM)
 
 
 def test_a_secret_is_sealed_replaced_and_named_like_a_variable(server: Server) -> None:
     for value in ("first-value", "second-value"):
-        services.set_secret(server=server, name="API_KEY", value=value, by=server.owner)
+        services.set_secret(server=server, name="API_KEY", value=value, by=Actor(server.owner))
     secret = Secret.objects.get()
     assert (secret.reveal(), secret.updated_by) == ("second-value", server.owner)
     assert b"second-value" not in bytes(secret.sealed)
     with pytest.raises(Invalid, match="needs a value"):
-        services.set_secret(server=server, name="API_KEY", value="", by=server.owner)
+        services.set_secret(server=server, name="API_KEY", value="", by=Actor(server.owner))
     with pytest.raises(ValidationError):
-        services.set_secret(server=server, name="1 KEY", value="x", by=server.owner)
+        services.set_secret(server=server, name="1 KEY", value="x", by=Actor(server.owner))
 
 
 def test_keys_rotate(server: Server, settings: Any) -> None:
-    services.set_secret(server=server, name="API_KEY", value="kept", by=server.owner)
+    services.set_secret(server=server, name="API_KEY", value="kept", by=Actor(server.owner))
     old, new = settings.SECRET_ENCRYPTION_KEYS[0], Fernet.generate_key().decode()
     settings.SECRET_ENCRYPTION_KEYS = [new, old]
     call_command("rotate_secrets")
@@ -305,7 +312,7 @@ def test_keys_rotate(server: Server, settings: Any) -> None:
 
 
 def test_a_secret_that_no_key_opens_is_named(server: Server, settings: Any) -> None:
-    services.set_secret(server=server, name="API_KEY", value="lost", by=server.owner)
+    services.set_secret(server=server, name="API_KEY", value="lost", by=Actor(server.owner))
     settings.SECRET_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
     with pytest.raises(secretbox.Unreadable):
         Secret.objects.get().reveal()
@@ -316,7 +323,7 @@ def test_a_secret_that_no_key_opens_is_named(server: Server, settings: Any) -> N
 def test_the_queue_counts_per_server(server: Server) -> None:
     other = make_server(server.owner)
     assert [deploy(one).number for one in (server, other, server)] == [1, 1, 2]
-    added = queue.add(server=other, by=None, trigger=Trigger.RECONCILER, mode=Mode.LATEST)
+    added = queue.add(server=other, requested_by=None, trigger=Trigger.RECONCILER, mode=Mode.LATEST)
     assert added.requested_by is None
 
 
@@ -350,7 +357,7 @@ def test_a_cancel_and_the_output_that_is_written_meanwhile_do_not_wait_for_each_
     collecting = threading.Thread(target=collect)
     collecting.start()
     assert writing.wait(60)
-    services.cancel(deployment=deployment)
+    services.cancel(deployment=deployment, by=PLATFORM)
     collecting.join(60)
     assert fresh(deployment).cancel_requested
     assert [line.text for line in deployment.log_lines.all()] == ["up"]

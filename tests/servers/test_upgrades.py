@@ -19,6 +19,7 @@ from django.core.management.color import no_style
 from django.db import connection
 from django.test import Client
 
+from access.actor import Actor
 from gateway import routes
 from metrics.models import UsageMetric
 from servers import services
@@ -143,10 +144,10 @@ def test_rest_tells_the_history_as_before(upgraded: Server, request: pytest.Fixt
 @pytest.mark.parametrize("upgraded", ["processes"], indirect=True)
 def test_work_goes_on_where_it_stood(upgraded: Server) -> None:
     owner = upgraded.owner
-    back = services.roll_back(server=upgraded, to=upgraded.deployments.get(number=2), by=owner)
+    back = services.roll_back(server=upgraded, to=upgraded.deployments.get(number=2), by=Actor(owner))
     assert (back.number, back.build.number) == (8, 2)
     Deployment.objects.filter(pk=back.pk).update(status="cancelled")
-    made = services.deploy(server=upgraded, by=owner, trigger=Trigger.API, mode=Mode.LATEST)
+    made = services.deploy(server=upgraded, by=Actor(owner), trigger=Trigger.API, mode=Mode.LATEST)
     assert (made.number, made.build.number) == (9, 9)
 
 

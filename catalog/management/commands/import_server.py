@@ -57,12 +57,12 @@ class Command(ServerCommand):
             self._tell_questions(option.questions, as_json=options["json"])
             self._tell_notes(option.notes, as_json=options["json"])
             return
-        owner = operator()
-        if owner is None:
+        by = operator()
+        if by.user is None:
             raise CommandError("There is no administrator yet: start the platform once with `make run`.")
         answers = {**_answers(options["given"]), **_secrets(options["secret"])}
         server, deployment = services.take_in(
-            found=found, option=option, answers=answers, by=owner, trigger=Trigger.COMMAND,
+            found=found, option=option, answers=answers, by=by, trigger=Trigger.COMMAND,
             name=options["name"], slug=options["slug"], deploy=not options["no_deploy"],
             build={"with": options["beside"], "python": options["python"]},
         )  # fmt: skip

@@ -55,11 +55,11 @@ class Command(ServerCommand):
         working.add_arguments(parser)
 
     def act(self, **options: Any) -> None:
-        owner = operator()
-        if owner is None:
+        by = operator()
+        if by.user is None:
             raise CommandError("There is no administrator yet: start the platform once with `make run`.")
         if options["paste"] is not None:
-            pasting.deploy(self, owner, options)
+            pasting.deploy(self, by, options)
             return
         if not options["slug"]:
             raise CommandError("Name the server: manage.py deploy SLUG …")
@@ -82,10 +82,10 @@ class Command(ServerCommand):
             if archive:
                 fields["source"] = {**archive.source, **fields["source"]}
             if options["explain"]:
-                described = Server(owner=owner, **validation.with_build(fields))
+                described = Server(owner=by.user, **validation.with_build(fields))
                 building.explain(self, described, options, archive.path if archive else None)
                 return
-            _, deployment = intake.take_in(by=owner, fields=fields, trigger=Trigger.COMMAND, archive=archive)
+            _, deployment = intake.take_in(by=by, fields=fields, trigger=Trigger.COMMAND, archive=archive)
         assert deployment
         working.finish(self, deployment, options)
 

@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 
 from access import audit
 from access.sso import admission
-from cli.command import ServerCommand
+from cli.command import ServerCommand, operator
 
 
 class Command(ServerCommand):
@@ -31,7 +31,7 @@ class Command(ServerCommand):
         try:
             with transaction.atomic():
                 admission.link(user, options["sub"])
-                audit.record(action="user.linked", target=user, after={"sub": options["sub"]})
+                audit.record(action="user.linked", by=operator(), target=user, after={"sub": options["sub"]})
         except IntegrityError as error:
             raise CommandError("This login opens another account already.") from error
         if options["json"]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.db import transaction
 
+from access.actor import Actor
 from cli import building, working
 from cli.command import ServerCommand, deployment_of, operator, server_of
 from hosting.errors import Invalid
@@ -59,22 +60,23 @@ class Command(ServerCommand):
             building.explain(self, server, options)
             return
         with transaction.atomic():
-            _change(server, options)
-            deployment = _deploy(server, options)
+            by = operator()
+            _change(server, options, by)
+            deployment = _deploy(server, options, by)
         working.finish(self, deployment, options)
 
 
-def _change(server: Server, options: dict[str, Any]) -> None:
+def _change(server: Server, options: dict[str, Any], by: Actor) -> None:
     """Keeps what the options set by hand of how it is built."""
     if not building.are_given(options):
         return
     if options["to"] is not None or options["mode"] not in BUILDING:
         raise Invalid("What is built already stays as it is: set how it is built with a mode that builds.")
-    services.update_server(server=server, fields={"build": building.choices(options, server.build)})
+    fields = {"build": building.choices(options, server.build)}
+    services.update_server(server=server, fields=fields, by=by)
 
 
-def _deploy(server: Server, options: dict[str, Any]) -> Deployment:
-    by = operator()
+def _deploy(server: Server, options: dict[str, Any], by: Actor) -> Deployment:
     if options["to"] is not None:
         return services.roll_back(server=server, to=deployment_of(server, options["to"]), by=by)
     return services.deploy(

@@ -9,7 +9,7 @@ from django.db.models import Model
 
 import sealing
 from access import audit
-from cli.command import ServerCommand
+from cli.command import ServerCommand, operator
 from sealing.fields import SealedField
 
 
@@ -20,7 +20,7 @@ class Command(ServerCommand):
     def act(self, **options: Any) -> None:
         with transaction.atomic():
             unreadable = _reseal_all()
-            audit.record(action="secrets.sealed_anew", after={"not_opened": unreadable})
+            audit.record(action="secrets.sealed_anew", by=operator(), after={"not_opened": unreadable})
         if unreadable:
             raise CommandError(f"No key opens {', '.join(unreadable)}: set them anew.")
         self.stdout.write("Every secret is sealed with the first key now; the others can go.")

@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError
 
-from cli.command import ServerCommand, server_of
+from cli.command import ServerCommand, operator, server_of
 from servers import services
 from servers.deploying import reconciler
 from servers.models import Server
@@ -27,7 +27,7 @@ class Command(ServerCommand):
 
     def act(self, **options: Any) -> None:
         server = server_of(options["slug"])
-        services.stop(server=server)
+        services.stop(server=server, by=operator())
         if options["here"]:
             reconciler.settle(server.pk)
         if options["here"] or options["wait"]:

@@ -7,7 +7,6 @@ from django.contrib.auth.management.commands import changepassword
 from django.contrib.auth.models import User
 
 from access import audit
-from access.models import Via
 from cli.command import operator
 from cli.terminal import ShownCommand
 
@@ -20,5 +19,5 @@ class Command(ShownCommand, changepassword.Command):
         before = user.values_list("password", flat=True).first()
         said: str | None = super().handle(*args, **options)
         for changed in user.exclude(password=before):
-            audit.record(action="user.password_set", target=changed, by=operator(), via=Via.COMMAND)
+            audit.record(action="user.password_set", target=changed, by=operator())
         return said

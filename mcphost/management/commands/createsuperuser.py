@@ -6,7 +6,6 @@ from django.contrib.auth.management.commands import createsuperuser
 from django.contrib.auth.models import User
 
 from access import audit, people
-from access.models import Via
 from cli.command import operator
 from cli.terminal import ShownCommand
 
@@ -19,4 +18,4 @@ class Command(ShownCommand, createsuperuser.Command):
         super().handle(*args, **options)
         for made in User.objects.filter(is_superuser=True, pk__gt=last.pk if last else 0):
             facts = people.facts_of(made)
-            audit.record(action="user.added", target=made, by=by, after=facts, via=Via.COMMAND)
+            audit.record(action="user.added", target=made, by=by, after=facts)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from access.actor import PLATFORM
 from deploy.bench.engine import Engine
 from deploy.bench.fault_proxy import FaultProxy
 from deploy.bench.registry import Registry
@@ -36,7 +37,7 @@ def on_docker(
     forget_adapters()
     yield platform
     for server in Server.objects.all():
-        services.delete(server=server)
+        services.delete(server=server, by=PLATFORM)
     eventually(lambda: not Server.objects.exists(), within=120, what="every server is deleted")
 
 

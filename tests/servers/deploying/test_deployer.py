@@ -9,6 +9,7 @@ from cryptography.fernet import Fernet
 from django.conf import settings
 from pytest_django.fixtures import Settings
 
+from access.actor import PLATFORM, Actor
 from hosting.errors import UserError
 from servers import logbook, services
 from servers.deploying import deployer, runtimes
@@ -122,7 +123,7 @@ def test_rolling_back_starts_the_older_build(platform: Platform) -> None:
     second = platform.deploy(server)
     assert second.build.revision != first.build.revision
 
-    back = platform.ended(services.roll_back(server=server, to=first, by=platform.owner))
+    back = platform.ended(services.roll_back(server=server, to=first, by=Actor(platform.owner)))
     assert (back.status, back.trigger, back.build.revision) == (
         "succeeded",
         Trigger.ROLLBACK,
@@ -140,10 +141,10 @@ def test_a_newer_request_supersedes_a_queued_one_and_waits_behind_a_running_one(
 
     assert Deployment.objects.get(pk=waiting.pk).status == DeploymentStatus.SUPERSEDED
     assert Deployment.objects.get(pk=newest.pk).status == DeploymentStatus.QUEUED
-    services.cancel(deployment=running)
+    services.cancel(deployment=running, by=PLATFORM)
     assert platform.ended(running).status == DeploymentStatus.CANCELLED
     eventually(lambda: Deployment.objects.get(pk=newest.pk).status == DeploymentStatus.RUNNING)
-    services.cancel(deployment=newest)
+    services.cancel(deployment=newest, by=PLATFORM)
     platform.ended(newest)
 
 
@@ -153,7 +154,7 @@ def test_a_cancel_ends_the_work_and_what_serves_goes_on(platform: Platform) -> N
     platform.upload(server, SLEEPS)
     second = platform.request(server)
     eventually(lambda: second.steps.filter(kind="health").exists(), what="it waits for health")
-    services.cancel(deployment=second)
+    services.cancel(deployment=second, by=PLATFORM)
 
     assert platform.ended(second).status == DeploymentStatus.CANCELLED
     server = platform.fresh(server)
@@ -168,14 +169,14 @@ def test_two_servers_deploy_side_by_side(platform: Platform) -> None:
         lambda: Deployment.objects.filter(status=DeploymentStatus.RUNNING, steps__kind="health").count() == 2
     )
     for deployment in running:
-        services.cancel(deployment=deployment)
+        services.cancel(deployment=deployment, by=PLATFORM)
     for deployment in running:
         platform.ended(deployment)
 
 
 def test_a_deployment_is_claimed_once(idle: Platform) -> None:
     server = idle.hello()
-    deployment = services.deploy(server=server, by=idle.owner, trigger=Trigger.API)
+    deployment = services.deploy(server=server, by=Actor(idle.owner), trigger=Trigger.API)
     at_once(lambda: deployer.run(deployment.pk))
 
     deployment.refresh_from_db()
@@ -186,7 +187,7 @@ def test_a_deployment_is_claimed_once(idle: Platform) -> None:
 def test_secrets_reach_the_server_and_no_log(platform: Platform) -> None:
     tells = "import os, sys\nsys.stderr.write('key=' + os.environ['API_KEY'] + '\\n')\nsys.exit(1)\n"
     server = platform.server("teller", {"requirements.txt": "", "server.py": tells})
-    services.set_secret(server=server, name="API_KEY", value="s3cr3t-value-1234", by=platform.owner)
+    services.set_secret(server=server, name="API_KEY", value="s3cr3t-value-1234", by=Actor(platform.owner))
     deployment = platform.deploy(server)
 
     assert "key=***" in platform.log(deployment)
@@ -197,9 +198,9 @@ def test_secrets_reach_the_server_and_no_log(platform: Platform) -> None:
 
 def test_a_secret_that_no_key_opens_ends_the_deployment_with_what_to_do(idle: Platform, settings) -> None:  # type: ignore[no-untyped-def]
     server = idle.hello()
-    services.set_secret(server=server, name="API_KEY", value="s3cr3t-value-1234", by=idle.owner)
+    services.set_secret(server=server, name="API_KEY", value="s3cr3t-value-1234", by=Actor(idle.owner))
     settings.SECRET_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
-    deployment = services.deploy(server=server, by=idle.owner, trigger=Trigger.API)
+    deployment = services.deploy(server=server, by=Actor(idle.owner), trigger=Trigger.API)
     deployer.run(deployment.pk)
 
     deployment.refresh_from_db()
@@ -213,7 +214,7 @@ def test_cancelling_what_runs_leaves_what_waits_behind_it_alone(platform: Platfo
     eventually(lambda: running.steps.filter(kind="health").exists(), what="it waits for health")
     platform.upload(server, hello_files())
     waiting = platform.request(server)
-    services.cancel(deployment=running)
+    services.cancel(deployment=running, by=PLATFORM)
 
     assert platform.ended(running).status == DeploymentStatus.CANCELLED
     assert platform.ended(waiting).status == DeploymentStatus.SUCCEEDED
@@ -223,7 +224,7 @@ def test_cancelling_what_runs_leaves_what_waits_behind_it_alone(platform: Platfo
 
 def test_a_worker_that_was_taken_for_dead_leaves_its_successor_alone(idle: Platform, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     server = idle.hello()
-    deployment = services.deploy(server=server, by=idle.owner, trigger=Trigger.API)
+    deployment = services.deploy(server=server, by=Actor(idle.owner), trigger=Trigger.API)
     walk = deployer._walk
 
     def taken_over_in_the_middle(job) -> None:  # type: ignore[no-untyped-def]
@@ -248,7 +249,7 @@ def test_the_log_is_written_when_the_end_is_told(
 ) -> None:
     """Else a page that hears of the end shows, and goes on to show, a reason without its last words."""
     monkeypatch.setattr(logbook, "FLUSH_SECONDS", 600)
-    deployment = services.deploy(server=idle.hello(), by=idle.owner, trigger=Trigger.API)
+    deployment = services.deploy(server=idle.hello(), by=Actor(idle.owner), trigger=Trigger.API)
     found: list[bool] = []
 
     def last_words(_: Deployment, timeline: Timeline) -> None:
@@ -267,7 +268,7 @@ def test_the_log_is_written_when_the_end_is_told(
 
 
 def test_what_a_lost_worker_left_is_gone_before_its_deployment_is_done_again(idle: Platform) -> None:
-    deployment = services.deploy(server=idle.hello(), by=idle.owner, trigger=Trigger.API)
+    deployment = services.deploy(server=idle.hello(), by=Actor(idle.owner), trigger=Trigger.API)
     Deployment.objects.filter(pk=deployment.pk).update(claims=1)
     left = runtimes.scratch_directory() / f"{deployment.pk}-1"
     left.mkdir(parents=True)

@@ -14,6 +14,7 @@ from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
 
+from access.actor import PLATFORM, Actor
 from access.models import AuditEntry
 from hosting.errors import Conflict
 from metrics.models import UsageMetric
@@ -114,7 +115,7 @@ def test_hold_ends_the_new_run_and_keeps_what_it_built(
 
 def test_channels_are_told_of_what_waits(platform: Platform) -> None:
     about = {"name": "On call", "url": "http://127.0.0.1:9/hook"}
-    channels.create(by=platform.owner, fields=about)
+    channels.create(by=Actor(platform.owner), fields=about)
     server = platform.hello(schema_gate="hold")
     platform.deploy(server)
     platform.upload(server, without_add())
@@ -128,7 +129,9 @@ def test_approved_it_goes_on_as_a_deployment_of_its_own(
     platform: Platform, held_one: tuple[Server, Deployment, Deployment]
 ) -> None:
     server, first, second = held_one
-    third = platform.ended(approvals.approve(deployment=second, by=platform.owner, trigger=Trigger.API))
+    third = platform.ended(
+        approvals.approve(deployment=second, by=Actor(platform.owner), trigger=Trigger.API)
+    )
 
     assert (third.status, third.mode, third.based_on) == ("succeeded", Mode.SAME_DIGEST, second)
     assert third.build.directory == second.build.directory
@@ -143,14 +146,14 @@ def test_approved_it_goes_on_as_a_deployment_of_its_own(
     reconciler.settle(server.pk)
     assert Path(third.build.directory).is_dir()
     with pytest.raises(Conflict):
-        approvals.approve(deployment=second, by=platform.owner, trigger=Trigger.API)
+        approvals.approve(deployment=second, by=Actor(platform.owner), trigger=Trigger.API)
 
 
 def test_declined_it_is_given_up_and_what_serves_goes_on(
     platform: Platform, held_one: tuple[Server, Deployment, Deployment]
 ) -> None:
     server, first, second = held_one
-    declined = approvals.decline(deployment=second, by=platform.owner)
+    declined = approvals.decline(deployment=second, by=Actor(platform.owner))
     assert (declined.status, declined.live_run) == (DeploymentStatus.CANCELLED, None)
     assert declined.error.startswith("Declined by operator: ")
     assert platform.fresh(server).serving == first
@@ -163,7 +166,7 @@ def test_a_rollback_and_a_restart_are_not_gated_and_leave_what_waits(
     platform: Platform, held_one: tuple[Server, Deployment, Deployment]
 ) -> None:
     server, first, second = held_one
-    back = platform.ended(services.roll_back(server=server, to=first, by=platform.owner))
+    back = platform.ended(services.roll_back(server=server, to=first, by=Actor(platform.owner)))
     again = platform.deploy(server, Mode.SAME_DIGEST)
     assert [back.status, again.status] == ["succeeded", "succeeded"]
     second.refresh_from_db()
@@ -243,6 +246,6 @@ def test_the_command_approves_and_declines(waiting: Deployment, staff: User) -> 
 
 
 def test_a_stopped_server_keeps_what_waits(waiting: Deployment) -> None:
-    services.stop(server=waiting.server)
+    services.stop(server=waiting.server, by=PLATFORM)
     waiting.refresh_from_db()
     assert waiting.status == DeploymentStatus.HELD

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from access.actor import PLATFORM
 from hosting.deadline import Deadline
 from hosting.errors import Cancelled
 from metrics.models import UsageMetric
@@ -43,7 +44,7 @@ def reason(deadline: Deadline) -> str:
 
 def test_somebody_asked(held: Deployment) -> None:
     with heartbeat.beating(held) as deadline:
-        services.cancel(deployment=held)
+        services.cancel(deployment=held, by=PLATFORM)
         assert reason(deadline) == "Cancelled on request."
 
 

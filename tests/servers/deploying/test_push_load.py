@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from access.actor import PLATFORM
 from deploy.bench.fault_proxy import FaultProxy
 from deploy.bench.registry import Registry
 from hosting.builder.base import BuiltImage
@@ -320,5 +321,5 @@ def stands_whole(client: RegistryClient, target: Reference, host: str) -> bool:
 def delete_all() -> None:
     for server in Server.objects.all():
         with contextlib.suppress(Server.DoesNotExist):
-            services.delete(server=server)
+            services.delete(server=server, by=PLATFORM)
     eventually(lambda: not Server.objects.exists(), within=120, what="every server is deleted")

@@ -11,6 +11,7 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
+from access.actor import PLATFORM, Actor
 from hosting.runtimes import process_run
 from servers import services, uploads
 from servers.deploying import deployer, reconciler, restarts, runs, workers
@@ -49,12 +50,12 @@ def test_a_server_that_dies_is_started_again(platform: Platform) -> None:
 def test_stopping_ends_its_processes_and_starting_brings_it_back(platform: Platform) -> None:
     server = platform.hello()
     platform.deploy(server)
-    services.stop(server=server)
+    services.stop(server=server, by=PLATFORM)
     stopped = platform.becomes(server, ServerStatus.STOPPED)
     assert stopped.serving is None
     assert not processes_under(settings.DATA_DIR)
 
-    started = platform.ended(services.start(server=server, by=platform.owner, trigger=Trigger.API))
+    started = platform.ended(services.start(server=server, by=Actor(platform.owner), trigger=Trigger.API))
     assert (started.status, started.mode) == (DeploymentStatus.SUCCEEDED, Mode.SAME_DIGEST)
     assert platform.fresh(server).status == ServerStatus.RUNNING
 
@@ -77,7 +78,7 @@ def test_several_that_stop_it_at_once_tell_of_it_once(idle: Platform) -> None:
     server = idle.hello()
     deployment = idle.request(server)
     deployer.run(deployment.pk)
-    services.stop(server=server)
+    services.stop(server=server, by=PLATFORM)
     at_once(lambda: reconciler.settle(server.pk))
 
     told = [event for event in idle.events(deployment) if event.startswith("stop_")]
@@ -88,7 +89,7 @@ def test_several_that_stop_it_at_once_tell_of_it_once(idle: Platform) -> None:
 def test_deleting_leaves_nothing(platform: Platform) -> None:
     server = platform.hello()
     platform.deploy(server)
-    services.delete(server=server)
+    services.delete(server=server, by=PLATFORM)
 
     eventually(lambda: not Server.objects.filter(pk=server.pk).exists(), what="the row is gone")
     assert not processes_under(settings.DATA_DIR)
@@ -100,7 +101,7 @@ def test_deleting_during_a_deployment_waits_for_its_end(platform: Platform) -> N
     server = platform.server("slow", {"requirements.txt": "", "server.py": "import time\ntime.sleep(600)\n"})
     deployment = platform.request(server)
     eventually(lambda: deployment.steps.filter(kind="health").exists())
-    services.delete(server=server)
+    services.delete(server=server, by=PLATFORM)
 
     eventually(lambda: not Server.objects.filter(pk=server.pk).exists(), what="the row is gone")
     assert not processes_under(settings.DATA_DIR)
@@ -108,7 +109,7 @@ def test_deleting_during_a_deployment_waits_for_its_end(platform: Platform) -> N
 
 def test_a_deployment_that_lost_its_worker_is_taken_up_again(idle: Platform) -> None:
     server = idle.hello()
-    deployment = services.deploy(server=server, by=idle.owner, trigger=Trigger.API)
+    deployment = services.deploy(server=server, by=Actor(idle.owner), trigger=Trigger.API)
     lose_worker(deployment)
 
     due = reconciler.look()
@@ -121,7 +122,7 @@ def test_a_deployment_that_lost_its_worker_is_taken_up_again(idle: Platform) -> 
 
 def test_a_worker_that_is_lost_again_and_again_ends_the_deployment(idle: Platform) -> None:
     server = idle.hello()
-    deployment = services.deploy(server=server, by=idle.owner, trigger=Trigger.API)
+    deployment = services.deploy(server=server, by=Actor(idle.owner), trigger=Trigger.API)
     lose_worker(deployment, claims=reconciler.MOST_CLAIMS)
 
     assert reconciler.look().deployments == []
@@ -133,7 +134,7 @@ def test_a_worker_that_is_lost_again_and_again_ends_the_deployment(idle: Platfor
 
 @pytest.mark.parametrize("claims", [1, reconciler.MOST_CLAIMS])
 def test_what_a_lost_worker_had_begun_is_not_in_progress(idle: Platform, claims: int) -> None:
-    deployment = services.deploy(server=idle.hello(), by=idle.owner, trigger=Trigger.API)
+    deployment = services.deploy(server=idle.hello(), by=Actor(idle.owner), trigger=Trigger.API)
     lose_worker(deployment, claims=claims)
     step = Step.objects.create(deployment=deployment, kind=StepKind.BUILD)
     done = Step.objects.create(deployment=deployment, kind=StepKind.CLONE, status=StepStatus.SUCCEEDED)
@@ -148,9 +149,9 @@ def test_what_a_lost_worker_had_begun_is_not_in_progress(idle: Platform, claims:
 
 def test_a_lost_deployment_yields_to_a_newer_request(idle: Platform) -> None:
     server = idle.hello()
-    lost = services.deploy(server=server, by=idle.owner, trigger=Trigger.API)
+    lost = services.deploy(server=server, by=Actor(idle.owner), trigger=Trigger.API)
     lose_worker(lost)
-    newer = services.deploy(server=server, by=idle.owner, trigger=Trigger.API)
+    newer = services.deploy(server=server, by=Actor(idle.owner), trigger=Trigger.API)
 
     reconciler.look()
     lost.refresh_from_db()
@@ -162,7 +163,7 @@ def test_a_lost_deployment_yields_to_a_newer_request(idle: Platform) -> None:
 
 def test_a_run_that_a_lost_worker_could_not_save_is_ended(idle: Platform) -> None:
     server = idle.hello()
-    deployment = services.deploy(server=server, by=idle.owner, trigger=Trigger.API)
+    deployment = services.deploy(server=server, by=Actor(idle.owner), trigger=Trigger.API)
     deployer.run(deployment.pk)
     deployment.refresh_from_db()
     pid = runs.handle_of(deployment.run).data["pid"]
@@ -174,7 +175,7 @@ def test_a_run_that_a_lost_worker_could_not_save_is_ended(idle: Platform) -> Non
 
 def test_what_a_lost_worker_left_on_the_disk_is_cleared_up(idle: Platform) -> None:
     server = idle.hello()
-    given_up = services.deploy(server=server, by=idle.owner, trigger=Trigger.API)
+    given_up = services.deploy(server=server, by=Actor(idle.owner), trigger=Trigger.API)
     claims = reconciler.MOST_CLAIMS
     scratch = settings.DATA_DIR / "work" / f"{given_up.pk}-{claims}"
     build = settings.DATA_DIR / "runs" / "x" / "1"
@@ -204,7 +205,7 @@ def test_an_upload_that_never_ended_goes(idle: Platform) -> None:
 
 def test_what_stopped_with_the_platform_comes_back_with_it(idle: Platform) -> None:
     server = idle.hello()
-    first = services.deploy(server=server, by=idle.owner, trigger=Trigger.API)
+    first = services.deploy(server=server, by=Actor(idle.owner), trigger=Trigger.API)
     deployer.run(first.pk)
     reconciler.suspend()
     assert not processes_under(settings.DATA_DIR)
@@ -223,7 +224,7 @@ def test_old_builds_go_and_the_newest_stay(idle: Platform, settings) -> None:  #
     server = idle.hello()
     done = []
     for _ in range(3):
-        deployment = services.deploy(server=server, by=idle.owner, trigger=Trigger.API)
+        deployment = services.deploy(server=server, by=Actor(idle.owner), trigger=Trigger.API)
         deployer.run(deployment.pk)
         done.append(deployment)
     for deployment in done[:2]:
@@ -249,15 +250,15 @@ def lose_worker(deployment: Deployment, claims: int = 1) -> None:
 
 def test_a_cancelled_wait_leaves_the_server_as_it_was(idle: Platform) -> None:
     server = idle.hello()
-    first = services.deploy(server=server, by=idle.owner, trigger=Trigger.API)
-    services.cancel(deployment=first)
+    first = services.deploy(server=server, by=Actor(idle.owner), trigger=Trigger.API)
+    services.cancel(deployment=first, by=PLATFORM)
     assert idle.fresh(server).status == ServerStatus.STOPPED
 
-    second = services.deploy(server=server, by=idle.owner, trigger=Trigger.API)
+    second = services.deploy(server=server, by=Actor(idle.owner), trigger=Trigger.API)
     deployer.run(second.pk)
-    third = services.deploy(server=server, by=idle.owner, trigger=Trigger.API)
+    third = services.deploy(server=server, by=Actor(idle.owner), trigger=Trigger.API)
     assert idle.fresh(server).status == ServerStatus.PENDING
-    services.cancel(deployment=third)
+    services.cancel(deployment=third, by=PLATFORM)
     assert (idle.fresh(server).status, idle.fresh(server).serving) == (ServerStatus.RUNNING, second)
     assert reconciler.look().deployments == []
 
@@ -267,7 +268,7 @@ def test_a_build_that_was_started_again_goes_with_the_last_that_needs_it(idle: P
     server = idle.hello()
     done = []
     for mode in (Mode.LATEST, Mode.SAME_DIGEST, Mode.LATEST, Mode.LATEST):
-        deployment = services.deploy(server=server, by=idle.owner, trigger=Trigger.API, mode=mode)
+        deployment = services.deploy(server=server, by=Actor(idle.owner), trigger=Trigger.API, mode=mode)
         deployer.run(deployment.pk)
         done.append(deployment)
     for deployment in done[:3]:

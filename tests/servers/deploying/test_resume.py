@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from access.actor import Actor
 from deploy.bench.fault_proxy import FaultProxy
 from deploy.bench.registry import Registry
 from hosting.errors import Invalid
@@ -35,7 +36,7 @@ def again(platform: Platform, server: Server, **options: Any) -> Deployment:
     """Resumes with `options`, and waits for the end."""
     made = services.deploy(
         server=server,
-        by=platform.owner,
+        by=Actor(platform.owner),
         trigger=Trigger.API,
         mode=Mode.RESUME,
         options=PushOptions(**options),

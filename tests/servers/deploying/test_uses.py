@@ -11,6 +11,7 @@ from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
 
+from access.actor import PLATFORM
 from servers import services
 from servers.deploying import reconciler
 from servers.models import Run, Server
@@ -28,7 +29,7 @@ def test_a_running_server_is_measured_until_it_stops(platform: Platform) -> None
     uses = Run.objects.get(deployment=deployment).uses
     assert uses["memory_mb"] > 0
     assert uses["cpu"] >= 0
-    services.stop(server=platform.fresh(server))
+    services.stop(server=platform.fresh(server), by=PLATFORM)
     eventually(lambda: not Run.objects.live().exists(), what="it is stopped")
     reconciler.measure()
     assert Run.objects.get(deployment=deployment).uses is None

@@ -16,6 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from rest_framework.test import APIClient
 
+from access.actor import PLATFORM
 from access.models import AuditEntry
 from hosting.errors import Conflict, Invalid
 from servers.models import Build, Deployment, Run, Server
@@ -133,7 +134,7 @@ def test_what_waits_for_approval_is_told_to_go(failed: Deployment, action: str, 
     make_deployment(failed.server, number=2, status="held", image="j")
     said = "#2, which waits for approval, is given up, and what it built is removed."
     assert (said in diagnosis.offer_of(failed, action).preview) is gives_up
-    diagnosis.perform(deployment=failed, name=action, by=None, trigger=Trigger.API)
+    diagnosis.perform(deployment=failed, name=action, by=PLATFORM, trigger=Trigger.API)
     held = failed.server.deployments.get(number=2)
     assert (held.status == "superseded") is gives_up
 
@@ -165,7 +166,7 @@ def test_an_unknown_action_is_not_there(failed: Deployment, api: ApiOf, owner: U
     assert api(owner).post(where(failed, "pray")).status_code == 404
     assert console.post(page_of(failed, "pray")).status_code == 404
     with pytest.raises(Invalid, match="There is no action pray"):
-        diagnosis.perform(deployment=failed, name="pray", by=None, trigger=Trigger.API)
+        diagnosis.perform(deployment=failed, name="pray", by=PLATFORM, trigger=Trigger.API)
 
 
 def test_what_makes_no_sense_any_more_is_refused_with_its_reason(
@@ -197,7 +198,7 @@ def test_preconditions(failed: Deployment, change: dict[str, Any], action: str, 
     row: Build | Deployment = failed.build if change.keys() <= OF_BUILDS else failed
     row.keep(**change)
     with pytest.raises(Conflict, match=why):
-        diagnosis.perform(deployment=failed, name=action, by=None, trigger=Trigger.API)
+        diagnosis.perform(deployment=failed, name=action, by=PLATFORM, trigger=Trigger.API)
     assert not AuditEntry.objects.filter(action__startswith="runbook").exists()
 
 

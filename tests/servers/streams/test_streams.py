@@ -16,6 +16,7 @@ from django.db import connection, transaction
 from django.test import Client as Browser
 from django.utils import timezone
 
+from access.actor import PLATFORM, Actor
 from access.models import Team
 from metrics import recorder
 from servers import events, services
@@ -163,7 +164,7 @@ def test_statuses_go_to_whoever_sees_the_server(
     for client in clients.values():
         client.take(1, "stream-open")
     server, foreign = make_server(owner, team=team), make_server(outsider)
-    services.deploy(server=server, by=owner, trigger="api")  # type: ignore[arg-type]
+    services.deploy(server=server, by=Actor(owner), trigger="api")  # type: ignore[arg-type]
     events.status_changed(foreign.pk)
     for name in ("owner", "viewer", "staff"):
         status = orjson.loads(clients[name].take(1, "status")[0].data)
@@ -214,7 +215,7 @@ def test_who_may_not_listen(live_feed: str, owner: User, outsider: User, server:
 def test_rights_that_end_end_the_stream(live_feed: str, owner: User, server: Server) -> None:
     with Client(metrics_of(live_feed, server), **headers_of(owner)) as client:
         client.take(1, "stream-open")
-        services.revoke_token(token=Token.objects.get())
+        services.revoke_token(token=Token.objects.get(), by=PLATFORM)
         assert list(client) == []
 
 

@@ -1,0 +1,48 @@
+"""Who acts. A door makes this of its request or command, and services get it as `by`.
+
+Nothing else says who acts: no thread, no context and no signal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.contrib.auth.models import User
+from django.db.models import Model
+from django.http import HttpRequest
+
+from access import roles
+from access.models import Via
+
+
+@dataclass(frozen=True)
+class Actor:
+    """`user` is None for nobody known: the platform itself, a forge, somebody who could not sign in.
+
+    `token` is the API token that was sent, and `address` is where the request came from; None for none.
+    """
+
+    user: User | None = None
+    via: Via = Via.PLATFORM
+    token: Model | None = None
+    address: str | None = None
+
+    @property
+    def person(self) -> User:
+        """The user, for what belongs to somebody. Raises `ValueError` where nobody is known."""
+        if self.user is None:
+            raise ValueError("This needs somebody to whom it belongs.")
+        return self.user
+
+    @property
+    def is_administrator(self) -> bool:
+        """Of the whole platform, not of a team."""
+        return self.user is not None and roles.is_administrator(self.user)
+
+
+PLATFORM = Actor()
+
+
+def at_console(request: HttpRequest) -> Actor:
+    user = request.user if isinstance(request.user, User) else None
+    return Actor(user, Via.ADMIN, address=request.META.get("REMOTE_ADDR") or None)
