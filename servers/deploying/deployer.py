@@ -182,8 +182,8 @@ def _make(job: Job) -> None:
     built = building.images(deployment, fetched, job.work, timeline, deadline)
     if settings.REGISTRY:
         to = pushing.destination_of(timeline)
-        pushed = pushing.push_all(to, built, timeline, deadline)
-        published = publishing.publish(to, pushed, timeline, deadline, any_platform=job.runtime.any_platform)
+        pushed = pushing.push_all(to, built, deadline)
+        published = publishing.publish(to, pushed, deadline, any_platform=job.runtime.any_platform)
     else:
         published = publishing.in_engine(built)
     build.keep(images=published.images, digest=published.digest, image=published.image)

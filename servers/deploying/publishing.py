@@ -49,41 +49,34 @@ def in_engine(built: Mapping[str, BuiltImage]) -> Published:
 
 
 def publish(
-    to: Destination,
-    pushed: Mapping[str, Pushed],
-    timeline: Timeline,
-    deadline: Deadline,
-    *,
-    any_platform: bool,
+    to: Destination, pushed: Mapping[str, Pushed], deadline: Deadline, *, any_platform: bool
 ) -> Published:
     """The image is one platform's for the engine here; all of them where each node takes its own."""
-    digest = _publish(to, list(pushed.values()), timeline, deadline)
-    endpoint = to.target.endpoint
+    digest = _publish(to, list(pushed.values()), deadline)
     images: dict[str, dict[str, str | int]] = {
-        platform: {"reference": f"{endpoint}@{done.digest}", "digest": done.digest, "size": done.size}
+        platform: {"reference": f"{to.endpoint}@{done.digest}", "digest": done.digest, "size": done.size}
         for platform, done in pushed.items()
     }
     native = None if any_platform else images.get(runtime_choice.native_platform())
-    return Published(str(native["reference"]) if native else f"{endpoint}@{digest}", digest, images)
+    return Published(str(native["reference"]) if native else f"{to.endpoint}@{digest}", digest, images)
 
 
-def _publish(to: Destination, pushed: Sequence[Pushed], timeline: Timeline, deadline: Deadline) -> str:
+def _publish(to: Destination, pushed: Sequence[Pushed], deadline: Deadline) -> str:
     """The digest under the build's tag: an index where there are several platforms, else the image."""
-    faults = to.faults(f"Publishing {to.target}")
-    with timeline.step(StepKind.PUBLISH) as step, faults:
+    with to.step(StepKind.PUBLISH, f"Publishing {to.target}") as step:
         digest = pushed[0].digest
         if len(pushed) > 1:
             digest = manifest.publish(
                 client=to.client,
                 target=to.target,
                 children=pushed,
-                annotations=_annotations(timeline.deployment),
+                annotations=_annotations(to.deployment),
                 report=to.report,
                 line=step.line,
                 policy=to.policy,
                 control=deadline,
             )
-        step.details.update(digest=digest, tag=to.target.tag, registry_endpoint=to.target.endpoint)
+        step.details.update(digest=digest, tag=to.target.tag, registry_endpoint=to.endpoint)
         return digest
 
 

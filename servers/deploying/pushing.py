@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,26 +22,40 @@ from registry.reference import Reference
 from registry.retry import PushPolicy
 from servers import image_names, runtime_choice
 from servers.deploying import parallel, pull_secret, push_report, registries
-from servers.models import Build, Deployment
+from servers.models import Deployment
 from servers.states import StepKind, StepStatus
-from servers.timeline import Timeline
+from servers.timeline import StepInProgress, Timeline
 
 
 @dataclass(frozen=True)
 class Destination:
-    """Where the images of a build go, and how the registry there is spoken to.
+    """Where the images of a build go, how the registry there is spoken to, and where that is told.
 
     `target` is the build's immutable tag; `report` tells what the registry library does.
     """
 
-    build: Build
+    timeline: Timeline
     target: Reference
     client: RegistryClient
     policy: PushPolicy
     report: Report
 
+    @property
+    def deployment(self) -> Deployment:
+        return self.timeline.deployment
+
+    @property
+    def endpoint(self) -> str:
+        return self.target.endpoint
+
+    @contextmanager
+    def step(self, kind: StepKind, doing: str, platform: str = "") -> Iterator[StepInProgress]:
+        """A step whose failures at the registry are ones that a user can be told."""
+        with self.timeline.step(kind, platform) as step, self.faults(doing):
+            yield step
+
     def faults(self, doing: str) -> AbstractContextManager[None]:
-        return registries.faults(doing, self.target, self.build.server.slug)
+        return registries.faults(doing, self.target, self.deployment.server.slug)
 
 
 def destination_of(timeline: Timeline) -> Destination:
@@ -49,40 +63,32 @@ def destination_of(timeline: Timeline) -> Destination:
     deployment = timeline.deployment
     target = image_names.target_of(deployment.build)
     attempts = deployment.push_retries or settings.REGISTRY_PUSH_RETRIES
-    return Destination(
-        build=deployment.build,
-        target=target,
-        client=registries.client(target.host),
-        policy=PushPolicy(attempts=attempts, deadline=settings.REGISTRY_PUSH_TIMEOUT),
-        report=push_report.reporter(
-            deployment.server_id,
-            deployment.pk,
-            target,
-            on_refresh=lambda: pull_secret.renew(timeline, target),  # nodes follow a renewed credential
-        ),
+    report = push_report.reporter(
+        deployment.server_id,
+        deployment.pk,
+        target,
+        on_refresh=lambda: pull_secret.renew(timeline, target),  # nodes follow a renewed credential
     )
+    policy = PushPolicy(attempts=attempts, deadline=settings.REGISTRY_PUSH_TIMEOUT)
+    return Destination(timeline, target, registries.client(target.host), policy, report)
 
 
-def push_all(
-    to: Destination, built: Mapping[str, BuiltImage], timeline: Timeline, deadline: Deadline
-) -> dict[str, Pushed]:
-    """What the registry holds of each platform afterwards; nothing stands under the build's own tag yet where
-    there are several."""
-    _look_at_credentials(to, timeline)
+def push_all(to: Destination, built: Mapping[str, BuiltImage], deadline: Deadline) -> dict[str, Pushed]:
+    """What the registry holds of each platform afterwards. Where there are several, nothing stands under the
+    build's own tag yet."""
+    _look_at_credentials(to)
     return parallel.for_each(
         list(built),
-        lambda platform, shared: _push(to, built[platform], timeline, shared),
+        lambda platform, shared: _push(to, built[platform], shared),
         deadline=deadline,
         limit=len(built),
     )
 
 
-def _look_at_credentials(to: Destination, timeline: Timeline) -> None:
+def _look_at_credentials(to: Destination) -> None:
     """A refresh that was asked for and fails ends the deployment; one ahead of time only shows."""
-    renew = timeline.deployment.refresh_credentials
-    faults = to.faults(f"Renewing the credentials of {to.target.host}")
-    with timeline.step(StepKind.CREDENTIALS) as step, faults:
-        found = _check_credentials(to, step.line, renew=renew)
+    with to.step(StepKind.CREDENTIALS, f"Renewing the credentials of {to.target.host}") as step:
+        found = _check_credentials(to, step.line, renew=to.deployment.refresh_credentials)
         known = {"status": found.status, "source": found.source, "seconds": found.seconds}
         step.details.update({key: value for key, value in known.items() if value is not None})
 
@@ -102,20 +108,21 @@ def _check_credentials(to: Destination, line: LineSink, *, renew: bool) -> AuthH
     )
 
 
-def _push(to: Destination, built: BuiltImage, timeline: Timeline, deadline: Deadline) -> Pushed:
-    faults = to.faults(f"The push to {to.target.endpoint} ({built.platform})")
-    with timeline.step(StepKind.PUSH, built.platform) as step, faults:
+def _push(to: Destination, built: BuiltImage, deadline: Deadline) -> Pushed:
+    doing = f"The push to {to.endpoint} ({built.platform})"
+    with to.step(StepKind.PUSH, doing, built.platform) as step:
         step.expect(built.size)
-        resumed = timeline.deployment.resumed
+        target = image_names.target_for(to.deployment.build, built.platform)
+        resumed = to.deployment.resumed
         if resumed and (done := _pushed_before(to, built, resumed)):
-            _tag_again(to, done, step.line, deadline)
+            _tag_again(to, done, target, step.line, deadline)
             step.line(f"Taken over from #{resumed.number}: the registry holds {done.digest}")
-            step.details.update(taken_over=True, **_pushed_facts(to, done))
+            step.details.update(taken_over=True, **_facts(to, done))
             return done
         done = push.push_image(
             engine_url=runtime_choice.engine_url(),
             image=built.tag,
-            target=image_names.target_for(to.build, built.platform),
+            target=target,
             platform=built.platform,
             client=to.client,
             policy=to.policy,
@@ -124,12 +131,12 @@ def _push(to: Destination, built: BuiltImage, timeline: Timeline, deadline: Dead
             control=deadline,
             progress=step.progress,
         )
-        step.details.update(_pushed_facts(to, done))
+        step.details.update(_facts(to, done))
         return done
 
 
-def _pushed_facts(to: Destination, done: Pushed) -> dict[str, Any]:
-    return {"digest": done.digest, "manifest_size": done.size, "registry_endpoint": to.target.endpoint}
+def _facts(to: Destination, done: Pushed) -> dict[str, Any]:
+    return {"digest": done.digest, "manifest_size": done.size, "registry_endpoint": to.endpoint}
 
 
 def _pushed_before(to: Destination, built: BuiltImage, resumed: Deployment) -> Pushed | None:
@@ -137,7 +144,7 @@ def _pushed_before(to: Destination, built: BuiltImage, resumed: Deployment) -> P
     done = resumed.steps.filter(platform=built.platform, status=StepStatus.SUCCEEDED)
     details = dict(done.values_list("kind", "details"))
     build, pushed = details.get(StepKind.BUILD, {}), details.get(StepKind.PUSH, {})
-    if build.get("image_id") != built.image_id or pushed.get("registry_endpoint") != to.target.endpoint:
+    if build.get("image_id") != built.image_id or pushed.get("registry_endpoint") != to.endpoint:
         return None
     return _held(to, pushed["digest"], built.platform)
 
@@ -150,11 +157,11 @@ def _held(to: Destination, digest: str, platform: str) -> Pushed | None:
     return Pushed(platform, found.digest, found.size, found.media_type)
 
 
-def _tag_again(to: Destination, done: Pushed, line: LineSink, deadline: Deadline) -> None:
+def _tag_again(to: Destination, done: Pushed, target: Reference, line: LineSink, deadline: Deadline) -> None:
     manifest.move_tag(
         client=to.client,
         target=to.target.with_digest(done.digest),
-        tag=image_names.target_for(to.build, done.platform).tag,
+        tag=target.tag,
         report=to.report,
         line=line,
         policy=to.policy,

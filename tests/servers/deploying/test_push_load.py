@@ -119,10 +119,9 @@ def deliver(server: Server, image: str) -> Deployment:
     deployment = make_deployment(server, status=DeploymentStatus.RUNNING, **built)
     try:
         with Logbook(server.pk, deployment.pk) as logbook:
-            timeline, deadline = Timeline(deployment, logbook), Deadline.of(120)
-            to = pushing.destination_of(timeline)
-            pushed = pushing.push_all(to, {AMD: BuiltImage(AMD, image, "", 0)}, timeline, deadline)
-            published = publishing.publish(to, pushed, timeline, deadline, any_platform=False)
+            to, deadline = pushing.destination_of(Timeline(deployment, logbook)), Deadline.of(120)
+            pushed = pushing.push_all(to, {AMD: BuiltImage(AMD, image, "", 0)}, deadline)
+            published = publishing.publish(to, pushed, deadline, any_platform=False)
             deployment.build.keep(digest=published.digest)
     finally:
         connection.close()
