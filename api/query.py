@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.http import QueryDict
+from django.utils.dateparse import parse_datetime
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.exceptions import ValidationError
 
-from api.moments import aware
 from servers.ids import LARGEST, id_in
 
 LONGEST = 200
@@ -125,3 +125,14 @@ def _value(parameter: Parameter, texts: list[str]) -> Any:
     except ValidationError as error:
         raise ValidationError({parameter.name: error.detail}) from None
     return values if parameter.many else values[0] if values else parameter.default
+
+
+def aware(text: str) -> datetime:
+    """In UTC, which is what a time without a zone is taken for. Raises `ValidationError`."""
+    try:
+        moment = parse_datetime(text)
+        if moment is not None:
+            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        pass  # the first and last hours of the calendar are not there in every zone
+    raise ValidationError("Must be a time such as 2026-11-22T16:55:53Z.")

@@ -18,7 +18,7 @@ from console.charts import Chart, Column, Part
 from console.ranges import Span
 from metrics import totals
 from metrics.models import CallTotal, UsageMetric
-from metrics.totals import Total
+from metrics.sums import Sum, sum_of
 from servers.models import Deployment
 from servers.states import DeploymentStatus, work_look
 
@@ -38,11 +38,11 @@ def events_url(since: datetime, until: datetime, **given: Any) -> str:
 def calls(rows: QuerySet[CallTotal], span: Span, **given: Any) -> list[Chart]:
     """Calls and how long they took. `given` narrows the links as `rows` are narrowed."""
     found = totals.by_time(rows, span.starts)
-    whole = totals.sum_of(found)
+    whole = sum_of(found)
     return [_count_of_calls(found, whole, span, given), _time_of_calls(found, whole, span, given)]
 
 
-def _count_of_calls(found: Sequence[Total], whole: Total, span: Span, given: Mapping[str, Any]) -> Chart:
+def _count_of_calls(found: Sequence[Sum], whole: Sum, span: Span, given: Mapping[str, Any]) -> Chart:
     columns = [
         Column(
             span.label(start),
@@ -64,7 +64,7 @@ def _count_of_calls(found: Sequence[Total], whole: Total, span: Span, given: Map
     )  # fmt: skip
 
 
-def _how_many(whole: Total) -> str:
+def _how_many(whole: Sum) -> str:
     if not whole.calls:
         return ""
     share = whole.error_share or 0
@@ -72,7 +72,7 @@ def _how_many(whole: Total) -> str:
     return f"{whole.calls:,} call{'' if whole.calls == 1 else 's'}, {failed} failed"
 
 
-def _time_of_calls(found: Sequence[Total], whole: Total, span: Span, given: Mapping[str, Any]) -> Chart:
+def _time_of_calls(found: Sequence[Sum], whole: Sum, span: Span, given: Mapping[str, Any]) -> Chart:
     columns = [
         Column(
             span.label(start),

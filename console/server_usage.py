@@ -12,8 +12,9 @@ from django.utils import timezone
 from console import figures, ranges
 from console.ranges import Span
 from metrics import rollups, summary, totals
+from metrics.methods import NO_CLIENT
 from metrics.models import CallTotal
-from metrics.totals import Total
+from metrics.sums import Sum, sum_of
 from servers.models import Server
 
 SHOWN = 50
@@ -45,10 +46,10 @@ def context(request: HttpRequest, server: Server) -> dict[str, Any]:
     }
 
 
-def lately(server: Server) -> Total:
+def lately(server: Server) -> Sum:
     """The calls of the last 24 hours."""
     starts = totals.starts(timezone.now(), timedelta(hours=1), 24)
-    return totals.sum_of(totals.by_time(CallTotal.objects.filter(server=server), starts))
+    return sum_of(totals.by_time(CallTotal.objects.filter(server=server), starts))
 
 
 def _tools(server: Server, span: Span) -> list[Row]:
@@ -57,7 +58,7 @@ def _tools(server: Server, span: Span) -> list[Row]:
 
 
 def _tool(server: Server, span: Span, found: dict[str, Any]) -> Row:
-    narrow = {"name": found["name"]} if found["name"] not in ("", rollups.OTHER_NAMES) else {}
+    narrow = {"name": found["name"]} if found["name"] not in ("", rollups.OTHERS) else {}
     known = {key: found[key] for key in ("calls", "errors", "p50_ms", "p95_ms")}
     return Row(name=found["name"] or found["method"], **known, **_urls(server, span, narrow))
 
@@ -67,8 +68,8 @@ def _clients(server: Server, span: Span) -> list[Row]:
     return [_client(server, span, name, total) for name, total in list(found.items())[:SHOWN]]
 
 
-def _client(server: Server, span: Span, name: str, total: Total) -> Row:
-    narrow = {"client": name} if name not in (totals.OTHER_CLIENTS, totals.NO_NAME) else {}
+def _client(server: Server, span: Span, name: str, total: Sum) -> Row:
+    narrow = {"client": name} if name not in (rollups.OTHERS, NO_CLIENT) else {}
     urls = _urls(server, span, narrow)
     return Row(name, total.calls, total.errors, total.p50_ms, total.p95_ms, urls["url"], urls["failed_url"])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -14,11 +14,10 @@ from django.db.models import Q
 from django.utils import timezone
 
 from hooks.push import Push
-from sealing.fields import SealedField
+from sealing.fields import SharedSecret
 from servers import secretbox
 from servers.models import Deployment, Server
 
-FORMER_FOR = timedelta(days=1)
 MOST_PATTERNS, LONGEST_PATTERN, MOST_STARS = 50, 200, 8
 
 
@@ -57,20 +56,17 @@ class WebHookQuerySet(models.QuerySet["WebHook"]):
         return self.filter(server__in=Server.objects.visible_to(user))
 
 
-class WebHook(models.Model):
+class WebHook(SharedSecret):
     """A door of one server for one sender: `/hooks/<public_id>/`.
 
-    `former` is the secret before the last rotation; it is accepted until `former_until`. `origin` is the
-    forge that the secret was made for: where the server's source was then; "" of a generic hook, whose sender
-    is no forge. `secret_by` is who was shown the secret.
+    `former`, the secret before the last rotation, is accepted beside it for a while. `origin` is the forge
+    that the secret was made for: where the server's source was then; "" of a generic hook, whose sender is no
+    forge. `secret_by` is who was shown the secret.
     """
 
     server = models.ForeignKey(Server, models.CASCADE, related_name="hooks")
     kind = models.CharField(max_length=8, choices=Kind.choices)
     public_id = models.CharField(max_length=32, unique=True, default=new_public_id, editable=False)
-    sealed = SealedField()
-    former = SealedField(null=True)
-    former_until = models.DateTimeField(null=True, blank=True, editable=False)
     origin = models.CharField(max_length=520, blank=True, default="", editable=False)
     secret_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+", editable=False
@@ -125,18 +121,12 @@ class WebHook(models.Model):
     def give_secret(self, value: str, knower: User | None) -> None:
         """What opens it from now on, which `knower` learns; what opened it before stays for a while where it
         may."""
-        if self.sealed and not self.refusal():
-            self.former, self.former_until = self.sealed, timezone.now() + FORMER_FOR
-        else:
-            self.former = self.former_until = None
-        self.sealed, self.origin, self.secret_by = secretbox.seal(value), self.here, knower
+        self.replace_secret(value, keep_former=bool(self.sealed) and not self.refusal())
+        self.origin, self.secret_by = self.here, knower
 
     def secrets(self, now: datetime) -> list[str]:
         """Those that are accepted now, the newest first. Raises `secretbox.Unreadable`."""
-        sealed = [self.sealed]
-        if self.former and self.former_until and now < self.former_until:
-            sealed.append(self.former)
-        return [secretbox.open_sealed(bytes(one)) for one in sealed]
+        return [secretbox.open_sealed(one) for one in self.in_force(now)]
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):

@@ -5,28 +5,31 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import orjson
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from access.actor import Actor
+from access.buckets import Limit
 from hooks import matching
-from hooks.excerpts import excerpt
-from hooks.limits import Buckets
 from hooks.models import Delivery, Outcome, WebHook
 from hooks.providers import PROVIDERS
 from hooks.providers.base import payload_of
 from hooks.push import Dropped, NotSigned, Push, Refused, Verified
 from hosting.errors import UserError
 from redaction.redactor import Redactor
+from redaction.rules import in_json
 from servers import events, services
 from servers.models import Deployment
 from servers.models.server import DesiredState, SourceKind
 from servers.states import Trigger
 
 MOST_REJECTED = 100
-ANNOUNCED = Buckets(per_minute=30)
+MOST_SHOWN, LOOKED_AT = 4_000, 64 * 1024  # characters of a payload
+ANNOUNCED = Limit(per_minute=30)
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ def receive(*, hook: WebHook, arrival: Arrival, by: Actor) -> Delivery:
         _keep_refused(hook, arrival, refusal)
         raise
     redact = Redactor([*secrets, *(secret.reveal() for secret in hook.server.secrets.all())])
-    shown = excerpt(payload_of(arrival.headers, arrival.body or b"{}"), redact)
+    shown = _excerpt(payload_of(arrival.headers, arrival.body or b"{}"), redact)
     if same := _same_push(hook, arrival, verified):
         return _duplicate(hook, arrival, verified, same)
     try:
@@ -124,6 +127,12 @@ def _late(hook: WebHook, push: Push | None) -> str:
     if follower is None or accepted.filter(pk__gte=follower.pk, commit=push.before).exists():
         return ""
     return f"A later push, {follower.commit[:12]}, arrived before it."
+
+
+def _excerpt(payload: Mapping[str, Any], redact: Redactor) -> str:
+    """The start of a payload, for people, set out line by line and without what looks like a secret."""
+    text = orjson.dumps(payload, option=orjson.OPT_INDENT_2).decode()[:LOOKED_AT]
+    return redact(in_json(text))[:MOST_SHOWN]
 
 
 def _row(hook: WebHook, arrival: Arrival, verified: Verified) -> Delivery:

@@ -11,10 +11,10 @@ from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
 from access.actor import Actor
+from access.buckets import Limit
 from access.models import Via
 from api import problems
 from hooks import reception
-from hooks.limits import Buckets
 from hooks.models import Delivery, Kind, Outcome, WebHook
 from hooks.providers import PROVIDERS
 from hooks.push import NotSigned, Refused
@@ -25,7 +25,7 @@ from servers.front.larger import Larger, from_strangers
 logger = logging.getLogger(__name__)
 MOST_BYTES = 5 * 1024 * 1024
 AT_ONCE = 4  # deliveries of that size to one webhook
-KNOCKS, CALLS = Buckets(per_minute=30), Buckets(per_minute=120)
+KNOCKS, CALLS = Limit(per_minute=30), Limit(per_minute=120)
 # What an unknown address is checked against, so that it takes as long as a wrong signature.
 NOBODY = [signing.new_secret()]
 

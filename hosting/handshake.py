@@ -32,6 +32,7 @@ from hosting.mcp_client import (
     unchanged,
 )
 from hosting.mcp_lists import Lists
+from hosting.runtimes import exit_words
 from hosting.runtimes.base import RunStatus
 from registry.reasons import Reason
 
@@ -40,7 +41,7 @@ Json = dict[str, Any]
 
 REQUEST_SECONDS = 10.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
-EXITED = "Correct its code, its command or its environment; then redeploy."
+EXITED = exit_words.EXITED
 EXITS_IN_A_ROW = 3  # behind the bridge each attempt starts the server anew: once may be bad luck
 
 
@@ -140,7 +141,7 @@ def wait_healthy(
         if not status.alive:
             raise RuntimeFault(
                 f"The server has exited before it answered. {status.reason}".strip(),
-                hint="" if EXITED in status.reason else EXITED,
+                hint="" if status.advice == EXITED else EXITED,
                 reason=status.cause or Reason.CRASHED,
                 details={"exit_code": status.exit_code},
             )

@@ -1,15 +1,12 @@
-"""Why a server ended or never answered, read from what it wrote: a sentence, and what a person can do.
-
-What programs say is theirs to choose: a sentence is a guess, and the lines stand beside it.
-"""
+"""What servers write before they end, or while they never answer, and what that means."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from hosting.last_words import LONGEST
+from hosting.signs import Cause, Words, read, sign
 from registry.reasons import Reason
 
 # What a program asks of a package in words of another version of it.
@@ -37,44 +34,11 @@ HAVE = (
 GIVE = "Add it to the arguments of the source, or to the start command; then redeploy."
 
 
-@dataclass(frozen=True)
-class Why:
-    """`line` is the one that tells."""
-
-    says: str
-    hint: str
-    line: str
-    reason: Reason | None = None
-
-
-@dataclass(frozen=True)
-class _Sign:
-    """`says` and `hint` may name the groups of the pattern in braces. `stdio`: only of servers over stdio."""
-
-    pattern: re.Pattern[str]
-    says: str
-    hint: str
-    stdio: bool = False
-    reason: Reason | None = None
-
-
-def _sign(
-    pattern: str,
-    says: str,
-    hint: str,
-    reason: Reason | None = None,
-    *,
-    any_case: bool = True,
-    stdio: bool = False,
-) -> _Sign:
-    return _Sign(re.compile(pattern, re.M | (re.I if any_case else re.NOFLAG)), says, hint, stdio, reason)
-
-
 OLDER_SDK = "mcp<2"  # version 2 of the SDK renamed much; most servers were written before
 
 # The particular before the general.
 SIGNS = (
-    _sign(
+    sign(
         r"ModuleNotFoundError: No module named '(?P<name>[^'\x00-\x1f]{1,120})'",
         "It misses the module {name}.",
         "Declare it as a dependency, or add it in the server's build settings (with: {needed}); then "
@@ -82,14 +46,14 @@ SIGNS = (
         Reason.MISSING_MODULE,
         any_case=False,
     ),
-    _sign(
+    sign(
         r"Cannot find (?:module|package) '(?P<name>[^'\x00-\x1f]{1,120})'",
         "It misses the module {name}.",
         "Declare it in dependencies of package.json, or have the build make it; then redeploy.",
         Reason.MISSING_MODULE,
         any_case=False,
     ),
-    _sign(
+    sign(
         OTHER_VERSION,
         "It asks for what the installed packages do not have ({name}).",
         "If it was written for an older version of that package, bound it in the server's build settings "
@@ -97,7 +61,7 @@ SIGNS = (
         Reason.MISSING_MODULE,
         any_case=False,
     ),
-    _sign(
+    sign(
         r"The requested module '(?P<name>[^'\x00-\x1f]{1,80})' does not provide an export named "
         r"'(?P<export>[\w$]{1,80})'",
         "It asks for what the installed packages do not have ({name}: {export}).",
@@ -106,45 +70,45 @@ SIGNS = (
         Reason.MISSING_MODULE,
         any_case=False,
     ),
-    _sign(
+    sign(
         r"(?:Bad (?P<name>git) executable|spawn (?P<spawned>[\w./-]{1,60}) ENOENT|No such file or directory: "
         r"'(?P<file>git|node|npx|npm|uvx?|docker|kubectl|helm|ffmpeg|java|psql|pandoc)')",
         "It needs the program {name}, which is not there.",
         HAVE,
     ),
-    _sign(
+    sign(
         r"(?P<name>[\w+.-]{1,60}\.so[.\d]{0,12}): cannot open shared object file",
         "It needs the library {name}, which is not there.",
         HAVE,
     ),
-    _sign(
+    sign(
         r"(?:Executable doesn't exist at|Could not find (?:Chrome|Chromium|browser)|"
         r"(?:Chrome|Chromium|Firefox|browser)\b[^\n]{0,40} (?:is )?not (?:found|installed))",
         "It needs a browser, which is not there.",
         "Build it from a Dockerfile whose image has one; then redeploy.",
     ),
-    _sign(
+    sign(
         r"^KeyError: '(?P<name>[A-Z][A-Z0-9_]{1,80})'",
         "It asks for the variable {name}.",
         SET,
         Reason.MISCONFIGURED,
         any_case=False,
     ),
-    _sign(
+    sign(
         rf"^(?=.*\b(?i:{ASKS})\b).*?{VARIABLE}",
         "It asks for the variable {name}.",
         SET,
         Reason.MISCONFIGURED,
         any_case=False,
     ),
-    _sign(
+    sign(
         r"^(?P<name>[A-Za-z]\w{0,80})\n *Field required \[type=missing",
         "It asks for the setting {name}.",
         "That is usually the environment variable {upper}: set it, as a secret where it is one; then "
         "redeploy.",
         Reason.MISCONFIGURED,
     ),
-    _sign(
+    sign(
         r"(?:the following (?:required )?arguments (?:are required|were not provided)|"
         r"missing (?:required )?(?:argument|option|parameter)s?|required flag(?:\(s\)|s)?|required options?)"
         r":?\s{1,4}(?P<name>[^\n]{1,120})",
@@ -152,63 +116,48 @@ SIGNS = (
         GIVE,
         Reason.MISCONFIGURED,
     ),
-    _sign(
+    sign(
         r"\b(?:requires?|required|missing|provide|specify|must|please|need)\b[^\n]{0,80}?\s[\"'`]?"
         r"(?P<name>--[a-z][\w-]{1,60})",
         "It asks for the option {name}.",
         GIVE,
         Reason.MISCONFIGURED,
     ),
-    _sign(
+    sign(
         r"(?:(?:ECONNREFUSED|ENOTFOUND|EAI_AGAIN|ETIMEDOUT) |connection to server at \"|Failed to resolve '|"
         r"Cannot connect to host )(?P<name>[\w.:\[\]-]{1,120})",
         "It could not reach {name}.",
         "Check that address, and whether the server can reach it from where it runs; then redeploy.",
     ),
-    _sign(
+    sign(
         r"(?:Could not|Failed to) download (?P<name>(?:the )?(?:model|browser|data|file|tokenizer)s?)\b",
         "It could not download what it needs ({name}).",
         "Check what it can reach from where it runs, or have a Dockerfile put into its image what it "
         "downloads; then redeploy.",
     ),
-    _sign(
+)
+OF_STDIO = (  # of servers over stdio alone
+    sign(
         r"(?<!bridge: )(?:listening|running|available|started|serving|ready)\b[^\n]{0,60}?"
         r"(?:\bport:? |(?:127\.0\.0\.1|localhost|0\.0\.0\.0|\[::1?\]):)(?P<name>\d{2,5})\b",
         "It serves HTTP on port {name}, and is set to speak stdio.",
         "Give it the argument that makes it speak stdio (often --stdio); or set its transport to Streamable "
         "HTTP, with that port and its path. Then redeploy.",
         Reason.MISCONFIGURED,
-        stdio=True,
     ),
 )
 
 
-def why(lines: Sequence[str], *, stdio: bool) -> Why | None:
+def why(lines: Sequence[str], *, stdio: bool) -> Cause | None:
     """None where nothing of it is known; of several lines the newest tells.
 
     `lines` in the order in which they were written.
     """
     kept = [line[:LONGEST] for line in lines if not (CODE.match(line) or GOES_ON.search(line))]
-    text = "\n".join(kept)
-    for sign in SIGNS:
-        if (stdio or not sign.stdio) and (found := _newest(sign.pattern, text)):
-            parts = _parts(found)
-            return Why(sign.says.format(**parts), sign.hint.format(**parts), _line_of(found), sign.reason)
-    return None
+    return read((*SIGNS, *OF_STDIO) if stdio else SIGNS, "\n".join(kept), _named, newest=True)
 
 
-def _newest(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
-    return max(pattern.finditer(text), key=lambda found: found.start(), default=None)
-
-
-def _line_of(found: re.Match[str]) -> str:
-    """The line that it begins in."""
-    before, after = found.string[: found.start()], found.string[found.start() :]
-    return before.rpartition("\n")[2] + after.partition("\n")[0]
-
-
-def _parts(found: re.Match[str]) -> dict[str, str]:
-    told = {name: value or "" for name, value in found.groupdict().items()}
+def _named(told: Words) -> Words:
     named = told.get("name") or told.get("spawned") or told.get("file") or ""
     name = named.strip("\"'`.,:; ") or _lacking(told)
     package = (told.get("module") or told.get("within") or named).partition(".")[0]
@@ -221,7 +170,7 @@ def _parts(found: re.Match[str]) -> dict[str, str]:
     }
 
 
-def _lacking(told: Mapping[str, str]) -> str:
+def _lacking(told: Words) -> str:
     """Of `OTHER_VERSION`: who lacks what."""
     whose = told.get("module") or told.get("owner") or told.get("callee") or ""
     return f"{whose}: {told.get('import') or told.get('attribute') or told.get('keyword') or ''}"

@@ -1,11 +1,14 @@
-"""Names by which calls are counted. Callers choose methods and names freely: counting has to be bounded."""
+"""By which names and durations calls are counted. Callers choose names freely: counting has to be bounded."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-OTHER = "other"
+OTHER, NO_CLIENT = "other", "(no name)"
+LONGEST_CLIENT = 200  # characters that are looked at
+_VERSION = re.compile(r"\s+v?\d\S*$")
 KNOWN = frozenset({
     "batch", "completion/complete", "initialize", "logging/setLevel", "ping", "prompts/get", "prompts/list",
     "resources/list", "resources/read", "resources/subscribe", "resources/templates/list",
@@ -16,6 +19,8 @@ KNOWN = frozenset({
 NAMED = frozenset({"tools/call", "prompts/get"})
 # Outcomes of `mcp_call` that are the server's or the platform's failure to answer.
 FAILURES = frozenset({"tool_error", "rpc_error", "http_error", "timeout"})
+# Upper bounds of durations, in ms.
+BOUNDS = (5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000)
 
 
 def method_of(details: Mapping[str, Any]) -> str:
@@ -26,3 +31,8 @@ def method_of(details: Mapping[str, Any]) -> str:
 def name_of(details: Mapping[str, Any]) -> str:
     """The tool or prompt; "" for every other method."""
     return str(details.get("name", "")) if details.get("method") in NAMED else ""
+
+
+def client_of(details: Mapping[str, Any]) -> str:
+    """The client's name without its version: versions come and go."""
+    return _VERSION.sub("", str(details.get("client", ""))[:LONGEST_CLIENT])[:100] or NO_CLIENT

@@ -8,6 +8,8 @@ from typing import ClassVar
 from django.db import models
 from django.utils import timezone
 
+MINUTE, HOUR = 60, 3600  # of `CallTotal.seconds`
+
 
 class UsageMetricQuerySet(models.QuerySet["UsageMetric"]):
     def newest_first(self) -> UsageMetricQuerySet:
@@ -60,7 +62,7 @@ class CallRollup(models.Model):
     """The `mcp_call` events of one server in one hour that agree in method, tool and outcome.
 
     `name` is the tool or prompt, "" for other methods, "*" for all names beyond those that are kept apart.
-    `buckets[i]` counts the calls that took at most `buckets.BOUNDS[i]` ms and more than the bound before; the
+    `buckets[i]` counts the calls that took at most `methods.BOUNDS[i]` ms and more than the bound before; the
     last one counts those beyond every bound.
     """
 
@@ -74,6 +76,8 @@ class CallRollup(models.Model):
     bytes_in = models.PositiveBigIntegerField(default=0)
     bytes_out = models.PositiveBigIntegerField(default=0)
     buckets = models.JSONField(default=list)
+
+    SUMS: ClassVar = ("calls", "duration_ms", "bytes_in", "bytes_out")
 
     class Meta:
         constraints = [
@@ -113,6 +117,8 @@ class CallTotal(models.Model):
     errors = models.PositiveBigIntegerField(default=0)
     duration_ms = models.PositiveBigIntegerField(default=0, help_text="Of all calls together.")
     buckets = models.JSONField(default=list)
+
+    SUMS: ClassVar = ("calls", "errors", "duration_ms")
 
     class Meta:
         constraints = [

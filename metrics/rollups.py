@@ -1,43 +1,69 @@
-"""Calls by the hour: `roll_up` folds new `mcp_call` events into `CallRollup` rows, each event once."""
+"""Calls by the hour and by the minute: `roll_up` folds new `mcp_call` events, each once, into the rows of
+`CallRollup` and of `CallTotal`."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 
-from metrics import buckets, totals
-from metrics.methods import method_of, name_of
-from metrics.models import CallRollup, RollupPosition, UsageMetric
+from metrics.methods import client_of, method_of, name_of
+from metrics.models import HOUR, MINUTE, CallRollup, CallTotal, RollupPosition, UsageMetric
+from metrics.sums import Call, Sum, empty
 
 CHUNK = 10_000
 # Ids are given before rows are committed: one that is not seen yet is there after this, or never.
 SETTLED = timedelta(seconds=10)
-MOST_NAMES = 200  # kept apart, per server and hour
-OTHER_NAMES = "*"
-ADDED = ["calls", "duration_ms", "bytes_in", "bytes_out", "buckets"]
-Key = tuple[int, datetime, str, str, str]
+KEEP_MINUTES = timedelta(hours=3)
+MOST_NAMES, MOST_CLIENTS = 200, 50  # kept apart, per server and hour
+OTHERS = "*"  # the names, or the clients, beyond those
+Key = tuple[Any, ...]  # server, time, what callers choose, and more
+Folded = tuple[int, datetime, dict[str, Any]]  # server, when, details of an event
 
 
-@dataclass
-class Sum:
-    calls: int = 0
-    duration_ms: int = 0
-    bytes_in: int = 0
-    bytes_out: int = 0
-    buckets: buckets.Buckets = field(default_factory=buckets.empty)
+@dataclass(frozen=True)
+class _Table:
+    """`columns` tell what a row is of, in the order of a `Key`."""
 
-    def add(self, details: dict[str, Any]) -> None:
-        duration = _number(details, "duration_ms")
-        self.calls += 1
-        self.duration_ms += duration
-        self.bytes_in += _number(details, "bytes_in")
-        self.bytes_out += _number(details, "bytes_out")
-        self.buckets[buckets.bucket_of(duration)] += 1
+    model: type[CallRollup | CallTotal]
+    columns: tuple[str, ...]
+
+    def known(self, keys: Iterable[Key]) -> dict[Key, Any]:
+        servers, times = {key[0] for key in keys}, {key[1] for key in keys}
+        of_all = Q(server=None) if None in servers else Q(pk__in=[])
+        rows = self.model._default_manager.filter(Q(server__in=servers - {None}) | of_all)
+        found = rows.filter(**{f"{self.columns[1]}__in": times})
+        return {tuple(getattr(row, column) for column in self.columns): row for row in found}
+
+    def new(self, key: Key) -> CallRollup | CallTotal:
+        return self.model(buckets=empty(), **dict(zip(self.columns, key, strict=True)))
+
+    def add(self, sums: Mapping[Key, Sum], most: int) -> None:
+        """Adds to the rows that are there and makes the others. The position is locked: nobody else does."""
+        known = self.known(sums)
+        names: dict[Key, set[str]] = defaultdict(set)
+        for key in known:
+            names[key[:2]].add(key[2])
+        changed: dict[Key, CallRollup | CallTotal] = {}
+        for key, total in sums.items():
+            key = _bounded(key, names[key[:2]], most)
+            total.add_to(changed.setdefault(key, known.get(key) or self.new(key)))
+        self._save(changed.values())
+
+    def _save(self, rows: Iterable[Any]) -> None:
+        made = [row for row in rows if row.pk is None]
+        grown = [row for row in rows if row.pk is not None]
+        self.model._default_manager.bulk_create(made, batch_size=500)
+        self.model._default_manager.bulk_update(grown, [*self.model.SUMS, "buckets"], batch_size=100)
+
+
+ROLLUPS = _Table(CallRollup, ("server_id", "hour", "name", "method", "outcome"))
+TOTALS = _Table(CallTotal, ("server_id", "start", "client", "seconds"))
 
 
 def roll_up(now: datetime) -> int:
@@ -50,8 +76,10 @@ def roll_up(now: datetime) -> int:
 
 
 def trim(now: datetime, before: datetime) -> None:
+    """Takes away minutes that are old by `now`, and everything from before `before`."""
     CallRollup.objects.filter(hour__lt=before).delete()
-    totals.trim(now, before)
+    old = Q(seconds=MINUTE, start__lt=now - KEEP_MINUTES) | Q(start__lt=before)
+    CallTotal.objects.filter(old).delete()
 
 
 def _fold_chunk(now: datetime) -> int:
@@ -81,76 +109,35 @@ def _look(position: RollupPosition, now: datetime) -> None:
 def _fold(position: RollupPosition) -> int:
     due = UsageMetric.objects.filter(id__gt=position.done, id__lte=position.seen, event_type="mcp_call")
     rows = list(due.order_by("id").values_list("id", "server_id", "timestamp", "details")[:CHUNK])
-    _add(_sums(rows))
-    totals.fold((server, at, details, _number(details, "duration_ms")) for _, server, at, details in rows)
+    rollups, totals = _sums((server, at, details) for _, server, at, details in rows)
+    ROLLUPS.add(rollups, MOST_NAMES)
+    TOTALS.add(totals, MOST_CLIENTS + 1)  # and "", which is all of them
     position.done = rows[-1][0] if len(rows) == CHUNK else position.seen
     position.save(update_fields=["done"])
     return len(rows)
 
 
-def _sums(rows: Iterable[tuple[int, int, datetime, dict[str, Any]]]) -> dict[Key, Sum]:
-    sums: dict[Key, Sum] = defaultdict(Sum)
-    for _, server_id, timestamp, details in rows:
-        hour = timestamp.replace(minute=0, second=0, microsecond=0)
+def _sums(events: Iterable[Folded]) -> tuple[dict[Key, Sum], dict[Key, Sum]]:
+    """For rows of `ROLLUPS` and of `TOTALS`."""
+    rollups: dict[Key, Sum] = defaultdict(Sum)
+    totals: dict[Key, Sum] = defaultdict(Sum)
+    for server, at, details in events:
+        call = Call.of(details)
+        minute = at.replace(second=0, microsecond=0)
+        hour = minute.replace(minute=0)
         outcome = str(details.get("outcome", ""))[:16]
-        sums[server_id, hour, method_of(details), name_of(details), outcome].add(details)
-    return sums
+        rollups[server, hour, name_of(details), method_of(details), outcome].add(call)
+        for who in (None, server):
+            totals[who, minute, "", MINUTE].add(call)
+            totals[who, hour, "", HOUR].add(call)
+        totals[server, hour, client_of(details), HOUR].add(call)
+    return rollups, totals
 
 
-def _add(sums: dict[Key, Sum]) -> None:
-    """Adds to the rows that are there and makes the others. The position is locked: nobody else does."""
-    known = _known(sums)
-    names: dict[tuple[int, datetime], set[str]] = defaultdict(set)
-    for server_id, hour, _, name, _ in known:
-        names[server_id, hour].add(name)
-    changed: dict[Key, CallRollup] = {}
-    for key, total in sums.items():
-        key = _bounded(key, names)
-        row = changed.setdefault(key, known.get(key) or _new(key))
-        _increase(row, total)
-    made = [row for row in changed.values() if row.pk is None]
-    grown = [row for row in changed.values() if row.pk is not None]
-    CallRollup.objects.bulk_create(made, batch_size=500)
-    CallRollup.objects.bulk_update(grown, ADDED, batch_size=100)
-
-
-def _known(sums: dict[Key, Sum]) -> dict[Key, CallRollup]:
-    rows = CallRollup.objects.filter(
-        server_id__in={key[0] for key in sums}, hour__in={key[1] for key in sums}
-    )
-    return {(row.server_id, row.hour, row.method, row.name, row.outcome): row for row in rows}
-
-
-def _bounded(key: Key, names: dict[tuple[int, datetime], set[str]]) -> Key:
-    """The key, or the one for all other names where a server has too many in one hour."""
-    server_id, hour, method, name, outcome = key
-    kept = names[server_id, hour]
-    if name not in kept and len(kept) >= MOST_NAMES:
-        name = OTHER_NAMES
+def _bounded(key: Key, kept: set[str], most: int) -> Key:
+    """The key, or the one for all others where callers have chosen too many names for one server and hour."""
+    server, at, name, *more = key
+    if name and name not in kept and len(kept) >= most:
+        return server, at, OTHERS, *more
     kept.add(name)
-    return server_id, hour, method, name, outcome
-
-
-def _new(key: Key) -> CallRollup:
-    server_id, hour, method, name, outcome = key
-    return CallRollup(
-        server_id=server_id,
-        hour=hour,
-        method=method,
-        name=name,
-        outcome=outcome,
-        buckets=buckets.empty(),
-    )
-
-
-def _increase(row: CallRollup, total: Sum) -> None:
-    row.calls += total.calls
-    row.duration_ms += total.duration_ms
-    row.bytes_in += total.bytes_in
-    row.bytes_out += total.bytes_out
-    row.buckets = buckets.merged(row.buckets, total.buckets)
-
-
-def _number(details: dict[str, Any], key: str) -> int:
-    value = details.get(key)
-    return max(0, value) if isinstance(value, int) else 0
+    return key

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from metrics.buckets import quantile
 from metrics.methods import FAILURES
 from metrics.models import CallRollup
+from metrics.sums import quantile
 
 INTERVALS = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
 MOST_ROWS = 1000

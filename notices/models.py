@@ -17,7 +17,7 @@ from django.utils import timezone
 
 import sealing
 from outbound.origin import origin_of
-from sealing.fields import SealedField
+from sealing.fields import SealedField, SharedSecret
 
 
 class ChannelKind(models.TextChoices):
@@ -56,21 +56,18 @@ class ChannelQuerySet(models.QuerySet["Channel"]):
         return self.filter(pk__in=wanted.values("pk")).select_related("owner")
 
 
-class Channel(models.Model):
+class Channel(SharedSecret):
     """One receiver. Its URL is a secret (Slack's holds a token) and is shown by its host alone.
 
     `secret_origin` is where the signing secret belongs: scheme, host and port of the URL it was made for.
-    `former` is the signing secret before the last rotation: until `former_until` both sign.
+    For a while `former`, the signing secret before the last rotation, signs beside it.
     """
 
     name = models.CharField(max_length=100)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="channels")
     kind = models.CharField(max_length=8, choices=ChannelKind.choices, default=ChannelKind.GENERIC)
     sealed_url = SealedField()
-    sealed = SealedField()
     secret_origin = models.CharField(max_length=2000, blank=True, default="", editable=False)
-    former = SealedField(null=True)
-    former_until = models.DateTimeField(null=True, blank=True, editable=False)
     host = models.CharField(max_length=255, editable=False)
     scope = models.CharField(max_length=6, choices=Scope.choices, default=Scope.ALL)
     servers = models.ManyToManyField("servers.Server", blank=True, related_name="+")
@@ -103,19 +100,15 @@ class Channel(models.Model):
 
     def give_secret(self, value: str, origin: str) -> None:
         """What signs from now on, for a receiver at `origin`: another's is not kept beside it."""
-        if origin != self.secret_origin:
-            self.former = self.former_until = None
-        self.sealed, self.secret_origin = sealing.seal(value), origin
+        self.replace_secret(value, keep_former=origin == self.secret_origin)
+        self.secret_origin = origin
 
     def secrets(self, now: datetime) -> list[str]:
         """What signs now, the newest first; none for an address that they were not made for. Raises
         `sealing.Unsealable`."""
         if not self.secret_origin or self.secret_origin != origin_of(self.url()):
             return []
-        kept = [self.sealed]
-        if self.former and self.former_until and now < self.former_until:
-            kept.append(self.former)
-        return [sealing.open_sealed(bytes(one)) for one in kept]
+        return [sealing.open_sealed(one) for one in self.in_force(now)]
 
 
 def new_message_id() -> str:

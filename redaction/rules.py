@@ -23,12 +23,30 @@ _PRIVATE_KEY = re.compile(
     r"()-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL
 )
 _WEB_TOKEN = re.compile(r"()(?:(?<![\w-])eyJ[\w-]+|(?<=-)eyJ[\w-]{1,500})\.[\w-]*(?:\.[\w-]*)?")
-_OF_SERVICES = re.compile(
-    r"()\b(?:gh[pousr]_\w{16,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[abeprs]-[\w-]{10,}"
+# Tokens of services that nothing else looks like.
+_OF_ONE_SERVICE = (
+    r"gh[pousr]_\w{16,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[abeoprs]-[\w-]{10,}"
     r"|(?:AKIA|ASIA)[0-9A-Z]{16}\b|AIza[\w-]{30,}|SG\.[\w-]{16,}(?:\.[\w-]+)?"
-    r"|(?:(?:sk|pk|rk)[-_]|gsk_|hf_|npm_|pypi-|xapp-|ya29\.|figd_|ntn_|lin_api_|tvly-|pplx-|dop_v1_"
-    r"|AGE-SECRET-KEY-)(?=[\w-]{0,64}\d)[\w-]{16,})"
 )
+# Words begin as these do: the beginning, and what follows it in a value that stands alone. Within a text a
+# digit has to tell them apart.
+_LIKE_WORDS = {
+    "sk-": r"[\w-]{16,}", "[rs]k_": r"(?:live|test)_\w{10,}", "gsk_": r"\w{16,}", "hf_": "[A-Za-z0-9]{16,}",
+    "npm_": r"\w{20,}", "pypi-": r"[\w-]{20,}", "xapp-": r"[\w-]{10,}", r"ya29\.": r"[\w-]{16,}",
+    "figd_": r"[\w-]{16,}", "ntn_": "[A-Za-z0-9]{20,}", "lin_api_": r"\w{16,}", "tvly-": r"[\w-]{10,}",
+    "pplx-": r"[\w-]{16,}", "dop_v1_": r"\w{20,}", "AGE-SECRET-KEY-": r"\w{16,}",
+}  # fmt: skip
+_OF_SERVICES = re.compile(
+    rf"()\b(?:{_OF_ONE_SERVICE}|(?:pk[-_]|rk-|{'|'.join(_LIKE_WORDS)})(?=[\w-]{{0,64}}\d)[\w-]{{16,}})"
+)
+_ALONE = re.compile(
+    "|".join((
+        _OF_ONE_SERVICE,
+        *(beginning + rest for beginning, rest in _LIKE_WORDS.items()),
+        r"secret_[A-Za-z0-9]{20,}|BSA[\w-]{20,}|fc-[0-9a-f]{16,}|mcph_[\w-]{16,}|eyJ[\w-]{10,}\.[\w-]{10,}",
+        r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY|(?i:bearer) [\w.~+/-]{12,}|(?i:basic) [A-Za-z0-9+/=]{12,}",
+    ))
+)  # fmt: skip
 _HEADER = re.compile(r"(authorization\\?[\"']?\s*[=:]\s*\\?[\"']?\w+ +)[^\s\"'\\]+", re.IGNORECASE)
 _SCHEME = re.compile(
     r"(\b(?:Basic|Bearer) +)(?!\w+=\\?[\"'])(?=\S{0,200}[\d+/=])[\w.~+/=-]{6,}", re.IGNORECASE
@@ -81,6 +99,11 @@ _JSON_MEMBER = re.compile(
 def is_secret_name(name: str) -> bool:
     """Whether a value under this name (a member of JSON, a variable, a header) is taken for a secret."""
     return bool(_SECRET_NAME.search(name))
+
+
+def is_secret_value(text: str) -> bool:
+    """Whether a value that stands alone has a form, or begins with one, that tokens and keys have."""
+    return bool(_ALONE.search(text))
 
 
 def without_secrets(text: str) -> str:

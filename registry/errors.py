@@ -17,14 +17,17 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
+from redaction.redactor import Redactor
 from registry.reasons import SAID, Reason, says
-from registry.redaction import redact
 
 __all__ = [
     "INNER", "BadCredentialsFile", "CredentialError", "ErrorKind", "RegistryError", "described",
     "failed_refresh", "from_response", "inner_address", "read_retry_after", "redact",
     "unreachable",
 ]  # fmt: skip
+
+MAX_MESSAGE = 4_000
+_without_secrets = Redactor()
 
 ErrorKind = Literal["tag", "push", "remote", "auth_expired"]
 
@@ -313,3 +316,21 @@ def described(fault: Exception) -> dict[str, Any]:
     """The contract's keys of an error; one that the caller's control raised brings its own `kind`."""
     kind = getattr(fault, "kind", "internal")
     return {"error": redact(str(fault)), "error_kind": kind, "auth_expired": kind == "auth_expired"}
+
+
+def redact(text: str) -> str:
+    """A message of bounded length without what looks like a secret, NUL and characters that a terminal obeys:
+    a registry's answer may hold anything."""
+    text = _visible(_without_secrets(text))
+    return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"
+
+
+def _visible(text: str) -> str:
+    """`text` with each character that would act and not show (controls, marks of direction) as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() or each in "\n\t" else _escape(each) for each in text)
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,7 +24,6 @@ from outbound.origin import origin_of
 from servers import offspring
 from servers.models import Server
 
-FORMER_FOR = timedelta(days=1)
 LISTS = ("servers", "teams", "owners")
 
 
@@ -108,7 +106,6 @@ def rotate(*, channel: Channel, by: Actor) -> str:
     offspring.check_it_lasts("a channel's secret", by)
     locked = Channel.objects.select_for_update().get(pk=channel.pk)
     secret = signing.new_secret()
-    locked.former, locked.former_until = locked.sealed, timezone.now() + FORMER_FOR
     locked.give_secret(secret, _origin(locked))
     locked.save(update_fields=["sealed", "former", "former_until", "secret_origin"])
     audit.record(action="channel.secret_rotated", target=channel, by=by)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import Any
+
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import generics, viewsets
@@ -10,16 +13,19 @@ from rest_framework.response import Response
 from api.doors import Door
 from api.pagination import PAGED, NewestFirst
 from api.parsers import JSONParser
-from api.query import Asked, Choice
+from api.query import Asked, Choice, Number
 from api.serializers import DeploymentDetail, DeploymentSerializer, RunSerializer
 from api.small_serializers import ComparisonShape, DiagnosisShape
-from api.views import comparisons, runbooks
+from api.views import runbooks
 from api.views.access import actor_of, deployment_accepted, deployments_of, server_of
-from servers import approvals, services
+from hosting.errors import Invalid
+from hosting.tool_changes import ToolChanges
+from servers import approvals, comparison, services
 from servers.models import Deployment, Run
 from servers.states import DeploymentStatus, Trigger
 
 STATUS = Choice("status", among=[s.value for s in DeploymentStatus], many=True)
+WITH = Number("with", "Number of the other deployment.", low=1)
 
 
 @extend_schema_view(list=extend_schema(responses=DeploymentSerializer(many=True)))
@@ -29,7 +35,7 @@ class DeploymentViewSet(Door, viewsets.ReadOnlyModelViewSet[Deployment]):
     serializer_class = DeploymentDetail
     pagination_class = NewestFirst
     queryset = Deployment.objects.none()
-    asks = {"list": (*PAGED, STATUS), "compare": (comparisons.WITH,)}
+    asks = {"list": (*PAGED, STATUS), "compare": (WITH,)}
     lookup_value_regex = "[0-9]+"
 
     def get_queryset(self) -> QuerySet[Deployment]:
@@ -80,7 +86,7 @@ class DeploymentViewSet(Door, viewsets.ReadOnlyModelViewSet[Deployment]):
     @action(detail=True, methods=["get"])
     def compare(self, request: Request, pk: str) -> Response:
         """Beside another deployment of the same server: by default the newest earlier one that succeeded."""
-        return Response(comparisons.as_json(self.get_object(), self.asked["with"]))
+        return Response(_comparison(self.get_object(), self.asked["with"]))
 
 
 class ServerDeployments(Door, generics.ListAPIView[Deployment]):
@@ -112,3 +118,30 @@ class ServerRuns(Door, generics.ListAPIView[Run]):
 def _with_status(rows: QuerySet[Deployment], asked: Asked) -> QuerySet[Deployment]:
     statuses = asked["status"]
     return rows.filter(status__in=statuses) if statuses else rows
+
+
+def _comparison(deployment: Deployment, number: int | None) -> dict[str, Any]:
+    other = comparison.other_of(deployment, str(number or ""))
+    if other is None:
+        raise Invalid(f"#{deployment.number} has no earlier one to be compared with.", field="with")
+    found = comparison.compare(deployment, other)
+    known = found.configuration_known
+    return {
+        "before": found.before.number,
+        "after": found.after.number,
+        "facts": [asdict(row) for row in found.facts],
+        "durations": [asdict(took) for took in found.durations],
+        "plan": [asdict(row) for row in found.plan] if found.plan_known else None,
+        "environment": asdict(found.environment) if known else None,
+        "secrets": asdict(found.secrets) if known else None,
+        "settings": [asdict(row) for row in found.settings] if known else None,
+        "tools": _tools(found.tools) if found.tools_known else None,
+    }
+
+
+def _tools(changes: ToolChanges) -> dict[str, Any]:
+    return {
+        "added": list(changes.added),
+        "removed": list(changes.removed),
+        "changed": [{**asdict(change), "breaking": change.breaking} for change in changes.changed],
+    }

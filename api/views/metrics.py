@@ -6,9 +6,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api import examples
-from api.moments import aware
 from api.pagination import PAGED, decode, not_ours, page
-from api.query import Asked, Moment, Number, Text
+from api.query import Asked, Moment, Number, Text, aware
 from api.small_serializers import CustomMetric, MetricPage, MetricShape
 from api.views.access import ServerView
 from metrics import pages, payload, recorder

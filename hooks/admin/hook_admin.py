@@ -4,20 +4,52 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.views import View
+from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldBooleanSwitchWidget
 
 from access.actor import at_console
 from console.base import HistoryAdmin
+from console.gateway_fields import PatternLines
 from console.views import ConsoleView
 from hooks import services
 from hooks.admin import server_tab
-from hooks.admin.forms import FilterForm, NewHookForm
-from hooks.models import WebHook
+from hooks.models import Kind, WebHook, validate_patterns
 from servers.models import Server
+
+
+class Globs(PatternLines):
+    """A list of globs, one per line."""
+
+    def validate(self, value: Any) -> None:
+        validate_patterns(value)
+
+
+class FilterForm(forms.Form):
+    branches = Globs(
+        label="Branches",
+        help_text="One glob per line, such as main, release/* or tags/v*. Empty: that of the server.",
+    )
+    paths = Globs(
+        label="Changed paths",
+        help_text="One glob per line, such as src/** or !docs/**. Empty: any change deploys.",
+    )
+    enabled = forms.BooleanField(
+        label="On", required=False, initial=True, widget=UnfoldBooleanSwitchWidget,
+        help_text="While it is off, what arrives is kept and deploys nothing.",
+    )  # fmt: skip
+
+
+class NewHookForm(FilterForm):
+    kind = forms.ChoiceField(
+        label="Who will call it", choices=Kind.choices, initial=Kind.GITHUB,
+        widget=UnfoldAdminRadioSelectWidget,
+    )  # fmt: skip
+    field_order = ["kind", "branches", "paths", "enabled"]
 
 
 class OperatorView(ConsoleView):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hosting.builder import causes, dockerfile, node_errors
+from hosting.builder import dockerfile, node_errors, python_errors
 from hosting.builder.context import no_space
 from hosting.builder.progress import Progress, Vertex
 from hosting.errors import BuildError
@@ -72,14 +72,14 @@ def _of_step(vertex: Vertex, platform: str) -> BuildError:
             reason=Reason.WRONG_PLATFORM,
             details=details,
         )
-    if f"{dockerfile.TOOLS}/bin/" in vertex.name and (cause := causes.of(vertex.lines)):
-        return BuildError(cause.message, hint=cause.hint, reason=cause.reason, details=details)
+    if f"{dockerfile.TOOLS}/bin/" in vertex.name and (cause := python_errors.find(vertex.lines)):
+        return BuildError(cause.says, hint=cause.hint, reason=cause.reason, details=details)
     name = AROUND.sub("", vertex.name) if dockerfile.TOOLS in vertex.name else vertex.name
     found = CODE.search(vertex.error)
     why = f"ended with exit code {found['code']}" if found else f"failed: {_bare(vertex.error)}"
     if NODE.search(vertex.name) and (told := node_errors.find(vertex.lines)):
-        message = f"{told[0]}\nThe step {name} {why} (for {platform})."
-        return BuildError(message, hint=told[1], details=details)
+        message = f"{told.says}\nThe step {name} {why} (for {platform})."
+        return BuildError(message, hint=told.hint, details=details)
     lines = "\n".join(list(vertex.lines)[-SHOWN_LINES:])
     return BuildError(
         f"The step {name} {why} (for {platform})." + (f"\n{lines}" if lines else ""),

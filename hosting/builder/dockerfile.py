@@ -9,10 +9,9 @@ from importlib.metadata import version
 
 from hosting.build_settings import BuildSettings
 from hosting.builder import base_images
-from hosting.builder.node_packages import REGISTRY, WITH_SCRIPTS, package_of
 from hosting.runtimes.base import Transport
 from hosting.sources import python_releases
-from hosting.sources.node_managers import LET_SCRIPTS_RUN
+from hosting.sources.node_managers import LET_SCRIPTS_RUN, REGISTRY, WITH_SCRIPTS, package_of
 from hosting.sources.plan import BESIDE, Plan, Step, Tool
 
 # What the build directory holds beside the Dockerfile (see context.py), and where it goes in the image.

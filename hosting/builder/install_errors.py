@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from hosting import tooling
-from hosting.builder import causes, node_errors
+from hosting.builder import node_errors, python_errors
 from hosting.builder.context import no_space
 from hosting.errors import BuildError
 from registry.reasons import heard
@@ -25,12 +25,12 @@ def translate(outcome: tooling.Outcome, name: str) -> BuildError:
     """`name` is what was run, as a person would say it: `uv pip`, `npm run build`."""
     if outcome.out_of_space:
         return no_space()
-    if name.startswith("uv") and (cause := causes.of(outcome.lines)):
-        return BuildError(cause.message, hint=cause.hint, reason=cause.reason, details=_kept(outcome))
+    if name.startswith("uv") and (cause := python_errors.find(outcome.lines)):
+        return BuildError(cause.says, hint=cause.hint, reason=cause.reason, details=_kept(outcome))
     if not name.startswith("uv") and (found := node_errors.find(outcome.lines)):
         ended = f"{name} ended with exit code {outcome.code}."
-        return BuildError(f"{found[0]}\n{ended}", hint=found[1], details=_kept(outcome))
-    shown = causes.without_usage(outcome.lines)[-SHOWN_LINES:]
+        return BuildError(f"{found.says}\n{ended}", hint=found.hint, details=_kept(outcome))
+    shown = python_errors.without_usage(outcome.lines)[-SHOWN_LINES:]
     return BuildError(
         f"{name} ended with exit code {outcome.code}.\n" + "\n".join(shown),
         reason=heard(outcome.text),

@@ -20,12 +20,11 @@ from hosting import tooling
 from hosting.build_settings import BuildSettings
 from hosting.builder import install_errors
 from hosting.builder.context import copy_tree
-from hosting.builder.node_packages import REGISTRY, WITH_SCRIPTS, package_of
 from hosting.deadline import Deadline
 from hosting.errors import BuildError
 from hosting.process_group import LineSink
 from hosting.sources import node_versions
-from hosting.sources.node_managers import LET_SCRIPTS_RUN
+from hosting.sources.node_managers import LET_SCRIPTS_RUN, REGISTRY, WITH_SCRIPTS, package_of
 from hosting.sources.plan import Plan, Tool
 
 INSTALL_NODE = "Install Node.js with npm to host Node servers."

@@ -133,7 +133,7 @@ class Handle:
 class RunStatus:
     """`alive` False: it has exited (`exit_code`, `reason` fit for a screen) or is gone (`exit_code` None).
 
-    `cause` is the code for `reason`, where that is known.
+    `cause` is the code for `reason`, where that is known; `advice` is the part of it that says what helps.
     `endpoints` are the URLs of its replicas by name, where it may have several: those that answer now.
     """
 
@@ -142,6 +142,7 @@ class RunStatus:
     reason: str = ""
     endpoints: Mapping[str, str] = field(default_factory=dict)
     cause: Reason | None = None
+    advice: str = ""
 
 
 @dataclass(frozen=True)

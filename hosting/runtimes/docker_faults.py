@@ -97,7 +97,6 @@ _KNOWN: tuple[tuple[str, str, str, bool, Reason | None], ...] = (
 )
 _QUOTED = re.compile(r"(error parsing HTTP \d+ response body).*", re.DOTALL)
 LOOKED_AT = 4000  # characters: a registry's own words may be among them
-_REFUSED = "The Docker Engine refused"
 _PORT_TAKEN = re.compile(r"port is already allocated|address already in use", re.IGNORECASE)
 
 
@@ -135,7 +134,10 @@ def _gone(text: str) -> RuntimeFault:
 
 
 def from_text(text: str, *, server_error: bool = False) -> RuntimeFault:
-    text = text[:LOOKED_AT]
+    return _known(text[:LOOKED_AT]) or _refused(text[:LOOKED_AT], server_error=server_error)
+
+
+def _known(text: str) -> RuntimeFault | None:
     if _PORT_TAKEN.search(text):
         return PortTaken("The port was taken by another program meanwhile.", hint="Try again.")
     for pattern, message, hint, permanent, reason in _KNOWN:
@@ -147,18 +149,23 @@ def from_text(text: str, *, server_error: bool = False) -> RuntimeFault:
                 permanent=permanent,
                 details={"engine": _brief(text)},
             )
-    return RuntimeFault(f"{_REFUSED}: {_brief(text)}", hint="See its log.", permanent=not server_error)
+    return None
+
+
+def _refused(text: str, *, server_error: bool) -> RuntimeFault:
+    message = f"The Docker Engine refused: {_brief(text)}"
+    return RuntimeFault(message, hint="See its log.", permanent=not server_error)
 
 
 def of_a_pull(text: str, *, server_error: bool = False) -> RuntimeFault:
     """The registry's own words and those about the way to it are among what an engine says of a pull."""
-    known, told = from_text(text, server_error=server_error), from_engine(text)
-    if not known.message.startswith(_REFUSED):
+    if known := _known(text[:LOOKED_AT]):
         return known
+    told = from_engine(text)
     if told.auth_expired:
         return from_text(f"unauthorized: {text}")
     if told.permanent or told.kind not in ("push", "remote"):
-        return known
+        return _refused(text[:LOOKED_AT], server_error=server_error)
     return RuntimeFault(
         f"The image could not be pulled: {_brief(text)}",
         hint="Try again in a while; see the registry's own log, and the network between it and the engine.",

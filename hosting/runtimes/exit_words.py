@@ -1,9 +1,10 @@
-"""Exit codes in words."""
+"""Exit codes in words, and what helps."""
 
 from __future__ import annotations
 
 import signal
 
+EXITED = "Correct its code, its command or its environment; then redeploy."
 _KNOWN = {
     0: "It ended by itself with exit code 0: an MCP server has to keep running.",
     126: "Its command could not be executed (exit code 126).",

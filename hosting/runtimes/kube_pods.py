@@ -10,7 +10,7 @@ from typing import Any
 
 from hosting.errors import RuntimeFault
 from hosting.last_words import last_words
-from hosting.runtimes.exit_words import describe_exit
+from hosting.runtimes.exit_words import EXITED, describe_exit
 from hosting.runtimes.kube_faults import brief, from_status
 from registry.reasons import SAID, Reason, heard
 
@@ -77,6 +77,7 @@ _SUFFIXES = {
 class PodState:
     """`fault` is why it does not run; where that is not permanent, it may still come right by itself.
 
+    `backs_off`: between two tries its node no longer says why a pull failed; its events do.
     `life` counts the containers that it had before this one; `has_previous`: the last of them can be read.
     """
 
@@ -84,6 +85,7 @@ class PodState:
     started: bool = False
     ready: bool = False
     fault: RuntimeFault | None = None
+    backs_off: bool = False
     exit_code: int | None = None
     life: int = 0
     has_previous: bool = False
@@ -189,7 +191,7 @@ def _seen(name: str, status: Json) -> PodState:
     if reason == "CrashLoopBackOff":
         return _ended(name, last or {}, permanent=True)
     if reason in ("ErrImagePull", "ImagePullBackOff"):
-        return PodState(name, fault=pull_fault(text))
+        return PodState(name, fault=pull_fault(text), backs_off=reason == "ImagePullBackOff")
     if known := _WAITING_FOR_GOOD.get(reason):
         message, hint = known
         message = f"{message} ({text or reason})"
@@ -208,7 +210,7 @@ def _ended(name: str, ended: Json, *, permanent: bool) -> PodState:
     else:
         reason = Reason.CRASHED
         message = "It keeps ending." if code is None else describe_exit(code)
-        hint = "Correct its code, its command or its environment; then redeploy."
+        hint = EXITED
     if said := " ⏎ ".join(last_words(ended.get("message", "").splitlines(), 5)):
         message = f"{message} It wrote last: “{brief(said)}”."
     return PodState(name, fault=_fault(message, hint, permanent, reason), exit_code=code)
@@ -220,11 +222,6 @@ def _ran_shortly(ended: Json) -> bool:
         return True
     began, finished = (datetime.fromisoformat(str(time).removesuffix("Z")) for time in times)
     return finished - began < STEADY
-
-
-def is_vague(fault: RuntimeFault) -> bool:
-    """Between two tries a node no longer says why a pull failed: its events do."""
-    return "Back-off pulling image" in fault.message
 
 
 def pull_fault(text: str) -> RuntimeFault:

@@ -160,7 +160,8 @@ class KubernetesRuntime:
         if fault is None:
             return RunStatus(alive=True, endpoints=endpoints)
         alive = not fault.permanent or any(pod.ready for pod in pods)
-        return RunStatus(alive, bad.exit_code if bad else None, str(fault), endpoints, fault.reason)
+        code = bad.exit_code if bad else None
+        return RunStatus(alive, code, str(fault), endpoints, fault.reason, advice=fault.hint)
 
     def _endpoints(self, handle: Handle, pods: list[PodState]) -> dict[str, str]:
         """For what may run in several pods: a session belongs to one of them."""
@@ -253,7 +254,7 @@ class KubernetesRuntime:
         bad = kube_pods.worst(pods)
         if bad is None or bad.fault is None:
             return self._refusal(handle)
-        if kube_pods.is_vague(bad.fault):
+        if bad.backs_off:
             pulls = [told for told in self.warnings(handle) if "Failed to pull image" in told]
             return kube_pods.pull_fault(pulls[0]) if pulls else bad.fault
         return bad.fault

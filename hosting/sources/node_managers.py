@@ -53,6 +53,10 @@ HEAD = 65_536  # characters of a lock that are looked at
 
 # npm runs no install script of its own accord from version 12 on.
 LET_SCRIPTS_RUN = {"npm_config_dangerously_allow_all_scripts": "true"}
+BERRY = "@yarnpkg/cli-dist"  # Yarn 2 and later
+# Variables of those that do not go by npm's own.
+REGISTRY = ("YARN_NPM_REGISTRY_SERVER", "BUN_CONFIG_REGISTRY", "pnpm_config_registry")
+WITH_SCRIPTS = ("bun",)  # puts its program in place by a script when it is installed
 
 
 @dataclass(frozen=True)
@@ -276,3 +280,9 @@ def _of_yarn(root: Path, manager: Manager) -> Manager:
 def _classic_path(root: Path) -> str:
     found = re.search(r'^yarn-path\s+"?([^"\n]+)"?\s*$', _head(root, ".yarnrc"), re.MULTILINE)
     return found[1] if found else ""
+
+
+def package_of(tool: Tool) -> str:
+    """What brings the tool, with its version, as npm takes it."""
+    modern = tool.name == "yarn" and not tool.version.startswith(("0.", "1."))
+    return f"{BERRY if modern else tool.name}@{tool.version}"

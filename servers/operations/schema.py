@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
+from django.conf import settings
 from django.core.management import call_command
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from hosting.errors import UserError
-from servers.operations import start_lock
 
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
+LOCK = 0x6D637068  # "mcph": PostgreSQL knows advisory locks by number
 
 
 class NotMigrated(UserError):
@@ -22,7 +27,7 @@ class NotMigrated(UserError):
 
 def migrate() -> None:
     """One after the other where several start at once. Raises what Django and the database raise."""
-    with start_lock.held():
+    with _one_at_a_time():
         call_command("migrate", verbosity=0, interactive=False)
 
 
@@ -51,3 +56,31 @@ def _fault() -> str:
         connection.close()
         return f"The database does not answer: {str(error).strip().partition(chr(10))[0]}."
     return f"{count} migrations are not applied (MIGRATE_ON_START=false)." if count else ""
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Waits for its turn. Raises `DatabaseError` when PostgreSQL does not answer, `OSError` for a DATA_DIR
+    that cannot be written.
+    """
+    with _in_postgresql() if connection.vendor == "postgresql" else _in_file():
+        yield
+
+
+@contextmanager
+def _in_postgresql() -> Iterator[None]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [LOCK])
+        try:
+            yield
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
+
+
+@contextmanager
+def _in_file() -> Iterator[None]:
+    home = Path(settings.DATA_DIR)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (home / "start.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -17,9 +17,8 @@ from cli.command import ServerCommand
 from console import actions
 from mcphost import settings as given
 from registry import push
-from servers.runbooks import document
 from servers.states import ServerStatus
-from tests.docs import pages
+from tests.docs import pages, runbook_tables
 from tests.metrics import contract
 
 PAGE = pages.text_of("runbook.md")
@@ -96,9 +95,9 @@ def test_every_kind_of_failure_has_a_row() -> None:
 
 
 def test_the_tables_are_those_of_the_runbooks() -> None:
-    """Where they differ, the page is wrong: copy what `servers.runbooks.document` says."""
-    assert document.classes() in SECTIONS["Classes of failure"]
-    assert document.remedies() in SECTIONS["Classes of failure"]
+    """Where they differ, the page is wrong: copy what `runbook_tables` says."""
+    assert runbook_tables.classes() in SECTIONS["Classes of failure"]
+    assert runbook_tables.remedies() in SECTIONS["Classes of failure"]
 
 
 def test_what_is_told_of_waiting_is_so() -> None:

@@ -45,7 +45,7 @@ def test_none_is_no_limit_and_holds_nothing() -> None:
 
 def test_buckets_refill(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
-    monkeypatch.setattr("gateway.limits.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("access.buckets.time.monotonic", lambda: now[0])
     limits = Limits()
     assert [admitted(limits, ("a", 60)) for _ in range(61)] == [True] * 60 + [False]
     now[0] += 2
@@ -58,7 +58,7 @@ def test_a_batch_beyond_the_limit_waits_for_a_full_bucket_and_owes_the_rest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [1000.0]
-    monkeypatch.setattr("gateway.limits.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("access.buckets.time.monotonic", lambda: now[0])
     limits = Limits()
     assert admitted(limits, ("a", 60), cost=120)
     now[0] += 60
@@ -71,7 +71,7 @@ def test_the_oldest_buckets_go() -> None:
     limits = Limits(most=2)
     for key in "abc":
         admitted(limits, (key, 1))
-    assert list(limits._buckets) == ["b", "c"]
+    assert list(limits._buckets._levels) == ["b", "c"]
 
 
 async def answers(gateway: Running, value: str, times: int, body: object = None) -> list[int]:

@@ -20,7 +20,8 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from access.actor import PLATFORM, Actor
-from hooks import limits, reception, services, views
+from access.buckets import Limit
+from hooks import reception, services, views
 from hooks.models import Delivery, WebHook
 from servers import secretbox
 from servers import services as server_services
@@ -38,8 +39,8 @@ URL = "https://github.com/octo/hello.git"
 
 @pytest.fixture(autouse=True)
 def _fresh_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(views, "KNOCKS", limits.Buckets(per_minute=30))
-    monkeypatch.setattr(views, "CALLS", limits.Buckets(per_minute=120))
+    monkeypatch.setattr(views, "KNOCKS", Limit(per_minute=30))
+    monkeypatch.setattr(views, "CALLS", Limit(per_minute=120))
 
 
 @pytest.fixture
@@ -182,7 +183,7 @@ def announced() -> int:
 def test_pages_hear_of_what_is_refused_and_repeated(
     door: Door, django_capture_on_commit_callbacks: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reception, "ANNOUNCED", limits.Buckets(per_minute=3))
+    monkeypatch.setattr(reception, "ANNOUNCED", Limit(per_minute=3))
     with django_capture_on_commit_callbacks(execute=True):
         door.push()
     before = announced()
@@ -269,7 +270,7 @@ def test_a_guess_does_not_use_up_a_delivery_id(door: Door) -> None:
 
 
 def test_guessing_is_slowed_down(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(views, "KNOCKS", limits.Buckets(per_minute=2))
+    monkeypatch.setattr(views, "KNOCKS", Limit(per_minute=2))
     answers = [door.send({}, b"{}").status_code for _ in range(3)]
     assert answers == [404, 404, 429]
     assert int(door.send({}, b"{}")["Retry-After"]) > 0

@@ -16,7 +16,7 @@ import bridge
 from hosting import handshake, mcp_lists
 from hosting.deadline import Deadline
 from hosting.errors import Cancelled, RuntimeFault
-from hosting.handshake import ServerFacts
+from hosting.handshake import EXITED, ServerFacts
 from hosting.mcp_client import NotServing
 from hosting.runtimes.base import Handle, RunStatus
 from hosting.runtimes.process import ProcessRuntime
@@ -423,6 +423,14 @@ def test_waiting_ends_at_once_when_the_run_has_exited(silent: str) -> None:
     assert "It exited with code 3." in caught.value.message
     assert caught.value.details == {"exit_code": 3}
     assert caught.value.reason is Reason.CRASHED
+    assert caught.value.hint == EXITED
+
+
+def test_what_helps_is_said_once(silent: str) -> None:
+    exited = RunStatus(False, 3, f"It exited with code 3. {EXITED}", advice=EXITED)
+    with pytest.raises(RuntimeFault) as caught:
+        handshake.wait_healthy(silent, deadline=deadline(600), alive=lambda: exited)
+    assert str(caught.value).count(EXITED) == 1
 
 
 def test_the_end_of_the_deadline_says_what_was_seen_last(silent: str) -> None:

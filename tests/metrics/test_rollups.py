@@ -11,9 +11,10 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from metrics import recorder, rollups, summary
+from metrics import recorder, rollups
 from metrics.models import CallRollup, RollupPosition, UsageMetric
 from metrics.recorder import Event
+from metrics.sums import Call, Sum, quantile
 from servers.deploying import retention
 from servers.models import Server
 from tests.accounts import make_server
@@ -149,10 +150,10 @@ def test_retention(server: Server, owner: User) -> None:
     [([], 0.5, None), ([1] * 100, 0.5, 2), ([1] * 98 + [400] * 2, 0.99, 375), ([10**9], 0.5, 300_000)],
 )
 def test_quantiles(durations: list[int], share: float, expected: int | None) -> None:
-    total = rollups.Sum()
+    total = Sum()
     for duration in durations:
-        total.add({"duration_ms": duration})
-    assert summary.quantile(total.buckets, share) == expected
+        total.add(Call.of({"duration_ms": duration}))
+    assert quantile(total.buckets, share) == expected
 
 
 def usage(client: APIClient, server: Server, query: str = "") -> dict[str, Any]:

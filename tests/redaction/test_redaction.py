@@ -9,7 +9,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from redaction.redactor import Redactor
-from redaction.rules import in_json, is_secret_name, without_doubt, without_secrets
+from redaction.rules import in_json, is_secret_name, is_secret_value, without_doubt, without_secrets
 
 HIDDEN = "hunter2hunter2"
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl"
@@ -49,6 +49,16 @@ def test_by_its_form(secret: str, around: str) -> None:
     if around != "a-{}" or secret == JWT:
         assert without_secrets(around.format(secret)) == around.format("***")
     assert secret not in without_doubt(around.format(secret))
+
+
+@pytest.mark.parametrize("secret", [*FORMS, "xoxo-123456789012", f"secret_{'a1' * 10}", f"mcph_{HIDDEN * 2}"])
+def test_a_value_that_stands_alone(secret: str) -> None:
+    assert is_secret_value(secret)
+
+
+@pytest.mark.parametrize("word", ["npm_config_registry", "sk-learn", "hf_hub_offline", "tokens", "eyJhb", ""])
+def test_a_value_that_is_a_word(word: str) -> None:
+    assert not is_secret_value(word)
 
 
 @pytest.mark.parametrize(

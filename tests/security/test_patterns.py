@@ -18,7 +18,7 @@ from hosting.builder import named_images, node_errors
 from hosting.builder.progress import Progress
 from hosting.process_group import MAX_LINE_BYTES
 from hosting.runtimes import docker_faults
-from metrics.totals import client_of
+from metrics.methods import client_of
 from registry import reasons
 from registry.challenge import read_challenge
 from registry.content import next_page as _next_page
@@ -135,13 +135,12 @@ OURS = {
     "mcphost/env.py": "settings' own, written at the setting",
     "registry/engine_errors.py": "joined from the table beside it",
     "registry/errors.py": "joined from the table beside it",
-    "hosting/builder/causes.py": "the table beside it",
     "hosting/builder/install_errors.py": "the table beside it",
-    "hosting/builder/node_errors.py": "the table beside it",
     "redaction/redactor.py": "secrets, escaped",
+    "redaction/rules.py": "joined from the table beside it",
     "hosting/runtimes/docker_faults.py": "the table beside it",
     "hosting/runtimes/kube_pods.py": "the tables beside it",
-    "hosting/why_ended.py": "the table beside it",
+    "hosting/signs.py": "the tables of `Sign`s",
     "hosting/sources/git_errors.py": "the table beside it, and the shared one",
     "hosting/sources/package.py": "the shared table's, and its own",
     "registry/reasons.py": "the table beside it",

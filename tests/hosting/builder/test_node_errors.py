@@ -73,8 +73,8 @@ def test_the_cause_is_named(said: str, sentence: str) -> None:
     found = node_errors.find(said.splitlines())
 
     assert found
-    assert sentence in found[0]
-    assert found[1]
+    assert sentence in found.says
+    assert found.hint
 
 
 def test_what_is_not_known_is_left_to_others() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hosting.builder import build_errors, causes, install_errors
+from hosting.builder import build_errors, install_errors, python_errors
 from hosting.builder.progress import Progress, Vertex
 from hosting.tooling import Outcome
 
@@ -89,5 +89,5 @@ def test_what_a_tool_says_of_its_own_use_is_not_told() -> None:
 
 
 def test_nothing_is_made_of_other_words() -> None:
-    assert causes.of(["Resolved 3 packages", "all is well"]) is None
-    assert causes.of(["a" * 200_000 + " fatal error: " * 2_000]) is None
+    assert python_errors.find(["Resolved 3 packages", "all is well"]) is None
+    assert python_errors.find(["a" * 200_000 + " fatal error: " * 2_000]) is None

@@ -1,4 +1,4 @@
-"""The tables of docs/runbook.md. A test holds the page against them."""
+"""The tables of docs/runbook.md, as the classes and the remedies say."""
 
 from __future__ import annotations
 
