@@ -1,4 +1,4 @@
-"""Starts the bridge from wherever its directory was copied, whatever that directory is called."""
+"""Starts the bridge from any directory to which it was copied, under any name."""
 
 import importlib.util
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def _adopt(directory: Path) -> None:
-    """Makes the directory importable as `bridge`, and only as that: its modules shadow nothing."""
+    """Makes the directory importable as `bridge` only, so that its modules hide no module of another name."""
     sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != directory]
     spec = importlib.util.spec_from_file_location(
         "bridge", directory / "__init__.py", submodule_search_locations=[str(directory)]

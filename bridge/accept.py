@@ -1,4 +1,4 @@
-"""In which forms a client takes an answer."""
+"""In which content types a client accepts an answer."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import re
 
 from bridge.http1 import HttpError, Request
 
-EITHER, JSON, EVENTS = "either", "json", "events"  # JSON: one message and no stream
+EITHER, JSON, EVENTS = "either", "json", "events"  # the values of `form`
 JSON_TYPE, EVENTS_TYPE = "application/json", "text/event-stream"
 _NEVER = re.compile(r";\s*q\s*=\s*0(\.0*)?\s*(;|$)", re.IGNORECASE)
 
 
 def form(request: Request) -> str:
-    """Clients should take both; some take but one. Raises `HttpError` 406 for those that take neither."""
+    """EITHER, JSON or EVENTS, by the Accept header. Raises `HttpError` 406 where the client accepts neither
+    type.
+
+    The specification demands that clients accept both (2025-11-25, Streamable HTTP); some accept only one.
+    """
     json, events = accepts(request, JSON_TYPE), accepts(request, EVENTS_TYPE)
     if not (json or events):
         raise HttpError(406, f"The client must accept {JSON_TYPE} or {EVENTS_TYPE}")
@@ -20,7 +24,7 @@ def form(request: Request) -> str:
 
 
 def accepts(request: Request, media_type: str) -> bool:
-    """What is most like the type decides (RFC 9110 section 12.5.1)."""
+    """Whether the Accept header allows a type. Its most specific range decides (RFC 9110, section 12.5.1)."""
     accept = request.header("accept")
     if accept is None:
         return True
@@ -33,6 +37,6 @@ def accepts(request: Request, media_type: str) -> bool:
 
 
 def check_events(request: Request) -> None:
-    """Raises `HttpError` 406 where there is nothing to answer but a stream."""
+    """Raises `HttpError` 406 for a client that does not accept event streams."""
     if not accepts(request, EVENTS_TYPE):
         raise HttpError(406, f"The client must accept {EVENTS_TYPE}")

@@ -1,8 +1,7 @@
-"""Whether the headers of a modern request say what its body says.
+"""Checks that the headers of a modern request say the same as its body.
 
-Servers must refuse a request whose headers do not (2026-07-28, Streamable HTTP, "Server validation"). The
-bridge checks this for the program behind it, which sees no headers. The gateway checks it because its own
-rules and records rely on both.
+Servers must refuse other requests (2026-07-28, Streamable HTTP, "Server validation"). The bridge checks this
+for its server, which sees no headers. The gateway checks it because its rules and its records use both.
 """
 
 from __future__ import annotations
@@ -18,12 +17,10 @@ _ENCODED = re.compile(r"=\?base64\?(.*)\?=\Z")
 
 
 def disagreement(values: Callable[[str], Sequence[str]], message: jsonrpc.Message) -> Optional[str]:
-    """The first header that is repeated or does not say what the body says; None when all agree.
+    """The name of the first header that is repeated or differs from the body; None when all agree.
 
-    Args:
-        values: every value of a header, without the white space around it; it is asked by the name of the
-            header as the specification writes it.
-        message: a JSON-RPC request.
+    `values` returns all values of a header, without white space around them; it is called with the name as
+    the specification writes it. `message` is a request.
     """
     for header, said in _mirrored(message).items():
         given = values(header)
@@ -39,7 +36,7 @@ def disagreement(values: Callable[[str], Sequence[str]], message: jsonrpc.Messag
 
 
 def _mirrored(message: jsonrpc.Message) -> Dict[str, Any]:
-    """What the body says, by the header that repeats it. The name is None where there is none to repeat."""
+    """The values of the body by header. That of Mcp-Name is None for a method without a name."""
     method = message["method"]
     return {
         protocol.VERSION_HEADER: jsonrpc.meta(message).get(protocol.VERSION_KEY),
@@ -51,8 +48,9 @@ def _mirrored(message: jsonrpc.Message) -> Dict[str, Any]:
 
 
 def decoded(value: Optional[str]) -> Optional[str]:
-    """The text behind `=?base64?…?=`, or the value itself where it has not that form; None for base64 that is
-    not canonical or no UTF-8."""
+    """The text in `=?base64?…?=`, or the value itself where it has another form. None where the base64 is not
+    canonical (RFC 4648, section 3.5) or its text is not UTF-8.
+    """
     found = _ENCODED.match(value or "")
     if not found:
         return value

@@ -1,4 +1,4 @@
-"""Routes requests: which protocol revision, which session, which server process."""
+"""Routes requests by protocol revision and session to the server processes."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ from bridge.session import Session, cannot_start
 from bridge.shared import SharedServer
 
 HEALTH_PATH = "/.bridge/healthz"
-ROOM_SECONDS = 5  # after which a client may ask again, when every session is in use
-LAST_ANSWERS_SECONDS = 1.0  # for clients to take them, when the bridge ends
+ROOM_SECONDS = 5  # Retry-After when every session is in use
+LAST_ANSWERS_SECONDS = 1.0  # for clients to receive the last answers when the bridge ends
 STOPPED = "server was ended: it was stopped or deployed anew while it answered"
 LOOPBACK = re.compile(r"^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Settings:
+    """The options of the command line (see cli.py): times in seconds, `max_body` in bytes."""
+
     command: Sequence[str]
     host: str = "127.0.0.1"
     port: int = 8000
@@ -37,11 +39,15 @@ class Settings:
 
     @property
     def guards_host(self) -> bool:
-        """Bound to loopback, the only strangers are web pages (DNS rebinding)."""
+        """Whether to check Host and Origin: on the loopback address, against DNS rebinding by web pages
+        (2025-11-25, Streamable HTTP, "Security Warning").
+        """
         return self.unix is None and bool(LOOPBACK.match(f"[{self.host}]" if ":" in self.host else self.host))
 
 
 class App:
+    """Answers the requests of all connections, and owns the server processes."""
+
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._shared = SharedServer(settings.command)
@@ -49,27 +55,28 @@ class App:
         self._backoff = Backoff()
         self._connections: Set[Connection] = set()
 
-    # Life.
+    # Connections and the life of servers.
 
     async def serve(self, connection: Connection) -> None:
+        """Answers the requests of one connection until it ends."""
         self._connections.add(connection)
         try:
             while await self._exchange(connection):
                 pass
         except ConnectionError:
-            pass  # it left while it was written to
+            pass  # the client left during a write
         finally:
             self._connections.discard(connection)
             connection.writer.close()
 
     async def sweep(self) -> None:
-        """Ends what nobody used for the idle timeout."""
+        """Ends servers that were idle for longer than `idle_timeout`. It runs until it is cancelled."""
         limit = self._settings.idle_timeout
         while True:
             await asyncio.sleep(min(15.0, max(0.1, limit / 4)))
             try:
                 self._end_idle(limit)
-            except Exception as error:  # noqa: BLE001  (the next one need not fail)
+            except Exception as error:  # noqa: BLE001  (the next round may succeed)
                 log(f"idle servers could not be ended: {error!r}")
 
     def _end_idle(self, limit: float) -> None:
@@ -80,7 +87,7 @@ class App:
             self._shared.end()
 
     async def close(self) -> None:
-        """Ends every server. SIGTERM follows the closing of stdin at once."""
+        """Ends every server, with SIGTERM soon after the end of stdin, and then every connection."""
         started = [session for session in self._sessions.values() if session.started]
         ends = [session.end(STOPPED, close_seconds=0.2) for session in started]
         shared = self._shared.end(STOPPED, close_seconds=0.2)
@@ -90,8 +97,7 @@ class App:
             connection.writer.close()
 
     async def _last_answers(self) -> None:
-        """Their servers are gone, and each has its error; it may have come a moment ago, from a server that
-        ended just before."""
+        """Waits for the answers that are being written. By now every open call has an error as its answer."""
         busy = [connection for connection in self._connections if connection.answering]
         for connection in busy:
             connection.request.keep_alive = False
@@ -99,7 +105,7 @@ class App:
             await asyncio.wait([connection.task for connection in busy], timeout=LAST_ANSWERS_SECONDS)
 
     async def _exchange(self, connection: Connection) -> bool:
-        """One request and its answer; whether another may follow."""
+        """Reads one request and answers it. True when the connection can be used for another."""
         try:
             request = await connection.read_request(self._settings.max_body)
             if not request:
@@ -144,10 +150,10 @@ class App:
             await (self._modern_call if modern else self._session_call)(connection, request, message)
             return
         if not modern:
-            self._session(request).tell(request, message)
+            self._session(request).forward(request, message)
         elif jsonrpc.is_response(message):
             raise HttpError(400, "This revision of the protocol has no responses from the client")
-        # In the newer revision a notification has nothing to act on: closing the response is the cancel.
+        # A modern notification has no effect: a client cancels by closing the response.
         await connection.respond(202)
 
     async def _modern_call(self, connection: Connection, request: Request, message: Message) -> None:
@@ -184,8 +190,11 @@ class App:
             self._backoff.succeeded()
 
     def _make_room(self) -> Optional["asyncio.Task[None]"]:
-        """The end of the session that has to leave, if the house is full: the one that was idle longest. Its
-        client may have abandoned it; if not, it gets 404 and initialises again."""
+        """When there are `max_sessions`, ends the one that was idle longest; returns the task of its end,
+        else None.
+
+        If its client still exists, it gets 404 and opens a new session (2025-11-25, "Session Management").
+        """
         if self._backoff.remaining:
             raise _try_later("server keeps failing", self._backoff.remaining)
         if len(self._sessions) < self._settings.max_sessions:
@@ -216,6 +225,7 @@ class App:
 
 
 def check_host(request: Request) -> None:
+    """Raises `HttpError` 403 for a Host or an Origin that is not on the loopback address."""
     host, origin = request.header("host"), request.header("origin")
     if (host and not LOOPBACK.match(host)) or (origin is not None and not is_local_origin(origin)):
         raise HttpError(403, "This Host or Origin may not speak to a local server")
@@ -227,6 +237,7 @@ def is_local_origin(origin: str) -> bool:
 
 
 def check_media_types(request: Request) -> None:
+    """Raises `HttpError` 415 for the Content-Type, 406 for the Accept header."""
     content_type = (request.header("content-type") or "").partition(";")[0].strip().lower()
     if content_type != "application/json":
         raise HttpError(415, "Content-Type must be application/json")
@@ -234,6 +245,7 @@ def check_media_types(request: Request) -> None:
 
 
 def parse_body(body: bytes) -> Message:
+    """The JSON-RPC message in a body. Raises `HttpError` 400 for anything else, also for a batch."""
     try:
         message = jsonrpc.decode(body)
     except ValueError:

@@ -1,4 +1,4 @@
-"""How soon a server that keeps failing may be started again."""
+"""How long to wait before a server that keeps failing is started again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ FIRST_SECONDS, MOST_SECONDS = 0.5, 30.0
 
 
 class Backoff:
-    """The first failure costs nothing, the ones after it 0.5, 1, 2 … 30 seconds, until a success."""
+    """No wait after the first failure; then 0.5, 1, 2 … 30 seconds, until a success."""
 
     def __init__(self) -> None:
         self._failures = 0
@@ -25,4 +25,5 @@ class Backoff:
 
     @property
     def remaining(self) -> float:
+        """Seconds until the next start; 0 when it may start now."""
         return max(0.0, self._until - time.monotonic())

@@ -1,6 +1,6 @@
-// Serves a stdio MCP server over Streamable HTTP: the twin of the Python bridge, for images with Node only.
-// No dependency but protocol.json beside it, Node 18 or later. The same arguments and the same behaviour: one test
-// suite runs against both, and docs/design/bridge.md says why things are as they are.
+// Serves a stdio MCP server over Streamable HTTP: the same program as the Python bridge, for images that have only
+// Node. It needs Node 18 or later and protocol.json beside it. It has the same arguments and the same behaviour: one
+// test suite runs against both. The reasons are in docs/design/bridge.md.
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { lstatSync, readFileSync, unlinkSync } from "node:fs";
@@ -46,14 +46,14 @@ const params = (message) => (isObject(message.params) ? message.params : {});
 const meta = (message) => (isObject(params(message)._meta) ? params(message)._meta : {});
 const NUMBER = /^(-?\d{1,18})(?:\.0+)?$/;
 
-/** The same number as a string, or the other way round: some servers answer "1" to 1. */
-function twin(id) {
+/** The same id in the other type: "1" for 1, and 1 for "1". Some servers answer with "1" to 1. */
+function inOtherType(id) {
   if (typeof id === "number") return String(id);
   const number = typeof id === "string" ? NUMBER.exec(id)?.[1] : undefined;
   return number === undefined ? undefined : Number(number);
 }
 
-const names = (named, id) => isId(id) && (named === id || twin(named) === id);
+const refersTo = (named, id) => isId(id) && (named === id || inOtherType(named) === id);
 const rpcError = (code, message, id = null) => JSON.stringify({ jsonrpc: "2.0", id, error: { code, message } });
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
@@ -63,8 +63,8 @@ function progressToken(message) {
 }
 
 /**
- * The JSON text with the values at the given paths replaced; all else stays as it is to the letter (numbers
- * beyond 2^53 would not survive being parsed and written again). `edits`: pairs of path and JSON text.
+ * The JSON text with the values at some paths replaced; the rest stays unchanged, because numbers above 2^53 would
+ * change if they were parsed and written again. `edits` is a list of pairs of a path and a JSON text.
  */
 function splice(text, edits) {
   const spans = [];
@@ -121,7 +121,7 @@ function skipValue(text, at) {
   return at;
 }
 
-// What a server writes to its stdout, as messages.
+// The messages that a server writes to its stdout.
 
 const LOOKED_AT = 64 << 10; // characters at the head of what cannot be read, for whose answer it is
 const TAIL = 4 << 10; // and at its end
@@ -138,16 +138,16 @@ const ODD_ID = /"id"\s*:\s*-?\d+[.eE]/; // 1.0 is 1 to JavaScript, and not to ev
 const lenientUtf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /**
- * Reads the lines of one process. A line that is JSON-RPC to the letter passes as it came, one whose meaning is
- * plain is mended, an answer that cannot be read becomes an error with its id, and all else goes to the log.
- * What it mends it says once in the log, without content.
+ * Reads the lines of one process. A line that is correct JSON-RPC is passed on unchanged. An incorrect one with a
+ * clear meaning is repaired. An answer that cannot be read becomes an error with the same id. Anything else goes to
+ * the log. Each kind of repair is logged once, without any content.
  */
 class Reader {
   told = new Set();
   lines = []; // of a message that goes over several
   depth = 0;
 
-  /** `line`: bytes without a line break, not empty. A list of `{ text, message }`. */
+  /** The messages of a line, as a list of `{ text, message }`. `line`: bytes without a line end, not empty. */
   read(line) {
     let text;
     let message;
@@ -164,7 +164,7 @@ class Reader {
     return this.continued(text) ?? this.meant(text, message, text);
   }
 
-  /** A line of which only the two ends are there. */
+  /** The message for a line that was too long to keep, given its start, its end and its size. */
   tooLong(head, tail, size) {
     const why = `server answered with a line of ${size} bytes, which is too long`;
     log(`a line of ${size} bytes on the server's stdout was dropped`);
@@ -196,7 +196,7 @@ class Reader {
     return this.values(text);
   }
 
-  /** One value after the other: two writers may have met on one line. */
+  /** The messages of all JSON values on a line: two threads may have written at the same time. */
   values(text) {
     const found = [];
     for (let at = 0; at < text.length; at = skipSpace(text, at)) {
@@ -217,12 +217,12 @@ class Reader {
     return found;
   }
 
-  /** As JSON, with what some writers take for JSON put right. */
+  /** Parses JSON, and text that some writers take for JSON, after a repair. */
   parsed(held) {
     try {
       return { text: held, value: JSON.parse(held) };
     } catch {
-      // it may be mended
+      // a repair may help
     }
     try {
       const { text, constants } = withoutConstants(held);
@@ -234,7 +234,7 @@ class Reader {
     }
   }
 
-  /** The next line of a message that goes over several; undefined where there is none, or no more. */
+  /** Takes the next line of a message over several lines: [] until it is complete; undefined where none is open. */
   continued(text) {
     if (!this.lines.length) return undefined;
     this.lines.push(text);
@@ -250,7 +250,7 @@ class Reader {
     return this.values(whole);
   }
 
-  /** JSON that is not JSON-RPC, at least not by itself. */
+  /** The messages in a JSON value that is no JSON-RPC message as it is. */
   meant(text, value, line) {
     if (Array.isArray(value) && value.some(isObject)) {
       this.tell("an array of messages, which are passed on one by one");
@@ -290,13 +290,13 @@ class Reader {
   }
 }
 
-/** And not a line of a structured log. */
+/** Whether an object is an answer that lacks "jsonrpc", and not a line of a structured log. */
 function isPlainlyAnAnswer(value) {
   const means = isObject(value.result) || (isObject(value.error) && "message" in value.error);
   return means && isId(value.id) && Object.keys(value).every((name) => ANSWER.has(name));
 }
 
-/** An error in the place of the answer that this seems to be; undefined where it seems to be none. */
+/** An error with the id of an unreadable answer; undefined where the text seems to be no answer. */
 function refusedAnswer(head, tail, why) {
   const named = namedIn(head);
   if (named.has("method") || !(named.has("result") || named.has("error"))) return undefined;
@@ -307,7 +307,7 @@ function refusedAnswer(head, tail, why) {
   return { text, message: JSON.parse(text) };
 }
 
-/** The keys of an object that may be broken anywhere, as far as it can be followed; of the id its value too. */
+/** The keys of an object that may be broken JSON, up to the place where it breaks; for "id" also its value. */
 function namedIn(text) {
   const found = new Map();
   let depth = 0;
@@ -324,7 +324,7 @@ function namedIn(text) {
   return found;
 }
 
-/** How many more objects and lists this opens than it closes. */
+/** The number of objects and lists that the text opens less those that it closes. */
 function depthOf(text) {
   let depth = 0;
   for (let at = 0; at < text.length; at += 1) {
@@ -344,7 +344,7 @@ function isUtf8(line) {
   }
 }
 
-/** The text with control characters in strings escaped, and NaN and the infinities outside of them null. */
+/** The text with control characters in strings escaped; NaN and infinities outside of strings become null. */
 function withoutConstants(text) {
   const parts = [];
   let constants = false;
@@ -364,7 +364,7 @@ function withoutConstants(text) {
 
 const escapedControl = (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
 
-/** Where the value that begins here ends: at its last bracket, or with the text where that never comes. */
+/** The end of the value that begins here: after its last bracket, or at the end of the text without one. */
 function valueEnd(text, at) {
   for (let depth = 0; at < text.length; at += 1) {
     if (text[at] === '"') at = skipString(text, at) - 1;
@@ -374,7 +374,7 @@ function valueEnd(text, at) {
   return text.length;
 }
 
-/** The texts of the values of a list. */
+/** The texts of the values in a list. */
 function elements(text) {
   const found = [];
   let at = skipSpace(text, 1);
@@ -387,7 +387,7 @@ function elements(text) {
   return found;
 }
 
-/** An object's text without one of its members, the others to the letter. */
+/** The text of an object without one of its members; the others stay unchanged. */
 function without(text, value, name) {
   if (!(name in value)) return text;
   const members = memberTexts(text).filter((member) => JSON.parse(member.slice(0, skipString(member, 0))) !== name);
@@ -409,7 +409,7 @@ function memberTexts(text) {
   return found;
 }
 
-// The calls that wait for an answer, and whose a server's answer is.
+// The calls that wait for an answer, and to which of them an answer of the server belongs.
 
 class OpenCalls {
   calls = new Map();
@@ -434,10 +434,10 @@ class OpenCalls {
   }
 
   get(id) {
-    return this.calls.get(id) ?? this.calls.get(twin(id));
+    return this.calls.get(id) ?? this.calls.get(inOtherType(id));
   }
 
-  /** True if it was open. `answered`: by the server itself. */
+  /** Removes a call. True where it was open. `answered` means that the server itself has answered it. */
   close(id, { answered = false } = {}) {
     if (!this.calls.delete(id)) return false;
     const [closed, most] = answered ? [this.answered, 64] : [this.abandoned, 4096];
@@ -446,32 +446,32 @@ class OpenCalls {
     return true;
   }
 
-  /** A notification was sent: some servers answer those as well. */
-  note() {
+  /** Counts a notification that was sent: some servers answer notifications too. */
+  notificationSent() {
     this.notes += 1;
   }
 
-  /** Whose answer it is, and why it cannot be passed on, if so. */
+  /** The call that a response belongs to, and why the response cannot be passed on. */
   answeredBy({ id, error }) {
     const call = this.get(id);
     if (call) {
       this.notes = 0; // before it they were read
       return { call };
     }
-    if ([id, twin(id)].some((each) => this.answered.includes(each) || this.abandoned.includes(each))) return {};
+    if ([id, inOtherType(id)].some((each) => this.answered.includes(each) || this.abandoned.includes(each))) return {};
     if (this.notes) {
       this.notes -= 1;
       return {};
     }
-    // Nobody asked with such an id. Where one call is open it can only be meant for that; an error with no id says
-    // that the server could not read it (JSON-RPC 2.0, section 5).
+    // No request has this id. Where one call is open, the answer is for that one. An error without an id says that
+    // the server could not read the request (JSON-RPC 2.0, section 5).
     if (this.size === 1) return { call: this.all()[0], fault: (id ?? null) === null && isObject(error) ? undefined : UNASKED };
     log("an answer of the server has an id that no request has: dropped");
     return {};
   }
 }
 
-// Messages on their way to a client.
+// Queues of messages to a client.
 
 class Signal {
   set() {
@@ -506,7 +506,7 @@ class ReplayLog {
   }
 }
 
-/** One response, or a session's standing stream: at most one client is attached at a time. */
+/** The messages of one call, or of the GET stream of a session. At most one client is attached. */
 class Stream {
   ended = false;
   client = undefined;
@@ -544,7 +544,7 @@ class Stream {
     this.arrival.set();
   }
 
-  cut() {
+  disconnect() {
     const client = this.client;
     if (!client) return;
     this.detach(client);
@@ -590,7 +590,7 @@ class Stream {
     this.taken = event.number - 1;
   }
 
-  async room(milliseconds) {
+  async waitForRoom(milliseconds) {
     if (this.full) await this.space.wait(milliseconds);
     return !this.full;
   }
@@ -602,7 +602,7 @@ class Stream {
   }
 }
 
-/** One exchange: a request and the response to it. */
+/** One request and its response. */
 class Exchange {
   constructor(request, response) {
     this.request = request;
@@ -614,7 +614,7 @@ class Exchange {
     });
   }
 
-  /** Calls `onGone` when the client leaves, at once if it left already. */
+  /** Calls `onGone` when the client leaves, or now if it has left. */
   watch(onGone) {
     this.onGone = onGone;
     if (this.response.closed) onGone?.();
@@ -659,8 +659,8 @@ class Exchange {
 }
 
 /**
- * Answers with one JSON body if the response comes first, else with server-sent events; in the one form that a
- * client takes, where it takes but one.
+ * Answers with JSON when the response is the first message, else with an event stream. `form` limits this to one
+ * of them.
  */
 async function answer(exchange, stream, { headers = {}, commitMs = KEEP_ALIVE_MS, prime = false, form = EITHER } = {}) {
   if (form === JSON_ONLY) {
@@ -678,7 +678,7 @@ async function answer(exchange, stream, { headers = {}, commitMs = KEEP_ALIVE_MS
   await sendEvents(exchange, stream, { headers, prime });
 }
 
-/** Waits for the response, however long it takes. What comes before it is not for this stream. */
+/** Waits for the response and answers with JSON. Messages before it have no place in such an answer. */
 async function answerOnce(exchange, stream, headers) {
   let event;
   while (stream.client === exchange && !event?.final) {
@@ -705,7 +705,7 @@ async function sendEvents(exchange, stream, { headers = {}, prime = false } = {}
 
 // Server processes.
 
-/** A server in a process group of its own. `onExit` is called once, after the last line was delivered. */
+/** A server process in a process group of its own. `onExit` is called once, after its last message. */
 class Child {
   partial = [];
   partialBytes = 0;
@@ -713,9 +713,9 @@ class Child {
   isGone = false;
   reader = new Reader();
 
-  /** `onSaid` gets the text and the message of each thing that the server says. */
-  constructor(command, onSaid, onExit) {
-    this.onSaid = onSaid;
+  /** `onMessage` is called with the text and the value of each message of the server. */
+  constructor(command, onMessage, onExit) {
+    this.onMessage = onMessage;
     this.onExit = onExit;
     this.gone = new Promise((resolve) => (this.resolveGone = resolve));
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("BRIDGE_")));
@@ -737,12 +737,12 @@ class Child {
     if (this.code === undefined && this.process.stdin.writable) this.process.stdin.write(`${text}\n`);
   }
 
-  /** It has stopped to read its stdin: more would only fill our memory. */
+  /** Whether too many bytes wait because the server does not read its stdin. */
   get isBehind() {
     return this.process.stdin.writableLength > MAX_UNREAD_BYTES;
   }
 
-  /** Ends the process: stdin closed, then SIGTERM, then SIGKILL for the whole group. */
+  /** Ends the process group: closes stdin, then sends SIGTERM, then SIGKILL. */
   end(closeMs = CLOSE_MS) {
     this.ending ??= this.endInOrder(closeMs);
     return this.ending;
@@ -792,10 +792,10 @@ class Child {
     const [chunks, size, tail] = [this.partial, this.partialBytes, this.tail];
     [this.partial, this.partialBytes, this.tail] = [[], 0, Buffer.alloc(0)];
     const line = chunks.length === 1 ? chunks[0] : Buffer.concat(chunks);
-    for (const { text, message } of this.saidIn(line, tail, size)) this.onSaid(text, message);
+    for (const { text, message } of this.messagesIn(line, tail, size)) this.onMessage(text, message);
   }
 
-  saidIn(line, tail, size) {
+  messagesIn(line, tail, size) {
     if (size > MAX_LINE_BYTES) {
       return this.reader.tooLong(line.subarray(0, LOOKED_AT), Buffer.concat([line.subarray(-TAIL), tail]), size);
     }
@@ -827,13 +827,13 @@ class Child {
   }
 }
 
-/** No descriptor was left. The process says so as an event, too, which must not end the bridge. */
+/** For a process that could not start, as no descriptor was free. Its error event must not end the bridge. */
 function withoutPipes(made) {
   made.on("error", () => {});
   return Object.assign(new Error("Too many open files"), { code: "EMFILE" });
 }
 
-/** What `start` returns. Throws `HttpError` if no process can be made. */
+/** The result of `start`. Throws `HttpError` where no process can be created. */
 function started(id, start) {
   try {
     return start();
@@ -842,13 +842,13 @@ function started(id, start) {
   }
 }
 
-/** Logs what a server printed, unless it might be a message: bodies are not logged. */
+/** Logs a line that is no message. Where it may be one, only its size is logged. */
 function notAMessage(line) {
   const shown = /^\uFEFF?\{/.test(line) ? `${Buffer.byteLength(line)} bytes` : quote(line);
   log(`stdout of the server is not JSON-RPC: ${shown}`);
 }
 
-/** Pauses a server while one of its clients is behind; drops a client that stays behind. */
+/** Pauses a server while one of its clients reads too slowly; disconnects the client when that lasts. */
 class Relief {
   busy = false;
 
@@ -860,9 +860,9 @@ class Relief {
     if (!stream.full || this.busy) return;
     this.busy = true;
     child.process.stdout.pause();
-    if (!(await stream.room(this.patienceMs))) {
+    if (!(await stream.waitForRoom(this.patienceMs))) {
       log("a client that does not take what it is sent was cut off");
-      stream.cut();
+      stream.disconnect();
     }
     this.busy = false;
     child.process.stdout.resume();
@@ -887,7 +887,7 @@ class Backoff {
   }
 }
 
-// The revisions up to 2025-11-25: one client, one server process, nothing rewritten.
+// The revisions up to 2025-11-25: one client and one server process; messages stay unchanged.
 
 const QUESTIONS = new Set(["sampling/createMessage", "elicitation/create"]); // a server asks them within a call
 
@@ -942,11 +942,11 @@ class Session {
     this.clientLeft(call.stream, exchange);
   }
 
-  tell(text, message) {
+  forward(text, message) {
     this.lastUsed = Date.now();
     if (this.child.isBehind) throw behind(503);
     this.child.write(oneLine(text));
-    if (isNotification(message)) this.calls.note();
+    if (isNotification(message)) this.calls.notificationSent();
     if (message.method !== "notifications/cancelled") return;
     const call = this.calls.get(params(message).requestId);
     if (!call) return;
@@ -957,8 +957,8 @@ class Session {
   async listen(exchange, lastEventId) {
     const [, number, after] = /^(\d+)-(\d+)$/.exec(lastEventId ?? "") ?? [];
     const stream = this.streams.get(Number(number ?? 0)) ?? this.finished(Number(number));
-    // A newer GET stream replaces the older, which ends: its client may be gone without a word, and asks again.
-    if (number !== undefined) stream.cut();
+    // A new GET stream replaces the one before, whose client may have left without closing it.
+    if (number !== undefined) stream.disconnect();
     stream.attach(exchange, after === undefined ? undefined : Number(after));
     exchange.watch(() => this.clientLeft(stream, exchange));
     await sendEvents(exchange, stream, { headers: this.headers });
@@ -977,7 +977,7 @@ class Session {
     return call;
   }
 
-  /** A stream whose response was sent: all that is left is in the log. */
+  /** The stream of a call that was answered: the replay log may still have its events. */
   finished(number) {
     const stream = new Stream(number, this.replayLog);
     stream.commit();
@@ -1024,12 +1024,12 @@ class Session {
     this.relief.give(call.stream, this.child);
   }
 
-  /** stdio does not say what a message belongs to: its token does, or there is but one candidate. */
+  /** The stream for a message, by its progress token; else of the only call that waits, or the GET stream. */
   streamFor(message) {
     const calls = this.calls.all().filter((call) => call.takesStream);
     if (message.method === "notifications/progress") {
       const token = params(message).progressToken;
-      const owner = this.calls.all().find((call) => names(token, call.token));
+      const owner = this.calls.all().find((call) => refersTo(token, call.token));
       if (owner) return owner.takesStream ? owner.stream : this.standing;
     }
     const awaited = calls.filter((call) => call.stream.client && !call.cancelled);
@@ -1038,14 +1038,14 @@ class Session {
     return certain ? likely.at(-1).stream : this.standing;
   }
 
-  /** By a server in the middle of a call, while its client takes no stream at all. */
+  /** Whether a request of the server would reach nobody: its call has a client that takes no stream. */
   cannotBeAsked(message) {
     return isRequest(message) && this.calls.size > 0 && !this.standing.client;
   }
 
   /**
-   * Nobody would hear the server's request, and it would wait for an answer for ever. The call that it asks in,
-   * where there is but one, must stream.
+   * Answers a request of the server that no client can receive, or the server would wait for ever. Where exactly
+   * one call is open, it fails with 406: it needs a client that accepts event streams.
    */
   refuseQuestion(message) {
     if (message.method === "ping") {
@@ -1087,7 +1087,7 @@ const behind = (status, id) => new HttpError(status, "server does not read what 
 
 const oneLine = (text) => text.replace(/[\r\n]+/g, " "); // outside of strings, where line breaks cannot be
 
-// Revision 2026-07-28: one process for all; ids and progress tokens are made unique for it.
+// Revision 2026-07-28: one process for all clients, whose ids and progress tokens are replaced by unique ones.
 
 const LISTEN = "subscriptions/listen";
 
@@ -1147,9 +1147,9 @@ class SharedServer {
       throw new HttpError(503, why, { code: ERRORS.server_gone, id: message.id, headers: { "Retry-After": wait } });
     }
     this.answered = false;
-    const onSaid = (text, answered) => this.fromServer(text, answered);
+    const onMessage = (text, answered) => this.fromServer(text, answered);
     const onExit = (child) => this.serverGone(child);
-    this.child = started(message.id, () => new Child(this.command, onSaid, onExit));
+    this.child = started(message.id, () => new Child(this.command, onMessage, onExit));
     return this.child;
   }
 
@@ -1163,13 +1163,13 @@ class SharedServer {
     return call;
   }
 
-  /** Closing the response is how a client cancels. */
+  /** A client cancels by closing the response (2026-07-28, Streamable HTTP, "Cancellation"). */
   clientLeft(call, exchange) {
     exchange.watch(undefined);
     call.stream.detach(exchange);
     if (!this.closeCall(call) || !this.child) return;
     const why = { requestId: call.number, reason: "The client closed the response" };
-    this.calls.note();
+    this.calls.notificationSent();
     this.child.write(JSON.stringify({ jsonrpc: "2.0", method: "notifications/cancelled", params: why }));
   }
 
@@ -1219,7 +1219,7 @@ class SharedServer {
     }
   }
 
-  /** By subscription, token or id; else the only call there is: a guess must not reach a stranger. */
+  /** The call of a notification: by subscription, token or id, else the only open one. */
   callFor(message) {
     let named = meta(message)[META.subscription];
     if (message.method === "notifications/progress") named = params(message).progressToken;
@@ -1251,7 +1251,7 @@ function renamed(text, call) {
   return splice(text, edits);
 }
 
-/** The answer with this id, also where the server left it out. */
+/** The answer with this id, also where the server has left the id out. */
 const withId = (text, message, id) =>
   "id" in message ? splice(text, [[["id"], JSON.stringify(id)]]) : withMember(text, `"id":${JSON.stringify(id)}`);
 
@@ -1268,7 +1268,7 @@ function restored(text, call) {
 
 // HTTP.
 
-/** Answered as a JSON-RPC error. */
+/** An HTTP status and a JSON-RPC error to answer with. */
 class HttpError extends Error {
   constructor(status, message, { code = ERRORS.invalid_request, id = null, headers = {}, fatal = false } = {}) {
     super(message);
@@ -1346,7 +1346,7 @@ class App {
       await (modern ? this.modernCall(exchange, text, message) : this.sessionCall(exchange, text, message));
       return;
     }
-    if (!modern) this.session(exchange).tell(text, message);
+    if (!modern) this.session(exchange).forward(text, message);
     else if (isResponse(message)) {
       throw new HttpError(400, "This revision of the protocol has no responses from the client");
     }
@@ -1383,8 +1383,8 @@ class App {
   }
 
   /**
-   * The end of the session that has to leave, if the house is full: the one that was idle longest. Its client may
-   * have abandoned it; if not, it gets 404 and initialises again.
+   * When all sessions are in use, ends the one that was idle longest; the promise of its end. If its client still
+   * exists, it gets 404 and opens a new session.
    */
   makeRoom() {
     if (this.backoff.remainingMs) throw tryLater("server keeps failing", this.backoff.remainingMs);
@@ -1425,7 +1425,7 @@ function isModern(exchange, message) {
   return META.version in meta(message) && message.method !== "initialize" && exchange.header("mcp-session-id") === undefined;
 }
 
-/** The checks that a server behind stdio cannot make, since it sees no headers. */
+/** The checks that a stdio server cannot make, because it sees no headers (2026-07-28, "Server validation"). */
 function checkEnvelope(exchange, message) {
   const missing = [META.version, META.capabilities].filter((key) => !(key in meta(message)));
   if (missing.length) {
@@ -1439,7 +1439,7 @@ function checkEnvelope(exchange, message) {
   }
 }
 
-/** The first header that is repeated or does not say what the body says (the twin of agreement.py). */
+/** The first header that is repeated or differs from the body, as in agreement.py. */
 function disagreement(exchange, message) {
   const name = Object.hasOwn(NAMED, message.method) ? params(message)[NAMED[message.method]] : undefined;
   const given = (header) => exchange.header(header.toLowerCase());
@@ -1463,8 +1463,8 @@ function decodeHeader(value) {
   }
 }
 
-// What Node's parser takes and another reader would read otherwise: two hosts, and an address that ends with a line
-// (HTTP/0.9), with more behind it.
+// Refuses requests that Node's parser accepts and another reader may read differently: two Host headers, and a
+// target that ends its line as in HTTP/0.9.
 function checkReadings({ rawHeaders, httpVersionMajor }) {
   const hosts = rawHeaders.filter((name, at) => at % 2 === 0 && name.toLowerCase() === "host");
   if (hosts.length > 1) throw new HttpError(400, "A request has one Host header", { fatal: true });
@@ -1486,7 +1486,7 @@ function checkMediaTypes(exchange) {
   formOf(exchange);
 }
 
-/** In which form a client takes an answer: clients should take both, some take but one. */
+/** The content types in which a client accepts an answer. It should accept both; some accept only one. */
 function formOf(exchange) {
   const [json, events] = [accepts(exchange, "application/json"), accepts(exchange, "text/event-stream")];
   if (!json && !events) throw new HttpError(406, "The client must accept application/json or text/event-stream");
@@ -1494,7 +1494,7 @@ function formOf(exchange) {
   return json ? JSON_ONLY : EVENTS_ONLY;
 }
 
-/** What is most like the type decides (RFC 9110 section 12.5.1). */
+/** Whether the Accept header allows a type. Its most specific range decides (RFC 9110, section 12.5.1). */
 function accepts(exchange, type) {
   const accept = exchange.header("accept");
   if (accept === undefined) return true;

@@ -1,4 +1,4 @@
-"""One server process: lines in, lines out, and its end."""
+"""One server process: its input, its output and its end."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence, Tuple, cast
 
 from bridge.log import log
-from bridge.reading import TAIL, Reader, Said
+from bridge.server_output import TAIL, Reader, ServerMessage
 
 LAUNCHER = str(Path(__file__).resolve().parent / "launch.py")
 MAX_LINE_BYTES = 64 << 20
-MAX_UNREAD_BYTES = 32 << 20  # that may wait for the server to read them
-EOF_SECONDS = 0.5  # for what an exited server has left in its pipe; a grandchild may hold it open
-CLOSE_SECONDS = 2.0  # to leave by itself once its stdin is closed
-TERM_SECONDS = 2.0  # to leave on SIGTERM
+MAX_UNREAD_BYTES = 32 << 20  # that may wait in memory until the server reads them
+EOF_SECONDS = 0.5  # to read the pipe after an exit; a process that the server started may hold it open
+CLOSE_SECONDS = 2.0  # to exit after its stdin was closed
+TERM_SECONDS = 2.0  # to exit after SIGTERM
 
-OnSaid = Callable[[Said], None]
+OnMessage = Callable[[ServerMessage], None]
 
 
 def interpreter() -> Tuple[str, ...]:
-    """How this Python was started, up to its own name: a loader stands before it where a Python that was
-    brought along runs in an image without the libraries that it was linked to."""
+    """The command that starts this Python. In an image with a copied Python (hosting/builder/portable.py) a
+    dynamic loader and its options come before the path of Python.
+    """
     try:
         words = Path("/proc/self/cmdline").read_bytes().split(b"\0")
     except OSError:
@@ -36,14 +37,14 @@ def interpreter() -> Tuple[str, ...]:
 
 
 class Child(asyncio.SubprocessProtocol):
-    """A server in a process group of its own.
+    """A server process in a process group of its own (MCP, "stdio").
 
-    `on_said` gets each message of its stdout, `on_exit` is called once, when the process is gone and its last
-    message was delivered. stderr is the bridge's own.
+    `on_message` is called with each message of its stdout, and `on_exit` once, when the process is gone and
+    its last message was delivered. Its stderr is that of the bridge.
     """
 
-    def __init__(self, on_said: OnSaid, on_exit: Callable[[Child], None]) -> None:
-        self._on_said = on_said
+    def __init__(self, on_message: OnMessage, on_exit: Callable[[Child], None]) -> None:
+        self._on_message = on_message
         self._on_exit = on_exit
         self._partial: List[bytes] = []
         self._partial_bytes = 0
@@ -56,10 +57,15 @@ class Child(asyncio.SubprocessProtocol):
         self._given_up = False
 
     @classmethod
-    async def start(cls, command: Sequence[str], on_said: OnSaid, on_exit: Callable[[Child], None]) -> Child:
-        """Raises `OSError` if no process can be made, and `RuntimeError` if no thread that waits for its end
-        (Python before 3.12). A command that cannot start exits with 126 or 127."""
-        child = cls(on_said, on_exit)
+    async def start(
+        cls, command: Sequence[str], on_message: OnMessage, on_exit: Callable[[Child], None]
+    ) -> Child:
+        """Starts a server. A command that cannot run exits with 126 or 127.
+
+        Raises `OSError` where no process can be created, and `RuntimeError` where no thread can be created
+        that waits for it (Python before 3.12).
+        """
+        child = cls(on_message, on_exit)
         try:
             await asyncio.get_running_loop().subprocess_exec(
                 lambda: child,
@@ -76,7 +82,7 @@ class Child(asyncio.SubprocessProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.SubprocessTransport", transport)
-        if self._given_up:  # made all the same, and nobody would wait for its end
+        if self._given_up:  # `start` has failed, so nobody would wait for the end of this process
             self._transport.close()
         self._stdin = cast("asyncio.WriteTransport", self._transport.get_pipe_transport(0))
         self._stdout = cast("asyncio.ReadTransport", self._transport.get_pipe_transport(1))
@@ -84,6 +90,7 @@ class Child(asyncio.SubprocessProtocol):
 
     @property
     def how_it_ended(self) -> str:
+        """The end of the process as a sentence without a full stop."""
         code = self._transport.get_returncode()
         if code is None:
             return "server was ended"
@@ -92,15 +99,17 @@ class Child(asyncio.SubprocessProtocol):
         return f"server exited with code {code}"
 
     def write(self, line: bytes) -> None:
+        """Sends a line, which has no line end. Ignored when the process has ended."""
         if not self._exited and not self._stdin.is_closing():
             self._stdin.write(line + b"\n")
 
     @property
     def is_behind(self) -> bool:
-        """It has stopped to read its stdin: more would only fill our memory."""
+        """Whether too many bytes wait because the server does not read its stdin."""
         return self._stdin.get_write_buffer_size() > MAX_UNREAD_BYTES
 
     def pause(self) -> None:
+        """Stops reading its stdout, so that its writes block."""
         if not self._stdout.is_closing():
             self._stdout.pause_reading()
 
@@ -109,7 +118,10 @@ class Child(asyncio.SubprocessProtocol):
             self._stdout.resume_reading()
 
     def end(self, close_seconds: float = CLOSE_SECONDS) -> asyncio.Task[None]:
-        """Ends the process: stdin closed, then SIGTERM, then SIGKILL for the whole group."""
+        """Ends the process group: closes stdin, after `close_seconds` sends SIGTERM, then SIGKILL.
+
+        Returns the task of it; a second call returns the same task.
+        """
         if not self._ending:
             self._ending = asyncio.get_running_loop().create_task(self._end(close_seconds))
         return self._ending
@@ -131,7 +143,7 @@ class Child(asyncio.SubprocessProtocol):
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 
-    # What the event loop reports.
+    # Methods of asyncio.SubprocessProtocol, which the event loop calls.
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         first, *rest = data.split(b"\n")
@@ -154,8 +166,8 @@ class Child(asyncio.SubprocessProtocol):
             found = self._reader.too_long(line, line[-TAIL:] + tail, size)
         else:
             found = self._reader.read(line) if line else []
-        for said in found:
-            self._on_said(said)
+        for received in found:
+            self._on_message(received)
 
     def pipe_connection_lost(self, fd: int, exc: Optional[Exception]) -> None:
         if fd == 1:

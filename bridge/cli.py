@@ -1,4 +1,4 @@
-"""The command line, the listener and the signals."""
+"""The command line of the bridge, its listening socket and its signals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from bridge.log import log
 
 
 def parse(argv: List[str]) -> Settings:
-    """Limits may come from the environment too: the command line may lie in an image that is built."""
+    """Reads the command line. Limits may also come from BRIDGE_… variables, for a command line that is part
+    of an image. Exits with 2 for a wrong option.
+    """
     parser = argparse.ArgumentParser("bridge", description="Serves a stdio MCP server over Streamable HTTP.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="0 takes a free one (%(default)s)")
@@ -35,7 +37,7 @@ def parse(argv: List[str]) -> Settings:
 
 
 def split(argv: List[str]) -> Tuple[List[str], List[str]]:
-    """What is before the first `--` is ours, all after it is the server's command."""
+    """The options of the bridge, and the command of the server, which begins after the first `--`."""
     if "--" not in argv:
         return argv, []
     at = argv.index("--")

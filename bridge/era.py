@@ -1,8 +1,8 @@
-"""What a request says about the protocol it speaks, and whether its headers and its body agree.
+"""Which revision of MCP a request belongs to, and whether a modern request is complete.
 
-The revisions up to 2025-11-25 open with `initialize` and have sessions; from 2026-07-28 on each request
-carries its own envelope in `params._meta`. The checks here are those that a server behind stdio cannot make,
-since it sees no headers.
+Revisions up to 2025-11-25 begin with `initialize` and have sessions. Since 2026-07-28 each request carries
+its version, client and capabilities in `params._meta` (here called the envelope). The bridge makes the checks
+that a stdio server cannot make, because it sees no headers.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ from bridge.jsonrpc import Message
 
 
 def http_status(error_code: Any) -> int:
-    """The status that goes with a response, given the code of its error."""
+    """The HTTP status for a modern response with this error code; 200 for other codes and for no error."""
     return protocol.STATUSES.get(error_code, 200) if isinstance(error_code, int) else 200
 
 
 def header_is_modern(request: Request) -> bool:
-    """Any version but those with sessions: an unknown one is the server's to refuse."""
+    """Whether the header has a modern version. An unknown version counts as one: the server refuses it."""
     version = request.header(protocol.VERSION_HEADER)
     return version is not None and protocol.is_modern(version)
 
 
 def is_modern(request: Request, message: Message) -> bool:
+    """Whether a message is modern: by its header, else by an envelope on a request without a session."""
     if header_is_modern(request):
         return True
     enveloped = protocol.VERSION_KEY in jsonrpc.meta(message) and message.get("method") != "initialize"
@@ -33,7 +34,10 @@ def is_modern(request: Request, message: Message) -> bool:
 
 
 def check_envelope(request: Request, message: Message) -> None:
-    """Raises `HttpError` 400 unless the envelope is there and the headers say what the body says."""
+    """Raises `HttpError` 400 where the envelope is not complete, or the headers differ from the body.
+
+    Source: 2026-07-28, Streamable HTTP, "Server validation".
+    """
     meta = jsonrpc.meta(message)
     missing = [name for name in (protocol.VERSION_KEY, protocol.CAPABILITIES_KEY) if name not in meta]
     if missing:

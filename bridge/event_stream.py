@@ -1,7 +1,7 @@
-"""Event streams: how they are cut into events, and how an event is written.
+"""Reads and writes event streams (server-sent events).
 
-The grammar is that of the WHATWG's HTML, "Parsing an event stream": a line ends in CRLF, LF or CR, an empty
-line ends an event, and a byte order mark may stand at the very beginning.
+The grammar is that of the WHATWG HTML standard, section "Parsing an event stream": a line ends with CRLF,
+LF or CR, an empty line ends an event, and a byte order mark may come first.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from typing import List, Optional
 
-KEEP_ALIVE = b": keep-alive\n\n"  # a comment and an empty line, which no client takes for an event
+KEEP_ALIVE = b": keep-alive\n\n"  # a comment, which is no event for clients
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-# Two line ends in a row. A stream that ends in one of these is between two events.
+# Two line ends. A stream that ends with one of these is between two events.
 EVENT_ENDS = (b"\n\n", b"\r\r", b"\n\r", b"\n\r\n", b"\r\r\n")
 _LINE_END = rb"(?:\r\n|\n|\r(?!\n))"
 _EVENT_END = re.compile(_LINE_END + _LINE_END)
@@ -19,28 +19,28 @@ _LONGEST_END = 4
 
 
 class TooLong(ValueError):
-    """An event is longer than may be held."""
+    """An event is longer than the limit of its `Splitter`."""
 
 
 class Splitter:
-    """Cuts a stream into its events as the bytes come. Each byte is looked at once, however small the pieces.
+    """Splits a stream into events while it arrives, in linear time also for small chunks.
 
-    What `feed` has returned and what `rest` returns are together the stream, byte for byte. Pieces without an
-    event in them are comments, empty lines and the byte order mark: `data_of` is None for them.
+    The pieces from `feed` and the bytes from `rest` together are exactly the stream. Some pieces are no event
+    but a comment, an empty line or the byte order mark; `data_of` returns None for them.
     """
 
     def __init__(self, limit: Optional[int] = None) -> None:
-        """`limit`: the most bytes of one event that are held; None where the caller counts them."""
+        """`limit` is the maximum size of an unfinished event in bytes; None means no limit."""
         self._limit = limit
         self._held = bytearray()
         self._looked_at = 0  # no event ends in what is held before this
         self._begun = False
 
     def feed(self, chunk: bytes) -> List[bytes]:
-        """The events that the chunk completes, each with its empty line. Raises `TooLong`.
+        """The events that this chunk completes, each with its empty line. Raises `TooLong`.
 
-        An event is complete with the CR of its empty line. Should an LF follow, it begins the next piece, as
-        one more empty line.
+        An event is complete with the CR of its empty line. Where an LF follows, the next piece begins with
+        it, and it counts as another empty line.
         """
         self._held += chunk
         found = self._complete() if self._begun else self._beginning()
@@ -49,11 +49,11 @@ class Splitter:
         return found
 
     def rest(self) -> bytes:
-        """What came after the last event. At the end of a stream clients throw it away."""
+        """The bytes after the last complete event. Clients ignore them when the stream ends."""
         return bytes(self._held)
 
     def _beginning(self) -> List[bytes]:
-        """A byte order mark is a piece of its own."""
+        """The first pieces: a byte order mark comes as a piece of its own."""
         if self._held.startswith(BYTE_ORDER_MARK):
             self._begun = True
             del self._held[: len(BYTE_ORDER_MARK)]
@@ -72,13 +72,13 @@ class Splitter:
 
 
 def data_of(event: bytes) -> Optional[bytes]:
-    """The data of an event, its lines joined by LF; None without data, for then clients get no event."""
+    """The data of an event, its lines joined by LF. None without data: clients then ignore the event."""
     values = [_value(line) for line in event.splitlines() if _is_data(line)]
     return b"\n".join(values) if values else None
 
 
 def with_data(event: bytes, data: bytes) -> bytes:
-    """The event with this data, which holds no line end. Its other lines and the empty ones around stay."""
+    """The event with other data, which must have no line end. All other lines stay."""
     begin = event[: len(event) - len(event.lstrip(b"\r\n"))]
     end = event[len(event.rstrip(b"\r\n")) :]
     others = [line for line in event.splitlines() if line and not _is_data(line)]
@@ -86,7 +86,7 @@ def with_data(event: bytes, data: bytes) -> bytes:
 
 
 def written(data: bytes, event_id: Optional[str] = None) -> bytes:
-    """An event of the type `message` with this data, which holds no LF."""
+    """An event of the type `message`. The data must have no LF; a CR in it becomes a space."""
     label = f"id: {event_id}\n".encode() if event_id else b""
     return b"event: message\n" + label + b"data: " + data.replace(b"\r", b" ") + b"\n\n"
 

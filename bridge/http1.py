@@ -1,4 +1,4 @@
-"""As much of HTTP/1.1 as MCP needs: keep-alive, sized and chunked bodies, server-sent events, limits."""
+"""The part of HTTP/1.1 (RFC 9112) that MCP needs: keep-alive, bodies with a length or chunks, events."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Callable, Coroutine, Dict, Iterator, List, Optional, Sequence
 from bridge import event_stream, jsonrpc, protocol
 
 HEAD_BYTES = 64 << 10
-HEAD_SECONDS = 75.0  # between two requests of a kept connection as well
+HEAD_SECONDS = 75.0  # to receive the head of a request; also the idle time of a kept connection
 BODY_SECONDS = 60.0
-# RFC 9110 sections 5.6.2 and 5.5: a control character that another reader takes for the end of a line makes
-# two messages of one.
+# RFC 9110, sections 5.6.2 and 5.5. Another reader may take a control character for the end of a line, and so
+# read one message as two.
 TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 CONTROLS = frozenset(map(chr, (*range(0x09), *range(0x0A, 0x20), 0x7F)))
 TRAILER_BYTES = 16 << 10
@@ -27,7 +27,7 @@ Headers = Tuple[Tuple[str, str], ...]
 
 
 class HttpError(Exception):
-    """Answered as a JSON-RPC error without id."""
+    """An HTTP status and a JSON-RPC error to answer with; the id is null where no `request_id` is known."""
 
     def __init__(
         self,
@@ -43,10 +43,12 @@ class HttpError(Exception):
         self.status = status
         self.headers = headers
         self.body = jsonrpc.error(code, text, request_id)
-        self.fatal = fatal  # what follows on this connection cannot be told apart
+        self.fatal = fatal  # the next request on this connection cannot be found: close it
 
 
 class Request:
+    """A request as it was read. `path` is the target without its query."""
+
     def __init__(self, method: str, target: str, version: str, headers: List[Tuple[str, str]]) -> None:
         self.method = method
         self.path = target.partition("?")[0]
@@ -58,11 +60,11 @@ class Request:
         self.keep_alive = self._wants_keep_alive(version)
 
     def every(self, name: str) -> Sequence[str]:
-        """The values of a header, by its name in any case."""
+        """All values of a header, in their order; its name may have any case."""
         return self._values.get(name.lower(), ())
 
     def header(self, name: str) -> Optional[str]:
-        """The first of its values."""
+        """The first value of a header; None without one."""
         return next(iter(self.every(name)), None)
 
     def _wants_keep_alive(self, version: str) -> bool:
@@ -71,13 +73,16 @@ class Request:
 
 
 class Connection(asyncio.StreamReaderProtocol):
-    """One client's connection. A client that closes its side is gone: its requests are not half wanted."""
+    """The connection of one client. A client that closes its side of it counts as gone.
+
+    `serve` runs as a task from the start of the connection to its end.
+    """
 
     def __init__(self, serve: Callable[[Connection], Coroutine[None, None, None]]) -> None:
         self.reader = asyncio.StreamReader(limit=HEAD_BYTES)
         super().__init__(self.reader, self._opened)
         self._serve = serve
-        self.answering = False  # between a request and the end of its response
+        self.answering = False  # True from the end of a request to the end of its response
         self._chunked = False
         self._on_gone: Optional[Callable[[], None]] = None
         self.request = Request("", "", "HTTP/1.1", [("connection", "close")])  # until one was read
@@ -96,7 +101,7 @@ class Connection(asyncio.StreamReaderProtocol):
             self._on_gone()
 
     def watch(self, on_gone: Optional[Callable[[], None]]) -> None:
-        """Calls `on_gone` when the client leaves, at once if it left already."""
+        """Calls `on_gone` when the client leaves, or now if it has left. None ends the watch."""
         self._on_gone = on_gone
         if on_gone and self.lost:
             on_gone()
@@ -109,6 +114,7 @@ class Connection(asyncio.StreamReaderProtocol):
         self.writer.transport.abort()
 
     async def respond(self, status: int, body: bytes = b"", headers: Headers = ()) -> None:
+        """Sends a whole response; a body is JSON."""
         sized = (*headers, ("Content-Length", str(len(body))))
         if body:
             sized = (("Content-Type", "application/json"), *sized)
@@ -117,6 +123,7 @@ class Connection(asyncio.StreamReaderProtocol):
         await self.writer.drain()
 
     def start_events(self, headers: Headers = ()) -> None:
+        """Sends the head of an event stream, with status 200."""
         self._chunked = self.request.chunks_allowed
         framing: Headers = (("Transfer-Encoding", "chunked"),) if self._chunked else ()
         if not self._chunked:
@@ -146,7 +153,10 @@ class Connection(asyncio.StreamReaderProtocol):
         self.writer.write("\r\n".join([*lines, "\r\n"]).encode("latin-1"))
 
     async def read_request(self, max_body: int) -> Optional[Request]:
-        """The next request, or None if the client left. Raises `HttpError` (fatal) for what is not HTTP."""
+        """The next request, or None where the client has left. `max_body` is in bytes.
+
+        Raises `HttpError`, always fatal, for a malformed, an ambiguous or a too long request.
+        """
         try:
             with self._closing_after(HEAD_SECONDS):
                 request = parse_head(await self.reader.readuntil(b"\r\n\r\n"))
@@ -205,6 +215,7 @@ def _fatal(status: int, text: str) -> HttpError:
 
 
 def parse_head(head: bytes) -> Request:
+    """Parses a head with the empty line at its end (RFC 9112, section 3). Raises `HttpError`."""
     first, *lines = head[:-4].decode("latin-1").split("\r\n")
     try:
         method, target, version = first.split(" ")
@@ -228,7 +239,10 @@ def _header(line: str) -> Tuple[str, str]:
 
 
 def body_framing(request: Request) -> Tuple[bool, int]:
-    """(chunked, length). Refuses what two readers could frame in two ways (RFC 9112 section 6.3)."""
+    """Whether the body is chunked, and its Content-Length, 0 without one (RFC 9112, section 6.3).
+
+    Raises `HttpError` where another reader could find another end of the body.
+    """
     encoding, length = request.header("transfer-encoding"), request.header("content-length")
     repeated = any(len(request.every(name)) > 1 for name in ("transfer-encoding", "content-length"))
     if repeated or (encoding and length):

@@ -1,4 +1,6 @@
-"""JSON-RPC as bytes on a wire: parsed to route it, and passed on as it came wherever that is possible."""
+"""Parses and writes JSON-RPC 2.0 messages. The bridge parses them to route them, and passes on the bytes that
+came where that is possible.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from typing import Any, Dict, Optional, Tuple, Union
 
 Message = Dict[str, Any]
 RequestId = Union[int, str]
-Key = Tuple[type, Union[int, str, None]]  # 1 and "1" are two ids
+Key = Tuple[type, Union[int, str, None]]  # with the type, because 1 and "1" are different ids
 
 
 def _refuse_constant(name: str) -> None:
@@ -21,7 +23,7 @@ _strict = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def decode(body: bytes) -> Any:
-    """Raises `ValueError` for what is not JSON in UTF-8."""
+    """The value of a JSON document. Raises `ValueError` for bytes that are not JSON in UTF-8 (RFC 8259)."""
     try:
         return _strict.decode(body.decode("utf-8"))
     except RecursionError:
@@ -29,7 +31,7 @@ def decode(body: bytes) -> Any:
 
 
 def encode(message: Message) -> bytes:
-    """Numbers that JSON cannot hold become null, as in JavaScript and in Python's MCP SDK."""
+    """The message as JSON on one line. NaN and infinities become null, as in the MCP SDK for Python."""
     try:
         text = json.dumps(message, separators=(",", ":"), allow_nan=False)
     except ValueError:
@@ -46,12 +48,12 @@ def _finite(value: Any) -> Any:
 
 
 def one_line(body: bytes, message: Message) -> bytes:
-    """The body as the one line that stdio framing asks for: the same bytes, if they are one already."""
+    """The body on one line, as stdio needs it (MCP, "stdio"): unchanged where it is one line already."""
     return encode(message) if b"\n" in body or b"\r" in body else body
 
 
 def is_id(value: Any) -> bool:
-    """1.0 is the integer 1 to JSON, and some languages write it so."""
+    """Whether a value can be an id. 1.0 counts as the integer 1: JSON has one type for both."""
     if isinstance(value, float):
         return value.is_integer()
     return isinstance(value, (int, str)) and not isinstance(value, bool)
@@ -70,14 +72,14 @@ def is_response(message: Message) -> bool:
 
 
 def key(request_id: Any) -> Key:
-    """To find a request by its id. Nothing is found by what is not an id."""
+    """The key for a dict of requests by id. A value that is no id gets a key that no request has."""
     if not is_id(request_id):
         return type(None), None
     return (str, request_id) if isinstance(request_id, str) else (int, int(request_id))
 
 
-def twin(of: Key) -> Key:
-    """The key of the same number as a string, or the other way round."""
+def in_other_type(of: Key) -> Key:
+    """The key of the same id in the other type: of "1" for 1, and of 1 for "1"."""
     kind, held = of
     if kind is int:
         return str, str(held)
@@ -86,23 +88,25 @@ def twin(of: Key) -> Key:
 
 
 def is_same(one: Any, other: Any) -> bool:
-    """Two ids, to the type."""
+    """Whether two ids are equal and have the same type."""
     return key(one) == key(other) and isinstance(one, float) == isinstance(other, float)
 
 
-def names(named: Any, request_id: Any) -> bool:
-    """Whether what a server named is this id or token, be it in the other type."""
+def refers_to(named: Any, request_id: Any) -> bool:
+    """Whether `named`, an id or a token in a message of the server, is `request_id`, in either type."""
     of = key(named)
-    return is_id(request_id) and key(request_id) in (of, twin(of))
+    return is_id(request_id) and key(request_id) in (of, in_other_type(of))
 
 
 def is_message(value: Any) -> bool:
+    """Whether a value is one request, notification or response (JSON-RPC 2.0, sections 4 and 5)."""
     if not isinstance(value, dict) or value.get("jsonrpc") != "2.0":
         return False
     return is_request(value) or is_notification(value) or is_response(value)
 
 
 def params(message: Message) -> Dict[str, Any]:
+    """The named parameters; {} without any."""
     value = message.get("params")
     return value if isinstance(value, dict) else {}
 
@@ -118,6 +122,7 @@ def progress_token(message: Message) -> Optional[RequestId]:
 
 
 def error(code: int, text: str, request_id: Optional[RequestId] = None, data: Any = None) -> bytes:
+    """An error response (JSON-RPC 2.0, section 5.1). The id is null where it is not known."""
     detail: Dict[str, Any] = {"code": code, "message": text}
     if data is not None:
         detail["data"] = data
@@ -125,6 +130,7 @@ def error(code: int, text: str, request_id: Optional[RequestId] = None, data: An
 
 
 def cancelled(request_id: RequestId, reason: str) -> bytes:
+    """The notification that cancels a request (2025-11-25, "Cancellation")."""
     return encode(
         {
             "jsonrpc": "2.0",

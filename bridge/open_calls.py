@@ -1,4 +1,4 @@
-"""The calls that wait for an answer, and whose a server's answer is."""
+"""The calls that wait for an answer, and to which of them an answer of the server belongs."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from bridge import jsonrpc
 from bridge.jsonrpc import Key, Message
 from bridge.log import log
 
-# Ids of closed calls that are remembered: answers to some come twice, to others after nobody waits any more.
+# How many ids of closed calls are kept: a server may answer twice, or after the client has left.
 ANSWERED, ABANDONED = 64, 4096
 UNASKED = "server answered with an id that no request has"
 Call = TypeVar("Call")
 
 
 class OpenCalls(Generic[Call]):
-    """Calls by the ids that the server knows them by, in the order in which they were opened."""
+    """The open calls by the ids under which the server knows them, in the order in which they were added."""
 
     def __init__(self) -> None:
         self._calls: Dict[Key, Call] = {}
@@ -37,31 +37,31 @@ class OpenCalls(Generic[Call]):
         self._calls[jsonrpc.key(request_id)] = call
 
     def get(self, request_id: Any) -> Optional[Call]:
-        """By its id, or by the same in the other type: some servers answer "1" to 1."""
+        """The call with this id, in either type: some servers answer with "1" to 1."""
         key = jsonrpc.key(request_id)
-        return self._calls.get(key) or self._calls.get(jsonrpc.twin(key))
+        return self._calls.get(key) or self._calls.get(jsonrpc.in_other_type(key))
 
     def close(self, request_id: Any, *, answered: bool = False) -> bool:
-        """True if it was open. `answered`: by the server itself."""
+        """Removes a call. True where it was open. `answered` means that the server itself has answered it."""
         key = jsonrpc.key(request_id)
         if self._calls.pop(key, None) is None:
             return False
         (self._answered if answered else self._abandoned).append(key)
         return True
 
-    def note(self) -> None:
-        """A notification was sent: some servers answer those as well."""
+    def notification_sent(self) -> None:
+        """Counts a notification that was sent: some servers answer notifications too."""
         self._notes += 1
 
     def answered_by(self, message: Message) -> Tuple[Optional[Call], str]:
-        """Whose answer it is, and why it cannot be passed on, if so."""
+        """The call that a response belongs to, or None; and why it cannot be passed on, "" where it can."""
         request_id = message.get("id")
         call = self.get(request_id)
         if call:
-            self._notes = 0  # before it they were read
+            self._notes = 0  # the server has read the notifications before this call
             return call, ""
         key = jsonrpc.key(request_id)
-        if self._was_asked(key) or self._was_asked(jsonrpc.twin(key)):
+        if self._was_asked(key) or self._was_asked(jsonrpc.in_other_type(key)):
             return None, ""
         if self._notes:
             self._notes -= 1
@@ -72,8 +72,9 @@ class OpenCalls(Generic[Call]):
         return key in self._answered or key in self._abandoned
 
     def _only(self, message: Message) -> Tuple[Optional[Call], str]:
-        """Nobody asked with such an id. Where one call is open it can only be meant for that; an error with
-        no id says that the server could not read it (JSON-RPC 2.0, section 5)."""
+        """The call for an id that no request has. It is the open call, where there is only one. An error
+        without an id says that the server could not read the request (JSON-RPC 2.0, section 5).
+        """
         calls = self.all()
         if len(calls) != 1:
             log("an answer of the server has an id that no request has: dropped")

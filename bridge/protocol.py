@@ -1,7 +1,8 @@
-"""The constants of MCP. They stand in protocol.json, which the Node bridge and the console's page read too.
+"""The constants of MCP, from protocol.json, which the Node bridge and a page of the console read too.
 
-Versions are listed oldest first. Legacy ones open with `initialize` and have sessions; with modern ones each
-request carries its version, client and capabilities in `params._meta`, and headers repeat what it calls.
+Versions are in the order of their age, the oldest first. Legacy versions begin with `initialize` and have
+sessions. In modern versions each request carries its version, client and capabilities in `params._meta`, and
+headers repeat its method and name.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ DOCUMENT: Dict[str, Any] = json.loads(Path(__file__).with_name("protocol.json").
 
 LEGACY_VERSIONS: Tuple[str, ...] = tuple(DOCUMENT["legacy_versions"])
 MODERN_VERSIONS: Tuple[str, ...] = tuple(DOCUMENT["modern_versions"])
-PRIMED_VERSIONS: Tuple[str, ...] = tuple(DOCUMENT["primed_versions"])  # others choke on an event without data
+PRIMED_VERSIONS: Tuple[str, ...] = tuple(
+    DOCUMENT["primed_versions"]
+)  # whose clients accept a first event without data
 NEWEST_LEGACY = LEGACY_VERSIONS[-1]
 FIRST_MODERN, NEWEST_MODERN = MODERN_VERSIONS[0], MODERN_VERSIONS[-1]
 
@@ -30,9 +33,9 @@ VERSION_HEADER = _HEADERS["version"]
 METHOD_HEADER = _HEADERS["method"]
 NAME_HEADER = _HEADERS["name"]
 SESSION_HEADER = _HEADERS["session"]
-ARGUMENT_HEADER = _HEADERS["argument"]  # what they all begin with
+ARGUMENT_HEADER = _HEADERS["argument"]  # the prefix of these headers
 
-NAMED: Dict[str, str] = DOCUMENT["named"]  # the parameter that the header Mcp-Name repeats, by method
+NAMED: Dict[str, str] = DOCUMENT["named"]  # by method: the parameter that the header Mcp-Name repeats
 
 _ERRORS: Dict[str, int] = DOCUMENT["errors"]
 PARSE_ERROR = _ERRORS["parse_error"]
@@ -40,7 +43,7 @@ INVALID_REQUEST = _ERRORS["invalid_request"]
 METHOD_NOT_FOUND = _ERRORS["method_not_found"]
 INVALID_PARAMS = _ERRORS["invalid_params"]
 INTERNAL_ERROR = _ERRORS["internal_error"]
-SERVER_GONE = _ERRORS["server_gone"]  # the bridge's own: the program behind it has ended
+SERVER_GONE = _ERRORS["server_gone"]  # of the bridge itself: its server has ended
 HEADER_MISMATCH = _ERRORS["header_mismatch"]
 MISSING_CLIENT_CAPABILITY = _ERRORS["missing_client_capability"]
 UNSUPPORTED_VERSION = _ERRORS["unsupported_version"]
@@ -50,8 +53,8 @@ STATUSES: Dict[int, int] = {_ERRORS[name]: status for name, status in DOCUMENT["
 
 
 def is_modern(version: str) -> bool:
-    """Whether a request with this version in its header is of the modern era.
+    """Whether a request with this version in its header is modern.
 
-    A version that nobody knows is: the server refuses it and names those that it speaks.
+    An unknown version counts as modern: the server then refuses it and names the versions that it supports.
     """
     return version not in LEGACY_VERSIONS

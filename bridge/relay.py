@@ -1,4 +1,4 @@
-"""Writes one stream of messages to one client."""
+"""Writes the messages of one stream to one client."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ async def answer(
     prime: bool = False,
     form: str = accept.EITHER,
 ) -> None:
-    """Answers with one JSON body if the response comes first, else with server-sent events; in the one form
-    that a client takes, where it takes but one.
+    """Answers a call: with JSON when the response is the first message, else with an event stream. `form`
+    (see `accept`) limits this to one of them.
 
-    Once `commit_seconds` passed in silence it is events too: their keep-alive holds the connection open, and
-    with `prime` an empty first event tells the client where to resume.
+    After `commit_seconds` without a message it becomes an event stream, since its keep-alive comments hold
+    the connection open. `prime` sends an empty first event, which gives the client an id to resume from
+    (2025-11-25, Streamable HTTP, "Sending Messages to the Server").
     """
     if form == accept.JSON:
         await _one(connection, stream, headers)
@@ -42,7 +43,7 @@ async def answer(
 
 
 async def _one(connection: Connection, stream: Stream, headers: Headers) -> None:
-    """Waits for the response, however long it takes. What comes before it is not for this stream."""
+    """Waits for the response and answers with JSON. Messages before it have no place in such an answer."""
     event = None
     while stream.client is connection and not (event and event.final):
         event = await stream.next(connection, KEEP_ALIVE_SECONDS)
@@ -57,7 +58,7 @@ async def _one(connection: Connection, stream: Stream, headers: Headers) -> None
 async def events(
     connection: Connection, stream: Stream, *, headers: Headers = (), prime: bool = False
 ) -> None:
-    """Writes events until the stream ends or is someone else's."""
+    """Writes an event stream, until `stream` ends or another client is attached to it."""
     connection.start_events(headers)
     if prime:
         await connection.send_event(b"", event_id(stream, stream.position))
@@ -79,4 +80,5 @@ def _is_last(event: Optional[Event], stream: Stream) -> bool:
 
 
 def event_id(stream: Stream, number: int) -> Optional[str]:
+    """The id of an event, which is unique in its session; None where the stream cannot be resumed."""
     return f"{stream.number}-{number}" if stream.resumable else None

@@ -1,4 +1,4 @@
-"""A session of the revisions up to 2025-11-25: one client, one server process, nothing rewritten."""
+"""A session of the revisions up to 2025-11-25: one client and one server process; messages stay unchanged."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from bridge.http1 import Connection, Headers, HttpError, Request
 from bridge.jsonrpc import Message, RequestId
 from bridge.log import log
 from bridge.open_calls import OpenCalls
-from bridge.reading import Said
+from bridge.server_output import ServerMessage
 from bridge.streams import SLOW_CLIENT, ReplayLog, Stream
 
-PATIENCE_SECONDS = 30.0  # with a client that takes nothing, while the server waits
+PATIENCE_SECONDS = 30.0  # for a client that does not read, while the server is paused
 COMMIT_SECONDS = 1.0
-CANCEL_SECONDS = 2.0  # for the server to answer a cancelled request itself
-STANDING = 0  # number of the GET stream
-QUESTIONS = frozenset({"sampling/createMessage", "elicitation/create"})  # a server asks them within a call
+CANCEL_SECONDS = 2.0  # in which the server may still answer a cancelled request
+STANDING = 0  # the number of the GET stream
+QUESTIONS = frozenset({"sampling/createMessage", "elicitation/create"})  # that a server sends during a call
 
 
 class Call:
-    """A request that the server has not answered."""
+    """A request of the client that the server has not answered."""
 
     def __init__(self, message: Message, stream: Stream, form: str) -> None:
         self.id: RequestId = message["id"]
@@ -35,16 +35,19 @@ class Call:
 
     @property
     def is_awaited(self) -> bool:
+        """Whether a client is connected and has not cancelled the call."""
         return self.stream.client is not None and not self.cancelled
 
 
 class Session:
+    """A session and its server. `on_end` is called when it ends, for any reason, maybe twice."""
+
     def __init__(self, session_id: str, on_end: Callable[[Session], None]) -> None:
         self.id = session_id
         self.headers: Headers = ((protocol.SESSION_HEADER, session_id),)
         self.version = ""
         self.started = False
-        self.answered = False  # anything at all
+        self.answered = False  # with a result, at least once
         self.last_used = time.monotonic()
         self._on_end = on_end
         self._log = ReplayLog()
@@ -56,12 +59,13 @@ class Session:
         self._relief: Optional[asyncio.Task[None]] = None
 
     async def start(self, command: Sequence[str]) -> None:
-        """Raises as `Child.start` does."""
+        """Starts the server. Raises what `Child.start` raises."""
         self.child = await Child.start(command, self._from_server, self._server_gone)
         self.started = True
 
     @property
     def connected(self) -> bool:
+        """Whether the session is in use: it starts, a call is open, or a client holds the GET stream."""
         return not self.started or len(self._calls) > 0 or self._standing.client is not None
 
     @property
@@ -69,7 +73,7 @@ class Session:
         return 0.0 if self.connected else time.monotonic() - self.last_used
 
     def end(self, why: str = "session ended", **how: float) -> asyncio.Task[None]:
-        """Forgets the session at once and ends its server; returns the task of the latter."""
+        """Ends the session now, its server in the task that is returned. Open calls get the error `why`."""
         self._on_end(self)
         self._fail_calls(why)
         self._standing.end()
@@ -78,6 +82,7 @@ class Session:
     # From the client.
 
     async def call(self, connection: Connection, request: Request, message: Message) -> None:
+        """Passes on a request and answers it. Raises `HttpError` for a repeated id."""
         opening = message["method"] == "initialize"
         if self.child.is_behind:  # status 200: see `_fail_calls`
             raise behind(200, message["id"])
@@ -96,24 +101,28 @@ class Session:
         )
         self._client_left(call.stream, connection)
 
-    def tell(self, request: Request, message: Message) -> None:
-        """Passes on a notification, or the client's response to a request of the server."""
+    def forward(self, request: Request, message: Message) -> None:
+        """Passes on a notification or a response of the client. Raises `HttpError` 503 (see `behind`)."""
         self.last_used = time.monotonic()
         if self.child.is_behind:
             raise behind(503)
         self.child.write(jsonrpc.one_line(request.body, message))
         if jsonrpc.is_notification(message):
-            self._calls.note()
+            self._calls.notification_sent()
         if message.get("method") == "notifications/cancelled":
             self._expect_no_answer(jsonrpc.params(message).get("requestId"))
 
     async def listen(self, connection: Connection, last_event_id: Optional[str]) -> None:
-        """The GET stream, or what remains of the stream that `last_event_id` belongs to. A newer GET stream
-        replaces the older, which ends: its client may be gone without a word, and asks again."""
+        """Answers a GET: with the stream for messages that belong to no call, or, given `last_event_id`, with
+        the rest of the stream of that event (2025-11-25, Streamable HTTP, "Listening for Messages from the
+        Server" and "Resumability and Redelivery").
+
+        A new GET stream replaces the one before, whose client may have left without closing it.
+        """
         number, after = parse_event_id(last_event_id)
         stream = self._streams.get(number or STANDING) or self._finished(number or STANDING)
         if number is not None:
-            stream.cut()
+            stream.disconnect()
         stream.attach(connection, after)
         connection.watch(lambda: self._client_left(stream, connection))
         await relay.events(connection, stream, headers=self.headers)
@@ -133,7 +142,7 @@ class Session:
         return call
 
     def _finished(self, number: int) -> Stream:
-        """A stream whose response was sent: all that is left is in the log."""
+        """The stream of a call that was answered: the replay log may still have its events."""
         stream = Stream(number, self._log)
         stream.commit()
         stream.end()
@@ -159,29 +168,29 @@ class Session:
 
     # From the server.
 
-    def _from_server(self, said: Said) -> None:
-        if jsonrpc.is_response(said.message):
-            self._deliver_response(said)
+    def _from_server(self, received: ServerMessage) -> None:
+        if jsonrpc.is_response(received.message):
+            self._deliver_response(received)
             return
-        stream = self._stream_for(said.message)
-        if stream is self._standing and self._cannot_be_asked(said.message):
-            self._refuse_question(said.message)
+        stream = self._stream_for(received.message)
+        if stream is self._standing and self._cannot_be_asked(received.message):
+            self._refuse_question(received.message)
             return
-        stream.push(said.line)
+        stream.push(received.line)
         self._relieve(stream)
 
-    def _deliver_response(self, said: Said) -> None:
-        call, fault = self._calls.answered_by(said.message)
+    def _deliver_response(self, received: ServerMessage) -> None:
+        call, fault = self._calls.answered_by(received.message)
         if not call:
-            return  # cancelled, answered, or never asked
+            return  # it was cancelled or answered, or there was none
         if fault:
-            said = Said(jsonrpc.error(protocol.INTERNAL_ERROR, fault, call.id), {})
-        elif not jsonrpc.is_same(said.message.get("id"), call.id):
-            message = {**said.message, "id": call.id}
-            said = Said(jsonrpc.encode(message), message)
-        self._note_version(said.message)
+            received = ServerMessage(jsonrpc.error(protocol.INTERNAL_ERROR, fault, call.id), {})
+        elif not jsonrpc.is_same(received.message.get("id"), call.id):
+            message = {**received.message, "id": call.id}
+            received = ServerMessage(jsonrpc.encode(message), message)
+        self._note_version(received.message)
         self._close_call(call, answered=True)
-        call.stream.push(said.line, final=True)
+        call.stream.push(received.line, final=True)
         self._relieve(call.stream)
 
     def _note_version(self, message: Message) -> None:
@@ -190,11 +199,13 @@ class Session:
             self.version = str(message["result"].get("protocolVersion", ""))
 
     def _stream_for(self, message: Message) -> Stream:
-        """stdio does not say what a message belongs to: its token does, or there is but one candidate."""
+        """The stream for a message. Over stdio only a progress token says to which call it belongs. Other
+        messages go to the only call that a client waits for, else to the GET stream.
+        """
         calls = [call for call in self._calls.all() if call.takes_stream]
         if message["method"] == "notifications/progress":
             token = jsonrpc.params(message).get("progressToken")
-            owners = [call for call in self._calls.all() if jsonrpc.names(token, call.token)]
+            owners = [call for call in self._calls.all() if jsonrpc.refers_to(token, call.token)]
             if owners:
                 return owners[0].stream if owners[0].takes_stream else self._standing
         likely = [call for call in calls if call.is_awaited] or calls
@@ -203,12 +214,13 @@ class Session:
         return self._standing
 
     def _cannot_be_asked(self, message: Message) -> bool:
-        """By a server in the middle of a call, while its client takes no stream at all."""
+        """Whether a request of the server would reach nobody: its call has a client that takes no stream."""
         return jsonrpc.is_request(message) and len(self._calls) > 0 and not self._standing.client
 
     def _refuse_question(self, message: Message) -> None:
-        """Nobody would hear the server's request, and it would wait for an answer for ever. The call that it
-        asks in, where there is but one, must stream."""
+        """Answers a request of the server that no client can receive, or the server would wait for ever.
+        Where exactly one call is open, it fails with 406: it needs a client that accepts event streams.
+        """
         if message["method"] == "ping":
             self.child.write(jsonrpc.encode({"jsonrpc": "2.0", "id": message["id"], "result": {}}))
             return
@@ -227,15 +239,15 @@ class Session:
         self.last_used = time.monotonic()
 
     def _relieve(self, stream: Stream) -> None:
-        """Pauses the server while a client is behind."""
+        """Pauses the server while the client of `stream` reads too slowly."""
         if stream.full and not self._relief:
             self.child.pause()
             self._relief = asyncio.get_running_loop().create_task(self._await_room(stream))
 
     async def _await_room(self, stream: Stream) -> None:
-        if not await stream.room(PATIENCE_SECONDS):
+        if not await stream.wait_for_room(PATIENCE_SECONDS):
             log(SLOW_CLIENT)
-            stream.cut()
+            stream.disconnect()
         self._relief = None
         self.child.resume()
 
@@ -243,7 +255,7 @@ class Session:
         self._on_end(self)
         self._fail_calls(child.how_it_ended)
         self._standing.end()
-        self._log.clear()  # nobody can resume, and the garbage collector may take its time
+        self._log.clear()  # nobody can resume now; free the memory at once
 
     def _fail_calls(self, why: str) -> None:
         status = 200 if self.answered else 502
@@ -254,18 +266,20 @@ class Session:
 
 
 def cannot_start(error: Exception, request_id: RequestId) -> HttpError:
+    """The error for a server whose process cannot be created."""
     why = getattr(error, "strerror", None) or error
     text = f"server cannot start: {why}"
     return HttpError(502, text, code=protocol.SERVER_GONE, request_id=request_id)
 
 
 def behind(status: int, request_id: Optional[RequestId] = None) -> HttpError:
+    """The error for a server that does not read its stdin."""
     text = "server does not read what it is sent"
     return HttpError(status, text, code=protocol.SERVER_GONE, request_id=request_id)
 
 
 def parse_event_id(value: Optional[str]) -> Union["tuple[int, int]", "tuple[None, None]"]:
-    """(stream, number); nothing for an id that this bridge did not make."""
+    """The stream and the number of the event; (None, None) for an id that this bridge has not made."""
     stream, _, number = (value or "").partition("-")
     with suppress(ValueError):
         return int(stream), int(number)

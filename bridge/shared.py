@@ -1,4 +1,6 @@
-"""The one server process of revision 2026-07-28; ids and progress tokens are made unique for it."""
+"""The server process that all clients of revision 2026-07-28 share. Ids and progress tokens of the clients
+are replaced by unique ones.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +16,16 @@ from bridge.http1 import Connection, HttpError
 from bridge.jsonrpc import Message, RequestId
 from bridge.log import log, quote
 from bridge.open_calls import OpenCalls
-from bridge.reading import Said
+from bridge.server_output import ServerMessage
 from bridge.session import behind, cannot_start
 from bridge.streams import SLOW_CLIENT, Stream
 
-PATIENCE_SECONDS = 2.0  # with a slow client: the others wait with the server
+PATIENCE_SECONDS = 2.0  # for a slow client: the paused server keeps the others waiting too
 LISTEN = "subscriptions/listen"
 
 
 class Call:
-    """A request under the id that the server knows it by."""
+    """A request of a client. `number` is its id for the server, `id` its id for the client."""
 
     def __init__(self, number: int, message: Message, form: str) -> None:
         self.number = number
@@ -35,6 +37,8 @@ class Call:
 
 
 class SharedServer:
+    """Starts the server with the first call; ends it on `end`. After failures it waits (see `Backoff`)."""
+
     def __init__(self, command: Sequence[str]) -> None:
         self._command = command
         self._child: Optional[Child] = None
@@ -56,6 +60,7 @@ class SharedServer:
         return 0.0 if len(self._calls) else time.monotonic() - self._last_used
 
     def end(self, why: str = "server was ended", **how: float) -> Optional[asyncio.Task[None]]:
+        """Ends the process, if there is one; open calls get the error `why`. `how` is for `Child.end`."""
         child, self._child = self._child, None
         self._fail_calls(why)
         return child.end(**how) if child else None
@@ -63,6 +68,7 @@ class SharedServer:
     # From clients.
 
     async def call(self, connection: Connection, message: Message, form: str) -> None:
+        """Passes on a request and answers it; see `accept` for `form`. Raises `HttpError`."""
         if message["method"] == "initialize":
             raise self._not_found(message)
         if message["method"] == LISTEN and form == accept.JSON:
@@ -113,22 +119,22 @@ class SharedServer:
         return call
 
     def _client_left(self, call: Call, connection: Connection) -> None:
-        """Closing the response is how a client cancels (2026-07-28, Streamable HTTP, "Cancellation")."""
+        """A client cancels by closing the response (2026-07-28, Streamable HTTP, "Cancellation")."""
         connection.watch(None)
         call.stream.detach(connection)
         if self._close_call(call) and self._child:
-            self._calls.note()
+            self._calls.notification_sent()
             self._child.write(jsonrpc.cancelled(call.number, "The client closed the response"))
 
     def _close_call(self, call: Call, *, answered: bool = False) -> bool:
-        """True if the call was open."""
+        """Closes a call. True where it was open."""
         self._last_used = time.monotonic()
         return self._calls.close(call.number, answered=answered)
 
     # From the server.
 
-    def _from_server(self, said: Said) -> None:
-        message = said.message
+    def _from_server(self, received: ServerMessage) -> None:
+        message = received.message
         if jsonrpc.is_response(message):
             self._deliver_response(message)
         elif jsonrpc.is_request(message):
@@ -139,7 +145,7 @@ class SharedServer:
     def _deliver_response(self, message: Message) -> None:
         call, fault = self._calls.answered_by(message)
         if not call:
-            return  # its client left
+            return  # its client has left
         self._close_call(call, answered=True)
         if fault:
             message = {"jsonrpc": "2.0", "error": {"code": protocol.INTERNAL_ERROR, "message": fault}}
@@ -155,7 +161,7 @@ class SharedServer:
             self._answered = True
             self._backoff.succeeded()
         elif call.method == "server/discover" and not self._answered and not len(self._calls):
-            # It speaks only the older revisions: no process needs to wait for the newer one.
+            # It supports only legacy revisions, so it needs no process for modern requests.
             if code == protocol.METHOD_NOT_FOUND:
                 self._refused_discover = error
             self.end()
@@ -177,7 +183,9 @@ class SharedServer:
             self._relieve(call.stream)
 
     def _call_for(self, message: Message) -> Optional[Call]:
-        """By subscription, token or id; else the only call there is: a guess must not reach a stranger."""
+        """The call of a notification: by subscription, token or id, else the only open call. None where
+        several are open, because the message must not reach the wrong client.
+        """
         params = jsonrpc.params(message)
         named = jsonrpc.meta(message).get(protocol.SUBSCRIPTION_KEY)
         if message["method"] == "notifications/progress":
@@ -190,21 +198,21 @@ class SharedServer:
         return calls[0] if len(calls) == 1 else None
 
     def _relieve(self, stream: Stream) -> None:
-        """Pauses the server while a client is behind."""
+        """Pauses the server while the client of `stream` reads too slowly."""
         if stream.full and not self._relief and self._child:
             self._child.pause()
             self._relief = asyncio.get_running_loop().create_task(self._await_room(stream, self._child))
 
     async def _await_room(self, stream: Stream, child: Child) -> None:
-        if not await stream.room(PATIENCE_SECONDS):
+        if not await stream.wait_for_room(PATIENCE_SECONDS):
             log(SLOW_CLIENT)
-            stream.cut()
+            stream.disconnect()
         self._relief = None
         child.resume()
 
     def _server_gone(self, child: Child) -> None:
         if self._child is not child:
-            return  # ended on purpose
+            return  # `end` was called
         self._child = None
         self._backoff.failed()
         log(f"the shared {child.how_it_ended}")
@@ -217,7 +225,7 @@ class SharedServer:
 
 
 def renamed(message: Message, call: Call) -> Message:
-    """The message as the server gets it."""
+    """The request with the id, and the progress token, that the server gets."""
     renamed = {**message, "id": call.number}
     if call.token is not None:
         meta = {**jsonrpc.meta(message), "progressToken": call.number}
@@ -226,7 +234,7 @@ def renamed(message: Message, call: Call) -> Message:
 
 
 def _restored(message: Message, call: Call) -> bytes:
-    """The message as its client gets it. Changes the message."""
+    """The message with the ids of the client, as JSON. Changes `message`."""
     for part in (message.get("params"), message.get("result")):
         if isinstance(part, dict):
             _restore_part(part, call)
@@ -234,10 +242,10 @@ def _restored(message: Message, call: Call) -> bytes:
 
 
 def _restore_part(part: Dict[str, Any], call: Call) -> None:
-    if jsonrpc.names(part.get("progressToken"), call.number):
+    if jsonrpc.refers_to(part.get("progressToken"), call.number):
         part["progressToken"] = call.token
     meta = part.get("_meta")
-    if isinstance(meta, dict) and jsonrpc.names(meta.get(protocol.SUBSCRIPTION_KEY), call.number):
+    if isinstance(meta, dict) and jsonrpc.refers_to(meta.get(protocol.SUBSCRIPTION_KEY), call.number):
         meta[protocol.SUBSCRIPTION_KEY] = call.id
 
 

@@ -1,4 +1,4 @@
-"""Messages on their way from a server to one client, and what is kept for a client that comes back."""
+"""Queues of messages from a server to a client, and the log from which a client can resume."""
 
 from __future__ import annotations
 
@@ -6,25 +6,29 @@ import asyncio
 from collections import deque
 from typing import Deque, List, NamedTuple, Optional, Protocol, Tuple
 
-HIGH_WATER = 1 << 20  # bytes that may wait for a client before its server is paused
+HIGH_WATER = 1 << 20  # bytes in the queue of a client from which on its server is paused
 SLOW_CLIENT = "a client that does not take what it is sent was cut off"
 REPLAY_EVENTS = 1000
-REPLAY_BYTES = 2 << 20  # or one event
+REPLAY_BYTES = 2 << 20  # but always one event
 
 
 class Event(NamedTuple):
-    number: int  # within its stream, from 1
+    """One message in a stream."""
+
+    number: int  # in its stream, from 1
     data: bytes
-    final: bool = False  # the response: nothing follows
-    status: int = 200  # of HTTP, if this is all that the answer holds
+    final: bool = False  # the response, which ends the stream
+    status: int = 200  # of HTTP, where the answer is this event only
 
 
 class Client(Protocol):
+    """What a stream needs of a connection."""
+
     def abort(self) -> None: ...
 
 
 class _Signal:
-    """Wakes one waiter."""
+    """An event that wakes one waiter, with a timeout. `set` is forgotten where nobody waits."""
 
     def __init__(self) -> None:
         self._waiter: Optional[asyncio.Future[None]] = None
@@ -49,7 +53,7 @@ def _resolve(waiter: asyncio.Future[None]) -> None:
 
 
 class ReplayLog:
-    """The last events of a session, over all of its streams; the oldest fall out."""
+    """The last events of all streams of a session, at most REPLAY_EVENTS and REPLAY_BYTES."""
 
     def __init__(self) -> None:
         self._events: Deque[Tuple[int, Event]] = deque()
@@ -66,14 +70,15 @@ class ReplayLog:
         self._bytes = 0
 
     def after(self, stream: int, number: int) -> List[Event]:
+        """The events of a stream after this number that are still kept."""
         return [event for owner, event in self._events if owner == stream and event.number > number]
 
 
 class Stream:
-    """One response, or a session's standing stream. At most one client is attached at a time.
+    """The messages of one call, or of the GET stream of a session. At most one client is attached.
 
-    With a log, events are kept from `commit` on (that is when a client learns event ids), so that a client
-    which was cut off can attach again after the last event it saw.
+    With `log`, events are also kept there from `commit` on. A client whose connection was broken can then
+    attach again, after the last event that it has received.
     """
 
     def __init__(self, number: int = 0, log: Optional[ReplayLog] = None) -> None:
@@ -91,24 +96,28 @@ class Stream:
 
     @property
     def full(self) -> bool:
+        """Whether its server should be paused."""
         return self.client is not None and self._waiting_bytes >= HIGH_WATER
 
     @property
     def resumable(self) -> bool:
+        """Whether its events have ids."""
         return self._committed and self._log is not None
 
     @property
     def position(self) -> int:
-        """The number of the last event that a client was handed."""
+        """The number of the last event that a client has taken."""
         return self._taken
 
     def attach(self, client: Client, after: Optional[int] = None) -> None:
-        """Hands the stream to `client`: from what nobody took yet, or from after the event of that number."""
+        """Attaches `client` in the place of any other: from the event after the number `after`, else from the
+        first one that no client has taken. Without a log it begins with the next event.
+        """
         self.client = client
         if self._log and self._committed:
             start = self._taken if after is None else after
             self._refill(self._log.after(self.number, start))
-        self._arrival.set()  # whoever held it finds that it is theirs no longer
+        self._arrival.set()  # wakes the client before, which then sees that it is detached
 
     def detach(self, client: Client) -> None:
         if self.client is client:
@@ -116,21 +125,22 @@ class Stream:
             self._refill([])
             self._arrival.set()
 
-    def cut(self) -> None:
-        """Drops a client that does not take what it is sent."""
+    def disconnect(self) -> None:
+        """Detaches the client and closes its connection."""
         if self.client:
             client = self.client
             self.detach(client)
             client.abort()
 
     def commit(self) -> None:
-        """From now on the client knows event ids."""
+        """Starts keeping events: from now on the client gets event ids."""
         if self._log and not self._committed:
             for event in self._waiting:
                 self._log.add(self.number, event)
         self._committed = True
 
     def push(self, data: bytes, *, final: bool = False, status: int = 200) -> None:
+        """Adds a message. Without a client it is only kept in the log; after the end it is dropped."""
         if self.ended:
             return
         self._pushed += 1
@@ -149,7 +159,7 @@ class Stream:
         self._arrival.set()
 
     async def next(self, client: Client, seconds: float) -> Optional[Event]:
-        """The next event for `client`; None after that time, at the end, or if the stream is not its own."""
+        """The next event; None after `seconds`, at the end of the stream, or when `client` is detached."""
         if self.client is client and not self._waiting and not self.ended:
             await self._arrival.wait(seconds)
         if self.client is not client or not self._waiting:
@@ -157,13 +167,13 @@ class Stream:
         return self._take()
 
     def put_back(self, event: Event) -> None:
-        """Returns an event that was taken and not written."""
+        """Puts an event that was taken but not written at the front again."""
         self._waiting.appendleft(event)
         self._waiting_bytes += len(event.data)
         self._taken = event.number - 1
 
-    async def room(self, seconds: float) -> bool:
-        """Waits until the client has taken enough. False if it did not in that time."""
+    async def wait_for_room(self, seconds: float) -> bool:
+        """Waits until the queue is below HIGH_WATER. False where it is not, after `seconds`."""
         if self.full:
             await self._space.wait(seconds)
         return not self.full

@@ -1,4 +1,4 @@
-"""What the operator set for builds and for looks at sources."""
+"""What the operator has configured for builds and for reading sources."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class BuildSettings:
-    """Where builds get what they need. Many machines reach no hub, or sit behind a proxy with its own CA.
+    """Where builds get packages and images from. Many machines cannot reach the public registries, or sit
+    behind a proxy that has a CA of its own.
 
-    Index and proxy URLs may hold credentials: they reach builds as secrets or through the environment only.
-    `cache` is a directory where installs of the process runtime share what they download. `cache_key` names
-    the engine's caches of downloads for those who may share them: who knows it can put things there.
-    `python_downloads`: whether an interpreter that a project asks for and that is not there is downloaded
-    (python-build-standalone, by uv).
+    Index and proxy URLs may hold credentials. A build gets them as BuildKit secrets or through its
+    environment, never on a command line. `timeout` is in seconds, for one build or one installation. `cache`
+    is a directory in which the installations of the process runtime share their downloads. `cache_key` is the
+    prefix of the names of the engine's download caches. Builds with the same key share these caches, and each
+    of them can write to them. `python_downloads`: whether uv may download an interpreter
+    (python-build-standalone) when a project asks for a version that is not installed.
     """
 
     docker_host: str = ""

@@ -1,4 +1,6 @@
-"""What a user can be told. Everything else is logged whole and shown as a sentence with a reference."""
+"""Errors whose message a user may read. Of any other error the log gets all, and the user a general sentence
+with a reference to the log.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,11 @@ from registry.reasons import Reason
 
 
 class UserError(Exception):
-    """A failure with a message fit for a screen.
+    """A failure whose message can be shown to a user.
 
-    `message` says what happened, `hint` what to do about it. `kind` is one of the contract's `error_kind`
-    values, `reason` the cause by which the platform decides (None: not known); `permanent` tells that trying
-    the same again cannot help; `details` are extra JSON facts.
+    `message` says what happened, `hint` what the user can do about it. `kind` is an `error_kind` of the API.
+    `reason` is the cause as a code: the platform decides by it, and None means that it is not known.
+    `permanent` means that another attempt without a change fails again. `details` are further facts, as JSON.
     """
 
     kind = "internal"
@@ -61,11 +63,15 @@ class RuntimeFault(UserError):
 
 
 class TimedOut(UserError):
+    """The step took longer than its deadline allows."""
+
     kind = "timeout"
     permanent = False
 
 
 class Cancelled(UserError):
+    """Somebody asked to stop the step."""
+
     kind = "cancelled"
     permanent = False
 

@@ -1,9 +1,11 @@
-"""Patterns with `*` that somebody typed in, matched in linear time: no regular expression is made of them.
+"""Matches the patterns with `*` that users type in, in linear time.
 
-A pattern is a row of steps, and a list of patterns one longer row. Which steps may come next is a set of
-bits, and each character of the text moves all of them at once (Baeza-Yates and Gonnet, A New Approach to Text
-Searching, 1992): the time is the length of the text times that of the patterns in machine words, whatever
-both say.
+Regular expressions are not used, because a hostile pattern could make one take exponential time.
+
+A pattern becomes a sequence of steps, and several patterns one longer sequence. An integer holds one bit for
+each step that may come next, and each character of the text moves all bits at once (Baeza-Yates and Gonnet, A
+New Approach to Text Searching, 1992). The time is the length of the text times the length of the patterns in
+machine words, for every text and every pattern.
 """
 
 from __future__ import annotations
@@ -13,12 +15,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-MOST_KEPT = 128  # characters of which it is remembered which steps take them
+MOST_KEPT = 128  # characters whose result is cached
 
 
 @dataclass(frozen=True)
 class Chars:
-    """Those that are listed or within a range; the others where `negated`."""
+    """A set of characters: the listed ones and those within `ranges`; all others where `negated`."""
 
     listed: frozenset[str] = frozenset()
     ranges: tuple[tuple[str, str], ...] = ()
@@ -37,8 +39,9 @@ NONE = Chars()
 
 @dataclass(frozen=True)
 class Step:
-    """A character of `leaves` leads to the next step, one of `stays` back to this one; `skips`: how many
-    steps further one may be without a character."""
+    """One state of the automaton. A character in `leaves` leads to the next step, and one in `stays` leads to
+    this step again. `skips` says how many steps may be skipped without a character.
+    """
 
     leaves: Chars = NONE
     stays: Chars = NONE
@@ -49,7 +52,7 @@ Row = Sequence[Step]
 
 
 class Globs:
-    """Matches a text that fits one of the rows from its beginning to its end."""
+    """Matches a text against several patterns, each a sequence of steps."""
 
     def __init__(self, rows: Iterable[Row]) -> None:
         steps: list[Step] = []
@@ -63,6 +66,7 @@ class Globs:
         self._staying = _Moves([step.stays for step in steps])
 
     def match(self, text: str) -> bool:
+        """Whether one of the patterns matches the whole text."""
         at = self._skipped(self._begin)
         for char in text:
             if not at:
@@ -80,7 +84,7 @@ class Globs:
 
 
 class _Moves:
-    """Which steps take a character, as bits."""
+    """Tells as a bit set which steps accept a character."""
 
     def __init__(self, taken: Sequence[Chars]) -> None:
         self._taken = taken
@@ -108,7 +112,7 @@ class _Moves:
 
 
 def _skips(steps: Sequence[Step]) -> list[tuple[int, int]]:
-    """How far, and which steps skip that far."""
+    """Pairs of a distance and the bit set of the steps that may skip so far."""
     found: dict[int, int] = defaultdict(int)
     for at, step in enumerate(steps):
         for far in step.skips:
@@ -118,13 +122,15 @@ def _skips(steps: Sequence[Step]) -> list[tuple[int, int]]:
 
 @lru_cache(maxsize=64)
 def of_paths(patterns: tuple[str, ...]) -> Globs:
-    """`*` and `?` stay within a segment, `**` crosses them; a trailing slash means everything below."""
+    """Patterns for file paths. `*` and `?` match within a segment, `**` matches across segments. A trailing
+    slash stands for everything below that directory.
+    """
     return Globs([list(_path_steps(pattern)) for pattern in patterns])
 
 
 @lru_cache(maxsize=256)
 def of_names(patterns: tuple[str, ...]) -> Globs:
-    """As the shell and Python's fnmatch take them: `*`, `?`, `[abc]`, `[a-z]`, `[!abc]`."""
+    """Patterns for names, as of Python's fnmatch: `*`, `?`, `[abc]`, `[a-z]`, `[!abc]` (POSIX, XCU 2.13)."""
     return Globs([list(_name_steps(pattern)) for pattern in patterns])
 
 
@@ -170,13 +176,13 @@ def _just(char: str) -> Step:
 
 
 def _end_of_class(pattern: str, begin: int) -> int:
-    """Where its bracket closes, 0 where none does: a bracket that comes first is one of its characters."""
+    """The index of the closing bracket, 0 without one. A bracket in the first place belongs to the set."""
     first = begin + pattern.startswith("!", begin)
     return max(0, pattern.find("]", first + 1))
 
 
 def _class(text: str) -> Chars:
-    """A range whose end comes before its beginning holds nothing."""
+    """The set for the text between brackets. A range such as `z-a` holds no character."""
     negated = text.startswith("!")
     left = text.removeprefix("!")
     listed: set[str] = set()

@@ -1,7 +1,8 @@
-"""Whether an endpoint speaks MCP, which eras of it, and what it offers.
+"""Asks an endpoint whether it speaks MCP, in which revisions, and what it offers.
 
-The modern era (2026-07-28) knows no session: `server/discover`, with the version and capabilities in each
-request's `_meta`. The legacy era (up to 2025-11-25) opens with `initialize` and may keep a session.
+The modern era (2026-07-28) has no sessions: a client asks `server/discover`, and each request carries the
+version and the capabilities in `_meta`. The legacy era (up to 2025-11-25) begins with `initialize` and may
+have a session ("Lifecycle").
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from hosting import host_names
 from hosting.deadline import Deadline
 from hosting.errors import RuntimeFault, TimedOut
 from hosting.mcp_client import (
-    Equip,
+    Auth,
     HostRefused,
     McpEndpoint,
     NotServing,
     RpcError,
-    unchanged,
+    no_auth,
 )
 from hosting.mcp_lists import Lists
 from hosting.runtimes import exit_words
@@ -42,19 +43,20 @@ Json = dict[str, Any]
 REQUEST_SECONDS = 10.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 EXITED = exit_words.EXITED
-EXITS_IN_A_ROW = 3  # behind the bridge each attempt starts the server anew: once may be bad luck
+EXITS_IN_A_ROW = 3  # the bridge starts the server again for each attempt, and one exit may be chance
 
 
 class ServerExited(NotServing):
-    """The bridge answers, but the server behind it exits."""
+    """The bridge answers, but its stdio server exits."""
 
     reason = Reason.CRASHED
 
 
 @dataclass(frozen=True)
 class ServerFacts:
-    """What a server says of itself; `protocol_versions` newest first. `host` is the Host that it takes, ""
-    for the usual one (`host_names`)."""
+    """What a server says about itself. `protocol_versions` has the newest first. `host` is the Host header
+    that the server accepts; "" means that of `host_names.usual`.
+    """
 
     era: Era
     protocol_versions: tuple[str, ...]
@@ -67,8 +69,7 @@ class ServerFacts:
 
 @dataclass(frozen=True)
 class Discovery:
-    """What a server offers, as it describes it. `truncated` names the lists that were cut at a bound; `notes`
-    are sentences on lists whose pages do not come to an end as they should."""
+    """What a server offers: the entries of its lists, unchanged. See `Lists` for `truncated` and `notes`."""
 
     tools: list[Json] = field(default_factory=list)
     prompts: list[Json] = field(default_factory=list)
@@ -83,19 +84,22 @@ def probe(
     *,
     deadline: Deadline,
     timeout: float = REQUEST_SECONDS,
-    equip: Equip = unchanged,
+    auth: Auth = no_auth,
     hosts: Sequence[str] = (),
 ) -> ServerFacts:
-    """Shakes hands in both eras. Raises `NotServing`, a `RuntimeFault`, where neither is answered.
+    """Tries the handshake of both eras. A session that was opened for it is closed again.
 
-    `timeout` seconds for each request. A session that was opened is closed again. `hosts` are the Host
-    headers to try, one after the other as long as the server refuses them.
+    `timeout` is for each request, in seconds. `hosts` are the Host headers to try, in this order, as long as
+    the server refuses them; without any, those of `host_names.candidates`.
+
+    Raises `NotServing` (a `RuntimeFault`) where neither era is answered, `HostRefused` where no Host is
+    accepted; `Cancelled`, `TimedOut`.
     """
     tried = list(hosts) or list(host_names.candidates(endpoint))
     refused = ""
     for host in tried:
         try:
-            facts = _probe(McpEndpoint(endpoint, deadline=deadline, timeout=timeout, equip=equip, host=host))
+            facts = _probe(McpEndpoint(endpoint, deadline=deadline, timeout=timeout, auth=auth, host=host))
         except HostRefused as fault:
             refused = fault.message
         else:
@@ -123,14 +127,14 @@ def wait_healthy(
     *,
     deadline: Deadline,
     alive: Callable[[], RunStatus],
-    equip: Equip = unchanged,
+    auth: Auth = no_auth,
     public: str = "",
 ) -> ServerFacts:
-    """Asks until the endpoint answers; of several replicas one, as a session is with it alone. `public` is
-    the platform's own URL, or "".
+    """Repeats `probe` until the endpoint answers. `alive` returns the status of the run; of several replicas
+    the first is asked, because a session belongs to one replica. `public` is the platform's own URL, or "".
 
-    Raises `RuntimeFault` at once when the run has exited, and when the deadline ends with what was seen last;
-    `Cancelled`.
+    Raises `RuntimeFault` at once when the run has exited, and with the last failure as the cause when the
+    deadline ends; `Cancelled`.
     """
     hosts = host_names.candidates(endpoint, public)
     pause, seen, exits = FIRST_PAUSE, "it was not asked yet", 0
@@ -147,24 +151,25 @@ def wait_healthy(
             )
         try:
             one = next(iter(status.endpoints.values()), endpoint)
-            return probe(one, deadline=deadline, equip=equip, hosts=hosts)
+            return probe(one, deadline=deadline, auth=auth, hosts=hosts)
         except NotServing as fault:
             exits = exits + 1 if isinstance(fault, ServerExited) else 0
             seen = f"{fault.message} {fault.hint} {status.reason}".strip()
             reason = status.cause or fault.reason
         except TimedOut:
-            continue  # the deadline has ended: the check says what was seen before
+            continue  # the deadline has ended, and `_check` raises with the last failure
         time.sleep(min(pause, deadline.remaining()))
         pause = min(pause * 2, LONGEST_PAUSE)
     raise RuntimeFault(f"The server exits before it answers: {seen}", hint=EXITED, reason=Reason.CRASHED)
 
 
-def discover(endpoint: str, facts: ServerFacts, *, deadline: Deadline, equip: Equip = unchanged) -> Discovery:
-    """Asks for what `facts.capabilities` announce, page by page up to the bounds of `pages`.
+def discover(endpoint: str, facts: ServerFacts, *, deadline: Deadline, auth: Auth = no_auth) -> Discovery:
+    """Reads the lists that `facts.capabilities` announce, up to the limits of `mcp_lists`.
 
-    Raises `RuntimeFault` when the server answers one of its own capabilities with an error.
+    Raises `RuntimeFault` when the server does not answer, or answers a list that it announces with an error;
+    `Cancelled`, `TimedOut`.
     """
-    opened = McpEndpoint(endpoint, deadline=deadline, timeout=REQUEST_SECONDS, equip=equip, host=facts.host)
+    opened = McpEndpoint(endpoint, deadline=deadline, timeout=REQUEST_SECONDS, auth=auth, host=facts.host)
     with opened as server, _opened(server, facts):
         lists = Lists(server, facts.capabilities)
         return Discovery(
@@ -189,7 +194,7 @@ def _check(deadline: Deadline, seen: str, reason: Reason | None) -> None:
 
 
 def _modern(server: McpEndpoint) -> ServerFacts | None:
-    """None is no verdict on the server: whatever does not answer this is asked in the legacy way."""
+    """None where the server does not answer `server/discover`: the legacy handshake then decides."""
     server.use(NEWEST_MODERN)
     try:
         answer = server.request("server/discover", {})

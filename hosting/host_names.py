@@ -1,10 +1,11 @@
-"""Which Host a hosted server is named.
+"""Which Host header the platform sends to a hosted server.
 
-The MCP SDKs guard servers against DNS rebinding, by default those that were made for one machine: they take
-requests for 127.0.0.1 and localhost and refuse any other Host (Python: 421, TypeScript and Rust: 403). In a
-container network or a cluster a server has another name, which no guard can know. The platform is the only
-one that calls it, and checks the Host and the Origin of its callers itself: so the server is named the
-loopback address, and where it refuses that, at its handshake, what else it may have been told to allow.
+The MCP SDKs protect servers against DNS rebinding: by default a server accepts requests for 127.0.0.1 and
+localhost and refuses any other Host (the Python SDK answers 421, those for TypeScript and Rust answer 403).
+In a container network or a cluster the server has another name, which this protection does not know. Only the
+platform can call the server, and the platform checks the Host and the Origin of its own callers. So it sends
+the loopback address as the Host. Where a server refuses that, the handshake tries other names that the server
+may have been told to allow.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ _PROXIED = re.compile(r"/(?:services|pods)/[^/:]+:(\d+)/proxy/")
 
 
 def usual(endpoint: str) -> str:
-    """The Host for `http://host:port/path`: the loopback address and the port. Its own for `https://…`, which
-    is an API server's, and for what runs beside us."""
+    """The Host header to send to `endpoint` first.
+
+    It is 127.0.0.1 and the port of the endpoint. The host of the URL itself is used for `https://…`, which is
+    the address of a Kubernetes API server, and for a server on the loopback address.
+    """
     parts = urlsplit(endpoint)
     if parts.scheme == "https" or _is_loopback(parts.hostname or ""):
         return parts.netloc
@@ -26,7 +30,7 @@ def usual(endpoint: str) -> str:
 
 
 def candidates(endpoint: str, public: str = "") -> tuple[str, ...]:
-    """What to try, the usual one first. `public` is the platform's own URL: some servers were told it."""
+    """The Host headers to try, in this order. `public` is the platform's own URL, which a server may know."""
     parts = urlsplit(endpoint)
     proxied = _PROXIED.search(parts.path)
     port = proxied[1] if proxied else parts.port or 80

@@ -1,23 +1,24 @@
-"""What a server or a build wrote last, for the sentence that says why it failed."""
+"""The last lines that a server or a build has written, for the message that says why it failed."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 
-LOOK_BACK = 100  # what is restarted a few times says the same each time, and help on usage is long
+LOOK_BACK = 100  # lines to read: a server that is restarted repeats its error, and a usage text is long
 OF_THE_BRIDGE = "bridge: "
-MARKS = frozenset("~^")  # below the code in a traceback: beside other lines they point at nothing
+MARKS = frozenset("~^")  # of a traceback: without the line of code above they say nothing
 LONGEST = 500
 HEADING = "Traceback (most recent call last):"
-# Where in Node's own code, and in which Node: below the message, which matters.
+# Lines of Node's stack trace and its version. They follow the message, which is the line to show.
 OF_NODE = re.compile(r"at .{1,300}:\d+:\d+\)?$|at .{1,200}\((?:<anonymous>|native)\)$|Node\.js v\d+[\d.]*$")
 
 
 def last_words(lines: Iterable[str], count: int) -> list[str]:
-    """The last `count` of the lines, each once; the bridge's own only where the server wrote nothing.
+    """The last `count` of `lines`, oldest first and without repeats. Empty lines and stack traces are left
+    out.
 
-    `lines` in the order in which they were written.
+    Lines of the bridge are taken only where the server itself has written none.
     """
     newest = [text for line in lines if (text := line.strip()) and not _says_nothing(text)][::-1]
     own = [line for line in newest if not line.startswith(OF_THE_BRIDGE)]

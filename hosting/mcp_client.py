@@ -1,6 +1,7 @@
-"""A small client of one MCP endpoint over Streamable HTTP: what a handshake and lists need, and no more.
+"""A small MCP client for one endpoint over Streamable HTTP. It does what the handshake and the lists need.
 
-The specification's sections "Streamable HTTP" of 2025-11-25 (legacy) and 2026-07-28 (modern).
+Source: the MCP specification, section "Streamable HTTP" of revision 2025-11-25 (legacy) and 2026-07-28
+(modern).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ CLIENT = {"name": "mcphost", "version": "1"}
 CONNECT_SECONDS = 3.0
 MAX_MESSAGE_BYTES = 8 << 20
 _CHUNK = 65_536
-_WORDS = 4096  # of a refusal that are looked at
+_WORDS = 4096  # bytes of a refusal in which to look for the word "host"
 _OF_HOST = re.compile(rb"\bhosts?\b", re.IGNORECASE)
 
 
@@ -42,11 +43,11 @@ class NotServing(RuntimeFault):
 
 
 class HostRefused(NotServing):
-    """What answers there does not take the Host that it was named."""
+    """The server refuses the Host header that it was sent."""
 
 
 class RpcError(Exception):
-    """A JSON-RPC error that the server answered."""
+    """The server answered with a JSON-RPC error (JSON-RPC 2.0, section 5.1)."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(f"{message} ({code})")
@@ -54,23 +55,23 @@ class RpcError(Exception):
         self.message = message
 
 
-Equip = Callable[[requests.Session], None]
+Auth = Callable[[requests.Session], None]  # adds the credentials that calls of an endpoint need
 
 
-def unchanged(_: requests.Session) -> None:
-    """What lies beside us takes nothing."""
+def no_auth(_: requests.Session) -> None:
+    """For a server beside the platform, which needs no credentials."""
 
 
 class McpEndpoint:
-    """Requests to `url`, each at most `timeout` seconds long and within the deadline.
+    """A client of the endpoint `url`. Not thread-safe.
 
-    `equip` gives the HTTP client what the way to `url` takes; `host` is the Host header, by default the usual
-    one (`host_names`).
-    In the modern era after `use`, in the legacy era after `initialize`. Not thread-safe.
+    Each request takes at most `timeout` seconds, and ends with the deadline. `auth` adds credentials to the
+    HTTP client. `host` is the Host header, by default that of `host_names.usual`. Requests are modern after
+    `use`, and legacy ones after `initialize`.
     """
 
     def __init__(
-        self, url: str, *, deadline: Deadline, timeout: float, equip: Equip = unchanged, host: str = ""
+        self, url: str, *, deadline: Deadline, timeout: float, auth: Auth = no_auth, host: str = ""
     ) -> None:
         self.last_size = 0
         self._url = url
@@ -78,8 +79,8 @@ class McpEndpoint:
         self._deadline = deadline
         self._timeout = timeout
         self._http = requests.Session()
-        self._http.trust_env = False  # a proxy of the platform is not asked for what runs beside it
-        equip(self._http)
+        self._http.trust_env = False  # no proxy: the server runs beside the platform
+        auth(self._http)
         self._modern = ""
         self._legacy_headers: dict[str, str] = {}
         self._next_id = 0
@@ -91,10 +92,14 @@ class McpEndpoint:
         self._http.close()
 
     def use(self, modern_version: str) -> None:
+        """Makes the next requests modern ones, of this protocol version."""
         self._modern = modern_version
 
     def initialize(self) -> Json:
-        """Opens a legacy session. Raises `NotServing`, `RpcError`."""
+        """Opens a legacy session (2025-11-25, "Lifecycle") and returns the result of `initialize`.
+
+        Raises `NotServing`, `RpcError`.
+        """
         self._modern, self._legacy_headers = "", {}
         offer = {"protocolVersion": protocol.NEWEST_LEGACY, "capabilities": {}, "clientInfo": CLIENT}
         answer = self.request("initialize", offer)
@@ -109,7 +114,7 @@ class McpEndpoint:
         return answer
 
     def close_session(self) -> None:
-        """Best effort: a server may keep no session, or not let it be ended."""
+        """Ends the session with DELETE (2025-11-25, "Session Management"). A server may refuse that."""
         if protocol.SESSION_HEADER not in self._legacy_headers:
             return
         with suppress(requests.RequestException):
@@ -118,7 +123,11 @@ class McpEndpoint:
         self._legacy_headers = {}
 
     def request(self, method: str, params: Json, max_bytes: int = MAX_MESSAGE_BYTES) -> Json:
-        """The `result` of the answer, in JSON or as an event. Raises `NotServing`, `RpcError`."""
+        """Sends a request and returns the `result` of its response, which may come as JSON or as an event.
+
+        Afterwards `last_size` is the size of the response in bytes. Raises `NotServing`, also for a response
+        of more than `max_bytes`; `RpcError`; what `Deadline.check` raises.
+        """
         self._next_id += 1
         message = {"jsonrpc": "2.0", "id": self._next_id, "method": method, "params": self._framed(params)}
         with self._post(message) as response:
@@ -161,7 +170,7 @@ class McpEndpoint:
             raise _unreachable(error, seconds) from error
 
     def _answer(self, response: requests.Response, max_bytes: int) -> Json:
-        """The JSON-RPC response in an HTTP response; an error may come with any status."""
+        """The JSON-RPC response in an HTTP response. A JSON-RPC error may come with any HTTP status."""
         kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         chunks = self._chunks(response, max_bytes)
         if kind == "text/event-stream" and response.ok:
@@ -184,7 +193,7 @@ class McpEndpoint:
         return found
 
     def _chunks(self, response: requests.Response, max_bytes: int) -> Iterator[bytes]:
-        """The body as it arrives: a stream may stay open long after the answer."""
+        """The body in pieces, as they arrive: an event stream may stay open long after the answer."""
         end, self.last_size = time.monotonic() + self._timeout, 0
         try:
             while chunk := response.raw.read1(_CHUNK):
@@ -200,21 +209,20 @@ class McpEndpoint:
 
 
 def _first_answer(messages: Iterator[Json], request_id: int) -> Json | None:
-    """The answer to our request among what else the server sends on the same stream; its id may have become a
-    string."""
+    """The response to our request among other messages. Some servers turn its id into a string."""
     ids = (request_id, str(request_id), None)
     return next((each for each in messages if _is_answer(each) and each.get("id") in ids), None)
 
 
 def _answer_among(value: Any, request_id: int) -> Json | None:
-    """A body is the answer, whatever its id; some servers put it into an array."""
+    """The response in a JSON body, whatever its id. Some servers put it into an array."""
     if isinstance(value, list):
         return _first_answer((each for each in value if isinstance(each, dict)), request_id)
     return value if isinstance(value, dict) and _is_answer(value) else None
 
 
 def _refuses_host(status: int, body: bytes) -> bool:
-    """421 says so by itself (RFC 9110 section 15.5.20), other guards in words."""
+    """Status 421 means it (RFC 9110, section 15.5.20). With 400 and 403 the text has to name the host."""
     return status == 421 or (status in (400, 403) and bool(_OF_HOST.search(body[:_WORDS])))
 
 
@@ -234,7 +242,7 @@ def _json_object(data: bytes) -> Json | None:
 
 
 def _json(data: bytes) -> Any:
-    """None for what is none. Bytes that are not UTF-8 become U+FFFD, a byte order mark is left out."""
+    """The JSON value, or None. Bytes that are not UTF-8 become U+FFFD; a byte order mark is skipped."""
     try:
         return _storable(
             json.loads(data.decode("utf-8-sig", "replace"), parse_constant=_no_number, strict=False)
@@ -244,7 +252,7 @@ def _json(data: bytes) -> Any:
 
 
 def _storable(value: Any) -> Any:
-    """As databases and UTF-8 take it: without NUL and halves of surrogate pairs, which JSON may escape."""
+    """The value without NUL and unpaired surrogates, which JSON can escape and databases refuse."""
     if isinstance(value, str):
         return value.replace("\x00", "").encode(errors="replace").decode()
     if isinstance(value, list):
@@ -255,7 +263,7 @@ def _storable(value: Any) -> Any:
 
 
 def _no_number(name: str) -> None:
-    """NaN and the infinities, which some servers write, are no JSON."""
+    """NaN and Infinity, which some servers write, become null."""
 
 
 def _is_answer(message: Json) -> bool:
@@ -274,7 +282,7 @@ def _result(answer: Json) -> Json:
 
 
 def _require_success(response: requests.Response, url: str) -> None:
-    """Raises `NotServing`, with what the status suggests to do."""
+    """Raises `NotServing` for a status of 300 or more, with advice that fits the status."""
     status, path = response.status_code, urlsplit(url).path
     if status < 300:
         return

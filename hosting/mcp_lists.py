@@ -1,8 +1,8 @@
-"""Lists of a server, page by page, as long as its cursors lead on.
+"""Reads the lists of a server (`tools/list` and so on), page by page.
 
-An absent or null `nextCursor` ends a list, and "" is a cursor like any other (2026-07-28, "Pagination"). Many
-servers end with "" all the same, give a cursor that they gave before, or answer every cursor with their first
-page: so a list ends as well when a cursor comes again, or when a page holds nothing that is new.
+An absent or null `nextCursor` ends a list, and "" is a cursor like any other (2026-07-28, "Pagination"). But
+many servers end a list with "", repeat a cursor, or answer every cursor with their first page. So a list also
+ends when a cursor is repeated, and when a page holds no new item.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ NAMED_BY = {"tools": "name", "prompts": "name", "resources": "uri", "resourceTem
 
 
 class Lists:
-    """The lists of one server, which share the bound of bytes.
+    """The lists of one server. All of them together may have at most MAX_BYTES.
 
-    `truncated` names the methods whose list was cut at a bound; `notes` says of which lists the cursors do
-    not lead to an end.
+    `truncated` names the methods whose list was cut at a limit. `notes` are sentences for the user about
+    lists that were cut and lists whose cursors never end.
     """
 
     def __init__(self, server: McpEndpoint, capabilities: Json) -> None:
@@ -39,7 +39,11 @@ class Lists:
         self.notes: list[str] = []
 
     def ask(self, capability: str, method: str, key: str) -> list[Json]:
-        """Each item once, in the order in which they came. Raises `RuntimeFault` for an error."""
+        """The items of a list in their order, each once; [] where the server does not announce `capability`.
+
+        `key` is the member of the result that holds the items. Raises `RuntimeFault` when the server answers
+        with an error, and `NotServing` when it does not answer.
+        """
         if capability not in self._capabilities:
             return []
         found: dict[str, Json] = {}
@@ -84,8 +88,9 @@ class Lists:
         self._cut(method, f"it has more than {MAX_PAGES} pages")
 
     def _page(self, method: str, cursors: list[str]) -> Json | None:
-        """The page after the last cursor; None where that is "" and the server does not know it: to such a
-        server it meant the end."""
+        """The page for the last of `cursors`. None where that cursor is "" and the server refuses it: such a
+        server has meant the end of the list.
+        """
         try:
             page = self._server.request(method, {"cursor": cursors[-1]} if cursors else {}, self._bytes_left)
         except (RpcError, NotServing):
@@ -96,7 +101,7 @@ class Lists:
         return page
 
     def _goes_round(self, method: str, page: Json) -> None:
-        """With "" at its end it is whole, as far as anybody can know; else something may be missing."""
+        """Notes a list whose pages repeat. With the cursor "" or none it counts as complete: no note."""
         if page.get("nextCursor"):
             self.notes.append(
                 f"The pages of {method} go round: what came once was listed, and no more asked."
@@ -113,6 +118,6 @@ def _items(page: Json, key: str) -> list[Json]:
 
 
 def _identity(item: Json, key: str) -> str:
-    """What clients ask for it by; all of it, where it lacks that."""
+    """The name or URI by which clients use the item; without one, the whole item as JSON."""
     named = item.get(NAMED_BY[key])
     return named if isinstance(named, str) else json.dumps(item, sort_keys=True)

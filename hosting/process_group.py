@@ -1,4 +1,6 @@
-"""Runs a command as a process group of its own, which a deadline, a cancel or our own death ends."""
+"""Runs a command as a process group of its own. The whole group ends at the deadline, on a cancel, and when
+the platform dies.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +32,10 @@ def run(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> int:
-    """Runs `argv`, hands each line of stdout and stderr to `on_line`, returns the exit code.
+    """Runs `argv`, passes each line of stdout and stderr to `on_line`, and returns the exit code.
 
-    Raises `Cancelled` or `TimedOut` when the deadline ends, after the whole group is gone, and
-    `FileNotFoundError` when the program is not there.
+    `env` replaces the environment; None passes on the platform's own. Raises `Cancelled` or `TimedOut`, after
+    the whole group is gone, and `FileNotFoundError` when the program does not exist.
     """
     _must_exist(argv[0], cwd, env)
     process = subprocess.Popen(
@@ -84,7 +86,7 @@ def _pump(process: subprocess.Popen[bytes], deadline: Deadline, on_line: LineSin
         selector.register(process.stdout, selectors.EVENT_READ)
         while True:
             deadline.check()
-            # Asked before: what it wrote between a vain look and its end would be lost.
+            # This comes before the select: output between an empty select and the exit would be lost.
             has_ended = process.poll() is not None
             # A grandchild may keep the pipe open after the command itself is done.
             if not selector.select(POLL_SECONDS):
@@ -110,5 +112,5 @@ def _emit_lines(data: bytes, on_line: LineSink) -> bytes:
 
 
 def _text(line: bytes) -> str:
-    # A carriage return redraws a line on a terminal: what stands last is what one would have seen.
+    # On a terminal a carriage return overwrites the line: the user would see the last part.
     return line.decode("utf-8", "replace").rstrip("\r").rsplit("\r", 1)[-1].replace("\x00", "")

@@ -1,4 +1,4 @@
-"""A program that fails because it wrote where nothing can be written: the platform's rule, said by name."""
+"""Recognises a server that failed because it wrote to the read-only file system of its container."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from hosting.runtimes.base import Volume
 from hosting.runtimes.docker_spec import TMP, TMP_MB
 
-# errno(3) EROFS as libc, Go, Node and the JVM say it, and what SQLite makes of it.
+# EROFS of errno(3) in the words of libc, Go, Node, the JVM and SQLite.
 SAID = re.compile(
     r"read-?only file ?system|\bEROFS\b|\[Errno 30\]|os error 30\b|attempt to write a readonly database"
     r"|unable to open database file",
@@ -16,9 +16,8 @@ SAID = re.compile(
 
 
 def hint(said: str, volume: Volume | None = None) -> str:
-    """What to do where `said`, a run's last words, tell of a write that was refused so; "" elsewhere.
-
-    `volume` is the storage that the server has of its own.
+    """What the user can do, as sentences, where `said` (the last output of a run) shows such a refused write;
+    "" where it does not. `volume` is the server's own storage.
     """
     if not SAID.search(said):
         return ""

@@ -1,6 +1,7 @@
-"""Does every value of one JSON Schema fit another? Knows the keywords that tools use, no more. Pure.
+"""Tells whether every value that fits one JSON Schema also fits another.
 
-What is not understood (not, if, patternProperties …) is taken to fit: a warning too few, not a false alarm.
+It knows the keywords of JSON Schema that tools use. Other keywords (not, if, patternProperties …) count as
+compatible: a missing warning is better than a false one.
 """
 
 from __future__ import annotations
@@ -19,35 +20,41 @@ MOST = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
 
 
 @dataclass(frozen=True)
-class Misfit:
-    """`what` is type, value, required, unknown or limit; `at` the place, `detail` what does not fit there."""
+class Mismatch:
+    """One place where a value may not fit. `what` is type, value, required, unknown or limit; `at` is the
+    path of the place, such as `filter.tags[]`, and "" at the top; `detail` says in words what does not fit.
+    """
 
     what: str
     at: str
     detail: str = ""
 
 
-class Fitting:
-    """Both schemas are whole documents: their own `$defs` are looked up in them. Each pair of places is
-    compared once, so that schemas which hold themselves end, and those made to take long do not."""
+class Comparison:
+    """Compares two JSON Schemas. `given` describes the values that one side sends, `taken` those
+    that the other side accepts.
+
+    Both are whole documents, in which their own `$ref` are resolved. Each pair of places is compared once, so
+    that the comparison of recursive and of hostile schemas ends soon.
+    """
 
     def __init__(self, given: Schema, taken: Schema) -> None:
         self._given, self._taken = given, taken
-        self._known: dict[tuple[int, int], list[Misfit]] = {}
+        self._known: dict[tuple[int, int], list[Mismatch]] = {}
 
-    def misfits(self) -> list[Misfit]:
-        """Where a value that `given` describes is none of `taken`."""
+    def mismatches(self) -> list[Mismatch]:
+        """The places where a value that fits `given` may not fit `taken`; [] where each one fits."""
         return [] if self._given == self._taken else self._between(self._given, self._taken, DEPTH)
 
-    def _between(self, given: Any, taken: Any, depth: int) -> list[Misfit]:
+    def _between(self, given: Any, taken: Any, depth: int) -> list[Mismatch]:
         given, taken = _resolved(given, self._given), _resolved(taken, self._taken)
         pair = id(given), id(taken)
         if depth and pair not in self._known:
-            self._known[pair] = []  # what holds itself fits as far as the rest of it does
+            self._known[pair] = []  # a recursive reference fits where the rest fits
             self._known[pair] = list(dict.fromkeys(self._nearest(given, taken, depth)))
         return self._known.get(pair, [])
 
-    def _nearest(self, given: Schema, taken: Schema, depth: int) -> Iterator[Misfit]:
+    def _nearest(self, given: Schema, taken: Schema, depth: int) -> Iterator[Mismatch]:
         if (several := _alternatives(given)) or _alternatives(taken):
             for one in several or [given]:
                 choices = [self._between(one, each, depth - 1) for each in _alternatives(taken) or [taken]]
@@ -55,9 +62,9 @@ class Fitting:
         else:
             yield from self._single(given, taken, depth)
 
-    def _single(self, given: Schema, taken: Schema, depth: int) -> Iterator[Misfit]:
+    def _single(self, given: Schema, taken: Schema, depth: int) -> Iterator[Mismatch]:
         if lost := _lost_types(given, taken):
-            yield Misfit("type", "", ", ".join(lost))
+            yield Mismatch("type", "", ", ".join(lost))
             return
         yield from _values(given, taken)
         yield from _limits(given, taken)
@@ -65,30 +72,30 @@ class Fitting:
         if isinstance(given.get("items"), dict) and isinstance(taken.get("items"), dict):
             yield from _below("[]", self._between(given["items"], taken["items"], depth - 1))
 
-    def _members(self, given: Schema, taken: Schema, depth: int) -> Iterator[Misfit]:
+    def _members(self, given: Schema, taken: Schema, depth: int) -> Iterator[Mismatch]:
         known, wanted = _properties(given), _properties(taken)
         for name in sorted(_required(taken) - _required(given)):
-            yield Misfit("required", name)
+            yield Mismatch("required", name)
         for name, schema in known.items():
             if name in wanted:
                 yield from _below(name, self._between(schema, wanted[name], depth - 1))
             elif "properties" in taken or taken.get("additionalProperties") is False:
-                yield Misfit("unknown", name)
+                yield Mismatch("unknown", name)
 
 
-def _badness(misfits: list[Misfit]) -> tuple[int, int]:
-    """Of several alternatives the nearest tells best what is wrong: one of the same type first."""
-    return sum(m.what == "type" for m in misfits), len(misfits)
+def _badness(mismatches: list[Mismatch]) -> tuple[int, int]:
+    """The sort key by which the nearest of several alternatives is found: the same type comes first."""
+    return sum(m.what == "type" for m in mismatches), len(mismatches)
 
 
-def _below(name: str, misfits: list[Misfit]) -> Iterator[Misfit]:
-    for one in misfits:
+def _below(name: str, mismatches: list[Mismatch]) -> Iterator[Mismatch]:
+    for one in mismatches:
         joint = "." if one.at and not one.at.startswith("[") else ""
         yield replace(one, at=f"{name}{joint}{one.at}")
 
 
 def _resolved(schema: Any, document: Schema) -> Schema:
-    """Follows `$ref` into the same document; what is no object says nothing."""
+    """Follows `$ref` within the document. A schema that is no object counts as one that allows anything."""
     for _ in range(DEPTH):
         if not isinstance(schema, Mapping):
             return ANYTHING
@@ -121,7 +128,7 @@ def _lost_types(given: Schema, taken: Schema) -> list[str]:
     if "number" in accepted:
         accepted.add("integer")
     lost = _types(given) - accepted
-    if lost == set(TYPES) - accepted:  # nothing was said before: name what is left instead
+    if lost == set(TYPES) - accepted:  # `given` has no type: name the types that are accepted
         return [f"anything but {' or '.join(sorted(_types(taken)))}"] if lost else []
     return sorted(lost)
 
@@ -133,19 +140,19 @@ def _allowed(schema: Schema) -> list[Any] | None:
     return values if isinstance(values, list) else None
 
 
-def _values(given: Schema, taken: Schema) -> Iterator[Misfit]:
+def _values(given: Schema, taken: Schema) -> Iterator[Mismatch]:
     accepted, possible = _allowed(taken), _allowed(given)
     if accepted is None:
         return
     if possible is None:
-        yield Misfit("value", "", "anything but " + ", ".join(map(json.dumps, accepted)))
+        yield Mismatch("value", "", "anything but " + ", ".join(map(json.dumps, accepted)))
         return
     lost = [value for value in possible if value not in accepted]
     if lost:
-        yield Misfit("value", "", ", ".join(map(json.dumps, lost)))
+        yield Mismatch("value", "", ", ".join(map(json.dumps, lost)))
 
 
-def _limits(given: Schema, taken: Schema) -> Iterator[Misfit]:
+def _limits(given: Schema, taken: Schema) -> Iterator[Mismatch]:
     if _allowed(given) is not None:
         return
     for name in (*LEAST, *MOST):
@@ -153,9 +160,9 @@ def _limits(given: Schema, taken: Schema) -> Iterator[Misfit]:
         if not isinstance(limit, int | float) or limit == before or (limit == 0 and name in LEAST[2:]):
             continue
         if not isinstance(before, int | float) or (before < limit) == (name in LEAST):
-            yield Misfit("limit", "", f"{name} {limit}")
+            yield Mismatch("limit", "", f"{name} {limit}")
     if isinstance(taken.get("pattern"), str) and taken["pattern"] != given.get("pattern"):
-        yield Misfit("limit", "", f"pattern {taken['pattern']}")
+        yield Mismatch("limit", "", f"pattern {taken['pattern']}")
 
 
 def _properties(schema: Schema) -> dict[str, Any]:

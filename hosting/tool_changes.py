@@ -1,7 +1,8 @@
-"""What became of a server's tools between two deployments, and what of it breaks a client. Pure.
+"""How the tools of a server differ between two deployments, and which differences break a client.
 
-Incompatible: a tool that is gone; an argument that is gone, is required now, or takes less than it did
-(type, values, limits); a result that may hold what its schema excluded, or lacks what it promised.
+A change breaks clients when a tool is gone; when an argument is gone, is required now, or accepts fewer
+values than before (type, values, limits); and when a result may hold what its old schema excluded or lack
+what it promised.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hosting.schema_fit import Fitting, Misfit, Schema
+from hosting.schema_fit import Comparison, Mismatch, Schema
 
 Tool = Mapping[str, Any]
-"""As listed by `tools/list`: `name`, `description`, `inputSchema`, `outputSchema`, `annotations` …"""
+"""One entry of a `tools/list` result (MCP, "Tools"): `name`, `inputSchema`, `outputSchema`, `title` …"""
 
 INPUT = {
     "type": "{at} no longer takes {detail}",
@@ -33,7 +34,9 @@ TOLD = {"title": "its title", "description": "its description", "annotations": "
 
 @dataclass(frozen=True)
 class Change:
-    """One tool that both have. `broken` tells what an existing call may trip over, `other` the rest."""
+    """What changed in a tool that both deployments have. `broken` lists what can make an existing call fail,
+    `other` the rest; each entry is half a sentence.
+    """
 
     name: str
     broken: tuple[str, ...] = ()
@@ -50,7 +53,7 @@ class Change:
 
 @dataclass(frozen=True)
 class ToolChanges:
-    """Names in the order of their lists."""
+    """Names of tools, in the order in which the servers list them. False where nothing changed."""
 
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
@@ -61,12 +64,13 @@ class ToolChanges:
 
     @property
     def breaking(self) -> list[str]:
-        """A sentence for each tool that breaks; empty where every client can go on."""
+        """A sentence for each tool whose clients may break; empty where none may."""
         gone = [f"{name} is gone." for name in self.removed]
         return gone + [f"{one.name}: {'; '.join(one.broken)}." for one in self.changed if one.breaking]
 
 
 def compare(before: Iterable[Tool], after: Iterable[Tool]) -> ToolChanges:
+    """Compares two lists of tools by name. Entries without a name are ignored."""
     old, new = _by_name(before), _by_name(after)
     both = [_change(name, old[name], new[name]) for name in old if name in new]
     return ToolChanges(
@@ -86,20 +90,20 @@ def _change(name: str, old: Tool, new: Tool) -> Change:
 
 
 def _input(old: Tool, new: Tool) -> Iterator[str]:
-    for misfit in Fitting(_schema(old, "inputSchema"), _schema(new, "inputSchema")).misfits():
-        yield _words(INPUT, misfit, "the input")
+    for mismatch in Comparison(_schema(old, "inputSchema"), _schema(new, "inputSchema")).mismatches():
+        yield _words(INPUT, mismatch, "the input")
 
 
 def _output(old: Tool, new: Tool) -> Iterator[str]:
-    """The other way round: what is answered now must be what was promised."""
+    """For results the comparison goes the other way: the new results must fit the old schema."""
     if not old.get("outputSchema"):
         return
     if not new.get("outputSchema"):
         yield "it no longer tells the shape of its result"
         return
-    for misfit in Fitting(_schema(new, "outputSchema"), _schema(old, "outputSchema")).misfits():
-        if misfit.what in OUTPUT:  # a further member of the result hurts nobody
-            yield _words(OUTPUT, misfit, "a value")
+    for mismatch in Comparison(_schema(new, "outputSchema"), _schema(old, "outputSchema")).mismatches():
+        if mismatch.what in OUTPUT:  # a new member of a result breaks no client
+            yield _words(OUTPUT, mismatch, "a value")
 
 
 def _others(old: Tool, new: Tool, broken: bool) -> Iterator[str]:
@@ -122,5 +126,5 @@ def _schema(tool: Tool, key: str) -> Schema:
     return found if isinstance(found, Mapping) else {}
 
 
-def _words(sentences: Mapping[str, str], misfit: Misfit, whole: str) -> str:
-    return sentences[misfit.what].format(at=misfit.at or whole, detail=misfit.detail)
+def _words(sentences: Mapping[str, str], mismatch: Mismatch, whole: str) -> str:
+    return sentences[mismatch.what].format(at=mismatch.at or whole, detail=mismatch.detail)

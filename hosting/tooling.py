@@ -1,4 +1,4 @@
-"""Runs the tools of others (git, uv, npm, docker) with an environment that holds none of our secrets."""
+"""Runs external programs (git, uv, npm, docker) in an environment that holds no secret of the platform."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hosting.process_group import LineSink
 from redaction.rules import without_secrets
 from registry.reasons import Reason, says
 
-# What a tool may see of the platform's own environment: where programs are, and how the network is reached.
+# The variables of the platform's environment that a program gets: for paths and for the network.
 ALLOWED = {
     "PATH",
     "LANG",
@@ -47,7 +47,7 @@ QUIET = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a tool ended: its exit code and its last lines, redacted."""
+    """How a program ended: its exit code, and the last lines of its output without secrets."""
 
     code: int
     lines: tuple[str, ...]
@@ -62,7 +62,9 @@ class Outcome:
 
 
 def environment(settings: BuildSettings, home: Path) -> dict[str, str]:
-    """The environment of a tool: an allow-list of the platform's own, a private HOME, and the settings."""
+    """The environment for a program: allowed variables of the platform, `home` as HOME, and the variables
+    that the build settings ask for (indexes, proxies, CA bundle, caches).
+    """
     kept = {name: value for name, value in os.environ.items() if _allowed(name.upper())}
     if "PATH" in kept:
         kept["PATH"] = _absolute(kept["PATH"])
@@ -78,7 +80,9 @@ def run(
     cwd: Path | None = None,
     keep: int = KEPT_LINES,
 ) -> Outcome:
-    """Runs `argv`; each line goes to `log`, without secrets. Raises as `process_group.run`."""
+    """Runs `argv` and passes each line of its output to `log`, without secrets. The last `keep` lines are in
+    the outcome. Raises what `process_group.run` raises.
+    """
     kept: deque[str] = deque(maxlen=keep)
 
     def on_line(line: str) -> None:
@@ -91,11 +95,13 @@ def run(
 
 
 def no_log(_line: str) -> None:
-    """For commands whose output is data."""
+    """A `log` for commands whose output is data and belongs in no log."""
 
 
 def _absolute(path: str) -> str:
-    """Without what is relative, and empty: tools are run in directories that hold what somebody gave."""
+    """PATH without relative and empty entries: programs run in directories with files of users, which could
+    hold a program of the same name.
+    """
     return os.pathsep.join(each for each in path.split(os.pathsep) if os.path.isabs(each))
 
 
@@ -120,7 +126,7 @@ def _from_settings(settings: BuildSettings) -> dict[str, str]:
 
 
 def _proxies(settings: BuildSettings) -> dict[str, str]:
-    # curl (and so git) reads http_proxy in small letters only.
+    # curl, and git with it, reads http_proxy in lower case only.
     return {
         spelled: value
         for name, value in settings.proxies.items()

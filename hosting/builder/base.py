@@ -1,4 +1,4 @@
-"""What a build is given and gives back."""
+"""The input and the result of an image build."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from registry.pulls import Pulls
 
 @dataclass(frozen=True)
 class ImageBuild:
-    """One image for one platform. `tag` is engine-local; `dockerfile` is an absolute path.
+    """One image to build for one platform, such as `linux/amd64`.
 
-    `target` is the stage to build, "" the last; `arguments` are its build arguments, which everybody may see.
-    `pulls` says what it may pull, and as whom; `here` is the engine's own platform, "" where nobody knows.
-    `scratch`, outside the context, is where the CLI's login lies while it builds: a platform that is killed
-    meanwhile leaves it there, for whoever clears that directory. None: the system's temporary directory.
+    `dockerfile` is an absolute path. `tag` exists in the engine only. `target` is the stage to build, ""
+    means the last one. `arguments` are build arguments, which anybody who has the image can read. `pulls`
+    says which images the build may pull, and with which login. `here` is the platform of the engine, "" where
+    it is not known. `scratch` is a directory outside of the context, for the login while the build runs; None
+    means the system's temporary directory. A platform that is killed leaves the login there, until `scratch`
+    is cleared.
     """
 
     context: Path
@@ -34,7 +36,9 @@ class ImageBuild:
 
 @dataclass(frozen=True)
 class BuiltImage:
-    """`image_id` is the engine's `sha256:…`; `entrypoint` and `command` come from the image config."""
+    """An image in the engine. `image_id` is `sha256:…`, `size` is in bytes; `entrypoint` and `command` are
+    those of the image config (OCI image-spec, config.md).
+    """
 
     platform: str
     tag: str

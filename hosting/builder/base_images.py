@@ -1,6 +1,7 @@
-"""From which image our own Dockerfiles begin: that of the settings, or its sibling of another version.
+"""Chooses the base image of generated Dockerfiles: that of the settings, or the one with another version in
+its tag.
 
-Siblings are of the same repository, which is what a login and the right to pull are given for.
+Both are in the same repository, because logins and rights to pull are given for a repository.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from hosting.errors import BuildError
 from hosting.sources import interpreters, node_versions, python_releases
 from hosting.sources.plan import Plan
 
-# What official images call a version: 22-slim, 22.11.0-bookworm-slim, 22.
+# The tags of official images: 22-slim, 22.11.0-bookworm-slim, 22.
 USUAL = re.compile(
     r"(?P<name>[^@]+):(?P<version>\d{1,4}(?:\.\d{1,4}){0,2})(?P<rest>(?:-[\w.-]+)?)(?P<pin>@\S+)?"
 )
@@ -21,9 +22,12 @@ USUAL = re.compile(
 
 @dataclass(frozen=True)
 class PythonImage:
-    """`asked` is what an installer is to look for, or to download, where the image does not tell by its tag
-    what it has, and `otherwise` what it takes where that is not to be had; "" for the image's own
-    interpreter, and for nothing else. A range is looked for only, where there is something else.
+    """A base image for Python, and the interpreter that is used in it.
+
+    `asked` is the version, or range of versions, that uv has to find or download, because no tag of the image
+    is known to have it; "" means the interpreter of the image. `otherwise` is the version to use where
+    `asked` is not available; "" means none. With `otherwise`, a range in `asked` is looked for but not
+    downloaded.
     """
 
     reference: str
@@ -32,6 +36,7 @@ class PythonImage:
 
 
 def python_image(plan: Plan, settings: BuildSettings) -> PythonImage:
+    """The base image for a plan's version of Python."""
     base, wanted = settings.python_image, plan.version
     repository, tag = interpreters.split_tag(base)
     found = interpreters.VERSION_TAG.fullmatch(tag)
@@ -40,13 +45,16 @@ def python_image(plan: Plan, settings: BuildSettings) -> PythonImage:
     sibling = python_releases.nearest(wanted, found["version"]) if found else ""
     if found and sibling:
         return PythonImage(f"{repository}:{sibling}{found['kind']}")
-    # Of a range uv would download the newest of all, for which few packages have wheels yet.
+    # For a range uv would download the newest version, and few packages have wheels for it yet.
     usual = python_releases.nearest(wanted, python_releases.USUAL_PYTHON)
     return PythonImage(base, wanted, plan.allowed or (usual if usual != wanted else ""))
 
 
 def node_image(plan: Plan, settings: BuildSettings) -> str:
-    """Raises `BuildError` where the image of the settings is known not to fit, and has no tag that does."""
+    """The base image for a plan's version of Node.
+
+    Raises `BuildError` where the image of the settings has another version, and no tag of it is known to fit.
+    """
     found = USUAL.fullmatch(settings.node_image)
     if not plan.version or not found or _fits(found["version"], plan.version):
         return settings.node_image
@@ -62,7 +70,7 @@ def node_image(plan: Plan, settings: BuildSettings) -> str:
 
 
 def _fits(version: str, wanted: str) -> bool:
-    """A tag that names a line means its newest release."""
+    """Whether a tag fits. A tag with a part of a version, such as 22, stands for the newest release of it."""
     given = version.split(".")
     newest = [*given, "9999", "9999"][:3]
     return node_versions.fits(".".join(newest), wanted)

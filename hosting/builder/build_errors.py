@@ -1,4 +1,4 @@
-"""Why a build failed, as an error that says what to do."""
+"""Turns a failed image build into an error that says why it failed and what to do."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CODE = re.compile(r"exit code: (?P<code>\d+)")
 PARSE = re.compile(
     r"dockerfile parse error.*|failed to (?:parse|process|read) dockerfile.*|unknown instruction.*", re.I
 )
-# How the platform's own templates run a tool: tells nobody what failed.
+# Options and variables that the platform's templates set around a command. They do not help a reader.
 AROUND = re.compile(r"(?<= )(?:--mount=\S+|[A-Z][A-Z0-9_]*=(?:'[^']*'|\S*)) ")
 COPIES = re.compile(r"\[[^]]*\] (?:COPY|ADD) ", re.IGNORECASE)
 NOT_IN_CONTEXT = "Paths start at the directory that is deployed: check it, its case, and .dockerignore."
@@ -38,6 +38,7 @@ LAYERS_OF_BLAME = re.compile(
 
 
 def engine_away() -> BuildError:
+    """The error for an engine that does not answer."""
     return BuildError(
         "The Docker Engine does not answer.",
         hint="Start it (systemctl start docker), or check DOCKER_HOST; then try again.",
@@ -47,7 +48,7 @@ def engine_away() -> BuildError:
 
 
 def translate(progress: Progress, code: int, platform: str) -> BuildError:
-    """The error to raise for a CLI that ended with `code` after `progress`."""
+    """The error for a CLI that has ended with the exit code `code`; `progress` has read its output."""
     vertex = progress.failed
     said = [*(vertex.lines if vertex else ()), vertex.error if vertex else "", *progress.tail]
     text = "\n".join(said)

@@ -1,4 +1,4 @@
-"""Builds images with BuildKit, through a Docker CLI that can (docker-py has no BuildKit)."""
+"""Builds images with BuildKit, through the Docker CLI, since docker-py does not support BuildKit."""
 
 from __future__ import annotations
 
@@ -30,22 +30,25 @@ from redaction.rules import without_secrets
 from registry.reasons import heard
 
 USUAL_PLACES = ("/usr/bin", "/usr/local/bin", "/snap/bin", "/opt/homebrew/bin")
-BUILT_IN_BEFORE = 23  # from this version on, the CLI builds with BuildKit only through the plugin buildx
+BUILT_IN_BEFORE = 23  # the CLI of this version and later needs the plugin buildx for BuildKit
 ADVICE = "Install a Docker CLI that can build: docker.io (Debian) or docker-ce-cli with docker-buildx-plugin."
 CONFIG = "config.json"
 PROBE_SECONDS = 10
-# buildx asks git about the context, in the context: a repository there, whose configuration is anybody's,
-# names programs to run. Older releases know no switch: git then finds that there is none.
+# buildx runs git in the context to describe it. A hostile repository there can make git run programs.
+# Older releases have no switch for this; for them GIT_DIR hides the repository from git.
 NO_GIT = {"BUILDX_GIT_INFO": "false", "GIT_DIR": os.devnull}
 ENGINE_TIMEOUT = 30
-MAX_DOCKERFILE = 1 << 20  # characters that are looked at for base images
+MAX_DOCKERFILE = 1 << 20  # characters in which to look for base images
 
 OnProgress = Callable[[int, int], None]  # steps done, steps known
 
 
 @dataclass(frozen=True)
 class Builder:
-    """A CLI that can build, and the engine it builds on ("" = the default socket). Thread-safe."""
+    """A Docker CLI that can build (`cli` is its path), and the engine that it uses. Thread-safe.
+
+    `docker_host` is a DOCKER_HOST, "" means the default socket. `buildx`: it builds through that plugin.
+    """
 
     cli: str
     buildx: bool
@@ -61,11 +64,11 @@ class Builder:
         on_line: LineSink,
         on_progress: OnProgress | None = None,
     ) -> BuiltImage:
-        """Builds one image for one platform into the engine.
+        """Builds one image for one platform. The image is in the engine afterwards.
 
-        `on_line` gets lines fit for the build log. Raises `BuildError` (with the failing step and its last
-        lines; before it begins, for an image that `spec.pulls` does not give), `Cancelled`, `TimedOut`; the
-        CLI's process group and the engine's build end with it.
+        `on_line` gets the lines for the build log. Raises `BuildError`: for a failed step with its last
+        lines, and before the build starts, for an image that `spec.pulls` does not allow. Raises `Cancelled`,
+        `TimedOut`; the process group of the CLI and the build in the engine have ended then.
         """
         plan = _plan(spec, on_line)
         progress = Progress(on_line, on_progress, may_read=plan.allows)
@@ -84,7 +87,7 @@ class Builder:
         return self._inspect(spec)
 
     def find(self, tag: str, platform: str) -> BuiltImage | None:
-        """An image that was built earlier, if the engine still has it for that platform."""
+        """The image with this tag, if the engine has it for this platform; else None. Raises `BuildError`."""
         with _engine(self.docker_host) as client:
             try:
                 image: dict[str, Any] = client.inspect_image(tag)  # type: ignore[no-untyped-call]
@@ -93,12 +96,12 @@ class Builder:
         return _built(image, tag, platform) if _is_for(image, platform) else None
 
     def _require_engine(self) -> None:
-        """An engine that goes takes its steps along, and these then fail with words of their own."""
+        """Raises `BuildError` when the engine is down. Its steps then fail with errors that do not say so."""
         with _engine(self.docker_host) as client:
             client.ping()
 
     def remove(self, tag: str) -> None:
-        """Removes the local tag, and the image with its last tag. Idempotent. Raises `BuildError`."""
+        """Removes a tag from the engine, and the image with its last tag. Idempotent. Raises `BuildError`."""
         with _engine(self.docker_host) as client:
             try:
                 client.remove_image(tag, force=True)
@@ -128,7 +131,8 @@ class Builder:
         argv += [f"--file={spec.dockerfile}", *(["--no-cache"] if spec.no_cache else [])]
         argv += [f"--label={name}={value}" for name, value in spec.labels.items()]
         argv += [f"--secret=id={name},src={path}" for name, path in _secrets(settings, scratch)]
-        # Without a value, the CLI takes it from its environment: a proxy's password is in no argv or layer.
+        # Without a value the CLI takes it from its environment, so that a proxy's password is in no argument
+        # and no layer.
         argv += [f"--build-arg={name}" for name in _proxy_names(settings)]
         argv += [f"--build-arg={name}={value}" for name, value in spec.arguments.items()]
         argv += [f"--target={spec.target}"] if spec.target else []
@@ -150,7 +154,7 @@ def _platform_of(image: Mapping[str, Any]) -> str:
 
 
 def _is_for(image: Mapping[str, Any], platform: str) -> bool:
-    """An image config names the variant apart, or not at all."""
+    """Whether the image is for this platform. Its config has the variant (v7) apart, or not at all."""
     return platform == _platform_of(image) or platform.startswith(_platform_of(image) + "/")
 
 
@@ -167,7 +171,7 @@ def _built(image: Mapping[str, Any], tag: str, platform: str) -> BuiltImage:
 
 
 def find_builder(docker_host: str = "", *, places: Sequence[str] = USUAL_PLACES) -> Builder:
-    """The first CLI on PATH, then in `places`, that can build with BuildKit. Raises `BuildError`."""
+    """The first CLI that can build with BuildKit, on PATH and then in `places`. Raises `BuildError`."""
     found = _candidates(places)
     for cli in found:
         if builder := _probe(cli, docker_host):
@@ -177,7 +181,7 @@ def find_builder(docker_host: str = "", *, places: Sequence[str] = USUAL_PLACES)
 
 
 def capability(docker_host: str = "", *, places: Sequence[str] = USUAL_PLACES) -> Capability:
-    """Whether `find_builder` finds one."""
+    """Whether `find_builder` finds a CLI, which it does not raise."""
     try:
         return find_builder(docker_host, places=places).capability()
     except BuildError as error:
@@ -214,7 +218,7 @@ def _ask(argv: list[str], env: dict[str, str]) -> str:
 
 @contextmanager
 def _scratch(within: Path | None = None) -> Iterator[Path]:
-    """A private directory for the CLI's configuration: nobody's login but those that are written there."""
+    """A private directory for the configuration of the CLI, so that it uses no login of this user."""
     with tempfile.TemporaryDirectory(prefix="mcphost-build-", dir=within) as name:
         scratch = Path(name)
         plugins = _user_plugins()
@@ -223,11 +227,11 @@ def _scratch(within: Path | None = None) -> Iterator[Path]:
         yield scratch
 
 
-def _plan(spec: ImageBuild, log: LineSink) -> logins.Plan:
+def _plan(spec: ImageBuild, log: LineSink) -> logins.PullPlan:
     try:
         with spec.dockerfile.open(errors="replace") as file:
             text = file.read(MAX_DOCKERFILE)
-    except OSError:  # the build says so itself
+    except OSError:  # the build reports it
         text = ""
     automatic = named_images.automatic(spec.platform, spec.here)
     return logins.plan(spec.pulls, text, automatic, log, given=spec.arguments)

@@ -1,4 +1,4 @@
-"""Puts a build directory together: the user's tree under app/, and what we add beside it."""
+"""Makes the directory of a build: the source under app/, and beside it what the platform adds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ IGNORED = (".git", "**/.git", "**/__pycache__", "**/*.pyc", "**/node_modules", "
 
 @dataclass(frozen=True)
 class Prepared:
-    """A directory to build from, and the Dockerfile to build with (absolute), its stage and its arguments."""
+    """A build context, the absolute path of its Dockerfile, the stage to build, and the build arguments."""
 
     context: Path
     dockerfile: Path
@@ -40,9 +40,10 @@ def prepare(
     settings: BuildSettings,
     bridge: Path,
 ) -> Prepared:
-    """A source with its own Dockerfile is built as it is; for others `into` becomes the build directory.
+    """Prepares a source for its build. One with its own Dockerfile is built where it is; for others the
+    context is made in `into`.
 
-    `bridge` is the directory of the bridge. Raises `BuildError`.
+    `bridge` is the directory of the bridge package. Raises `BuildError`.
     """
     root = context.top / plan.root
     if plan.ecosystem == "dockerfile":
@@ -68,7 +69,7 @@ def prepare_wrapper(
     settings: BuildSettings,
     bridge: Path,
 ) -> Prepared:
-    """The build directory of `dockerfile.render_wrapper`. Raises `BuildError`."""
+    """Makes in `into` the context for `dockerfile.render_wrapper`. Raises `BuildError`."""
     if not entrypoint and not command:
         raise BuildError(
             "The image does not say what it starts: it has neither an ENTRYPOINT nor a CMD.",
@@ -82,7 +83,7 @@ def prepare_wrapper(
 
 
 def write_beside(plan: Plan, into: Path) -> None:
-    """What the plan's steps find beside the source."""
+    """Writes the files that the steps of the plan expect beside the source."""
     if plan.beside:
         (into / BESIDE).mkdir(mode=0o755)
     for name, text in plan.beside.items():
@@ -91,7 +92,7 @@ def write_beside(plan: Plan, into: Path) -> None:
 
 @contextmanager
 def filling(into: Path) -> Iterator[None]:
-    """Makes the directory `into`; an OSError while it is filled leaves as `BuildError`."""
+    """Creates the directory `into`, and raises an OSError inside as a `BuildError`."""
     try:
         into.mkdir(parents=True, exist_ok=True)
         yield
@@ -100,7 +101,7 @@ def filling(into: Path) -> Iterator[None]:
 
 
 def unwritable(error: OSError) -> BuildError:
-    """What an OSError in a build directory means to the user."""
+    """The error for an OSError in a build directory."""
     if is_full(error):
         return no_space()
     return BuildError(
@@ -110,6 +111,7 @@ def unwritable(error: OSError) -> BuildError:
 
 
 def no_space() -> BuildError:
+    """The error for a full disk."""
     return BuildError(
         "The disk filled up during the build.",
         hint="Free some space where DATA_DIR lies and on the engine's disk (docker system df shows what it "
@@ -120,9 +122,10 @@ def no_space() -> BuildError:
 
 
 def copy_tree(source: Path, target: Path, *, link: bool = False) -> None:
-    """Copies `source` to the new directory `target`, symlinks as they are, readable for every user.
+    """Copies `source` to the new directory `target`. Symlinks stay symlinks, and every user may read the
+    copy.
 
-    With `link` files are hard links where that works: for trees that nothing changes afterwards.
+    `link` makes hard links where the file system allows it. It is for trees that nobody changes afterwards.
     """
     shutil.copytree(
         source,
@@ -153,7 +156,7 @@ def _write(path: Path, text: str) -> Path:
 
 
 def _ignore_file(context: Path) -> str:
-    """The user's own .dockerignore, for a tree that moved down to app/, after ours."""
+    """Our rules and then those of the source's own .dockerignore, for a source that is now under app/."""
     lines = list(IGNORED)
     if manifests.has(context, ".dockerignore"):
         lines += manifests.read(context, ".dockerignore").splitlines()

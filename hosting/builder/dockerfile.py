@@ -1,4 +1,7 @@
-"""Dockerfiles as text: for a recognised source, and around an image that speaks stdio."""
+"""Writes Dockerfiles: for a recognised source, and for the bridge around an image that speaks stdio.
+
+Reference: docs.docker.com/reference/dockerfile.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from hosting.sources import python_releases
 from hosting.sources.node_managers import LET_SCRIPTS_RUN, REGISTRY, WITH_SCRIPTS, package_of
 from hosting.sources.plan import BESIDE, Plan, Step, Tool
 
-# What the build directory holds beside the Dockerfile (see context.py), and where it goes in the image.
+# Names in the build directory (see context.py), and paths in the image.
 APP, BRIDGE, PORTABLE = "app", "bridge", "portable.py"
 HOME_OF_OURS = "/opt/mcphost"
 PYTHON_OF_OURS = f"{HOME_OF_OURS}/python"
@@ -39,8 +42,8 @@ BRIDGE_ARGUMENTS = ("--port", str(STDIO_PORT), "--path", STDIO_PATH, "--host", "
 
 NPM_REGISTRY = '"$(sed -n s/^registry=//p /run/secrets/npmrc)"'
 
-# Secrets of a build by id (`buildkit.py` gives them): where a RUN finds them, and what points tools at them,
-# as the shell reads it.
+# The secrets of a build by id (`buildkit.py` passes them): the path in a RUN, and the variables by which
+# tools find it, as shell words.
 SECRETS = {
     "ca": (
         CA_FILE,
@@ -84,10 +87,11 @@ def render(plan: Plan, *, transport: Transport, settings: BuildSettings) -> str:
 def render_wrapper(
     base: str, entrypoint: Sequence[str], command: Sequence[str], *, settings: BuildSettings
 ) -> str:
-    """An image around `base`, whose own `entrypoint` and `command` speak stdio: the bridge serves them.
+    """The Dockerfile of an image made from `base`, in which the bridge serves `entrypoint` and `command`, a
+    stdio server.
 
-    The image's files, user, directory and environment stay as they are. Nothing has to be in it, no shell and
-    no interpreter: the bridge brings the Python of `settings.python_image` along (see `portable`).
+    The files, the user, the directory and the environment of the image stay. It needs no shell and no
+    interpreter: the Python of `settings.python_image` is copied into it (see `portable`).
     """
     return "\n".join(
         [
@@ -126,10 +130,10 @@ def _python(plan: Plan, settings: BuildSettings) -> list[str]:
     ]
     if not (plan.steps or image.asked):
         return [*start, *_workdir(plan), f"COPY {APP}/ {ROOT}/"]
-    # A stage of its own: neither uv nor what packages leave behind while they are built is in the image.
+    # A stage of its own, so that uv and the leftovers of package builds are not in the image.
     return [
         f"FROM {image.reference} AS build",
-        # Whatever a project's .python-version says to uv, its steps use this one.
+        # The steps use this interpreter, also where the project has another one in .python-version.
         f"ENV VIRTUAL_ENV={VENV} UV_PROJECT_ENVIRONMENT={VENV} UV_PYTHON={VENV}/bin/python"
         f" PATH={VENV}/bin:$PATH",
         f"WORKDIR {ROOT}",
@@ -146,7 +150,7 @@ def _python(plan: Plan, settings: BuildSettings) -> list[str]:
 
 
 def _interpreter(image: base_images.PythonImage, settings: BuildSettings) -> str:
-    """The environment, with the image's own Python; or with what is asked for, of the image or downloaded."""
+    """Makes the virtual environment, with the Python of the image or one that uv finds or downloads."""
     if not image.asked:
         return f"RUN {_venv('python3')}"
     looked_for = image.otherwise and not python_releases.EXACT.fullmatch(image.asked)
@@ -173,7 +177,7 @@ def _node(plan: Plan, settings: BuildSettings) -> list[str]:
     if not plan.builds and (kept or not fetched):
         there = _workdir(plan) if plan.member else []
         return [f"FROM {base}", *start, *had, *_steps(plan, settings), *there]
-    # A stage of its own: what only the build needs is not in the image.
+    # A stage of its own, so that what only the build needs is not in the image.
     with_tools = [f"ENV PATH={TOOLS}/bin:$PATH", *had] if had else []
     build = [f"FROM {base} AS build", *start, *with_tools, *_steps(plan, settings)]
     copied = [f"COPY --from=build {ROOT}/ {ROOT}/"]
@@ -191,11 +195,13 @@ def _home(plan: Plan) -> str:
 
 
 def _workdir(plan: Plan) -> list[str]:
-    return [f"WORKDIR {_home(plan)}"]  # it knows no JSON form; members are plain (see recognise)
+    return [
+        f"WORKDIR {_home(plan)}"
+    ]  # WORKDIR has no JSON form; `recognise` accepts only plain names of members
 
 
 def _steps(plan: Plan, settings: BuildSettings) -> list[str]:
-    """The early steps after the files that they need, the others after the whole source."""
+    """Copies the files that early steps need before these steps, and the whole source before the others."""
     early = [step for step in plan.steps if step.early]
     first = [*_copy_manifests(plan.files), *(_step(step, plan, settings) for step in early)] if early else []
     beside = [f"COPY {BESIDE}/ /{BESIDE}/"] if plan.beside else []
@@ -209,11 +215,11 @@ def _step(step: Step, plan: Plan, settings: BuildSettings) -> str:
 
 
 def _copy_manifests(files: Sequence[str]) -> list[str]:
-    # One line per file: COPY flattens directories, and includes lie where they lie.
+    # One COPY for each file: a COPY of several files would put all of them into one directory.
     return [f"COPY {json.dumps([f'{APP}/{file}', f'./{file}'])}" for file in files]
 
 
-# The cache, the secrets and the variables of a tool, by the name of its program.
+# By the name of the program: the directory of its cache, its secrets and its variables.
 TOOLING: dict[str, tuple[str, tuple[str, ...], dict[str, str]]] = {
     "pip": ("/root/.cache/pip", ("ca", "pip"), {}),
     "uv": ("/root/.cache/uv", ("ca", "uv"), UV_VARIABLES),
@@ -227,9 +233,9 @@ TOOLING: dict[str, tuple[str, tuple[str, ...], dict[str, str]]] = {
 
 
 def _run(command: str, settings: BuildSettings, *, otherwise: str = "", **variables: str) -> str:
-    """`RUN command`: with a cache, and with the secrets that the settings give, for this one RUN only.
+    """A RUN with the cache of its tool, and with the secrets of the settings for this RUN only.
 
-    `otherwise` is a command of the same tool, for where the first fails.
+    `otherwise` is a command of the same tool that runs where the first one fails.
     """
     tool = command.partition(" ")[0].rpartition("/")[2]
     cache, secrets, own = TOOLING[tool]
@@ -259,7 +265,7 @@ def _concerns(variable: str, tool: str) -> bool:
 
 
 def given_secrets(settings: BuildSettings) -> set[str]:
-    """The ids of the secrets that a build with these settings is given."""
+    """The ids of the secrets that a build gets with these settings; see SECRETS."""
     given = {
         "ca": settings.ca_bundle,
         "pip": settings.pip_index_url,

@@ -1,4 +1,7 @@
-"""Whether this machine can build and run images of foreign platforms (binfmt_misc and QEMU)."""
+"""Tells whether this machine can build and run images of other platforms, by binfmt_misc and QEMU.
+
+Reference: docs.kernel.org/admin-guide/binfmt-misc.html.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,8 @@ from hosting.runtimes.base import Capability
 from registry.reasons import Reason
 
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
-# The namespaces that a kernel starts with (PROC_PID_INIT_INO, PROC_CGROUP_INIT_INO). A container has its own;
-# the second also where it shares the machine's processes.
+# The inodes of the first namespaces of a kernel (PROC_PID_INIT_INO, PROC_CGROUP_INIT_INO). A container has
+# others. Its cgroup namespace is another one even where it shares the pid namespace of the machine.
 FIRST_NAMESPACES = {"pid:[4026531836]", "cgroup:[4026531835]"}
 ADVICE = (
     "Install qemu-user-static and binfmt-support (Debian, Ubuntu), "
@@ -25,7 +28,7 @@ ADVICE = (
 )
 UNKNOWN = "not known from here"
 ELSEWHERE = f"A build tells; what it needs belongs where the engine runs. {ADVICE}"
-# OCI architecture -> QEMU's name of it; and what a processor runs besides its own.
+# The name in QEMU by OCI architecture; OCI architecture by `uname -m`; what a processor runs besides its own.
 QEMU = {
     "amd64": "x86_64",
     "386": "i386",
@@ -41,31 +44,42 @@ OCI = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 ALSO_RUNS = {"amd64": {"386"}}
 
 
-def is_bare() -> bool:
-    """Whether this process sees what is mounted on the machine: a container has a /proc of its own."""
+def is_outside_container() -> bool:
+    """Whether this process runs outside of containers, and so sees the mounts of the machine."""
     kinds = ("pid", "cgroup")
-    # What is not there resolves to itself: an old kernel, or none that is Linux.
+    # Without such a link (an old kernel, or not Linux) the path resolves to itself.
     return {os.path.basename(os.path.realpath(f"/proc/self/ns/{kind}")) for kind in kinds} == FIRST_NAMESPACES
 
 
-BARE = is_bare()
+OUTSIDE_CONTAINER = is_outside_container()
 
 
 def missing(
-    platforms: Sequence[str], docker_host: str = "", *, binfmt: Path = BINFMT, bare: bool = BARE
+    platforms: Sequence[str],
+    docker_host: str = "",
+    *,
+    binfmt: Path = BINFMT,
+    outside_container: bool = OUTSIDE_CONTAINER,
 ) -> list[str]:
-    """The platforms of `platforms` that the engine's machine can't run; none where that can't be seen."""
-    if not _is_seen(docker_host, binfmt, bare):
+    """Those of `platforms` that the engine's machine cannot run; [] where it cannot be seen from here.
+
+    `binfmt` is the mount point of binfmt_misc. `outside_container`: this process runs outside of containers.
+    """
+    if not _is_seen(docker_host, binfmt, outside_container):
         return []
     native = engine_architecture(docker_host)
     return [platform for platform in platforms if not _runs(_architecture(platform), native, binfmt)]
 
 
 def require(
-    platforms: Sequence[str], docker_host: str = "", *, binfmt: Path = BINFMT, bare: bool = BARE
+    platforms: Sequence[str],
+    docker_host: str = "",
+    *,
+    binfmt: Path = BINFMT,
+    outside_container: bool = OUTSIDE_CONTAINER,
 ) -> None:
-    """Raises `BuildError`, before a build, where emulation is missing for one of `platforms`."""
-    if absent := missing(platforms, docker_host, binfmt=binfmt, bare=bare):
+    """Raises `BuildError` where `missing` finds a platform."""
+    if absent := missing(platforms, docker_host, binfmt=binfmt, outside_container=outside_container):
         raise BuildError(
             f"This machine cannot build for {', '.join(absent)}: emulation is not set up.",
             hint=ADVICE,
@@ -75,16 +89,20 @@ def require(
 
 
 def capabilities(
-    platforms: Sequence[str], docker_host: str = "", *, binfmt: Path = BINFMT, bare: bool = BARE
+    platforms: Sequence[str],
+    docker_host: str = "",
+    *,
+    binfmt: Path = BINFMT,
+    outside_container: bool = OUTSIDE_CONTAINER,
 ) -> list[Capability]:
-    """One line per platform."""
+    """One for each of `platforms`."""
     native = engine_architecture(docker_host)
-    seen = _is_seen(docker_host, binfmt, bare)
+    seen = _is_seen(docker_host, binfmt, outside_container)
     return [_capability(platform, native, binfmt, seen) for platform in platforms]
 
 
 def engine_architecture(docker_host: str = "") -> str:
-    """The engine's architecture in OCI terms, this machine's where no engine answers."""
+    """The OCI architecture of the engine, such as amd64; that of this machine where no engine answers."""
     try:
         client = docker.APIClient(base_url=docker_host or None, timeout=5)
         try:
@@ -106,10 +124,11 @@ def _capability(platform: str, native: str, binfmt: Path, seen: bool) -> Capabil
     return Capability(name, True, "emulated (binfmt)")
 
 
-def _is_seen(docker_host: str, binfmt: Path, bare: bool) -> bool:
-    """On a bare machine nothing is registered while binfmt_misc is not mounted; in a container it is just
-    not mounted there, whatever the machine has."""
-    return _is_local(docker_host) and (bare or (binfmt / "status").is_file())
+def _is_seen(docker_host: str, binfmt: Path, outside_container: bool) -> bool:
+    """Whether the registered emulators can be read. Outside of containers, no mount of binfmt_misc means that
+    none is registered. In a container it means nothing, since only the machine may have the mount.
+    """
+    return _is_local(docker_host) and (outside_container or (binfmt / "status").is_file())
 
 
 def _is_local(docker_host: str) -> bool:
@@ -131,7 +150,9 @@ def _runs_alone(architecture: str, native: str) -> bool:
 
 
 def _emulates(entry: Path) -> bool:
-    """An entry helps inside images only with the flag F, which holds the interpreter open."""
+    """Whether an entry is enabled and has the flag F: with it the kernel keeps the emulator open, so that it
+    also works inside of images.
+    """
     if not entry.is_file():
         return False
     lines = entry.read_text().splitlines()

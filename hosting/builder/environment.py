@@ -1,7 +1,9 @@
-"""Carries a plan out for the process runtime: beside a copy of the source, with an interpreter of its own.
+"""Installs a server for the process runtime: a copy of the source, with an interpreter and packages of its
+own.
 
-Installs run code of the packages (setup.py, npm's lifecycle scripts), as the server itself will: npm's are
-not switched off, since native modules need them. They see the scrubbed environment of `tooling` only.
+An installation runs code of the packages (setup.py, lifecycle scripts of npm), as the server itself does
+later. The scripts of npm stay enabled because native modules need them. All this code gets only the
+environment of `tooling`, which has no secrets.
 """
 
 from __future__ import annotations
@@ -26,12 +28,12 @@ from hosting.sources import interpreters, node_start, python_releases
 from hosting.sources.base import BuildContext
 from hosting.sources.plan import BESIDE, Plan, Step
 
-# A server runs in `app`. One that is part of a larger tree lies in `tree`, and `app` leads there.
+# A server runs in `app`. For a member of a workspace the source is in `tree`, and `app` is a link into it.
 APP, TREE, VENV, HOME, PYTHON = "app", "tree", "venv", "home", "python"
 NO_INTERPRETER = re.compile(
     r"No interpreter found|No download found|Failed to (?:install|download) .*python", re.I
 )
-KEPT_LINES = 400  # the usage of a tool may follow what it says
+KEPT_LINES = 400  # a long usage text may follow the error of a tool
 NODE_BINS = Path("node_modules/.bin")
 
 
@@ -44,10 +46,10 @@ def install(
     deadline: Deadline,
     log: LineSink,
 ) -> tuple[str, ...]:
-    """Installs into the new directory `into`; returns the server's command, its program as an absolute path.
+    """Installs into the new directory `into`. Returns the command of the server, its program as an absolute
+    path; it has to run in `into/app`.
 
-    It is run in `into/app`. No network is used where the source has no dependencies. Raises `BuildError`,
-    `Cancelled`, `TimedOut`.
+    Without dependencies no network is used. Raises `BuildError`, `Cancelled`, `TimedOut`.
     """
     root = into / (TREE if plan.member else APP)
     with filling(into):
@@ -65,7 +67,7 @@ def install(
 
 
 def _must_be_made(plan: Plan, into: Path) -> None:
-    """Node would say it in a stack of its own files."""
+    """Raises `BuildError` where the script to start is missing: Node would only write a stack trace."""
     lacking = node_start.missing(into / APP, plan.command[:2]) if plan.ecosystem == "node" else ""
     if lacking and plan.command[0] == "node":
         raise BuildError(
@@ -76,21 +78,24 @@ def _must_be_made(plan: Plan, into: Path) -> None:
 
 def _clear(into: Path) -> None:
     passing = [HOME, BESIDE]
-    if not any((into / PYTHON).glob("cpython*/bin")):  # uv makes it to look into
+    if not any((into / PYTHON).glob("cpython*/bin")):  # uv creates it even when it downloads nothing
         passing.append(PYTHON)
     for name in passing:
         shutil.rmtree(into / name, ignore_errors=True)
 
 
 def bin_directories(into: Path) -> tuple[Path, ...]:
-    """What goes first on PATH of a server installed in `into`."""
+    """The directories of programs in `into` that exist, in the order in which they belong on PATH."""
     own = (into / VENV / "bin", into / node_tools.TOOLS / "bin")
     found = (*own, into / APP / NODE_BINS, into / TREE / NODE_BINS)
     return tuple(path for path in found if path.is_dir())
 
 
 def find_program(name: str, into: Path) -> str:
-    """The absolute path of `name` as seen in `into/app`. Raises `BuildError` that lists what there is."""
+    """The absolute path of a program, which may be relative to `into/app`.
+
+    Raises `BuildError` that lists the installed programs.
+    """
     if "/" in name:
         path = into / APP / name
         if path.is_file():
@@ -121,10 +126,10 @@ class _Installing:
         self.env: Mapping[str, str] = {
             **tooling.environment(settings, into / HOME),
             **({"UV_PYTHON_CACHE_DIR": str(settings.cache / "python")} if settings.cache else {}),
-            # Hard links into a shared cache would let one server change another's packages.
+            # With hard links into a shared cache one server could change the packages of another.
             "UV_LINK_MODE": "copy",
             "UV_PYTHON_DOWNLOADS": "automatic" if settings.python_downloads else "never",
-            # An interpreter is a server's own too, whatever is downloaded for all.
+            # Each server has an interpreter of its own; only the download is shared.
             "UV_PYTHON_INSTALL_DIR": str(into / PYTHON),
             "VIRTUAL_ENV": str(self.venv),
             "UV_PROJECT_ENVIRONMENT": str(self.venv),
@@ -144,7 +149,7 @@ class _Installing:
         outcome = self._venv(sys.executable) if self._is_own() else self._other_python()
         if outcome.code:
             raise install_errors.translate(outcome, "uv venv")
-        # The steps use this one, whatever a project's .python-version says to uv.
+        # The steps use this interpreter, also where the project has another one in .python-version.
         self.env = {
             **self.env,
             "UV_PYTHON": str(self.venv / "bin/python"),
@@ -171,11 +176,11 @@ class _Installing:
         own = python == sys.executable
         self.log("Making a virtual environment" + ("" if own else f" with Python {python}"))
         venv = ("venv", "--quiet", "--no-project", f"--python={python}")
-        # Not in the source: programs that choose a Python (pyenv's) read what lies where they are started.
+        # Not in the source: launchers such as those of pyenv read files of the directory they start in.
         return self._outcome((uv.find_uv_bin(), *venv, str(self.venv)), self.venv.parent)
 
     def _node(self) -> None:
-        """Node, and the managers that the steps need, first on PATH; then what the steps install."""
+        """Sets PATH: first Node and the package managers, then the programs that the steps install."""
         env = {**self.env, **node_tools.environment(self.settings, self.plan)}
         work = Path(env["HOME"])
         providing = node_tools.Provider(self.settings, env, work, self.deadline, self.log)

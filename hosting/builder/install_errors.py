@@ -1,4 +1,4 @@
-"""What an installation that failed means, in words that name the cause."""
+"""Turns a failed installation into an error that names the cause."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HINTS = (
 
 
 def translate(outcome: tooling.Outcome, name: str) -> BuildError:
-    """`name` is what was run, as a person would say it: `uv pip`, `npm run build`."""
+    """The error for a failed command. `name` is its short form for users: `uv pip`, `npm run build`."""
     if outcome.out_of_space:
         return no_space()
     if name.startswith("uv") and (cause := python_errors.find(outcome.lines)):

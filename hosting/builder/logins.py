@@ -1,8 +1,8 @@
-"""What a build may pull, and the logins that it gets for it: helpers of the platform's are asked already.
+"""Decides which images a build may pull, and which logins it gets for them.
 
-The CLI could not ask them itself: it sees neither the platform's environment nor its home. BuildKit takes one
-login for a whole registry, so the platform's is given only where every image of that registry, which the
-Dockerfile names, may be pulled with it.
+The platform asks its credential helpers before the build, because the CLI sees neither the environment nor
+the home of the platform. BuildKit uses one login for a whole registry. So a build gets the platform's login
+for a registry only where all images of it that the Dockerfile names may be pulled with that login.
 """
 
 from __future__ import annotations
@@ -23,22 +23,24 @@ from registry.pulls import Pulls
 from registry.reference import InvalidReference, Reference, is_hub
 
 LIST_IT = "Deploy from what your team owns, or ask an administrator to list it in REGISTRY_SHARED_PREFIXES."
-MOST_HOSTS = 32  # each is asked, and may mean that a credential helper is run
+MOST_HOSTS = 32  # each costs a request, and may run a credential helper
 
 
 def not_yours(what: str) -> str:
+    """The sentence for an image that the team may not pull."""
     return f"{what} belongs to a server of another team, or belonged to one: it is not given to this server."
 
 
 @dataclass(frozen=True)
-class Plan:
-    """`config` is the CLI's config.json; `allows` tells whether the build may read an image that it names."""
+class PullPlan:
+    """The images that a build may read, and `config`, the config.json of the CLI with its logins."""
 
     pulls: Pulls
     places: frozenset[str]
     config: str = field(default="{}", repr=False)
 
     def allows(self, image: str) -> bool:
+        """Whether the build may read an image that BuildKit names in its progress."""
         try:
             ref = Reference.parse(image)
         except InvalidReference:
@@ -55,9 +57,11 @@ def plan(
     log: LineSink,
     *,
     given: Mapping[str, str] = named_images.NOTHING_GIVEN,
-) -> Plan:
-    """What a build of `dockerfile` may pull. A login that cannot be had leaves its pulls anonymous; `log` is
-    told why. Raises `BuildError` for images that the team may not have, and what `pulls.ask` raises.
+) -> PullPlan:
+    """The plan for a build. `dockerfile` is the text of the Dockerfile; see `named_images.read` for
+    `arguments` and `given`. Where a login is not available, the pull is anonymous, and `log` gets the reason.
+
+    Raises `BuildError` for images that the team may not have, and what `pulls.ask` raises.
     """
     named = named_images.read(dockerfile, arguments, given)
     found = [ref for text in named.images if (ref := _image(pulls, text))]
@@ -67,11 +71,11 @@ def plan(
         raise BuildError(f"The Dockerfile names images of more than {MOST_HOSTS} registries.")
     for ref in found:
         _check(pulls, ref)
-    return Plan(pulls, frozenset(map(place_of, found)), _config(pulls, found, log))
+    return PullPlan(pulls, frozenset(map(place_of, found)), _config(pulls, found, log))
 
 
 def _image(pulls: Pulls, text: str) -> Reference | None:
-    """None for what is no reference: the build says so itself."""
+    """The image to check. None for text that is no reference: the build reports it."""
     if UNKNOWN not in text:
         try:
             return Reference.parse(text)
@@ -87,7 +91,7 @@ def _image(pulls: Pulls, text: str) -> Reference | None:
 
 
 def _repository(text: str) -> str:
-    """Without tag and digest."""
+    """The reference without its tag and digest."""
     name = text.partition("@")[0]
     head, colon, tail = name.rpartition(":")
     return head if colon and "/" not in tail else name
@@ -126,7 +130,7 @@ def _config(pulls: Pulls, images: Iterable[Reference], log: LineSink) -> str:
     ways: dict[str, dict[Way, list[Reference]]] = {}
     for ref in images:
         way, at = pulls.rights.way_to(ref), ways.setdefault(ref.host, {})
-        # Everybody may read these: they are no reason against the platform's login.
+        # Everybody may read an official image, so it does not count against the platform's login.
         if way is not Way.ANONYMOUS or not is_official(ref):
             at.setdefault(way, []).append(ref)
     entries = {host: _entry(pulls, host, wanted, log) for host, wanted in sorted(ways.items())}
@@ -142,7 +146,7 @@ def _entry(pulls: Pulls, host: str, ways: Mapping[Way, list[Reference]], log: Li
 
 
 def _credential(pulls: Pulls, host: str, way: Way, images: Iterable[Reference], log: LineSink) -> Credential:
-    """The one of them all; where namespaces have logins of their own, that of the first which has one."""
+    """The login for all `images` of a registry; where they have different ones, that of the first image."""
     found: dict[Credential, Reference] = {}
     try:
         for ref in images:

@@ -1,8 +1,8 @@
-"""Which images a Dockerfile names, as far as that can be told without building it.
+"""Finds the images that a Dockerfile names, as far as that is possible without a build.
 
-The rules are those of Docker's own reader (docs.docker.com/reference/dockerfile): FROM and `COPY --from`,
-`RUN --mount=…from=`, the first lines' `syntax`, and ARGs before the first FROM. It errs to the side of naming
-too much; what it may miss, the build's own words tell (see `progress`).
+The rules are those of docs.docker.com/reference/dockerfile: FROM, `COPY --from`, `RUN --mount=…from=`, the
+directive `syntax`, and ARGs before the first FROM. In doubt it names an image too much. An image that it
+misses is found in the progress of the build (see `progress`).
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ VARIABLE = re.compile(
     r"\\(?P<literal>.)|\$(?:(?P<plain>[A-Za-z_]\w*)|\{(?P<braced>[A-Za-z_]\w*)(?P<how>:?[-+])?(?P<word>[^{}$]*)\})"
 )
 ASSIGNED = re.compile(r"(?P<name>[A-Za-z_]\w*)(?:=(?P<value>\"(?:[^\"\\]|\\.)*\"|'[^']*'|(?:[^\s\\]|\\.)*))?")
-UNKNOWN = "\0"  # stands for what only the build knows
+UNKNOWN = "\0"  # in the place of a value that only the build knows
 
 
 @dataclass(frozen=True)
 class Named:
-    """`images` as they are written, variables filled in, with UNKNOWN where a value is not known here;
-    `frontend` reads the Dockerfile in place of the engine's own reader, "" for that.
+    """What a Dockerfile names. In `images` variables are replaced, with UNKNOWN for values that are not
+    known. `frontend` is the image of the directive `syntax`, "" where there is none.
     """
 
     images: tuple[str, ...] = ()
@@ -38,21 +38,21 @@ NOTHING_GIVEN: Mapping[str, str] = {}
 
 
 def read(dockerfile: str, arguments: Mapping[str, str], given: Mapping[str, str] = NOTHING_GIVEN) -> Named:
-    """`arguments` are the automatic ones of the build's platform, `given` those that somebody set: they take
-    the place of what an ARG says.
+    """The images in the text of a Dockerfile. `arguments` are those that Docker sets by itself (see
+    `automatic`). `given` are the build arguments of the user, which replace the default of an ARG.
     """
     text = dockerfile.removeprefix("\ufeff").replace("\r\n", "\n")
     reader = _Reader(dict(arguments), given)
     for word, rest, maybe_text in _instructions(text, _directives(text).get("escape", "\\")):
         before = len(reader.images)
         reader.take(word, rest)
-        if maybe_text:  # of a script, `from` is a word like others
+        if maybe_text:  # it may be a line of a script, where `from` can be any word
             reader.images[before:] = [image for image in reader.images[before:] if UNKNOWN not in image]
     return Named(tuple(dict.fromkeys(reader.images)), _frontend(text))
 
 
 def automatic(platform: str, here: str) -> dict[str, str]:
-    """The arguments that Docker sets by itself, of the platform that is built for and that of the engine."""
+    """The arguments that Docker sets: TARGET… for `platform`, BUILD… for `here`, the engine's platform."""
     return {**_parts("TARGET", platform), **(_parts("BUILD", here) if here else {})}
 
 
@@ -120,7 +120,7 @@ class _Reader:
 
 
 def _directives(text: str) -> dict[str, str]:
-    """Comments of the form `# name=value` ahead of everything else."""
+    """Parser directives: comments of the form `# name=value` before anything else."""
     found: dict[str, str] = {}
     for line in text.split("\n"):
         match = DIRECTIVE.match(line)
@@ -131,7 +131,7 @@ def _directives(text: str) -> dict[str, str]:
 
 
 def _frontend(text: str) -> str:
-    """As BuildKit's DetectSyntax: a directive, the same in //, or a JSON document's `syntax`."""
+    """The value of `syntax`, by the rules of BuildKit's DetectSyntax: a directive, after # or //, or JSON."""
     body = text.partition("\n")[2] if text.startswith("#!") else text
     named = _directives(body).get("syntax", "")
     if not named and (slashed := SLASHED.match(body.partition("\n")[0])):
@@ -145,7 +145,7 @@ def _frontend(text: str) -> str:
 
 
 def _instructions(text: str, escape: str) -> Iterator[tuple[str, str, bool]]:
-    """Word, rest, and whether it may be a line of a here-document, which only the build tells for certain."""
+    """Each instruction: its word, the rest, and whether it may be a line of a here-document."""
     lines, ends = iter(text.split("\n")), list[str]()
     for line in lines:
         if ends and line.lstrip("\t") == ends[0]:
@@ -159,7 +159,7 @@ def _instructions(text: str, escape: str) -> Iterator[tuple[str, str, bool]]:
 
 
 def _joined(line: str, lines: Iterator[str], escape: str) -> str:
-    """The line with those that continue it; comments and empty lines between them say nothing."""
+    """A line and its continuation lines. Comments and empty lines between them are skipped."""
     parts: list[str] = []
     while True:
         bare = line.rstrip()
@@ -188,7 +188,7 @@ def _unquoted(text: str) -> str:
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:
-    """`$name`, `${name}`, `${name:-word}` and `${name:+word}`; whatever else there may be is UNKNOWN."""
+    """Replaces `$name`, `${name}`, `${name:-word}` and `${name:+word}`. Any other form becomes UNKNOWN."""
 
     def value(found: re.Match[str]) -> str:
         if found["literal"]:

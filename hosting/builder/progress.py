@@ -1,4 +1,4 @@
-"""BuildKit's plain progress, read line by line: what a person wants to see, and why a build failed."""
+"""Reads BuildKit's plain progress line by line: makes the build log and finds the step that failed."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from hosting.errors import BuildError
 from hosting.process_group import LineSink
 
 NUMBERED = re.compile(r"#(?P<number>\d+) (?P<text>.*)")
-# Bounds keep it linear whatever a stage is called.
+# The bounds keep the match linear for any name of a stage.
 STEP = re.compile(r"\[(?P<stage>[^\]]{0,200}?)\s{0,9}(?P<step>\d{1,5})/(?P<steps>\d{1,5})\]\s+(?P<what>.*)")
 UNNAMED = re.compile(r"stage-\d+")
-# Mounts, and the variables that point a package manager at them.
+# Mounts, and variables for package managers, in the steps of our own templates.
 PLUMBING = re.compile(r"(?<!\S)(?:--mount=|(?:PIP_|SSL_|NODE_|npm_)\w+=)\S++\s+")
 OUTPUT = re.compile(r"\d+\.\d+\s(?P<text>.*)")
 DONE = re.compile(r"DONE (?P<seconds>[\d.]+)s")
-# Vertex digests, and the transfers and layers of which only the outcome matters.
+# Digests, transfers and layers, which a reader of the log does not need.
 NOISE = re.compile(
     r"sha256:[0-9a-f]{64}|transferring |resolve |extracting |exporting |writing image|naming to|importing|"
     r"unpacking to|sending tarball|importing to docker|\.\.\.$|preparing |DONE |resolving provenance",
     re.IGNORECASE,
 )
 PULLING = re.compile(r"^\[(?:\S+ )?internal\] load metadata for (?P<image>\S+)")
-# Every way in which BuildKit (0.8 to 0.17) says that it reads from an image: older ones do not look that of
-# COPY --from up, but take its layers in a piece of the build of their own.
+# The lines in which BuildKit (0.8 to 0.17) says that it reads an image. For COPY --from older versions do not
+# load metadata; they have a vertex for the layers of the image.
 READS = (
     PULLING,
     re.compile(r"^resolve image config for (?:docker-image://)?(?P<image>\S+)"),
@@ -37,7 +37,9 @@ KEPT = 30
 
 @dataclass
 class Vertex:
-    """One numbered piece of a build: its name, a `step` of `steps`, its last lines of output."""
+    """One vertex (a numbered part) of a build: its name, its number as a step (0: it is none), its error, and
+    the last lines of its output.
+    """
 
     name: str = ""
     step: int = 0
@@ -46,10 +48,12 @@ class Vertex:
 
 
 class Progress:
-    """Feed it every line of `docker build --progress=plain`; `failed` is the vertex that ended the build.
+    """Takes every line of `docker build --progress=plain`.
 
-    BuildKit tells of each image before it reads from it, whether the Dockerfile names it or another image's
-    ONBUILD does: one that `may_read` denies ends the build.
+    `on_line` gets lines for the build log, `on_progress` the number of finished and of known steps. `failed`
+    is the vertex that has ended the build, `tail` the last lines of the CLI itself. BuildKit names each image
+    before it reads it, also an image that only the ONBUILD of another image names. `may_read` decides about
+    each of them, and an image that it denies ends the build.
     """
 
     def __init__(
@@ -61,14 +65,14 @@ class Progress:
     ) -> None:
         self._may_read = may_read
         self.failed: Vertex | None = None
-        self.tail: deque[str] = deque(maxlen=KEPT)  # whatever no vertex said: the CLI's own words
+        self.tail: deque[str] = deque(maxlen=KEPT)
         self._on_line, self._on_progress = on_line, on_progress
         self._vertices: dict[str, Vertex] = {}
         self._steps: dict[str, int] = {}  # stage -> steps
         self._finished: set[str] = set()
 
     def feed(self, line: str) -> None:
-        """Raises `BuildError` for an image that may not be read."""
+        """Reads one line. Raises `BuildError` for an image that the build may not read."""
         found = NUMBERED.match(line)
         if found:
             self._check(found["text"])
@@ -77,7 +81,7 @@ class Progress:
             self.tail.append(line.strip())
 
     def _check(self, text: str) -> None:
-        # Of every line: what a step writes could pass for the first line of a vertex.
+        # Every line is checked, because the output of a step could look like the first line of a vertex.
         reads = next((found for pattern in READS if (found := pattern.match(text))), None)
         if reads and reads["image"] != "scratch" and not self._may_read(reads["image"]):
             raise BuildError(

@@ -1,4 +1,4 @@
-"""The interface behind which servers run. A new runtime is one new module that implements `Runtime`."""
+"""The interface of runtimes, which run servers. A new runtime is one new module that implements `Runtime`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Volume:
-    """Storage of a server's own, mounted at `path`; `storage_class` "" is the cluster's default."""
+    """Storage of one server, mounted at `path`. `storage_class` "" means the default of the cluster."""
 
     size_mb: int
     path: str
@@ -38,10 +38,11 @@ class Volume:
 
 @dataclass(frozen=True)
 class Shape:
-    """How a server lies on a cluster; a runtime of one machine knows none of it.
+    """How a server runs on a cluster. The runtimes for one machine ignore it.
 
-    `max_replicas` above `replicas` lets the cluster scale by load of the requested CPU. `egress` None leaves
-    the way out open; else it holds the networks (CIDR) that may be reached besides the cluster's DNS.
+    With `max_replicas` above `replicas` the cluster adds replicas while they use more than `cpu_percent` of
+    the CPU that they request. `egress` holds the networks (CIDR) that the server may reach besides the
+    cluster's DNS; None allows all. `account_token` mounts the token of the pod's service account.
     """
 
     replicas: int = 1
@@ -57,13 +58,16 @@ class Shape:
 
     @property
     def is_several(self) -> bool:
+        """Whether the server may have more than one replica at a time."""
         return max(self.replicas, self.max_replicas) > 1
 
 
 @dataclass(frozen=True)
 class ImagePull:
-    """Who pulls the image of a run: `by_platform` with the platform's login, else with the `username` and
-    `password` that the server's team gave, or nobody's. `ours`: it was built here, for this server.
+    """The login with which the image of a run is pulled.
+
+    `by_platform`: the platform's own. Otherwise it is `username` and `password`, which the server's team has
+    given; without them the pull is anonymous. `ours`: the platform has built this image, for this server.
     """
 
     ours: bool = False
@@ -74,14 +78,14 @@ class ImagePull:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """Everything a runtime needs to start one run of a deployment's build. Frozen: made once.
+    """Everything that a runtime needs to start one run of a deployment's build.
 
-    `run_id` names the run among all of this platform, `number` the deployment among those of its server.
-    `image` is a reference by digest, or an engine-local image id where no registry is set; "" for processes.
-    `platform` is this machine's, `platforms` are those that the image exists for, () where that is not known.
-    `command` is what starts the server; () for an image's own command. `directory` (processes only) holds the
-    prepared environment. `port` and `path` say where a streamable-http server listens; a stdio server is
-    served by the bridge.
+    `run_id` is unique among all runs of this platform, `number` is that of the deployment for its server.
+    `image` is a reference by digest, or an image id of the engine where no registry is set; "" for processes.
+    `platform` is that of this machine, such as `linux/amd64`. `platforms` are those for which the image
+    exists; () means that they are not known. `command` starts the server; () means the image's own command.
+    `directory` (processes only) holds the prepared environment. `port` and `path` say where a streamable-http
+    server listens; a stdio server is served by the bridge.
     """
 
     server_id: int
@@ -103,7 +107,7 @@ class RunSpec:
     shape: Shape = Shape()
 
     def __post_init__(self) -> None:
-        """Raises `RuntimeFault` for a path that was kept before such paths were refused."""
+        """Raises `RuntimeFault` for a path such as `/../x`, which rows from older versions may hold."""
         if climbs(self.path):
             raise RuntimeFault(
                 f"The path {self.path} leads out of the server.", hint="Correct the server's path."
@@ -111,15 +115,17 @@ class RunSpec:
 
 
 def climbs(path: str) -> bool:
-    """Whether a path has dot segments (RFC 3986, section 3.3), in any spelling: behind the API server of a
-    cluster it would lead out of the server, with the platform's own credentials."""
+    """Whether a URL path has dot segments (RFC 3986, section 3.3), in any encoding.
+
+    Behind the API server of a cluster such a path leads to other objects, with the platform's credentials.
+    """
     plain = unquote(unquote(path.partition("?")[0].partition("#")[0])).replace("\\", "/")
     return any(segment in (".", "..") for segment in plain.split("/"))
 
 
 @dataclass(frozen=True)
 class Handle:
-    """State of a run that can be saved (`data` is JSON) and taken up by another process of the platform.
+    """Identifies a run for its runtime. It can be saved (`data` is JSON) and used by another process later.
 
     `endpoint` is the URL of the MCP endpoint, reachable from the gateway: `http://127.0.0.1:49153/mcp`.
     """
@@ -131,10 +137,11 @@ class Handle:
 
 @dataclass(frozen=True)
 class RunStatus:
-    """`alive` False: it has exited (`exit_code`, `reason` fit for a screen) or is gone (`exit_code` None).
+    """Whether a run is alive. If not, it has exited, or is gone and `exit_code` is None.
 
-    `cause` is the code for `reason`, where that is known; `advice` is the part of it that says what helps.
-    `endpoints` are the URLs of its replicas by name, where it may have several: those that answer now.
+    `reason` is a sentence for the user, also about trouble of a run that is alive; `cause` is its code, where
+    it is known; `advice` is the part of `reason` that says what helps. `endpoints` are the URLs of the
+    replicas that are ready, by name; empty for a run that can only have one.
     """
 
     alive: bool
@@ -147,7 +154,7 @@ class RunStatus:
 
 @dataclass(frozen=True)
 class OutputLine:
-    """One line that a server wrote; `at` is aware (UTC)."""
+    """One line that a server has written; `at` is in UTC."""
 
     at: datetime
     stream: Literal["stdout", "stderr"]
@@ -156,7 +163,9 @@ class OutputLine:
 
 @dataclass(frozen=True)
 class Stats:
-    """`cpu` in cores used since the last look, memory in bytes."""
+    """What a run uses: `cpu` in cores, on average since the last measurement; `pids` counts processes and
+    threads, 0 where the runtime does not count them.
+    """
 
     cpu: float
     memory_bytes: int
@@ -165,7 +174,9 @@ class Stats:
 
 @dataclass(frozen=True)
 class Capability:
-    """Whether a part of the machine can be used: `detail` says what was found, `advice` what to do if not."""
+    """Whether something that the platform needs is usable here: `detail` says what was found, `advice` what
+    to do when it is not usable.
+    """
 
     name: str
     found: bool
@@ -175,9 +186,9 @@ class Capability:
 
 @dataclass(frozen=True)
 class Stray:
-    """A run found on the runtime: compared with the rows, it may be garbage.
+    """A run that a runtime has found. Where no row in the database knows it, it is an orphan.
 
-    `run_id` 0: an earlier version started it, which marked runs by their deployment alone.
+    `run_id` 0: an older version has started it, which marked runs only by their deployment.
     """
 
     server_id: int
@@ -187,56 +198,70 @@ class Stray:
 
 
 class Runtime(Protocol):
-    """Thread-safe. Foreign errors (docker, OS) leave as `RuntimeFault`."""
+    """Runs servers. Thread-safe.
+
+    A method that does not say otherwise raises `RuntimeFault` where the engine, the cluster or the operating
+    system refuses or does not answer.
+    """
 
     name: str
     needs_image: bool  # False: runs a prepared directory
     outlives_platform: bool  # False: stopped when the platform stops
-    any_platform: bool  # True: its nodes differ, and each takes its own out of the published index
+    any_platform: bool  # True: nodes differ, and each takes its platform from the image index (OCI)
 
     def start(self, spec: RunSpec, *, deadline: Deadline, log: LineSink) -> Handle:
-        """Starts a new run beside any other. What a failed start made is removed again."""
+        """Starts a new run; other runs of the server go on. A start that fails removes what it has made.
+
+        `log` gets lines for the deployment's log. Raises also `Cancelled`, `TimedOut`.
+        """
         ...
 
     def stop(self, handle: Handle, *, grace: float) -> None:
-        """SIGTERM, after `grace` seconds SIGKILL, then removes what the run left. Idempotent."""
+        """Sends SIGTERM, after `grace` seconds SIGKILL, and removes what the run leaves. Idempotent."""
         ...
 
-    def poll(self, handle: Handle) -> RunStatus: ...
+    def poll(self, handle: Handle) -> RunStatus:
+        """The status of a run now. A run that is gone is no error."""
+        ...
 
     def survey(self, handles: Sequence[Handle]) -> Sequence[RunStatus | RuntimeFault]:
-        """As `poll` for each, in their order; a fault stands for what could not be asked about."""
+        """`poll` for each handle, in the same order; a status that is not known is replaced by the fault."""
         ...
 
     def output(self, handle: Handle, cursor: str) -> tuple[Sequence[OutputLine], str]:
-        """Lines written since `cursor` ("" = the start) and the cursor for the next call. Never blocks."""
+        """The lines since `cursor` ("" is the start) and the cursor for the next call.
+
+        It does not wait for new lines. One call may return only a part of them.
+        """
         ...
 
     def stats(self, handle: Handle) -> Stats | None:
-        """None where nobody measures, or nothing runs."""
+        """None where nothing measures the run, or where it is gone."""
         ...
 
     def measure(self, handles: Sequence[Handle]) -> Sequence[Stats | None]:
-        """As `stats` for each, in their order; None too for what could not be asked about."""
+        """`stats` for each handle, in the same order; None also where the runtime does not answer."""
         ...
 
     def warnings(self, handle: Handle) -> Sequence[str]:
-        """What was said beside the run's own output about why it does not work, newest first."""
+        """What the runtime itself reports about problems of the run, newest first."""
         ...
 
     def strays(self) -> Sequence[Stray]:
-        """Every run of this platform that the runtime knows, by its own labels or directories."""
+        """Every run of this platform that the runtime finds, by its labels or by marks of its processes."""
         ...
 
     def forget(self, server_id: int) -> None:
-        """Removes what outlives the runs of a server: its volume. Idempotent."""
+        """Removes what stays after the last run of a server: its volume. Idempotent."""
         ...
 
-    def capability(self) -> Capability: ...
+    def capability(self) -> Capability:
+        """Whether this runtime is usable here. It raises nothing: a fault becomes the answer."""
+        ...
 
 
 class OneByOne(ABC):
-    """For a runtime of this machine: asking costs little, and nothing outlives a run."""
+    """A base class for the runtimes of one machine: a status costs little, and nothing stays after a run."""
 
     any_platform = False
 

@@ -34,11 +34,12 @@ TAIL = 5
 
 
 class DockerRuntime(OneByOne):
-    """`engine_url` is a DOCKER_HOST; `instance` names this platform among others on the engine.
+    """Runs each server as one container (Docker Engine API 1.41 or newer).
 
-    With `network`, servers are reached by name on that existing network, on which the platform lies too;
-    without, through a port of this machine's loopback. `auth` gives the engine's auth config for an image,
-    or None for none: the platform's login, for images that may be pulled with it.
+    `engine_url` is a DOCKER_HOST. `instance` distinguishes this platform from others on the same engine. With
+    `network`, an existing network to which the platform is connected too, servers are reached there by name;
+    without it, through a port of this machine's loopback address. `auth` returns the platform's login for an
+    image as an AuthConfig of the API, or None; it is used for images with `pull.by_platform`.
     """
 
     name = "docker"
@@ -57,7 +58,7 @@ class DockerRuntime(OneByOne):
         self._looks: dict[str, tuple[float, float]] = {}
 
     def start(self, spec: RunSpec, *, deadline: Deadline, log: LineSink) -> Handle:
-        """The container is left for `output` even when it exits at once; `stop` removes it."""
+        """As `Runtime.start`. A container that exits at once stays until `stop`, for its output."""
         user = self._ready_image(spec, deadline, log)
         for _ in range(PORT_ATTEMPTS):
             deadline.check()
@@ -82,7 +83,7 @@ class DockerRuntime(OneByOne):
             return status if status.alive else self._explained(status, handle)
 
     def output(self, handle: Handle, cursor: str) -> tuple[Sequence[OutputLine], str]:
-        """Some docker_logs.MAX_BYTES a call. Of a container that is gone there is no output left."""
+        """As `Runtime.output`, about docker_logs.MAX_BYTES per call; nothing for a container that is gone."""
         start = docker_logs.Cursor.parse(cursor)
         with translated():
             lines, end = docker_logs.after(start, self._log_chunks(handle, since=start.since))
@@ -118,10 +119,10 @@ class DockerRuntime(OneByOne):
         return Capability(self.name, True, detail)
 
     def _client(self, timeout: float = CALL_SECONDS) -> DockerClient:
-        """Connects on first use, so that a platform starts while its engine is down."""
+        """Connects on first use, so that the platform can start while the engine is down."""
         with self._lock:
             if self._connected is None:
-                # The first call, which asks for the version, must not wait as long as others may.
+                # The first call asks for the version. It must not wait as long as others may.
                 client = DockerClient(base_url=self._url, version="auto", timeout=math.ceil(timeout))
                 client.api.timeout = CALL_SECONDS
                 self._connected = client
@@ -131,7 +132,7 @@ class DockerRuntime(OneByOne):
         return self._client().containers.get(handle.data["container"])
 
     def _ready_image(self, spec: RunSpec, deadline: Deadline, log: LineSink) -> str:
-        """Pulls the image if it is not there; the user that it runs as, "" for none."""
+        """Pulls the image where the engine lacks it; returns the user of its config, "" for none."""
         with translated():
             try:
                 image = self._client().images.get(spec.image)
@@ -174,7 +175,7 @@ class DockerRuntime(OneByOne):
         return Handle(self.name, place.endpoint(spec), {"container": container.id, "name": place.name})
 
     def _log_chunks(self, handle: Handle, **params: str) -> Iterator[bytes]:
-        """Straight from the API: docker's own `logs` neither tells streams apart nor counts nanoseconds."""
+        """The raw answer of "Get container logs": docker-py's own `logs` cannot tell the streams apart."""
         api = self._client().api
         url = f"{api.base_url}/v{api.api_version}/containers/{handle.data['container']}/logs"
         asked = {"stdout": "1", "stderr": "1", "timestamps": "1", **params}
@@ -183,7 +184,7 @@ class DockerRuntime(OneByOne):
                 yield from response.iter_content(65_536)
 
     def _explained(self, status: RunStatus, handle: Handle) -> RunStatus:
-        """An image for another processor is started by the engine, and known only by what it then wrote."""
+        """Finds an image for another processor: the engine starts it, and only its output tells."""
         lines, _ = docker_logs.after(docker_logs.Cursor(), self._log_chunks(handle, tail=str(TAIL)))
         if any(says(Reason.WRONG_PLATFORM, line.text) for line in lines):
             words = "Its image is built for another kind of processor (exec format error)."
@@ -191,7 +192,7 @@ class DockerRuntime(OneByOne):
         return status
 
     def _cores(self, container: str, used: int) -> float:
-        """Since the last look; none at the first."""
+        """Cores used since the last call; 0 at the first."""
         now = time.monotonic()
         then, before = self._looks.get(container, (now, used))
         self._looks[container] = now, used
@@ -231,7 +232,7 @@ def _stray(found: Mapping[str, Any]) -> Stray:
 
 
 def _memory(found: Mapping[str, Any]) -> int:
-    """Without the file cache that can be given back, as `docker stats` counts."""
+    """Memory in bytes without the inactive file cache, as `docker stats` counts it."""
     details = found.get("stats", {})
     cache = details.get("total_inactive_file", details.get("inactive_file", 0))
     return max(0, int(found.get("usage", 0)) - int(cache))

@@ -1,4 +1,4 @@
-"""What docker and requests raise, as `RuntimeFault`s that say what to do."""
+"""Turns errors of docker-py, requests and the engine into `RuntimeFault`s that say what to do."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from hosting.errors import RuntimeFault
 from registry.engine_errors import from_engine
 from registry.reasons import SAID, Reason
 
-# What the engine says (it gives no codes), and what helps: message, hint, whether trying again is in vain,
-# why.
+# The engine sends no codes, so its words decide: message, hint, whether it is permanent, cause.
 _KNOWN: tuple[tuple[str, str, str, bool, Reason | None], ...] = (
     (
         r"\bgoaway\b|\bhttp2: |\bstream error: stream id\b|stream (was )?reset|_stream\b.*received from peer",
@@ -96,16 +95,19 @@ _KNOWN: tuple[tuple[str, str, str, bool, Reason | None], ...] = (
     ),
 )
 _QUOTED = re.compile(r"(error parsing HTTP \d+ response body).*", re.DOTALL)
-LOOKED_AT = 4000  # characters: a registry's own words may be among them
+LOOKED_AT = 4000  # characters; they may quote what a registry has answered
 _PORT_TAKEN = re.compile(r"port is already allocated|address already in use", re.IGNORECASE)
 
 
 class PortTaken(RuntimeFault):
+    """Another program has taken the port since it was chosen."""
+
     permanent = False
 
 
 @contextmanager
 def translated() -> Iterator[None]:
+    """Raises what docker-py and requests raise inside as a `RuntimeFault`."""
     try:
         yield
     except APIError as error:
@@ -134,6 +136,7 @@ def _gone(text: str) -> RuntimeFault:
 
 
 def from_text(text: str, *, server_error: bool = False) -> RuntimeFault:
+    """The fault for a message of the engine. `server_error`: it came with a status of 500 or more."""
     return _known(text[:LOOKED_AT]) or _refused(text[:LOOKED_AT], server_error=server_error)
 
 
@@ -158,7 +161,7 @@ def _refused(text: str, *, server_error: bool) -> RuntimeFault:
 
 
 def of_a_pull(text: str, *, server_error: bool = False) -> RuntimeFault:
-    """The registry's own words and those about the way to it are among what an engine says of a pull."""
+    """The fault for a pull that failed. The text may also quote the registry or an error of the network."""
     if known := _known(text[:LOOKED_AT]):
         return known
     told = from_engine(text)
@@ -176,5 +179,5 @@ def of_a_pull(text: str, *, server_error: bool = False) -> RuntimeFault:
 
 
 def _brief(text: str) -> str:
-    """Without the body of an answer that no registry gave: the engine quotes whatever it met."""
+    """At most 500 characters. The body of a foreign HTTP response, which the engine quotes, is left out."""
     return " ".join(_QUOTED.sub(r"\1 (not shown)", text).split())[:500]

@@ -1,4 +1,4 @@
-"""A container's output, read from the engine in pieces: no line twice, none lost."""
+"""Reads the output of a container from the engine in pieces: each line once, and all of them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ _STREAMS: dict[int, Literal["stdout", "stderr"]] = {1: "stdout", 2: "stderr"}
 
 @dataclass(frozen=True)
 class Cursor:
-    """How far one has read: of all lines not older than `anchor` (nanoseconds), the first `count`.
+    """How far the output was read: of the lines at or after `anchor` (nanoseconds), the first `count`.
 
-    The engine only appends, and a line is written at most moments after its own time. So beyond an anchor
-    that lies a little in the past, the order of lines never changes, though their times may be out of order.
+    The engine only appends lines, and it writes a line at most a moment after the time of the line. So in the
+    list of all lines since an anchor one second in the past, new lines only come at the end, although the
+    times in it may be out of order.
     """
 
     anchor: int = 0
@@ -29,6 +30,7 @@ class Cursor:
 
     @classmethod
     def parse(cls, text: str) -> Cursor:
+        """Reads what `str` of a cursor gives; "" is the start."""
         anchor, _, count = text.partition(":")
         return cls(int(anchor or 0), int(count or 0))
 
@@ -37,11 +39,11 @@ class Cursor:
 
     @property
     def since(self) -> str:
-        """As the engine takes it: seconds with nanoseconds."""
+        """For the parameter `since` of the API: seconds, with nanoseconds as the fraction."""
         return f"{self.anchor // 10**9}.{self.anchor % 10**9:09d}"
 
     def advanced(self, times: Sequence[int]) -> Cursor:
-        """The cursor after lines of these times, all that there are from this anchor on."""
+        """The next cursor, given the times of all lines since this anchor."""
         if not times:
             return self
         anchor = max(self.anchor, max(times) - _OVERLAP)
@@ -55,7 +57,10 @@ class _Entry:
 
 
 def after(cursor: Cursor, chunks: Iterator[bytes]) -> tuple[list[OutputLine], Cursor]:
-    """The lines in an answer to `since` that come after `cursor`, some MAX_BYTES, and the next cursor."""
+    """The lines after `cursor`, about MAX_BYTES, and the next cursor.
+
+    `chunks` is the answer of "Get container logs" to `since=cursor.since`, with timestamps.
+    """
     entries = list(_bounded(_entries(chunks), cursor.count))
     times = [entry.time for entry in entries]
     new = sorted(entries[cursor.count :], key=lambda entry: entry.time)
@@ -63,7 +68,7 @@ def after(cursor: Cursor, chunks: Iterator[bytes]) -> tuple[list[OutputLine], Cu
 
 
 def _bounded(entries: Iterator[_Entry], known: int) -> Iterator[_Entry]:
-    """All that is `known`, then new ones until they are MAX_BYTES."""
+    """The first `known` entries, then new ones until their text has MAX_BYTES."""
     taken = 0
     for number, entry in enumerate(entries):
         yield entry
@@ -73,7 +78,7 @@ def _bounded(entries: Iterator[_Entry], known: int) -> Iterator[_Entry]:
 
 
 def _entries(chunks: Iterator[bytes]) -> Iterator[_Entry]:
-    """From the engine's frames (its API, "Attach to a container"): stream, 3 zeros, length, one line."""
+    """Decodes the frames (Engine API, "Attach to a container"): stream, 3 zeros, length, one line."""
     pending = b""
     for chunk in chunks:
         pending += chunk
@@ -93,7 +98,7 @@ def _frame(data: bytes, at: int) -> tuple[int, bytes] | None:
 
 
 def _entry(stream: int, payload: bytes) -> _Entry:
-    """The time stands before the text: `2026-11-22T17:05:32.908058739Z text`."""
+    """Splits a line such as `2026-11-22T17:05:32.908058739Z text`."""
     stamp, _, text = payload.partition(b" ")
     time = _nanoseconds(stamp.decode("ascii", "replace"))
     at = datetime.fromtimestamp(time / 10**9, UTC)

@@ -1,4 +1,4 @@
-"""Pulls an image through the engine, with credentials, obeying the deadline however silent the engine is."""
+"""Pulls an image through the engine, with credentials and within a deadline."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hosting.runtimes.docker_faults import of_a_pull, translated
 from registry.credentials import Credential
 from registry.reference import Reference
 
-AuthConfig = Callable[[Reference], Mapping[str, str] | None]  # what the engine takes, None: anonymous
+AuthConfig = Callable[[Reference], Mapping[str, str] | None]  # AuthConfig of the Engine API; None: anonymous
 
 _TICK = 0.2
 _CONNECT_SECONDS = 5.0
@@ -33,7 +33,7 @@ def no_credentials(ref: Reference) -> None:
 
 
 def login_of(pull: ImagePull) -> AuthConfig:
-    """What the team gave, for the registry of its image."""
+    """The login that the team has given, for the registry of its image."""
     if not pull.username:
         return no_credentials
     given = Credential(pull.username, pull.password)
@@ -43,7 +43,11 @@ def login_of(pull: ImagePull) -> AuthConfig:
 def pull(
     api: APIClient, image: str, *, platform: str, auth: AuthConfig, deadline: Deadline, log: LineSink
 ) -> None:
-    """Raises `RuntimeFault`, `Cancelled`, `TimedOut`; the engine gives up what nobody waits for."""
+    """Pulls `image` (Engine API, "Create an image") and logs what the engine says.
+
+    `platform` "" lets the engine choose. Raises `RuntimeFault`, `Cancelled`, `TimedOut`. When this function
+    ends early, the connection is closed, and the engine gives the pull up.
+    """
     log(f"Pulling {image}")
     repository, tag = parse_repository_tag(image)
     credentials = auth(Reference.parse(image))
@@ -60,7 +64,7 @@ def pull(
 
 
 def _take(message: Mapping[str, Any], log: LineSink) -> None:
-    """Errors come in-band, after HTTP 200."""
+    """Reads one message. The engine sends errors of a pull as messages, after HTTP 200."""
     if error := message.get("error"):
         raise of_a_pull(str(error))
     status = str(message.get("status", ""))
@@ -69,7 +73,7 @@ def _take(message: Mapping[str, Any], log: LineSink) -> None:
 
 
 class _Stream:
-    """The engine's answer, read in a thread: it may say nothing for as long as a registry hangs."""
+    """The answer of the engine, read in a thread: the engine sends nothing while a registry hangs."""
 
     def __init__(
         self,
@@ -98,7 +102,7 @@ class _Stream:
     def close(self) -> None:
         response = self._response
         if response is not None and self._thread.is_alive():
-            with suppress(OSError, ValueError, RuntimeError):  # it may be ending at this moment
+            with suppress(OSError, ValueError, RuntimeError):  # the thread may end at this moment
                 response.raw.shutdown()
         self._thread.join(_TICK)
 

@@ -1,4 +1,4 @@
-"""RunSpec → arguments of `containers.create`: pure functions."""
+"""Makes the arguments of docker-py's `containers.create` from a RunSpec. Pure functions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NANO = 1_000_000_000
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the server will be reached: through `host_port` on loopback, or by its name on `network`."""
+    """Where the server will listen: on `host_port` of the loopback address, or by `name` on `network`."""
 
     name: str
     instance: str
@@ -35,13 +35,13 @@ class Placement:
 def container(spec: RunSpec, place: Placement, *, image_user: str) -> dict[str, Any]:
     """The arguments for one run.
 
-    An image's own user is kept, root included where the image asks for it: with no capability left it is
-    root by name. Where it names none, FALLBACK_USER runs it.
+    `image_user` is the user in the image's config. It is kept, even root: without capabilities root has no
+    more rights than other users. For an image without a user ("") FALLBACK_USER is set.
 
-    `restart_policy`: the engine restarts what fails at once, with its own doubling pause and a few times
-    only. A crash is so healed in a tenth of a second and even while the platform is away; what keeps failing
-    is left dead, for the platform to see and to restart with longer pauses and a trace in its history. The
-    host's port is chosen here and not by the engine, which would give another at each restart.
+    `restart_policy`: the engine itself restarts a container that fails, a few times and with doubling pauses.
+    This repairs a crash in a tenth of a second, also while the platform is down. A container that keeps
+    failing stays dead; the platform sees that and restarts it, with longer pauses and an entry in the
+    history. The platform chooses the port of the host: the engine would choose a new one at each restart.
     """
     return {
         "image": spec.image,
@@ -64,7 +64,7 @@ def _confinement() -> dict[str, Any]:
         "tmpfs": {TMP: TMPFS},
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges:true"],
-        "init": True,  # reaps, and passes signals on to what would ignore them as the first process
+        "init": True,  # a first process that reaps zombies and forwards signals
         "ulimits": [
             Ulimit(name="nofile", soft=OPEN_FILES, hard=OPEN_FILES),
             Ulimit(name="core", soft=0, hard=0),
@@ -90,13 +90,13 @@ def _network(spec: RunSpec, place: Placement) -> dict[str, Any]:
 
 
 def _environment(spec: RunSpec, image_user: str) -> dict[str, str]:
-    home = {} if image_user else {"HOME": TMP}  # FALLBACK_USER has none in the image
+    home = {} if image_user else {"HOME": TMP}  # FALLBACK_USER has no home in the image
     address = {"PORT": str(spec.port), "HOST": "0.0.0.0"} if spec.transport == "streamable-http" else {}
     return {**home, **spec.environment, **address}
 
 
 def _labels(spec: RunSpec, place: Placement) -> dict[str, str]:
-    """By these a run is found again, whatever became of the platform's rows."""
+    """The labels by which a run is found again, even where the database has lost its row."""
     return {
         f"{LABEL}instance": place.instance,
         f"{LABEL}server": str(spec.server_id),

@@ -1,4 +1,4 @@
-"""Exit codes in words, and what helps."""
+"""Explains exit codes in sentences, and says what helps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ _SIGNALS = {
 
 
 def describe_exit(code: int | None) -> str:
-    """`code` as `subprocess` (negative: a signal) or a container (128 + signal) gives it; None: not known."""
+    """A sentence for an exit code. A signal is negative, as in `subprocess`, or 128 + its number, as in a
+    container (POSIX, XCU 2.8.2). None: the code is not known.
+    """
     if code is None:
         return "It has exited; its exit code is not known, because the platform was restarted meanwhile."
     if code in _KNOWN:

@@ -1,4 +1,4 @@
-"""The Kubernetes API as it is on the wire: plain objects by kind and name, in one namespace."""
+"""A small client of the Kubernetes API: objects as plain JSON, by kind and name, in one namespace."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kubernetes.config import load_incluster_config, load_kube_config
 from kubernetes.config.config_exception import ConfigException
 
 from hosting.errors import RuntimeFault
-from hosting.runtimes.kube_faults import Absent, Unreachable, from_status, said, translated
+from hosting.runtimes.kube_faults import Absent, Unreachable, from_status, message_of, translated
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -31,11 +31,11 @@ CONNECT_SECONDS, READ_SECONDS = 5, 30
 PATIENCE_SECONDS = 30.0
 LONGEST_PAUSE = 5.0
 PIECE = 65_536
-SETTLING_SECONDS = 10.0  # an API server that has just started refuses whom it will know in a moment
+SETTLING_SECONDS = 10.0  # an API server that has just started may refuse valid credentials
 WORTH_WAITING = (None, 429, 500, 502, 503, 504)  # None: no answer at all
 _JSON = "application/json"
 _MERGE = "application/merge-patch+json"
-_APPLY = "application/apply-patch+yaml"  # JSON is YAML
+_APPLY = "application/apply-patch+yaml"  # also for JSON, which is YAML
 _PLURALS = {
     "Secret": "secrets",
     "Service": "services",
@@ -51,10 +51,13 @@ _PLURALS = {
 
 
 class Cluster:
-    """Thread-safe. Connects on first use; `context` names one of the kubeconfig, "" is its current one.
+    """One namespace of one cluster. Thread-safe. It connects on first use.
 
-    KUBECONFIG comes first, then the service account of a pod, then ~/.kube/config. Throttling (429) and an
-    API server that restarts are waited for, `patience` seconds long. Raises `RuntimeFault`s only.
+    The configuration comes from KUBECONFIG, else from the service account of the pod, else from
+    ~/.kube/config; `context` names a context of the kubeconfig, "" is its current one. While the API server
+    throttles (429), restarts or does not answer, requests are repeated for up to `patience` seconds. All
+    methods raise `RuntimeFault`. `api` is an apiVersion such as `v1` or `apps/v1`, `selector` a label
+    selector.
     """
 
     def __init__(self, namespace: str, context: str = "", *, patience: float = PATIENCE_SECONDS) -> None:
@@ -65,49 +68,55 @@ class Cluster:
         self._connected: ApiClient | None = None
         self._read: dict[Path, int] = {}
         self._tls: tuple[tuple[object, ...], ssl.SSLContext] | None = None
-        self._away_at = -SETTLING_SECONDS  # the last time that nobody answered
+        self._away_at = -SETTLING_SECONDS  # when the API server last did not answer
 
     def apply(self, manifest: Json) -> Json:
-        """Server-side apply: our fields become what `manifest` says, fields of others stay as they are.
+        """Server-side apply: sets the fields of `manifest`; fields of other managers stay as they are.
 
-        Ours win, so a conflict (409) is of the moment: a quota that others use too, an object on its way out.
+        It is forced, so a conflict over fields cannot happen. A 409 then passes by itself (an object that is
+        being deleted, a quota that changes at that moment), and the request is repeated.
         """
         path = self._path(manifest["apiVersion"], manifest["kind"], manifest["metadata"]["name"])
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
         return self.request("PATCH", path, query=query, body=manifest, content_type=_APPLY)
 
     def create(self, manifest: Json) -> Json:
-        """Raises `Clash` if it is there already."""
+        """Creates an object. Raises `Clash` where it exists already."""
         path = self._path(manifest["apiVersion"], manifest["kind"])
         return self.request("POST", path, query={"fieldManager": FIELD_MANAGER}, body=manifest)
 
     def merge(self, api: str, kind: str, name: str, patch: Json) -> Json:
-        """With `metadata.resourceVersion` in `patch`: raises `Clash` if another has changed the object."""
+        """Changes an object by a JSON merge patch (RFC 7396).
+
+        With `metadata.resourceVersion` in `patch` it raises `Clash` where the object has changed since.
+        """
         query = {"fieldManager": FIELD_MANAGER}
         return self.request(
             "PATCH", self._path(api, kind, name), query=query, body=patch, content_type=_MERGE
         )
 
     def get(self, api: str, kind: str, name: str) -> Json | None:
+        """The object; None where it does not exist."""
         try:
             return self.request("GET", self._path(api, kind, name))
         except Absent:
             return None
 
     def list(self, api: str, kind: str, selector: str = "", *, fields: str = "") -> tuple[list[Json], str]:
-        """The objects, by labels or by fields, and the version of the list that a watch goes on from."""
+        """The objects that match both selectors, and the resourceVersion from which a watch can continue."""
         wanted = {"labelSelector": selector, "fieldSelector": fields}
         found = self.request("GET", self._path(api, kind), query=wanted)
         return list(found["items"]), str(found["metadata"]["resourceVersion"])
 
     def delete(self, api: str, kind: str, name: str) -> None:
-        """With all that it owns, soon; what is gone already is fine."""
+        """Deletes an object and, in the background, what it owns. A missing object is no error."""
         try:
             self.request("DELETE", self._path(api, kind, name), body={"propagationPolicy": "Background"})
         except Absent:
             return
 
     def delete_all(self, api: str, kind: str, selector: str, *, grace: int | None = None) -> None:
+        """Deletes the objects that match. `grace`: seconds for pods to end; None leaves it to the pods."""
         options: Json = {"propagationPolicy": "Background"}
         if grace is not None:
             options["gracePeriodSeconds"] = grace
@@ -116,10 +125,11 @@ class Cluster:
     def watch(
         self, api: str, kind: str, selector: str, version: str, seconds: int
     ) -> Iterator[tuple[str, Json]]:
-        """What happens after `version`, `seconds` long: ADDED, MODIFIED or DELETED, and the object; BOOKMARK,
-        and one that has nothing but the version reached.
+        """The changes after the resourceVersion `version`, for `seconds` (API concepts, "Efficient detection
+        of changes"): ADDED, MODIFIED or DELETED with the object, or BOOKMARK with an object that has only a
+        resourceVersion.
 
-        Raises `Gone` when the API server does not remember that version any more.
+        Raises `Gone` when that version is too old for the API server.
         """
         query = {"labelSelector": selector, "resourceVersion": version, "watch": "true"}
         query["allowWatchBookmarks"] = "true"
@@ -129,29 +139,31 @@ class Cluster:
             for line in lines:
                 event = json.loads(line)
                 if event["type"] == "ERROR":
-                    raise from_status(int(event["object"].get("code", 0)), said(json.dumps(event["object"])))
+                    raise from_status(
+                        int(event["object"].get("code", 0)), message_of(json.dumps(event["object"]))
+                    )
                 yield event["type"], event["object"]
 
     @property
     def url(self) -> str:
-        """Of the API server."""
+        """The URL of the API server, without a slash at its end."""
         return str(self._client().configuration.host).rstrip("/")
 
-    def equip(self, session: requests.Session) -> None:
-        """Lets an HTTP client of our own call what lies behind the API server."""
+    def authenticate(self, session: requests.Session) -> None:
+        """Gives an HTTP client the credentials and the CA for calls through the API server's proxy."""
         known = self._client().configuration
         session.headers.update(self.authorization())
         session.verify = known.ssl_ca_cert or known.verify_ssl
         session.cert = (known.cert_file, known.key_file) if known.cert_file else None
 
     def authorization(self) -> dict[str, str]:
-        """The header that says who we are, renewed where it is about to expire; {} with a certificate."""
+        """The Authorization header, its token renewed before it expires; {} where a certificate is used."""
         client = self._client()
         _, _, headers, _, _ = client.param_serialize("GET", "/", auth_settings=["BearerToken"])
         return {name: value for name, value in headers.items() if name.lower() == "authorization"}
 
     def tls(self) -> ssl.SSLContext:
-        """Made anew when a certificate's file was: each is renewed in its place, or with the kubeconfig."""
+        """The TLS context for calls through the API server. It follows changes of the certificates' files."""
         known = self._client().configuration
         names = (known.ssl_ca_cert, known.cert_file, known.key_file)
         files = tuple((name, _written(Path(name))) for name in names if name)
@@ -161,7 +173,10 @@ class Cluster:
         return made[1]
 
     def read(self, path: str, query: Mapping[str, str], take: Callable[[Iterator[bytes]], T]) -> T:
-        """What `take` makes of an answer's pieces; it need not read to the end, and may be asked again."""
+        """GET; the result is what `take` returns for the body, which it gets in pieces.
+
+        `take` need not read to the end. It is called again where the connection breaks while it reads.
+        """
 
         def taken(response: Any) -> T:
             try:
@@ -181,10 +196,12 @@ class Cluster:
         body: Json | None = None,
         content_type: str = _JSON,
     ) -> Json:
+        """One request to an absolute path of the API; returns the JSON of the answer."""
         found: Json = json.loads(self._answer(method, path, query or {}, body, content_type))
         return found
 
     def path(self, kind: str, name: str, below: str) -> str:
+        """The path of a subresource in v1, such as `log` of a Pod."""
         return f"{self._path('v1', kind, name)}/{below}"
 
     def _path(self, api: str, kind: str, name: str = "") -> str:
@@ -207,9 +224,8 @@ class Cluster:
         *,
         take: Callable[[Any], Any],
     ) -> Any:
-        """What `take` makes of the response; a busy or absent API server is asked again until patience ends.
-
-        So is one that dies while `take` reads.
+        """The result of `take` for the response. It repeats the request until `patience` ends, while the API
+        server is busy or does not answer, or when the connection breaks while `take` reads.
         """
         end = time.monotonic() + self._patience
         for attempt in itertools.count():
@@ -218,7 +234,7 @@ class Cluster:
                     response = self._once(method, path, query, body, content_type)
                     if response.status < 400:
                         return take(response)
-                    fault = from_status(response.status, said(response.data))
+                    fault = from_status(response.status, message_of(response.data))
                 pause = _pause(attempt, response.headers.get("Retry-After", ""))
             except Unreachable as unreachable:
                 fault, pause = unreachable, _pause(attempt)
@@ -231,7 +247,7 @@ class Cluster:
         raise AssertionError
 
     def _settles(self, fault: RuntimeFault) -> bool:
-        """It answers before it has read who may do what."""
+        """An API server answers before it has loaded its users and rights: its refusal may pass."""
         is_refusal = fault.details.get("status") in (401, 403)
         return is_refusal and time.monotonic() - self._away_at < SETTLING_SECONDS
 
@@ -251,7 +267,7 @@ class Cluster:
         return client.call_api(method, url, headers, sent, None, timeout).response
 
     def _client(self) -> ApiClient:
-        """A kubeconfig that was renewed is read again; a pod's token, the client looks after by itself."""
+        """Reads a changed kubeconfig again. The client library itself renews the token of a pod."""
         with self._lock:
             if self._connected is None or any(_written(path) != at for path, at in self._read.items()):
                 self._read = {path: _written(path) for path in _kubeconfigs()}
@@ -269,12 +285,15 @@ def _context(known: Configuration) -> ssl.SSLContext:
 
 
 def is_within() -> bool:
-    """Whether this process is a pod of the cluster that it would talk to."""
+    """Whether this process runs in a pod and is configured by its service account."""
     return not os.environ.get("KUBECONFIG") and _in_cluster(Configuration())
 
 
 def configured(context: str = "") -> Configuration:
-    """Raises `RuntimeFault` that names the file and the context at fault."""
+    """The configuration of the client, from the sources that `Cluster` names.
+
+    Raises `RuntimeFault` that names the kubeconfig and the context at fault.
+    """
     configuration = Configuration()
     explicit = os.environ.get("KUBECONFIG", "")
     if not explicit and _in_cluster(configuration):
@@ -305,10 +324,10 @@ def _kubeconfigs() -> list[Path]:
 
 
 def _written(path: Path) -> int:
-    """When; 0 where it is not there."""
+    """The modification time in nanoseconds; 0 for a file that does not exist."""
     try:
         return path.expanduser().stat().st_mtime_ns
-    except (OSError, RuntimeError):  # the latter where there is no home
+    except (OSError, RuntimeError):  # RuntimeError where there is no home directory
         return 0
 
 
@@ -330,10 +349,12 @@ def _first_line(error: Exception) -> str:
 
 
 def _passes(status: int | None, path: str, content_type: str) -> bool:
-    """Whether it is worth waiting for."""
+    """Whether a request that has failed so may succeed when it is repeated."""
     if status == 409:
         return content_type == _APPLY
-    if status == 500:  # etcd elects its leader, a webhook restarts; of a log: its node is lost, others wait
+    if (
+        status == 500
+    ):  # etcd elects a leader, a webhook restarts. For a log it means a lost node: do not wait.
         return not path.endswith("/log")
     return status in WORTH_WAITING
 

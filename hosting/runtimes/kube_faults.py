@@ -1,4 +1,4 @@
-"""What the Kubernetes API and its client raise, as `RuntimeFault`s that say what to do."""
+"""Turns errors of the Kubernetes API and of its client library into `RuntimeFault`s that say what to do."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from urllib3.exceptions import HTTPError
 from hosting.errors import RuntimeFault
 from registry.reasons import Reason
 
-# HTTP status: what it means, what helps, whether trying again is in vain, why.
+# By HTTP status: message, hint, whether another attempt would fail too, cause.
 _KNOWN: dict[int, tuple[str, str, bool, Reason | None]] = {
     401: (
         "Kubernetes does not accept the platform's credentials.",
@@ -37,26 +37,26 @@ _KNOWN: dict[int, tuple[str, str, bool, Reason | None]] = {
         Reason.RATE_LIMITED,
     ),
 }
-# A rule of the namespace refuses it; a right that lacks is told as `forbidden: User "…" cannot …`.
+# A rule of the namespace refuses it. For a missing right the text is `forbidden: User "…" cannot …`.
 _RULED_OUT = re.compile(r'is forbidden: (?!User ")|denied the request')
 
 
 class Gone(RuntimeFault):
-    """HTTP 410: what a watch asks to go on from is forgotten; list anew."""
+    """HTTP 410: the resourceVersion of a watch is too old; the objects have to be listed again."""
 
 
 class Absent(RuntimeFault):
-    """HTTP 404."""
+    """HTTP 404: there is no such object."""
 
 
 class Clash(RuntimeFault):
-    """HTTP 409: another has made or changed the object meanwhile."""
+    """HTTP 409: somebody else has created or changed the object in the meantime."""
 
     permanent = False
 
 
 class Unreachable(RuntimeFault):
-    """No answer."""
+    """The API server does not answer."""
 
     permanent = False
 
@@ -66,17 +66,18 @@ _CLASSES: dict[int, type[RuntimeFault]] = {404: Absent, 409: Clash, 410: Gone}
 
 @contextmanager
 def translated() -> Iterator[None]:
+    """Raises errors of the client library and of the network inside as a `RuntimeFault`."""
     try:
         yield
     except ApiException as error:
-        raise from_status(int(error.status or 0), said(error.body)) from error
+        raise from_status(int(error.status or 0), message_of(error.body)) from error
     except (HTTPError, OSError) as error:
         raise unreachable(str(error)) from error
 
 
 def from_status(status: int, text: str) -> RuntimeFault:
-    """`text` is the API server's own sentence."""
-    if status == 403 and "not yet ready to handle request" in text:  # admission, just after its start
+    """The fault for an HTTP status. `text` is the message of the API server, as `message_of` returns it."""
+    if status == 403 and "not yet ready to handle request" in text:  # the API server has just started
         status = 503
     details = {"status": status, "kubernetes": text}
     make = _CLASSES.get(status, RuntimeFault)
@@ -109,8 +110,8 @@ def unreachable(text: str) -> Unreachable:
     )
 
 
-def said(body: Any) -> str:
-    """The message of a `Status` object, or the text itself."""
+def message_of(body: Any) -> str:
+    """The message of a `Status` object (meta/v1) in the body of an answer; other text as it is. Shortened."""
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body or "")
     try:
         held = json.loads(text)
@@ -120,4 +121,5 @@ def said(body: Any) -> str:
 
 
 def brief(text: str) -> str:
+    """On one line, at most 500 characters."""
     return " ".join(text.split())[:500]

@@ -1,4 +1,4 @@
-"""The log of a pod's container, read from the API server in pieces: no line twice, none lost."""
+"""Reads the log of a pod's container from the API server in pieces: each line once, and all of them."""
 
 from __future__ import annotations
 
@@ -14,20 +14,23 @@ from hosting.runtimes.base import OutputLine
 from hosting.runtimes.kube_pods import CONTAINER
 from hosting.runtimes.output_files import clean
 
-MAX_BYTES = 4 << 20  # of what is new, in one look
+MAX_BYTES = 4 << 20  # of new lines in one call
 LONGEST_LINE = 1 << 20
-_OVERLAP = 1_000_000_000  # what two streams of one container write lies a moment out of order
+_OVERLAP = 1_000_000_000  # nanoseconds: the lines of two streams can be out of order by a moment
 _DOUBTFUL = 1000
 _STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
 
 
 @dataclass(frozen=True)
-class Mark:
-    """The line that was read last, in the order of the log: its time (nanoseconds), its number in the row of
-    lines of that time, the hash of its text. `newest` is the latest time of all that was read.
+class Position:
+    """The position in a log: the line that was read last.
 
-    A log only grows, so what follows that line is new. A kubelet shows the newest of its files only: where a
-    newer line comes and that one did not, the file is a new one, and so is all of it.
+    `time` is in nanoseconds, `nth` is its number among the lines of the same time, `digest` is the hash of
+    its text. `newest` is the latest time of all lines that were read.
+
+    A log only grows, so the lines after that line are new. But a kubelet rotates its files and shows only the
+    newest. When a line comes with a later time than `newest`, and the marked line has not come before, the
+    file is a new one and all its lines are new.
     """
 
     time: int = 0
@@ -36,8 +39,10 @@ class Mark:
     newest: int = 0
 
     @classmethod
-    def parse(cls, text: str) -> Mark:
-        """Also what was saved in its place once: a second before the newest time, and a count."""
+    def parse(cls, text: str) -> Position:
+        """Reads what `str` of a position gives, and what an older version saved: the newest time less a
+        second, and a count.
+        """
         parts = text.split(":")
         if len(parts) == 4:
             return cls(int(parts[0]), int(parts[1]), parts[2], int(parts[3]))
@@ -49,63 +54,67 @@ class Mark:
 
     @property
     def since(self) -> int:
-        """From where the log has to be read again, in seconds; 0 from its start."""
+        """The time in seconds from which to read again; 0 is the start of the log."""
         return max(0, ((self.time or self.newest) - _OVERLAP) // 10**9)
 
 
-NOTHING = Mark()
+NOTHING = Position()
 
 
 @dataclass(frozen=True)
 class Cursors:
-    """How far one has read of each pod, or of each of its containers once it was restarted."""
+    """The position in the log of each container of a run; the keys are those of `key`."""
 
-    pods: Mapping[str, Mark] = field(default_factory=dict)
+    pods: Mapping[str, Position] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str) -> Cursors:
+        """Reads what `str` of cursors gives; "" is the start."""
         held: Mapping[str, str] = json.loads(text or "{}")
-        return cls({pod: Mark.parse(position) for pod, position in held.items()})
+        return cls({pod: Position.parse(position) for pod, position in held.items()})
 
     def __str__(self) -> str:
         """ "" where nothing was read."""
-        read = {pod: str(mark) for pod, mark in sorted(self.pods.items())}
+        read = {pod: str(position) for pod, position in sorted(self.pods.items())}
         return json.dumps(read) if read else ""
 
 
-def life(pod: str, number: int) -> str:
-    """The name under which the output of a pod's container is kept count of; 0 is its first."""
-    return f"{pod} ({number})" if number else pod
+def key(pod: str, restarts: int) -> str:
+    """The key of a container: the name of its pod, and the number of restarts where it is not 0."""
+    return f"{pod} ({restarts})" if restarts else pod
 
 
-def query(mark: Mark, *, previous: bool = False) -> dict[str, str]:
-    """Parameters for a pod's log. The API server takes whole seconds only, and its limit would leave what is
-    known and cut off what is new.
+def query(position: Position, *, previous: bool = False) -> dict[str, str]:
+    """The parameters to read a pod's log (core/v1, "read log of the specified Pod").
+
+    `sinceTime` has a resolution of one second. `limitBytes` is not used: it would return the lines that are
+    known already, and cut off the new ones. `previous` reads the container before the last restart.
     """
-    since = datetime.fromtimestamp(mark.since, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    since = datetime.fromtimestamp(position.since, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "container": CONTAINER,
         "timestamps": "true",
-        **({"sinceTime": since} if mark.since else {}),
+        **({"sinceTime": since} if position.since else {}),
         **({"previous": "true"} if previous else {}),
     }
 
 
-def after(mark: Mark, chunks: Iterable[bytes], *, pod: str = "") -> tuple[list[OutputLine], Mark]:
-    """The lines of an answer to `query` that come after `mark`, some MAX_BYTES, and the next one.
+def after(position: Position, chunks: Iterable[bytes], *, pod: str = "") -> tuple[list[OutputLine], Position]:
+    """The lines after `position` in an answer to `query`, about MAX_BYTES, and the next position.
 
-    `pod` is set before each. The API does not tell stdout and stderr apart.
+    Where `pod` is given, each line begins with it. All lines count as stdout: the API mixes both streams.
     """
-    new = list(_bounded(_new(mark, _entries(chunks))))
+    new = list(_bounded(_new(position, _entries(chunks))))
     if not new:
-        return [], mark
-    last, newest = new[-1], max(mark.newest, *(entry.time for entry in new))
+        return [], position
+    last, newest = new[-1], max(position.newest, *(entry.time for entry in new))
     prefix = f"[{pod}] " if pod else ""
     lines = [OutputLine(entry.at, "stdout", prefix + clean(entry.text)) for entry in new]
-    return lines, Mark(last.time, last.nth, last.digest, newest)
+    return lines, Position(last.time, last.nth, last.digest, newest)
 
 
 def merged(parts: Sequence[Sequence[OutputLine]]) -> list[OutputLine]:
+    """All lines of several containers, ordered by time."""
     return sorted((line for part in parts for line in part), key=lambda line: line.at)
 
 
@@ -123,19 +132,20 @@ class _Entry:
     def digest(self) -> str:
         return hashlib.blake2b(self.text, digest_size=8).hexdigest()
 
-    def is_at(self, mark: Mark) -> bool:
-        return (self.time, self.nth) == (mark.time, mark.nth) and self.digest == mark.digest
+    def is_at(self, position: Position) -> bool:
+        return (self.time, self.nth) == (position.time, position.nth) and self.digest == position.digest
 
 
-def _new(mark: Mark, entries: Iterator[_Entry]) -> Iterator[_Entry]:
-    """What follows the marked line. Until that comes, lines are doubtful. A newer one decides: it stands only
-    behind the marked line, or in a new file.
+def _new(position: Position, entries: Iterator[_Entry]) -> Iterator[_Entry]:
+    """The entries after the marked line. Until it comes, entries are kept back, since they may be known. An
+    entry newer than `position.newest` cannot come before the marked line, so it shows that the file is a new
+    one.
     """
-    doubtful = deque[_Entry](maxlen=_DOUBTFUL if mark.digest else 0)
+    doubtful = deque[_Entry](maxlen=_DOUBTFUL if position.digest else 0)
     for entry in entries:
-        if entry.is_at(mark):
+        if entry.is_at(position):
             break
-        if entry.time > mark.newest:
+        if entry.time > position.newest:
             yield from (*doubtful, entry)
             break
         doubtful.append(entry)
@@ -146,13 +156,13 @@ def _bounded(entries: Iterator[_Entry]) -> Iterator[_Entry]:
     taken = 0
     for entry in entries:
         yield entry
-        taken += len(entry.text) + 32  # with its time: empty lines take room too
+        taken += len(entry.text) + 32  # 32 for its time: empty lines take room too
         if taken > MAX_BYTES:
             return
 
 
 def _entries(chunks: Iterable[bytes]) -> Iterator[_Entry]:
-    """`2026-11-22T17:05:32.908058739Z text`; what has no time is the kubelet's own word."""
+    """Parses lines such as `2026-11-22T17:05:32.908058739Z text`. Lines of the kubelet have no time."""
     time = nth = 0
     for line in _whole(chunks):
         stamp, _, text = line.partition(b" ")
@@ -164,7 +174,7 @@ def _entries(chunks: Iterable[bytes]) -> Iterator[_Entry]:
 
 
 def _whole(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Whole lines only, for the rest comes the next time; of one without end, its beginning."""
+    """Complete lines only: an unfinished one comes with the next call. Long lines are cut to LONGEST_LINE."""
     pending = b""
     for chunk in chunks:
         for number, piece in enumerate(chunk.split(b"\n")):
@@ -175,7 +185,7 @@ def _whole(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _nanoseconds(stamp: re.Match[bytes]) -> int:
-    """A node may tell the time of its own zone."""
+    """The time in nanoseconds since 1970. A node may write the time of its own zone."""
     seconds, fraction, zone = (part.decode() for part in stamp.groups(b""))
     whole = datetime.fromisoformat(seconds + zone.replace("Z", "+00:00"))
     return int(whole.timestamp()) * 10**9 + int(fraction.ljust(9, "0"))

@@ -1,4 +1,4 @@
-"""What pods use, as metrics-server tells it."""
+"""What pods use, as metrics-server reports it (API metrics.k8s.io/v1beta1)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from hosting.runtimes.base import Stats
 from hosting.runtimes.kube_client import Cluster
 from hosting.runtimes.kube_pods import deployment_of, quantity
 
-_ABSENT = (404, 503)  # a cluster has none, or it is away
+_ABSENT = (404, 503)  # the cluster has no metrics-server, or it is down
 
 
 def used(cluster: Cluster, selector: str) -> dict[str, Stats]:
-    """By the Deployment's name, all its pods together; nothing of one that was not measured yet."""
+    """What the pods that match use, summed by the name of their Deployment.
+
+    A Deployment that was not measured yet is missing; the result is {} without a metrics-server.
+    """
     found: dict[str, Stats] = {}
     for pod in _measured(cluster, selector):
         name, its = deployment_of(pod["metadata"]["name"]), _sum(pod["containers"])

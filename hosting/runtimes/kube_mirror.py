@@ -1,4 +1,6 @@
-"""What the API server holds of one kind, kept up by one watch: a look at thousands costs no request."""
+"""A local copy of all objects of one kind, kept up to date by a watch, so that reading thousands of them
+costs no request. client-go calls this an informer.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +16,17 @@ from hosting.runtimes.kube_faults import Gone
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
-FIRST_SECONDS = 10.0  # a list of thousands takes its time
-WATCH_SECONDS = 25  # shorter than a read may take: a connection that died unnoticed is left behind
-IDLE_SECONDS = 60.0  # nobody looks any more
+FIRST_SECONDS = 10.0  # to wait for the first list, which may hold thousands
+WATCH_SECONDS = 25  # less than the timeout of a read, so that a dead connection is replaced
+IDLE_SECONDS = 60.0  # without a reader, after which the thread ends
 PAUSE_SECONDS = 0.5
-TOLERATED_SECONDS = 30.0  # an API server that restarts: what it said last still holds
+TOLERATED_SECONDS = 30.0  # for which the copy may be used while the API server does not answer
 
 
 class Mirror(Generic[T]):
-    """Thread-safe. The thread starts with the first look and ends `IDLE_SECONDS` after the last.
+    """The objects that match `selector`, by name, each as `keep` has reduced it. Thread-safe.
 
-    Of each object is kept what `keep` makes of it, by name.
+    Its thread starts with the first read and ends `IDLE_SECONDS` after the last one.
     """
 
     def __init__(
@@ -32,14 +34,17 @@ class Mirror(Generic[T]):
     ) -> None:
         self._cluster, self._what, self._keep = cluster, (api, kind, selector), keep
         self._lock, self._listed = threading.Lock(), threading.Event()
-        self._objects: dict[str, T] | None = None  # until they were listed
+        self._objects: dict[str, T] | None = None  # None until the first list
         self._version = ""
         self._fault: RuntimeFault | None = None
         self._in_touch = self._asked = 0.0
         self._thread: threading.Thread | None = None
 
-    def held(self) -> dict[str, T]:
-        """As of a moment ago. Raises `RuntimeFault` when there was no word for `TOLERATED_SECONDS`."""
+    def objects(self) -> dict[str, T]:
+        """The objects as they were a moment ago. It waits for the first list, for up to `FIRST_SECONDS`.
+
+        Raises `RuntimeFault` when the API server has not answered for `TOLERATED_SECONDS`.
+        """
         self._asked = time.monotonic()
         self._ensure_thread()
         self._listed.wait(FIRST_SECONDS)
@@ -52,8 +57,8 @@ class Mirror(Generic[T]):
                 )
             return dict(self._objects)
 
-    def glance(self) -> list[T] | None:
-        """The same without a wait; None where nobody has looked lately."""
+    def peek(self) -> list[T] | None:
+        """The objects without any wait; None where the copy is not up to date."""
         with self._lock:
             if self._thread is None or not self._thread.is_alive() or self._fault or self._objects is None:
                 return None
@@ -73,7 +78,7 @@ class Mirror(Generic[T]):
                 if not self._version:
                     self._list()
                 self._follow()
-            except Gone:  # what was seen holds until it is listed anew: thousands take seconds
+            except Gone:  # the old copy stays in use until the new list is there, which may take seconds
                 self._version = ""
             except RuntimeFault as fault:
                 self._note(fault)

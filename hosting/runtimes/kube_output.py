@@ -1,4 +1,4 @@
-"""Reads what the pods of a run wrote, each from where one had come."""
+"""Reads the output of all pods of a run, each from the position that was reached before."""
 
 from __future__ import annotations
 
@@ -8,50 +8,53 @@ from hosting.errors import RuntimeFault
 from hosting.runtimes import kube_logs
 from hosting.runtimes.base import OutputLine
 from hosting.runtimes.kube_client import Cluster
-from hosting.runtimes.kube_logs import NOTHING, Cursors, Mark
+from hosting.runtimes.kube_logs import NOTHING, Cursors, Position
 from hosting.runtimes.kube_pods import PodState
 
-Read = tuple[list[OutputLine], Mark]
+Read = tuple[list[OutputLine], Position]
 
 
 def read(
     cluster: Cluster, pods: Sequence[PodState], cursor: str, *, several: bool
 ) -> tuple[list[OutputLine], str]:
-    """Lines since `cursor`, and the next one; each line names its pod where there are several."""
+    """The lines since `cursor`, ordered by time, and the next cursor.
+
+    Each line names its pod where the run may have `several` or where more than one is given.
+    """
     known = Cursors.parse(cursor).pods
-    parts, reached = [], dict[str, Mark]()
+    parts, reached = [], dict[str, Position]()
     for pod in pods:
-        lines, life, mark = _of_pod(cluster, pod, known, pod.name if several or len(pods) > 1 else "")
+        lines, key, position = _of_pod(cluster, pod, known, pod.name if several or len(pods) > 1 else "")
         parts.append(lines)
-        if pod.life or mark != NOTHING:
-            reached[life] = mark
+        if pod.restarts or position != NOTHING:
+            reached[key] = position
     return kube_logs.merged(parts), str(Cursors(reached)) or cursor
 
 
 def _of_pod(
-    cluster: Cluster, pod: PodState, known: Mapping[str, Mark], named: str
-) -> tuple[list[OutputLine], str, Mark]:
-    """Of a container that was restarted first all that the one before wrote, be it in several looks."""
-    now, before = kube_logs.life(pod.name, pod.life), kube_logs.life(pod.name, pod.life - 1)
+    cluster: Cluster, pod: PodState, known: Mapping[str, Position], named: str
+) -> tuple[list[OutputLine], str, Position]:
+    """The next lines of a pod. After a restart, the rest of the previous container's log comes first."""
+    now, before = kube_logs.key(pod.name, pod.restarts), kube_logs.key(pod.name, pod.restarts - 1)
     if pod.has_previous and now not in known:
-        lines, mark = _log(cluster, pod, known.get(before, NOTHING), named, previous=True)
+        lines, position = _log(cluster, pod, known.get(before, NOTHING), named, previous=True)
         if lines:
-            return lines, before, mark
-    lines, mark = _log(cluster, pod, known.get(now, NOTHING), named)
-    return lines, now, mark
+            return lines, before, position
+    lines, position = _log(cluster, pod, known.get(now, NOTHING), named)
+    return lines, now, position
 
 
-def _log(cluster: Cluster, pod: PodState, mark: Mark, named: str, *, previous: bool = False) -> Read:
-    """Nothing for a pod whose container was not made yet (400), or that is gone (404); one that ends, with
-    whatever it is that refuses, keeps none of the others waiting.
+def _log(cluster: Cluster, pod: PodState, position: Position, named: str, *, previous: bool = False) -> Read:
+    """The next lines of one container. There are none before it is created (400) and after its pod is gone
+    (404). For a pod that is ending, every fault is ignored, so that it does not hold up the other pods.
     """
     try:
         return cluster.read(
             cluster.path("Pod", pod.name, "log"),
-            kube_logs.query(mark, previous=previous),
-            lambda chunks: kube_logs.after(mark, chunks, pod=named),
+            kube_logs.query(position, previous=previous),
+            lambda chunks: kube_logs.after(position, chunks, pod=named),
         )
     except RuntimeFault as fault:
         if pod.is_ending or fault.details.get("status") in (400, 404):
-            return [], mark
+            return [], position
         raise

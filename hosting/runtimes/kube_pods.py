@@ -1,4 +1,4 @@
-"""What a pod's or a Deployment's status says, in the platform's words: pure functions on API objects."""
+"""Interprets the status of pods and Deployments (core/v1, apps/v1). Pure functions on API objects."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from registry.reasons import SAID, Reason, heard
 Json = dict[str, Any]
 
 CONTAINER = "server"
-LINGERS = timedelta(seconds=30)  # after its grace a kubelet kills, and removes
-STEADY = timedelta(minutes=1)  # what ran longer and ends is started anew by the kubelet at once
+LINGERS = timedelta(seconds=30)  # after the grace period, until a kubelet has removed the pod
+STEADY = timedelta(minutes=1)  # a container that ran longer is restarted by the kubelet at once
 
-# Why a node did not get the image (its text, there are no codes): message, hint, whether waiting is in vain.
+# Why a node could not pull the image, by the text of its message: message, hint, whether it is permanent.
 _PULLS: tuple[tuple[str, str, str, bool], ...] = (
     (
         r"unauthorized|unauthenticated|authentication required|no basic auth|denied|forbidden",
@@ -63,8 +63,8 @@ _WAITING_FOR_GOOD = {
     "CreateContainerError": ("The container cannot be made.", "Correct the server's command."),
     "RunContainerError": ("The container cannot be started.", "Correct the server's command."),
 }
-PASSING = {"passing": True}  # of a fault: it comes right by itself, however long that takes
-# A busy node, or one whose API server restarts, says these of what it tries again by itself.
+PASSING = {"passing": True}  # details of a fault that ends by itself, however long that takes
+# A node writes these words for a failure that it retries by itself: it is busy, or its API server restarts.
 _PASSING = r"timed out|deadline exceeded|failed to sync|name .* is reserved"
 _SUFFIXES = {
     **{"n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0},
@@ -75,10 +75,13 @@ _SUFFIXES = {
 
 @dataclass(frozen=True)
 class PodState:
-    """`fault` is why it does not run; where that is not permanent, it may still come right by itself.
+    """The state of a pod and of its server's container.
 
-    `backs_off`: between two tries its node no longer says why a pull failed; its events do.
-    `life` counts the containers that it had before this one; `has_previous`: the last of them can be read.
+    `fault` says why it does not run; one that is not permanent may end by itself. `backs_off`: its node only
+    says that it will pull again later, and its events say why the pull failed. `restarts` is the number of
+    restarts (restartCount); `has_previous` means that the log of the container before can be read. `address`
+    is the IP of the pod. `ends_at` is when its grace period is over, once it is being deleted; `has_failed`
+    is the phase Failed.
     """
 
     name: str
@@ -87,7 +90,7 @@ class PodState:
     fault: RuntimeFault | None = None
     backs_off: bool = False
     exit_code: int | None = None
-    life: int = 0
+    restarts: int = 0
     has_previous: bool = False
     address: str = ""
     labels: Mapping[str, str] = field(default_factory=dict, compare=False)
@@ -100,30 +103,32 @@ class PodState:
 
 
 def states(pods: Iterable[Json]) -> list[PodState]:
-    return counting([look(pod) for pod in pods])
+    """The states of the pods that count (see `current`)."""
+    return current([state_of(pod) for pod in pods])
 
 
-def counting(pods: Sequence[PodState]) -> list[PodState]:
-    """Not those that end, nor what was evicted and has been replaced."""
+def current(pods: Sequence[PodState]) -> list[PodState]:
+    """The pods that count for the status of a run: not ending ones, and failed ones only without others."""
     here = [pod for pod in pods if not pod.is_ending]
     return [pod for pod in here if not pod.has_failed] or here
 
 
 def readable(pods: Sequence[PodState]) -> list[PodState]:
-    """Those whose output is looked for, with what they write on their way out. Not of one that should be gone
-    for a while: its node is lost, and the API server would wait for it.
+    """The pods whose output can be read, also those that are ending. A pod that should be gone since LINGERS
+    is left out: its node is lost, and the API server would wait for that node.
     """
     lately = datetime.now(UTC) - LINGERS
     leaving = [pod for pod in pods if pod.ends_at and pod.ends_at > lately and not pod.has_failed]
-    return [*counting(pods), *leaving]
+    return [*current(pods), *leaving]
 
 
 def deployment_of(pod: str) -> str:
-    """A pod's name has its ReplicaSet's ending and its own behind that of its Deployment."""
+    """The name of the Deployment in the name of a pod, which is `<deployment>-<replica set>-<pod>`."""
     return pod.rsplit("-", 2)[0]
 
 
-def look(pod: Json) -> PodState:
+def state_of(pod: Json) -> PodState:
+    """The state of one Pod object."""
     about, status = pod["metadata"], pod.get("status", {})
     state = _state(about["name"], status)
     return replace(
@@ -137,7 +142,7 @@ def look(pod: Json) -> PodState:
 
 
 def _is_cut_off(status: Json) -> bool:
-    """Where a node is lost nobody writes of its containers any more, but the pod is said not to be ready."""
+    """Whether the pod is not ready although its container may say so: a lost node reports no containers."""
     return any(each["type"] == "Ready" and each["status"] != "True" for each in status.get("conditions", []))
 
 
@@ -147,13 +152,13 @@ def _state(name: str, status: Json) -> PodState:
         lacks = status["reason"] == "Evicted" or "ephemeral-storage" in words or "DiskPressure" in words
         reason = Reason.NO_CAPACITY if lacks else None
         return PodState(name, fault=_fault(f"Its pod was ended by the cluster ({words}).", "", False, reason))
-    if containers := status.get("containerStatuses"):  # ours is not alone where a mesh adds a sidecar
+    if containers := status.get("containerStatuses"):  # a service mesh may add a sidecar
         return _container(name, next((c for c in containers if c["name"] == CONTAINER), containers[0]))
     return PodState(name, fault=_unschedulable(status.get("conditions", [])))
 
 
 def refusal(deployment: Json) -> RuntimeFault | None:
-    """Why no pod could even be made: a quota, a missing service account, an admission rule."""
+    """Why no pod could be created (condition ReplicaFailure): a quota, an account, an admission rule."""
     for condition in deployment.get("status", {}).get("conditions", []):
         if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
             return from_status(403, brief(condition.get("message", "")))
@@ -161,22 +166,22 @@ def refusal(deployment: Json) -> RuntimeFault | None:
 
 
 def quantity(text: str) -> float:
-    """`250m` is 0.25, `64Mi` is 67108864 (Kubernetes: resource.Quantity)."""
+    """The value of a resource.Quantity: `250m` is 0.25, `64Mi` is 67108864."""
     number = text.rstrip("numkKMGTPEi")
     return float(number) * _SUFFIXES[text[len(number) :]]
 
 
 def worst(pods: Sequence[PodState]) -> PodState | None:
-    """The pod whose fault explains most: a permanent one before others."""
+    """The pod whose fault is shown for the run, a permanent one first; None where no pod has a fault."""
     faulty = [pod for pod in pods if pod.fault]
     return min(faulty, key=lambda pod: not (pod.fault and pod.fault.permanent), default=None)
 
 
 def _container(name: str, status: Json) -> PodState:
-    """While a container waits to be started anew, its log is still that of the one before."""
-    life = status.get("restartCount", 0)
-    has_previous = life > 0 and "waiting" not in status.get("state", {})
-    return replace(_seen(name, status), life=life, has_previous=has_previous)
+    """While a container waits for its restart, its log is still that of the container before."""
+    restarts = status.get("restartCount", 0)
+    has_previous = restarts > 0 and "waiting" not in status.get("state", {})
+    return replace(_seen(name, status), restarts=restarts, has_previous=has_previous)
 
 
 def _seen(name: str, status: Json) -> PodState:
@@ -184,7 +189,7 @@ def _seen(name: str, status: Json) -> PodState:
     if "running" in state:
         return PodState(name, started=True, ready=bool(status.get("ready")))
     if ended := state.get("terminated"):
-        # A kubelet says CrashLoopBackOff some ten seconds after the second crash only.
+        # A kubelet sets CrashLoopBackOff only some ten seconds after the second crash.
         return _ended(name, ended, permanent=status.get("restartCount", 0) > 0 and _ran_shortly(ended))
     waiting = state.get("waiting", {})
     reason, text = waiting.get("reason", ""), brief(waiting.get("message", ""))
@@ -225,7 +230,7 @@ def _ran_shortly(ended: Json) -> bool:
 
 
 def pull_fault(text: str) -> RuntimeFault:
-    """`text` is what a node says of a pull that failed."""
+    """The fault for a failed pull. `text` is the message of the node."""
     for pattern, message, hint, permanent in _PULLS:
         if re.search(pattern, text, re.IGNORECASE):
             return _fault(f"{message} ({text})", hint, permanent, Reason.IMAGE_UNAVAILABLE)

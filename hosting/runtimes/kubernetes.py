@@ -1,4 +1,4 @@
-"""Runs servers as Deployments of a Kubernetes cluster."""
+"""Runs servers as Deployments of a Kubernetes cluster (API of 1.20 or newer)."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from hosting.runtimes.kube_mirror import Mirror
 from hosting.runtimes.kube_pods import PodState
 from hosting.runtimes.kubernetes_manifests import LABEL, Placement
 
-OLDEST = (1, 20)  # Server-side apply, startup probes and seccomp profiles as fields
-WATCH_SECONDS = 1  # a cancel or a deadline is seen this late
-PATIENCE_SECONDS = 10.0  # for what may come right by itself: a node that joins, a registry that returns
-GLANCE_SECONDS = 2.0  # what looks after many servers must not wait long for one
+OLDEST = (1, 20)  # it has server-side apply, startup probes and seccomp profiles as fields
+WATCH_SECONDS = 1  # the delay with which a cancel or a deadline is seen
+PATIENCE_SECONDS = 10.0  # for faults that may end by themselves: a node joins, a registry returns
+GLANCE_SECONDS = 2.0  # for a status: whoever asks for those of many servers must not wait long for one
 APPS, NETWORKING, CORE = "apps/v1", "networking.k8s.io/v1", "v1"
 ACCESS = (
     *(("", "secrets", verb) for verb in ("get", "create", "patch", "delete")),
@@ -44,10 +44,11 @@ PROXIED = tuple(
 
 
 class KubernetesRuntime:
-    """One Deployment, Service, Secret and NetworkPolicy per run, in the namespace of `place`.
+    """Each run is a Deployment, a Service, a Secret and a NetworkPolicy in the namespace of `place`.
 
-    `context` is one of the kubeconfig's. `proxied`: servers are called through the API server, by whoever
-    holds its credentials.
+    `context` is a context of the kubeconfig. With `proxied` the platform calls servers through the API
+    server, with its own credentials. `patience` is how long, in seconds, a start waits for a fault to end by
+    itself.
     """
 
     name = "kubernetes"
@@ -68,13 +69,13 @@ class KubernetesRuntime:
         self._cluster = Cluster(place.namespace, context)
         self._glance = Cluster(place.namespace, context, patience=GLANCE_SECONDS)
         ours = f"{LABEL}instance={place.instance}"
-        self._all_pods = Mirror(self._glance, CORE, "Pod", ours, kube_pods.look)
+        self._all_pods = Mirror(self._glance, CORE, "Pod", ours, kube_pods.state_of)
         self._all_deployments = Mirror(self._glance, APPS, "Deployment", ours, _Seen.of)
 
     def start(self, spec: RunSpec, *, deadline: Deadline, log: LineSink) -> Handle:
-        """Applies the objects and returns once a container runs.
+        """Applies the objects and returns when the container of one pod has started.
 
-        What cannot come right by itself ends it at once, anything else after `patience` seconds.
+        A permanent fault of the pods is raised at once, any other one when it lasts for `patience` seconds.
         """
         if "@sha256:" not in spec.image:
             raise RuntimeFault(
@@ -106,7 +107,9 @@ class KubernetesRuntime:
         return handle
 
     def stop(self, handle: Handle, *, grace: float) -> None:
-        """From the top down, so that no controller makes anew what is deleted. Pods end in the background."""
+        """Deletes owners before what they own, or a controller would create it again. The pods end
+        afterwards, in the background.
+        """
         name, selector = handle.data["name"], self._selector(handle)
         self._cluster.delete(APPS, "Deployment", name)
         self._cluster.delete_all(APPS, "ReplicaSet", selector)
@@ -117,7 +120,7 @@ class KubernetesRuntime:
             (self._place.policy_api, "PodDisruptionBudget"),
             (NETWORKING, "NetworkPolicy"),
             (CORE, "Secret"),
-            (CORE, "Service"),  # the last: `strays` finds what could not be ended by it
+            (CORE, "Service"),  # the last one: by it, `strays` finds a run whose stop has failed
         ):
             self._cluster.delete(api, kind, name)
 
@@ -126,16 +129,16 @@ class KubernetesRuntime:
         self._cluster.delete_all(CORE, "PersistentVolumeClaim", selector)
 
     def poll(self, handle: Handle) -> RunStatus:
-        """Alive as long as one of its pods is ready, or may still become so."""
+        """A run is alive while one of its pods is ready or may still become ready."""
         found = self._glance.get(APPS, "Deployment", handle.data["name"])
         if found is None:
             return RunStatus(alive=False, reason="Its Deployment is gone.")
         return self._status(handle, self._pods(handle), kube_pods.refusal(found))
 
     def survey(self, handles: Sequence[Handle]) -> Sequence[RunStatus | RuntimeFault]:
-        """Out of what two watches saw, without a request; what looks ended there is asked about once more."""
+        """Reads copies that two watches keep, without a request. A run that seems ended there is polled."""
         try:
-            seen, pods = self._all_deployments.held(), _by_run(self._all_pods.held().values())
+            seen, pods = self._all_deployments.objects(), _by_run(self._all_pods.objects().values())
         except RuntimeFault as fault:
             return [fault] * len(handles)
         return [self._surveyed(handle, seen, pods) for handle in handles]
@@ -144,7 +147,7 @@ class KubernetesRuntime:
         self, handle: Handle, seen: Mapping[str, _Seen], pods: Mapping[str, list[PodState]]
     ) -> RunStatus | RuntimeFault:
         if found := seen.get(handle.data["name"]):
-            mine = kube_pods.counting(pods.get(kubernetes_manifests.key_of(handle.data), []))
+            mine = kube_pods.current(pods.get(kubernetes_manifests.key_of(handle.data), []))
             status = self._status(handle, mine, found.refusal)
             if status.alive:
                 return _held_up(status, mine) or status
@@ -164,7 +167,7 @@ class KubernetesRuntime:
         return RunStatus(alive, code, str(fault), endpoints, fault.reason, advice=fault.hint)
 
     def _endpoints(self, handle: Handle, pods: list[PodState]) -> dict[str, str]:
-        """For what may run in several pods: a session belongs to one of them."""
+        """The URL of each ready pod, where a run may have several: a session belongs to one of them."""
         if not handle.data.get("several"):
             return {}
         return {
@@ -174,16 +177,16 @@ class KubernetesRuntime:
         }
 
     def output(self, handle: Handle, cursor: str) -> tuple[Sequence[OutputLine], str]:
-        """Of the pods that there are; each line names its pod where there are several."""
+        """The output of the pods that exist now; each line names its pod where there may be several."""
         several = bool(handle.data.get("several"))
         return kube_output.read(self._glance, self._readable_pods(handle), cursor, several=several)
 
     def stats(self, handle: Handle) -> Stats | None:
-        """From metrics-server, where the cluster has one that answers; it counts no processes."""
+        """From metrics-server; None where the cluster has none. It counts no processes."""
         return kube_metrics.used(self._glance, self._selector(handle)).get(handle.data["name"])
 
     def measure(self, handles: Sequence[Handle]) -> Sequence[Stats | None]:
-        """With one request for all."""
+        """With one request for all runs."""
         try:
             found = kube_metrics.used(self._glance, f"{LABEL}instance={self._given.instance}")
         except RuntimeFault:
@@ -191,7 +194,7 @@ class KubernetesRuntime:
         return [found.get(handle.data["name"]) for handle in handles]
 
     def warnings(self, handle: Handle) -> Sequence[str]:
-        """Of the events, newest first: only there is told what keeps a volume or a network away."""
+        """The Warning events of its pods. Only they tell why a volume or a network is missing."""
         fields = "type=Warning,involvedObject.kind=Pod"
         events, _ = self._glance.list(CORE, "Event", fields=fields)
         name = handle.data["name"]
@@ -200,7 +203,7 @@ class KubernetesRuntime:
         return [f"{event['reason']}: {brief(event.get('message', ''))}" for event in mine]
 
     def strays(self) -> Sequence[Stray]:
-        """By their Services, which are made first and go last."""
+        """Finds runs by their Services, which are created first and deleted last."""
         selector = f"{LABEL}instance={self._given.instance}"
         return [_stray(found) for found in self._glance.list(CORE, "Service", selector)[0]]
 
@@ -222,7 +225,7 @@ class KubernetesRuntime:
 
     @cached_property
     def _place(self) -> Placement:
-        """With the API of this cluster: policy/v1 came with 1.21."""
+        """The placement with what only the cluster knows: its URL, and the version of its policy API."""
         version = self._cluster.request("GET", "/version")
         policy_api = "policy/v1beta1" if _number(version) < (1, 21) else "policy/v1"
         return replace(self._given, policy_api=policy_api, through=self._cluster.url if self._proxied else "")
@@ -231,14 +234,14 @@ class KubernetesRuntime:
         return kubernetes_manifests.selector_of(self._given.instance, handle.data)
 
     def _pods(self, handle: Handle) -> list[PodState]:
-        return kube_pods.counting(self._looked_at(handle))
+        return kube_pods.current(self._looked_at(handle))
 
     def _looked_at(self, handle: Handle) -> list[PodState]:
-        return [kube_pods.look(pod) for pod in self._glance.list(CORE, "Pod", self._selector(handle))[0]]
+        return [kube_pods.state_of(pod) for pod in self._glance.list(CORE, "Pod", self._selector(handle))[0]]
 
     def _readable_pods(self, handle: Handle) -> list[PodState]:
-        """Without a request where a survey goes on anyway."""
-        seen, wanted = self._all_pods.glance(), kubernetes_manifests.key_of(handle.data)
+        """The pods with output to read. It needs no request while surveys keep the copy up to date."""
+        seen, wanted = self._all_pods.peek(), kubernetes_manifests.key_of(handle.data)
         mine = [pod for pod in seen or () if kubernetes_manifests.key_of_labels(pod.labels) == wanted]
         return kube_pods.readable(mine or self._looked_at(handle))
 
@@ -264,7 +267,7 @@ class KubernetesRuntime:
         return version, {state.name: state for state in kube_pods.states(pods)}
 
     def _check(self, deadline: Deadline, handle: Handle) -> None:
-        """As `Deadline.check`; a timeout says what the cluster has warned of meanwhile."""
+        """As `Deadline.check`; the error for a timeout also has the newest warning of the cluster."""
         try:
             deadline.check()
         except TimedOut as late:
@@ -278,19 +281,19 @@ class KubernetesRuntime:
                 log(f"The cluster says: {warning}")
 
     def _follow(self, handle: Handle, seen: dict[str, PodState], version: str) -> str:
-        """Takes into `seen` what happens to the pods, until one has changed or a moment is over."""
+        """Updates `seen` from a watch, until a pod changes or WATCH_SECONDS are over; returns the version."""
         try:
             for kind, pod in self._cluster.watch(CORE, "Pod", self._selector(handle), version, WATCH_SECONDS):
                 version = pod["metadata"]["resourceVersion"]
                 if kind == "BOOKMARK":
                     continue
-                state = kube_pods.look(pod)
+                state = kube_pods.state_of(pod)
                 before = seen.pop(state.name, None)
                 if kind != "DELETED" and not state.is_ending:
                     seen[state.name] = state
                 if seen.get(state.name) != before:
                     break
-        except RuntimeFault as fault:  # forgotten meanwhile, or the API server is restarting
+        except RuntimeFault as fault:  # the version is too old, or the API server restarts
             if fault.permanent and not isinstance(fault, Gone):
                 raise
             version, listed = self._listed(handle)
@@ -316,7 +319,7 @@ class KubernetesRuntime:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What is kept of a Deployment."""
+    """What a `Mirror` keeps of a Deployment."""
 
     refusal: RuntimeFault | None
 
@@ -333,9 +336,8 @@ def _by_run(pods: Iterable[PodState]) -> dict[str, list[PodState]]:
 
 
 def _held_up(status: RunStatus, pods: Sequence[PodState]) -> RuntimeFault | None:
-    """Nothing of it runs and the cluster goes on trying, as no node takes it or its image does not come.
-
-    Not after a crash: the kubelet starts it again, or says that it keeps ending.
+    """The fault of a run that has no container yet while the cluster keeps trying: no node has room for it,
+    or its image cannot be pulled. None for all others, also after a crash, since the kubelet restarts it.
     """
     if not status.reason or status.exit_code is not None or any(pod.started for pod in pods):
         return None
@@ -343,8 +345,8 @@ def _held_up(status: RunStatus, pods: Sequence[PodState]) -> RuntimeFault | None
 
 
 class _Trouble:
-    """What keeps a run from starting: told once, raised when it is permanent or has lasted too long. What a
-    node tries again by itself, the deadline of the start ends.
+    """The fault that keeps a run from starting. It is logged once, and raised when it is permanent or has
+    lasted for `patience` seconds. A PASSING fault may last until the deadline of the start.
     """
 
     def __init__(self, patience: float, log: LineSink) -> None:
@@ -379,5 +381,5 @@ def _stray(found: Json) -> Stray:
 
 
 def _number(version: Json) -> tuple[int, int]:
-    """Some providers write a minor version such as `27+`."""
+    """Major and minor version. Some providers write a minor version such as `27+`."""
     return int(version["major"]), int("".join(c for c in version["minor"] if c.isdigit()))

@@ -1,6 +1,6 @@
-"""RunSpec → Kubernetes objects: pure functions.
+"""Makes Kubernetes objects from a RunSpec. Pure functions.
 
-Quantities are written as the API server itself writes them, so that a second apply changes nothing.
+Quantities have the form in which the API server returns them, so that a second apply changes nothing.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from registry.reference import Reference, is_hub
 Json = dict[str, Any]
 
 LABEL = "mcphost/"
-USER = 10001  # as the images that the platform builds; the API server takes no name for it
+USER = 10001  # that of images which the platform builds; the API server accepts only a number
 TMP_SIZE = "64Mi"
 STARTUP_SECONDS = 300
-CPU_REQUESTED = 0.1  # of the limit: idle servers share a core, while memory is never promised twice
-LONGEST_SLUG = 23  # so that a pod's name, 17 longer than its Deployment's, still is a host name
+CPU_REQUESTED = 0.1  # of the limit: idle servers share a core; memory is requested in full
+LONGEST_SLUG = 23  # a pod's name has 17 characters more than its Deployment's, and at most 63 (RFC 1123)
 _COMPONENT = "app.kubernetes.io/component"
-# Whose parts are pods of their own, as the chart's, has two that call servers; else it is one that does all.
+# With the chart each part of the platform has pods of its own, and the gateway and the worker call servers.
+# Otherwise the pods have no component label, and one does everything.
 PLATFORM_PODS: tuple[Json, ...] = tuple(
     {"matchLabels": {"app.kubernetes.io/name": "mcphost"}, "matchExpressions": [{"key": _COMPONENT, **which}]}
     for which in ({"operator": "In", "values": ["gateway", "worker"]}, {"operator": "DoesNotExist"})
@@ -36,10 +37,13 @@ PLATFORM_PODS: tuple[Json, ...] = tuple(
 
 @dataclass(frozen=True)
 class Placement:
-    """Where on which cluster. `callers` select the pods that may call servers: the platform's.
+    """Where servers run, and who may call them.
 
-    `caller_networks` (CIDR) may too: of a platform that lies outside. `policy_api` is the version that the
-    cluster has of PodDisruptionBudget. `through` is the API server's URL where calls go through it.
+    `instance` distinguishes this platform from others in the cluster. `callers` are label selectors of the
+    pods that may call servers, which are those of the platform. `caller_networks` (CIDR) are for a platform
+    outside of the cluster. `pull_secret` names the Secret with the platform's login. `policy_api` is the API
+    version of PodDisruptionBudget in the cluster. `through` is the URL of the API server, where calls go
+    through its proxy.
     """
 
     instance: str
@@ -53,13 +57,13 @@ class Placement:
 
 
 def name_of(spec: RunSpec, place: Placement) -> str:
-    """The same for each apply of one run; it is a host name too, that of the Service."""
+    """The name of the run's objects. It is a valid host name (RFC 1123), since the Service has it too."""
     slug = re.sub(r"[^a-z0-9-]", "-", spec.slug.lower())[:LONGEST_SLUG].strip("-")
     return f"mcp-{place.instance[:6]}-{slug}-r{spec.run_id}"
 
 
 def endpoint_of(spec: RunSpec, place: Placement) -> str:
-    """The Service by its name in the cluster, or behind the API server."""
+    """The URL of the run's Service, in the cluster or through the API server's proxy."""
     name, path = name_of(spec, place), spec.path.lstrip("/")
     if place.through:
         root = f"{place.through}/api/v1/namespaces/{place.namespace}"
@@ -68,7 +72,7 @@ def endpoint_of(spec: RunSpec, place: Placement) -> str:
 
 
 def endpoint_of_pod(endpoint: str, pod: str, address: str) -> str:
-    """One pod's own, out of its Service's."""
+    """The URL of one pod, made from that of its Service. `address` is the IP of the pod."""
     before, proxied, after = endpoint.partition("/services/")
     if proxied:
         return f"{before}/pods/{pod}:{after.partition(':')[2]}"
@@ -77,28 +81,33 @@ def endpoint_of_pod(endpoint: str, pod: str, address: str) -> str:
 
 
 def selector_of(instance: str, data: Mapping[str, Any]) -> str:
-    """Of the objects of one run, by its handle's `data`. An earlier version labelled its deployment alone."""
+    """The label selector for the objects of one run, by the `data` of its handle.
+
+    The handle of a run that an older version has started names only the deployment.
+    """
     if "run" in data:
         return f"{LABEL}instance={instance},{LABEL}run={data['run']}"
     return f"{LABEL}instance={instance},{LABEL}deployment={data['deployment']},!{LABEL}run"
 
 
 def key_of(data: Mapping[str, Any]) -> str:
-    """What the pods of a run have in common: see `key_of_labels`."""
+    """The key of a run, by the `data` of its handle. It is equal to `key_of_labels` for each of its pods."""
     return f"run {data['run']}" if "run" in data else f"deployment {data['deployment']}"
 
 
 def key_of_labels(labels: Mapping[str, str]) -> str:
+    """The key of the run that a pod belongs to, by the labels of the pod."""
     run = labels.get(f"{LABEL}run")
     return f"run {run}" if run else f"deployment {labels.get(f'{LABEL}deployment', '')}"
 
 
 def server_selector(instance: str, server_id: int) -> str:
+    """The label selector for the objects of all runs of a server, its volume included."""
     return ",".join(f"{name}={value}" for name, value in _server_labels(server_id, instance).items())
 
 
 def manifests(spec: RunSpec, place: Placement) -> list[Json]:
-    """All objects of one run, in the order in which they are applied. By the first, `strays` finds it."""
+    """All objects of one run, in the order in which to apply them. `strays` finds a run by the first."""
     made = [service(spec, place), secret(spec, place), network_policy(spec, place)]
     if spec.pull.username:
         made.append(pull_secret(spec, place))
@@ -113,7 +122,7 @@ def manifests(spec: RunSpec, place: Placement) -> list[Json]:
 
 
 def secret(spec: RunSpec, place: Placement) -> Json:
-    """The environment: whole, as its values may be secret."""
+    """The environment of the server. All of it is in a Secret, because each value may be secret."""
     address = {"PORT": str(spec.port), "HOST": "0.0.0.0"} if spec.transport == "streamable-http" else {}
     environment = {"HOME": "/tmp", **spec.environment, **address}  # noqa: S108 (the container's)
     data = {name: base64.b64encode(value.encode()).decode() for name, value in environment.items()}
@@ -121,7 +130,7 @@ def secret(spec: RunSpec, place: Placement) -> Json:
 
 
 def pull_secret(spec: RunSpec, place: Placement) -> Json:
-    """The login that the server's team gave, for the pods of this run alone."""
+    """The login that the server's team has given, for the pods of this run only."""
     host = Reference.parse(spec.image).host
     login = {"username": spec.pull.username, "password": spec.pull.password}
     content = json.dumps({"auths": {HUB_KEY if is_hub(host) else host: login}})
@@ -132,7 +141,7 @@ def pull_secret(spec: RunSpec, place: Placement) -> Json:
 
 
 def pull_secret_of(name: str) -> str:
-    """Of the run with that name."""
+    """The name of the pull secret for the run with this name."""
     return f"{name}-pull"
 
 
@@ -145,7 +154,7 @@ def service(spec: RunSpec, place: Placement) -> Json:
 
 
 def network_policy(spec: RunSpec, place: Placement) -> Json:
-    """In: only who calls servers, only to the server's port. Out: what `Shape.egress` says."""
+    """Ingress only for the platform and to the server's port; egress as `Shape.egress` says."""
     callers: list[Json] = [{"podSelector": selector} for selector in place.callers]
     callers += _blocks(place.caller_networks)
     body: Json = {
@@ -176,7 +185,7 @@ def autoscaler(spec: RunSpec, place: Placement) -> Json:
 
 
 def volume_claim(spec: RunSpec, place: Placement, volume: Volume) -> Json:
-    """The server's, not the deployment's: what it holds stays while deployments come and go."""
+    """The volume of the server. It belongs to no deployment, so that its data stays."""
     body: Json = {
         "accessModes": ["ReadWriteOnce"],
         "resources": {"requests": {"storage": _mebibytes(volume.size_mb)}},
@@ -196,6 +205,7 @@ def volume_claim(spec: RunSpec, place: Placement, volume: Volume) -> Json:
 
 
 def claim_of(spec: RunSpec, place: Placement) -> str:
+    """The name of the PersistentVolumeClaim of the server."""
     return f"mcp-{place.instance[:6]}-{spec.server_id}-data"
 
 
@@ -205,7 +215,7 @@ def deployment(spec: RunSpec, place: Placement) -> Json:
         "selector": {"matchLabels": _selector(spec, place)},
         "template": {"metadata": {"labels": _labels(spec, place)}, "spec": _pod(spec, place)},
     }
-    if not spec.shape.scales:  # else the autoscaler's field: an apply must not take it back
+    if not spec.shape.scales:  # else the autoscaler sets this field, and an apply must not reset it
         body["replicas"] = spec.shape.replicas
     return {**_object("apps/v1", "Deployment", spec, place), "spec": body}
 
@@ -215,8 +225,8 @@ def _pod(spec: RunSpec, place: Placement) -> Json:
         "automountServiceAccountToken": spec.shape.account_token,
         **({"serviceAccountName": place.service_account} if place.service_account else {}),
         **_pull_secrets(spec, place),
-        "enableServiceLinks": False,  # the addresses of others are none of its business
-        # The first process of the pod reaps, and the server gets signals as an ordinary process does.
+        "enableServiceLinks": False,  # else its environment has the addresses of other servers
+        # The pause process is then PID 1: it reaps zombies, and signals reach the server as usual.
         "shareProcessNamespace": True,
         "affinity": _affinity(spec, place),
         "securityContext": {
@@ -232,7 +242,7 @@ def _pod(spec: RunSpec, place: Placement) -> Json:
 
 
 def _pull_secrets(spec: RunSpec, place: Placement) -> Json:
-    """The platform's login only goes where the image may be pulled with it."""
+    """The platform's login is used only for images that may be pulled with it."""
     shared = place.pull_secret if spec.pull.by_platform else ""
     name = pull_secret_of(name_of(spec, place)) if spec.pull.username else shared
     return {"imagePullSecrets": [{"name": name}]} if name else {}
@@ -243,10 +253,10 @@ def _container(spec: RunSpec, name: str) -> Json:
     return {
         "name": CONTAINER,
         "image": spec.image,
-        # What lies on a node is given to every pod there; the registry knows who may have it.
+        # With IfNotPresent a node gives a cached image to every pod. Always asks the registry for permission.
         "imagePullPolicy": "IfNotPresent" if spec.pull.ours else "Always",
-        # As with `docker run`: an image's entry point, which may be the bridge, stays.
-        # The kubelet would replace $(NAME), and $$ by $.
+        # `args` leaves the entry point, which may be the bridge, as `docker run` does. The kubelet replaces
+        # $(NAME), and $$ by $.
         **({"args": [word.replace("$", "$$") for word in spec.command]} if spec.command else {}),
         "envFrom": [{"secretRef": {"name": name}}],
         "ports": [{"name": "mcp", "containerPort": spec.port, "protocol": "TCP"}],
@@ -260,7 +270,7 @@ def _container(spec: RunSpec, name: str) -> Json:
         },
         "startupProbe": {**listens, "periodSeconds": 2, "failureThreshold": STARTUP_SECONDS // 2},
         "readinessProbe": {**listens, "periodSeconds": 5, "failureThreshold": 2},
-        "terminationMessagePolicy": "FallbackToLogsOnError",  # its last lines, when it fails
+        "terminationMessagePolicy": "FallbackToLogsOnError",  # the message is then its last output
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}, *_mounted(spec.shape.volume)],  # noqa: S108
     }
 
@@ -276,7 +286,7 @@ def _mounted(volume: Volume | None) -> list[Json]:
 
 
 def _resources(limits: Limits) -> Json:
-    """There is no such limit on processes: the kubelet's `podPidsLimit` is for all pods of a node."""
+    """Requests and limits. None for processes: the kubelet has one number (podPidsLimit) for all pods."""
     most, least = dict[str, str](), dict[str, str]()
     if limits.cpu:
         most["cpu"], least["cpu"] = _cores(limits.cpu), _cores(max(limits.cpu * CPU_REQUESTED, 0.001))
@@ -295,8 +305,8 @@ def _mebibytes(value: int) -> str:
 
 
 def _affinity(spec: RunSpec, place: Placement) -> Json:
-    """What holds a volume goes where its other pods are, as only one node can mount it: the old deployment
-    serves on while the new one starts.
+    """The pods of a server with a volume must be on the same node, because only one node can mount it, and
+    the old deployment still runs while the new one starts.
     """
     affinity = {"nodeAffinity": _nodes(spec.platforms)}
     if spec.shape.volume is None:
@@ -307,7 +317,7 @@ def _affinity(spec: RunSpec, place: Placement) -> Json:
 
 
 def _nodes(platforms: tuple[str, ...]) -> Json:
-    """Only nodes that can run the image: any other would end in an `exec format error`."""
+    """Only nodes of a platform for which the image exists. On others it fails with `exec format error`."""
     architectures = sorted({platform.split("/")[1] for platform in platforms if "/" in platform})
     wanted = [{"key": "kubernetes.io/os", "operator": "In", "values": ["linux"]}]
     if architectures:
@@ -324,7 +334,7 @@ def _egress(networks: tuple[str, ...]) -> list[Json]:
 
 
 def _blocks(networks: tuple[str, ...]) -> list[Json]:
-    """A bare address is a network of one."""
+    """Peers of a NetworkPolicy. An address without a prefix length is a network of one address."""
     return [{"ipBlock": {"cidr": str(ipaddress.ip_network(network))}} for network in networks]
 
 
@@ -342,7 +352,7 @@ def _server_labels(server_id: int, instance: str) -> dict[str, str]:
 
 
 def _labels(spec: RunSpec, place: Placement) -> dict[str, str]:
-    """By these a run is found again, whatever became of the platform's rows."""
+    """The labels by which a run is found again, even where the database has lost its row."""
     return {
         "app.kubernetes.io/managed-by": "mcphost",
         "app.kubernetes.io/name": "mcp-server",

@@ -1,7 +1,9 @@
-"""Becomes a hosted server: `python -I -S launcher.py <limits as JSON> -- <command…>`. Standard library only.
+"""Sets resource limits and then becomes a hosted server: `python -I -S launcher.py <limits as JSON> --
+<command…>`.
 
-Limits are set here and not in a `preexec_fn`, which is unsafe in a process with threads. The launcher then
-replaces itself, so that it costs no process; the environment arrives and leaves through execve, never argv.
+Standard library only. The limits are set here, because a `preexec_fn` is unsafe in a process with threads.
+The launcher replaces itself by the server, so it costs no process. The environment is passed on by execve(2)
+and never in arguments, which every user of the machine can read.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections.abc import Mapping, Sequence
 
 
 def main(arguments: Sequence[str]) -> int:
+    """Returns only when the command cannot start: 127 not found, 126 not executable (POSIX, XCU 2.8.2)."""
     limits, separator, *command = arguments
     if separator != "--" or not command:
         return _refuse("no command was given", 127)
@@ -28,7 +31,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def set_limits(limits: Mapping[str, int]) -> None:
-    """`limits` maps names of the resource module (RLIMIT_NOFILE) to values; no hard limit is ever raised."""
+    """Sets limits by their name in the resource module (RLIMIT_NOFILE; setrlimit(2)). A hard limit is never
+    raised: a value above it is lowered to it.
+    """
     for name, wanted in limits.items():
         number = getattr(resource, name)
         _, hard = resource.getrlimit(number)

@@ -1,8 +1,8 @@
-"""What a server writes, kept in files that outlive the platform, and read from them piece by piece.
+"""Keeps the output of a server in files, which stay when the platform ends, and reads it from them in pieces.
 
-The server appends to a file that it holds open, so the file can be neither renamed nor cut without a line
-getting lost in between. What was read is given back to the disk as a hole at the file's front instead:
-offsets never change, and a position stays good as a cursor.
+The server appends to a file that it holds open. To rename or truncate that file could lose a line that is
+written at the same moment. So the space of lines that were read is freed by punching a hole at the start of
+the file (fallocate(2)): offsets do not change, and an offset can be used as a cursor.
 """
 
 from __future__ import annotations
@@ -16,21 +16,23 @@ from pathlib import Path
 
 CHUNK_BYTES = 1 << 20
 MAX_LINE_BYTES = 16_384
-KEEP_BYTES = 4 << 20  # read output is given back once a file occupies this much
-BACKLOG_BYTES = 64 << 20  # more unread output than this is dropped but for its end
+KEEP_BYTES = 4 << 20  # of disk space that a file may use before the lines that were read are freed
+BACKLOG_BYTES = 64 << 20  # of unread output; when there is more, only its last KEEP_BYTES are read
 _PUNCH_KEEPING_SIZE = 0x01 | 0x02  # FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
 _BLOCK = 4096
 
 
 @dataclass(frozen=True)
 class Piece:
+    """Lines that were read, and the offset of the first byte after them."""
+
     lines: list[str]
     offset: int
 
 
 @contextmanager
 def appending(out: Path, err: Path) -> Iterator[tuple[int, int]]:
-    """Makes the files, readable by this user only, and lends the descriptors that the server appends to."""
+    """Creates the files with mode 0600 and opens them to append: the descriptors of stdout and stderr."""
     with ExitStack() as opened:
         yield _create(out, opened), _create(err, opened)
 
@@ -43,7 +45,7 @@ def _create(path: Path, opened: ExitStack) -> int:
 
 
 def read(path: Path, offset: int, *, ended: bool) -> Piece:
-    """Lines from `offset` on, at most CHUNK_BYTES; a last line without its end only when all has `ended`."""
+    """Lines from `offset` on, at most CHUNK_BYTES; an unfinished last line only when the run has `ended`."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -65,7 +67,7 @@ def _read(descriptor: int, offset: int, ended: bool) -> Piece:
 
 
 def _bounded(descriptor: int, offset: int, size: int) -> tuple[int, list[str]]:
-    """Where to read: behind what was given back, and not too far behind the end."""
+    """The offset to read from, and notes on lost output. It skips freed space and a too long backlog."""
     start = _first_data(descriptor, offset, size)
     if size - start <= BACKLOG_BYTES:
         return start, []
@@ -77,12 +79,12 @@ def _bounded(descriptor: int, offset: int, size: int) -> tuple[int, list[str]]:
 def _first_data(descriptor: int, offset: int, size: int) -> int:
     try:
         return os.lseek(descriptor, min(offset, size), os.SEEK_DATA)
-    except OSError:  # nothing but a hole, or nothing at all, up to the end
+    except OSError:  # ENXIO: there is no data up to the end
         return min(offset, size)
 
 
 def _complete(data: bytes) -> bytes:
-    """Without a last line that is still being written, unless it is too long to wait for."""
+    """The data without an unfinished last line, unless that line is too long to wait for its end."""
     end = data.rfind(b"\n") + 1
     return data if len(data) - end > MAX_LINE_BYTES else data[:end]
 
@@ -99,13 +101,13 @@ def _starts(line: bytes) -> range:
 
 
 def clean(line: bytes) -> str:
-    """The line as a database takes it and a terminal would show it: what a CR redrew is left out."""
+    """The line as text without NUL. Of a line that a carriage return has overwritten, only the last part."""
     return line.decode("utf-8", "replace").rstrip("\r\n").rsplit("\r", 1)[-1].replace("\x00", "")
 
 
 def _give_back(descriptor: int, end: int) -> None:
-    """Frees the blocks before `end`. A file system that can't keeps them: nothing is lost, only space."""
+    """Frees the blocks before `end`. A file system without holes keeps them, which only costs space."""
     length = end - end % _BLOCK
-    fallocate = getattr(ctypes.CDLL(None), "fallocate", None)  # Linux has it
+    fallocate = getattr(ctypes.CDLL(None), "fallocate", None)  # of glibc and musl
     if length and fallocate:
         fallocate(descriptor, _PUNCH_KEEPING_SIZE, ctypes.c_int64(0), ctypes.c_int64(length))

@@ -36,13 +36,15 @@ PROBE_SECONDS = 5.0
 
 
 class ProcessRuntime(OneByOne):
-    """`root` holds all that runs here and names this platform among others on the machine.
+    """Runs each server as a session of processes.
 
-    `bridge` is the directory of the bridge package; `python` runs it and the launcher. `search_path` is the
-    PATH of hosted servers behind their own programs; by default the system's, and where node lies.
+    `root` is the directory of this platform's runs. Its path distinguishes this platform from others on the
+    machine. `bridge` is the directory of the bridge package; `python` runs it and the launcher. `search_path`
+    is the PATH of hosted servers, after their own programs; by default that of the system and the directory
+    of node.
 
-    A server keeps running when the platform dies, and is taken up by its handle or found as a stray; the
-    platform stops it when it stops itself in good order.
+    When the platform dies, its servers keep running. The next platform finds them by their handles or as
+    strays. A platform that is stopped normally stops its servers.
     """
 
     name = process_run.NAME
@@ -62,11 +64,11 @@ class ProcessRuntime(OneByOne):
         self._looks: dict[str, tuple[float, float]] = {}
 
     def start(self, spec: RunSpec, *, deadline: Deadline, log: LineSink) -> Handle:
-        """Returns once the server listens, has exited, or after LISTEN_SECONDS: poll and health tell more."""
+        """As `Runtime.start`. Returns when the server listens or has exited, or after LISTEN_SECONDS."""
         for _ in range(PORT_ATTEMPTS):
             handle = self._launch(spec, ports.free_port())
             try:
-                if not _lost_its_port(process_run.of(handle), deadline, log):
+                if not _lost_its_port(process_run.from_handle(handle), deadline, log):
                     return handle
                 log(f"Port {handle.data['port']} was taken by another program meanwhile: trying another.")
             except BaseException:
@@ -76,11 +78,14 @@ class ProcessRuntime(OneByOne):
         raise RuntimeFault("No free port could be had.", hint="Try again.", permanent=False)
 
     def stop(self, handle: Handle, *, grace: float) -> None:
-        """What it wrote stays readable until the directory is removed. As in a container, what it started in
-        sessions of their own is its to end, and is killed when it has left: a bridge has to tell its callers
-        why their server ends, before it does."""
-        run = process_run.of(handle)
-        own = partial(process_table.own, *run.who)
+        """As `Runtime.stop`. The output stays readable until the directory of the run is removed.
+
+        SIGTERM goes only to the session of the run. The server itself has to end processes that it has
+        started in other sessions, as in a container; those that are left are killed at the end. So a bridge
+        has the time to tell its callers why their server ends.
+        """
+        run = process_run.from_handle(handle)
+        own = partial(process_table.own, *run.identity)
         process_table.send(signal.SIGTERM, own())
         process_table.until_none(own, grace)
         _kill(run)
@@ -90,8 +95,10 @@ class ProcessRuntime(OneByOne):
         self._overruns.pop(run.token, None)
 
     def poll(self, handle: Handle) -> RunStatus:
-        """Also holds the run to its limits: what uses more memory or processes than it may is ended here."""
-        run = process_run.of(handle)
+        """As `Runtime.poll`. It also enforces limits: it kills processes of a run that uses more memory or
+        more processes than allowed.
+        """
+        run = process_run.from_handle(handle)
         if run.alive() and (status := self._held_to_limits(run)):
             return status
         self._reap(run)
@@ -99,8 +106,8 @@ class ProcessRuntime(OneByOne):
         return RunStatus(False, code, self._overruns.get(run.token) or describe_exit(code))
 
     def output(self, handle: Handle, cursor: str) -> tuple[Sequence[OutputLine], str]:
-        """At most output_files.CHUNK_BYTES of each stream a call; `at` is when the line was read."""
-        run = process_run.of(handle)
+        """As `Runtime.output`, at most 1 MiB of each stream per call. `at` is the time of reading."""
+        run = process_run.from_handle(handle)
         ended = not run.alive()
         out_at, _, err_at = cursor.partition(":")
         out = output_files.read(run.file("out"), int(out_at or 0), ended=ended)
@@ -111,7 +118,7 @@ class ProcessRuntime(OneByOne):
         return lines, f"{out.offset}:{err.offset}"
 
     def stats(self, handle: Handle) -> Stats | None:
-        run = process_run.of(handle)
+        run = process_run.from_handle(handle)
         processes = run.family()
         if not processes:
             return None
@@ -165,7 +172,7 @@ class ProcessRuntime(OneByOne):
             ) from error
 
     def _held_to_limits(self, run: Run) -> RunStatus | None:
-        """None: the whole run had to be ended."""
+        """The status of a run after its limits were enforced; None where all of it was killed."""
         excess = run.excess()
         if excess and not excess.culprit:
             self._overruns[run.token] = excess.reason
@@ -176,7 +183,7 @@ class ProcessRuntime(OneByOne):
         return RunStatus(alive=True, reason=excess.reason if excess else "")
 
     def _reap(self, run: Run) -> None:
-        """After this the exit code of a child of ours is written down, and it is no zombie."""
+        """Waits until the exit code of our own child is written and the child is no zombie."""
         waiter = self._waiters.get(run.token)
         if waiter:
             waiter.join(REAP_SECONDS)
@@ -184,7 +191,7 @@ class ProcessRuntime(OneByOne):
             self._waiters.pop(run.token, None)
 
     def _cores(self, run: Run, used: float) -> float:
-        """Since the last look; at the first, since the start."""
+        """Cores used since the last call; at the first call, since the start of the run."""
         now = time.time()
         then, before = self._looks.get(run.token, (run.create_time, 0.0))
         self._looks[run.token] = now, used
@@ -192,22 +199,22 @@ class ProcessRuntime(OneByOne):
 
 
 def _lost_its_port(run: Run, deadline: Deadline, log: LineSink) -> bool:
-    """Waits until the run listens on its port; whether somebody else does instead."""
+    """Waits until the run listens on its port; True where another program listens there instead."""
     end = time.monotonic() + LISTEN_SECONDS
     while time.monotonic() < end and run.alive():
         deadline.check()
         if run.port in process_table.listening_ports(run.family()):
             return False
         time.sleep(process_table.POLL_SECONDS)
-    found = process_table.listening_ports(process_table.members(*run.who))
+    found = process_table.listening_ports(process_table.members(*run.identity))
     if others := sorted(found - {run.port}):
         log(f"The server listens on port {', '.join(map(str, others))}, not on the one in PORT.")
     return run.port not in found and ports.is_taken(run.port)
 
 
 def _kill(run: Run) -> None:
-    members = partial(process_table.members, *run.who)
-    # What was forked between the look and the signal is caught by the next round.
+    members = partial(process_table.members, *run.identity)
+    # A process that was forked between the listing and the signal is killed in the next round.
     for _ in range(int(KILL_SECONDS)):
         process_table.send(signal.SIGKILL, members())
         if process_table.until_none(members, 1.0):

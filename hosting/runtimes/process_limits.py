@@ -1,8 +1,9 @@
-"""Whether a run of processes keeps to its limits, and what has to end if not: the decision, not the deed.
+"""Decides whether a run of processes is over its limits, and which process has to end. It ends none itself.
 
-As the kernel does it for a container, the largest process goes first: behind the bridge that is one client's
-session and not the server. The whole run goes when its first process is the largest, or when it uses twice
-what it may (many small processes: ending one of them would change nothing).
+The largest process is chosen first, as the kernel does for a container. Behind the bridge that is the process
+of one client's session, and the others go on. The whole run has to end when its first process is the largest,
+or when the run uses more than twice its limit: then it is many small processes, and to end one would not
+help.
 """
 
 from __future__ import annotations
@@ -19,14 +20,17 @@ TOO_FAR = 2
 
 @dataclass(frozen=True)
 class Excess:
-    """`culprit` None: the whole run has to end."""
+    """A limit that is exceeded. `culprit` is the process that has to end; None means the whole run."""
 
     reason: str
     culprit: psutil.Process | None
 
 
 def excess(leader: int, family: Sequence[psutil.Process], *, memory_mb: int, pids: int) -> Excess | None:
-    """What the family of the process `leader` uses too much of; limits of 0 are none."""
+    """The limit that `family`, the processes of a run, exceeds; None where it keeps them.
+
+    `leader` is the pid of the first process. A limit of 0 means no limit.
+    """
     return _excess(leader, family, _mebibytes, memory_mb, "MiB of memory") or _excess(
         leader, family, process_table.tasks, pids, "processes and threads"
     )

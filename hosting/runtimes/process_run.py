@@ -1,4 +1,4 @@
-"""One run of the process runtime: what its handle keeps, its files, and how it is found again."""
+"""One run of the process runtime: the data of its handle, its files, and how it is found again."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ STATE_VARIABLE = "MCPHOST_STATE"
 
 @dataclass(frozen=True)
 class Run:
-    """A handle's `data`. `create_time` is psutil's; `memory_mb` and `pids` are limits that `poll` enforces.
+    """The `data` of a handle.
 
-    `token` names the run among others of the same deployment; its files bear it too.
+    `directory` is the prepared directory of the deployment. `token` distinguishes the run from others of the
+    same deployment, and is part of the names of its files. `pid` and `create_time` (seconds, from psutil)
+    identify its first process. `memory_mb` and `pids` are limits that `ProcessRuntime.poll` enforces.
     """
 
     port: int
@@ -36,26 +38,29 @@ class Run:
     create_time: float = 0.0
 
     def led_by(self, process: psutil.Process) -> Run:
+        """The same run with `process` as its first process."""
         return replace(self, pid=process.pid, create_time=process.create_time())
 
     def handle(self, endpoint: str) -> Handle:
         return Handle(NAME, endpoint, asdict(self))
 
     def environment(self, mark: Mark, endpoint: str, run_id: int) -> dict[str, str]:
-        """What each process of the run carries, so that it is found though no row knows it (a platform killed
-        between start and save)."""
+        """Variables for each process of the run. By them the run is found where the database does not know
+        it, because the platform was killed between the start and the save.
+        """
         state = json.dumps({"endpoint": endpoint, "data": asdict(self), "run": run_id})
         return {process_table.VARIABLE: str(mark), STATE_VARIABLE: state}
 
     @property
-    def who(self) -> tuple[int, float, str]:
+    def identity(self) -> tuple[int, float, str]:
+        """The arguments that the functions of `process_table` identify a run by."""
         return self.pid, self.create_time, self.token
 
     def alive(self) -> bool:
         return process_table.is_alive(self.pid, self.create_time)
 
     def file(self, suffix: str) -> Path:
-        """`out` and `err` hold what was written, `exit` the exit code."""
+        """The file for `out` (stdout), `err` (stderr) or `exit` (the exit code)."""
         return Path(self.directory) / "log" / f"{self.token}.{suffix}"
 
     @property
@@ -66,30 +71,32 @@ class Run:
         return process_table.family(self.pid, self.create_time)
 
     def excess(self) -> Excess | None:
+        """The limit that it exceeds now; None where it keeps them."""
         return process_limits.excess(self.pid, self.family(), memory_mb=self.memory_mb, pids=self.pids)
 
     def exit_code(self) -> int | None:
-        """None: the platform that started it was gone when it ended."""
+        """The exit code; None while it runs, and where no platform was there to see its end."""
         try:
             return int(self.file("exit").read_text())
         except (OSError, ValueError):
             return None
 
     def note_exit(self, child: subprocess.Popen[bytes]) -> None:
-        """Waits for the run, so that it leaves no zombie, and keeps its exit code for whoever asks."""
+        """Waits for the end of the run, so that it leaves no zombie, and writes its exit code to a file."""
         code = child.wait()
         try:
             self.file("exit").write_text(str(code))
-        except OSError:  # the directory was removed meanwhile: nobody will ask
+        except OSError:  # the directory was removed, so nobody will read it
             return
 
     def prepare(self) -> None:
+        """Creates its directories and removes the output of older runs."""
         for folder in (Path(self.directory) / "home", self.temporary):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._forget_older_output()
 
     def _forget_older_output(self) -> None:
-        """Removes what earlier runs in this directory wrote, but for the last of them."""
+        """Removes the output of earlier runs in this directory, except that of the latest."""
         tokens = {path.stem: path.stat().st_mtime for path in self.file("out").parent.glob("*.out")}
         for token in sorted(tokens, key=lambda each: tokens[each])[:-1]:
             older = replace(self, token=token)
@@ -98,7 +105,7 @@ class Run:
 
 
 def strays(root: str) -> list[Stray]:
-    """Every run under `root` that has a living process; its first process stands for it."""
+    """Every run under `root` that has a living process. Its oldest process counts as its first."""
     first: dict[str, tuple[Mark, psutil.Process]] = {}
     for mark, process in sorted(process_table.marked(root), key=lambda each: each[1].create_time()):
         first.setdefault(mark.token, (mark, process))
@@ -115,14 +122,16 @@ def _stray(mark: Mark, process: psutil.Process) -> Stray | None:
         return None
 
 
-def of(handle: Handle) -> Run:
+def from_handle(handle: Handle) -> Run:
+    """The run of a handle of this runtime."""
     return _run(handle.data)
 
 
 def _run(data: Mapping[str, Any]) -> Run:
-    """Of the fields that are known: another version of the platform may have saved more."""
+    """Ignores unknown fields, which a newer version of the platform may have saved."""
     return Run(**{each.name: data[each.name] for each in fields(Run) if each.name in data})
 
 
 def planned(port: int, directory: Path, token: str, limits: Limits) -> Run:
+    """A run that has no process yet."""
     return Run(port, str(directory), token, limits.memory_mb, limits.pids)

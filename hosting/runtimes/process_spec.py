@@ -1,8 +1,9 @@
-"""RunSpec → command, environment and limits of a hosted process: pure functions.
+"""Makes the command, the environment and the limits of a hosted process from a RunSpec.
 
-Memory and process counts have no good per-process limit: RLIMIT_AS counts address space that node reserves by
-the gigabyte, RLIMIT_NPROC counts everything that the user runs. So both are set wide here, as a stop for
-what runs away within seconds, and `ProcessRuntime.poll` holds the whole run to the real limits.
+Linux has no good limit per process for memory and for the number of processes: RLIMIT_AS counts address
+space, of which node reserves gigabytes, and RLIMIT_NPROC counts all processes of the user (setrlimit(2)). So
+the limits here are wide; they stop a server that grows within seconds. `ProcessRuntime.poll` enforces the
+real limits.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from hosting.runtimes.base import Limits, RunSpec
 HOST = "127.0.0.1"
 BRIDGE_PATH = "/mcp"
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-DATA_HEADROOM_MB = 512  # writable memory that is reserved and never touched: thread stacks, heaps
+DATA_HEADROOM_MB = 512  # for writable memory that is reserved and never used: thread stacks, heaps
 PIDS_FACTOR = 32
 OPEN_FILES = 8192
 MIB = 1 << 20
 
 
 def prepared_directory(spec: RunSpec) -> Path:
+    """`spec.directory`; raises `RuntimeFault` where it was removed or never prepared."""
     if not spec.directory or not (spec.directory / "app").is_dir():
         raise RuntimeFault(
             "The server's environment is not there.", hint="Redeploy the server: that prepares it again."
@@ -30,7 +32,9 @@ def prepared_directory(spec: RunSpec) -> Path:
 
 
 def command(spec: RunSpec, port: int, *, python: Path, bridge: Path) -> list[str]:
-    """The absolute argv of the run, with `{port}` filled in; a stdio server is wrapped by the bridge."""
+    """The arguments of the run, the program as an absolute path, with `{port}` replaced. For a stdio server
+    it is the bridge, which starts it. Raises `RuntimeFault` where there is no command.
+    """
     if not spec.command:
         raise RuntimeFault("The server has no command to start.", hint="Set a command for it and redeploy.")
     own = [part.replace("{port}", str(port)) for part in spec.command]
@@ -41,14 +45,16 @@ def command(spec: RunSpec, port: int, *, python: Path, bridge: Path) -> list[str
 
 
 def endpoint(spec: RunSpec, port: int) -> str:
+    """The URL of the run: its own path, or that of the bridge for a stdio server."""
     path = spec.path if spec.transport == "streamable-http" else BRIDGE_PATH
     return f"http://{HOST}:{port}/{path.lstrip('/')}"
 
 
 def environment(spec: RunSpec, port: int, *, temporary: Path, search_path: str) -> dict[str, str]:
-    """Nothing of the platform's own environment: a base, then the server's own variables.
+    """The whole environment of the server: a base and its own variables, nothing of the platform's
+    environment.
 
-    PORT and HOST are the platform's to give: they have to fit the endpoint.
+    PORT and HOST are set last, because they have to fit the endpoint. `temporary` becomes TMPDIR.
     """
     directory = prepared_directory(spec)
     base = {
@@ -56,13 +62,14 @@ def environment(spec: RunSpec, port: int, *, temporary: Path, search_path: str) 
         "HOME": str(directory / "home"),
         "TMPDIR": str(temporary),
         "LANG": "C.UTF-8",
-        "PYTHONUNBUFFERED": "1",  # or the last lines before a crash would never be written
+        "PYTHONUNBUFFERED": "1",  # else the last lines before a crash would be lost
     }
     address = {"PORT": str(port), "HOST": HOST} if spec.transport == "streamable-http" else {}
     return {**base, **spec.environment, **address}
 
 
 def resource_limits(limits: Limits) -> dict[str, int]:
+    """Values by the names of setrlimit(2), in bytes or as a count."""
     wanted = {"RLIMIT_CORE": 0, "RLIMIT_NOFILE": OPEN_FILES}
     if limits.memory_mb:
         wanted["RLIMIT_DATA"] = (limits.memory_mb + DATA_HEADROOM_MB) * MIB
@@ -72,6 +79,6 @@ def resource_limits(limits: Limits) -> dict[str, int]:
 
 
 def _own_programs(directory: Path) -> list[str]:
-    """As `environment.bin_directories` finds them: there are those that the server was installed with."""
+    """The directories that `builder.environment.bin_directories` looks for, whether they exist or not."""
     places = ("venv/bin", "tools/bin", "app/node_modules/.bin", "tree/node_modules/.bin")
     return [str(directory / place) for place in places]

@@ -1,7 +1,8 @@
 """Which processes of this machine belong to which run.
 
-A run is known by its session (the leader's pid with its start time) and by a mark in the environment, which
-also finds what left the session. A process id alone proves nothing: it may have been given to another since.
+A run is identified by its session (the pid and the start time of the leader) and by a mark in the
+environment, which also finds processes that have left the session. A pid alone proves nothing: the system may
+have given it to another process since.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ CLOCK_TOLERANCE = 2.0
 
 @dataclass(frozen=True)
 class Mark:
-    """What stands in the environment of each process of a run; `token` tells runs of one deployment apart."""
+    """The mark in the environment of each process of a run. `root` is the hash of the platform's directory,
+    `token` distinguishes the runs of one deployment.
+    """
 
     server_id: int
     deployment_id: int
@@ -37,6 +40,7 @@ class Mark:
 
     @classmethod
     def parse(cls, text: str) -> Mark | None:
+        """Reads what `str` of a mark gives; None for other text."""
         server, _, rest = text.partition(":")
         deployment, _, rest = rest.partition(":")
         root, _, token = rest.partition(":")
@@ -46,7 +50,7 @@ class Mark:
 
 
 def is_alive(pid: int, create_time: float) -> bool:
-    """Whether that very process runs; a zombie does not."""
+    """Whether the process with this pid and start time runs. A zombie does not."""
     try:
         process = psutil.Process(pid)
         return _is_same(process, create_time) and process.status() != psutil.STATUS_ZOMBIE
@@ -63,9 +67,9 @@ def marked(root: str) -> Iterator[tuple[Mark, psutil.Process]]:
 
 
 def family(pid: int, create_time: float) -> list[psutil.Process]:
-    """The living processes of the session that `pid` leads, and descendants in sessions of their own.
+    """The living processes of the session that `pid` leads, and its descendants in other sessions.
 
-    None when `pid` is somebody else's by now. Cheaper than `members`, for frequent looks.
+    It is empty when that process is gone, or another one has its pid now. It costs less than `members`.
     """
     if not _leads(pid, create_time):
         return []
@@ -74,28 +78,30 @@ def family(pid: int, create_time: float) -> list[psutil.Process]:
 
 
 def members(pid: int, create_time: float, token: str) -> list[psutil.Process]:
-    """The family and all that bears the run's mark, wherever it went."""
+    """The family, and all processes with the mark of the run in any session."""
     bearers = [process for process in _processes() if (mark := _mark(process)) and mark.token == token]
-    # A dead leader's number is not given away while its session has members: one bearer in it proves it ours.
+    # The system does not reuse the pid of a dead leader while its session has members. So one marked process
+    # in the session proves that the session is that of the run.
     orphans = _in_session(pid) if any(_session_of(process.pid) == pid for process in bearers) else []
     return _distinct([*bearers, *orphans, *family(pid, create_time)])
 
 
 def send(number: signal.Signals, processes: Iterable[psutil.Process]) -> None:
+    """Sends a signal to those that still exist."""
     for process in processes:
         try:
-            process.send_signal(number)  # psutil compares the start time once more
+            process.send_signal(number)  # psutil checks the start time again
         except psutil.Error:
             continue
 
 
 def own(pid: int, create_time: float, token: str) -> list[psutil.Process]:
-    """The members in the session that `pid` leads, or led."""
+    """The members of the run that are in the session of `pid`, even where `pid` itself has ended."""
     return [process for process in members(pid, create_time, token) if _session_of(process.pid) == pid]
 
 
 def until_none(look: Callable[[], Sequence[psutil.Process]], seconds: float) -> bool:
-    """Waits until `look` finds none; False when it still does after `seconds`."""
+    """Waits until `look` returns no process; False where it still returns one after `seconds`."""
     end = time.monotonic() + seconds
     while look():
         if time.monotonic() >= end:
@@ -105,6 +111,7 @@ def until_none(look: Callable[[], Sequence[psutil.Process]], seconds: float) -> 
 
 
 def listening_ports(processes: Iterable[psutil.Process]) -> set[int]:
+    """The TCP ports on which they listen."""
     found: set[int] = set()
     for process in processes:
         try:
@@ -163,17 +170,17 @@ def _mark(process: psutil.Process) -> Mark | None:
 
 
 def cpu_seconds(processes: Iterable[psutil.Process]) -> float:
-    """Including what children that have ended used."""
+    """The CPU time of the processes in seconds, with that of their children that have ended."""
     return sum(sum(times[:4]) for each in processes if (times := _ask(each.cpu_times)))
 
 
 def resident_bytes(processes: Iterable[psutil.Process]) -> int:
-    """Pages that several processes share count for each."""
+    """The resident memory in bytes. A page that two processes share counts twice."""
     return sum(memory.rss for each in processes if (memory := _ask(each.memory_info)))
 
 
 def tasks(processes: Iterable[psutil.Process]) -> int:
-    """Processes and threads, as a container's pids limit counts them."""
+    """The number of processes and threads, as the pids limit of a cgroup counts them."""
     return sum(_ask(each.num_threads) or 0 for each in processes)
 
 

@@ -10,7 +10,7 @@ from django.conf import settings
 import bridge
 from hosting import mcp_client
 from hosting.errors import RuntimeFault
-from hosting.mcp_client import Equip
+from hosting.mcp_client import Auth
 from hosting.runtimes import kube_client
 from hosting.runtimes.base import Runtime
 from hosting.runtimes.docker import DockerRuntime
@@ -81,6 +81,6 @@ def is_behind_api_server(endpoint: str) -> bool:
     return endpoint.startswith("https://")
 
 
-def equip_for(endpoint: str) -> Equip:
+def auth_for(endpoint: str) -> Auth:
     """What an HTTP client needs to call this endpoint: credentials for the API server's alone."""
-    return cluster().equip if is_behind_api_server(endpoint) else mcp_client.unchanged
+    return cluster().authenticate if is_behind_api_server(endpoint) else mcp_client.no_auth

@@ -132,7 +132,7 @@ def check_health(started: Start, handle: Handle) -> ServerFacts:
                 handle.endpoint,
                 deadline=deadline,
                 alive=lambda: started.runtime.poll(handle),
-                equip=runtimes.equip_for(handle.endpoint),
+                auth=runtimes.auth_for(handle.endpoint),
                 public=settings.PUBLIC_URL,
             )
         except RuntimeFault as error:
@@ -179,7 +179,7 @@ def discover(started: Start, handle: Handle, facts: ServerFacts) -> Discovery:
     with started.timeline.step(StepKind.DISCOVER) as step:
         deadline = started.deadline.within(settings.HEALTH_TIMEOUT, "discovery")
         endpoint = next(iter(started.run.endpoints.values()), handle.endpoint)
-        found = handshake.discover(endpoint, facts, deadline=deadline, equip=runtimes.equip_for(endpoint))
+        found = handshake.discover(endpoint, facts, deadline=deadline, auth=runtimes.auth_for(endpoint))
         for note in found.notes:
             step.line(note)
         step.details.update(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hosting.runtimes import kube_logs
 from hosting.runtimes.base import Handle
 from hosting.runtimes.kube_client import Cluster
-from hosting.runtimes.kube_logs import NOTHING, Cursors, Mark
+from hosting.runtimes.kube_logs import NOTHING, Cursors, Position
 from hosting.runtimes.kubernetes import KubernetesRuntime
 from hosting.runtimes.kubernetes_manifests import Placement
 from tests.kubernetes.test_client import Answer, ApiServer, cluster, server
@@ -27,7 +27,7 @@ START = 1_795_000_000 * NANO
 Log = list[tuple[int, str]]
 
 
-def texts(mark: Mark, answer: bytes) -> tuple[list[str], Mark]:
+def texts(mark: Position, answer: bytes) -> tuple[list[str], Position]:
     lines, after = kube_logs.after(mark, [answer])
     return [line.text for line in lines], after
 
@@ -37,7 +37,7 @@ def written(nanoseconds: int, text: str) -> bytes:
     return f"{seconds}.{nanoseconds % NANO:09d}Z {text}\n".encode()
 
 
-def kubelet(file: Log, mark: Mark, chunk: int = 50) -> Iterator[bytes]:
+def kubelet(file: Log, mark: Position, chunk: int = 50) -> Iterator[bytes]:
     """What it answers out of its newest file: lines in the order written, those not before a whole second."""
     wanted = kube_logs.query(mark)
     since = wanted.get("sinceTime", "1970-01-01T00:00:00Z").replace("Z", "+00:00")
@@ -53,7 +53,7 @@ class Reader:
 
     def look(self, file: Log, chunk: int = 65_536) -> list[str]:
         lines, mark = kube_logs.after(self.mark, kubelet(file, self.mark, chunk))
-        self.mark = Mark.parse(str(mark))
+        self.mark = Position.parse(str(mark))
         self.seen += [line.text for line in lines]
         return [line.text for line in lines]
 
@@ -166,7 +166,7 @@ def test_what_is_asked_for_begins_at_a_whole_second() -> None:
 
 
 def test_cursors_are_kept_for_each_pod() -> None:
-    kept = Cursors({"a": Mark(5, 1, "ff", 6), "b": Mark(7, 2, "00", 7)})
+    kept = Cursors({"a": Position(5, 1, "ff", 6), "b": Position(7, 2, "00", 7)})
     assert Cursors.parse(str(kept)) == kept
     assert str(Cursors.parse("")) == ""
 

@@ -53,47 +53,47 @@ def test_it_lists_once_and_follows(server: ApiServer, mirror: Mirror[str]) -> No
         event("BOOKMARK", "", "9"),
         event("MODIFIED", "b", "10"),
     ]
-    eventually(lambda: mirror.held() == {"b": "10", "c": "6"}, what="all has been seen")
+    eventually(lambda: mirror.objects() == {"b": "10", "c": "6"}, what="all has been seen")
     eventually(lambda: len(versions_asked(server)) > 4, what="it watches on")
     assert versions_asked(server)[:5] == ["5", "6", "7", "9", "10"]
 
 
 def test_what_the_api_server_forgot_is_listed_anew(server: ApiServer, mirror: Mirror[str]) -> None:
     server.answers = [listed("5", "a"), (200, {}, GONE), listed("90", "z")]
-    eventually(lambda: mirror.held() == {"z": "90"}, what="it was listed anew")
+    eventually(lambda: mirror.objects() == {"z": "90"}, what="it was listed anew")
 
 
 def test_what_was_seen_holds_while_the_api_server_is_away_and_not_for_ever(
     server: ApiServer, mirror: Mirror[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.answers = [listed("5", "a")]
-    assert mirror.held() == {"a": "5"}
+    assert mirror.objects() == {"a": "5"}
     monkeypatch.setattr(kube_mirror, "TOLERATED_SECONDS", 0.0)
 
     def refused() -> bool:
         try:
-            mirror.held()
+            mirror.objects()
         except RuntimeFault:
             return True
         return False
 
     eventually(refused, what="it says that it does not know any more")
     monkeypatch.setattr(kube_mirror, "TOLERATED_SECONDS", 60.0)
-    assert mirror.held() == {"a": "5"}
-    assert mirror.glance() is None  # not without a doubt
+    assert mirror.objects() == {"a": "5"}
+    assert mirror.peek() is None  # not without a doubt
 
 
 def test_a_first_look_that_fails_is_told(server: ApiServer, mirror: Mirror[str]) -> None:
     server.answers = [server.status(403, "pods is forbidden")] * 3
     with pytest.raises(RuntimeFault, match="rights of deploy"):
-        mirror.held()
+        mirror.objects()
 
 
 def test_what_was_seen_holds_while_it_is_listed_anew(server: ApiServer, mirror: Mirror[str]) -> None:
     """A list of thousands takes seconds: meanwhile no server is in doubt."""
     server.answers = [listed("5", "a"), (200, {}, GONE)]
-    mirror.held()
+    mirror.objects()
     eventually(lambda: len([path for _, path, _ in server.asked if "watch" not in path]) > 1, what="a list")
-    assert mirror.held() == {"a": "5"}
+    assert mirror.objects() == {"a": "5"}
     server.answers = [listed("90", "z")]
-    eventually(lambda: mirror.held() == {"z": "90"}, what="it was listed anew")
+    eventually(lambda: mirror.objects() == {"z": "90"}, what="it was listed anew")

@@ -21,7 +21,7 @@ def waiting(reason: str, message: str = "") -> dict[str, Any]:
 
 def crashed(**ended: Any) -> PodState:
     back_off = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s restarting"}}
-    return kube_pods.look(pod(back_off, lastState={"terminated": ended}))
+    return kube_pods.state_of(pod(back_off, lastState={"terminated": ended}))
 
 
 def told(state: PodState) -> str:
@@ -40,26 +40,28 @@ def told(state: PodState) -> str:
 )
 def test_what_a_node_tries_again_by_itself_is_waited_for(text: str, permanent: bool) -> None:
     waiting = {"waiting": {"reason": "CreateContainerConfigError", "message": text}}
-    fault = kube_pods.look(pod(waiting)).fault
+    fault = kube_pods.state_of(pod(waiting)).fault
     assert fault
     assert fault.permanent is permanent
 
 
 def test_a_container_that_runs() -> None:
-    assert kube_pods.look(pod({"running": {}}, ready=False)) == PodState("weather-1", started=True)
-    assert kube_pods.look(pod({"running": {}}, ready=True)) == PodState("weather-1", started=True, ready=True)
+    assert kube_pods.state_of(pod({"running": {}}, ready=False)) == PodState("weather-1", started=True)
+    assert kube_pods.state_of(pod({"running": {}}, ready=True)) == PodState(
+        "weather-1", started=True, ready=True
+    )
 
 
 def test_a_sidecar_is_not_the_server() -> None:
     both = pod({"running": {}}, ready=True)
     broken = {"name": "mesh", "state": {"waiting": {"reason": "InvalidImageName"}}}
     both["status"]["containerStatuses"].insert(0, broken)
-    assert kube_pods.look(both).ready
+    assert kube_pods.state_of(both).ready
 
 
 def test_what_is_still_being_made_is_no_fault() -> None:
-    assert kube_pods.look(waiting("ContainerCreating")) == PodState("weather-1")
-    assert kube_pods.look({"metadata": {"name": "weather-1"}}) == PodState("weather-1")
+    assert kube_pods.state_of(waiting("ContainerCreating")) == PodState("weather-1")
+    assert kube_pods.state_of({"metadata": {"name": "weather-1"}}) == PodState("weather-1")
 
 
 PULL = "rpc error: code = Unknown desc = failed to pull and unpack image"
@@ -79,7 +81,7 @@ PULL = "rpc error: code = Unknown desc = failed to pull and unpack image"
     ],
 )
 def test_an_image_that_does_not_come(text: str, says: str, permanent: bool) -> None:
-    state = kube_pods.look(waiting("ErrImagePull", text))
+    state = kube_pods.state_of(waiting("ErrImagePull", text))
     assert says in told(state)
     assert state.fault
     assert state.fault.permanent is permanent
@@ -91,7 +93,7 @@ def test_an_image_that_does_not_come(text: str, says: str, permanent: bool) -> N
     "reason", ["InvalidImageName", "CreateContainerConfigError", "CreateContainerError", "RunContainerError"]
 )
 def test_a_container_that_cannot_be_made_never_will(reason: str) -> None:
-    state = kube_pods.look(waiting(reason, 'secret "gone" not found'))
+    state = kube_pods.state_of(waiting(reason, 'secret "gone" not found'))
     assert 'secret "gone" not found' in told(state)
     assert state.fault
     assert state.fault.permanent
@@ -111,7 +113,7 @@ def test_out_of_memory_says_what_to_raise() -> None:
 
 
 def test_a_first_crash_may_be_bad_luck() -> None:
-    state = kube_pods.look(pod({"terminated": {"exitCode": 1, "reason": "Error"}}))
+    state = kube_pods.state_of(pod({"terminated": {"exitCode": 1, "reason": "Error"}}))
     assert state.fault
     assert not state.fault.permanent
 
@@ -119,14 +121,14 @@ def test_a_first_crash_may_be_bad_luck() -> None:
 @pytest.mark.parametrize(("finished", "permanent"), [("17:05:35", True), ("19:05:35", False)])
 def test_a_second_crash_is_none_unless_it_ran_for_long(finished: str, permanent: bool) -> None:
     times = {"startedAt": "2026-11-22T17:05:32Z", "finishedAt": f"2026-11-22T{finished}Z"}
-    state = kube_pods.look(pod({"terminated": {"exitCode": 1, **times}}, restartCount=1))
+    state = kube_pods.state_of(pod({"terminated": {"exitCode": 1, **times}}, restartCount=1))
     assert state.fault
     assert state.fault.permanent is permanent
 
 
 def test_an_evicted_pod_says_why() -> None:
     status = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."}
-    state = kube_pods.look({"metadata": {"name": "weather-1"}, "status": status})
+    state = kube_pods.state_of({"metadata": {"name": "weather-1"}, "status": status})
     assert "Evicted: The node was low on resource: memory." in told(state)
 
 
@@ -142,7 +144,7 @@ def test_what_was_evicted_and_replaced_does_not_count() -> None:
 def test_unschedulable_says_what_the_scheduler_says() -> None:
     text = "0/3 nodes are available: 3 Insufficient memory."
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": text}
-    state = kube_pods.look({"metadata": {"name": "weather-1"}, "status": {"conditions": [condition]}})
+    state = kube_pods.state_of({"metadata": {"name": "weather-1"}, "status": {"conditions": [condition]}})
     assert text in told(state)
     assert "lower the server's limits" in told(state)
 
@@ -156,7 +158,7 @@ def test_a_quota_is_named() -> None:
 
 
 def test_the_worst_of_several_pods_explains() -> None:
-    soft = PodState("a", fault=kube_pods.look(waiting("ErrImagePull", "connection refused")).fault)
+    soft = PodState("a", fault=kube_pods.state_of(waiting("ErrImagePull", "connection refused")).fault)
     hard = crashed(exitCode=1)
     assert kube_pods.worst([PodState("b", started=True), soft, hard]) is hard
     assert kube_pods.worst([PodState("b", started=True)]) is None
@@ -198,4 +200,4 @@ def test_a_pod_of_a_lost_node_is_not_ready() -> None:
     """Its container's status stays as the kubelet wrote it last."""
     lost = pod({"running": {}}, ready=True)
     lost["status"]["conditions"] = [{"type": "Ready", "status": "False", "reason": "NodeNotReady"}]
-    assert kube_pods.look(lost) == PodState("weather-1", started=True, ready=False)
+    assert kube_pods.state_of(lost) == PodState("weather-1", started=True, ready=False)

@@ -68,13 +68,17 @@ def test_an_engine_elsewhere_is_believed(binfmt: Path) -> None:
 
 def test_a_bare_machine_without_binfmt_misc_emulates_nothing(tmp_path: Path) -> None:
     for binfmt in (tmp_path, tmp_path / "nowhere"):
-        assert emulation.missing([NATIVE, FOREIGN], NOBODY, binfmt=binfmt, bare=True) == [FOREIGN]
+        assert emulation.missing([NATIVE, FOREIGN], NOBODY, binfmt=binfmt, outside_container=True) == [
+            FOREIGN
+        ]
 
 
 def test_a_container_without_binfmt_misc_cannot_tell(tmp_path: Path) -> None:
-    emulation.require([NATIVE, FOREIGN], NOBODY, binfmt=tmp_path, bare=False)
+    emulation.require([NATIVE, FOREIGN], NOBODY, binfmt=tmp_path, outside_container=False)
 
-    native, foreign = emulation.capabilities([NATIVE, FOREIGN], NOBODY, binfmt=tmp_path, bare=False)
+    native, foreign = emulation.capabilities(
+        [NATIVE, FOREIGN], NOBODY, binfmt=tmp_path, outside_container=False
+    )
     assert (native.found, native.detail) == (True, "native")
     assert (foreign.found, foreign.detail) == (False, "not known from here")
     assert "where the engine runs" in foreign.advice
@@ -82,12 +86,15 @@ def test_a_container_without_binfmt_misc_cannot_tell(tmp_path: Path) -> None:
 
 
 def test_a_container_that_has_it_mounted_can(binfmt: Path) -> None:
-    assert emulation.missing([FOREIGN], NOBODY, binfmt=binfmt, bare=False) == [FOREIGN]
+    assert emulation.missing([FOREIGN], NOBODY, binfmt=binfmt, outside_container=False) == [FOREIGN]
 
 
 @pytest.mark.real
 def test_a_fresh_proc_as_containers_have_it() -> None:
-    look = f"from hosting.builder import emulation as e; print(e.BARE, e.missing([{FOREIGN!r}], {NOBODY!r}))"
+    look = (
+        "from hosting.builder import emulation as e;"
+        f"print(e.OUTSIDE_CONTAINER, e.missing([{FOREIGN!r}], {NOBODY!r}))"
+    )
     contained = ["unshare", "--mount", "--pid", "--fork", "--mount-proc", sys.executable, "-c", look]
     told = subprocess.run(contained, capture_output=True, text=True, check=True)
 

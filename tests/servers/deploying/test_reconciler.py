@@ -65,7 +65,7 @@ def test_what_is_written_after_another_had_a_look_is_taken_too(idle: Platform) -
     server = idle.hello()
     deployer.run(idle.request(server).pk)
     ours, others = server.deployments.get(), server.deployments.get()
-    written = process_run.of(runs.handle_of(ours.run)).file("err")
+    written = process_run.from_handle(runs.handle_of(ours.run)).file("err")
     for row, word in ((others, "one"), (ours, "two"), (ours, "three")):
         with written.open("a") as file:
             file.write(f"{word}\n")

@@ -39,7 +39,7 @@ def deployed(idle: Platform, server: Server | None = None) -> tuple[Server, Depl
 def kill(deployment: Deployment) -> Run:
     """The run that was, which the next look finds dead."""
     run = Run.objects.live().get(deployment=deployment)
-    process = process_run.of(runs.handle_of(run))
+    process = process_run.from_handle(runs.handle_of(run))
     psutil.Process(process.pid).kill()
     eventually(lambda: not process.alive(), what="it is dead")
     return run
@@ -201,7 +201,7 @@ def test_one_whose_worker_was_lost_is_ended_and_counts(idle: Platform) -> None:
     first = kill(deployment)
     run_id = wanted_again(server)
     restarts.restart(run_id)
-    left = process_run.of(runs.handle_of(Run.objects.get(pk=run_id)))
+    left = process_run.from_handle(runs.handle_of(Run.objects.get(pk=run_id)))
     gone = f"{socket.gethostname()}/4194303/1"
     Run.objects.filter(pk=run_id).update(worker=gone, handle=None, endpoint="", ready_at=None)
     run = Run.objects.get(pk=run_id)
@@ -227,7 +227,7 @@ def test_what_no_row_knows_is_ended_though_its_deployment_serves(idle: Platform)
     kill(deployment)
     restarts.restart(wanted_again(server))
     lost = Run.objects.live().get()
-    left = process_run.of(runs.handle_of(lost))
+    left = process_run.from_handle(runs.handle_of(lost))
     Run.objects.filter(pk=lost.pk).update(handle=None, ended_at=timezone.now())
     Run.objects.create(deployment=deployment, runtime="process")
     reconciler.sweep()

@@ -64,7 +64,7 @@ def explained(*lines: str) -> UserError:
 
 
 def pod(**status: Any) -> UserError:
-    fault = kube_pods.look({"metadata": {"name": "notes"}, "status": status}).fault
+    fault = kube_pods.state_of({"metadata": {"name": "notes"}, "status": status}).fault
     assert fault is not None
     return fault
 
@@ -80,7 +80,7 @@ def nobody_answers(status: RunStatus = RunStatus(True)) -> UserError:  # noqa: B
 
 def no_emulation() -> UserError:
     try:
-        emulation.require(("linux/nowhere",), binfmt=Path("/nowhere"), bare=True)
+        emulation.require(("linux/nowhere",), binfmt=Path("/nowhere"), outside_container=True)
     except UserError as told:
         return told
     raise AssertionError("it is emulated")

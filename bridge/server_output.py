@@ -1,8 +1,8 @@
-"""What a server writes to its stdout, as messages.
+"""Reads the messages that a server writes to its stdout.
 
-A line that is JSON-RPC to the letter passes as it came. One that is not, and whose meaning is plain, is
-mended. An answer that cannot be read becomes an error with its id: thrown away it would leave its caller
-waiting. All else is no message and goes to the log.
+A line that is correct JSON-RPC is passed on unchanged. An incorrect one with a clear meaning is repaired. An
+answer that cannot be read becomes an error with the same id, because without any answer its caller would wait
+for ever. Anything else is no message and goes to the log.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from bridge import jsonrpc, protocol
 from bridge.jsonrpc import Message, RequestId
 from bridge.log import log, quote
 
-LOOKED_AT = 64 << 10  # characters at the head of what cannot be read, for whose answer it is
-TAIL = 4 << 10  # and at its end
-MAX_LINES_BYTES = 8 << 20  # of one message over several lines
+LOOKED_AT = 64 << 10  # characters at the start of an unreadable line, in which to look for its id
+TAIL = 4 << 10  # characters at its end, for the same
+MAX_LINES_BYTES = 8 << 20  # for one message over several lines
 NOT_JSON = "server answered with a line that is not JSON"
 NEITHER = "server answered with neither a result nor an error"
 BOM = "\ufeff"
@@ -28,15 +28,15 @@ _ID = re.compile(rf"\s*({_STRING}|-?\d+(?:\.\d+)?)(?=\s*[,}}]|\s*$)", re.DOTALL)
 _LAST_ID = re.compile(rf'"id"\s*:\s*({_STRING}|-?\d+(?:\.\d+)?)\s*\}}\s*$', re.DOTALL)
 
 
-class Said(NamedTuple):
-    """One message, and the line that is passed on for it."""
+class ServerMessage(NamedTuple):
+    """One message of a server, and the line to pass on for it."""
 
     line: bytes
     message: Message
 
 
 class Reader:
-    """Reads the lines of one process. What it mends it says once in the log, without their content."""
+    """Reads the lines of one process. Each kind of repair is logged once, without any content."""
 
     def __init__(self) -> None:
         self._told: Set[str] = set()
@@ -45,26 +45,26 @@ class Reader:
         self._constants = False
         self._decoder = json.JSONDecoder(strict=False, parse_constant=self._constant)
 
-    def read(self, line: bytes) -> List[Said]:
-        """`line` has no line break and is not empty."""
+    def read(self, line: bytes) -> List[ServerMessage]:
+        """The messages of a line, mostly one. `line` has no line end and is not empty."""
         try:
             message = jsonrpc.decode(line)
         except ValueError:
-            return self._mended(line)
+            return self._repaired(line)
         if jsonrpc.is_message(message) and not ("result" in message and "error" in message):
             self._lines.clear()
-            return [Said(line, message)]
+            return [ServerMessage(line, message)]
         found = self._continued(line.decode("utf-8"))
-        return self._meant(message, line) if found is None else found
+        return self._messages_in(message, line) if found is None else found
 
-    def too_long(self, head: bytes, tail: bytes, size: int) -> List[Said]:
-        """A line of which only the two ends are there."""
+    def too_long(self, head: bytes, tail: bytes, size: int) -> List[ServerMessage]:
+        """The message for a line that was too long to keep, given its start, its end and its size."""
         why = f"server answered with a line of {size} bytes, which is too long"
-        said = _refused(head[:LOOKED_AT].decode("utf-8", "replace"), tail.decode("utf-8", "replace"), why)
+        received = _refused(head[:LOOKED_AT].decode("utf-8", "replace"), tail.decode("utf-8", "replace"), why)
         log(f"a line of {size} bytes on the server's stdout was dropped")
-        return [said] if said else []
+        return [received] if received else []
 
-    def _mended(self, line: bytes) -> List[Said]:
+    def _repaired(self, line: bytes) -> List[ServerMessage]:
         text = line.decode("utf-8", "replace").lstrip(BOM + " \t")
         found = self._continued(text)
         if found is not None:
@@ -86,9 +86,9 @@ class Reader:
         except UnicodeDecodeError:
             self._tell("bytes that are not UTF-8, each passed on as U+FFFD")
 
-    def _values(self, text: str, line: bytes) -> List[Said]:
-        """One value after the other: two writers may have met on one line."""
-        found: List[Said] = []
+    def _values(self, text: str, line: bytes) -> List[ServerMessage]:
+        """The messages of all JSON values on a line: two threads may have written at the same time."""
+        found: List[ServerMessage] = []
         at = 0
         while at < len(text):
             self._constants = False
@@ -104,15 +104,17 @@ class Reader:
                 break
             if self._constants:
                 self._tell("NaN or Infinity, which are not JSON, each passed on as null")
-            found += self._meant(value, line)
+            found += self._messages_in(value, line)
             at += len(text) - at - len(text[at:].lstrip())
         return found
 
     def _constant(self, _name: str) -> None:
         self._constants = True
 
-    def _continued(self, text: str) -> Optional[List[Said]]:
-        """The next line of a message that goes over several; None where there is none, or no more."""
+    def _continued(self, text: str) -> Optional[List[ServerMessage]]:
+        """Takes the next line of a message over several lines: [] until it is complete. None where no such
+        message is open, or it became too long.
+        """
         if not self._lines:
             return None
         self._lines.append(text)
@@ -127,16 +129,21 @@ class Reader:
         self._tell("a message over several lines")
         return self._values(whole, whole.encode())
 
-    def _meant(self, value: Any, line: bytes) -> List[Said]:
-        """JSON that is not JSON-RPC, at least not by itself."""
+    def _messages_in(self, value: Any, line: bytes) -> List[ServerMessage]:
+        """The messages in a JSON value that is no JSON-RPC message as it is."""
         if isinstance(value, list) and any(isinstance(each, dict) for each in value):
             self._tell("an array of messages, which are passed on one by one")
-            return [said for each in value if isinstance(each, dict) for said in self._meant(each, line)]
+            return [
+                received
+                for each in value
+                if isinstance(each, dict)
+                for received in self._messages_in(each, line)
+            ]
         message = self._as_message(value)
         if message is None:
             _not_a_message(line)
             return []
-        return [Said(jsonrpc.encode(message), message)]
+        return [ServerMessage(jsonrpc.encode(message), message)]
 
     def _as_message(self, value: Any) -> Optional[Message]:
         if not isinstance(value, dict):
@@ -166,14 +173,14 @@ class Reader:
 
 
 def _is_plainly_an_answer(value: Dict[str, Any]) -> bool:
-    """And not a line of a structured log."""
+    """Whether an object is an answer that lacks "jsonrpc", and not a line of a structured log."""
     error = value.get("error")
     means = isinstance(value.get("result"), dict) or (isinstance(error, dict) and "message" in error)
     return means and jsonrpc.is_id(value.get("id")) and ANSWER.issuperset(value)
 
 
-def _refused(head: str, tail: str, why: str) -> Optional[Said]:
-    """An error in the place of the answer that this seems to be; None where it seems to be none."""
+def _refused(head: str, tail: str, why: str) -> Optional[ServerMessage]:
+    """An error with the id of an unreadable answer; None where the text seems to be no answer."""
     named = _named(head)
     if "method" in named or not ("result" in named or "error" in named):
         return None
@@ -182,17 +189,18 @@ def _refused(head: str, tail: str, why: str) -> Optional[Said]:
     if not jsonrpc.is_id(request_id):
         return None
     message = _error(why, request_id)
-    return Said(jsonrpc.encode(message), message)
+    return ServerMessage(jsonrpc.encode(message), message)
 
 
 def _named(text: str) -> Dict[str, Optional["re.Match[str]"]]:
-    """The keys of an object that may be broken anywhere, as far as it can be followed; with that of the id,
-    the match whose first group is its value."""
+    """The keys of an object that may be broken JSON, up to the place where it breaks. The value for "id" is
+    the match whose first group is the id.
+    """
     found: Dict[str, Optional["re.Match[str]"]] = {}
     depth = 0
     for token in _TOKEN.finditer(text):
         what = token[0]
-        if what == '"':  # a string that does not end: what follows may be its content
+        if what == '"':  # a string without an end: the rest may be its content
             break
         if what in "{[":
             depth += 1
@@ -205,7 +213,7 @@ def _named(text: str) -> Dict[str, Optional["re.Match[str]"]]:
 
 
 def _depth(text: str) -> int:
-    """How many more objects and lists this opens than it closes."""
+    """The number of objects and lists that the text opens less those that it closes."""
     tokens = [token[0] for token in _TOKEN.finditer(text)]
     return sum((token in ("{", "[")) - (token in ("}", "]")) for token in tokens)
 
@@ -216,6 +224,6 @@ def _error(why: str, request_id: RequestId) -> Message:
 
 
 def _not_a_message(line: bytes) -> None:
-    """Logs what a server printed, unless it might be a message: bodies are not logged."""
+    """Logs a line that is no message. Where it may be one, only its size is logged."""
     shown = f"{len(line)} bytes" if line.startswith((b"{", BOM.encode())) else quote(line)
     log(f"stdout of the server is not JSON-RPC: {shown}")
