@@ -1,6 +1,7 @@
-"""What a document says of how its package is installed, beside what a person set by hand. Pure.
+"""Merges what a document says about the installation of its package with what a person set. Pure functions.
 
-Both are `Server.build` (see `servers.models.build_choices`); a document speaks of OF_DOCUMENTS alone.
+Both have the shape of `Server.build` (see `servers.models.build_choices`); a document sets only
+`OF_DOCUMENTS`.
 """
 
 from __future__ import annotations
@@ -14,15 +15,18 @@ OF_DOCUMENTS = ("extras", "with", "python")
 
 
 def joined(of_document: Mapping[str, Any], by_hand: Mapping[str, Any]) -> Build:
-    """Both: lists one after the other; of a single value that of the person."""
+    """Merges both: lists are joined; of a single value, the person's is taken."""
     lists = {key: _once([*of_document[key], *by_hand[key]])
              for key, value in by_hand.items() if key in of_document and isinstance(value, list)}  # fmt: skip
     return {**of_document, **by_hand, **lists}
 
 
 def carried(held: Mapping[str, Any], before: Mapping[str, Any], now: Mapping[str, Any]) -> Build:
-    """`held` as another version of the document leaves it: what the version `before` said gives way to what
-    the one of `now` says, and what a person added, took away or set otherwise stays so."""
+    """Returns the build `held` for a new version of the document.
+
+    What the version `before` said is replaced by what the version `now` says. What a person added, removed or
+    set otherwise stays.
+    """
     merged = {key: _carried(held.get(key), before.get(key), now.get(key)) for key in OF_DOCUMENTS}
     others = {key: value for key, value in held.items() if key not in OF_DOCUMENTS}
     return {**others, **{key: value for key, value in merged.items() if value}}

@@ -1,9 +1,10 @@
-"""A `server.json` as publishers write it, made into what the schema has. Pure.
+"""Translates a `server.json` as publishers write it into the shape of the schema (2025-12-11). Pure
+functions.
 
-What does not bear upon hosting is no reason to refuse a document: older spellings (the registry's schemas of
-May to September 2025), nulls and empty objects that a generator leaves, a single value where a list belongs,
-numbers and booleans where text belongs. Nothing is guessed that would start another program: what the schema
-leaves unsaid stays unsaid.
+A document is not refused for details that do not matter for hosting: older spellings (the registry's schemas
+of May to September 2025), nulls and empty objects of a generator, a single value in place of a list, numbers
+and booleans in place of text. Nothing is guessed that could start another program: what the document leaves
+open stays open.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ SHELL_VARIABLE = re.compile(r"\$\{([^{}]+)\}")
 
 
 def canonical(found: Mapping[str, Any]) -> Found:
-    """The same document in the schema's spelling; `_meta` and what nobody knows stay as they are."""
+    """Returns the same document in the schema's spelling; `_meta` and unknown keys are not changed."""
     document = _in_schemas_words({k: v for k, v in found.items() if k != "_meta"})
     detail = document.pop("version_detail", None)
     if "version" not in document and isinstance(detail, dict):
@@ -50,20 +51,20 @@ def canonical(found: Mapping[str, Any]) -> Found:
 
 
 def _in_schemas_words(found: Mapping[str, Any]) -> Found:
-    """Without nulls, keys in today's spelling; what is there in that already stays."""
+    """Removes nulls and renames older keys; a key in the current spelling wins."""
     kept = {key: value for key, value in found.items() if value is not None}
     older = {OLDER[key]: value for key, value in kept.items() if key in OLDER}
     return older | {key: value for key, value in kept.items() if key not in OLDER}
 
 
 def _with_texts(found: Mapping[str, Any], *keys: str) -> Found:
-    """These keys as text, or left out where they are empty."""
+    """Converts the values of these keys to text, and removes empty ones."""
     texts = {key: text(found[key]) for key in keys if key in found}
     return {key: value for key, value in {**found, **texts}.items() if key not in keys or value}
 
 
 def _list(document: Mapping[str, Any], key: str, each: Callable[[Found], Found]) -> Found:
-    """`{key: list}`; {} where there is none. One object alone is a list of one."""
+    """Returns `{key: list}`, `{key: None}` if there is none; a single object becomes a list of one."""
     found = document.get(key)
     if not found:
         return {key: None}
@@ -99,7 +100,7 @@ def _package(found: Found) -> Found:
 
 
 def _with_names_of_may(found: Found) -> Found:
-    """The first schema had `registry_name` and `name`; some wrote the registry into a key of its own."""
+    """Renames the keys of the first schema (`registry_name`, `name`) and the key `registry`."""
     package = dict(found)
     old_kind, name = package.pop("registry_name", None), package.pop("name", None)
     kind = package.pop("registry", None)
@@ -121,7 +122,7 @@ def _inputs(package: Mapping[str, Any], key: str, each: Callable[[Any], Found]) 
 
 
 def _transport(found: Any) -> Found:
-    """stdio where none is named, as the schema of May had it."""
+    """Returns the transport; stdio if none is named, as in the schema of May 2025."""
     if isinstance(found, list):
         found = found[0] if found else None
     if isinstance(found, str):

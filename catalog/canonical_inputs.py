@@ -1,4 +1,4 @@
-"""Variables and arguments of a package as publishers write them, made into what the schema has. Pure."""
+"""Translates variables and arguments of a package into the shape of the schema. Pure functions."""
 
 from __future__ import annotations
 
@@ -26,12 +26,14 @@ FORMATS = {"string", "number", "boolean", "filepath"}
 LIKE = {"integer": "number", "int": "number", "float": "number", "bool": "boolean", "file": "filepath",
         "path": "filepath", "file_path": "filepath"}  # fmt: skip
 SECRET_FORMATS = {"password", "secret"}
-# A value that says “put yours here”: {API_KEY}, ${API_KEY}, ${input:key}, <your key>.
+# A placeholder for the reader's own value: {API_KEY}, ${API_KEY}, ${input:key}, <your key>.
 STAND_IN = re.compile(r"\{[^{}]+\}|\$\{[^{}]+\}|<[^<>]+>")
 
 
 def text(found: Any) -> str | None:
-    """As a command line has it: `true`, `8080`, JSON for what is neither; None for nothing and `{}`."""
+    """Returns a value as on a command line: `true`, `8080`, JSON for others; None for null and for empty
+    containers.
+    """
     if found is None or isinstance(found, str):
         return found
     if found in ({}, []):
@@ -40,7 +42,7 @@ def text(found: Any) -> str | None:
 
 
 def listed(found: Mapping[str, Any]) -> list[Any]:
-    """`{NAME: {…}}` and `{NAME: "default"}` as a list of inputs; one input alone as a list of one."""
+    """Returns `{NAME: {…}}` or `{NAME: "default"}` as a list of inputs; a single input as a list of one."""
     if "type" in found or ("name" in found and isinstance(found["name"], str)):
         return [dict(found)]
     return [{"name": name, **(each if isinstance(each, dict) else {"default": each})}
@@ -48,7 +50,7 @@ def listed(found: Mapping[str, Any]) -> list[Any]:
 
 
 def variable(found: Any) -> Found:
-    """An environment variable; `NAME` and `NAME=default` are one too."""
+    """Returns an environment variable; `NAME` and `NAME=default` are accepted, too."""
     if isinstance(found, str):
         name, equals, value = found.partition("=")
         found = {"name": name, **({"default": value} if equals else {})}
@@ -59,7 +61,7 @@ def variable(found: Any) -> Found:
 
 
 def argument(found: Any) -> Found:
-    """An argument of either type; a bare text is a positional one."""
+    """Returns an argument, named or positional; a text is a positional one."""
     if not isinstance(found, dict):
         return {"type": "positional", "value": text(found) or ""}
     made = _input(found)
@@ -79,7 +81,7 @@ def _positional(made: Found) -> Found:
 
 
 def _named(made: Found) -> Found:
-    """`--with x` as a name is the flag and its value; so is a value that repeats its flag."""
+    """Splits `--with x` in a name into the flag and its value, and removes a flag that the value repeats."""
     name, _, rest = made["name"].strip().partition(" ")
     value = made.get("value")
     if rest and value in (None, made["name"], name):
@@ -133,7 +135,7 @@ def _formatted(made: Found) -> Found:
 
 
 def _fitting(made: Found) -> Found:
-    """A default that its own format or choices refuse says that these are not meant so strictly."""
+    """Loosens format or choices that the input's own default does not fulfil."""
     default, choices = made.get("default"), made.get("choices") or ()
     if not default:
         return made
@@ -149,7 +151,7 @@ def _fitting(made: Found) -> Found:
 
 
 def _is_stand_in(made: Mapping[str, Any]) -> bool:
-    """Of what is asked of a person; a `{name}` that its `variables` know is a template."""
+    """Tells whether the value is only a placeholder. A `{name}` in `variables` is a template."""
     value, asked = made.get("value"), made.get("isRequired") or made.get("isSecret")
     if value is None or not asked or not STAND_IN.fullmatch(value):
         return False

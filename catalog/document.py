@@ -1,4 +1,7 @@
-"""A `server.json`: read, unwrapped, held against the official schema (2025-12-11) where it matters. Pure."""
+"""Parses a `server.json` and checks what matters for hosting by the official schema (2025-12-11).
+
+Pure functions.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ Document = dict[str, Any]
 
 
 def parse(text: str | bytes) -> Document:
-    """The document in `text`, checked. Raises `Invalid` with the first fault that matters."""
+    """Returns the checked document in `text`. Raises `Invalid` with the first fault that matters."""
     if len(text) > LARGEST:
         raise Invalid(f"The document is larger than {LARGEST // 1024} KiB.", field="document")
     try:
@@ -36,9 +39,10 @@ def parse(text: str | bytes) -> Document:
 
 
 def checked(found: Any) -> Document:
-    """`found` or, of a registry's answer `{server, _meta}`, the server in it, in the schema's spelling.
+    """Returns the checked document in the schema's spelling; of a registry's answer `{server, _meta}`, its
+    server.
 
-    What its packages lack, `catalog.packages` tells of each. Raises `Invalid`.
+    Faults of single packages are reported by `catalog.packages`. Raises `Invalid`.
     """
     given = _server_in(found)
     if flaw := flaw_in(given):
@@ -50,7 +54,7 @@ def checked(found: Any) -> Document:
 
 
 def flaw_of_package(package: Any) -> str:
-    """What a canonical package lacks, as one sentence; "" where it fits the schema."""
+    """Returns what a canonical package lacks as a sentence; "" if it fits the schema."""
     if not isinstance(package, dict):
         return "It is not a JSON object."
     if not package.get("identifier"):
@@ -64,13 +68,14 @@ def flaw_of_package(package: Any) -> str:
 
 
 def digest(document: Mapping[str, Any]) -> str:
-    """`sha256:<hex>` of the document's canonical form: the order of keys does not matter."""
+    """Returns `sha256:<hex>` of the document with sorted keys, so that their order does not matter."""
     ordered = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return "sha256:" + hashlib.sha256(ordered.encode()).hexdigest()
 
 
 @functools.cache
 def validator() -> Draft7Validator:
+    """Returns the validator of the schema."""
     return Draft7Validator(json.loads(SCHEMA_FILE.read_text("utf-8")))
 
 
@@ -81,7 +86,7 @@ def _package_validator() -> Draft7Validator:
 
 
 def _without_mark(text: str | bytes) -> str | bytes:
-    """Without the byte order mark that editors on Windows put before it."""
+    """Removes the byte order mark that editors on Windows write."""
     return text.removeprefix("\ufeff") if isinstance(text, str) else text.removeprefix(b"\xef\xbb\xbf")
 
 
@@ -100,11 +105,11 @@ def _server_in(found: Any) -> dict[str, Any]:
 
 
 def _fault_of(document: Document) -> str:
-    """The first thing without which a document describes no server."""
+    """Returns the first fault without whose repair the document describes no server; "" for none."""
     for key in NEEDED:
         if not document.get(key):
             return f"{key}: it is missing."
-    facts = {key: document[key] for key in NEEDED}  # of packages, each is told of by itself
+    facts = {key: document[key] for key in NEEDED}  # faults of packages are reported for each package
     error = best_match(validator().iter_errors({**facts, "description": "-"}))
     return f"{_where(error)}: {_what(error)}." if error else ""
 

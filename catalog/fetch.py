@@ -1,7 +1,7 @@
-"""GET of a JSON document from an address that a person or a document named, with a guard.
+"""Fetches a JSON document from a URL that a person or a document named.
 
-https to public addresses only, unless CATALOG_ALLOW_PRIVATE allows this network; the address that was checked
-is the one that is connected to; few redirects, each checked again; bounded in bytes and in time.
+Only https and public addresses are allowed, unless CATALOG_ALLOW_PRIVATE is set. The checked address is the
+one that is connected to (see `outbound`). Redirects are few and checked, bytes and time are bounded.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REDIRECTS = (301, 302, 303, 307, 308)
 
 
 class Unreachable(UserError):
-    """The address did not answer, or not with what was asked for."""
+    """The address did not answer, or not with the document."""
 
     kind = "source"
     permanent = False
@@ -32,7 +32,7 @@ class Unreachable(UserError):
 
 @dataclass(frozen=True)
 class Guard:
-    """`private`: http, and addresses of this machine and its networks, are allowed."""
+    """The limits of a fetch. `private` allows http and addresses of this machine and its networks."""
 
     private: bool = False
     most_bytes: int = 1 << 20
@@ -40,17 +40,19 @@ class Guard:
 
 
 def get(url: str, guard: Guard) -> bytes:
-    """The body behind `url`. Raises `Invalid` for an address that is not allowed, `Unreachable`."""
+    """Returns the body. Raises `Invalid` for a URL that is not allowed, and `Unreachable`."""
     deadline = time.monotonic() + guard.seconds
     for _ in range(MOST_REDIRECTS + 1):
         parts = _allowed(url, guard)
         try:
             left = max(deadline - time.monotonic(), 0.1)
-            with outbound.asked("GET", parts, inner=guard.private, seconds=left, headers=HEADERS) as answer:
+            with outbound.request(
+                "GET", parts, allow_private=guard.private, seconds=left, headers=HEADERS
+            ) as answer:
                 if answer.status not in REDIRECTS:
                     return _body(url, answer, guard)
                 url = urljoin(url, answer.headers.get("Location", ""))
-        except outbound.InnerAddress:
+        except outbound.PrivateAddress:
             raise _private(parts.hostname or "") from None
         except outbound.UnknownName:
             raise Unreachable(f"{parts.hostname} is not known to this machine's name service.") from None
@@ -100,7 +102,7 @@ def _body(url: str, answer: Any, guard: Guard) -> bytes:
 
 
 def _shown(url: str) -> str:
-    """Without its query, which may hold a key."""
+    """Returns the URL without its query, which may hold a key."""
     return url.partition("?")[0][:200]
 
 

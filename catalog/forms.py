@@ -1,4 +1,4 @@
-"""A package's questions as a form. What a valid answer is, `catalog.inputs` says."""
+"""Forms for a document and for a package's questions. `catalog.inputs` decides which answers are valid."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PREFIX = "answer-"
 
 
 class DocumentForm(forms.Form):
-    """Where the document is: one of three."""
+    """A document: by URL, as a file, or as text."""
 
     url = forms.CharField(
         label="URL",
@@ -59,7 +59,11 @@ class DocumentForm(forms.Form):
 
 
 class AnswersForm(forms.Form):
-    """The questions of one package; `kept` are the keys whose secret is set and may stay."""
+    """The questions of one package.
+
+    `answers` are initial values, `kept` the keys of secrets that are set and may stay, `new` the initial name
+    and slug of a server to make.
+    """
 
     def __init__(
         self,
@@ -93,10 +97,11 @@ class AnswersForm(forms.Form):
         )
 
     def answers(self) -> dict[str, str | list[str]]:
-        """By question's key, as `catalog.plan` takes them."""
+        """Returns the answers by question key, as `catalog.plan.make` takes them."""
         return {q.key: _answer(q, self.cleaned_data[PREFIX + q.key]) for q in self.option.questions}
 
     def tell(self, error: BadAnswers) -> None:
+        """Shows the problems at their fields."""
         for key, text in error.problems.items():
             self.add_error(PREFIX + key if PREFIX + key in self.fields else None, text)
 

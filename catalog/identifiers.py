@@ -1,4 +1,4 @@
-"""What a package's `identifier` and `version` name: a package of an index, or an image. Pure."""
+"""Reads a package's `identifier` and `version`: a package of an index, or an image. Pure functions."""
 
 from __future__ import annotations
 
@@ -33,18 +33,21 @@ PAGES = re.compile(
 
 @dataclass(frozen=True)
 class Named:
-    """A package of PyPI or npm. `version` "" is the newest; `extras` are those of PyPI, sorted."""
+    """A package of PyPI or npm. `version` "" means the newest; `extras` (PyPI only) are sorted."""
 
     name: str
     version: str = ""
     extras: tuple[str, ...] = ()
 
     def is_same(self, other: Named) -> bool:
+        """Tells whether both are the same package, whatever the version."""
         return canonicalize_name(self.name) == canonicalize_name(other.name)
 
 
 def named(package: Mapping[str, Any]) -> Named:
-    """What a canonical package of npm or PyPI names; the version of its own key goes before another."""
+    """Returns the package of a canonical npm or PyPI entry; the key `version` wins over one in the
+    identifier.
+    """
     found = read(package["registryType"], package["identifier"])
     version = str(package.get("version", ""))
     wanted = found.version if version in NEWEST else version
@@ -53,7 +56,9 @@ def named(package: Mapping[str, Any]) -> Named:
 
 
 def read(kind: str, identifier: str) -> Named:
-    """`@scope/name@1.2`, `name[extra]==1.2`, `name@1.2`, or the address of its page at the index."""
+    """Parses `@scope/name@1.2`, `name[extra]==1.2`, `name@1.2`, or the URL of the package's page at the
+    index.
+    """
     text = identifier.strip()
     if page := PAGES.fullmatch(text):
         text = page["name"]
@@ -66,7 +71,7 @@ def read(kind: str, identifier: str) -> Named:
 
 
 def _of_requirement(text: str) -> Named:
-    if len(text) > LONGEST or ";" in text or "(" in text:  # markers, whose parser goes down with each bracket
+    if len(text) > LONGEST or ";" in text or "(" in text:  # markers, whose parser recurses with each bracket
         return Named(text)
     try:
         found = Requirement(text)
@@ -80,7 +85,7 @@ def _of_requirement(text: str) -> Named:
 
 
 def objection(package: Mapping[str, Any]) -> str:
-    """Why there is no such package or image; "" where there may be one."""
+    """Returns why there can be no such package or image; "" if there can."""
     if len(package["identifier"]) > LONGEST:
         return f"Its identifier is longer than {LONGEST} characters."
     try:
@@ -95,17 +100,18 @@ def objection(package: Mapping[str, Any]) -> str:
 
 
 def other_index(package: Mapping[str, Any]) -> str:
-    """The index that a package of npm or PyPI comes from, where that is not the public one."""
+    """Returns the index of an npm or PyPI package if it is not the public one, else ""."""
     base = str(package.get("registryBaseUrl", "")).strip().rstrip("/")
     return "" if not base or is_public(package["registryType"], base) else base
 
 
 def is_public(kind: str, url: str) -> bool:
+    """Tells whether the URL belongs to the public index of `kind`."""
     return _host(url) in PUBLIC[kind]
 
 
 def reference(package: Mapping[str, Any]) -> str:
-    """The image: some documents keep host, tag or digest beside the identifier."""
+    """Returns the image reference; some documents keep host, tag or digest beside the identifier."""
     name, version = _image_name(package), str(package.get("version", "")).strip().removeprefix("@")
     last = name.rpartition("/")[2]
     if DIGEST.fullmatch(version):
@@ -114,7 +120,7 @@ def reference(package: Mapping[str, Any]) -> str:
 
 
 def family(package: Mapping[str, Any]) -> str:
-    """What stays the same from version to version: an image without its tag, a package without extras."""
+    """Returns what stays the same in all versions: an image without tag, a package without extras."""
     kind = package.get("registryType")
     if kind == "oci":
         return TAGGED.sub("", _image_name(package))
@@ -135,7 +141,7 @@ def _image_name(package: Mapping[str, Any]) -> str:
 
 
 def _registry(base: str) -> str:
-    """`host[:port][/path]` of a registry's URL, without the path of its API."""
+    """Returns `host[:port][/path]` of a registry's URL, without the path of its API."""
     if not base:
         return ""
     if _host(base) in HUB:

@@ -1,7 +1,7 @@
-"""What a package asks for, and how the answers become words. Pure.
+"""The questions of a package, and how their answers become words and variables. Pure functions.
 
-A `Slot` is one argument or environment variable of a server.json; a `Question` one thing that a person is
-asked for it: its own value, or one variable of its template (`value` with `{names}` in braces).
+A `Slot` is one argument or environment variable of a server.json. A `Question` is one value that a person is
+asked for it: the slot's own value, or one variable of its template (`value` with `{names}` in braces).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 @dataclass(frozen=True)
 class Question:
-    """`key` names it in a form, in `--set` and in the API; unique among those of a package."""
+    """One question. `key` identifies it in a form, in `--set` and in the API; it is unique in a package."""
 
     key: str
     label: str
@@ -36,14 +36,17 @@ class Question:
     choices: tuple[str, ...] = ()
 
     def given(self, answers: Answers) -> list[str]:
-        """What was answered, else the default; [] for nothing. Empty answers count as none."""
+        """Returns the answer, else the default; [] for neither. Empty answers count as none."""
         answer = answers.get(self.key)
         values = [answer] if isinstance(answer, str) else list(answer or ())
         kept = [value for value in values if value != ""]
         return kept or ([self.default] if self.default and answer is None else [])
 
     def problem(self, answers: Answers, *, kept: bool = False) -> str:
-        """What is wrong with the answer, "" where nothing is. `kept`: a secret is set and may stay."""
+        """Returns what is wrong with the answer; "" for nothing.
+
+        `kept` tells that a secret is set and may stay.
+        """
         values = self.given(answers)
         if not values:
             return "A value is needed." if self.required and not kept else ""
@@ -65,7 +68,10 @@ class Question:
 
 @dataclass(frozen=True)
 class Slot:
-    """`named`: a flag, whose `name` has its dashes. `template` is None where the value itself is asked."""
+    """An argument or a variable. `named`: it is a flag, whose `name` includes the dashes.
+
+    `template` is None if the value itself is asked.
+    """
 
     place: Place
     name: str = ""
@@ -81,14 +87,16 @@ class Slot:
 
     @property
     def questions(self) -> tuple[Question, ...]:
+        """The questions of this slot."""
         return (self.own,) if self.own else tuple(self.variables.values())
 
     @property
     def secret(self) -> bool:
+        """Tells whether the value is a secret."""
         return self.marked_secret or any(question.secret for question in self.questions)
 
     def values(self, answers: Answers) -> list[str]:
-        """What stands there: [] where it is left out."""
+        """Returns the values; [] if the slot is left out."""
         if self.own:
             return self.own.given(answers)
         if self.template is None:
@@ -100,7 +108,7 @@ class Slot:
         return [BRACES.sub(lambda match: known.get(match[1], match[0]), self.template)]
 
     def words(self, answers: Answers) -> list[str]:
-        """The argument as words of a command line: `--flag=value`, or the value alone."""
+        """Returns the argument as words of a command line: `--flag=value`, or only the value."""
         values = self.values(answers)
         if not self.named:
             return values
@@ -119,7 +127,7 @@ class Slot:
 
 
 def slots(package: Mapping[str, Any]) -> list[Slot]:
-    """Every slot of a canonical package: environment, runtime, package."""
+    """Returns all slots of a canonical package: environment, launcher (“runtime”), package."""
     return [
         *(_slot("environment", given) for given in package.get("environmentVariables") or ()),
         *(_slot("runtime", given) for given in package.get("runtimeArguments") or ()),
@@ -128,13 +136,16 @@ def slots(package: Mapping[str, Any]) -> list[Slot]:
 
 
 def with_unique_keys(found: Iterable[Slot]) -> list[Slot]:
-    """Keys of questions made unique, in this order."""
+    """Returns the slots with unique question keys; a repeated key gets a number."""
     taken: set[str] = set()
     return [_with_unique_keys(slot, taken) for slot in found]
 
 
 def problems(asked: Iterable[Question], answers: Answers, kept: frozenset[str]) -> dict[str, str]:
-    """Question's key → what is wrong; also for answers to what was not asked."""
+    """Returns problems by question key, also for answers to unknown questions.
+
+    `kept` are keys of kept secrets.
+    """
     by_key = {question.key: question for question in asked}
     unknown = {key: "Nothing of this name is asked." for key in answers if key not in by_key}
     wrong = {key: q.problem(answers, kept=key in kept) for key, q in by_key.items()}
@@ -164,7 +175,7 @@ def _slot(place: Place, given: Mapping[str, Any]) -> Slot:
 
 
 def _is_bare_flag(slot: Slot, given: Mapping[str, Any]) -> bool:
-    """A flag that takes no value and is always there, such as `-i`: nothing about it can be asked."""
+    """Tells whether the flag takes no value and is always there, such as `-i`, so that nothing is asked."""
     asks = {"default", "choices", "placeholder", "format", "isSecret", "isRequired", "isRepeated"}
     if slot.place != "runtime":
         asks.add("description")

@@ -1,8 +1,8 @@
-"""How a package asks to be launched: its `runtimeArguments` read as words for npx, uvx or docker. Pure.
+"""Reads how a package is launched: its `runtimeArguments` are options of npx, uvx or docker. Pure functions.
 
-`runtimeHint runtimeArguments… identifier packageArguments…` is the command line that a document describes.
-Publishers also write part of it elsewhere: the launcher's options and the package's own name among its
-`packageArguments`, an option and its value as two arguments or as one.
+A document describes the command line `runtimeHint runtimeArguments… identifier packageArguments…`. Publishers
+also write parts of it elsewhere: options of the launcher and the package's own name in `packageArguments`, an
+option and its value as two arguments or as one.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from catalog.identifiers import Named
 from catalog.inputs import Question, Slot
 from catalog.launchers import Launcher, launcher_of
 
-# Of a requirement: its parser goes down a call for each bracket.
+# Of a requirement: its parser recurses with each bracket.
 LONGEST, MOST_BRACKETS = 300, 10
 COMMAND = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 MODULE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 PYTHON = re.compile(r"(?:c?python-?@?)?(3\.[0-9]{1,2}(?:\.[0-9]{1,2})?)")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 REFERS = re.compile(r"\$?\{[^{}]+\}|\$[A-Za-z_]\w*|<[^<>]+>")
-# What `docker run -e NAME` passes on without a word of the document on it.
+# Names that `docker run -e NAME` passes on, and that are secrets although the document does not say so.
 SECRET_NAME = re.compile(
     r"(?:^|_)(?:API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|PAT|DSN)S?(?:_|$)",
     re.IGNORECASE,
@@ -38,11 +38,11 @@ BESIDE = re.compile(r",(?=\s*[A-Za-z][A-Za-z0-9._-]*\s*(?:[\[<>=!~;@,]|$))(?![^\
 
 @dataclass(frozen=True)
 class Launch:
-    """What the words of a launcher mean for a server.
+    """What the launcher's options mean for a server.
 
-    `command` starts the package ("" for its own); `extras`, `beside` (requirements) and `python` are of its
-    installation; `slots` are all that is asked and used, variables first. `read` and `left_out` are
-    sentences for people, `refusal` why it cannot be launched here.
+    `command` starts the package ("" means its own). `extras`, `beside` (requirements) and `python` belong to
+    its installation. `slots` are all questions and values, variables first. `read` and `left_out` are
+    sentences for people; `refusal` says why it cannot be launched here, "" if it can.
     """
 
     slots: tuple[Slot, ...] = ()
@@ -57,14 +57,17 @@ class Launch:
 
     @property
     def build(self) -> dict[str, Any]:
-        """For `Server.build`: only what is there."""
+        """The values for `Server.build`, without empty ones."""
         found = {"extras": list(self.extras), "with": list(self.beside), "python": self.python}
         return {key: value for key, value in found.items() if value}
 
 
 @dataclass(frozen=True)
 class Word:
-    """One word of a command line. `slot` is where it stands in the document; `asked`: a person fills it."""
+    """A word of the command line.
+
+    `slot` is its place in the document; `asked` tells that a person fills it in.
+    """
 
     text: str
     slot: Slot
@@ -72,7 +75,10 @@ class Word:
 
 
 def read(package: Mapping[str, Any], slots: list[Slot]) -> Launch:
-    """`package` is canonical, of npm, PyPI or an image; `slots` are all of its slots."""
+    """Reads the launcher's options.
+
+    `package` is canonical (npm, PyPI or an image); `slots` are all of its slots.
+    """
     reader = _Reader(package, [slot for slot in slots if slot.place == "environment"])
     before = [slot for slot in slots if slot.place == "runtime"]
     after = [slot for slot in slots if slot.place == "package"]
@@ -83,7 +89,7 @@ def read(package: Mapping[str, Any], slots: list[Slot]) -> Launch:
 
 
 def _hinted(package: Mapping[str, Any]) -> Iterator[Word]:
-    """`uv tool run` in the hint: its first word is the launcher."""
+    """Yields the words after the launcher's name in `runtimeHint`, as in `uv tool run`."""
     for word in str(package.get("runtimeHint", "")).split()[1:]:
         yield Word(word, Slot("runtime", template=word))
 
@@ -138,8 +144,11 @@ class _Reader:
         self.places = {slot.name: n for n, slot in enumerate(self.variables)}
 
     def own_name_in(self, after: list[Slot]) -> int:
-        """How many of the package's arguments are the launcher's: up to its own name, where only options of
-        the launcher stand before that."""
+        """Returns how many of the package's arguments belong to the launcher: those up to the package's own
+        name.
+
+        0 if another word than an option of the launcher comes before the name.
+        """
         expects_value = False
         for n, slot in enumerate(after):
             option = slot.name if slot.named else slot.template or ""
@@ -220,7 +229,7 @@ class _Reader:
             means[meaning](replace(value, slot=_stricter(value.slot, word.slot)), name)
 
     def _named(self, word: Word) -> tuple[str, Word | None]:
-        """The option and its value: after `=`, the next word, or grown together as in `-eNAME`."""
+        """Returns the option and its value: after `=`, as the next word, or joined as in `-eNAME`."""
         name, equals, value = word.text.partition("=")
         if equals and name.startswith("--"):
             return name, replace(word, text=value)
@@ -241,7 +250,7 @@ class _Reader:
         return self.launcher.takes_value(word.text) and not next_one.text.startswith("-")
 
     def _package(self, name: str, text: str) -> None:
-        """`--from` and `-p`: what is installed, whose command comes next. The package itself without one."""
+        """Reads `--from` or `-p`: the package to install; its command follows. Refuses another package."""
         if not text or self._is_own(text):
             self.needs_command = True
             return
@@ -272,7 +281,9 @@ class _Reader:
             self._leave(word, name)
 
     def _variable(self, word: Word, name: str) -> None:
-        """`-e NAME=value` sets a variable; `-e NAME` passes one on, which is asked where nothing else is."""
+        """Reads `-e NAME=value`, which sets a variable, or `-e NAME`, which is asked if
+        nothing else sets it.
+        """
         variable, equals, value = word.text.partition("=")
         if not VARIABLE.fullmatch(variable):
             self._leave(word, f"{name} {word.text}".strip())
@@ -292,7 +303,7 @@ class _Reader:
         self.variables.append(slot)
 
     def _sharpen(self, known: Slot, other: Slot, default: str) -> None:
-        """What asks for a variable already takes over what `-e` says of it."""
+        """Adds what `-e` says to a variable that is asked already."""
         made = _stricter(known, other)
         if made.own:
             own = replace(
@@ -339,14 +350,14 @@ def _without_verbs(words: list[Word], verbs: tuple[tuple[str, ...], ...]) -> lis
 
 
 def _requirements_in(text: str) -> list[str]:
-    """uvx takes several, with commas between: `mcp[cli,ws]<2,>=1,httpx` are two."""
+    """Splits several requirements of uvx: `mcp[cli,ws]<2,>=1,httpx` are two."""
     if len(text) > LONGEST:
         return [text]
     return [found for found in map(str.strip, BESIDE.split(text)) if found]
 
 
 def _trouble_with(wanted: str) -> str:
-    """Why a requirement is not installed here; "" where it is."""
+    """Returns why a requirement cannot be installed here; "" if it can."""
     if len(wanted) > LONGEST or wanted.count("(") > MOST_BRACKETS:
         return "that is longer than a requirement is"
     try:
@@ -362,7 +373,7 @@ def _is_command(slot: Slot) -> bool:
 
 
 def _stricter(slot: Slot, other: Slot) -> Slot:
-    """`slot`, required and secret where either is."""
+    """Returns `slot`, which is required or secret if either of the two is."""
     return replace(
         slot,
         required=slot.required or other.required,

@@ -1,9 +1,8 @@
-"""The options of npx, uvx and `docker run` that bear upon what is hosted: one table a launcher. Pure.
+"""The options of npx, uvx and `docker run` that matter for a hosted server: a table per launcher.
 
-None of these programs is used here. What an option of theirs means for the server is kept (`Meaning`); what
-it means for the launcher alone, such as `-y`, is done anyway or has nothing to do.
-
-From npm-exec(1), `uv tool run --help`, `pipx run --help`, python(1) and docker-run(1).
+The platform does not run these programs. An option that matters for the server has a `Meaning`; one that only
+matters for the launcher, such as `-y`, is ignored. Sources: npm-exec(1), `uv tool run --help`, `pipx run
+--help`, python(1) and docker-run(1).
 """
 
 from __future__ import annotations
@@ -17,8 +16,11 @@ Meaning = Literal["package", "beside", "python", "module", "variable", "index", 
 
 @dataclass(frozen=True)
 class Launcher:
-    """`verbs` come before options (`docker run`). `usual` are options that say what is done here anyway, or
-    nothing that a server would see; `with_value` those whose next word belongs to them."""
+    """The options of a launcher. `verbs` are words before the options (`docker run`).
+
+    `usual` are options that change nothing for the server; `with_value` are options whose next word is their
+    value.
+    """
 
     name: str
     usual: frozenset[str]
@@ -27,6 +29,7 @@ class Launcher:
     verbs: tuple[tuple[str, ...], ...] = ()
 
     def takes_value(self, option: str) -> bool:
+        """Tells whether the option's next word is its value."""
         return option in self.with_value or option in self.meanings
 
 
@@ -108,5 +111,5 @@ BY_HINT = {"pipx": PIPX, "python": PYTHON, "python3": PYTHON, "py": PYTHON}
 
 
 def launcher_of(kind: str, hint: str) -> Launcher:
-    """The one that a package is written for; its kind's where the hint names none that is known."""
+    """Returns the launcher of a package by its kind and `runtimeHint`."""
     return BY_HINT.get(hint, BY_KIND[kind]) if kind == "pypi" else BY_KIND[kind]

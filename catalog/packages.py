@@ -1,4 +1,4 @@
-"""Which of a document's packages this platform can run, and why not the others. Pure."""
+"""Decides which packages of a document this platform can run, and says why not the others. Pure functions."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ NOT_READ = Launch()
 
 @dataclass(frozen=True)
 class Option:
-    """One package of a document. `why_not` is "" where it can be hosted; `notes` say what was read of its
-    launcher's words and what is left out."""
+    """A package of a document. `why_not` is "" if it can be hosted.
+
+    `notes` are sentences about the launcher's options that were read or left out.
+    """
 
     index: int
     kind: str
@@ -44,32 +46,34 @@ class Option:
 
     @property
     def hostable(self) -> bool:
+        """Tells whether this platform can run the package."""
         return not self.why_not
 
     @property
     def questions(self) -> tuple[Question, ...]:
+        """The questions for a person, in the order of the slots."""
         return tuple(question for slot in self.slots for question in slot.questions)
 
 
 def options(document: Document, runtimes: Collection[str]) -> list[Option]:
-    """Every package in the document's order; `runtimes` are those of this platform."""
+    """Returns all packages in the document's order; `runtimes` are those of this platform."""
     return [_option(n, package, runtimes) for n, package in enumerate(document.get("packages") or ())]
 
 
 def slots(package: Mapping[str, Any]) -> tuple[Slot, ...]:
-    """All that a canonical package is told, variables first; () for one that is not hosted."""
+    """Returns the slots of a canonical package, variables first; () for a kind that cannot be hosted."""
     if package.get("registryType") not in (*INDEXES, "oci"):
         return ()
     return launch.read(package, inputs.slots(package)).slots
 
 
 def preselected(found: Iterable[Option]) -> Option | None:
-    """The first that can be hosted."""
+    """Returns the first package that can be hosted; None if there is none."""
     return next((option for option in found if option.hostable), None)
 
 
 def remotes(document: Document) -> list[dict[str, str]]:
-    """What somebody else runs already: shown, never hosted."""
+    """Returns the servers that the publisher runs itself: they are shown, but not hosted."""
     found = (each for each in document.get("remotes") or () if isinstance(each, Mapping))
     told = ({key: str(each.get(key, "")) for key in ("type", "url")} for each in found)
     return [each for each in told if each["url"]]
@@ -97,7 +101,7 @@ def _option(index: int, package: Any, runtimes: Collection[str]) -> Option:
 
 
 def _why_not_at_all(package: Mapping[str, Any], runtimes: Collection[str]) -> str:
-    """Whatever it is asked and told."""
+    """Returns why the package cannot be hosted with any arguments; "" if it can."""
     kind, transport = package["registryType"], package["transport"]["type"]
     if kind != "oci" and kind not in INDEXES:
         return f"This platform runs packages of npm, PyPI and container images, not of {kind[:40]}."
@@ -115,7 +119,7 @@ def _why_not_at_all(package: Mapping[str, Any], runtimes: Collection[str]) -> st
 
 
 def _why_not_so(package: Mapping[str, Any], found: Launch) -> str:
-    """For what it is asked and told."""
+    """Returns why the package cannot be hosted with its arguments; "" if it can."""
     sealed = next(filter(None, map(_why_not_slot, found.slots)), "")
     return found.refusal or sealed or identifiers.objection(package)
 

@@ -1,6 +1,7 @@
-"""The admin's pages of the catalog: find a document, answer its questions, move a server to a newer one.
+"""The console's pages of the catalog: find a document, answer its questions, update a server from a newer
+one.
 
-Nothing is kept between the pages: the document travels in the form, signed.
+No state is kept between the pages: the document is in the form, signed.
 """
 
 from __future__ import annotations
@@ -33,9 +34,10 @@ SALT = "catalog.document"
 
 
 class CatalogView(View):
-    """A page of the console: the site's frame around it, errors in place."""
+    """A page of the console, with the frame of the admin site."""
 
     def page(self, template: str, title: str, **context: Any) -> HttpResponse:
+        """Renders a template of `admin/catalog/`."""
         frame = admin.site.each_context(self.request)
         path = f"admin/catalog/{template}.html"
         response = render(self.request, path, {**frame, "title": title, **context})
@@ -43,25 +45,32 @@ class CatalogView(View):
         return response
 
     def unsealed(self) -> Found:
-        """The document that an earlier page put into the form."""
+        """Returns the document that an earlier page put into the form.
+
+        Raises `Http404` if its signature is wrong.
+        """
         try:
             return Found(**signing.loads(self.request.POST.get("sealed", ""), salt=SALT))
         except (signing.BadSignature, TypeError):
             raise Http404("This form is not from here: begin again.") from None
 
     def bound(self, option: Option, found: Found, **more: Any) -> AnswersForm:
+        """Returns the form with the request's answers."""
         return AnswersForm(option, self.request.POST, **more)
 
 
 def sealed(found: Found) -> str:
+    """Returns the document as signed text for the form."""
     held = {"document": found.document, "registry": found.registry, "url": found.url}
     return signing.dumps(held, salt=SALT, compress=True)
 
 
 class AddView(CatalogView):
-    """Search, URL, file or text; then the questions of one package."""
+    """Finds a document by search, URL, file or text; then asks the questions of one package."""
 
-    @takes_files(lambda: 2 * document.LARGEST)  # as a file, or as text, which forms may make longer
+    @takes_files(
+        lambda: 2 * document.LARGEST
+    )  # as a file, or as text, whose encoding in a form may be longer
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         if not roles.may_add(request.user):
             raise PermissionDenied
@@ -147,7 +156,7 @@ class AddView(CatalogView):
 
 
 class UpdateView(CatalogView):
-    """A server that came from a catalog: what is newer there, with the old answers filled in."""
+    """Updates a server from the newest version of its document, with the old answers filled in."""
 
     def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         super().setup(request, *args, **kwargs)
@@ -224,7 +233,7 @@ class UpdateView(CatalogView):
 
 
 def refuse(form: AnswersForm, error: Exception) -> None:
-    """Puts an error where it belongs; what was typed stays."""
+    """Shows an error at its field of the form; the answers stay."""
     if isinstance(error, BadAnswers):
         form.tell(error)
     elif isinstance(error, ValidationError) and hasattr(error, "error_dict"):

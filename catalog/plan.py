@@ -1,4 +1,7 @@
-"""Document + package + answers → the description of a server and its secrets. Pure."""
+"""Makes the description of a server, and its secrets, from a document, a package and answers.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ DEFAULT_PORT, DEFAULT_PATH = 8000, "/mcp"
 
 
 class BadAnswers(UserError):
-    """`problems`: question's key → sentence."""
+    """Answers that do not fit. `problems` maps question keys to sentences."""
 
     def __init__(self, problems: Mapping[str, str]) -> None:
         super().__init__(" ".join(f"{key}: {text}" for key, text in problems.items()))
@@ -27,7 +30,10 @@ class BadAnswers(UserError):
 
 @dataclass(frozen=True)
 class Plan:
-    """`fields` as `servers.services.create_server` takes them, without slug and owner."""
+    """`fields` are those of `servers.services.create_server`, without slug and owner.
+
+    `secrets` maps variables to values; `origin` is stored in `Server.origin`.
+    """
 
     fields: dict[str, Any]
     secrets: dict[str, str] = field(repr=False)
@@ -43,10 +49,10 @@ def make(
     found_at: Mapping[str, str] | None = None,
     kept_secrets: frozenset[str] = frozenset(),
 ) -> Plan:
-    """`runtime` is the one that will run it; `kept_secrets`: variables whose secret is set already.
+    """Makes the plan. `runtime` is the one that will run the server.
 
-    `found_at` is `{registry, url}`, as far as known. Raises `UserError` for a package that cannot be hosted,
-    `BadAnswers` for answers that do not fit.
+    `found_at` is `{registry, url}`, as far as known. `kept_secrets` are variables whose secret is set
+    already. Raises `UserError` for a package that cannot be hosted, and `BadAnswers`.
     """
     if not option.hostable:
         raise UserError(option.why_not)
@@ -70,7 +76,7 @@ def make(
 
 
 def secret_names(option: Option) -> dict[str, str]:
-    """Question's key → environment variable whose secret it becomes part of."""
+    """Returns, by question key, the environment variable whose secret contains the answer."""
     return {
         question.key: variable_of(slot)
         for slot in option.slots
@@ -80,7 +86,10 @@ def secret_names(option: Option) -> dict[str, str]:
 
 
 def _stays(slot: Slot, answers: Answers, kept: frozenset[str]) -> bool:
-    """Its secret is set already and nothing was typed: a secret is replaced as a whole, or not at all."""
+    """Tells whether a secret that is set stays: no part of it was answered.
+
+    It is replaced only as a whole.
+    """
     typed = any(answers.get(question.key) for question in slot.questions)
     return slot.secret and slot.place != "package" and variable_of(slot) in kept and not typed
 
@@ -92,7 +101,7 @@ def _check(option: Option, answers: Answers, staying: list[Slot]) -> None:
 
 
 def _environment(slots: list[Slot], answers: Answers) -> tuple[dict[str, str], dict[str, str]]:
-    """(plain, sealed). What the platform sets itself, such as PORT, is not the document's to set."""
+    """Returns (plain, sealed) variables, without those that the platform sets itself, such as PORT."""
     plain: dict[str, str] = {}
     sealed: dict[str, str] = {}
     for slot in slots:
@@ -107,12 +116,12 @@ def _assignments(slot: Slot, answers: Answers) -> list[tuple[str, str]]:
 
 
 def variable_of(slot: Slot) -> str:
-    """The environment variable that a slot sets; "" for an argument."""
+    """Returns the environment variable that a slot sets; "" for an argument."""
     return slot.name if slot.place == "environment" else ""
 
 
 def _words(option: Option, answers: Answers, port: str | None, bearer: Slot | None) -> list[str]:
-    """The arguments after the package's own command. `bearer` is the one that tells it its port."""
+    """Returns the arguments after the package's own command. `bearer` is the slot that holds the port."""
     words: list[str] = []
     for slot in option.slots:
         if slot.place != "package":
@@ -125,7 +134,9 @@ def _words(option: Option, answers: Answers, port: str | None, bearer: Slot | No
 
 
 def _address(option: Option, answers: Answers) -> tuple[int, str, Slot | None]:
-    """Port and path of a Streamable HTTP package from its URL template, and the argument with the port."""
+    """Returns port and path of a Streamable HTTP package's URL template, and the argument that holds the
+    port.
+    """
     url = ((option.package or {}).get("transport") or {}).get("url", "")
     if not url:
         return DEFAULT_PORT, DEFAULT_PATH, None
@@ -143,7 +154,7 @@ def _address(option: Option, answers: Answers) -> tuple[int, str, Slot | None]:
 
 
 def _names(option: Option) -> dict[str, Slot]:
-    """What a transport's URL may mention: hints and names of arguments, names of variables."""
+    """Returns the slots that a transport's URL may mention, by name."""
     found: dict[str, Slot] = {}
     for slot in option.slots:
         for name in (slot.hint, slot.name, slot.name.lstrip("-")):
@@ -169,7 +180,7 @@ def _source(option: Option, words: list[str]) -> dict[str, Any]:
 def _origin(
     document: Document, option: Option, answers: Answers, found_at: Mapping[str, str]
 ) -> dict[str, Any]:
-    """What is kept of where a server came from. Answers without the secret ones."""
+    """Returns what is stored of a server's origin, without secret answers."""
     told = {question.key for question in option.questions if not question.secret}
     sealed = set(secret_names(option))
     kept = {

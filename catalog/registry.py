@@ -1,4 +1,4 @@
-"""A registry API (`/v0.1/servers`): look for a name, read one version."""
+"""A client of a registry API (`/v0.1/servers`): searches a name, reads one version."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OFFICIAL = "io.modelcontextprotocol.registry/official"
 
 @dataclass(frozen=True)
 class Entry:
-    """One server of a registry's answer, as far as a list shows it."""
+    """A server in a list of a registry."""
 
     name: str
     version: str
@@ -32,11 +32,12 @@ class Entry:
 
 
 def base_url() -> str:
+    """Returns the URL of the configured registry."""
     return str(settings.CATALOG_REGISTRY_URL).rstrip("/")
 
 
 def search(text: str) -> list[Entry]:
-    """Servers whose name holds `text`, newest versions only. Raises `UserError`."""
+    """Returns servers whose name contains `text`, newest versions only. Raises `UserError`."""
     query = urlencode({"search": text, "version": "latest", "limit": FOUND})
     found = _read(f"{base_url()}/v0.1/servers?{query}", LIST_BYTES)
     servers = found.get("servers") if isinstance(found, dict) else None
@@ -46,17 +47,18 @@ def search(text: str) -> list[Entry]:
 
 
 def url_of(name: str, version: str = "latest", registry: str = "") -> str:
-    """Where a registry serves one version of a server."""
+    """Returns the URL at which a registry serves a version of a server."""
     base = registry.rstrip("/") or base_url()
     return f"{base}/v0.1/servers/{quote(name, safe='')}/versions/{quote(version, safe='')}"
 
 
 def read(name: str, version: str = "latest", registry: str = "") -> Document:
-    """Raises `UserError`, and `Invalid` for a document that is none."""
+    """Returns a version of a server. Raises `UserError`, and `Invalid` for an invalid document."""
     return read_url(url_of(name, version, registry))
 
 
 def read_url(url: str) -> Document:
+    """Returns the document at a URL. Raises as `read` does."""
     return document.parse(fetch.get(url, _guard(document.LARGEST)))
 
 

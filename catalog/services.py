@@ -1,4 +1,4 @@
-"""Intent: make a server of a document, look for a newer version, move a server to it."""
+"""The actions of the catalog: make a server from a document, look for a newer version, update a server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NOTHING: Mapping[str, Any] = {}
 
 @dataclass(frozen=True)
 class Found:
-    """A document and where it was found; both parts of `place` may be ""."""
+    """A document and where it was found; `registry` and `url` may be ""."""
 
     document: Document
     registry: str = ""
@@ -36,32 +36,41 @@ class Found:
 
     @property
     def place(self) -> dict[str, str]:
+        """`{registry, url}`, as `catalog.plan.make` takes it."""
         return {"registry": self.registry, "url": self.url}
 
 
 def look_up(*, name: str, version: str = "latest", base: str = "") -> Found:
-    """A version of a server at a registry API, CATALOG_REGISTRY_URL by default. Raises `UserError`."""
+    """Returns a version of a server from a registry API, by default CATALOG_REGISTRY_URL.
+
+    Raises `UserError`.
+    """
     base = base or registry.base_url()
     document = registry.read(name, version, base)
     return Found(document, base, registry.url_of(document["name"], document["version"], base))
 
 
 def fetch(*, url: str) -> Found:
-    """The document behind a URL: a server.json, or a registry's answer for one version."""
+    """Returns the document at a URL: a server.json, or a registry's answer for one version.
+
+    Raises `UserError`.
+    """
     document, base = registry.read_url(url), url.partition("/v0.1/servers/")
     return Found(document, base[0] if base[1] else "", url)
 
 
 def options(document: Document) -> list[Option]:
+    """Returns the packages of a document, for the runtimes of this platform."""
     return packages.options(document, runtimes())
 
 
 def runtimes() -> frozenset[str]:
+    """Returns the runtimes of this platform."""
     return frozenset({runtime_choice.default_runtime(), *runtime_choice.runtimes_in_use()})
 
 
 def chosen(document: Document, index: int | None = None) -> Option:
-    """The package that is asked for, or the first that can be hosted. Raises `Invalid`."""
+    """Returns the package with this index, or the first that can be hosted. Raises `Invalid`."""
     found = options(document)
     if index is not None:
         if not 0 <= index < len(found):
@@ -86,9 +95,10 @@ def take_in(
     deploy: bool = True,
     build: Mapping[str, Any] = NOTHING,
 ) -> tuple[Server, Deployment | None]:
-    """Makes a server of one package of a document; `build` is what a person sets of its installation beside.
+    """Makes a server from one package of a document, and deploys it if `deploy` is set.
 
-    Raises `UserError`, `BadAnswers`, `ValidationError`.
+    `build` is what a person sets for the installation besides what the document says. Raises `UserError`,
+    `BadAnswers`, `ValidationError`.
     """
     made = _planned(found, option, answers)
     fields = {**made.fields, "origin": made.origin}
@@ -103,9 +113,9 @@ def take_in(
 
 
 def newer(server: Server) -> Found | None:
-    """The newest version where the server was found, or None where it is that already.
+    """Returns the newest version at the registry where the server was found; None if the server has it.
 
-    Raises `Conflict` for a server that no registry is known for, and `UserError`.
+    Raises `Conflict` for a server without a known registry, and `UserError`.
     """
     origin = server.origin
     if not origin.get("registry"):
@@ -120,7 +130,7 @@ def newer(server: Server) -> Found | None:
 
 
 def same_package(server: Server, document: Document) -> Option:
-    """The package of `document` that continues what the server runs. Raises `Invalid`."""
+    """Returns the package of `document` that continues the one that the server runs. Raises `Invalid`."""
     before = server.origin.get("package") or {}
     alike = [o for o in options(document) if o.kind == before.get("registryType") and o.hostable]
     same = [o for o in alike if o.package and family(o.package) == family(before)]
@@ -128,13 +138,14 @@ def same_package(server: Server, document: Document) -> Option:
 
 
 def old_answers(server: Server, option: Option) -> dict[str, Any]:
-    """Of what was answered before, what this version still asks for and still accepts."""
+    """Returns the earlier answers that this version still asks for and accepts."""
     before = {**server.origin.get("answers", {})}
     asked = {question.key: question for question in option.questions}
     return {k: v for k, v in before.items() if k in asked and not asked[k].problem({k: v})}
 
 
 def kept_secrets(server: Server) -> frozenset[str]:
+    """Returns the names of the server's secret environment variables."""
     rows = server.secrets.filter(purpose=SecretPurpose.ENVIRONMENT)
     return frozenset(rows.values_list("name", flat=True))
 
@@ -150,8 +161,11 @@ def update(
     trigger: Trigger,
     deploy: bool = True,
 ) -> tuple[Server, Deployment | None]:
-    """Moves a server to another version of its document. Its name, limits and further variables stay, and
-    what a person set of its build."""
+    """Changes a server to another version of its document, and deploys it if `deploy` is set.
+
+    Its name, limits and additional variables stay, and so does what a person set in its build. Raises
+    `Conflict` for another server's document, `UserError`, `BadAnswers`, `ValidationError`.
+    """
     if found.document["name"] != server.origin.get("name"):
         raise Conflict(f"This document is of {found.document['name']}, not of {server.origin.get('name')}.")
     made = _planned(found, option, answers, kept=kept_secrets(server))
@@ -201,7 +215,7 @@ def _clean_build(build: Mapping[str, Any], option: Option) -> dict[str, Any]:
 
 
 def _own_variables(server: Server) -> frozenset[str]:
-    """Variables that an operator added beside those of the document."""
+    """Returns the variables that an operator added to those of the document."""
     package = server.origin.get("package") or {}
     told = {plan.variable_of(slot) for slot in packages.slots(package)}
     return frozenset(server.environment) - told

@@ -1,4 +1,4 @@
-"""What one caller may do at one server: how often, and with which tools."""
+"""Checks what a caller may do at a server: how many calls, and which tools."""
 
 from __future__ import annotations
 
@@ -18,15 +18,18 @@ from gateway.shared_limits import SharedLimits
 from gateway.tokens import Identity
 from gateway.tool_lists import ListFilter
 
-# A batch may ask for anything, and a stream that is taken up again may bring an older answer.
-# Neither can it be known of what has no method that we could read.
+# A batch may contain any method, and a resumed stream may bring the answer of an earlier call.
+# A request whose method cannot be read may be anything, too.
 _MAY_LIST = frozenset({"tools/list", "batch", UNKNOWN, ""})
 _CHARSET = re.compile(r'charset\s*=\s*"?utf-?8"?\s*(?:;|\Z)')
 
 
 @dataclass(slots=True)
 class Admission:
-    """No `bounds`: no limit. `policy` None: nothing is looked at that would not be looked at anyway."""
+    """The limits and the policy for the calls of one caller at one server.
+
+    Empty `bounds` mean no limit. `policy` None means that no tool is denied, so bodies are not parsed for it.
+    """
 
     limits: Limits | SharedLimits
     bounds: tuple[Bound, ...]
@@ -36,6 +39,9 @@ class Admission:
     def of(
         cls, options: Options, limits: Limits | SharedLimits, identity: Identity, route: Route
     ) -> Admission:
+        """Takes the limits of the token and the server, else the defaults in `options`, and joins the two
+        tool policies.
+        """
         by_token = identity.calls_per_minute or options.rate_per_token
         by_server = route.calls_per_minute or options.rate_per_server
         bounds: tuple[Bound, ...] = ()
@@ -44,9 +50,9 @@ class Admission:
         return cls(limits, bounds, policy.combined(route.tools, identity.tools))
 
     async def check(self, call: Call, request: Request, body: bytes) -> None:
-        """Raises `Refusal`: 429, or the policy's. `body` is whole where there is a policy.
+        """Raises `Refusal`: 429 past a limit, or the policy's. With a policy, `body` has to be complete.
 
-        A batch counts as its messages, a stream as one call, the end of a session as none.
+        A batch counts as the number of its messages, a stream as one call, the end of a session as none.
         """
         if self.bounds and request.method != "DELETE":
             await self.limits.admit(self.bounds, call.messages)
@@ -55,7 +61,7 @@ class Admission:
             self.policy.check(body, modern=call.version >= FIRST_MODERN)
 
     def may_list(self, call: Call, request: Request) -> bool:
-        """The response may list tools that the policy denies."""
+        """Tells whether the response may list tools that the policy denies."""
         if self.policy is None:
             return False
         resumed = request.method == "GET" and bool(request.one(b"last-event-id"))
@@ -64,7 +70,11 @@ class Admission:
     def filter(
         self, call: Call, request: Request, response: Response, *, events: bool, name: str
     ) -> ListFilter | None:
-        """What the response's body has to go through; None: nothing. Raises `Refusal` (502)."""
+        """Returns the filter for the response's body, None if none is needed.
+
+        `name` is the server's name for errors. Raises `Refusal` (502) if the server compresses such a
+        response.
+        """
         if self.policy is None or not self.may_list(call, request):
             return None
         if response.header(b"content-encoding") not in (b"", b"identity"):
@@ -73,8 +83,10 @@ class Admission:
 
 
 def _refuse_other_encodings(request: Request) -> None:
-    """Raises `Refusal` where the headers say that the body is not what it looks like: in UTF-7 a name is
-    other ASCII, and Express reads it."""
+    """Raises `Refusal` if the headers declare another encoding than UTF-8 and identity.
+
+    In UTF-7, for example, the name of a tool has other bytes; Express decodes it.
+    """
     media_type = ",".join(value.decode("latin-1").lower() for value in request.every(b"content-type"))
     encodings = request.every(b"content-encoding")
     if media_type.count("charset") != len(_CHARSET.findall(media_type)) or set(encodings) - {b"identity"}:

@@ -1,4 +1,4 @@
-"""What the caller of one exchange gets: the server's response as it comes, or an error in its place."""
+"""Sends the caller the server's response as it arrives, or an error in its place."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from gateway.types import RawHeaders, Send
 
 
 class Answer:
-    """`begin`, then pieces; or `refuse` alone. `tail` is as much of it as is looked at."""
+    """One response. Call `begin` and then `piece`, or call `refuse` alone.
+
+    `tail` keeps the end of the response, from which the call's outcome is read.
+    """
 
     def __init__(self, send: Send, call: Call) -> None:
         self._send, self._call = send, call
@@ -21,25 +24,31 @@ class Answer:
         self.tail = Tail(events=False)
 
     async def begin(self, status: int, raw: RawHeaders, *, events: bool, endless: bool) -> None:
-        """`endless` is for the door, which ends such an answer as soon as the process is stopped."""
+        """Sends status and headers.
+
+        `endless` tells the process to end this response at once when it is stopped.
+        """
         self.tail = Tail(events=events)
         self.began, self._call.status, self._call.first_byte = True, status, time.perf_counter()
         start = {"type": "http.response.start", "status": status, "headers": raw}
         await self._send({**start, "endless": endless})
 
     async def piece(self, chunk: bytes, *, more: bool) -> None:
+        """Sends a part of the body."""
         self.tail.feed(chunk)
         await self._pass(chunk, more=more)
 
     async def comment(self) -> None:
-        """Keeps proxies from closing a silent stream; never inside an event."""
+        """Sends an SSE comment, so that proxies do not close a silent stream; never inside an event."""
         if self.tail.between_events:
             await self._pass(KEEP_ALIVE, more=True)
 
     async def cut(self, why: Refusal | None) -> None:
-        """The server broke off. Of an event stream clients take up the rest, unless its deployment has ended,
-        which an event then says. Any other body is left unfinished, so that nobody takes a part for the
-        whole."""
+        """Ends a response that the server broke off.
+
+        A client resumes an event stream itself, unless `why` tells that the deployment has ended: then a last
+        event says so. Any other body stays incomplete, so that the client notices it.
+        """
         self._call.outcome = Outcome.HTTP_ERROR
         if self.tail.events and why and self._call.counts:
             await self._end_with(why)
@@ -47,7 +56,10 @@ class Answer:
             await self._send({"type": "http.response.body", "body": b""})
 
     async def time_out(self, refusal: Refusal) -> None:
-        """Within an event stream the error is an event: were it only cut, a client would resume it."""
+        """Reports that the server was silent for too long. A begun event stream gets the error as an event.
+
+        Without that event the client would resume the stream.
+        """
         if not self.began:
             await self.refuse(refusal, Outcome.TIMEOUT)
             return
@@ -56,6 +68,7 @@ class Answer:
             await self._end_with(refusal)
 
     async def refuse(self, refusal: Refusal, outcome: Outcome) -> None:
+        """Sends the refusal as the response; nothing may have been sent before."""
         self._call.status, self._call.outcome = refusal.status, outcome
         self._call.bytes_out = await errors.answer(self._send, refusal, self._call.request_id)
 

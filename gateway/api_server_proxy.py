@@ -1,6 +1,6 @@
-"""The way to pods through the API server of their cluster, for a platform outside of it (K8S_REACH=proxy).
+"""Reaches pods through the API server of their cluster, for a platform outside of it (K8S_REACH=proxy).
 
-What the API server says itself never reaches a caller: neither its words nor that it was asked.
+Callers never see an answer of the API server itself, nor that it is in between.
 """
 
 from __future__ import annotations
@@ -21,13 +21,16 @@ from hosting.errors import RuntimeFault
 if TYPE_CHECKING:
     from hosting.runtimes.kube_client import Cluster
 
-ITS_OWN = frozenset({401, 403, 404, 500, 502, 503, 504})  # statuses that may be the API server's
+ITS_OWN = frozenset({401, 403, 404, 500, 502, 503, 504})  # statuses that the API server itself may send
 LONGEST = 16 * 1024
 log = logging.getLogger(__name__)
 
 
 def tls() -> ssl.SSLContext:
-    """Raises `Broken` where the access to the cluster cannot be used."""
+    """Returns the TLS context for the API server.
+
+    Raises `Broken` if the access to the cluster cannot be used.
+    """
     try:
         return cluster().tls()
     except (RuntimeFault, OSError) as fault:
@@ -35,7 +38,10 @@ def tls() -> ssl.SSLContext:
 
 
 async def with_credentials(headers: RawHeaders) -> RawHeaders:
-    """A caller's header cannot make the API server take us for somebody else."""
+    """Adds the platform's credentials, and removes headers by which a caller could impersonate another user.
+
+    Raises `Broken` if there are no credentials.
+    """
     try:
         ours = await asyncio.to_thread(cluster().authorization)
     except RuntimeFault as fault:
@@ -45,7 +51,10 @@ async def with_credentials(headers: RawHeaders) -> RawHeaders:
 
 
 async def checked(response: Response) -> Response:
-    """The pod's response. Raises `NotConnected` where the API server did not reach the pod, and `Broken`."""
+    """Returns the pod's response.
+
+    Raises `NotConnected` if the API server did not reach the pod, and `Broken` for its other errors.
+    """
     if response.status not in ITS_OWN:
         return response
     try:
@@ -53,7 +62,7 @@ async def checked(response: Response) -> Response:
         while not response.whole and len(body) < LONGEST:
             body += await response.read() or b""
     except BaseException:
-        response.close()  # whoever would have to does not have it yet
+        response.close()  # the caller, who would close it, does not have it yet
         raise
     text = _said(body)
     if text is None:
@@ -68,15 +77,17 @@ async def checked(response: Response) -> Response:
 
 @functools.cache
 def cluster() -> Cluster:
-    """Thread-safe; asks nobody before it is used."""
-    # Few platforms call through an API server, and its client is heavier than the gateway.
+    """Returns the client of the cluster. It is thread-safe, and connects only when it is used."""
+    # Imported here: few platforms call through an API server, and its client is larger than the gateway.
     from hosting.runtimes.kube_client import Cluster
 
     return Cluster(settings.K8S_NAMESPACE, settings.K8S_CONTEXT)
 
 
 def _said(body: bytes) -> str | None:
-    """The API server's own words: a `Status` object, or a line of old ones; None for what a pod answered."""
+    """Returns the API server's own message (a `Status` object, or a line of old versions); None for a pod's
+    answer.
+    """
     text = body.decode("utf-8", "replace")
     if text.lower().startswith("error trying to reach service"):
         return text[:300]

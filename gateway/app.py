@@ -1,4 +1,4 @@
-"""The data path as an ASGI application: `/mcp/<slug>` and its metadata, without Django's handlers."""
+"""The gateway as an ASGI application: `/mcp/<slug>` and its metadata, without Django's request handling."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ from servers.standing import Standing, Watch
 if TYPE_CHECKING:
     from gateway.tracing import Tracing
 
-GUARDED_AFTER = 1.0  # seconds: most calls are over before it is worth a look at who calls
-LOOK_AGAIN = 0.2  # seconds between looks at a server that starts
-LISTED = 60.0  # a deployment's tools are listed once, when it is made
+GUARDED_AFTER = 1.0  # seconds; most calls end sooner, and their callers need not be checked again
+LOOK_AGAIN = 0.2  # seconds between two queries for a server that is starting
+LISTED = 60.0  # seconds; a deployment's tools do not change
 
 
 class _Later:
-    """Work that begins after a while, and most of the time is not begun at all."""
+    """Starts `work` after some seconds, unless it is cancelled before, which is the usual case."""
 
     def __init__(self, seconds: float, work: Callable[[], Coroutine[None, None, None]]) -> None:
         self._work = work
@@ -62,14 +62,17 @@ class _Later:
 
 
 class _Wait:
-    """The time that one call may wait for its server to start. `passed` are replicas that did not listen."""
+    """Limits the time for which one call waits until its server has started.
+
+    `passed` are the names of replicas that did not accept a connection.
+    """
 
     def __init__(self, seconds: float) -> None:
         self._until = time.monotonic() + seconds
         self.passed: set[str] = set()
 
     async def again(self) -> bool:
-        """Waits a moment; False when the time is over."""
+        """Waits a moment; returns False when the time is over."""
         if time.monotonic() >= self._until:
             return False
         await asyncio.sleep(LOOK_AGAIN)
@@ -83,13 +86,16 @@ def _limits(options: Options) -> Limits | SharedLimits:
 
 
 def _tracing() -> Tracing:
-    """Imported on demand: OpenTelemetry need not be installed."""
+    """Imports the module only here: OpenTelemetry need not be installed."""
     return cast("Tracing", import_module("gateway.tracing").start())
 
 
 class Gateway:
-    """One per process and event loop. `start` is optional (a server without lifespan never calls it), `stop`
-    writes what is still held."""
+    """The application. Make one per process and event loop.
+
+    `start` is optional, since a server without lifespan events never calls it. `stop` writes what is not
+    stored yet.
+    """
 
     def __init__(self, given: Options | None = None) -> None:
         self._options = given or options.from_settings()
@@ -110,9 +116,11 @@ class Gateway:
         self.tracing = _tracing() if self._options.tracing else None
 
     async def start(self) -> None:
+        """Starts the thread that writes usage."""
         self.usage.start()
 
     async def stop(self) -> None:
+        """Closes all connections and writes the usage that is not stored yet."""
         self._upstream.close()
         await self._limits.close()
         await asyncio.to_thread(self.usage.stop)
@@ -145,7 +153,7 @@ class Gateway:
         await self._call(request, identity, route, receive, send)
 
     async def _describe(self, request: Request, slug: str, send: Send) -> None:
-        """Public, and fetched by browser clients of any origin."""
+        """Sends the server's metadata. It is public, and any web page may fetch it."""
         document = metadata.document(request.base(self._options), slug, self._options.trust)
         await errors.respond(send, 200, document, [(b"access-control-allow-origin", b"*")])
 
@@ -186,7 +194,7 @@ class Gateway:
             self.usage.record(call)
 
     async def _guard(self, exchange: Exchange, request: Request, identity: Identity, route: Route) -> None:
-        """Ends what is under way when its caller may not call the server any more."""
+        """Ends the exchange when its caller may no longer call the server."""
         held = Standing(identity.owner_id, max(identity.token_id, 0), server_id=route.server_id)
         refused: list[Refusal] = []
 
@@ -198,7 +206,9 @@ class Gateway:
         exchange.end(refused[0])
 
     async def _refusals(self, request: Request, identity: Identity, route: Route) -> list[Refusal]:
-        """What this caller of `route` would be told now, past every cache; none while nobody knows."""
+        """Returns the refusal that the caller would get now, without caches; [] if it may call, or if that is
+        unknown.
+        """
         try:
             again = await self._identities.again(identity, request, route.slug)
             now = await self._find(route.slug)
@@ -208,15 +218,18 @@ class Gateway:
         return [] if opens else [errors.not_found()]
 
     def _session(self, request: Request, identity: Identity, route: Route) -> Session | None:
-        """The session that the request names, where it is this caller's at this server. The modern era has
-        none: there the header means nothing, and does not cross, for a server might see another era."""
+        """Returns the session that the request names, if it belongs to this caller and server.
+
+        The modern era has no sessions: there the header is ignored and not passed on, since a server could
+        take the request for one of the older era.
+        """
         sealed = request.one(SESSION)
         session = self._sessions.unseal(sealed) if sealed and not era.is_modern(request) else None
         mine = session and (session.token_id, session.server_id) == (identity.token_id, route.server_id)
         return session if mine else None
 
     def _seal(self, inner: bytes, call: Call) -> bytes:
-        """What the caller is told as the id of the session that the server calls `inner`."""
+        """Returns the session id for the caller; `inner` is the server's own id."""
         about = call.server_id, call.deployment_id, call.token_id, inner.decode("latin-1")
         whole = Session(*about, call.client, call.version, call.replica, call.run_id)
         return self._sessions.seal(whole).encode()
@@ -224,7 +237,7 @@ class Gateway:
     async def _target(
         self, request: Request, message: Message | None, route: Route, call: Call, session: Session | None
     ) -> Target:
-        """The current deployment, but for a session the one that holds it, as long as it runs."""
+        """Returns the current deployment; for a session, the deployment that holds it, while it runs."""
         wait = _Wait(self._options.cold_start)
         if not route.serves:
             call.cold_start = True
@@ -240,8 +253,10 @@ class Gateway:
         return self._current(route, wait, call, session)
 
     async def _started(self, route: Route, wait: _Wait) -> Route:
-        """The route once its server serves. Raises `Refusal` (503) where it is not on its way, and when the
-        call has waited long enough."""
+        """Waits until the server serves, and returns its route.
+
+        Raises `Refusal` (503) if the server is not starting, or if the call has waited long enough.
+        """
         while not route.serves:
             if not (route.comes and await wait.again()):
                 raise errors.unavailable(route.state, route.retry_after)
@@ -256,7 +271,7 @@ class Gateway:
         return fresh
 
     async def _check_params(self, request: Request, message: Message | None, route: Route) -> None:
-        """What a server behind the bridge cannot check, for it sees no headers."""
+        """Checks `Mcp-Param-*` headers for a server behind the bridge, which does not see headers."""
         if not (message and message.get("method") == "tools/call" and era.is_modern(request)):
             return
         if route.behind_bridge and route.run_id:
@@ -280,7 +295,9 @@ class Gateway:
         )
 
     async def _moved(self, route: Route, wait: _Wait, call: Call, session: Session | None) -> Target:
-        """Nothing listens there: the server has moved, or has died and is about to be started again."""
+        """Returns a new target after a connection was refused: the server has moved, or is
+        being restarted.
+        """
         fresh = await self._started(await self._fresh(route), wait)
         wait.passed.add(call.replica)
         others = not session and set(fresh.replicas) - wait.passed
@@ -289,8 +306,10 @@ class Gateway:
         return self._current(fresh, wait, call, session)
 
     async def _of_session(self, route: Route, session: Session, call: Call) -> Target:
-        """An earlier deployment: it takes the session's calls for a while, and then only what those that are
-        under way need."""
+        """Returns an earlier deployment, which keeps its sessions for a while.
+
+        A retired one takes no new calls, only messages that its running calls need.
+        """
 
         async def gone() -> Target:
             raise errors.session_lost()
@@ -303,7 +322,7 @@ class Gateway:
         return Target(route.name, pk, session.run_id, endpoint, gone, why, earlier.host)
 
     async def _replaced(self, route: Route, deployment_id: int | None) -> Refusal | None:
-        """Why a deployment that broke off had to: another took its place. None: it did so by itself."""
+        """Returns why the platform ended a deployment that broke off; None if the platform did not end it."""
         now = await self._routes.get(route.slug)
         if now is None or not now.wanted:
             return errors.ended(route.name)
@@ -313,7 +332,10 @@ class Gateway:
 def _one_of(
     place: Route | Earlier, call: Call, session: Session | None, passed: Set[str] = frozenset()
 ) -> str:
-    """Of several replicas the session's own, or any; a session ends with its replica."""
+    """Returns the endpoint of the session's replica, or of a random one that has not `passed`.
+
+    Sets `call.replica`. Raises `Refusal` (404) if the session's replica is gone.
+    """
     if not place.replicas:
         return place.endpoint
     name = session.replica if session else ""

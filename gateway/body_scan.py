@@ -1,7 +1,7 @@
-"""What a long JSON-RPC request calls, read off its body as that passes by.
+"""Reads method, name and metadata of a long JSON-RPC request from its body while the body passes.
 
-At the levels that tell of the call every key is looked at, wherever it stands and however it is written; what
-is below the others, `params.arguments` above all, is skipped.
+At the levels that matter, every key is compared, at any position and with escapes. Other values are skipped,
+above all `params.arguments`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import orjson
 
 from bridge.protocol import CAPABILITIES_KEY, CLIENT_KEY, VERSION_KEY
 
-LONGEST_KEY = 300  # bytes; the longest key that is looked for takes 228 if all of it is escaped
+LONGEST_KEY = 300  # bytes; the longest key that is searched takes 228 if it is fully escaped
 LONGEST = 16 * 1024  # of a value
-MOST_STEPS = 200_000  # a third of a second
-KEPT: dict[str, Any] = {}  # the value itself, where it is no object or array
+MOST_STEPS = 200_000  # takes a third of a second
+KEPT: dict[str, Any] = {}  # keep the value, if it is no object or array
 LOOKED_FOR: dict[str, Any] = {
     "id": KEPT,
     "method": KEPT,
@@ -36,7 +36,7 @@ def _nested(levels: int) -> bytes:
     return rb"[{\[](?:" + _PLAIN + within + rb")*+[}\]]"
 
 
-# All but brackets that have more levels within, and what does not end in this piece.
+# Skips values, except brackets with more levels inside, and strings that do not end in this piece.
 _SKIPPED = re.compile(rb"(?:" + _PLAIN + rb"|" + _nested(3) + rb")*+", re.DOTALL)
 _SPACE = re.compile(rb"[ \t\r\n]*+")
 _SCALAR = re.compile(rb"[^ \t\r\n,:\"{}\[\]]*+")
@@ -44,25 +44,29 @@ KEY, COLON, VALUE, NEXT, OVER = range(5)
 
 
 def _end(pattern: re.Pattern[bytes], chunk: bytes, at: int) -> int:
-    """Where the match ends that begins there; all patterns here match nothing, too."""
+    """Returns the end of the match at this position; all patterns here also match the empty text."""
     found = pattern.match(chunk, at)
     return found.end() if found else at
 
 
 class Odd(Exception):
-    """No JSON object, or one that two parsers might read in two ways."""
+    """The body is no JSON object, or one that two parsers could read differently."""
 
 
 class Skeleton:
-    """Feed it the body; `message` then has what was looked for, in its places. None where the body is not
-    one JSON object, repeats a key that matters with another value, or is too intricate to be looked at."""
+    """Scans a body for the members in `LOOKED_FOR`, without holding it.
+
+    Call `feed` with each piece; `message` then has the members that were found.
+    """
 
     def __init__(self) -> None:
-        self._stack: list[tuple[dict[str, Any], dict[str, Any]]] = []  # (looked for, found), outermost first
+        self._stack: list[
+            tuple[dict[str, Any], dict[str, Any]]
+        ] = []  # (members to find, members found), outermost first
         self._root: dict[str, Any] = {}
         self._expected = VALUE
         self._key = ""
-        self._depth = 0  # within what is skipped
+        self._depth = 0  # levels inside a skipped value
         self._string = self._escaped = self._scalar = False
         self._collected: bytearray | None = None
         self._most = 0
@@ -71,9 +75,15 @@ class Skeleton:
 
     @property
     def message(self) -> dict[str, Any] | None:
+        """The members that were found, at their places.
+
+        None if the body is not one JSON object, repeats an important key with another value, or takes too
+        many steps.
+        """
         return self._root if self._expected == OVER and not self._odd else None
 
     def feed(self, chunk: bytes) -> None:
+        """Scans the next piece of the body."""
         at = 0
         try:
             while at < len(chunk) and not self._odd:
@@ -90,7 +100,7 @@ class Skeleton:
             return self._through_scalar(chunk, at)
         return self._skip(chunk, at) if self._depth else self._token(chunk, at)
 
-    # Within what is skipped
+    # Inside a skipped value
 
     def _skip(self, chunk: bytes, at: int) -> int:
         at = _end(_SKIPPED, chunk, at)
@@ -148,7 +158,7 @@ class Skeleton:
 
     @property
     def _wanted(self) -> dict[str, Any] | None:
-        """What is looked for in the value of this key; None: nothing."""
+        """The members to find in the value of this key; None for none."""
         return self._stack[-1][0].get(self._key)
 
     def _enter(self) -> None:
@@ -163,7 +173,10 @@ class Skeleton:
         self._expected = KEY
 
     def _found(self, value: Any) -> None:
-        """A value that was skipped counts as "", so that another under the same key is odd."""
+        """Stores a value.
+
+        A skipped value counts as "", so that a second one under the same key is detected.
+        """
         if self._wanted is not None and self._stack[-1][1].setdefault(self._key, value) != value:
             raise Odd
 
@@ -173,7 +186,10 @@ class Skeleton:
         self._collected, self._most = bytearray() if wanted else None, most
 
     def _keep(self, part: bytes) -> None:
-        """A key too long to be one that is looked for ends up as "", a value too long is odd."""
+        """Takes a collected key or value.
+
+        A key that is too long becomes "", a value that is too long is odd.
+        """
         if self._collected is None:
             return
         self._collected += part

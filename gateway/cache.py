@@ -1,4 +1,4 @@
-"""Answers believed for a short while, so that a call need not wait for the database."""
+"""Keeps answers of the database for a short time, so that a call need not wait for it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ V = TypeVar("V")
 
 
 class Cache(Generic[K, V]):
-    """Keeps what `load` answered for `fresh` seconds from when it was asked; absence is an answer too.
+    """Keeps the answers of `load` for `fresh` seconds after the question; None is an answer, too.
 
-    Callers who miss the same key together wait for one load. An error of `load` reaches them and is not
-    kept. At most `size` answers are held; the oldest go first.
+    Concurrent callers of the same key share one load. An exception of `load` is raised in each of them and
+    not kept. At most `size` answers are kept; the oldest are removed first.
     """
 
     def __init__(self, load: Callable[[K], Awaitable[V]], fresh: float, size: int = 10_000) -> None:
@@ -25,12 +25,14 @@ class Cache(Generic[K, V]):
         self._loading: dict[K, asyncio.Task[V]] = {}
 
     async def get(self, key: K) -> V:
+        """Returns the answer for the key; raises what `load` raises."""
         held = self._held.get(key)
         if held is not None and time.monotonic() < held[0]:
             return held[1]
         return await asyncio.shield(self._loading.get(key) or self._start(key))
 
     def forget(self, key: K) -> None:
+        """Removes the answer, so that the next `get` loads it again."""
         self._held.pop(key, None)
 
     def _start(self, key: K) -> asyncio.Task[V]:
@@ -56,6 +58,6 @@ class Cache(Generic[K, V]):
 
     @staticmethod
     def _observe(task: asyncio.Task[V]) -> None:
-        """Every waiter may have left before the load failed; its error is then nobody's."""
+        """Reads the exception, so that asyncio does not log it when all callers have left."""
         if not task.cancelled():
             task.exception()

@@ -1,4 +1,4 @@
-"""What is recorded of a call: never its arguments or result, unless its server asks for that."""
+"""What is recorded of a call. Arguments and results are recorded only if the server's settings ask for it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from bridge.protocol import CLIENT_KEY, FIRST_MODERN, VERSION_KEY
 from gateway.request import Request
 
 LONGEST = 200
-UNKNOWN = "unknown"  # method of a call that cannot be read
+UNKNOWN = "unknown"  # the method of a call that cannot be read
 
 
 class Outcome(StrEnum):
+    """How a call ended, as the telemetry contract names it."""
+
     OK = "ok"
     INPUT_REQUIRED = "input_required"
     RPC_ERROR = "rpc_error"
@@ -30,7 +32,7 @@ class Outcome(StrEnum):
 
 @dataclass
 class Content:
-    """What was asked and answered, as parsed; None where it was too long to look at."""
+    """Parsed arguments and result; None if they were too long to read."""
 
     arguments: Any = None
     result: Any = None
@@ -38,9 +40,12 @@ class Content:
 
 @dataclass(slots=True)
 class Call:
-    """One exchange. It counts as a call (`counts`) when it carries a JSON-RPC request.
-    `content` None: it is not to be kept. `deployment_id` 0: it reached none. Until its end is seen it
-    counts as cancelled: a process may stop."""
+    """The record of one exchange. It counts as a call (`counts`) if it carries a JSON-RPC request.
+
+    `content` None: arguments and result are not recorded. `deployment_id` 0: it reached no deployment.
+    `outcome` is CANCELLED until the end of the call is known, since the process may stop. `began`,
+    `first_byte` and `ended` are `time.perf_counter()` seconds.
+    """
 
     server_id: int
     token_id: int
@@ -68,7 +73,9 @@ class Call:
     ended: float = 0.0
 
     def details(self) -> dict[str, Any]:
-        """The contract's `mcp_call`: times in ms, sizes in bytes; "" for what is not known."""
+        """Returns the contract's details of `mcp_call`: times in ms, sizes in bytes, "" for what is not
+        known.
+        """
         modern = self.version >= FIRST_MODERN
         return {
             "method": self.method,
@@ -92,8 +99,10 @@ class Call:
 
 
 def describe(call: Call, request: Request, body: bytes | None) -> dict[str, Any] | None:
-    """Reads off what is called, and returns the body where it is one JSON-RPC object. `body` None: it is too
-    long to look at, or cannot be read, so that the headers must tell."""
+    """Sets the call's fields from the request; returns the body if it is one JSON-RPC object.
+
+    `body` None means that it is too long, or unreadable: then the headers are used.
+    """
     call.version = _text(request.one(b"mcp-protocol-version")) or call.version
     if request.method != "POST":
         return None
@@ -109,7 +118,7 @@ def describe(call: Call, request: Request, body: bytes | None) -> dict[str, Any]
 
 
 def _describe_leniently(call: Call, body: bytes) -> dict[str, Any] | None:
-    """What orjson does not take a server may: half a surrogate pair in a string, for one."""
+    """Parses what orjson refuses but a server may accept, such as half a surrogate pair in a string."""
     try:
         message = json.loads(body.decode())
     except (ValueError, RecursionError):
@@ -130,6 +139,7 @@ def _describe_parsed(call: Call, message: Any) -> dict[str, Any] | None:
 
 
 def describe_message(call: Call, message: dict[str, Any]) -> None:
+    """Sets the call's fields from a JSON-RPC message."""
     method, params = message.get("method"), _object(message.get("params"))
     call.counts = isinstance(method, str) and "id" in message
     call.request_id = _id(message.get("id"))
@@ -143,7 +153,7 @@ def describe_message(call: Call, message: dict[str, Any]) -> None:
 
 
 def judge(call: Call, message: dict[str, Any]) -> Outcome:
-    """The outcome by status and by the last message of the response."""
+    """Returns the outcome by the status and the last message of the response; sets `content.result`."""
     if call.content:
         call.content.result = message.get("error") or message.get("result")
     if "error" in message:
@@ -165,7 +175,7 @@ def _object(value: Any) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    """PostgreSQL's JSON takes no NUL, and nothing takes half a surrogate pair."""
+    """Returns a string that can be stored: PostgreSQL's JSON takes neither NUL nor half a surrogate pair."""
     return _whole(value[:LONGEST]).replace("\x00", "") if isinstance(value, str) else ""
 
 
@@ -174,7 +184,7 @@ def _whole(text: str) -> str:
 
 
 def _id(value: Any) -> str | int | None:
-    """None for one that cannot be written down again."""
+    """Returns a JSON-RPC id that can be written again; None for any other."""
     if isinstance(value, int):
         return value if -(2**63) <= value < 2**64 else None
     return value if isinstance(value, str) and _whole(value) == value else None

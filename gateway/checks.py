@@ -1,4 +1,4 @@
-"""What only a start can tell about the gateway's settings."""
+"""Django system checks of the gateway's settings."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ NEEDED_FOR_TRACING = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.pr
 
 @register("mcphost")
 def issuer(**_: Any) -> Iterator[CheckMessage]:
+    """Checks that the issuer's keys come over https, and that the audience of tokens is not the caller's
+    choice.
+    """
     if not settings.OAUTH_ISSUER:
         return
     for name in ("OAUTH_ISSUER", "OAUTH_JWKS_URL"):
@@ -36,6 +39,7 @@ def issuer(**_: Any) -> Iterator[CheckMessage]:
 
 @register("mcphost")
 def tracing(**_: Any) -> Iterator[CheckMessage]:
+    """Checks that OpenTelemetry's SDK is installed if TRACING is on."""
     if settings.TRACING and not all(map(_is_installed, NEEDED_FOR_TRACING)):
         yield Error(
             "TRACING is on, but OpenTelemetry's SDK is not installed.",

@@ -1,4 +1,4 @@
-"""How many calls a server answers at a time; the others wait a little, first come, first served."""
+"""Limits the calls that a server answers at a time; further calls wait, in the order of their arrival."""
 
 from __future__ import annotations
 
@@ -15,19 +15,24 @@ class _Room:
 
 
 class Places:
-    """At most `most` calls of one server at once in this process, 0 for no limit. Raises `Refusal` (503)
-    for a call that waits longer than `patience` seconds: the server is busy, the caller did nothing wrong."""
+    """At most `most` calls per server run at a time in this process; 0 means no limit.
+
+    `patience` are the seconds for which a further call waits.
+    """
 
     def __init__(self, most: int, patience: float) -> None:
         self._most, self._patience = most, patience
         self._rooms: dict[int, _Room] = {}
 
     def __len__(self) -> int:
-        """Servers that have a caller now."""
+        """Returns the number of servers that have a caller now."""
         return len(self._rooms)
 
     async def enter(self, server_id: int, name: str) -> None:
-        """`leave` has to follow, unless this raises."""
+        """Waits for a free place; call `leave` afterwards, unless this raises.
+
+        `name` is the server's name for errors. Raises `Refusal` (503) after `patience` seconds.
+        """
         if not self._most:
             return
         room = self._rooms.get(server_id) or self._open(server_id)
@@ -42,6 +47,7 @@ class Places:
             raise
 
     def leave(self, server_id: int) -> None:
+        """Frees the place."""
         if room := self._rooms.get(server_id):
             room.places.release()
             self._go(server_id, room)

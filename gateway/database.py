@@ -1,4 +1,4 @@
-"""The data path's few questions to the database: on two threads of its own, with connections looked after."""
+"""Runs the gateway's queries on two threads of its own, and replaces broken connections."""
 
 from __future__ import annotations
 
@@ -25,14 +25,20 @@ PATIENCE = 5.0
 
 
 class DatabaseThreads:
-    """Runs queries off the event loop; it never holds more than `THREADS` connections. A question that has no
-    answer after `patience` seconds, its turn included, is a `Refusal` (503), whatever its thread hangs at."""
+    """Runs queries outside of the event loop, with at most `THREADS` connections.
+
+    `patience` are the seconds for which a caller waits, also for a free thread.
+    """
 
     def __init__(self, patience: float) -> None:
         self._patience = patience
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="gateway-db")
 
     def asks(self, query: Callable[[K], V]) -> Callable[[K], Awaitable[V]]:
+        """Returns the query as an async function.
+
+        It raises `Refusal` (503) if there is no answer after `patience` seconds, or if the database fails.
+        """
         ask = sync_to_async(_with_fresh_connection(query), thread_sensitive=False, executor=self._pool)
 
         async def asked(key: K) -> V:
@@ -46,12 +52,12 @@ class DatabaseThreads:
         return asked
 
     def close(self) -> None:
-        """Blocks until the last query is over."""
+        """Blocks until the last query has ended."""
         close_pool(self._pool, THREADS)
 
 
 def _with_fresh_connection(query: Callable[[K], V]) -> Callable[[K], V]:
-    """The query, which raises `Refusal` (503) where the database fails."""
+    """Returns the query with a checked connection; it raises `Refusal` (503) if the database fails."""
 
     def asked(key: K) -> V:
         close_old_connections()
@@ -71,7 +77,7 @@ def _away() -> Refusal:
 
 
 def close_pool(pool: ThreadPoolExecutor, threads: int) -> None:
-    """Ends a pool of that many threads, and the database connections that are each thread's own."""
+    """Ends a pool of `threads` threads and closes the database connection of each."""
     together = threading.Barrier(threads)
     closing = [pool.submit(_close_after, together) for _ in range(threads)]
     wait(closing, timeout=PATIENCE)
@@ -79,7 +85,9 @@ def close_pool(pool: ThreadPoolExecutor, threads: int) -> None:
 
 
 def _close_after(together: threading.Barrier) -> None:
-    """Holds its thread until every other is here, so that none is left out; not for ever, if one is stuck."""
+    """Waits until all threads of the pool are here, so that each closes its connection; at most `PATIENCE`
+    seconds.
+    """
     with contextlib.suppress(threading.BrokenBarrierError):
         together.wait(PATIENCE)
     connections.close_all()

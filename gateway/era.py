@@ -1,8 +1,8 @@
-"""The two protocol eras at one URL: what the specification has us say where caller and server differ.
+"""Applies the rules of the two protocol eras, which share one URL, where caller and server differ.
 
-Revisions up to 2025-11-25 open with `initialize`; from 2026-07-28 on, each request carries its version, in
-the header and in the body. What a server can tell by itself it tells itself: here is only what its era
-leaves unsaid, and the agreement of headers and body, which the gateway's own records and rules rely on.
+Revisions up to 2025-11-25 begin with `initialize`. From 2026-07-28 on, each request carries its version, in
+the header and in the body. A server checks the rules of its own era itself. Here is what it cannot check, and
+the comparison of headers and body, on which the gateway's records and policies rely.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ Message = dict[str, Any]
 
 
 def is_modern(request: Request) -> bool:
-    """By the header alone, as servers route: any version but those with sessions, an unknown one too."""
+    """Tells the era by the header alone, as servers do: an unknown version counts as modern."""
     version = request.one(b"mcp-protocol-version")
     return bool(version) and protocol.is_modern(version)
 
 
 def check(request: Request, message: Message | None, era: str, versions: Sequence[str]) -> None:
-    """Raises the `Refusal` that the server's `era` ("" where it is not known) has for this request.
+    """Raises the `Refusal` for a request that the server's `era` does not allow; "" means an unknown era.
 
-    `message` is the body where it is one JSON-RPC object.
+    `message` is the body if it is one JSON-RPC object, `versions` are the server's.
     """
     if not is_modern(request):
         if era == "modern":
@@ -47,7 +47,10 @@ def check(request: Request, message: Message | None, era: str, versions: Sequenc
 
 
 def check_passed(request: Request, message: Message | None) -> None:
-    """`check` for a long body, by what was read off it as it passed (see `skeleton`)."""
+    """Checks a long body by the members that `body_scan` found in it; None means that it cannot be compared.
+
+    Raises `Refusal`.
+    """
     if not is_modern(request) or request.one(b"content-encoding") not in ("", "identity"):
         return
     if message is None:
@@ -65,7 +68,10 @@ def _refuse_sessions(request: Request, message: Message, versions: Sequence[str]
 
 
 def _check_call(request: Request, message: Message) -> None:
-    """Without its envelope a request is for the server to refuse (that comes first in the specification)."""
+    """Raises `Refusal` if headers and body disagree, or for a method that the modern era has removed.
+
+    A request without the modern envelope is left to the server, which refuses it first by the specification.
+    """
     said = meta(message)
     if protocol.VERSION_KEY not in said or protocol.CAPABILITIES_KEY not in said:
         return
@@ -77,25 +83,33 @@ def _check_call(request: Request, message: Message) -> None:
 
 
 def _values(request: Request, name: str) -> list[str]:
-    """The values of a header, without the white space around them (RFC 9110 section 5.5)."""
+    """Returns the values of a header without surrounding white space (RFC 9110, 5.5)."""
     return [value.decode("latin-1").strip(" \t") for value in request.every(name.lower().encode())]
 
 
 def mismatch(reason: str) -> Refusal:
+    """Returns the refusal for a header that does not match the body (2026-07-28, Streamable HTTP)."""
     return Refusal(400, reason, code=protocol.HEADER_MISMATCH)
 
 
 def legacy_only(request: Request, versions: Sequence[str]) -> Refusal:
-    """400 without a code of the modern era: on this, and only on this, clients fall back to `initialize`."""
+    """Returns the refusal for a modern request at an older server: 400 without a code of the modern era.
+
+    Only on such an answer do clients fall back to `initialize`.
+    """
     asked = request.one(b"mcp-protocol-version")[:50]
     return Refusal(400, f"Unsupported protocol version {asked}; supported: {', '.join(versions)}.")
 
 
 def modern_only(asked: str, versions: Sequence[str]) -> Refusal:
+    """Returns the refusal for an `initialize` at a modern server; `asked` is the version that the client
+    wants.
+    """
     message = f"This server speaks {', '.join(versions)}, which have no initialize."
     about = {"supported": list(versions), "requested": asked[:50]}
     return Refusal(400, message, code=protocol.UNSUPPORTED_VERSION, data=about)
 
 
 def post_only() -> Refusal:
+    """Returns the refusal for GET or DELETE in the modern era, which has only POST."""
     return errors.method_not_allowed("POST")

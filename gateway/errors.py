@@ -1,4 +1,4 @@
-"""What the gateway itself answers: an HTTP status, and a JSON-RPC error that says what to do."""
+"""The gateway's own answers: an HTTP status, and a JSON-RPC error that says what to do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from gateway.types import RawHeaders, Send
 
 @dataclass(eq=False)
 class Refusal(Exception):
-    """An answer in place of the server's. `message` is fit for a screen. `code` 0: the one of the status."""
+    """An answer in place of the server's.
+
+    `message` can be shown; `code` 0 means the default for the status.
+    """
 
     status: int
     message: str
@@ -25,13 +28,14 @@ class Refusal(Exception):
     data: dict[str, Any] = field(default_factory=dict)
 
     def body(self, request_id: Any) -> bytes:
+        """Returns the JSON-RPC error response (JSON-RPC 2.0, section 5.1)."""
         code = self.code or (protocol.INVALID_REQUEST if self.status < 500 else protocol.INTERNAL_ERROR)
         error = {"code": code, "message": self.message, "data": {"status": self.status, **self.data}}
         return dumped({"jsonrpc": "2.0", "id": request_id, "error": error})
 
 
 def dumped(message: dict[str, Any]) -> bytes:
-    """Of what a caller sent, half a surrogate pair may be a part."""
+    """Serialises a message; a caller's text may hold half a surrogate pair, which orjson refuses."""
     try:
         return orjson.dumps(message)
     except TypeError:
@@ -41,7 +45,10 @@ def dumped(message: dict[str, Any]) -> bytes:
 def unauthorized(
     metadata_url: str, *, presented: bool, scopes: str = "", reason: str = "unknown, expired or revoked"
 ) -> Refusal:
-    """RFC 6750 section 3: no `error` where no token was sent; RFC 9728 section 5.1: where to learn more."""
+    """Returns the answer to a request without a valid token.
+
+    Without a token it has no `error` (RFC 6750, 3.1); it names the metadata's URL (RFC 9728, 5.1).
+    """
     if not presented:
         return Refusal(401, "A bearer token is needed.", _challenge(metadata_url, scopes=scopes))
     message = f"The token is {reason}."
@@ -50,7 +57,7 @@ def unauthorized(
 
 
 def insufficient_scope(metadata_url: str, scopes: str) -> Refusal:
-    """RFC 6750 section 3.1; `scopes` are all that the resource needs."""
+    """Returns the answer to a token with too few scopes (RFC 6750, 3.1); `scopes` are all that are needed."""
     about = _challenge(metadata_url, error="insufficient_scope", scopes=scopes)
     return Refusal(403, f"The token needs the scopes: {scopes}.", about)
 
@@ -78,8 +85,11 @@ def too_many_calls(retry_after: int) -> Refusal:
 
 
 def tool_denied(name: str, *, modern: bool) -> Refusal:
-    """As a server answers for a tool that it does not have: the modern era gives invalid params status 400,
-    the older one answers every JSON-RPC request that it could read with 200."""
+    """Returns the answer that a server gives for an unknown tool.
+
+    In the modern era invalid params have the status 400; the older one answers every readable request with
+    200.
+    """
     message = f"Unknown tool: {name} (the policy of this server or token does not allow it)"
     return Refusal(400 if modern else 200, message, code=protocol.INVALID_PARAMS)
 
@@ -102,7 +112,7 @@ def foreign_origin() -> Refusal:
 
 
 def not_found() -> Refusal:
-    """One answer for a server that is not there and for one that the token does not open."""
+    """Returns the same answer for a missing server and for one that the token does not open."""
     return Refusal(404, "There is no such server, or this token does not open it.")
 
 
@@ -150,7 +160,10 @@ def stopping() -> Refusal:
 
 
 def redirected(name: str, status: int, location: str) -> Refusal:
-    """Its Location does not cross: it would send callers, and the pages of this origin, where it likes."""
+    """Returns the answer to a redirect of a hosted server.
+
+    Its Location is not passed on: it could lead callers, and pages of this origin, anywhere.
+    """
     try:
         path = urlsplit(location).path[:200]
     except ValueError:
@@ -169,13 +182,14 @@ def too_slow(name: str, seconds: float) -> Refusal:
 
 
 async def answer(send: Send, refusal: Refusal, request_id: Any = None) -> int:
-    """Sends the refusal and returns the size of its body."""
+    """Sends the refusal and returns the size of its body in bytes."""
     body = refusal.body(request_id)
     await respond(send, refusal.status, body, refusal.headers)
     return len(body)
 
 
 async def respond(send: Send, status: int, body: bytes, headers: RawHeaders) -> None:
+    """Sends a JSON body with the headers that every answer below /mcp/ has."""
     length = str(len(body)).encode()
     about = [
         (b"content-type", b"application/json"),

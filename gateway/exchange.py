@@ -1,4 +1,4 @@
-"""One call: the caller's request to the hosted server and its response back, both as they come."""
+"""One call: passes the caller's request to the server, and its response back, both while they arrive."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from gateway.tracing import CallSpan, Tracing
 
 SMALL = 64 * 1024
-PIECE = 16 * 1024  # of a long body, looked at without a pause
+PIECE = 16 * 1024  # bytes of a long body that are scanned without a pause
 SESSION = b"mcp-session-id"
-UNBUFFERED = (b"x-accel-buffering", b"no")  # or nginx would hold events back
+UNBUFFERED = (b"x-accel-buffering", b"no")  # otherwise nginx would buffer events
 ENDLESS = "subscriptions/listen"  # the modern era's GET stream
 WATCHED_AFTER = 0.05
 Message = dict[str, Any]
@@ -42,9 +42,12 @@ Message = dict[str, Any]
 
 @dataclass(frozen=True)
 class Target:
-    """Where a call goes. `moved` finds it again, past every cache, when nothing listens at `endpoint`:
-    the new target, or a `Refusal` that says what became of it. `why` is asked when it broke off: a `Refusal`
-    where the platform ended it. `host` is the Host that the server takes, "" for the usual one."""
+    """Where a call goes.
+
+    `moved` is called when nothing listens at `endpoint`: it returns the new target, without caches, or raises
+    `Refusal`. `why` is called when the server broke off: it returns a `Refusal` if the platform ended it.
+    `host` is the Host header that the server accepts, "" for the usual one.
+    """
 
     name: str
     deployment_id: int
@@ -56,8 +59,11 @@ class Target:
 
 
 class Exchange:
-    """`run` answers the caller in every case but one: a caller that left gets nothing, and neither does the
-    server, whose connection is closed so that it can stop its work."""
+    """One exchange between a caller and a server.
+
+    `run` answers the caller, unless the caller has left: then the connection to the server is closed, so that
+    it can stop its work.
+    """
 
     def __init__(
         self,
@@ -91,22 +97,25 @@ class Exchange:
         find: Callable[[Message | None], Awaitable[Target]],
         seal: Callable[[bytes], bytes],
     ) -> None:
-        """`find` says where to, given the body where it is one small JSON-RPC object; `seal` what the caller
-        sees of a session id."""
+        """Runs the exchange, and completes the record of the call.
+
+        `find` returns the target; it gets the body if it is one small JSON-RPC object. `seal` returns the
+        session id for the caller from the server's own.
+        """
         self._seal = seal
         call, name = self.call, "The server"
         watching: asyncio.TimerHandle | None = None
         try:
             async with self._clock:
                 beginning, message = await self._read()
-                # Most calls are over before it is worth a task to see whether their caller leaves.
+                # Most calls end before it is worth a task that notices when the caller leaves.
                 watching = asyncio.get_running_loop().call_later(WATCHED_AFTER, self._begin_to_watch)
                 target = await find(message)
                 name = target.name
                 self._goes_to(target)
                 await self._in_turn(target, beginning)
         except Refusal as refusal:
-            if self._answer.began:  # of a body that the server answered before it had all of it
+            if self._answer.began:  # the server answered before it had the whole body
                 await self._answer.cut(refusal)
             else:
                 await self._answer.refuse(refusal, Outcome.RPC_ERROR if refusal.code else Outcome.HTTP_ERROR)
@@ -128,7 +137,7 @@ class Exchange:
                 self._span.end(call)
 
     async def _read(self) -> tuple[bytes, Message | None]:
-        """All of a small body, the beginning of a large one; all of any where a policy has to see it."""
+        """Reads a small body completely, of a large one the beginning; with a policy, any body completely."""
         if self._request.announced_length > self._options.body_limit:
             raise errors.too_large(self._options.body_limit)
         if self._request.method != "POST":
@@ -146,8 +155,9 @@ class Exchange:
         return beginning, message
 
     async def _looked_at(self, body: bytes) -> Message | None:
-        """What no parser of ours takes a server's may, arguments a thousand levels deep for one: it is a call
-        all the same."""
+        """Describes a body that our parser refuses: a server may accept it, for example with very deep
+        arguments.
+        """
         skeleton = Skeleton()
         await _look(skeleton, body)
         if message := skeleton.message:
@@ -161,8 +171,11 @@ class Exchange:
         return self._request.method == "GET" or self.call.method == ENDLESS
 
     async def _in_turn(self, target: Target, beginning: bytes) -> None:
-        """Only calls take a place: an endless stream would keep it, and a call may wait for the caller's
-        own response to a question of the server."""
+        """Waits for a place and passes the call on.
+
+        Only calls take a place. An endless stream would keep one, and a call may wait for the caller's own
+        answer to a question of the server.
+        """
         if not self.call.counts or self._endless:
             await self._relay(target, beginning)
             return
@@ -180,12 +193,12 @@ class Exchange:
         try:
             await self._pass_on(response, target)
         finally:
-            response.close()  # read to its end it has given its connection back: this cuts all others
+            response.close()  # after a complete response the connection is free again; any other is closed
 
     def end(self, why: Refusal) -> None:
-        """The caller may not go on: what is under way ends here, and at the server."""
+        """Ends the exchange, also at the server: the caller may no longer call it."""
         self._over = why
-        with suppress(RuntimeError):  # it has just come to its end
+        with suppress(RuntimeError):  # it has just ended
             self._clock.reschedule(asyncio.get_running_loop().time())
 
     def _begin_to_watch(self) -> None:
@@ -198,8 +211,10 @@ class Exchange:
             self._clock.reschedule(asyncio.get_running_loop().time())
 
     def _restart_clock(self) -> None:
-        """The server has said something: it has all its time again, and up to a tenth more: the clock is not
-        moved for every word. Not so when the caller has left."""
+        """Restarts the time limit after the server sent something, unless the caller has left.
+
+        The clock is moved only once in a tenth of the limit, so a call may take up to a tenth longer.
+        """
         now, seconds = asyncio.get_running_loop().time(), self._options.call_timeout
         if now < self._restarts_at or self._inbox.left or self._over or self._clock.expired():
             return
@@ -233,8 +248,11 @@ class Exchange:
         return await self._upstream.open(target.endpoint, self._request, sent, body, target.host)
 
     async def _compared(self, beginning: bytes) -> AsyncIterator[bytes]:
-        """A long body as it comes in. The last piece is held back until the whole is known to call what the
-        headers say: a server that never gets it cannot have acted."""
+        """Yields a long body while it arrives, but holds the last piece back until headers and body are
+        compared.
+
+        A server that never gets the end of a request cannot have acted on it.
+        """
         self._streamed, skeleton, held = True, Skeleton(), beginning
         await _look(skeleton, beginning)
         while not self._inbox.over:
@@ -268,8 +286,10 @@ class Exchange:
             self.call.outcome = judge(self.call, self._answer.tail.message())
 
     async def _body(self, response: Response, *, patience: float | None) -> None:
-        """Chunk by chunk: the next is read when the caller has taken the last (back-pressure both ways). A
-        comment after a silence keeps proxies from closing the stream; never inside an event."""
+        """Passes the body on, piece by piece: the next is read when the caller has taken the last one.
+
+        After `patience` seconds of silence a comment is sent, so that proxies do not close the stream.
+        """
         while (chunk := await response.read(patience)) is None or not response.whole:
             if chunk is None:
                 await self._answer.comment()
@@ -284,8 +304,12 @@ class Exchange:
         return self._filter.feed(chunk) if self._filter else chunk
 
     async def _give_up(self, name: str) -> None:
-        """The clock ran out: the caller left, or the server was too slow. Only the latter cancels in the
-        legacy era: its callers may come back for the rest."""
+        """Ends the exchange after its time: the caller was refused, the caller left, or the server was too
+        slow.
+
+        In the legacy era a server is told to cancel only if it was too slow: a caller that left may come back
+        for the rest.
+        """
         if self._over:
             self._cancel()
             if self._answer.began:
@@ -297,14 +321,17 @@ class Exchange:
             self._cancel()
             await self._answer.time_out(errors.too_slow(name, self._options.call_timeout))
             return
-        # Clients close a stream as soon as they have what they asked for.
+        # Clients close a stream as soon as they have the result.
         answered = self._answer.tail.message()
         over = "result" in answered or "error" in answered
         self.call.outcome = judge(self.call, answered) if over else Outcome.CANCELLED
 
     async def _stop(self) -> None:
-        """The process ends. A stream without an end just ends, and so does one of a session, which clients
-        take up at another gateway, or at this one when it is back."""
+        """Ends the exchange because the process ends.
+
+        An endless stream just ends, and so does the stream of a session: clients resume both at another
+        gateway.
+        """
         if not self._answer.began:
             await self._answer.refuse(errors.stopping(), Outcome.HTTP_ERROR)
         elif not self._endless:
@@ -312,8 +339,10 @@ class Exchange:
             await self._answer.cut(None if resumed else errors.stopping())
 
     def _cancel(self) -> None:
-        """Tells the server of a session that nobody waits any more. In the modern era the closing of the
-        connection says so; an `initialize` must not be cancelled."""
+        """Tells the server of a session that nobody waits any more (notifications/cancelled).
+
+        In the modern era the closed connection says so, and `initialize` must not be cancelled.
+        """
         request, call, target = self._request, self.call, self._sent_to
         may_be = call.request_id is not None and call.method != "initialize"
         if not target or not may_be or era.is_modern(request) or not request.one(SESSION):
@@ -332,7 +361,7 @@ class Exchange:
         return [*passed, UNBUFFERED] if events else passed
 
     def _session_id(self, inner: bytes, name: str) -> bytes:
-        """Sealed. Raises `Refusal` (502) for what no caller could send back."""
+        """Returns the sealed id. Raises `Refusal` (502) for an id that no caller could send back."""
         sealed = self._seal(inner)
         if not sessions.is_id(inner) or len(sealed) > sessions.LONGEST:
             raise errors.no_session_id(name)
@@ -340,7 +369,7 @@ class Exchange:
 
 
 async def _look(skeleton: Skeleton, piece: bytes) -> None:
-    """In between, others have their turn."""
+    """Scans a piece in parts, so that the event loop can run other tasks in between."""
     for at in range(0, len(piece), PIECE):
         skeleton.feed(piece[at : at + PIECE])
         await asyncio.sleep(0)

@@ -1,10 +1,12 @@
-"""Which headers cross the gateway: to a server all but those listed here, back only those listed."""
+"""Decides which headers the gateway passes on: to a server all but those listed here, back only
+those listed.
+"""
 
 from __future__ import annotations
 
 from gateway.types import RawHeaders
 
-# RFC 9110 section 7.6.1: meant for one connection only.
+# Headers for one connection only (RFC 9110, 7.6.1).
 HOP_BY_HOP = frozenset(
     {
         b"connection",
@@ -19,8 +21,8 @@ HOP_BY_HOP = frozenset(
     }
 )
 
-# The caller's credentials are for the gateway; its Origin was checked here and would fail the upstream's
-# own check, as the public Host would; who called from where is not the hosted server's business.
+# The caller's credentials are for the gateway. Its Origin was checked here, and a server would refuse it, as
+# it would refuse the public Host. A server does not learn from where a caller called.
 CALLERS_OWN = frozenset(
     {
         b"authorization",
@@ -34,9 +36,9 @@ CALLERS_OWN = frozenset(
     }
 )
 
-# A hosted server shares this origin with the platform's pages: it may say what MCP needs (the transports of
-# 2025-11-25 and 2026-07-28; RFC 9110 for 405, 429 and 503) and nothing else, no policy, cookie, challenge,
-# redirect, refresh or hint for a browser. Of caching the gateway speaks itself.
+# A hosted server shares this origin with the platform's pages. So it may set only what MCP needs (transports
+# of 2025-11-25 and 2026-07-28; RFC 9110 for 405, 429 and 503): no policy, cookie, challenge, redirect or hint
+# for a browser. The gateway itself sets the headers for caching.
 CROSSES_BACK = frozenset(
     {
         b"allow",
@@ -49,14 +51,14 @@ CROSSES_BACK = frozenset(
     }
 )
 
-# On every answer below /mcp/, whoever wrote it: opened as a page it is data that runs nothing.
+# On every answer below /mcp/, also the gateway's own: a browser that opens it as a page runs nothing.
 GUARDS = (
     (b"cache-control", b"no-store, no-transform"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; sandbox"),
     (b"x-content-type-options", b"nosniff"),
 )
 
-# MCP's own media types, both UTF-8 whatever parameters they have. All else is for people to read.
+# MCP's own media types; both are always UTF-8. Any other body is passed on as text.
 JSON, EVENT_STREAM, TEXT = b"application/json", b"text/event-stream", b"text/plain; charset=utf-8"
 _MEDIA_TYPES = {JSON: JSON, EVENT_STREAM: EVENT_STREAM}
 
@@ -64,7 +66,7 @@ _NOT_TO_UPSTREAM = HOP_BY_HOP | CALLERS_OWN
 
 
 def to_upstream(headers: RawHeaders) -> RawHeaders:
-    """Without those that frame the body: whoever sends it writes them."""
+    """Returns the headers for the server, without those that frame the body: the sender writes them anew."""
     dropped = _NOT_TO_UPSTREAM | _named_in_connection(headers)
     return [
         header for header in headers if header[0] not in dropped and not header[0].startswith(b"x-forwarded-")
@@ -72,18 +74,21 @@ def to_upstream(headers: RawHeaders) -> RawHeaders:
 
 
 def uncompressed(headers: RawHeaders) -> RawHeaders:
-    """Asks for a body that can be read."""
+    """Returns the headers with a request for an uncompressed body."""
     others = [header for header in headers if header[0] != b"accept-encoding"]
     return [*others, (b"accept-encoding", b"identity")]
 
 
 def of_any_length(headers: RawHeaders) -> RawHeaders:
-    """For a body that may not be as long as announced."""
+    """Returns the headers without Content-Length, for a body whose length may change."""
     return [header for header in headers if header[0] != b"content-length"]
 
 
 def to_caller(headers: RawHeaders) -> RawHeaders:
-    """Each once, as it was looked at here: of two readers neither finds another type, length or encoding."""
+    """Returns the headers for the caller, each only once, and the guards.
+
+    With duplicates, two readers could see another type, length or encoding.
+    """
     crossing: dict[bytes, bytes] = {}
     for name, value in headers:
         if name in CROSSES_BACK:
@@ -94,6 +99,7 @@ def to_caller(headers: RawHeaders) -> RawHeaders:
 
 
 def media_type(content_type: bytes) -> bytes:
+    """Returns the media type in lower case, without parameters."""
     return content_type.partition(b";")[0].strip().lower()
 
 

@@ -1,5 +1,8 @@
-"""As much of an HTTP/1.1 client as the data path needs: one exchange at a time on a connection that is kept,
-bodies as they come in both directions. The parser is that of Node.js (llhttp)."""
+"""A small HTTP/1.1 client: one exchange at a time on a kept connection; bodies are streamed in both
+directions.
+
+The parser is llhttp, that of Node.js.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +14,23 @@ import httptools
 
 from gateway.types import RawHeaders
 
-HIGH_WATER = 128 * 1024  # bytes that may wait for the caller before the server is slowed down
+HIGH_WATER = 128 * 1024  # bytes that may wait for the caller; beyond, the server is read no further
 MOST_HEADERS = 64 * 1024
-MOST_UNREAD = 64 * 1024  # bytes that make neither a header nor a piece of the body
+MOST_UNREAD = 64 * 1024  # bytes that yield neither a header nor a piece of the body
 MOST_INTERIM = 32  # responses (1xx) before the one that counts
 BODILESS = frozenset({204, 304})
 
 
 class Broken(Exception):
-    """The connection ended, or what came over it is not HTTP."""
+    """The connection ended, or the server does not speak HTTP."""
 
 
 class NotConnected(Exception):
-    """Nothing listens there, so nothing was sent."""
+    """Nothing listens at the address, so nothing was sent."""
 
 
 class Response:
-    """Names of headers are lower case. `whole`: nothing more comes."""
+    """A response. Header names are in lower case. `whole` is true once the body is complete."""
 
     def __init__(self, connection: Connection) -> None:
         self.status = 0
@@ -40,12 +43,14 @@ class Response:
         self._waiter: asyncio.Future[bool] | None = None
 
     def header(self, name: bytes) -> bytes:
-        """Its first value, b"" without one."""
+        """Returns the header's first value; b"" if there is none."""
         return next((value for key, value in self.headers if key == name), b"")
 
     async def read(self, patience: float | None = None) -> bytes | None:
-        """What has come of the body, b"" at its end only; None after that many seconds of silence.
-        Raises `Broken` where it was cut, or what the sending of the request raised."""
+        """Returns the next part of the body; b"" only at its end, None after `patience` seconds of silence.
+
+        Raises `Broken` if the body was cut, or what sending the request raised.
+        """
         while not self._parts and not self.whole:
             if not await self._anything(patience):
                 return None
@@ -55,39 +60,44 @@ class Response:
         return taken
 
     def put_back(self, taken: bytes) -> None:
-        """What was read comes again with the next `read`."""
+        """Makes the next `read` return these bytes again."""
         self._parts.insert(0, taken)
 
     def close(self) -> None:
-        """No more of it is wanted: unless it is whole, its connection ends."""
+        """Closes the connection, unless the response is complete."""
         if not self.whole:
             self._connection.abort()
 
     async def head(self) -> None:
+        """Waits until status and headers are there."""
         while not self.status:
             await self._anything(None)
 
     def add(self, part: bytes) -> bool:
-        """Whether as much waits as may."""
+        """Adds a part of the body; returns whether reading has to pause."""
         self._parts.append(part)
         self._waiting += len(part)
         return self._waiting > HIGH_WATER
 
     def end(self) -> None:
-        """Its connection ended, which is how the server ends it; not where we did that for a fault."""
+        """Completes a body that the server ends by closing the connection; not if we closed
+        it after a fault.
+        """
         self.whole = self.whole or (bool(self.status) and self._fault is None)
 
     def fail(self, fault: BaseException) -> None:
+        """Makes the next `read` raise `fault`, unless the response is complete."""
         if not self.whole:
             self._fault = self._fault or fault
         self.wake()
 
     def wake(self, something: bool = True) -> None:
+        """Wakes the task that waits in `read` or `head`."""
         if self._waiter and not self._waiter.done():
             self._waiter.set_result(something)
 
     async def _anything(self, patience: float | None) -> bool:
-        """Waits until something has happened; False when nothing does for that many seconds."""
+        """Waits until something has happened; returns False after `patience` seconds."""
         if self._fault:
             raise self._fault
         loop = asyncio.get_running_loop()
@@ -102,7 +112,7 @@ class Response:
 
 
 class Connection(asyncio.Protocol):
-    """`on_free` is told when it may take the next exchange."""
+    """A connection to a server. `on_free` is called when it can take the next exchange."""
 
     def __init__(self, on_free: Callable[[Connection], None]) -> None:
         self.free_since = 0.0
@@ -120,10 +130,14 @@ class Connection(asyncio.Protocol):
 
     @property
     def usable(self) -> bool:
+        """Tells whether it can take an exchange now."""
         return self._response is None and not self._transport.is_closing()
 
     async def exchange(self, head: bytes, body: bytes | AsyncIterator[bytes], *, chunked: bool) -> Response:
-        """Sends the request and returns when the head of the response is there."""
+        """Sends the request and returns once status and headers of the response are there.
+
+        Raises `Broken`, and what `body` raises.
+        """
         response = self._response = Response(self)
         self._interim = 0
         if isinstance(body, bytes):
@@ -138,11 +152,13 @@ class Connection(asyncio.Protocol):
         return response
 
     def abort(self) -> None:
+        """Closes the connection at once."""
         if self._sending:
             self._sending.cancel()
         self._transport.abort()
 
     def resume(self) -> None:
+        """Reads on after the caller has taken what waited."""
         if self._paused and not self._transport.is_closing():
             self._paused = False
             self._transport.resume_reading()
@@ -150,7 +166,7 @@ class Connection(asyncio.Protocol):
     async def _send(
         self, response: Response, head: bytes, body: AsyncIterator[bytes], *, chunked: bool
     ) -> None:
-        """What `body` raises, the reader of the response gets."""
+        """Sends the body. What `body` raises is raised in the reader of the response."""
         try:
             self._transport.write(head)
             async for part in body:
@@ -159,7 +175,7 @@ class Connection(asyncio.Protocol):
                     self._transport.write(b"%x\r\n%b\r\n" % (len(part), part) if chunked else part)
             if chunked:
                 self._transport.write(b"0\r\n\r\n")
-        except Exception as fault:  # noqa: BLE001  (it is raised where somebody waits for it)
+        except Exception as fault:  # noqa: BLE001  (raised in the task that waits for the response)
             response.fail(fault)
             self._transport.abort()
         else:
@@ -168,11 +184,11 @@ class Connection(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one without saying so
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's class is not registered as one
 
     def data_received(self, data: bytes) -> None:
         response = self._response
-        if response is None:  # nothing was asked
+        if response is None:  # no request was sent
             self._transport.abort()
             return
         self._unread += len(data)
@@ -201,7 +217,7 @@ class Connection(asyncio.Protocol):
     # httptools
 
     def on_message_begin(self) -> None:
-        if self._response is None:  # nothing was asked: it would be taken for the next answer
+        if self._response is None:  # no request was sent: it would count as the next response
             self._transport.abort()
         self._headers, self._header_bytes = [], 0
 

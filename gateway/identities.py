@@ -1,4 +1,4 @@
-"""Who is calling: the holder of a token of ours, or a user whom the trusted issuer names."""
+"""Finds who is calling: the owner of a token of this platform, or a user whom the trusted issuer names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.tokens import Identity
 
 
 class Identities:
-    """Answers are believed for `fresh` seconds, of both kinds of tokens alike."""
+    """Identifies callers. An answer is kept for `options.fresh` seconds, for both kinds of tokens."""
 
     def __init__(self, options: Options, database: DatabaseThreads) -> None:
         self._options, self._trust = options, options.trust
@@ -24,7 +24,7 @@ class Identities:
         self._grants = Cache(issuer.verify, options.fresh) if issuer else None
 
     async def of(self, request: Request, slug: str) -> Identity:
-        """Raises `Refusal`: 401 without a valid token, 403 with one that does not suffice."""
+        """Returns the caller. Raises `Refusal`: 401 without a valid token, 403 with an insufficient one."""
         value = tokens.bearer(request.every(b"authorization"))
         if self._grants is None or not value or tokens.could_be_ours(value):
             identity = await self._ours.get(value) if tokens.could_be_ours(value) else None
@@ -36,9 +36,11 @@ class Identities:
         return identity
 
     async def again(self, identity: Identity, request: Request, slug: str) -> Identity:
-        """The same caller as of this moment. A token that its issuer lets end in the midst of a call ends no
-        call: clients renew it for the next. Raises `Refusal`: 401 where a token of ours or the user has
-        ended."""
+        """Returns the same caller as of now. Raises `Refusal` (401) if the platform's token or the user is no
+        longer valid.
+
+        An issuer's token that expires during a call does not end the call: clients renew it for the next one.
+        """
         now = await self._renew(identity)
         if now is None:
             raise errors.unauthorized(self._metadata(request, slug), presented=True, scopes=self._scopes)

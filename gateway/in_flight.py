@@ -1,4 +1,4 @@
-"""Which calls are under way: told to the database where their deployment was replaced, and kept for them."""
+"""Writes to the database which replaced deployments still have running calls, so that they are kept."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from servers.models import CallsInFlight, Deployment
 
 
 class InFlight:
-    """`tell` is for one thread beside the event loop."""
+    """The running calls of this process. Only one thread besides the event loop may call `tell`."""
 
     def __init__(self) -> None:
         self._gateway = uuid.uuid4().hex
@@ -27,7 +27,7 @@ class InFlight:
         del self._calls[id(call)]
 
     def tell(self) -> None:
-        """Writes nothing while every call is at a current deployment."""
+        """Writes the number of running calls per replaced deployment; nothing for a current one."""
         held = Counter(call.deployment_id for call in list(self._calls.values()))
         replaced = _replaced(held) if held else frozenset()
         now = timezone.now()

@@ -1,4 +1,4 @@
-"""Arguments and results as they may be kept: what looks like a secret is masked, what is long is cut."""
+"""Prepares arguments and results for storage: masks what looks like a secret, and cuts long texts."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from redaction.rules import MASK, is_secret_name
 
 LONGEST_TEXT = 1000
 LOOKED_AT = 8 * LONGEST_TEXT
-LARGEST = 8 * 1024  # bytes of JSON, for arguments and for the result each
+LARGEST = 8 * 1024  # bytes of JSON, each for arguments and result
 DEEPEST = 12
 Redact = Callable[[str], str]
 
 
 def shown(content: Content, redact: Redactor) -> dict[str, Any]:
-    """`arguments` and `result` for the metric's details; null where nothing is known of them."""
+    """Returns `arguments` and `result` for the metric's details; None for what is not known."""
     return {
-        "arguments": _fitting(_cleaned(content.arguments, redact.of_people, 0)),
-        "result": _fitting(_cleaned(content.result, redact.of_people, 0)),
+        "arguments": _fitting(_cleaned(content.arguments, redact.strictly, 0)),
+        "result": _fitting(_cleaned(content.result, redact.strictly, 0)),
     }
 
 
@@ -43,7 +43,7 @@ def _member(key: str, value: Any, redact: Redact, depth: int) -> Any:
 
 
 def _text(text: str, redact: Redact) -> str:
-    """Masked before it is cut: half a secret would not be recognised."""
+    """Masks before it cuts: half a secret would not be recognised."""
     masked = redact(text[:LOOKED_AT])
     return masked if len(masked) <= LONGEST_TEXT else masked[:LONGEST_TEXT] + "…"
 

@@ -10,20 +10,20 @@ WELL_KNOWN = "/.well-known/oauth-protected-resource"
 
 
 def url(base: str, slug: str) -> str:
-    """RFC 9728 section 3.1: the well-known part goes between the host and the path of the resource."""
+    """Returns the metadata's URL: the well-known part is before the resource's path (RFC 9728, 3.1)."""
     return f"{base}{WELL_KNOWN}/mcp/{slug}"
 
 
 def resource(base: str, slug: str) -> str:
-    """The resource indicator (RFC 8707): what an access token for this server has as its audience."""
+    """Returns the resource indicator (RFC 8707), which is the audience of access tokens for this server."""
     return f"{base}/mcp/{slug}"
 
 
 def document(base: str, slug: str, trust: Trust | None = None) -> bytes:
-    """The same for every slug, hosted here or not: it tells nobody which servers exist.
+    """Returns the metadata (RFC 9728, 2) as JSON. It is the same for slugs that do not exist: it reveals no
+    server.
 
-    Without an issuer, tokens are made by the platform alone and no authorization server is named (section 2
-    leaves empty lists out).
+    Without an issuer only the platform makes tokens, and no authorization server is named.
     """
     about = {
         "resource": resource(base, slug),

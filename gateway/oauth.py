@@ -1,4 +1,4 @@
-"""JWT access tokens (RFC 9068) of the authorization server that the operator trusts."""
+"""Checks JWT access tokens (RFC 9068) of the authorization server that the operator trusts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import jwt
 from gateway.oauth_keys import Keys
 from gateway.options import Trust
 
-# Asymmetric ones only: with a shared secret whoever checks a token could make one.
+# Asymmetric algorithms only: with a shared secret, everybody who checks a token can also make one.
 ALGORITHMS = frozenset({
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
 })  # fmt: skip
@@ -32,18 +32,21 @@ class Invalid(Exception):
 
 @dataclass(frozen=True)
 class Grant:
-    """What a valid token says. `user` "": it has no such claim."""
+    """What a valid token says. `user` is "" if it has no such claim."""
 
     user: str
     scopes: frozenset[str]
 
 
 class Issuer:
+    """Checks the tokens of one authorization server."""
+
     def __init__(self, trust: Trust) -> None:
         self._trust, self._keys = trust, Keys(trust)
 
     async def verify(self, presented: tuple[str, str]) -> Grant:
-        """Checks (token, audience of this server): signature, issuer, audience, times.
+        """Checks signature, issuer, audience and times of `presented`, a (token, audience of this server)
+        pair.
 
         Raises `Invalid`, and `Refusal` (503) while the issuer's keys cannot be fetched.
         """
@@ -59,13 +62,13 @@ class Issuer:
             try:
                 return self._decoded(token, alg, key, audience)
             except (jwt.InvalidSignatureError, jwt.InvalidKeyError, jwt.PyJWKError):
-                continue  # another key may be the one
+                continue  # another key may fit
             except jwt.PyJWTError as fault:
                 raise Invalid(_reason(fault)) from fault
         raise Invalid("not signed by a key of the issuer")
 
     def _decoded(self, token: str, alg: str, key: dict[str, Any], audience: str) -> dict[str, Any]:
-        """A key is used with the algorithm that it is for, whatever the token says."""
+        """Returns the claims. A key is used only with its own algorithm, whatever the token says."""
         if key.get("alg", alg) != alg:
             raise jwt.InvalidKeyError
         decoded: dict[str, Any] = jwt.decode(
@@ -93,7 +96,7 @@ def _header(token: str) -> dict[str, Any]:
 
 
 def _scopes(claims: dict[str, Any]) -> frozenset[str]:
-    """RFC 9068 section 2.2.3: `scope`, separated by spaces; some issuers send a list, or call it `scp`."""
+    """Returns the scopes (RFC 9068, 2.2.3, `scope`); some issuers send a list, or name it `scp`."""
     given = claims.get("scope", claims.get("scp", ""))
     words = given if isinstance(given, list) else str(given).split()
     return frozenset(word for word in words if isinstance(word, str))

@@ -1,4 +1,6 @@
-"""The keys of an authorization server (RFC 7517): fetched, kept, and asked for again when they change."""
+"""Fetches and keeps the keys of an authorization server (RFC 7517), and fetches them again when
+they change.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,9 @@ from gateway import errors
 from gateway.options import Trust
 
 log = logging.getLogger(__name__)
-RENEW = 600.0  # seconds after which keys are asked for again: so long may a withdrawn one live
-AGAIN = 10.0  # an unknown key id makes us ask at most this often
-LONGEST = 24 * 3600.0  # so long are keys believed while the authorization server is away
+RENEW = 600.0  # seconds after which keys are fetched again; a withdrawn key is accepted for that long
+AGAIN = 10.0  # seconds between two fetches for an unknown key id
+LONGEST = 24 * 3600.0  # seconds for which keys are used while the authorization server is away
 PATIENCE = 5.0
 LARGEST = 1024**2
 RETRY_AFTER = 10
@@ -31,6 +33,8 @@ class NoKeys(Exception):
 
 
 class Keys:
+    """The keys of one authorization server."""
+
     def __init__(self, trust: Trust) -> None:
         self._trust = trust
         self._keys: list[dict[str, Any]] = []
@@ -40,9 +44,10 @@ class Keys:
         self._renewal: asyncio.Task[None] | None = None
 
     async def find(self, key_id: str | None) -> list[dict[str, Any]]:
-        """The keys that a token with this key id may be signed by; [] where there are none.
+        """Returns the keys that may have signed a token with this key id; [] if there are none. None fits all
+        keys.
 
-        Raises `Refusal` (503) while the authorization server, which may know the key, cannot be asked.
+        Raises `Refusal` (503) while the authorization server, which may know the key, cannot be reached.
         """
         age = time.monotonic() - self._fetched
         if age > LONGEST or not self._named(key_id):
@@ -73,7 +78,7 @@ class Keys:
 
 
 async def fetch(trust: Trust) -> list[dict[str, Any]]:
-    """The signature keys. Raises `NoKeys`."""
+    """Fetches the signature keys. Raises `NoKeys`."""
     async with _client() as client:
         url = trust.jwks_url or await _discover(client, trust.issuer)
         found = (await _json(client, url)).get("keys")
@@ -84,20 +89,23 @@ async def fetch(trust: Trust) -> list[dict[str, Any]]:
 
 
 async def _discover(client: aiohttp.ClientSession, issuer: str) -> str:
-    """RFC 8414 section 3 and OpenID Connect Discovery: both say where the keys are."""
+    """Returns the keys' URL from the issuer's metadata (RFC 8414, 3, or OpenID Connect Discovery)."""
     for url in discovery_urls(issuer):
         try:
             document = await _json(client, url)
         except NoKeys as fault:
             log.info("%s", fault)
             continue
-        if document.get("issuer") != issuer:  # RFC 8414 section 3.3: must be identical
+        if document.get("issuer") != issuer:  # has to be identical (RFC 8414, 3.3)
             raise NoKeys(f"{url} speaks for another issuer")
         return _safe(str(document.get("jwks_uri", "")), issuer)
     raise NoKeys("it has no metadata; set OAUTH_JWKS_URL")
 
 
 def discovery_urls(issuer: str) -> Iterator[str]:
+    """Yields the URLs at which an issuer's metadata may be (RFC 8414, 3.1, and OpenID Connect
+    Discovery, 4).
+    """
     parts = urlsplit(issuer)
     origin, path = f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
     yield f"{origin}/.well-known/oauth-authorization-server{path}"

@@ -1,4 +1,4 @@
-"""What the data path is told at its start."""
+"""The settings of the gateway, read once at its start."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.conf import settings
 
 @dataclass(frozen=True)
 class Trust:
-    """The authorization server whose access tokens are accepted. `audiences` empty: each server's own URL."""
+    """The authorization server whose tokens are accepted. Empty `audiences` mean each server's own URL."""
 
     issuer: str
     jwks_url: str = ""
@@ -23,30 +23,34 @@ class Trust:
 
 @dataclass(frozen=True)
 class Options:
-    """Times in seconds, sizes in bytes. `origins` are allowed besides the one that was called."""
+    """Times are in seconds, sizes in bytes.
+
+    `origins` may call, besides the origin of the called URL itself.
+    """
 
     public_url: str = ""
     allowed_hosts: Sequence[str] = ("localhost", "127.0.0.1", "[::1]")
     origins: frozenset[str] = frozenset()
     body_limit: int = 4 * 1024**2
-    call_timeout: float = 300.0  # of silence: a tool that answers in one piece may take minutes
+    call_timeout: float = 300.0  # of silence: a tool that answers at once may need minutes
     concurrency: int = 0  # calls that one server answers at a time; 0: no limit
     patience: float = 5.0  # how long a call waits for its turn
     cold_start: float = 0.0  # how long a call waits for a server that starts
     connect: float = 5.0
     keep_alive: float = 15.0
     database: float = 10.0  # how long a call waits for the database's answer to one question
-    fresh: float = 1.0  # how long a token or a route is believed: revocation holds after this
+    fresh: float = 1.0  # how long a token or a route is kept: a revocation takes effect after that
     session_key: bytes = b"every gateway process has the same"
     trust: Trust | None = None
     rate_per_token: int = 0  # calls per minute where the token says nothing; 0: no limit
     rate_per_server: int = 0
-    redis_url: str = ""  # where limits are shared; "": each process has its own
+    redis_url: str = ""  # the Redis that shares limits; "": each process has its own
     shared_prefix: str = "mcphost:rate"
     tracing: bool = False
 
 
 def from_settings() -> Options:
+    """Reads the options from Django's settings."""
     trusted = [settings.PUBLIC_URL, *settings.CSRF_TRUSTED_ORIGINS]
     return Options(
         public_url=settings.PUBLIC_URL,
@@ -79,6 +83,6 @@ def _trust() -> Trust | None:
 
 
 def origin_of(url: str) -> str:
-    """Scheme, host and port as a browser writes them in `Origin`."""
+    """Returns scheme, host and port as a browser writes them in `Origin`."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}".lower()

@@ -1,7 +1,8 @@
-"""`Mcp-Param-*` headers (2026-07-28, Streamable HTTP, "Custom headers"): arguments that a schema mirrors.
+"""Checks `Mcp-Param-*` headers (2026-07-28, Streamable HTTP, "Custom headers"), which repeat arguments of a
+tool.
 
-A server over HTTP checks them itself. One behind stdio sees no headers: for it they are checked here, by the
-schemas that were listed when it was deployed.
+A server that speaks HTTP checks them itself. A server behind the bridge does not see headers, so they are
+checked here, by the tools' schemas that were listed at its deployment.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ DECIMAL = re.compile(r"-?[0-9]+(\.0+)?\Z")
 
 @dataclass(frozen=True)
 class Mirrored:
-    """An argument, by its path in the arguments, that is sent as a header too."""
+    """An argument that is also sent as a header; `path` leads to it in the arguments."""
 
     path: tuple[str, ...]
     header: bytes
@@ -36,7 +37,8 @@ Declared = dict[str, list[Mirrored]]
 
 
 def declared_by(run_id: int) -> Declared:
-    """Asks the database which tools of a run have such arguments: a restart may bring others."""
+    """Queries which tools of a run have such arguments; returns them by the tool's name. A restart may bring
+    others."""
     found = Deployment.objects.filter(runs=run_id).values_list("discovery", flat=True).first()
     tools = found.get("tools", ()) if isinstance(found, dict) else ()
     named = [tool for tool in tools if isinstance(tool.get("name"), str)]
@@ -44,7 +46,7 @@ def declared_by(run_id: int) -> Declared:
 
 
 def check(request: Request, mirrored: list[Mirrored], arguments: Any) -> None:
-    """Raises `Refusal` unless each header and its argument are equal, or absent together."""
+    """Raises `Refusal` unless each header equals its argument, or both are absent."""
     for one in mirrored:
         value, sent = _at(arguments, one.path), request.every(PREFIX + one.header)
         given = sent[0].decode("latin-1").strip(" \t") if sent else None
@@ -65,7 +67,7 @@ def _agree(one: Mirrored, value: Any, given: str | None) -> bool:
 
 
 def _written(value: Any) -> str | None:
-    """The value as clients write it; None for what has no such form."""
+    """Returns the value as clients write it into a header; None for other types."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, (str, int, float)) else None
@@ -78,7 +80,9 @@ def _at(arguments: Any, path: tuple[str, ...]) -> Any:
 
 
 def _valid(schema: Any) -> list[Mirrored]:
-    """[] where one declaration is wrong: clients then leave the tool out."""
+    """Returns the mirrored arguments; [] if one declaration is invalid, since clients then
+    ignore the tool.
+    """
     found = list(_declared(schema, ()))
     names = [one.header for one in found]
     fine = all(TOKEN.match(one.header.decode("latin-1")) and one.type in TYPES for one in found)

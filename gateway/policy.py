@@ -1,4 +1,4 @@
-"""Which tools a caller may see and call at one server: the server's lists and the token's, both in force."""
+"""Decides which tools a caller may see and call: both the server's lists and the token's apply."""
 
 from __future__ import annotations
 
@@ -11,36 +11,43 @@ from typing import Any
 from gateway import errors
 from servers.models import tool_patterns
 
-# What decides is read by these keys; a server that takes "Name" for "name" must not be told another name.
+# The policy reads these keys. A server may accept "Name" for "name", so lookalikes of the keys are refused.
 _KEYS = frozenset({"method", "params", "name"})
 _CALL = frozenset({"tools/call"})
-_LONGEST = 32  # of a text that could be taken for one of these
+_LONGEST = 32  # characters of a text that could be a lookalike
 
 
 @dataclass(frozen=True)
 class ToolLists:
-    """One allow list (empty: everything) and one deny list, which has the last word."""
+    """An allow list (empty: all tools) and a deny list, which has priority."""
 
     allowed: Sequence[str] = ()
     denied: Sequence[str] = ()
 
     def permit(self, name: str) -> bool:
+        """Tells whether the lists allow the tool."""
         return tool_patterns.permit(name, self.allowed, self.denied)
 
 
 @dataclass(frozen=True)
 class Policy:
-    """`personal`: a token's lists are part of it, so that two callers see different tools."""
+    """The lists that apply.
+
+    `personal` tells that a token's lists are among them, so that callers see other tools.
+    """
 
     lists: tuple[ToolLists, ...]
     personal: bool
 
     def permits(self, name: Any) -> bool:
+        """Tells whether all lists allow the tool; False for a name that is no string."""
         return isinstance(name, str) and all(each.permit(name) for each in self.lists)
 
     def check(self, body: bytes, *, modern: bool) -> None:
-        """Raises `Refusal` for a call of a denied tool, alone or in a batch, and for a body that servers
-        might read in another way than we do."""
+        """Raises `Refusal` for a call of a denied tool, also in a batch.
+
+        It also refuses a body that a server could read differently. `modern` is the era of the request.
+        """
         try:
             message = json.loads(body.decode(), object_pairs_hook=_without_repeats)
         except (ValueError, RecursionError):
@@ -65,26 +72,27 @@ class Policy:
                 raise errors.tool_denied(str(name)[:200], modern=modern)
 
     def trim(self, message: Any) -> bool:
-        """Takes denied tools out of a response that lists tools; whether anything was changed."""
+        """Removes denied tools from a response that lists tools; returns whether it changed anything."""
         result = message.get("result") if isinstance(message, dict) else None
         tools = result.get("tools") if isinstance(result, dict) else None
         if not isinstance(result, dict) or not isinstance(tools, list):
             return False
         kept = [tool for tool in tools if isinstance(tool, dict) and self.permits(tool.get("name"))]
         public = self.personal and result.get("cacheScope") == "public"
-        if public:  # the next caller's list may be another
+        if public:  # the list of the next caller may differ
             result["cacheScope"] = "private"
         result["tools"] = kept
         return public or len(kept) < len(tools)
 
 
 def lists_of(allowed: Iterable[str], denied: Iterable[str]) -> ToolLists | None:
-    """None where both are empty: nothing is looked at then."""
+    """Returns the lists; None if both are empty."""
     lists = ToolLists(tuple(allowed), tuple(denied))
     return lists if lists.allowed or lists.denied else None
 
 
 def combined(server: ToolLists | None, token: ToolLists | None) -> Policy | None:
+    """Returns the policy of both lists; None if there are none."""
     if server is None and token is None:
         return None
     lists = tuple(each for each in (server, token) if each is not None)
@@ -92,7 +100,7 @@ def combined(server: ToolLists | None, token: ToolLists | None) -> Policy | None
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Parsers differ on which of two equal keys counts."""
+    """Makes an object; raises `ValueError` for a repeated key, on which parsers differ."""
     made = dict(pairs)
     if len(made) < len(pairs):
         raise ValueError("a key is repeated")
@@ -100,12 +108,12 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse_lookalikes(texts: Iterable[str], known: frozenset[str]) -> None:
-    """Some parsers take keys whatever the case of their letters, some servers trim what they are told."""
+    """Raises `Refusal` for texts that a lenient parser or server could take for one of `known`."""
     if any(text not in known and _folded(text) in known for text in texts):
         raise errors.unreadable()
 
 
 def _folded(text: str) -> str:
-    """Without what cannot be seen; what is longer than any known text stays as it is."""
+    """Returns the text without invisible characters and case; a long text stays as it is."""
     seen = "".join(char for char in text if char.isprintable() and not char.isspace())
     return unicodedata.normalize("NFKC", seen).casefold() if len(seen) <= _LONGEST else text

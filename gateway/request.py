@@ -1,4 +1,4 @@
-"""One request as the data path sees it, and the checks that come before any question to the database."""
+"""A request of the gateway, and the checks that come before any query."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway.options import Options
 from gateway.types import RawHeaders, Scope
 from servers.models.server import SLUG
 
-LONGEST_PATH = 200  # that is a server's; what is remembered of requests has bounds
+LONGEST_PATH = 200  # longer than any server's; the caches below keep paths and hosts
 LONGEST_HOST = 300
 METHODS = frozenset({"POST", "GET", "DELETE"})
 _MCP = re.compile(r"/mcp/([^/]+)/?\Z")
@@ -22,6 +22,8 @@ _METADATA = re.compile(re.escape(metadata.WELL_KNOWN) + r"/mcp/([^/]+)/?\Z")
 
 @dataclass(frozen=True)
 class Request:
+    """A request: method, path, query, scheme and headers, whose names are in lower case."""
+
     method: str
     path: str
     query: bytes
@@ -30,6 +32,7 @@ class Request:
 
     @classmethod
     def of(cls, scope: Scope) -> Request:
+        """Reads an ASGI scope."""
         return cls(
             method=scope["method"],
             path=scope["path"],
@@ -39,14 +42,15 @@ class Request:
         )
 
     def every(self, name: bytes) -> list[bytes]:
+        """Returns all values of the header."""
         return [value for key, value in self.headers if key == name]
 
     def one(self, name: bytes) -> str:
-        """The header's first value, "" without one."""
+        """Returns the header's first value; "" if there is none."""
         return self._first.get(name, b"").decode("latin-1")
 
     def with_header(self, name: bytes, *values: bytes) -> Request:
-        """The same with these values for the header, and no others."""
+        """Returns the request with exactly these values of the header."""
         others = [header for header in self.headers if header[0] != name]
         return replace(self, headers=[*others, *((name, value) for value in values)])
 
@@ -56,19 +60,22 @@ class Request:
 
     @property
     def slug(self) -> str:
-        """The slug of `/mcp/<slug>` or `/mcp/<slug>/`, "" for any other path."""
+        """The slug of `/mcp/<slug>` or `/mcp/<slug>/`; "" for another path."""
         return _slug(_MCP, self.path[:LONGEST_PATH])
 
     @property
     def metadata_slug(self) -> str:
+        """The slug of a metadata URL; "" for another path."""
         return _slug(_METADATA, self.path[:LONGEST_PATH])
 
     @property
     def announced_length(self) -> int:
+        """Content-Length in bytes; 0 if it is absent or invalid."""
         length = self.one(b"content-length")
         return int(length) if length.isdecimal() and len(length) < 19 else 0
 
     def base(self, options: Options) -> str:
+        """Returns scheme and host of the public URL."""
         return options.public_url or f"{self.scheme}://{self.one(b'host')}"
 
 
@@ -79,7 +86,7 @@ def _slug(pattern: re.Pattern[str], path: str) -> str:
 
 
 def check_host(request: Request, options: Options) -> None:
-    """As Django does for its own pages: what is no name of ours may be a rebound DNS name."""
+    """Raises `Refusal` (421) for an unknown host, as Django does: it may be a DNS rebinding attack."""
     host = request.one(b"host")
     if len(host) > LONGEST_HOST or not _is_ours(host, tuple(options.allowed_hosts)):
         raise errors.unknown_host(host)
@@ -92,7 +99,10 @@ def _is_ours(host: str, allowed: tuple[str, ...]) -> bool:
 
 
 def check_origin(request: Request, options: Options) -> None:
-    """Browsers send an Origin, others none. Allowed: the origin that was called, ours, trusted ones."""
+    """Raises `Refusal` (403) for the Origin of another site. Only browsers send one.
+
+    Allowed are the origin of the called URL, the platform's and those in CSRF_TRUSTED_ORIGINS.
+    """
     if not (origin := request.one(b"origin").lower()):
         return
     own = f"{request.scheme}://{request.one(b'host')}".lower()
@@ -101,5 +111,6 @@ def check_origin(request: Request, options: Options) -> None:
 
 
 def check_method(request: Request) -> None:
+    """Raises `Refusal` (405) for a method that MCP does not use."""
     if request.method not in METHODS:
         raise errors.method_not_allowed()

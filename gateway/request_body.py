@@ -1,4 +1,4 @@
-"""The caller's side of one exchange: its body, and whether it is still there."""
+"""The caller's side of an exchange: the body of the request, and whether the caller is still connected."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ class CallerLeft(Exception):
 
 
 class Inbox:
-    """Only one of `read`, `next` and `wait_until_left` receives at a time. `size` counts the body's bytes."""
+    """Receives the request. Only one of `read`, `next` and `wait_until_left` may run at a time.
+
+    `size` counts the body's bytes; `over` tells that the body is complete, `left` that the caller has
+    disconnected.
+    """
 
     def __init__(self, receive: Receive, limit: int) -> None:
         self._receive, self._limit = receive, limit
@@ -23,13 +27,13 @@ class Inbox:
         self.left = False
 
     def skip(self) -> None:
-        """There is no body to expect."""
+        """Tells that the request has no body."""
         self._finish()
 
     async def read(self, up_to: int) -> bytes:
-        """The body, or its beginning where it is longer than `up_to`; `over` tells which.
+        """Returns the body, or its beginning if it is longer than `up_to` bytes; `over` tells which.
 
-        Raises `Refusal` (413) past the limit, `CallerLeft`.
+        Raises `Refusal` (413) past the limit, and `CallerLeft`.
         """
         parts: list[bytes] = []
         while not self.over and self.size <= up_to:
@@ -37,13 +41,14 @@ class Inbox:
         return b"".join(parts)
 
     async def wait_until_left(self) -> None:
+        """Waits until the body was read and the caller has disconnected."""
         await self._drained.wait()
         while (await self._receive())["type"] != "http.disconnect":
             pass
         self.left = True
 
     async def next(self) -> bytes:
-        """The next piece, maybe b"". Raises as `read` does."""
+        """Returns the next piece, which may be b"". Raises as `read` does."""
         message = await self._receive()
         if message["type"] == "http.disconnect":
             self.left = True

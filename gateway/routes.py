@@ -1,4 +1,4 @@
-"""Where a slug leads: the deployment that serves it, or the state that it is in instead."""
+"""Finds the deployment that serves a slug, or why none does."""
 
 from __future__ import annotations
 
@@ -20,9 +20,12 @@ ON_ITS_WAY = states.DEPLOYING | {ServerStatus.PENDING, ServerStatus.DEGRADED}
 
 @dataclass(frozen=True)
 class Route:
-    """A server as the data path sees it; `endpoint` is "" when nothing serves, `era` where it is not known.
-    `behind_bridge`: it speaks stdio and sees no headers. `replicas`: their own endpoints by name, where there
-    may be several: a session stays with one. `host` is the Host that it takes, "" for the usual one."""
+    """A server as the gateway sees it. `endpoint` is "" if nothing serves, `era` "" if it is not known.
+
+    `behind_bridge` tells that it speaks stdio and sees no headers. `replicas` maps names to endpoints, if
+    there can be several; a session stays with one. `host` is the Host header that it accepts, "" for the
+    usual one.
+    """
 
     server_id: int
     slug: str
@@ -45,11 +48,12 @@ class Route:
 
     @property
     def serves(self) -> bool:
+        """Tells whether calls can be passed on now."""
         return bool(self.endpoint) and self.wanted
 
     @property
     def state(self) -> str:
-        """What the caller is told while nothing serves."""
+        """A sentence for callers while nothing serves."""
         if not self.wanted:
             return f"{self.name} is stopped. Start it, then call again."
         if self.status == ServerStatus.DEGRADED:
@@ -64,16 +68,17 @@ class Route:
 
     @property
     def comes(self) -> bool:
-        """It serves soon, as far as we know."""
+        """Tells whether the server is expected to serve soon."""
         return self.wanted and self.status in ON_ITS_WAY
 
     @property
     def retry_after(self) -> int:
+        """Seconds after which a client should try again."""
         return SOON if self.comes else LATER
 
 
 def find(slug: str) -> Route | None:
-    """Asks the database for the server; None when there is none, or it is being deleted."""
+    """Queries the server of a slug; None if there is none, or if it is being deleted."""
     servers = Server.objects.with_current().exclude(desired_state=DesiredState.DELETED)
     server = servers.filter(slug=slug).first()
     if server is None:
@@ -103,7 +108,7 @@ def find(slug: str) -> Route | None:
 
 
 def _host(facts: Mapping[str, Any], endpoint: str) -> str:
-    """What the handshake found. Before it was asked for, the name of the endpoint itself was taken."""
+    """Returns the Host header that the handshake found; for older deployments the endpoint's own name."""
     return str(facts.get("host", urlsplit(endpoint).netloc))
 
 
@@ -112,7 +117,7 @@ RUN = ("run__handle__endpoint", "run__endpoint", "run__endpoints")
 
 @dataclass(frozen=True)
 class Earlier:
-    """A deployment that was replaced and still runs. `retired`: it takes no new calls."""
+    """A replaced deployment that still runs. `retired` tells that it takes no new calls."""
 
     endpoint: str
     retired: bool
@@ -121,7 +126,7 @@ class Earlier:
 
 
 def earlier(deployment_id: int) -> Earlier | None:
-    """Asks the database for a deployment that need not be the current one; None once it has ended."""
+    """Queries a deployment that may not be the current one; None once it has ended."""
     running = Deployment.objects.with_run().filter(pk=deployment_id)
     found = running.values_list(*RUN, "facts").first()
     if not (found and found[0]):

@@ -1,4 +1,4 @@
-"""As much of a response as the gateway looks at: where an event ends, and the last message."""
+"""Follows a response while it passes: where an event ends, and its last message."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _DATA, _DATA_AFTER_CR = b"\ndata:", b"\rdata:"
 
 
 class Tail:
-    """Follows a response without holding it: the last event, or all of a body that is no event stream, is
-    kept while it is small. `messages` counts events with data: a JSON-RPC message is one line of it.
+    """Keeps the last event of a stream, or another body, while it is small.
 
-    Nothing is cut here while the bytes pass: a stream is split when its last message is asked for.
+    `messages` counts events with data; a JSON-RPC message is one of them. The stream is split only when
+    `message` is called, not while the bytes pass.
     """
 
     def __init__(self, *, events: bool) -> None:
         self.events = events
         self._kept = b""
-        self._earlier = b""  # what was kept up to the last event with data; only comments came since
+        self._earlier = b""  # the last event with data, if only comments followed
         self._end = b""
         self._too_long = False
         self._before = b"\n"
@@ -31,10 +31,11 @@ class Tail:
 
     @property
     def between_events(self) -> bool:
-        """A comment may be written here without cutting an event in two."""
+        """Tells whether a comment can be written here without splitting an event."""
         return not self._end or self._end.endswith(EVENT_ENDS)
 
     def feed(self, chunk: bytes) -> None:
+        """Reads the next piece of the response."""
         if self.events:
             if not self._end:
                 chunk = chunk.removeprefix(BYTE_ORDER_MARK)
@@ -48,14 +49,17 @@ class Tail:
         self._end = (self._end + chunk)[-3:]
 
     def _count(self, text: bytes) -> None:
-        """`text` begins with what came before the chunk, too short to hold a line's beginning itself."""
+        """Counts events.
+
+        `text` begins with the end of the piece before, which may hold the start of a line.
+        """
         self.messages += text.count(_DATA)
         if b"\r" in text:
             self.messages += text.count(_DATA_AFTER_CR)
         self._before = text[1 - len(_DATA) :]
 
     def message(self) -> dict[str, Any]:
-        """The last JSON-RPC message; {} when there is none to be seen."""
+        """Returns the last JSON-RPC message; {} if there is none, or if it is too long."""
         try:
             found = orjson.loads(self._last_data() if self.events else self._kept)
         except orjson.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""Bearer tokens: who is calling."""
+"""Bearer tokens: finds out who is calling."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ LONGEST = 200
 
 @dataclass(frozen=True)
 class Identity:
-    """The caller. `server_id` None: the token opens every server that its owner can see.
+    """A caller. `server_id` None means that the token opens every server that its owner may see.
 
-    A user whom the trusted issuer names, or who calls from the console, has minus its id as `token_id`:
-    access tokens and tickets come and go, but sessions and limits stay with the user.
+    For a user whom the trusted issuer names, or who calls from the console, `token_id` is minus the user's
+    id: tokens of an issuer and console tickets change, but sessions and limits belong to the user.
     """
 
     token_id: int
@@ -34,13 +34,15 @@ class Identity:
     tools: ToolLists | None = None
 
     def opens(self, server_id: int, owner_id: int, team_id: int | None) -> bool:
-        """A token never opens more than its owner may see, not even one that was made for a server."""
+        """Tells whether the caller may call the server: never more than the token's owner may see."""
         visible = self.is_administrator or self.owner_id == owner_id or team_id in self.teams
         return visible and self.server_id in (None, server_id)
 
 
 def bearer(authorization: list[bytes]) -> str:
-    """The token of the one `Authorization: Bearer …`; "" for anything else."""
+    """Returns the token of `Authorization: Bearer …` (RFC 6750, 2.1); "" if there is no or more than one
+    header.
+    """
     if len(authorization) != 1:
         return ""
     scheme, _, value = authorization[0].decode("latin-1").partition(" ")
@@ -48,12 +50,12 @@ def bearer(authorization: list[bytes]) -> str:
 
 
 def could_be_ours(value: str) -> bool:
-    """Spares the database what cannot be a token of ours."""
+    """Tells by its form whether the token may be of this platform, which saves a query."""
     return value.startswith(PREFIX) and len(value) <= LONGEST
 
 
 def identify(value: str) -> Identity | None:
-    """Asks the database who holds this token; None when it is unknown, expired, revoked or not for calls."""
+    """Queries the token's owner; None if it is unknown, expired, revoked or of another scope."""
     if ticket := tickets.read(value):
         return _of_ticket(*ticket)
     token = Token.objects.matching(value, Scope.MCP).select_related("owner").first()
@@ -61,7 +63,7 @@ def identify(value: str) -> Identity | None:
 
 
 def renewed(identity: Identity) -> Identity | None:
-    """Asks the database again who that is; None when the token or the user has ended meanwhile."""
+    """Queries the caller again; None if the token or the user is no longer valid."""
     if identity.token_id > 0:
         valid = Token.objects.valid().filter(scope=Scope.MCP).select_related("owner")
         token = valid.filter(pk=identity.token_id).first()
@@ -84,7 +86,7 @@ def _of_token(token: Token) -> Identity:
 
 
 def identify_user(username: str) -> Identity | None:
-    """Asks the database for the active user with exactly this name."""
+    """Queries the active user of exactly this name."""
     user = User.objects.filter(username=username, is_active=True).first()
     return _of_user(user, "oauth", None) if user else None
 

@@ -1,4 +1,4 @@
-"""The answer to `tools/list` without the tools that are denied, as one JSON body or as events."""
+"""Removes denied tools from the answer to `tools/list`, in a JSON body or in events."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ LARGEST = 4 * 1024**2
 
 
 class ListFilter:
-    """Holds back one event, or a body that is no event stream until its end; gives back the same bytes
-    wherever no denied tool is in them. Raises `Broken` past `LARGEST`.
+    """Filters a response. It holds back one event, or a JSON body until its end.
+
+    Bytes without a denied tool are not changed. Raises `Broken` if more than `LARGEST` bytes would be held.
     """
 
     def __init__(self, policy: Policy, *, events: bool) -> None:
@@ -23,6 +24,7 @@ class ListFilter:
         self._body = bytearray()
 
     def feed(self, chunk: bytes) -> bytes:
+        """Returns the bytes that can be passed on after this piece."""
         if self._splitter:
             try:
                 return b"".join(map(self._event, self._splitter.feed(chunk)))
@@ -34,7 +36,7 @@ class ListFilter:
         return b""
 
     def end(self) -> bytes:
-        """The rest. A client may take an event that was not completed for one, though it should not."""
+        """Returns the rest, filtered as well: a client may read an incomplete event, though it should not."""
         if self._splitter:
             return self._event(self._splitter.rest())
         return self._without_denied(bytes(self._body))
@@ -45,7 +47,7 @@ class ListFilter:
         return event if changed is None or changed is data else with_data(event, changed)
 
     def _without_denied(self, text: bytes) -> bytes:
-        """The same object where there is nothing to take out."""
+        """Returns the text without denied tools; the same object if nothing was removed."""
         if b"tools" not in text and b"\\u" not in text:  # any letter may be written as an escape
             return text
         try:

@@ -1,7 +1,7 @@
-"""OpenTelemetry spans of calls, by the semantic conventions for MCP. Imported only where TRACING is on.
+"""OpenTelemetry spans of calls, by the semantic conventions for MCP. Imported only if TRACING is on.
 
-The caller's W3C context comes in HTTP headers or in the request's `_meta`, which has the last word; the
-hosted server gets ours in both. With TRACING off both cross as they are.
+The caller's W3C trace context is in HTTP headers or in the request's `_meta`, which has priority. The server
+gets the gateway's context in both. With TRACING off, both are passed on unchanged.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TARGETS = {
 
 
 class CallSpan:
-    """One call's span; `end` has to be called."""
+    """The span of one call; `end` has to be called."""
 
     def __init__(self, span: Span, came_with: Context) -> None:
         self._span = span
@@ -39,8 +39,10 @@ class CallSpan:
         propagate.inject(self._context, trace.set_span_in_context(span, came_with))
 
     def pass_on(self, headers: RawHeaders, body: bytes | None) -> tuple[RawHeaders, bytes | None]:
-        """Both with this span as the parent of what the server does. A body that is None, or no request as we
-        know it, stays as it is."""
+        """Returns headers and body with this span as the parent of the server's spans.
+
+        A body that is None, or no JSON-RPC request, is not changed.
+        """
         others = [header for header in headers if header[0].decode("latin-1") not in CONTEXT]
         ours = [(name.encode(), value.encode()) for name, value in self._context.items()]
         return [*others, *ours], body if body is None else self._in_meta(body)
@@ -57,6 +59,7 @@ class CallSpan:
             return body
 
     def end(self, call: Call) -> None:
+        """Ends the span with the call's outcome."""
         for name, value in _outcome(call).items():
             self._span.set_attribute(name, value)
         if call.outcome in FAILURES:
@@ -66,10 +69,13 @@ class CallSpan:
 
 
 class Tracing:
+    """Makes spans."""
+
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
 
     def begin(self, call: Call, request: Request, message: Mapping[str, Any] | None) -> CallSpan:
+        """Starts the span of a call; `message` is the body, if it is one JSON-RPC object."""
         came_with = propagate.extract(_carried(request, message or {}))
         span = self._tracer.start_span(
             f"{call.method} {call.name}".strip() if call.method in TARGETS else call.method,
@@ -81,14 +87,16 @@ class Tracing:
         return CallSpan(span, came_with)
 
     def stop(self) -> None:
-        """Sends what is still held. Blocks."""
+        """Sends the remaining spans. It blocks."""
         if shut_down := getattr(trace.get_tracer_provider(), "shutdown", None):
             shut_down()
 
 
 def start() -> Tracing:
-    """With the provider that is set already (by `opentelemetry-instrument`), or one that exports as the
-    OTEL_* variables say. Without an SDK spans go nowhere, and the log says so."""
+    """Starts tracing with the provider that is set (by `opentelemetry-instrument`), or with a new one.
+
+    A new one exports as the OTEL_* variables say. Without an SDK no spans are sent, and the log says so.
+    """
     if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         _set_up()
     return Tracing(trace.get_tracer("mcphost.gateway"))

@@ -1,4 +1,4 @@
-"""The way to hosted servers: kept connections, and requests that say what the caller said."""
+"""Sends requests to hosted servers over kept connections."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ from gateway.types import RawHeaders
 from hosting import host_names
 from hosting.runtimes.base import climbs
 
-# Common servers close idle connections after 5 s; one that we reuse at that moment would lose a call.
+# Seconds. Common servers close idle connections after 5 s; a call on such a connection would be lost.
 IDLE_CONNECTION = 4.0
-SWEEP = 1.0
+SWEEP = 1.0  # seconds between two searches for idle connections
 CHUNKED = b"transfer-encoding: chunked\r\n"
 
 
 class Place(NamedTuple):
-    """An endpoint (`http://host:port/path`), taken apart. `authority` is the Host header. `behind`: https,
-    through an API server."""
+    """A parsed endpoint (`http://host:port/path`). `authority` is the Host header.
+
+    `behind` tells that it is reached by https through an API server.
+    """
 
     host: str
     port: int
@@ -35,6 +37,8 @@ class Place(NamedTuple):
 
 
 class Upstream:
+    """The connections to all servers of one gateway. `connect` are the seconds that a connect may take."""
+
     def __init__(self, connect: float) -> None:
         self._connect = connect
         self._free: dict[tuple[str, int], list[Connection]] = defaultdict(list)
@@ -49,9 +53,11 @@ class Upstream:
         body: bytes | AsyncIterator[bytes],
         host: str = "",
     ) -> Response:
-        """Sends the request and returns once the response's head is there. Raises `NotConnected`, `Broken`,
-        and what `body` raises. Of the headers, those that frame the body are written anew. `host`: see
-        `_place`."""
+        """Sends the request and returns once the response's status and headers are there.
+
+        The headers must not frame the body; that is done here. `host` is the Host header, "" for the usual
+        one. Raises `NotConnected`, `Broken`, and what `body` raises.
+        """
         place = _place(endpoint, host)
         framing = _framing(request, body)
         if place.behind:
@@ -62,7 +68,7 @@ class Upstream:
         return await api_server_proxy.checked(response) if place.behind else response
 
     def tell(self, endpoint: str, request: Request, headers: RawHeaders, body: bytes, host: str = "") -> None:
-        """Sends a notification beside the path; nobody waits for what becomes of it."""
+        """Sends a notification in the background; errors are ignored."""
         task = asyncio.create_task(self._tell(endpoint, request, headers, body, host))
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
@@ -76,6 +82,7 @@ class Upstream:
                 response.close()
 
     def close(self) -> None:
+        """Closes all connections."""
         for kept in self._free.values():
             for connection in kept:
                 connection.abort()
@@ -116,7 +123,7 @@ class Upstream:
             self._sweep = loop.call_later(SWEEP, self._end_idle)
 
     def _end_idle(self) -> None:
-        """The one used last is the last of its list."""
+        """Closes idle connections. The last of a list was used last."""
         loop = asyncio.get_running_loop()
         old = loop.time() - IDLE_CONNECTION
         for key, kept in list(self._free.items()):
@@ -145,7 +152,7 @@ def _head(request: Request, place: Place, headers: RawHeaders, framing: bytes) -
 
 @lru_cache(1000)
 def _place(endpoint: str, host: str = "") -> Place:
-    """`host` is the Host that the server takes, "" for the usual one."""
+    """Parses an endpoint. `host` is the Host header that the server accepts, "" for the usual one."""
     parts = urlsplit(endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname or climbs(parts.path):
         raise NotConnected(f"{endpoint} is no address")

@@ -1,4 +1,4 @@
-"""Calls and tokens' last use, written in batches by a thread of its own: the data path never waits for it."""
+"""Writes calls and the last use of tokens in batches, in a thread of its own: calls never wait for it."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from servers.secretbox import Unreadable
 log = logging.getLogger(__name__)
 EVENT_TYPE = "mcp_call"
 BATCH = 500
-MOST_CONTENT = 16 * 1024**2  # bytes of arguments and results that wait to be written
+MOST_CONTENT = 16 * 1024**2  # bytes of arguments and results that are not written yet
 LOOKED_AT = 64 * 1024
 SWITCH = 0.0005
 
 
 class UsageWriter:
-    """Holds at most `most` calls while the database is away; `dropped` counts those that found no room.
+    """Holds at most `most` calls while the database is away; `dropped` counts further ones.
 
-    Arguments and results have a bound of their own, past which calls are recorded without them. `also` is
-    what else has to be told to the database each time.
+    Arguments and results have a limit of their own; beyond it, calls are recorded without them. `every` is
+    the pause between two batches in seconds. `also` is called before each batch.
     """
 
     def __init__(
@@ -48,7 +48,8 @@ class UsageWriter:
         self.dropped = 0
 
     def record(self, call: Call) -> None:
-        if call.token_id > 0:  # not a user of the trusted issuer
+        """Adds a call, and notes the use of its token."""
+        if call.token_id > 0:  # a token of the platform
             self._used.add(call.token_id)
         if not call.counts:
             return
@@ -69,14 +70,15 @@ class UsageWriter:
         prometheus.DROPPED.inc(count)
 
     def start(self) -> None:
+        """Starts the thread, if it does not run."""
         if self._thread is None:
-            # Python lets a busy thread run for 5 ms before it looks whether the event loop waits.
+            # By default Python lets a busy thread run for 5 ms while the event loop waits.
             sys.setswitchinterval(SWITCH)
             self._thread = threading.Thread(target=self._run, name="gateway-usage", daemon=True)
             self._thread.start()
 
     def stop(self) -> None:
-        """Blocks until what is held is written, or the database refuses it once more."""
+        """Blocks until the remaining calls are written, or the database refuses them once more."""
         self._ended.set()
         if self._thread is not None:
             self._thread.join()
@@ -113,7 +115,7 @@ class UsageWriter:
         try:
             recorder.record_many(_events(batch))
         except (IntegrityError, DataError):
-            # A row went between the look and the write, or cannot be written at all: do not try it for ever.
+            # A row was deleted meanwhile, or cannot be written at all: do not try again for ever.
             self._drop(len(batch))
             log.warning("calls could not be recorded", exc_info=True)
         except Error:
@@ -132,7 +134,7 @@ def _size(call: Call) -> int:
 
 
 def _events(calls: Iterable[Call]) -> list[Event]:
-    """Of the calls whose server still exists; a deployment that was trimmed becomes null."""
+    """Returns the events of calls whose server still exists; a deleted deployment becomes null."""
     calls = list(calls)
     servers = set(_existing(Server, {call.server_id for call in calls}))
     deployments = set(_existing(Deployment, {call.deployment_id for call in calls}))
@@ -145,7 +147,7 @@ def _existing(model: type[Server] | type[Deployment], ids: set[int]) -> Iterable
 
 
 def _masks(server_ids: set[int]) -> dict[int, Redactor]:
-    """For each server what masks the values of its own secrets."""
+    """Returns, for each server, what masks the values of its secrets."""
     values: dict[int, list[str]] = {server_id: [] for server_id in server_ids}
     for secret in Secret.objects.filter(server_id__in=server_ids):
         with contextlib.suppress(Unreadable):

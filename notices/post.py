@@ -26,19 +26,19 @@ class Unreachable(Exception):
 
 
 def post(
-    url: str, body: bytes, headers: Mapping[str, str], *, inner: bool, seconds: float = SECONDS
+    url: str, body: bytes, headers: Mapping[str, str], *, allow_private: bool, seconds: float = SECONDS
 ) -> Answer:
-    """`inner` allows addresses of this machine and of private networks. Raises `Unreachable`."""
+    """`allow_private` allows addresses of this machine and of private networks. Raises `Unreachable`."""
     parts = urlsplit(url)
     try:
-        with outbound.asked(
-            "POST", parts, inner=inner, seconds=seconds, headers=headers, body=body
+        with outbound.request(
+            "POST", parts, allow_private=allow_private, seconds=seconds, headers=headers, body=body
         ) as response:
             text = response.read1(MOST_READ).decode("utf-8", "replace")
             return Answer(response.status, text, response.headers.get("Retry-After", ""))
     except outbound.UnknownName:
         raise Unreachable(f"The name {parts.hostname} is not known.") from None
-    except outbound.InnerAddress:
+    except outbound.PrivateAddress:
         raise Unreachable(
             f"{parts.hostname} leads to an inner address, where this channel may not send."
         ) from None

@@ -31,7 +31,7 @@ class Parcel:
     url: str
     body: bytes
     headers: dict[str, str]
-    inner: bool
+    allow_private: bool
 
 
 def _anybody(notice: Notice) -> bool:
@@ -88,14 +88,14 @@ def _parcel(notice: Notice, now: datetime) -> Parcel | str:
             headers |= signing.headers(notice.message_id, timestamp, body, secrets)
     except sealing.Unsealable:
         return "No key of SECRET_ENCRYPTION_KEYS opens this channel's URL or secret."
-    return Parcel(url, body, headers, inner=channel.owner.is_superuser)
+    return Parcel(url, body, headers, allow_private=channel.owner.is_superuser)
 
 
 def _try(parcel: Parcel | str) -> Answer | str:
     if isinstance(parcel, str):
         return parcel
     try:
-        return post(parcel.url, parcel.body, parcel.headers, inner=parcel.inner)
+        return post(parcel.url, parcel.body, parcel.headers, allow_private=parcel.allow_private)
     except Unreachable as error:
         return str(error)
 

@@ -1,7 +1,7 @@
-"""HTTP to addresses that somebody typed in.
+"""Sends HTTP requests to addresses that users typed in.
 
-The address that was looked at is the one that is connected to: a name cannot lead elsewhere a moment later.
-No redirects, and an end to every exchange, however slowly the other side speaks.
+A name is looked up once, the result is checked, and the connection goes to that address: a second DNS answer
+cannot lead elsewhere. Redirects are not followed, and a deadline ends every exchange.
 """
 
 from __future__ import annotations
@@ -17,32 +17,45 @@ import certifi
 import urllib3
 
 from outbound import addresses, connections
-from outbound.addresses import Address, InnerAddress, UnknownName, is_allowed
+from outbound.addresses import Address, PrivateAddress, UnknownName, is_allowed
 from outbound.deadline import Deadline
 
-__all__ = ["Address", "Deadline", "InnerAddress", "TooSlow", "UnknownName", "asked", "is_allowed", "trust"]
+__all__ = [
+    "Address",
+    "Deadline",
+    "PrivateAddress",
+    "TooSlow",
+    "UnknownName",
+    "is_allowed",
+    "request",
+    "tls_context",
+]
 
 CONNECT_SECONDS = 5.0
 
 
 class TooSlow(Exception):
-    """The deadline came before the end of the answer."""
+    """The deadline ended before the answer was complete."""
 
 
 @contextmanager
-def asked(
+def request(
     method: str,
     parts: SplitResult,
     *,
-    inner: bool,
+    allow_private: bool,
     seconds: float,
     headers: Mapping[str, str],
     body: bytes | None = None,
 ) -> Iterator[Any]:
-    """The response of urllib3, its body yet to be read. `inner` allows addresses of this machine and of
-    private networks. Raises the three above, urllib3's `HTTPError`, `OSError` and `ValueError`."""
+    """Sends one request and yields urllib3's response; its body is not read yet.
+
+    `parts` is the URL, `seconds` the deadline for the whole exchange. `allow_private` allows addresses of
+    this machine and of private networks. Raises `PrivateAddress`, `UnknownName`, `TooSlow`, urllib3's
+    `HTTPError`, `OSError` and `ValueError`.
+    """
     with Deadline(seconds) as deadline:
-        pool, target = _way(parts, inner)
+        pool, target = _way(parts, allow_private)
         try:
             answer = pool.urlopen(
                 method, target, body=body, headers={**headers, "Host": parts.netloc.rpartition("@")[2]},
@@ -63,24 +76,27 @@ def asked(
             raise TooSlow
 
 
-def _way(parts: SplitResult, inner: bool) -> tuple[Any, str]:
-    """The pool of the one connection, and the request's target. A proxy looks names up itself."""
+def _way(parts: SplitResult, allow_private: bool) -> tuple[Any, str]:
+    """Returns the connection pool and the request's target.
+
+    Through a proxy the host name is not looked up here.
+    """
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    secured: dict[str, Any] = {"ssl_context": trust()} if parts.scheme == "https" else {}
-    kinds = connections.pools(inner=inner)
+    secured: dict[str, Any] = {"ssl_context": tls_context()} if parts.scheme == "https" else {}
+    kinds = connections.pools(allow_private=allow_private)
     proxy = getproxies().get(parts.scheme, "")
     if not proxy or proxy_bypass(host):
         return kinds[parts.scheme](host, port, **secured), target
-    addresses.check_plain(host, inner=inner)
-    manager = urllib3.ProxyManager(proxy, ssl_context=trust())
+    addresses.check_literal(host, allow_private=allow_private)
+    manager = urllib3.ProxyManager(proxy, ssl_context=tls_context())
     manager.pool_classes_by_scheme = kinds
     whole = f"http://{parts.netloc}{target}"
     return manager.connection_from_host(host, port, parts.scheme), target if secured else whole
 
 
-def trust() -> ssl.SSLContext:
-    """The authorities of this machine, a private one among them, and the public ones."""
+def tls_context() -> ssl.SSLContext:
+    """Returns a TLS context that trusts the authorities of this machine and the public ones."""
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())
     return context

@@ -1,4 +1,4 @@
-"""`requests` under the same guard as everything here: sessions that follow nothing, adapters that look."""
+"""Applies the checks of `outbound` to `requests`."""
 
 from __future__ import annotations
 
@@ -14,35 +14,39 @@ from outbound import addresses, connections
 
 
 class Session(requests.Session):
-    """Whoever asks follows redirects by themselves, with bounds of their own."""
+    """A session that never follows redirects; callers follow them with their own limits."""
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """None: asked not to follow, `requests` would still read the whole body and parse the address."""
+        """Returns None.
+
+        Otherwise `requests` would read the whole body of a redirect, even if it does not follow it.
+        """
         return None
 
 
 class Adapter(HTTPAdapter):
-    """Connects to public addresses only, unless `inner` allows those of this machine and its networks; never
-    to a cloud's metadata. `context` says whom it trusts, `given` is `HTTPAdapter`'s.
+    """An adapter that connects only to allowed addresses (see `addresses.is_allowed`).
 
-    Its requests raise `UnknownName` and `InnerAddress` besides what `requests` raises. A proxy looks names up
-    itself: of what it is asked for only plain addresses are looked at.
+    `context` decides which certificates are trusted; `given` goes to `HTTPAdapter`. Requests also raise
+    `UnknownName` and `PrivateAddress`. A proxy looks names up itself; then only a literal address is checked.
     """
 
-    def __init__(self, context: ssl.SSLContext, *, inner: bool, **given: Any) -> None:
-        self._context, self._inner = context, inner
+    def __init__(self, context: ssl.SSLContext, *, allow_private: bool, **given: Any) -> None:
+        self._context, self._allow_private = context, allow_private
         super().__init__(**given)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = connections.pools(inner=self._inner)
+        self.poolmanager.pool_classes_by_scheme = connections.pools(allow_private=self._allow_private)
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
         manager = super().proxy_manager_for(*args, ssl_context=self._context, **kwargs)
-        manager.pool_classes_by_scheme = connections.pools(inner=self._inner)
+        manager.pool_classes_by_scheme = connections.pools(allow_private=self._allow_private)
         return manager
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         if select_proxy(str(request.url), kwargs.get("proxies")):
-            addresses.check_plain(urlsplit(str(request.url)).hostname or "", inner=self._inner)
+            addresses.check_literal(
+                urlsplit(str(request.url)).hostname or "", allow_private=self._allow_private
+            )
         return super().send(request, *args, **kwargs)

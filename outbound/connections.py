@@ -1,4 +1,4 @@
-"""Connections of urllib3 that lead where was looked, and end with the deadline."""
+"""Connections of urllib3 that go only to checked addresses and end with the deadline."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from outbound import addresses, deadline
 
 
 @functools.cache
-def pools(*, inner: bool) -> dict[str, Any]:
-    """Classes of pools by scheme, as `PoolManager.pool_classes_by_scheme` takes them.
+def pools(*, allow_private: bool) -> dict[str, Any]:
+    """Returns connection pool classes by scheme, as `PoolManager.pool_classes_by_scheme` expects.
 
-    A name is looked up for each new connection, which goes to what was looked at: it cannot lead elsewhere
-    a moment later. Their requests raise `UnknownName` and `InnerAddress` besides what urllib3 raises. `inner`
-    is as for `addresses.is_allowed`. The way to a proxy, which the operator named, is free; what a proxy is
-    asked for is the caller's to look at (`addresses.check_plain`), for a proxy looks names up itself.
+    Each new connection looks its name up, checks all addresses and connects to one of them, so that a second
+    DNS answer cannot lead elsewhere. Requests also raise `UnknownName` and `PrivateAddress`. `allow_private`
+    is that of `addresses.is_allowed`. A connection to a proxy is not checked, since the operator set it. A
+    proxy looks names up itself, so the caller checks the URL with `addresses.check_literal`.
     """
 
     def _new_conn(connection: Any) -> socket.socket:
-        made: socket.socket = _direct(connection, inner) if connection.proxy is None else _plain(connection)
+        made: socket.socket = (
+            _direct(connection, allow_private) if connection.proxy is None else _plain(connection)
+        )
         deadline.watch(made)
         return made
 
@@ -38,16 +40,16 @@ def _pool(pool: Any, new_conn: Any) -> Any:
     kind = pool.ConnectionCls
 
     def request(connection: Any, *args: Any, **kwargs: Any) -> Any:
-        deadline.watch(connection.sock)  # one of an exchange before
+        deadline.watch(connection.sock)  # a kept connection of an earlier exchange
         return kind.request(connection, *args, **kwargs)
 
     watched = type(kind.__name__, (kind,), {"_new_conn": new_conn, "request": request})
     return type(pool.__name__, (pool,), {"ConnectionCls": watched})
 
 
-def _direct(connection: Any, inner: bool) -> socket.socket:
+def _direct(connection: Any, allow_private: bool) -> socket.socket:
     name = connection._dns_host
-    found = addresses.look_up(name, connection.port, inner=inner)[: addresses.MOST]
+    found = addresses.look_up(name, connection.port, allow_private=allow_private)[: addresses.MOST]
     for address in found:
         try:
             return _connected(connection, str(address))

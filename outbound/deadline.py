@@ -1,4 +1,4 @@
-"""The end of an exchange, however slowly the other side speaks."""
+"""Ends an exchange after a time, however slowly the other side sends."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ _current: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
 
 
 class Deadline:
-    """Ends the connections of what runs within it: the timeouts of a socket begin anew with each byte.
+    """Ends, after `seconds`, all connections that are used within the `with` block.
 
-    `over` tells, afterwards, whether it did: what came by then may look like an answer that was whole.
+    A socket's own timeout starts again with each byte, so it cannot bound an exchange. Check `over`
+    afterwards: if it is true, the body may be cut although it looks complete.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -41,7 +42,10 @@ class Deadline:
             self._held.clear()
 
     def watch(self, used: socket.socket) -> None:
-        """A duplicate is held: TLS takes the socket itself, and a pool keeps it."""
+        """Registers a socket to close.
+
+        It holds a duplicate, because TLS takes over the socket, and a pool keeps it.
+        """
         held = socket.socket(fileno=os.dup(used.fileno()))
         with self._lock:
             self._held.append(held)
@@ -61,7 +65,7 @@ def _end(held: socket.socket) -> None:
 
 
 def watch(used: socket.socket | None) -> None:
-    """Lets the deadline that this thread works within, if any, end `used`."""
+    """Registers a socket with the deadline of this context, if there is one."""
     deadline = _current.get()
     if deadline is not None and used is not None:
         deadline.watch(used)

@@ -1,11 +1,11 @@
-"""The origin of an address (RFC 6454): scheme, host and port. It is what a credential is given for."""
+"""Returns the origin of a URL (RFC 6454): scheme, host and port. A credential is bound to it."""
 
 from __future__ import annotations
 
 import re
 
 PORTS = {"http": "80", "https": "443", "ssh": "22", "git": "9418"}
-# Stricter than parsers are, which differ on what follows a backslash, a percent sign or a second @.
+# Stricter than URL parsers, which differ on backslashes, percent signs and a second @.
 _ADDRESS = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?:[^\x00-\x20\x7f@/?#\\]*@)?"
     r"(?P<host>\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9._-]|[^\x00-\xa0])+)(?::(?P<port>[0-9]{0,5}))?(?:[/?#].*)?",
@@ -14,9 +14,9 @@ _ADDRESS = re.compile(
 
 
 def origin_of(url: str) -> str:
-    """`https://host` or `https://host:8443`, in lower case and without a scheme's usual port.
+    """Returns `https://host` or `https://host:8443`: in lower case, without the scheme's usual port.
 
-    "" for an address whose host is not plain to see, which is nobody's origin.
+    Returns "" for a URL whose host could be read in more than one way.
     """
     found = _ADDRESS.fullmatch(url)
     if found is None:
@@ -27,5 +27,5 @@ def origin_of(url: str) -> str:
 
 
 def _lower(text: str) -> str:
-    """Of ASCII letters alone: others become another letter, and so another host."""
+    """Lowers ASCII letters only: others could become another letter, and so another host."""
     return "".join(letter.lower() if letter.isascii() else letter for letter in text)

@@ -1,7 +1,6 @@
-"""A SOCKS5 server (RFC 1928) on the loopback, for a program that looks names up and connects by itself.
+"""A SOCKS5 proxy (RFC 1928) on the loopback, for a program that looks names up and connects by itself.
 
-Given as its proxy, it leads every connection that the program makes, those of redirects among them, past the
-same guard: looked up once, connected to what was looked at.
+All connections of the program then go through the checks of `outbound`, those of redirects too.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from contextlib import suppress
 from typing import Self
 
 from outbound import addresses
-from outbound.addresses import InnerAddress, UnknownName
+from outbound.addresses import PrivateAddress, UnknownName
 
 CONNECT_SECONDS = 20.0
 CHUNK = 65_536
@@ -25,13 +24,13 @@ CONNECT, IPV4, NAME, IPV6 = 1, 1, 3, 4
 
 
 class Relay:
-    """`inner` names hosts (`host[:port]`) that may lie on this machine or in private networks.
+    """The proxy. `private_hosts` (`host[:port]`) may lie on this machine or in private networks.
 
-    `refused` holds, afterwards, the hosts that were asked for and lie where nobody may go.
+    `refused` lists the hosts to which a connection was refused.
     """
 
-    def __init__(self, inner: Collection[str]) -> None:
-        self.inner = inner
+    def __init__(self, private_hosts: Collection[str]) -> None:
+        self.private_hosts = private_hosts
         self.refused: list[str] = []
         self._open: set[socket.socket] = set()
         self._server = _Server(("127.0.0.1", 0), _Handler)
@@ -39,6 +38,7 @@ class Relay:
 
     @property
     def port(self) -> int:
+        """The port on 127.0.0.1 that it listens on."""
         return int(self._server.server_address[1])
 
     def __enter__(self) -> Self:
@@ -52,18 +52,22 @@ class Relay:
             _end(each)
 
     def connect(self, host: str, port: int) -> socket.socket:
-        """Raises `UnknownName`, `InnerAddress`, `OSError`."""
+        """Connects to a host after the check. Raises `UnknownName`, `PrivateAddress`, `OSError`."""
         try:
-            found = addresses.look_up(host, port, inner=addresses.is_named(host, port, self.inner))
-        except InnerAddress:
+            found = addresses.look_up(
+                host, port, allow_private=addresses.is_listed(host, port, self.private_hosts)
+            )
+        except PrivateAddress:
             self.refused.append(host)
             raise
         return _first(found, port)
 
     def hold(self, *used: socket.socket) -> None:
+        """Registers open sockets, which are closed when the relay ends."""
         self._open.update(used)
 
     def let_go(self, *used: socket.socket) -> None:
+        """Removes sockets that `hold` registered."""
         self._open.difference_update(used)
 
 
@@ -125,7 +129,7 @@ class _Handler(socketserver.StreamRequestHandler):
     def _serve(self, host: str, port: int) -> None:
         try:
             there = self.server.relay.connect(host, port)
-        except InnerAddress:
+        except PrivateAddress:
             self._reply(NOT_ALLOWED)
         except UnknownName:
             self._reply(UNREACHABLE)
@@ -140,7 +144,9 @@ class _Handler(socketserver.StreamRequestHandler):
         self.connection.sendall(struct.pack("!BBBB4sH", 5, code, 0, IPV4, b"\0" * 4, 0))
 
     def _carry(self, there: socket.socket) -> None:
-        """Both ways, until both have said that they end; whoever waits has a limit of its own."""
+        """Copies bytes in both directions until both ends are closed; the program and its server have own
+        timeouts.
+        """
         self.connection.settimeout(None)
         there.settimeout(None)
         self.server.relay.hold(self.connection, there)

@@ -1,6 +1,6 @@
-"""ProxyCommand of ssh: `tunnel.py relay-port host port` joins its own input and output to a `Relay`.
+"""A ProxyCommand for ssh: `tunnel.py relay-port host port` connects its input and output through a `Relay`.
 
-Run as a file, with nothing but the standard library.
+It runs as a file and uses only the standard library.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Takes secrets out of what is kept or shown: audit, logs, records of calls, errors, output of builds.
+"""Masks secrets in all that is stored or shown: audit, logs, records of calls, errors, output of builds.
 
-`rules` says what a secret looks like; `redactor` also knows the values of those that must not appear.
+`rules` recognises secrets by their name or form; `redactor` also masks known values.
 """

@@ -1,4 +1,4 @@
-"""Masks values that are known to be secret, and then all that looks like a secret."""
+"""Masks known secret values, and then all that looks like a secret."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
-from redaction.rules import MASK, without_doubt, without_secrets
+from redaction.rules import MASK, without_possible_secrets, without_secrets
 
-# Shorter values would mask ordinary words, and protect nothing that can be guessed.
+# Shorter values would mask ordinary words, and can be guessed anyway.
 SHORTEST = 6
 
 
 class Redactor:
-    """Called with a text of a program (a log, an error, output), it returns the text as it may be kept.
+    """A function from the text of a program (a log, an error, output) to the text to store.
 
-    Leaves out what no database keeps: NUL, halves of surrogate pairs.
+    It also removes what a database does not store: NUL, and halves of surrogate pairs.
     """
 
     def __init__(self, values: Iterable[str] = ()) -> None:
-        """`values` are masked wherever they stand, line by line, also as URLs and JSON write them."""
+        """`values` are secrets. Each of their lines is masked, also as URLs and JSON encode it."""
         lines = {line for value in values for line in value.splitlines() if len(line) >= SHORTEST}
         ordered = sorted({form for line in lines for form in _written(line)}, key=len, reverse=True)
         self._values = re.compile("|".join(map(re.escape, ordered))) if ordered else None
@@ -28,9 +28,9 @@ class Redactor:
     def __call__(self, text: str) -> str:
         return without_secrets(self._known(text))
 
-    def of_people(self, text: str) -> str:
-        """The same for arguments and results of calls, where less is taken for an ordinary word."""
-        return without_doubt(self._known(text))
+    def strictly(self, text: str) -> str:
+        """Masks arguments and results of calls: more than in the output of programs is taken for a secret."""
+        return without_possible_secrets(self._known(text))
 
     def _known(self, text: str) -> str:
         text = text.replace("\x00", "").encode(errors="replace").decode()  # as databases take it

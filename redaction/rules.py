@@ -1,6 +1,6 @@
-"""What a secret looks like: by the name that it stands under, and by its form.
+"""Recognises secrets by the name of their field, and by their form.
 
-All expressions take time in proportion to the text: what could be scanned again and again has a bound.
+Every expression takes time in proportion to the text: repetitions that could be scanned again are bounded.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 
-# Forms that nothing but a secret has. In URLs `git` is everybody's name at a forge, and `@sha256:` comes
-# before a digest. `Bearer realm="…"` is a challenge.
+# Forms that only secrets have. Exceptions: `git` in a URL is no secret; `@sha256:` is before a digest;
+# `Bearer realm="…"` is a challenge (RFC 9110, 11.6.1).
 _USER_OF_URL = re.compile(r"(://)(?!git@)(?:[^/\s@:]*:[^/\s@]+|[^/\s@:?#]+)(?=@(?!sha256:))")
 _OURS = re.compile(r"(mcph_)[\w-]{20,}")
 _PRIVATE_KEY = re.compile(
@@ -51,9 +51,9 @@ _HEADER = re.compile(r"(authorization\\?[\"']?\s*[=:]\s*\\?[\"']?\w+ +)[^\s\"'\\
 _SCHEME = re.compile(
     r"(\b(?:Basic|Bearer) +)(?!\w+=\\?[\"'])(?=\S{0,200}[\d+/=])[\w.~+/=-]{6,}", re.IGNORECASE
 )
-# A name, a sign between, and a value of eight characters or more. After a colon a value without quotes has a
-# digit: "invalid_token: authorization failed" is a sentence. `token==1.0.0` is a package, and a name with a
-# bracket behind it is code: `token = tokens.read(`.
+# A name, a colon or an equals sign, and a value of eight characters or more. After a colon, an unquoted value
+# must have a digit: "invalid_token: authorization failed" is a sentence. `token==1.0.0` is a package, and a
+# value before a bracket is code: `token = tokens.read(`.
 _NAMED = re.compile(
     r"((?:passw(?:or)?d|passphrase|secret|token|signature|credential|(?<![A-Za-z0-9])_state"
     r"|(?:api|private|access|secret|signing|encryption)[-_]?key)"
@@ -67,8 +67,8 @@ _BEGINNINGS = (
     "sg.", "figd_", "ntn_", "lin_api_", "tvly-", "pplx-", "dop_v1_", "age-secret-key-",
 )  # fmt: skip
 
-# In this order. An expression is tried only where one of its words is, in small letters: most lines have
-# none. What stands in its first group stays.
+# Applied in this order. An expression is tried only if the lowered text contains one of its words, which
+# saves time: most lines have none. The text in the first group is kept.
 _RULES = (
     (("://",), _USER_OF_URL),
     (("mcph_",), _OURS),
@@ -80,12 +80,12 @@ _RULES = (
     (("passw", "passphrase", "secret", "token", "signature", "credential", "_state", "key"), _NAMED),
 )
 
-# In what people hand over, forms that elsewhere are words too.
+# Further forms for arguments and results; in other texts they may be ordinary words.
 _LOOSE_FORMS = re.compile(
     r"\b(?:sk|pk|rk)[-_][\w-]{16,}|\bnpm_\w{30,}|\bpypi-[\w-]{30,}"
     r"|(?i:(?<=bearer )|(?<=basic ))[\w.~+/=-]{8,}"
 )
-# A name that holds the word, a colon or an equals sign, and all of the value.
+# A name that contains such a word, a colon or an equals sign, and the whole value.
 _LOOSELY_NAMED = re.compile(
     r"(?i)((?<![\w-])[\w-]{0,40}?(?:password|passwd|secret|token|api[-_]?key|authorization|credential)[\w-]{0,40}"
     r"""\\?["']?\s{0,4}[:=]\s{0,4})(\\"(?:[^"\\]|\\[^"])*\\"|"(?:[^"\\]|\\.)*"|'[^']*'|[^\s,;&"'}\])]+)"""
@@ -97,7 +97,9 @@ _JSON_MEMBER = re.compile(
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a value under this name (a member of JSON, a variable, a header) is taken for a secret."""
+    """Tells whether the value of a field of this name (in JSON, a variable, a header) is taken
+    for a secret.
+    """
     return bool(_SECRET_NAME.search(name))
 
 
@@ -107,7 +109,7 @@ def is_secret_value(text: str) -> bool:
 
 
 def without_secrets(text: str) -> str:
-    """What a program wrote, without what looks like a secret. Words, names and causes of errors stay."""
+    """Masks secrets in the output of a program. Ordinary words, names and causes of errors stay readable."""
     lowered = text.lower()
     for words, form in _RULES:
         if any(word in lowered for word in words):
@@ -115,14 +117,14 @@ def without_secrets(text: str) -> str:
     return text
 
 
-def without_doubt(text: str) -> str:
-    """What people handed over (arguments, results), without what may be a secret: a word too much is no loss.
+def without_possible_secrets(text: str) -> str:
+    """Masks all that may be a secret in arguments and results; it is no loss if an ordinary word is masked.
 
-    Give it a text of bounded length.
+    Its time grows with the text, so give it a text of bounded length.
     """
     return _LOOSELY_NAMED.sub(rf"\1{MASK}", _LOOSE_FORMS.sub(MASK, without_secrets(text)))
 
 
 def in_json(text: str) -> str:
-    """JSON, maybe cut off, with the strings under secret names masked. It stays JSON."""
+    """Masks strings under secret names in JSON, even if the text is cut off. Complete JSON stays valid."""
     return _JSON_MEMBER.sub(rf'\1"{MASK}"', text)

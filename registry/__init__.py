@@ -1,1 +1,3 @@
-"""Where images go: a library without Django, models or settings; it reports through callbacks."""
+"""Pushes images to registries: a library without Django, models or settings, which reports through
+callbacks.
+"""

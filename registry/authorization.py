@@ -1,4 +1,4 @@
-"""What a registry is told of who asks: by its challenges, and with tokens of its token server."""
+"""Answers a registry's challenges, with Basic or with tokens of its token server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BEARER, BASIC = "bearer", "basic"
 
 
 class Authorization:
-    """Remembers what one registry asks for. Thread-safe."""
+    """Remembers which authorization one registry asks for. It is thread-safe."""
 
     def __init__(self, host: str, transport: Transport) -> None:
         self.challenge: Challenge | None = None
@@ -25,13 +25,16 @@ class Authorization:
         self._tokens = TokenCache()
 
     def learn(self, answer: Answer) -> None:
-        """From a refusal of a request that said nothing of who asks."""
+        """Remembers the challenge in a refusal of a request that had no authorization."""
         if answer.status == 401:
             self.challenge = next(iter(_challenges(answer)), self.challenge)
 
     def settle(self, answered: Challenge | None, refusal: Answer) -> None:
-        """What is asked for from now on: the challenge that was answered well. Where none was, the registry's
-        last word, but no Basic in place of a Bearer: see `to_answer`."""
+        """Remembers the challenge that was `answered` with success; without one, the last that the registry
+        sent.
+
+        A Basic challenge does not replace a known Bearer then: see `to_answer`.
+        """
         asked = next(iter(_challenges(refusal)), None)
         known_bearer = self.challenge is not None and self.challenge.scheme == BEARER
         if answered is None and not (known_bearer and asked is not None and asked.scheme == BASIC):
@@ -39,10 +42,12 @@ class Authorization:
         self.challenge = answered or self.challenge
 
     def to_answer(self, refusal: Answer, used: str) -> Iterator[Challenge]:
-        """What to try in turn after a refusal of `used`, an Authorization header or "".
+        """Yields the challenges to answer, in turn, after a refusal. `used` is the Authorization header that
+        was sent.
 
-        Some registries (Harbor) ask for Basic when a Bearer is no longer good, whether or not they take it:
-        the token server that they named before is asked anew first. One that names nothing means as before.
+        Some registries (Harbor) send a Basic challenge when a Bearer token has expired, even if they do not
+        accept Basic. So the known token server is asked first. A refusal without a challenge means the known
+        one, too.
         """
         known, asked = self.challenge, _challenges(refusal)[:1]
         went_bad = used.startswith("Bearer ") and known is not None and known.scheme == BEARER
@@ -60,7 +65,11 @@ class Authorization:
         rejected: str = "",
         fresh: bool = False,
     ) -> str:
-        """The Authorization header for a request, "" where none is asked for or none can be given."""
+        """Returns the Authorization header for a request; "" if none is needed or none can be given.
+
+        `rejected` is a header that must not be used again; `fresh` asks for a new token. Raises
+        `RegistryError`.
+        """
         if challenge is None:
             return ""
         if challenge.scheme == BASIC:
@@ -93,15 +102,17 @@ class Authorization:
             authorization=authorization,
             params=query,
             body=form,
-            keeps_to_origin=bool(
+            same_origin_only=bool(
                 authorization or form
-            ),  # a token of nobody's would hide that a login was lost
+            ),  # an anonymous token would hide that the login was left out
             cap=MAX_TOKEN_ANSWER,
         )
 
 
 def is_rejected(answer: Answer, used: str) -> bool:
-    """A token that has run out is refused with 403 by some (ECR)."""
+    """Tells whether the registry rejected the authorization `used`; some (ECR) answer 403 for an expired
+    token.
+    """
     if answer.status != 403 or not used.startswith("Bearer "):
         return answer.status == 401
     return from_response(answer.status, answer.headers, answer.body, "").auth_expired

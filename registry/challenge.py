@@ -1,4 +1,4 @@
-"""Reads `WWW-Authenticate` (RFC 9110, 11.6.1) and decides whether a token server may see a credential."""
+"""Parses `WWW-Authenticate` (RFC 9110, 11.6.1) and decides whether a token server may get a credential."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from registry.errors import RegistryError
 from registry.reference import hostname, is_loopback
 
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-LONGEST = 8_192  # characters: what is longer is no challenge, and takes long to read
-# A value without quotes should be a word; addresses without them are seen as well.
+LONGEST = 8_192  # characters; a longer header is no challenge, and would take long to parse
+# A value without quotes should be a word, but some registries send a URL without quotes.
 _PART = re.compile(
     rf'(?P<word>{_WORD})(?:\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^\s,"=][^\s,"]*)))?'
 )
@@ -21,7 +21,10 @@ _GAP = re.compile(r"[\s,]*")
 
 @dataclass(frozen=True)
 class Challenge:
-    """`scheme` is `basic` or `bearer`; the rest is Bearer's (distribution spec, token authentication)."""
+    """A challenge.
+
+    `scheme` is `basic` or `bearer`; the other fields are those of Bearer (token authentication).
+    """
 
     scheme: str
     realm: str = ""
@@ -31,13 +34,12 @@ class Challenge:
 
 
 def read_challenge(header: str) -> Challenge | None:
-    """The challenge to answer: a Bearer with a token server before Basic, the first of each; None if there is
-    neither."""
+    """Returns the best challenge in the header: Bearer with a token server, then Basic; None for neither."""
     return next(iter(read_challenges(header)), None)
 
 
 def read_challenges(header: str) -> list[Challenge]:
-    """All that can be answered, the best first. Several headers are one, with commas between them."""
+    """Returns the challenges that can be answered, the best first. Several headers are joined by commas."""
     if len(header) > LONGEST:
         return []
     known = [each for each in _challenges(header) if each.scheme in ("bearer", "basic")]
@@ -61,7 +63,10 @@ def _challenges(header: str) -> Iterator[Challenge]:
 
 
 def _parts(header: str) -> Iterator[re.Match[str]]:
-    """Words, alone or with a value. One look at each place: a search would begin anew within each gap."""
+    """Yields words, alone or with a value.
+
+    It matches once per position; a search could take quadratic time.
+    """
     at, end = 0, len(header)
     while (at := _GAP.match(header, at).end()) < end:  # type: ignore[union-attr]  # it matches nothing too
         part = _PART.match(header, at)
@@ -81,11 +86,11 @@ def _challenge(scheme: str, parameters: dict[str, str]) -> Challenge:
 
 
 def check_realm(realm: str, host: str, *, plain: bool) -> None:
-    """Raises `RegistryError` unless the token server at `realm` may be told who we are.
+    """Raises `RegistryError` if the token server at `realm` must not get a credential.
 
-    https, always; http only where the registry itself is spoken to over http (`plain`), and only its own
-    machine, so that neither a tampered answer nor a hostile registry sends a password in the clear or to a
-    service of this machine.
+    The realm has to be https. http is allowed only if the registry itself is reached over http (`plain`) and
+    the token server is on the same host. So neither a manipulated answer nor a hostile registry makes us send
+    a password unencrypted, or to a service of this machine.
     """
     try:
         url = urlsplit(realm)
@@ -103,7 +108,7 @@ def _refused(host: str, why: str) -> RegistryError:
 
 
 def merge_scopes(*groups: Iterable[str]) -> tuple[str, ...]:
-    """One scope per resource with all actions asked for, `push` first, in the order of first mention."""
+    """Returns one scope per resource with all its actions, `push` first, in the order of first mention."""
     actions: dict[str, set[str]] = {}
     for scope in (scope for group in groups for scope in group):
         resource, _, wanted = scope.rpartition(":")

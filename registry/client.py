@@ -1,4 +1,6 @@
-"""The HTTP API of a registry (OCI distribution spec 1.1): small requests; layers are the engine's to send."""
+"""A client of a registry's HTTP API (OCI distribution spec 1.1) for small requests; the engine sends the
+layers.
+"""
 
 from __future__ import annotations
 
@@ -45,16 +47,16 @@ __all__ = [
 ACCEPT = ", ".join((OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST))
 MAX_CONFIG = 16 << 20
 _LENGTH = re.compile(r"[1-9][0-9]{0,11}")
-_WANTS_TLS = re.compile(rb"HTTPS (server|port)")  # what Go's server and nginx answer to plain http
+_WANTS_TLS = re.compile(rb"HTTPS (server|port)")  # answers of Go's server and nginx to plain http
 MAX_PAGES = 100
 PAGE = 1_000
-# What registries and the proxies before them answer to a HEAD where a GET is allowed: never, or not here.
+# Statuses of registries and proxies that refuse HEAD but allow GET: always, or for this request.
 NEVER_HEAD, NO_HEAD = frozenset({405, 501}), frozenset({400, 403, 405, 501})
 
 
 @dataclass(frozen=True)
 class Descriptor:
-    """`digest`, `media_type` and `size` in bytes of a manifest at the registry."""
+    """A manifest at the registry: digest, media type, and size in bytes (OCI image spec, descriptor.md)."""
 
     digest: str
     media_type: str
@@ -63,22 +65,23 @@ class Descriptor:
 
 @dataclass(frozen=True)
 class Manifest(Descriptor):
-    """A manifest, its bytes checked against its digest."""
+    """A manifest with its bytes, which match its digest, and the parsed content."""
 
     body: bytes = field(repr=False)
     content: Mapping[str, Any] = field(repr=False)
 
 
 class RegistryClient:
-    """Talks to one registry. Thread-safe; cheap to make, but tokens and connections are kept, so keep it.
+    """A client of one registry. It is thread-safe. Keep it: it holds tokens and connections.
 
-    https, but http for a loopback host or where `insecure` says so; a registry there that wants TLS is then
-    spoken to over TLS, its certificate checked all the same. `address` is where it is reached, if not by its
-    name. `ca_bundle` is a PEM file trusted besides the usual authorities; `timeout` is the longest silence in
-    seconds. All methods raise `RegistryError`; none retries what is transient: callers do, on their terms.
+    It uses https; http for a loopback host, or if `insecure` is set. If such a registry asks for TLS, TLS is
+    used from then on, and its certificate is checked. `address` is used to connect in place of the name.
+    `ca_bundle` is a PEM file of authorities that are trusted as well. `timeout` are the seconds of silence
+    after which a request fails. Every method raises `RegistryError`; none retries, since that is the caller's
+    decision.
 
-    A `foreign` one, which no operator named, lies at a public address, and so do its token server and what it
-    redirects to: whoever may name an image could ask this network otherwise.
+    A `foreign` registry is one that no operator named. It, its token server and its redirects must have
+    public addresses; otherwise somebody who may name an image could send requests into this network.
     """
 
     def __init__(
@@ -96,7 +99,7 @@ class RegistryClient:
         self._address = address or (HUB_API_HOST if is_hub(host) else host)
         self.credentials = credentials
         self._plain = insecure or is_loopback(host)
-        self._transport = Transport(ca_bundle=ca_bundle, timeout=timeout, inner=not foreign)
+        self._transport = Transport(ca_bundle=ca_bundle, timeout=timeout, allow_private=not foreign)
         self._authorization = Authorization(host, self._transport)
         self._lock = threading.Lock()
         self._takes_head = True
@@ -106,16 +109,21 @@ class RegistryClient:
         self._transport.close()
 
     def ping(self, repository: str = "") -> None:
-        """Asks whether the registry is there and accepts the credential that we have, for a `repository`."""
+        """Checks that the registry answers and accepts our credential for `repository` (GET /v2/)."""
         self._ask("GET", "/v2/", repository, doing=f"Asking {self.host}")
 
     def will_push(self, repository: str) -> None:
-        """Lets reads of `repository` ask for push rights at once, so that one token serves all requests."""
+        """Makes later reads of `repository` ask for push rights, too, so that one token
+        serves all requests.
+        """
         with self._lock:
             self._pushing.add(repository)
 
     def head_manifest(self, ref: Reference) -> Descriptor:
-        """What the registry holds under the reference's digest or tag."""
+        """Returns the descriptor of the reference's digest or tag.
+
+        It uses GET if the registry refuses HEAD.
+        """
         if not self._takes_head:
             return self.get_manifest(ref)
         try:
@@ -123,13 +131,13 @@ class RegistryClient:
         except RegistryError as fault:
             if fault.status not in NO_HEAD:
                 raise
-            found = self.get_manifest(ref)  # which tells why, if it is refused as well
+            found = self.get_manifest(ref)  # if GET is refused as well, its error tells why
             self._takes_head = fault.status not in NEVER_HEAD
             return found
         return _descriptor(answer) or self.get_manifest(ref)
 
     def get_manifest(self, ref: Reference) -> Manifest:
-        """The manifest, its digest computed from what was read."""
+        """Returns the manifest. Its digest is computed from the bytes and compared with the reference's."""
         doing = f"Reading {ref}"
         answer = self._manifest_request("GET", ref, doing, headers={"Accept": ACCEPT})
         digest = digest_of(answer.body)
@@ -140,7 +148,9 @@ class RegistryClient:
         return Manifest(digest, kind, len(answer.body), answer.body, content)
 
     def put_manifest(self, ref: Reference, body: bytes, media_type: str) -> str:
-        """Puts a manifest under the reference's tag or digest; its digest, which the registry confirmed."""
+        """Uploads a manifest under the reference's tag or digest; returns its digest, which the registry
+        confirmed.
+        """
         self.will_push(ref.repository)
         doing = f"Publishing {ref}"
         answer = self._manifest_request("PUT", ref, doing, headers={"Content-Type": media_type}, body=body)
@@ -150,12 +160,12 @@ class RegistryClient:
         return digest
 
     def delete_manifest(self, ref: Reference) -> None:
-        """Removes a manifest by digest, or a tag where the registry knows how to (405 if not)."""
+        """Deletes a manifest by digest, or a tag; a registry that cannot delete tags answers 405."""
         scopes = (f"repository:{ref.repository}:delete",)
         self._ask("DELETE", _manifest_path(ref), ref.repository, doing=f"Deleting {ref}", scopes=scopes)
 
     def get_blob(self, ref: Reference, digest: str, *, cap: int = MAX_CONFIG) -> bytes:
-        """A small blob, such as an image config, checked against its digest."""
+        """Returns a small blob, such as an image config; its digest is checked. `cap` bounds its bytes."""
         doing = f"Reading the blob {digest} of {ref.endpoint}"
         answer = self._ask(
             "GET",
@@ -170,7 +180,7 @@ class RegistryClient:
         return answer.body
 
     def tags(self, ref: Reference) -> list[str]:
-        """All tags of the repository, page after page."""
+        """Returns all tags of the repository; it reads every page."""
         doing, tags = f"Listing the tags of {ref.endpoint}", list[str]()
         path = f"/v2/{ref.repository}/tags/list?n={PAGE}"
         for _ in range(MAX_PAGES):
@@ -183,7 +193,9 @@ class RegistryClient:
         return tags
 
     def resolve(self, ref: Reference) -> tuple[str, str, tuple[str, ...]]:
-        """Digest, media type and platforms (`os/arch[/variant]`, sorted as stored) behind a tag or digest."""
+        """Returns digest, media type and platforms (`os/arch[/variant]`, in stored order)
+        of a tag or digest.
+        """
         manifest = self.get_manifest(ref)
         return manifest.digest, manifest.media_type, tuple(dict.fromkeys(self._platforms(ref, manifest)))
 
@@ -193,11 +205,11 @@ class RegistryClient:
             return
         for entry in entries_of(manifest.content, f"Reading {ref}"):
             platform = read_platform(entry.get("platform"))
-            if platform != UNKNOWN:  # attestations
+            if platform != UNKNOWN:  # an attestation
                 yield platform
 
     def config_of(self, ref: Reference, manifest: Manifest) -> dict[str, Any]:
-        """The image config (OCI image spec, config.md) behind an image's manifest."""
+        """Returns the image config (OCI image spec, config.md) of an image's manifest."""
         doing = f"Reading the config of {ref}"
         if not isinstance(manifest.content.get("config"), dict):
             raise RegistryError(f"{doing}: {manifest.media_type or 'what is there'} is not an image.")
@@ -205,7 +217,7 @@ class RegistryClient:
         return json_object(self.get_blob(ref, digest), doing)
 
     def child_of(self, ref: Reference, manifest: Manifest, platform: str) -> Manifest:
-        """The image for `platform` in an index; an image is its own only child."""
+        """Returns the image for `platform` in an index; a manifest that is no index is returned itself."""
         if manifest.media_type not in INDEX_TYPES:
             return manifest
         wanted = normalise_platform(platform)
@@ -215,19 +227,20 @@ class RegistryClient:
         raise RegistryError(f"{ref} holds no image for {platform}.", reason=Reason.WRONG_PLATFORM)
 
     def accepts(self, credential: Credential, ref: Reference) -> None:
-        """Asks the registry whether `credential` may push to `ref`; raises what it answers if not."""
+        """Raises the registry's error if `credential` may not push to `ref`."""
         challenge, doing = self._known_challenge(), f"Asking {self.host}"
         authorization = self._header(challenge, credential, merge_scopes(ref.scopes), fresh=True)
-        # A token server has judged by now; a password or a ready-made token is the registry's to judge.
+        # A token server has checked it by now; a password or a registry token only the registry checks.
         if challenge is not None and (challenge.scheme == "basic" or credential.registry_token):
             answer = self._transport.send("GET", self.url("/v2/"), doing=doing, authorization=authorization)
             self._raise_unless_good(answer, doing)
 
     def renew(self, rejected: Credential, ref: Reference) -> Credential:
-        """A newer credential than `rejected`, which the registry accepts; shared with all who ask meanwhile.
+        """Returns a credential newer than `rejected` that the registry accepts; concurrent callers share one
+        refresh.
 
-        Raises `CredentialError` when none can be had, or the one that comes is rejected too: a refresh that
-        changed nothing is a failure and not a loop. A registry that is merely busy rejects nothing.
+        Raises `CredentialError` if there is none, or if the new one is rejected, too: so a refresh that
+        changes nothing does not loop. An error that may pass does not count as a rejection.
         """
 
         def verify(renewed: Credential) -> None:
@@ -283,7 +296,9 @@ class RegistryClient:
         body: bytes | None = None,
         cap: int = 4 << 20,
     ) -> Answer:
-        """Sends with what is known of the registry; where that is refused, as its challenge wants it."""
+        """Sends a request with the known authorization; if it is refused, answers the
+        registry's challenge.
+        """
         credential = self.credentials.for_host(self.host, repository)
 
         def send(authorization: str) -> Answer:
@@ -314,10 +329,10 @@ class RegistryClient:
         scopes: tuple[str, ...],
         send: Callable[[str], Answer],
     ) -> Answer:
-        """The answer to what the registry's challenges ask for, `refusal` where that is nothing new."""
+        """Answers the challenges in a refusal; returns `refusal` if none asks for anything new."""
         answer, answered = refusal, None
         if not used:
-            self._authorization.learn(refusal)  # at once: its token server may be away
+            self._authorization.learn(refusal)  # before the token server is asked, which may be unreachable
         for challenge in self._authorization.to_answer(refusal, used):
             wanted = merge_scopes(scopes, challenge.scopes)
             renewed = self._header(challenge, credential, wanted, rejected=used)
@@ -330,23 +345,27 @@ class RegistryClient:
         return answer
 
     def url(self, path: str) -> str:
+        """Returns the URL of a path at the registry."""
         return f"{'http' if self._plain else 'https'}://{self._address}{path}"
 
     def _is_ours(self, answer: Answer) -> bool:
-        """Whether it came from the registry itself, and not from where a redirect led: what others ask for is
-        not answered with our credential, nor with a token server that they name."""
+        """Tells whether the registry itself answered, and not the target of a redirect.
+
+        The challenge of another host must not get our credential, nor choose the token server.
+        """
         return origin_of(answer.url) == origin_of(self.url("/"))
 
     def _turned_to_tls(self, answer: Answer) -> bool:
-        """Whether a registry that we spoke plain http to wants TLS, which it gets from now on, and has to be
-        asked anew."""
+        """Tells whether a registry that we reached over http wants TLS, so that the request
+        must be repeated.
+        """
         if self._plain and answer.url.startswith(f"https://{self._address}/"):
-            self._plain = False  # it led there itself, without what we would have told
+            self._plain = False  # its redirect led there, without our authorization
             return answer.status == 401
         if answer.status != 400 or not self._is_ours(answer):
             return False
         body = answer.body
-        if self._plain and not body:  # the refusal of a HEAD has none to tell by
+        if self._plain and not body:  # the answer to a HEAD has no body to recognise it by
             body = self._transport.send("GET", self.url("/v2/"), doing=f"Asking {self.host}").body
         turned = bool(_WANTS_TLS.search(body))
         self._plain = self._plain and not turned
@@ -369,7 +388,7 @@ class RegistryClient:
             return
         if self._is_ours(answer) or answer.status not in (401, 403):
             _fail(answer, doing)
-        # A signed address that has run out (403) is another one the next time.
+        # An expired signed URL gives 403; the next request gets a new one.
         there = f"{origin_of(answer.url)}, where a redirect leads and {NOT_TOLD}"
         raise RegistryError(
             f"{doing}: HTTP {answer.status} of {there}.",
@@ -379,8 +398,10 @@ class RegistryClient:
 
 
 def _descriptor(answer: Answer) -> Descriptor | None:
-    """Of a HEAD. The spec lets both headers be absent, and storage that knows no manifests has a type, and a
-    length, of its own."""
+    """Reads the headers of a HEAD; None if they are unusable, since the spec allows both to be absent.
+
+    Storage that does not know manifests sends a type and a length of its own.
+    """
     digest, length = answer.headers.get("Docker-Content-Digest", ""), answer.headers.get("Content-Length", "")
     kind = _media_type(answer)
     if not is_digest(digest) or not _LENGTH.fullmatch(length) or kind not in INDEX_TYPES | IMAGE_TYPES:

@@ -1,4 +1,4 @@
-"""Runs the programs that give credentials: never longer than allowed, and nothing they write is logged."""
+"""Runs the programs that provide credentials, with a time limit. Their output is never logged."""
 
 from __future__ import annotations
 
@@ -24,21 +24,28 @@ _IDENTITY_USER = "<token>"
 
 
 class Refresher(Protocol):
-    """Makes the registry's credentials new, for example by writing the Docker config again."""
+    """Renews the registry's credentials, for example by writing the Docker config again."""
 
     def refresh(self, host: str) -> None:
-        """Raises `CredentialError` if it failed. Called outside of locks, one at a time per host."""
+        """Raises `CredentialError` if it fails.
+
+        Callers hold no lock, and make one call at a time per host.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class CommandRefresher:
-    """Runs `argv` with `REGISTRY_HOST` in its environment; exit code 0 means that the credentials are new."""
+    """Runs `argv` with `REGISTRY_HOST` in its environment; exit code 0 means success.
+
+    `timeout` is in seconds.
+    """
 
     argv: Sequence[str]
     timeout: float = 60.0
 
     def refresh(self, host: str) -> None:
+        """Runs the command. Raises `CredentialError`."""
         what = f"The refresh command {self.argv[0]}"
         extra = {"REGISTRY_HOST": host}
         code, _ = _run(self.argv, b"", self.timeout, what, Reason.BROKEN_REFRESH, extra)
@@ -47,9 +54,9 @@ class CommandRefresher:
 
 
 def ask_helper(name: str, host: str, timeout: float) -> Mapping[str, str] | None:
-    """Asks `docker-credential-<name> get`; the fields of a credential, None if the helper holds none.
+    """Runs `docker-credential-<name> get`; returns the fields of a credential, None if the helper has none.
 
-    Raises `CredentialError`. https://github.com/docker/docker-credential-helpers is the protocol.
+    The protocol is at https://github.com/docker/docker-credential-helpers. Raises `CredentialError`.
     """
     if not _HELPER_NAME.fullmatch(name):
         raise BadCredentialsFile(
@@ -99,7 +106,7 @@ def _run(
             env={**os.environ, **(extra or {})},
             start_new_session=True,
         )
-    except OSError as fault:  # a script without #!, for example
+    except OSError as fault:  # for example a script without #!
         raise CredentialError(f"{what} could not be run: {fault.strerror}.", failure) from fault
     try:
         output, _ = process.communicate(given, timeout)
@@ -111,7 +118,7 @@ def _run(
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends the whole group of a program that is still running."""
+    """Kills the process group of a program that is still running."""
     if process.poll() is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -1,10 +1,10 @@
-"""The files in which people keep a registry's logins, brought into the one shape of a Docker config.
+"""Reads the file formats in which people keep registry logins, and returns the shape of a Docker config.
 
-Read are config.json (`auths`, `credHelpers`, `credsStore`), the older .dockercfg (entries without `auths`),
-and Secrets of Kubernetes as `kubectl get -o json` or `-o yaml` prints them, one or a list, with either in
-`data` or `stringData`. Keys are compared as Go's reader does, which is Docker's and Kubernetes': case does
-not count, and null is what is not there. Errors name the file and the fault, never the content: a parser's
-own message may quote a password.
+The formats are config.json (`auths`, `credHelpers`, `credsStore`), the older .dockercfg (entries without
+`auths`), and Kubernetes Secrets as `kubectl get -o json` or `-o yaml` prints them, one or a list, with either
+in `data` or `stringData`. Keys are compared without case and null means absent, as in Go's JSON reader, which
+Docker and Kubernetes use. Errors name the file and the fault, never the content: a parser's own message may
+quote a password.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LOGIN_FIELDS = ("username", "password", "auth", "identitytoken", "registrytoken"
 _SECRET_KEYS = (".dockerconfigjson", ".dockercfg", "config.json")
 _WANTED = ".dockerconfigjson or .dockercfg"
 _OURS = ("auths", "credhelpers", "credsstore")
-# What else Docker and Podman write there (docs.docker.com/reference/cli/docker: configuration files).
+# Other keys of Docker and Podman (docs.docker.com/reference/cli/docker: configuration files).
 _OTHERS = frozenset(
     """aliases cliPluginsExtraDirs configFormat currentContext detachKeys experimental features HttpHeaders
     imagesFormat networksFormat nodesFormat pluginsFormat plugins proxies pruneFilters psFormat secretFormat
@@ -36,9 +36,9 @@ Config = dict[str, Any]
 
 
 def load(path: Path) -> Config:
-    """`auths`, `credHelpers` and `credsStore` as the file has them, null or absent ones left out.
+    """Returns `auths`, `credHelpers` and `credsStore` as they are in the file, without absent ones.
 
-    Raises `CredentialError` for a file that cannot be read, or that is none of these shapes.
+    Raises `CredentialError` for a file that cannot be read, or has another format.
     """
     try:
         with path.open("rb") as file:
@@ -52,16 +52,16 @@ def load(path: Path) -> Config:
 
 
 def field(entries: Mapping[str, Any], name: str) -> Any:
-    """The value under `name` in whatever case, the exact one first; None where it is absent or null."""
+    """Returns the value of the key `name` in any case, the exact one first; None if it is absent or null."""
     if entries.get(name) is not None:
         return entries[name]
     return next((entries[key] for key in entries if _same(key, name) and entries[key] is not None), None)
 
 
 def decode_base64(text: str) -> bytes:
-    """Base64 as people have it: padded or not, of either alphabet (RFC 4648 4 and 5), broken into lines.
+    """Decodes base64 with or without padding, of both alphabets (RFC 4648, 4 and 5), also over several lines.
 
-    Raises `ValueError` for what is none.
+    Raises `ValueError`.
     """
     bare = "".join(text.split()).rstrip("=").replace("-", "+").replace("_", "/")
     try:
@@ -84,7 +84,7 @@ def _documents(raw: bytes, path: Path) -> list[Any]:
 
 
 def _of_base64(raw: bytes) -> list[Any]:
-    """What `kubectl get secret -o jsonpath` prints of a Secret's data."""
+    """Decodes the output of `kubectl get secret -o jsonpath`; [] for other text."""
     try:
         return [json.loads(decode_base64(raw.decode("ascii")))]
     except (ValueError, RecursionError):
@@ -92,7 +92,10 @@ def _of_base64(raw: bytes) -> list[Any]:
 
 
 def _of_yaml(raw: bytes) -> list[Any]:
-    """Mappings only: any text is a document of YAML. What begins as JSON is JSON, and wrong."""
+    """Parses YAML mappings; [] for other text, since any text is valid YAML.
+
+    Text that begins as JSON is no YAML.
+    """
     if raw.lstrip()[:1] in (b"{", b"["):
         return []
     try:
@@ -123,7 +126,7 @@ def _of_kubernetes(kind: str, document: Config, path: Path) -> Config:
 
 
 def _of_several(documents: object, path: Path) -> Config:
-    """Secrets among other objects; of several the first that names a host counts."""
+    """Merges the Secrets in a list of objects; the first that names a host wins."""
     known = documents if isinstance(documents, list) else []
     secrets = [one for one in known if isinstance(one, dict) and field(one, "kind") == "Secret"]
     found = [_of_secret(secret, path) for secret in secrets if _key_of(secret)]
@@ -139,7 +142,7 @@ def _of_secret(secret: Config, path: Path) -> Config:
     where = f"{path}: the Secret's {name}"
     text = _held(secret, "stringData", name)
     try:
-        if text is None:  # the API server lets stringData win
+        if text is None:  # stringData comes first, as in the API server
             text = decode_base64(_text(_held(secret, "data", name), where)).decode()
         content = json.loads(_text(text, where))
     except (ValueError, RecursionError):
@@ -184,7 +187,7 @@ def _of_docker(content: Config, where: str) -> Config:
 
 
 def _is_entry(key: object, entry: object) -> bool:
-    """One of .dockercfg: by host, with what a login has."""
+    """Tells whether the key is an entry of .dockercfg: a host with the fields of a login."""
     is_known = str(key).lower() in {*_OURS, *_OTHERS}
     return not is_known and isinstance(entry, dict) and any(field(entry, name) for name in LOGIN_FIELDS)
 

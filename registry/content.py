@@ -1,4 +1,6 @@
-"""Reads what a registry sent without trusting it: any part may be missing, huge, or of another kind."""
+"""Reads the content that a registry sent without trusting it: any part may be missing, huge, or of another
+type.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +20,20 @@ OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 INDEX_TYPES = frozenset({DOCKER_LIST, OCI_INDEX})
 IMAGE_TYPES = frozenset({DOCKER_MANIFEST, OCI_MANIFEST})
-_OF_A_VENDOR = (
-    "application/vnd."  # others, such as octet-stream and text/plain, are of storage that knows no better
-)
-UNKNOWN = "unknown/unknown"  # the platform of attestations
-MAX_MANIFESTS = 1_000  # of one index
-MAX_LINK = 8_192  # characters of a header that leads to the next page
+# Storage that does not know manifests sends other types, such as octet-stream and text/plain.
+_OF_A_VENDOR = "application/vnd."
+UNKNOWN = "unknown/unknown"  # the platform of entries that hold attestations
+MAX_MANIFESTS = 1_000  # entries of one index
+MAX_LINK = 8_192  # characters of a Link header
 _TYPE = re.compile(r"[A-Za-z0-9][!#-.0-9A-Z^_a-z|~]{0,126}/[!#-.0-9A-Z^_a-z|~]{1,127}")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
 def next_page(link: str, path: str) -> str:
-    """Path and query of the next page (RFC 8288); whatever host the link names, ours is asked."""
+    """Returns path and query of the next page in a Link header (RFC 8288); "" for none.
+
+    Its host is ignored.
+    """
     found = re.search(r'<([^<>\s]*)> *; *rel="?next"?', link[:MAX_LINK])
     try:
         url = urlsplit(urljoin(path, found[1])) if found else None
@@ -39,14 +43,16 @@ def next_page(link: str, path: str) -> str:
 
 
 def media_type(value: object) -> str:
-    """A media type, "" for what is none."""
+    """Returns the value if it is a media type, else ""."""
     return value if isinstance(value, str) and _TYPE.fullmatch(value) else ""
 
 
 def manifest_type(content: Mapping[str, Any], told: str, doing: str) -> str:
-    """The media type of a manifest: its own, else what the answer's header has `told`, unless its shape shows
-    another kind; "" for what is neither image nor index. Raises `RegistryError` for what looks like both,
-    which two readers would take for two images (CVE-2021-41190).
+    """Returns the media type of a manifest; "" for what is neither an index nor an image.
+
+    It is the one in the manifest, else `told`, that of the response's header; a type that contradicts the
+    content does not count. Raises `RegistryError` for a document that is both an index and an image: two
+    readers could take it for two different images (CVE-2021-41190).
     """
     is_index = isinstance(content.get("manifests"), list)
     is_image = isinstance(content.get("config"), dict) or isinstance(content.get("layers"), list)
@@ -60,13 +66,14 @@ def manifest_type(content: Mapping[str, Any], told: str, doing: str) -> str:
 
 
 def tags_in(tags: object, doing: str) -> list[str]:
+    """Returns the valid tags of a list (OCI distribution spec, listing tags). Raises `RegistryError`."""
     if not isinstance(tags, list | None):
         raise RegistryError(f"{doing}: the registry answered something that is not a list of tags.")
     return [tag for tag in tags or () if isinstance(tag, str) and _TAG.fullmatch(tag)]
 
 
 def entries_of(index: Mapping[str, Any], doing: str) -> list[dict[str, Any]]:
-    """The entries of an index. Raises `RegistryError`."""
+    """Returns the entries of an index (OCI image spec, image-index.md). Raises `RegistryError`."""
     entries = index.get("manifests") or []
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise RegistryError(f"{doing}: the registry answered something that is not an index of images.")
@@ -76,7 +83,7 @@ def entries_of(index: Mapping[str, Any], doing: str) -> list[dict[str, Any]]:
 
 
 def digest_in(descriptor: object, doing: str) -> str:
-    """The digest of a descriptor (OCI image spec, descriptor.md). Raises `RegistryError`."""
+    """Returns the digest of a descriptor (OCI image spec, descriptor.md). Raises `RegistryError`."""
     digest = descriptor.get("digest") if isinstance(descriptor, dict) else None
     if not isinstance(digest, str) or not is_digest(digest):
         raise RegistryError(f"{doing}: the registry names it by something that is no digest.")
@@ -84,13 +91,14 @@ def digest_in(descriptor: object, doing: str) -> str:
 
 
 def words_in(value: object, doing: str) -> tuple[str, ...]:
-    """A command line (OCI image spec, config.md: Entrypoint, Cmd). Raises `RegistryError`."""
+    """Returns a command line (OCI image spec, config.md: Entrypoint, Cmd). Raises `RegistryError`."""
     if not isinstance(value, list | None) or not all(isinstance(word, str) for word in value or ()):
         raise RegistryError(f"{doing}: the image's command is not a list of words.")
     return tuple(value or ())
 
 
 def json_object(body: bytes, doing: str) -> dict[str, Any]:
+    """Returns the JSON object in a body. Raises `RegistryError`."""
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):
@@ -101,7 +109,9 @@ def json_object(body: bytes, doing: str) -> dict[str, Any]:
 
 
 def read_platform(fields: object) -> str:
-    """`os/arch[/variant]` of an image config or of an index entry's `platform`, normalised."""
+    """Returns `os/arch[/variant]` of an image config or of an index entry's `platform`;
+    `UNKNOWN` if invalid.
+    """
     known = fields if isinstance(fields, dict) else {}
     os, architecture = str(known.get("os") or "unknown"), str(known.get("architecture") or "unknown")
     try:
@@ -111,6 +121,6 @@ def read_platform(fields: object) -> str:
 
 
 def digest_of(body: bytes, like: str = "") -> str:
-    """By the algorithm of the digest `like`, SHA-256 where there is none."""
+    """Returns the digest of a body, by the algorithm of the digest `like`, else SHA-256."""
     algorithm = "sha512" if like.startswith("sha512:") else "sha256"
     return f"{algorithm}:{hashlib.new(algorithm, body).hexdigest()}"

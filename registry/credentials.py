@@ -1,4 +1,6 @@
-"""Who we are to a registry: read anew when the file changes, renewed once for all who ask meanwhile."""
+"""Credentials for registries: read again when the file changes, and renewed once for all concurrent
+callers.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +22,16 @@ from registry.reference import is_hub
 
 HELPER_TIMEOUT = 20.0
 HELPER_CACHE_SECONDS = 3600.0
-SURELY_FRESH_SECONDS = 600.0  # no credential of any cloud is as short-lived
+SURELY_FRESH_SECONDS = 600.0  # the credentials of all clouds live longer
 
 
 @dataclass(frozen=True)
 class Credential:
-    """What a registry is told. All fields empty means anonymous.
+    """A credential. With all fields empty it is anonymous.
 
-    `source` says where it came from, for people. `written_at` (Unix seconds) is the age of a file, None if
-    unknown. `generation` counts the refreshes of its host: two credentials may be equal, one having been
-    obtained later.
+    `source` says where it comes from, for people. `written_at` (Unix seconds) is the file's modification
+    time, None if unknown. `generation` counts the refreshes of its host: of two equal credentials, one may be
+    newer.
     """
 
     username: str = ""
@@ -42,29 +44,32 @@ class Credential:
 
     @property
     def anonymous(self) -> bool:
+        """Tells whether nothing is sent."""
         return not (self.username or self.identity_token or self.registry_token)
 
     @property
     def from_helper(self) -> bool:
-        """What a helper gave is nowhere else: a file has an age."""
+        """Tells whether a credential helper gave it: one of a file has `written_at`."""
         return not self.anonymous and self.written_at is None
 
     @property
     def basic(self) -> str:
-        """The value of a Basic Authorization header, "" without a user."""
+        """The value of a Basic Authorization header (RFC 7617); "" without a user name."""
         if not self.username:
             return ""
         return "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
 
     @property
     def expires_at(self) -> float | None:
-        """Unix seconds at which the first JWT among the secrets expires, None if none tells."""
+        """Unix seconds at which the first JWT among the secrets expires (`exp`, RFC 7519); None if there is
+        none.
+        """
         told = [_jwt_expiry(text) for text in (self.registry_token, self.identity_token, self.password)]
         return min((at for at in told if at is not None), default=None)
 
     @property
     def config_entry(self) -> dict[str, str]:
-        """Its entry among the `auths` of a Docker config; empty for an anonymous one."""
+        """The entry in `auths` of a Docker config; {} for an anonymous credential."""
         fields = {
             "auth": self.basic.removeprefix("Basic "),
             "identitytoken": self.identity_token,
@@ -73,7 +78,7 @@ class Credential:
         return {name: value for name, value in fields.items() if value}
 
     def engine_auth(self, host: str) -> dict[str, str]:
-        """The Docker Engine's AuthConfig, which the engine takes as `X-Registry-Auth`."""
+        """Returns the AuthConfig of the Docker Engine API, which is sent as `X-Registry-Auth`."""
         fields = {
             "username": self.username,
             "password": self.password,
@@ -89,7 +94,7 @@ Verify = Callable[[Credential], None]
 
 
 def _jwt_expiry(token: str) -> float | None:
-    """`exp` of a JWT, read without trusting it; None if `token` is something else."""
+    """Returns `exp` of a JWT without checking its signature; None for another text."""
     parts = token.split(".")
     if len(parts) != 3:
         return None
@@ -108,13 +113,13 @@ class _Helped:
 
 
 class _OneRun:
-    """Runs a refresher once at a time for each host, and not again for who waited while it ran."""
+    """Runs a refresher once at a time per host, and not again for callers that waited meanwhile."""
 
     def __init__(self, refresher: Refresher) -> None:
         self._refresher = refresher
         self._lock = threading.Lock()
         self._turns: dict[str, threading.Lock] = {}
-        self._began: dict[str, float] = {}  # the last run that went well
+        self._began: dict[str, float] = {}  # start of the last successful run
 
     def refresh(self, host: str) -> None:
         asked_at = time.monotonic()
@@ -129,11 +134,11 @@ class _OneRun:
 
 
 class CredentialStore:
-    """Credentials by registry host and namespace. Thread-safe; make one per process, so that refreshes are
-    shared: what one entry of the file gives is renewed once for all who use it.
+    """Credentials by registry host and namespace. It is thread-safe.
 
-    Without a `config_path` everybody is anonymous. `refresher` may be None: a refresh then reads the file
-    again and asks the helper again.
+    Make one per process, so that refreshes are shared: an entry of the file is renewed once for all that use
+    it. Without a `config_path` every credential is anonymous. Without a `refresher`, a refresh only reads the
+    file and asks the helper again.
     """
 
     def __init__(
@@ -154,26 +159,30 @@ class CredentialStore:
         self._refreshing: dict[str, Future[Credential]] = {}
 
     def for_host(self, host: str, repository: str = "") -> Credential:
-        """The credential for a `repository` at `host[:port]`, or for the host where none is known;
-        `ANONYMOUS` if there is none. Raises `CredentialError`."""
+        """Returns the credential for a `repository` at `host[:port]`, `ANONYMOUS` if there is none.
+
+        Without a `repository`, the one of the host. Raises `CredentialError`.
+        """
         generation = self._generation(self._place(host, repository))
         if self._path is None:
             return replace(ANONYMOUS, generation=generation)
         config, written_at = self._read(self._path)
         return replace(self._look_up(config, host, repository, written_at), generation=generation)
 
-    def why_nobody(self, host: str, repository: str = "") -> str:
-        """Why nothing answers for it although the file has something there, "" where it has not."""
+    def why_anonymous(self, host: str, repository: str = "") -> str:
+        """Returns why there is no login although the file mentions the host; "" if it does not."""
         if self._path is None:
             return ""
         try:
-            return self._read(self._path)[0].why_nobody(host, repository)
+            return self._read(self._path)[0].why_anonymous(host, repository)
         except CredentialError as fault:
             return fault.message
 
     def refresh_may_help(self, host: str, rejected: Credential, repository: str = "") -> bool:
-        """Whether a refresh is worth a try where a registry denies something and does not say why: where it
-        can bring another credential, and none was renewed within the last minutes.
+        """Tells whether to refresh after a registry denied access without a reason.
+
+        That is so if a refresh can bring another credential, and there was none within
+        `SURELY_FRESH_SECONDS`.
         """
         place = self._place(host, repository)
         if self._generation(place) > rejected.generation:
@@ -183,11 +192,11 @@ class CredentialStore:
         return self._is_renewable(host, repository) and time.monotonic() - renewed_at > SURELY_FRESH_SECONDS
 
     def refresh(self, host: str, rejected: Credential, verify: Verify, repository: str = "") -> Credential:
-        """A credential newer than `rejected`, which `verify` accepted; one refresh for all who ask meanwhile.
+        """Returns a credential that is newer than `rejected` and that `verify` accepted.
 
-        `verify` asks the registry and raises `RegistryError` when it rejects the credential: one that is
-        equal to the rejected one may still be good when only a token made from it had expired.
-        Raises what the refresher, the lookup or `verify` raised, to each of those who waited.
+        Concurrent callers share one refresh. `verify` asks the registry and raises `RegistryError` if it
+        rejects the credential: an equal one may be good, if only a token made from it had expired. Every
+        waiting caller gets the exception of the refresher, the lookup or `verify`.
         """
         place = self._place(host, repository)
         with self._lock:
@@ -204,10 +213,12 @@ class CredentialStore:
     def _renewed_meanwhile(
         self, host: str, rejected: Credential, verify: Verify, repository: str
     ) -> Credential:
-        """What a refresh since `rejected` was read left behind; it may have ended as well."""
+        """Returns the credential of a refresh since `rejected` was read, or refreshes again if it cannot be
+        read.
+        """
         try:
             return self.for_host(host, repository)
-        except CredentialError:  # a helper whose session is over gives nothing, old or new
+        except CredentialError:  # a helper whose session has ended gives no credential at all
             return self.refresh(host, rejected, verify, repository)
 
     def _run_refresh(
@@ -245,7 +256,7 @@ class CredentialStore:
             self._helped = {key: value for key, value in self._helped.items() if key[1] != host}
         credential = self.for_host(host, repository)
         if credential.anonymous:
-            why = self.why_nobody(host, repository)
+            why = self.why_anonymous(host, repository)
             raise CredentialError(
                 f"No credentials for {host} are configured{why and f': {why}'}.", Reason.NO_CREDENTIALS
             )
@@ -256,7 +267,9 @@ class CredentialStore:
             return self._generations.get(place, 0)
 
     def _place(self, host: str, repository: str) -> str:
-        """What is shared by all who are given the same entry; the host while the file cannot be read."""
+        """Returns the key of the file that is used, to share refreshes; the host while the file cannot be
+        read.
+        """
         if self._path is None:
             return host
         try:
@@ -273,7 +286,7 @@ class CredentialStore:
             return False
 
     def _read(self, path: Path) -> tuple[DockerConfig, float]:
-        """The config, parsed again when the file is another one or was written since."""
+        """Returns the config and its modification time; parses the file again after it has changed."""
         try:
             stat = path.stat()
         except OSError as fault:
@@ -302,16 +315,17 @@ class CredentialStore:
             known = self._helped.get(key)
         if known is not None and time.monotonic() - known.asked_at < HELPER_CACHE_SECONDS:
             return known.fields
-        # Not under the lock: a slow helper of one registry must not hold up the others.
+        # Without the lock: a slow helper of one registry must not block the others.
         fields = ask_helper(helper, host, self._helper_timeout)
         with self._lock:
             self._helped[key] = _Helped(fields, time.monotonic())
         return fields
 
 
-class OneLogin(CredentialStore):
-    """The same credential for every host: for the client of one registry, with a login that somebody gave. It
-    is never renewed, and nothing of the platform's is looked at.
+class FixedCredential(CredentialStore):
+    """The same credential for every host, for the client of one registry with a login that a user gave.
+
+    It is never renewed, and the platform's logins are not read.
     """
 
     def __init__(self, credential: Credential) -> None:

@@ -1,4 +1,4 @@
-"""Reads a Docker config file (`.dockerconfigjson`): a pure reading, one entry at a time.
+"""Reads a Docker config file (`.dockerconfigjson`) and finds the login for an image.
 
 Errors name the file and the fault, never the content: a parser's own message may quote a password.
 """
@@ -20,7 +20,11 @@ HUB_KEY = "https://index.docker.io/v1/"
 
 @dataclass(frozen=True)
 class DockerConfig:
-    """The parts that name credentials. `auths` keeps raw entries: only the one that is used must be sound."""
+    """The parts of the file that hold credentials.
+
+    `auths` are the entries as they are in the file, so that a broken entry matters only when it is used.
+    `helpers` maps keys to credential helpers; `store` is the helper for all others, "" for none.
+    """
 
     path: Path
     auths: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -29,7 +33,10 @@ class DockerConfig:
 
     @classmethod
     def read(cls, path: Path) -> DockerConfig:
-        """Raises `CredentialError` when the file cannot be read or is of no shape of `config_shapes`."""
+        """Reads the file.
+
+        Raises `CredentialError` if it is unreadable, or has none of the shapes of `config_shapes`.
+        """
         data = config_shapes.load(path)
         auths, store = data.get("auths", {}), data.get("credsStore", "")
         helpers = data.get("credHelpers", {})
@@ -45,41 +52,50 @@ class DockerConfig:
         return cls(path, named, {str(key): name or "" for key, name in helpers.items()}, store)
 
     def helper_for(self, host: str, repository: str = "") -> str:
-        """The helper that answers for a repository at `host`, "" if the file itself does."""
+        """Returns the credential helper for a repository at `host`; "" if the entry in the file is used."""
         named = login_keys.best(self.helpers, host, repository)
         if named is not None:
             return self.helpers[named]
         key = self._key_for(host, repository)
-        # A store knows hosts: what the file says of a namespace is closer.
+        # A store only knows hosts: an entry for a namespace is more specific.
         is_closer = key is not None and login_keys.is_namespace(key) and not _is_empty(self.auths[key])
         return "" if is_closer else self.store
 
     def entry_for(self, host: str, repository: str = "") -> Mapping[str, str] | None:
-        """Fields of a credential: username, password, identitytoken, registrytoken (decoded from `auth`)."""
+        """Returns the login's fields: username, password, identitytoken, registrytoken; None if there is no
+        entry.
+        """
         key = self._key_for(host, repository)
         return None if key is None else self.entry(key, host)
 
     def _key_for(self, host: str, repository: str) -> str | None:
-        """Docker leaves empty entries beside others that name the same: those come last."""
+        """Returns the key of the entry.
+
+        Docker leaves empty entries beside others for the same host: they come last.
+        """
         filled = (key for key, entry in self.auths.items() if not _is_empty(entry))
         found = login_keys.best(filled, host, repository)
         return login_keys.best(self.auths, host, repository) if found is None else found
 
     def entry(self, key: str, name: str) -> Mapping[str, str]:
-        """That of one key, called `name` in what is raised of it: `CredentialError`."""
+        """Returns the login's fields of one key. Raises `CredentialError`, which calls the entry `name`."""
         entry, where = self.auths[key], f"{self.path}: the entry for {name}"
         if not isinstance(entry, dict | None):
             raise BadCredentialsFile(f"{where} must be an object.")
         return _read_entry(entry or {}, where)
 
     def place_for(self, host: str, repository: str = "") -> str:
-        """`host[:port][/namespace]` of what answers: those who share it share what is learned of it."""
+        """Returns `host[:port][/namespace]` of the entry that is used; callers with the same one share
+        refreshes.
+        """
         found = (login_keys.best(self.helpers, host, repository), self._key_for(host, repository))
         longest = max((Key.read(key).path for key in found if key is not None), key=len, default=())
         return Key(Key.read(host).host, longest).place
 
-    def why_nobody(self, host: str, repository: str = "") -> str:
-        """Why requests are anonymous, as the end of a sentence; "" where the file has nothing on the host."""
+    def why_anonymous(self, host: str, repository: str = "") -> str:
+        """Returns why there is no login, as the end of a sentence; "" if the file has
+        nothing for the host.
+        """
         key = self._key_for(host, repository)
         if key is not None:
             return f"the entry {key} is empty, and no helper is named for it" if not self.store else ""
@@ -90,7 +106,7 @@ class DockerConfig:
         return f"the file has logins for {', '.join(others[:3])} only" if others else ""
 
     def oddities(self) -> Iterator[str]:
-        """What is wrong with entries that nobody may have used yet, in sentences."""
+        """Yields sentences about broken entries, even if nothing has used them yet."""
         if not (self.auths or self.helpers or self.store):
             yield f"{self.path} names no login: whatever is pushed or pulled is so without one."
         for key in self.auths:
@@ -108,7 +124,7 @@ def _wanted(key: str) -> tuple[str, str]:
 
 
 def _is_empty(entry: object) -> bool:
-    """As Docker leaves it where a store holds the rest."""
+    """Tells whether an entry is empty, as Docker writes it when a credential store holds the login."""
     if not isinstance(entry, dict | None):
         return False
     known = entry or {}
@@ -130,7 +146,7 @@ def _read_entry(entry: Mapping[str, Any], where: str) -> dict[str, str]:
 
 def _decode_auth(encoded: str, where: str) -> tuple[str, str]:
     try:
-        # Docker pads with NUL bytes in old files; `echo` without -n adds a line's end.
+        # Old Docker versions pad with NUL bytes; `echo` without -n adds a line end.
         text = decode_base64(encoded).decode().rstrip("\x00\r\n")
     except ValueError:
         raise BadCredentialsFile(f'{where}: "auth" is not base64.') from None

@@ -1,6 +1,6 @@
-"""The Docker Engine as a sender of images: tags, and pushes whose progress can be watched and stopped.
+"""Tags and pushes images with a Docker Engine; a push can be watched and stopped.
 
-Foreign errors (docker, requests) leave as `RegistryError`.
+Errors of docker and requests become `RegistryError`.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from docker.errors import APIError, DockerException
 from registry.engine_errors import from_engine
 from registry.errors import RegistryError, unreachable
 from registry.events import Line
-from registry.progress import Sent
+from registry.progress import PushProgress
 from registry.reasons import Reason
 from registry.reference import Reference
 from registry.retry import TICK
 
 CALL_TIMEOUT = 30
-_BACKLOG = 256  # messages read ahead; the engine waits while it is full
+_BACKLOG = 256  # messages in the queue; the engine waits while it is full
 _DIGEST_LINE = re.compile(r": digest: (sha256:[0-9a-f]{64}) size: \d+$")
 _RETRYING = re.compile(r"Retrying in (\d+) seconds?")
 _FAULTS = (requests.RequestException, urllib3.exceptions.HTTPError, DockerException, OSError)
@@ -37,7 +37,10 @@ Message = Mapping[str, Any]
 
 
 class Engine:
-    """One engine at `url` (`unix://…`, `tcp://…`). Not thread-safe: one for each push."""
+    """A connection to one engine at `url` (`unix://…`, `tcp://…`).
+
+    It is not thread-safe: use one per push.
+    """
 
     def __init__(self, url: str) -> None:
         try:
@@ -46,10 +49,11 @@ class Engine:
             raise _engine_gone(fault) from fault
 
     def close(self) -> None:
+        """Closes the connection."""
         self._api.close()
 
     def tag(self, image: str, target: Reference) -> None:
-        """Raises `RegistryError` of kind `tag` if the engine refuses."""
+        """Tags `image` as `target`. Raises `RegistryError`, of kind `tag` if the engine refuses."""
         try:
             self._api.tag(image, target.endpoint, tag=target.tag, force=True)
         except APIError as fault:
@@ -59,9 +63,10 @@ class Engine:
 
     @contextlib.contextmanager
     def push(self, target: Reference, auth: dict[str, str], silence: float) -> Iterator[PushStream]:
-        """Starts a push; leaving the context ends it, wherever it is.
+        """Starts a push and yields its messages; leaving the context stops the push.
 
-        A caller that waits for `silence` seconds without a message at most is the first to give up.
+        `silence` are the seconds for which the caller waits for a message; the connection's own timeout is
+        longer.
         """
         self._api.timeout = math.ceil(silence) + CALL_TIMEOUT
         stream = PushStream(self._api, target, auth)
@@ -72,7 +77,7 @@ class Engine:
 
 
 class PushStream:
-    """The messages of one push, read in a thread so that a silent engine holds up nobody."""
+    """The messages of one push. A thread reads them, so that a silent engine does not block the caller."""
 
     def __init__(self, api: APIClient, target: Reference, auth: dict[str, str]) -> None:
         self._api = api
@@ -86,7 +91,10 @@ class PushStream:
         self._thread.start()
 
     def __iter__(self) -> Iterator[Message | None]:
-        """Messages as they come, None at each tick without one. Raises `RegistryError` if the engine goes."""
+        """Yields messages, and None after each `TICK` without one.
+
+        Raises `RegistryError` if the engine is gone.
+        """
         while True:
             try:
                 item = self._messages.get(timeout=TICK)
@@ -100,11 +108,11 @@ class PushStream:
             yield item
 
     def stop(self) -> None:
-        """Closes the connection, upon which the engine gives the push up."""
+        """Closes the connection; the engine then stops the push."""
         self._stopped.set()
         response = self._response
         if response is not None and self._thread.is_alive():
-            with contextlib.suppress(OSError, ValueError, RuntimeError):  # it may be closing at this moment
+            with contextlib.suppress(OSError, ValueError, RuntimeError):  # another thread may be closing it
                 response.raw.shutdown()
         self._thread.join(timeout=1.0)
 
@@ -136,12 +144,12 @@ class PushStream:
 
 
 class PushLog:
-    """Makes sense of the messages: digest or error, progress over all layers, the engine's own retries.
+    """Interprets the messages: the digest or the error, progress over all layers, the engine's own retries.
 
-    Both image stores are understood: the classic one sends `aux`, the containerd one only a status line.
+    The classic image store sends `aux`, the containerd store only a status line; both are understood.
     """
 
-    def __init__(self, line: Line, sent: Sent) -> None:
+    def __init__(self, line: Line, sent: PushProgress) -> None:
         self.digest = ""
         self._line = line
         self._sent = sent
@@ -151,10 +159,11 @@ class PushLog:
 
     @property
     def unchanged_for(self) -> float:
+        """Seconds since the last message that showed progress."""
         return time.monotonic() - self._changed_at
 
     def take(self, message: Message) -> None:
-        """Raises `RegistryError` when the message is the engine's error."""
+        """Reads one message. Raises `RegistryError` if it is the engine's error."""
         if "errorDetail" in message or "error" in message:
             raise from_engine(_error_text(message))
         aux = message.get("aux")
@@ -172,16 +181,16 @@ class PushLog:
             status = waiting.re.pattern
         _, current, total = self._layers.get(layer, ("", 0, 0))
         total = int(detail.get("total", total))
-        # The engine counts tar headers in `current` but not in `total`.
+        # The engine counts tar headers in `current`, but not in `total`.
         now = (status, min(int(detail.get("current", current)), total), total)
         if now == self._layers.get(layer):
             return
         self._layers[layer] = now
         self._changed_at = time.monotonic()
-        self._sent.take(layer, *now)
+        self._sent.update(layer, *now)
 
     def _tell_wait(self, layer: str, status: str, seconds: int) -> None:
-        """One line for each countdown, not one for each of its seconds."""
+        """Logs one line per countdown, not one per second."""
         if seconds >= self._waits.get(layer, 0):
             self._line(f"{layer}: {status}")
         self._waits[layer] = seconds
@@ -195,7 +204,7 @@ def _error_text(message: Message) -> str:
 
 
 def sort_fault(fault: BaseException) -> RegistryError:
-    """What the engine, or the way to it, threw: sorted like what it says in its stream."""
+    """Sorts an exception of the engine or its transport as its error texts are sorted."""
     if isinstance(fault, APIError):
         return from_engine(_explanation(fault))
     if isinstance(fault, _FAULTS):

@@ -1,7 +1,7 @@
-"""What an engine says of a registry, sorted by its words: it gives text only, and no status.
+"""Sorts errors of a Docker Engine by their text: the engine passes on no status of the registry.
 
-The text differs between the classic and the containerd image store. What no rule knows is `remote`,
-permanent, and shown whole.
+The texts of the classic and the containerd image store differ. An error that no rule knows is of kind
+`remote`, permanent, and shown completely.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from registry.errors import EXPIRED, ErrorKind, RegistryError
-from registry.reasons import SAID, Reason
+from registry.reasons import PATTERNS, Reason
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ def _rule(
     return _Rule(re.compile("|".join(phrases), re.IGNORECASE), kind, permanent, reason, perhaps_expired)
 
 
-# First match wins. Addresses are cut out before: a repository called "unauthorized" says nothing.
+# The first match wins. Addresses are removed before: a repository may be called "unauthorized".
 _RULES = (
-    _rule(  # ahead of all numbers: a stream may have that of a status
+    _rule(  # before all numbers: the id of a stream may equal a status
         "push",
         False,
         Reason.UNREACHABLE,
@@ -57,18 +57,18 @@ _RULES = (
         r"invalid reference format",
         r"no such image",
     ),
-    # may speak of a quota, but of one per minute
+    # the text may mention a quota, but one per minute
     _rule(
         "remote",
         False,
         Reason.RATE_LIMITED,
-        *SAID[Reason.RATE_LIMITED],
+        *PATTERNS[Reason.RATE_LIMITED],
         r"\b429\b",
         r"rate ?limit ?exceeded",
     ),
-    _rule("remote", True, Reason.FULL, *SAID[Reason.FULL], r"quota"),
-    _rule("push", True, Reason.PLAIN_HTTP, *SAID[Reason.PLAIN_HTTP]),
-    _rule("push", True, Reason.UNTRUSTED, *SAID[Reason.UNTRUSTED]),
+    _rule("remote", True, Reason.FULL, *PATTERNS[Reason.FULL], r"quota"),
+    _rule("push", True, Reason.PLAIN_HTTP, *PATTERNS[Reason.PLAIN_HTTP]),
+    _rule("push", True, Reason.UNTRUSTED, *PATTERNS[Reason.UNTRUSTED]),
     _rule(
         "auth_expired",
         False,
@@ -92,13 +92,13 @@ _RULES = (
         Reason.UNAVAILABLE,
         r"\b(408|425|499|500|502|503|504|52\d|530|598|599)\b",
         r"^(unknown|unavailable|blob upload (invalid|unknown)):",
-        r"\bblob unknown",  # pushed again, the layer is sent again
+        r"\bblob unknown",  # the next push sends the layer again
     ),
     _rule(
         "push",
         False,
         Reason.UNREACHABLE,
-        *SAID[Reason.UNREACHABLE],
+        *PATTERNS[Reason.UNREACHABLE],
         r"connection (aborted|closed|lost)",
         r"connection (was |has been )?(forcibly )?closed",
         r"broken pipe",
@@ -114,10 +114,10 @@ _RULES = (
     ),
 )
 
-LOOKED_AT = 8000  # characters of what an engine says
+LOOKED_AT = 8000  # characters of the engine's text that are read
 LONGEST_WORD = 500
 _WORD = re.compile(r"\S+")
-# Looked for in one word at a time, so that no text takes long.
+# Searched in one word at a time, so that no text takes long.
 _NOISE = re.compile(
     r"https?://."  # request addresses
     r"|sha256:[0-9a-f]"  # digests, refs of containerd
@@ -128,7 +128,7 @@ _IP = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?")
 
 
 def from_engine(text: str) -> RegistryError:
-    """Sorts what a Docker engine said, in the push stream or as an API error."""
+    """Sorts an error text of a Docker Engine, from the push stream or from an API error."""
     bare = _IP.sub("", _WORD.sub(_unless_noise, text[:LOOKED_AT]))
     for rule in _RULES:
         if rule.pattern.search(bare):

@@ -1,11 +1,12 @@
-"""What goes wrong with a registry, sorted: the tag, the wire, the registry or the credential; may it pass?
+"""Sorts errors of registries: is the tag, the network, the registry or the credential at fault, and is it
+permanent?
 
-Four sources speak: HTTP status and the distribution spec's JSON error codes, the engine's push stream
-(`registry.engine_errors`), exceptions of `requests` and `docker`, and our own checks. What no rule knows is
-`remote`, permanent, and shown whole.
+There are four sources: HTTP status with the JSON error codes of the OCI distribution spec, the engine's push
+stream (`registry.engine_errors`), exceptions of `requests` and `docker`, and our own checks. An error that no
+rule knows is of kind `remote`, permanent, and shown completely.
 
-Of an HTTP answer's body nothing is shown but what the distribution spec's error document says: whoever may
-name a registry would read other bodies of this network in our errors.
+Of an HTTP body only the error document of the distribution spec is shown. Otherwise somebody could name an
+address in this network as a registry, and read its answer in our error.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
 from redaction.redactor import Redactor
-from registry.reasons import SAID, Reason, says
+from registry.reasons import PATTERNS, Reason, says
 
 __all__ = [
-    "INNER", "BadCredentialsFile", "CredentialError", "ErrorKind", "RegistryError", "described",
+    "INNER", "BadCredentialsFile", "CredentialError", "ErrorKind", "RegistryError", "error_details",
     "failed_refresh", "from_response", "inner_address", "read_retry_after", "redact",
     "unreachable",
 ]  # fmt: skip
@@ -31,27 +32,27 @@ _without_secrets = Redactor()
 
 ErrorKind = Literal["tag", "push", "remote", "auth_expired"]
 
-MAX_ERRORS = 5  # of one document
+MAX_ERRORS = 5  # entries of one document
 MAX_CODE, MAX_SAID = 64, 500  # characters of each
 FULL = "no space left, or a quota is used up"
 MAX_RETRY_AFTER = 300.0
 MAX_DETAIL, MAX_SAID_IN_ALL = 300, 2_400
-# 425 and 499 are proxies' own. Of 5xx, one that nobody knows counts as 500 (RFC 9110 15), as those of content
-# delivery networks do (520 to 530); these few stay as they are.
+# Proxies send 425 and 499. An unknown 5xx counts as 500 (RFC 9110, 15), also 520 to 530 of content delivery
+# networks. The statuses that are subtracted are permanent.
 TRANSIENT_STATUS = frozenset({408, 425, 429, 499, *range(500, 600)}) - {501, 505, 507, 508, 510, 511}
-# A time to come back makes others transient: 413 by RFC 9110 15.5.14, 403 by GitHub's and others' limits.
+# Retry-After makes other statuses transient, such as 413 (RFC 9110, 15.5.14) and 403 (GitHub's rate limit).
 NEVER_LATER = frozenset({401, 404, 405, 501, 505})
 TRANSIENT_CODES = frozenset({"TOOMANYREQUESTS", "UNKNOWN", "UNAVAILABLE", "BLOB_UPLOAD_INVALID"})
 
 
 class RegistryError(Exception):
-    """A failure with a redacted message fit for a screen.
+    """A failure of a registry. The message is redacted, so that it can be shown.
 
-    `kind` is the contract's `error_kind`, `reason` the cause in one code (None: not known); `permanent` tells
-    that the same request again cannot help; `retry_after` is what the registry asked for, in seconds, capped;
-    `status` its HTTP status if known.
-    `perhaps_expired`: it denies, which some registries say of a credential that has expired as well. One
-    refresh is worth a try; if it is denied again, it is.
+    `kind` is the contract's `error_kind`. `reason` is the cause, None if it is not known. `permanent` tells
+    that the same request will fail again. `retry_after` are the seconds that the registry asks to wait,
+    bounded. `status` is its HTTP status, None if there was none. `perhaps_expired` tells that the registry
+    denies the access, which some registries also do when a credential has expired: then one refresh is worth
+    a try.
     """
 
     def __init__(
@@ -83,29 +84,31 @@ class RegistryError(Exception):
         return self.status == 404
 
     @property
-    def keeps_it_back(self) -> bool:
-        """Whether the registry gives it to others perhaps: many say that there is nothing."""
+    def may_need_login(self) -> bool:
+        """Tells whether a login could help: many registries answer 404 for an image that the caller may not
+        read.
+        """
         return self.auth_expired or self.status in (401, 403, 404)
 
 
 class CredentialError(RegistryError):
-    """A credential cannot be had: unreadable file, failing helper, failing refresher."""
+    """A credential cannot be had: the file, the credential helper or the refresh command fails."""
 
     def __init__(self, message: str, reason: Reason = Reason.UNAUTHENTICATED) -> None:
         super().__init__(message, kind="auth_expired", reason=reason, permanent=True)
 
 
 class BadCredentialsFile(CredentialError):
-    """The file that holds credentials cannot be read, or is not what it should be."""
+    """The credentials file cannot be read, or has a wrong content."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, Reason.BAD_CREDENTIALS_FILE)
 
 
 def failed_refresh(fault: RegistryError, failure: RegistryError) -> RegistryError:
-    """Both errors in one: what was rejected, and why there is nothing better.
+    """Returns one error for a rejected request (`fault`) and the failed refresh after it (`failure`).
 
-    What is denied with the renewed credential too stays denied: nothing had expired.
+    If the access is denied with the new credential as well, it stays denied: nothing had expired.
     """
     kind: ErrorKind = "auth_expired" if fault.auth_expired or failure.auth_expired else fault.kind
     why = "could not be refreshed" if failure.auth_expired else "were refreshed, which did not help"
@@ -114,7 +117,7 @@ def failed_refresh(fault: RegistryError, failure: RegistryError) -> RegistryErro
     return RegistryError(text, kind=kind, reason=reason, status=fault.status)
 
 
-# What registries, clouds and their token servers say of a credential that is not good any more.
+# Words of registries, clouds and token servers for a credential that is no longer valid.
 EXPIRED = (
     r"(tokens?|credentials?|passwords?|passcode|secret|session|signature|jwt|login|authentication|sas|key)"
     r"( key identifier)? (has |have |is |are |was )?(already )?(been )?(expired|revoked|no longer valid)",
@@ -132,7 +135,10 @@ _EXPIRED = re.compile("|".join(EXPIRED), re.IGNORECASE)
 
 
 def from_response(status: int, headers: Mapping[str, str], body: bytes, doing: str) -> RegistryError:
-    """Sorts an HTTP answer of a registry or its token server. `doing` names the request, without secrets."""
+    """Sorts an HTTP error of a registry or its token server.
+
+    `doing` describes the request, without secrets.
+    """
     codes, said, shown = _read_errors(body)
     message = f"{doing}: HTTP {status}" + (f" {shown}" if shown else "")
     sorted_as, scope = status, 'error="insufficient_scope"' in headers.get("WWW-Authenticate", "")
@@ -167,7 +173,7 @@ def _sort_status(
 
 
 def _reason(status: int, codes: frozenset[str], said: str, kind: ErrorKind) -> Reason | None:
-    """By the status, the specification's codes (OCI distribution, 4.4), and what is said besides."""
+    """Returns the reason by status, error codes (OCI distribution spec, Error Codes) and text."""
     if kind == "auth_expired":
         return Reason.UNAUTHENTICATED
     if status == 429 or "TOOMANYREQUESTS" in codes:
@@ -186,8 +192,10 @@ _TROUBLE = TRANSIENT_STATUS - {429}
 
 
 def says_expired(status: int, said: str) -> bool:
-    """Whether words of a refusal mean that the credential is not good any more. 419, 440 and 498 say so
-    themselves, of servers that took them from web pages."""
+    """Tells whether a refusal means that the credential is no longer valid.
+
+    The statuses 419, 440 and 498 mean that themselves; they come from servers for web pages.
+    """
     if status in {419, 440, 498}:
         return True
     if "certificate" in said.lower():
@@ -197,14 +205,17 @@ def says_expired(status: int, said: str) -> bool:
     )
 
 
-_FULL = re.compile("|".join((*SAID[Reason.FULL], r"quota")), re.IGNORECASE)
-_LIMITED = re.compile("|".join((*SAID[Reason.RATE_LIMITED], r"rate[ _-]?limit")), re.IGNORECASE)
+_FULL = re.compile("|".join((*PATTERNS[Reason.FULL], r"quota")), re.IGNORECASE)
+_LIMITED = re.compile("|".join((*PATTERNS[Reason.RATE_LIMITED], r"rate[ _-]?limit")), re.IGNORECASE)
 _MARKUP = re.compile(rb"\s*(\xef\xbb\xbf)?\s*<")
 
 
 def _read_errors(body: bytes) -> tuple[frozenset[str], str, str]:
-    """Codes, text to sort by, text to show of a distribution-spec error body; another's only sorts, and a
-    page's for people does not even that: there is no telling what it is about."""
+    """Returns codes, text to sort by and text to show of an error body.
+
+    A body that is no error document of the distribution spec is only used to sort; an HTML page not even for
+    that, because its words may be about anything.
+    """
     errors = _errors_in(body)
     if not errors:
         said = "" if _MARKUP.match(body) else body[:MAX_SAID].decode("utf-8", "replace")
@@ -214,7 +225,7 @@ def _read_errors(body: bytes) -> tuple[frozenset[str], str, str]:
 
 
 def _errors_in(body: bytes) -> list[Mapping[str, Any]]:
-    """The entries of `errors`, or the one that it is; anything else is none."""
+    """Returns the entries of `errors`, or the one entry that it is; [] for another document."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
@@ -230,13 +241,13 @@ _KEYS = {"code", "message", "detail"}
 def _say(error: Mapping[str, Any]) -> str:
     known = (("code", MAX_CODE), ("message", MAX_SAID))
     words = [(str(error[key]), most) for key, most in known if error.get(key)]
-    if error.get("code") != "UNAUTHORIZED":  # there it only repeats the scope
+    if error.get("code") != "UNAUTHORIZED":  # there the detail only repeats the scope
         words += [(text, MAX_DETAIL) for text in [_detail(error.get("detail"))] if text]
     return ": ".join(_cut(" ".join(text[: most * 2].split()), most) for text, most in words)
 
 
 def _detail(detail: object) -> str:
-    """Unstructured, says the spec: a text, or JSON of whatever the registry's language makes of its error."""
+    """Returns the text of a `detail`, which may be a string or any JSON (OCI distribution spec)."""
     if isinstance(detail, str) or not detail:
         return str(detail or "")
     try:
@@ -250,9 +261,13 @@ def _cut(text: str, most: int) -> str:
 
 
 def read_retry_after(value: str) -> float | None:
-    """Seconds of a Retry-After header (a number or an HTTP date), from 0 up to `MAX_RETRY_AFTER`."""
+    """Returns the seconds of a Retry-After header (RFC 9110, 10.2.3), between 0 and `MAX_RETRY_AFTER`; None
+    for none.
+    """
     try:
-        seconds = float(value.partition(",")[0] if value[:1].isdigit() else value)  # two headers are one
+        seconds = float(
+            value.partition(",")[0] if value[:1].isdigit() else value
+        )  # two headers are joined by a comma
     except ValueError:
         seconds = _seconds_until(value)
     if seconds != seconds:  # NaN: no readable header
@@ -272,13 +287,16 @@ INNER = "an address of this machine or of a private network"
 
 
 def inner_address(doing: str, host: str) -> RegistryError:
-    """`host` is where the registry is said to be, or where its token server or a redirect lies."""
+    """Returns the error for a private address.
+
+    `host` is the registry, its token server or a redirect's target.
+    """
     text = f"{doing}: {host} is {INNER}, which is not asked on this registry's behalf."
     return RegistryError(text, reason=Reason.PRIVATE_ADDRESS)
 
 
 def unreachable(doing: str, fault: BaseException | str) -> RegistryError:
-    """Sorts an exception of the transport: a certificate stays wrong, everything else may pass."""
+    """Sorts an exception of the transport. A certificate error is permanent; all others may pass."""
     if isinstance(fault, str):
         return RegistryError(f"{doing}: {fault}", kind="push", reason=Reason.UNREACHABLE, permanent=False)
     text = str(fault)
@@ -293,7 +311,7 @@ def unreachable(doing: str, fault: BaseException | str) -> RegistryError:
 
 
 def _plain_cause(fault: BaseException) -> str:
-    """The innermost reason, since urllib3 wraps it three times with addresses of objects."""
+    """Returns the innermost cause: urllib3 wraps it three times, with addresses of objects in the text."""
     for cause in _causes(fault):
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror
@@ -312,21 +330,25 @@ def _causes(fault: BaseException) -> Iterable[BaseException]:
     return reversed(seen)
 
 
-def described(fault: Exception) -> dict[str, Any]:
-    """The contract's keys of an error; one that the caller's control raised brings its own `kind`."""
+def error_details(fault: Exception) -> dict[str, Any]:
+    """Returns the contract's keys of an error.
+
+    `kind` is taken from the error, which also covers the control's own.
+    """
     kind = getattr(fault, "kind", "internal")
     return {"error": redact(str(fault)), "error_kind": kind, "auth_expired": kind == "auth_expired"}
 
 
 def redact(text: str) -> str:
-    """A message of bounded length without what looks like a secret, NUL and characters that a terminal obeys:
-    a registry's answer may hold anything."""
+    """Masks secrets in a message of a registry, escapes control characters and cuts it to `MAX_MESSAGE`
+    characters.
+    """
     text = _visible(_without_secrets(text))
     return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"
 
 
 def _visible(text: str) -> str:
-    """`text` with each character that would act and not show (controls, marks of direction) as an escape."""
+    """Escapes every character that has an effect but is not seen, such as controls and bidi marks."""
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() or each in "\n\t" else _escape(each) for each in text)

@@ -1,4 +1,4 @@
-"""How the library tells what it does: events for machines, lines for people, and a deadline that holds it."""
+"""The callbacks of the library: events for machines, lines for people, and the caller's deadline."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class RegistryEvent:
-    """`type` and `details` are the telemetry contract's `event_type` and keys, unchanged."""
+    """An event. `type` and `details` are the `event_type` and the keys of the telemetry contract."""
 
     type: str
     details: dict[str, Any]
@@ -21,15 +21,19 @@ Line = Callable[[str], None]
 
 
 class Control(Protocol):
-    """The caller's deadline. `check` raises when the work was cancelled or its time is over."""
+    """The caller's deadline."""
 
-    def check(self) -> None: ...
+    def check(self) -> None:
+        """Raises if the work was cancelled or its time is over."""
+        ...
 
-    def remaining(self) -> float: ...
+    def remaining(self) -> float:
+        """Returns the seconds that are left."""
+        ...
 
 
 class NeverCancelled:
-    """A control that never stops anything, for callers without one."""
+    """A control that never stops the work, for callers without one."""
 
     def check(self) -> None:
         return
@@ -39,7 +43,7 @@ class NeverCancelled:
 
 
 class Stopwatch:
-    """Milliseconds since it was made, for `duration_ms`."""
+    """Measures milliseconds since it was made, for `duration_ms`."""
 
     def __init__(self) -> None:
         self._begin = time.monotonic()

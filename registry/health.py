@@ -1,4 +1,4 @@
-"""How long the credential of a registry will last: looked at before a push, not learned from its failure."""
+"""Checks how long the credential of a registry will last, before a push fails because of it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ HealthStatus = Literal["healthy", "expiring_soon", "expired", "unknown"]
 
 @dataclass(frozen=True)
 class HealthPolicy:
-    """Seconds: a credential that ends within `lead` is expiring; one older than `max_age` has expired.
+    """A credential that ends within `lead` seconds is expiring; one older than `max_age` seconds has expired.
 
-    `max_age` 0 trusts a file however old it is. ECR's passwords, for example, live for 12 hours.
+    With `max_age` 0 a file is trusted at any age. ECR's passwords, for example, live for 12 hours.
     """
 
     lead: float = 900.0
@@ -29,9 +29,9 @@ class HealthPolicy:
 
 @dataclass(frozen=True)
 class AuthHealth:
-    """`seconds` until the credential ends (negative: since), None where nobody can tell.
+    """`seconds` until the credential ends (negative: since it ended), None if that is not known.
 
-    `age` is that of the file in seconds. `problem` says, where the registry was asked, why it refused.
+    `age` is the file's age in seconds. `problem` is the registry's refusal, "" if it did not refuse.
     """
 
     status: HealthStatus
@@ -42,10 +42,11 @@ class AuthHealth:
 
     @property
     def wants_refresh(self) -> bool:
+        """Tells whether the credential should be renewed now."""
         return self.status in {"expiring_soon", "expired"}
 
     def event(self, ref: Reference, *, refreshed: bool = False) -> RegistryEvent:
-        """`auth_health_reported`; `seconds`, `age_seconds` and `error` are left out where unknown."""
+        """Returns `auth_health_reported`; `seconds`, `age_seconds` and `error` are left out if unknown."""
         details: dict[str, Any] = {
             "registry_endpoint": ref.endpoint,
             "status": self.status,
@@ -69,33 +70,32 @@ def check(
 ) -> AuthHealth:
     """Reports the health of the credential for `target`; renews one that ends soon, and reports again.
 
-    `retry_limit` is that of the push which follows.
-
-    Never raises `RegistryError`: a push may succeed where this did not, and tells better why it fails. With
-    `renew` somebody asked for a new one, whatever the old one's health: that it fails is an error then.
+    `retry_limit` is that of the push that follows. Raises no `RegistryError`: the push may succeed
+    nevertheless, and its error says more. With `renew` a person asked for a new credential: it is then
+    renewed whatever its health, and a failed refresh is raised.
     """
-    credential, health = look(client, target, policy)
+    credential, health = inspect(client, target, policy)
     report(health.event(target))
-    if credential.anonymous and (why := client.credentials.why_nobody(target.host, target.repository)):
+    if credential.anonymous and (why := client.credentials.why_anonymous(target.host, target.repository)):
         line(f"There is no login for {target.endpoint}: {why}")
     if not (renew or health.wants_refresh):
         return health
-    about = refresh.outside_of_a_push(target, retry_limit)
+    about = refresh.details_outside_a_push(target, retry_limit)
     try:
-        refresh.tell(report, about, lambda: client.renew(credential, target))
+        refresh.run(report, about, lambda: client.renew(credential, target))
     except RegistryError as fault:
         if renew:
             raise
         line(f"Registry credentials could not be refreshed ahead of time: {fault.message}")
         return health
-    _, health = look(client, target, policy)
+    _, health = inspect(client, target, policy)
     report(health.event(target, refreshed=True))
     line(f"Registry credentials refreshed {'on request' if renew else 'ahead of time'}")
     return health
 
 
-def look(client: RegistryClient, target: Reference, policy: HealthPolicy) -> tuple[Credential, AuthHealth]:
-    """The credential for `target` and its health: what it tells of itself, then what the registry says."""
+def inspect(client: RegistryClient, target: Reference, policy: HealthPolicy) -> tuple[Credential, AuthHealth]:
+    """Returns the credential for `target` and its health: by its own dates, then by the registry's answer."""
     try:
         credential = client.credentials.for_host(target.host, target.repository)
     except RegistryError as fault:
@@ -107,12 +107,15 @@ def look(client: RegistryClient, target: Reference, policy: HealthPolicy) -> tup
         status = "expired" if fault.auth_expired else health.status
         return credential, replace(health, status=status, problem=fault.message)
     if health.status == "unknown" and not credential.anonymous:
-        health = replace(health, status="healthy")  # it gives no date, but it is accepted now
+        health = replace(health, status="healthy")  # it has no date, but the registry accepts it
     return credential, health
 
 
 def assess(credential: Credential, policy: HealthPolicy, *, now: float | None = None) -> AuthHealth:
-    """Judges by what the credential tells of itself: a JWT's `exp`, else the age of the file it is in."""
+    """Returns the health by the credential's own dates: the `exp` of a JWT, else the age of its file.
+
+    `now` is in Unix seconds.
+    """
     now = time.time() if now is None else now
     age = None if credential.written_at is None else round(now - credential.written_at)
     ends = _ends_at(credential, policy)

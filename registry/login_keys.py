@@ -1,9 +1,8 @@
-"""Which entry of a Docker config answers for an image: the longest that covers it.
+"""Finds the key in a Docker config that applies to an image: the longest that covers it.
 
-A key is `host[:port]`, or with a namespace `host[:port]/path` as in containers-auth.json(5); the host may
-hold `*` and `?` within a label, as Kubernetes takes them (kubernetes.io/docs/concepts/containers/images).
-With a scheme it is an address of that host's: Docker looks at the host alone, so such a path is the last
-resort.
+A key is `host[:port]`, or with a namespace `host[:port]/path` as in containers-auth.json(5). The host may
+hold `*` and `?` within a label, as in Kubernetes (kubernetes.io/docs/concepts/containers/images). A key with
+a scheme is a URL: Docker compares only its host, so a URL with another path applies if nothing else does.
 """
 
 from __future__ import annotations
@@ -13,13 +12,16 @@ from dataclasses import dataclass
 
 from registry.reference import HUB_HOST, is_hub
 
-_VERSIONS = ("v1", "v2")  # of a registry's API: no namespaces
+_VERSIONS = ("v1", "v2")  # versions of a registry's API: no namespaces
 _LAST_RESORT = -1
 
 
 @dataclass(frozen=True)
 class Key:
-    """`host` in lower case, Docker Hub's by one name; `path` are the segments of a namespace."""
+    """A parsed key.
+
+    `host` is in lower case, with one name for Docker Hub; `path` are the namespace's segments.
+    """
 
     host: str
     path: tuple[str, ...] = ()
@@ -27,6 +29,7 @@ class Key:
 
     @classmethod
     def read(cls, text: str) -> Key:
+        """Parses a key."""
         scheme, found, rest = text.strip().partition("://")
         host, _, path = (rest if found else scheme).partition("/")
         segments = tuple(filter(None, path.split("/")))
@@ -37,11 +40,13 @@ class Key:
 
     @property
     def place(self) -> str:
-        """`host[:port][/namespace]`, the one spelling of keys that mean the same."""
+        """`host[:port][/namespace]`: the same text for keys that mean the same."""
         return "/".join((self.host, *self.path))
 
     def covers(self, wanted: Key) -> int | None:
-        """How many segments of `wanted` it names, -1 for an address of its host; None if it does not fit."""
+        """Returns how many segments of `wanted` the key names; -1 for a URL of its host, None if it does not
+        apply.
+        """
         if not _same_host(self.host, wanted.host):
             return None
         if wanted.path[: len(self.path)] == self.path:
@@ -50,7 +55,9 @@ class Key:
 
 
 def best(keys: Iterable[str], host: str, repository: str = "") -> str | None:
-    """The key that answers for a repository at `host`, or for the host where no `repository` is known."""
+    """Returns the key that applies to a repository at `host`, or to the host if `repository` is ""; None for
+    none.
+    """
     wanted = Key(Key.read(host).host, tuple(filter(None, repository.split("/"))))
     known = ((text, Key.read(text)) for text in keys)
     found = [
@@ -62,12 +69,12 @@ def best(keys: Iterable[str], host: str, repository: str = "") -> str | None:
 
 
 def is_namespace(text: str) -> bool:
-    """Whether the key names less than a whole registry."""
+    """Tells whether the key names a part of a registry."""
     return bool(Key.read(text).path)
 
 
 def _same_host(pattern: str, host: str) -> bool:
-    """Label by label, so that a star is no dot; ports are compared as they are."""
+    """Compares label by label, so that `*` matches no dot; ports have to be equal."""
     if pattern == host or ("*" not in pattern and "?" not in pattern):
         return pattern == host
     name, _, port = pattern.partition(":")
@@ -77,7 +84,7 @@ def _same_host(pattern: str, host: str) -> bool:
 
 
 def _same_label(pattern: str, label: str) -> bool:
-    """`*` is any text, `?` any character. It goes back to the last star only, so that none takes long."""
+    """Matches `*` and `?`. It goes back to the last `*` only, so that no pattern takes long."""
     at = then = mark = 0
     star = -1
     while at < len(label):

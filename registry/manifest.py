@@ -1,4 +1,6 @@
-"""Publishes one index over the images of several platforms: children first, the tag last, all verified."""
+"""Publishes an index of the images of several platforms: children first, the tag last, and each is
+verified.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from registry.client import (
 )
 from registry.content import digest_of, read_platform
 from registry.credentials import ANONYMOUS, Credential
-from registry.errors import RegistryError, described, failed_refresh
+from registry.errors import RegistryError, error_details, failed_refresh
 from registry.events import Control, Line, NeverCancelled, RegistryEvent, Report, Stopwatch
 from registry.push import Pushed
 from registry.reasons import Reason
@@ -27,7 +29,7 @@ ANNOTATION_REVISION = "org.opencontainers.image.revision"
 ANNOTATION_SOURCE = "org.opencontainers.image.source"
 ANNOTATION_CREATED = "org.opencontainers.image.created"
 
-# MANIFEST_INVALID, and what proxies and older registries make of a media type that they do not know.
+# Statuses of MANIFEST_INVALID, and of proxies and older registries for an unknown media type.
 REFUSES_TYPE = frozenset({400, 404, 405, 406, 415, 422, 501})
 
 T = TypeVar("T")
@@ -44,13 +46,12 @@ def publish(
     policy: PushPolicy | None = None,
     control: Control | None = None,
 ) -> str:
-    """Publishes an index of `children` under the tag of `target`; its digest.
+    """Publishes an index of `children` under the tag of `target`; returns its digest.
 
-    Each child is read back and checked before; a child that is missing, or is built for another platform than
-    it says, ends the publishing with nothing written. The same children make the same bytes, so that what is
-    already published is not written again. Transient errors are retried within the policy, a rejected
-    credential is refreshed once. Raises `RegistryError`, or what `control.check` raises, both after
-    `manifest_failed` was reported.
+    First each child is read and checked; if one is missing, or is built for another platform, nothing is
+    written. The same children make the same bytes, so an index that exists already is not written again.
+    Transient errors are retried within the policy, a rejected credential is refreshed once. Raises
+    `RegistryError`, or what `control.check` raises, after `manifest_failed` was reported.
     """
     if not children:
         raise ValueError("An index needs at least one child.")
@@ -65,7 +66,7 @@ def publish(
         entries = publisher.do(lambda: _compose(client, target, children))
         digest = publisher.do(lambda: _put_index(client, target, entries, annotations, line))
     except Exception as fault:
-        report(RegistryEvent("manifest_failed", {**about, **described(fault), "duration_ms": watch.ms()}))
+        report(RegistryEvent("manifest_failed", {**about, **error_details(fault), "duration_ms": watch.ms()}))
         raise
     report(RegistryEvent("manifest_published", {**about, "digest": digest, "duration_ms": watch.ms()}))
     line(f"Manifest published with digest {digest}")
@@ -82,7 +83,10 @@ def move_tag(
     policy: PushPolicy | None = None,
     control: Control | None = None,
 ) -> None:
-    """Puts what the registry holds under the digest of `target` under `tag` too; retried as `publish` is."""
+    """Puts the manifest with the digest of `target` under `tag`, too.
+
+    Retries and raises as `publish` does.
+    """
     publisher = _Publisher(client, target, policy or PushPolicy(), control or NeverCancelled(), report, line)
     found = publisher.do(lambda: client.get_manifest(target))
     publisher.do(lambda: client.put_manifest(target.with_tag(tag), found.body, found.media_type))
@@ -102,7 +106,7 @@ def _put_index(
     annotations: Mapping[str, str],
     line: Line,
 ) -> str:
-    """An OCI index, or Docker's list where the registry takes no index. Raises both refusals for neither."""
+    """Publishes an OCI index, or Docker's manifest list if the registry refuses it; raises both refusals."""
     body, media_type = build_index(entries, annotations)
     try:
         return _put(client, target, body, media_type)
@@ -130,20 +134,22 @@ def _refuses_type(fault: RegistryError) -> bool:
 def build_index(
     entries: Sequence[Mapping[str, Any]], annotations: Mapping[str, str], *, docker: bool = False
 ) -> tuple[bytes, str]:
-    """Bytes and media type: a Docker list if every child is Docker's, or `docker` says so, else an OCI index
-    with annotations."""
+    """Returns bytes and media type of an index (OCI image spec, image-index.md), with annotations.
+
+    It is a Docker manifest list, without annotations, if all children are Docker's or `docker` is set.
+    """
     docker = docker or all(entry["mediaType"] == DOCKER_MANIFEST for entry in entries)
     media_type = DOCKER_LIST if docker else OCI_INDEX
     index: dict[str, Any] = {"schemaVersion": 2, "mediaType": media_type, "manifests": list(entries)}
-    if annotations and not docker:  # Docker's list has no place for them
+    if annotations and not docker:  # Docker's list has no field for them
         index["annotations"] = dict(sorted(annotations.items()))
     return json.dumps(index, indent=2).encode(), media_type
 
 
 def _entry(client: RegistryClient, target: Reference, child: Pushed) -> dict[str, Any]:
-    """The index entry of one child, from what the registry holds and not from what we believe."""
+    """Returns the index entry of one child, from what the registry holds."""
     ref = target.with_digest(child.digest)
-    # The containerd store pushes an index around an image that has attestations.
+    # For an image with attestations the containerd store pushes an index.
     manifest = client.child_of(ref, client.get_manifest(ref), child.platform)
     platform = read_platform(client.config_of(ref, manifest))
     if platform != normalise_platform(child.platform):
@@ -168,7 +174,7 @@ def _put(client: RegistryClient, target: Reference, body: bytes, media_type: str
     if _held(client, target) == digest:
         return digest
     client.put_manifest(target, body, media_type)
-    # Whoever publishes the same tag meanwhile is complete as well and may win; ours must still be there.
+    # Another process may publish the same tag meanwhile, and win; our index must still exist by its digest.
     if _held(client, target) != digest and _held(client, target.with_digest(digest)) != digest:
         raise RegistryError(f"{target} does not hold {digest} after it was published.", permanent=False)
     return digest
@@ -184,7 +190,7 @@ def _held(client: RegistryClient, ref: Reference) -> str:
 
 
 class _Publisher:
-    """Retries one step of a publishing and renews the credential once."""
+    """Retries one step of a publication, and renews the credential once."""
 
     def __init__(
         self,
@@ -206,10 +212,10 @@ class _Publisher:
     def do(self, act: Callable[[], T]) -> T:
         attempt, at = 1, (self._target.host, self._target.repository)
         while True:
-            used = ANONYMOUS  # what a look-up that fails leaves is renewed too
+            used = ANONYMOUS  # renewed as well if the look-up fails
             try:
-                used = self._deadline.hold(lambda: self._client.credentials.for_host(*at))
-                return self._deadline.hold(act)
+                used = self._deadline.run(lambda: self._client.credentials.for_host(*at))
+                return self._deadline.run(act)
             except RegistryError as fault:
                 if not self._refreshed and self._may_have_expired(used, fault):
                     self._refresh(used, fault)
@@ -228,15 +234,15 @@ class _Publisher:
     def _refresh(self, used: Credential, fault: RegistryError) -> None:
         self._refreshed = True
         self._line(f"Publishing the manifest failed: {fault.message}")
-        about = refresh.outside_of_a_push(self._target, self._policy.attempts)
+        about = refresh.details_outside_a_push(self._target, self._policy.attempts)
         try:
-            refresh.tell(self._report, about, lambda: self._renew(used))
+            refresh.run(self._report, about, lambda: self._renew(used))
         except RegistryError as failure:
             raise failed_refresh(fault, failure) from failure
         self._line("Registry credentials refreshed; retrying publish")
 
     def _renew(self, used: Credential) -> None:
-        self._deadline.hold(lambda: self._client.renew(used, self._target))
+        self._deadline.run(lambda: self._client.renew(used, self._target))
 
     def _back_off(self, attempt: int, fault: RegistryError) -> None:
         seconds = self._policy.delay(attempt, fault.retry_after)

@@ -1,4 +1,4 @@
-"""How far a push is: bytes of all layers, over all of its attempts. No number ever falls back."""
+"""The progress of a push: bytes of all layers, over all attempts. No number ever decreases."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 Progress = Callable[[int, int, bool], None]
-"""Bytes sent, bytes known of, and whether that is all of them: no layer still waits for its turn."""
+"""(bytes sent, bytes in all known layers, whether the sizes of all layers are known)."""
 WAITING = frozenset({"Preparing", "Waiting"})
 ARRIVED = frozenset({"Pushed", "Layer already exists"})
 
@@ -18,15 +18,20 @@ class _Layer:
     waits: bool = True
 
 
-class Sent:
-    """An engine begins a layer anew after a fault, and a new attempt begins all of them: what had been sent
-    before stays counted. What the registry held already counts nothing, since its size is never told."""
+class PushProgress:
+    """Adds up the bytes that an engine reports per layer.
+
+    An engine starts a layer again after a fault, and a new attempt starts all layers again; bytes that were
+    sent before stay counted. A layer that the registry already has counts 0, because the engine never tells
+    its size.
+    """
 
     def __init__(self, tell: Progress | None) -> None:
         self._tell = tell
         self._layers: dict[str, _Layer] = {}
 
-    def take(self, layer: str, status: str, sent: int, size: int) -> None:
+    def update(self, layer: str, status: str, sent: int, size: int) -> None:
+        """Reads one status of a layer: `sent` and `size` in bytes."""
         at = self._layers.setdefault(layer, _Layer())
         at.waits = status in WAITING and not at.size
         at.size = max(at.size, size)

@@ -1,4 +1,4 @@
-"""Removes tags that nobody needs any more, without taking away what somebody may go back to."""
+"""Deletes tags that are no longer needed, and keeps every image to which somebody may roll back."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from registry.reference import Reference
 def prune(
     *, client: RegistryClient, repository: Reference, tags: Iterable[str], keep: Collection[str], line: Line
 ) -> list[str]:
-    """Removes `tags` of `repository`; returns those that are gone.
+    """Deletes `tags` of `repository`; returns those that were deleted.
 
-    `keep` holds digests (of images and indexes, whose children are kept too) to which a deployment may roll
-    back. A registry that removes manifests only (distribution 2.8) has a tag's manifest removed, unless it is
-    kept or another tag names it; those tags stay. One that allows neither is told of by a line, not an error.
-    Raises `RegistryError` for what is no refusal.
+    `keep` holds digests to which a deployment may roll back: of images, and of indexes, whose children are
+    kept, too. Some registries delete only manifests (distribution 2.8). Then a tag's manifest is deleted, but
+    not if it is kept or has another tag; such tags stay. If a registry deletes nothing, `line` gets a
+    sentence. Raises `RegistryError` for other errors.
     """
     return _Pruner(client, repository, frozenset(tags), frozenset(keep), line).run()
 
@@ -59,7 +59,7 @@ class _Pruner:
         try:
             return self._client.tags(self._repository)
         except RegistryError as fault:
-            if fault.not_found:  # nothing was ever pushed there
+            if fault.not_found:  # nothing was pushed there yet
                 return []
             raise
 
@@ -80,7 +80,7 @@ class _Pruner:
         try:
             self._client.delete_manifest(self._repository.with_digest(digest))
         except RegistryError as fault:
-            if not fault.not_found:  # somebody else was faster
+            if not fault.not_found:  # another process has deleted it
                 raise
 
     def _digest_of(self, tag: str) -> str:
@@ -111,5 +111,7 @@ class _Pruner:
 
 
 def _is_refusal(fault: RegistryError) -> bool:
-    """Tags or manifests cannot be removed here: 405, or 400 and 404 for a tag where a digest is wanted."""
+    """Tells whether the registry cannot delete this: 405, or 400 and 404 for a tag where it
+    wants a digest.
+    """
     return fault.status in {400, 403, 404, 405}

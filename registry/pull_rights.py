@@ -1,4 +1,4 @@
-"""Whose login an image is pulled with: a policy over references, without rows and without settings."""
+"""Decides which login an image is pulled with. It needs no rows and no settings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FRONTENDS = (f"{HUB_HOST}/docker/dockerfile", f"{HUB_HOST}/docker/dockerfile-ups
 
 
 class Way(Enum):
-    """How an image is pulled: with the platform's login, with the team's own, with none; or not at all."""
+    """The login for a pull: the platform's, the team's own, or none; or the pull is refused."""
 
     PLATFORM = "platform"
     TEAM = "team"
@@ -26,10 +26,10 @@ class Way(Enum):
 class PullRights:
     """What one team may pull.
 
-    `homes` (`host[:port][/prefix]`) are where the platform keeps servers' images, each in a repository named
-    by its slug: `own` are the slugs of the team's servers, `others` all that are or were somebody else's.
-    `shared` are the listed prefixes (`host[:port][/path]`, which end where a segment of the path does),
-    `logins` the hosts that the team gave a login for.
+    `homes` (`host[:port][/prefix]`) are where the platform stores servers' images, each in a repository that
+    is named by the server's slug. `own` are the slugs of the team's servers, `others` all slugs that belong
+    or belonged to other teams. `shared` are prefixes (`host[:port][/path]`, matched by whole path segments)
+    that every team may pull, `logins` the hosts for which the team has given a login.
     """
 
     homes: tuple[str, ...] = ()
@@ -39,7 +39,11 @@ class PullRights:
     logins: frozenset[str] = frozenset()
 
     def way_to(self, ref: Reference) -> Way:
-        """A wide prefix opens no server's repository: one that names it, or what lies below, does."""
+        """Returns the login for a pull.
+
+        A shared prefix opens another team's server only if it names that server's repository, or a path below
+        it.
+        """
         place, slug = place_of(ref), self._slug_of(ref)
         least = self._place_of_server(place, slug) if slug in self.others else ""
         if any(_covers(prefix, place) and len(prefix) >= len(least) for prefix in map(_place, self.shared)):
@@ -51,7 +55,7 @@ class PullRights:
         return Way.TEAM if login_host(ref.host) in self.logins else Way.ANONYMOUS
 
     def _slug_of(self, ref: Reference) -> str:
-        """The server's whose repository it is, or lies below; "" outside of the platform's own."""
+        """Returns the slug of the server that the repository belongs to; "" outside of the platform's own."""
         place = place_of(ref)
         home = self._home_of(place)
         return place[len(home) + 1 :].partition("/")[0] if home else ""
@@ -64,22 +68,24 @@ class PullRights:
 
 
 def is_official(ref: Reference) -> bool:
-    """Docker's own images are everybody's: nobody needs a login, nor has to be asked who may read them."""
+    """Tells whether Docker publishes the image for everybody, so that nobody needs a login for it."""
     return any(_covers(prefix, place_of(ref)) for prefix in (OFFICIAL, *FRONTENDS))
 
 
 def is_known_frontend(ref: Reference) -> bool:
-    """Docker's own readers of Dockerfiles; any other may read whatever the engine reaches."""
+    """Tells whether the image is Docker's own frontend for Dockerfiles; others could read what the engine
+    reaches.
+    """
     return place_of(ref) in FRONTENDS
 
 
 def place_of(ref: Reference) -> str:
-    """`host/repository` in the one spelling in which references are compared."""
+    """Returns `host/repository` in the one spelling in which references are compared."""
     return _place(ref.endpoint)
 
 
 def login_host(host: str) -> str:
-    """The host of a login: names of Docker Hub are one, and https has its port anyway."""
+    """Returns the host under which a login is stored: one name for Docker Hub, and no port 443."""
     name = host.lower()
     return HUB_HOST if is_hub(name) else name.removesuffix(":443")
 
@@ -94,7 +100,9 @@ def _place(prefix: str) -> str:
 
 
 def _is_this_machine(name: str) -> bool:
-    """Every spelling of a loopback address that a resolver takes, such as 127.1 or 0x7f000001."""
+    """Tells whether the name is a loopback address, in any spelling that a resolver accepts,
+    such as 127.1.
+    """
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:

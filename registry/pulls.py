@@ -1,4 +1,4 @@
-"""With what one team pulls: its rights, and the credential that goes with each way."""
+"""The credentials with which one team pulls images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from registry.credentials import ANONYMOUS, Credential, CredentialStore
 from registry.pull_rights import PullRights, Way, login_host
 from registry.reference import Reference
 
-Ask = Callable[[Reference], None]  # raises where the registry does not let the team read the image
+Ask = Callable[[Reference], None]  # raises if the registry does not let the team read the image
 
 
 def _nobody(ref: Reference) -> None:
@@ -18,8 +18,11 @@ def _nobody(ref: Reference) -> None:
 
 @dataclass(frozen=True)
 class Pulls:
-    """`platform` is the platform's login, `given` the team's own by host (`login_host`). `ask` asks a
-    registry whether it gives the team an image: what lies in an engine already is given without a login.
+    """What one team pulls with.
+
+    `platform` holds the platform's logins, `given` the team's own by host (`login_host`). `ask` asks the
+    registry whether the team may read an image. That is needed because an engine starts an image that it
+    already holds without asking for a login.
     """
 
     rights: PullRights = field(default_factory=PullRights)
@@ -28,7 +31,10 @@ class Pulls:
     ask: Ask = _nobody
 
     def credential(self, host: str, way: Way, repository: str = "") -> Credential:
-        """For a `repository` at `host`. Raises `CredentialError` where the platform's own cannot be had."""
+        """Returns the credential for a `repository` at `host`; `way` is that of `PullRights.way_to`.
+
+        Raises `CredentialError` if the platform's credential cannot be read.
+        """
         if way is Way.PLATFORM:
             return self.platform.for_host(host, repository)
         return self.given.get(login_host(host), ANONYMOUS) if way is Way.TEAM else ANONYMOUS

@@ -1,4 +1,4 @@
-"""Pushes one image of one platform, through whatever may come in the way, and tells each step."""
+"""Pushes one image of one platform, retries and refreshes where that helps, and reports each step."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from registry import refresh
 from registry.client import RegistryClient
 from registry.credentials import ANONYMOUS, Credential
 from registry.engine import Engine, PushLog
-from registry.errors import RegistryError, described, failed_refresh
+from registry.errors import RegistryError, error_details, failed_refresh
 from registry.events import Control, Line, RegistryEvent, Report, Stopwatch
-from registry.progress import Progress, Sent
+from registry.progress import Progress, PushProgress
 from registry.reasons import Reason
 from registry.reference import Reference
 from registry.retry import Deadline, PushPolicy
@@ -42,17 +42,18 @@ def push_image(
     control: Control,
     progress: Progress | None = None,
 ) -> Pushed:
-    """Tags the engine's `image` as `target` and pushes it; returns what the registry confirmed to hold.
+    """Tags the engine's `image` as `target`, pushes it, and returns what the registry confirms to hold.
 
-    Reports the contract's events from `tag_started` to `push_succeeded` or `push_failed`; `attempt` of a
+    Reports the contract's events from `tag_started` to `push_succeeded` or `push_failed`; the `attempt` of a
     `push_retry` is the one that failed. Transient errors are retried within the policy. A rejected credential
-    is refreshed: once free of charge, then each time at the cost of an attempt; one that is denied without a
-    word of why is refreshed once, where that can bring another. Raises `RegistryError`, or
-    what `control.check` raises, both after `push_failed` was reported. All callbacks are called in
-    the caller's thread.
+    is refreshed: the first time without using up an attempt, later with one. If access is denied without a
+    reason, it is refreshed once, if that can bring another credential. Raises `RegistryError`, or what
+    `control.check` raises, after `push_failed` was reported. All callbacks are called in the caller's thread.
     """
     deadline = Deadline(policy, control)
-    push = _Push(engine_url, image, target, platform, client, policy, report, line, deadline, Sent(progress))
+    push = _Push(
+        engine_url, image, target, platform, client, policy, report, line, deadline, PushProgress(progress)
+    )
     return push.run()
 
 
@@ -67,7 +68,7 @@ class _Push:
     report: Report
     line: Line
     deadline: Deadline
-    sent: Sent
+    sent: PushProgress
     attempt: int = 0
     retries: int = 0
     refreshed: bool = False
@@ -81,7 +82,7 @@ class _Push:
             self._emit("push_started")
             pushed = self._push()
         except Exception as fault:
-            self._emit("push_failed", **described(fault), duration_ms=watch.ms())
+            self._emit("push_failed", **error_details(fault), duration_ms=watch.ms())
             raise
         self._emit("push_succeeded", digest=pushed.digest, retries=self.retries, duration_ms=watch.ms())
         self.line(f"Image pushed to registry with digest {pushed.digest}")
@@ -106,7 +107,7 @@ class _Push:
             "platform": self.platform,
         }
         self.report(RegistryEvent("tag_started", dict(facts)))
-        self.deadline.hold(self._tag_on_engine)
+        self.deadline.run(self._tag_on_engine)
         self.report(RegistryEvent("tag_succeeded", {**facts, "duration_ms": watch.ms()}))
 
     def _tag_on_engine(self) -> None:
@@ -128,10 +129,10 @@ class _Push:
                 self._recover(fault)
 
     def _send(self) -> str:
-        """Lets the engine send what the registry lacks; the digest that it tells."""
+        """Lets the engine send missing layers; returns the digest that the engine reports."""
         at = (self.target.host, self.target.repository)
-        self.credential = self.deadline.hold(lambda: self.client.credentials.for_host(*at))
-        engine = self.deadline.hold(lambda: Engine(self.engine_url))
+        self.credential = self.deadline.run(lambda: self.client.credentials.for_host(*at))
+        engine = self.deadline.run(lambda: Engine(self.engine_url))
         log = PushLog(self.line, self.sent)
         auth = self.credential.engine_auth(self.target.host)
         try:
@@ -147,9 +148,11 @@ class _Push:
         return log.digest
 
     def _stalled(self) -> RegistryError:
-        """Why nothing moves: an engine (containerd store, 26.1) may keep a rejected credential to itself."""
+        """Returns why nothing happens: an engine (containerd store, 26.1) may not report a rejected
+        credential.
+        """
         try:
-            self.deadline.hold(lambda: self.client.accepts(self.credential, self.target))
+            self.deadline.run(lambda: self.client.accepts(self.credential, self.target))
         except RegistryError as fault:
             if fault.auth_expired:
                 return fault
@@ -157,9 +160,9 @@ class _Push:
         return RegistryError(text, kind="push", reason=Reason.STALLED, permanent=False)
 
     def _confirm(self, digest: str) -> Pushed:
-        """The engine's word is checked: what the registry holds under the tag is what was pushed."""
+        """Checks that the registry holds under the tag what the engine says that it pushed."""
         try:
-            found = self.deadline.hold(lambda: self.client.head_manifest(self.target))
+            found = self.deadline.run(lambda: self.client.head_manifest(self.target))
         except RegistryError as fault:
             if not fault.not_found:
                 raise
@@ -176,14 +179,14 @@ class _Push:
         return Pushed(self.platform, found.digest, found.size, found.media_type)
 
     def _recover(self, fault: RegistryError) -> None:
-        """Prepares another attempt, or raises: `fault`, or both errors where a refresh failed."""
+        """Prepares another attempt, or raises `fault`; if a refresh failed, one error for both."""
         expired = fault.auth_expired or self._may_have_expired(fault)
         free = expired and not self.refreshed
         if not free and self.attempt >= self.policy.attempts:
             raise fault
         if expired:
             self._refresh(fault)
-            self._emit("push_retry", reason="auth_refresh", **described(fault))
+            self._emit("push_retry", reason="auth_refresh", **error_details(fault))
         elif fault.permanent:
             raise fault
         else:
@@ -192,7 +195,7 @@ class _Push:
         self.attempt += 0 if free else 1
 
     def _may_have_expired(self, fault: RegistryError) -> bool:
-        """What is denied after a refresh as well is denied."""
+        """Tells whether a refresh could help; access that is denied after a refresh is denied."""
         at = (self.target.host, self.credential, self.target.repository)
         return fault.perhaps_expired and not self.refreshed and self.client.credentials.refresh_may_help(*at)
 
@@ -200,17 +203,22 @@ class _Push:
         seconds = self.policy.delay(self.attempt, self._asked_delay(fault))
         if not self.deadline.allows(seconds):
             raise fault
-        self._emit("push_retry", reason="retryable_error", **described(fault), delay_ms=round(seconds * 1000))
+        self._emit(
+            "push_retry", reason="retryable_error", **error_details(fault), delay_ms=round(seconds * 1000)
+        )
         self.line(f"Registry push failed: {fault.message}")
         self.line(f"Retrying the push in {seconds:.1f} s")
         self.deadline.wait(seconds)
 
     def _asked_delay(self, fault: RegistryError) -> float | None:
-        """Seconds that the registry asks us to wait: the engine's text never tells, so it is asked itself."""
+        """Returns the seconds that the registry asks to wait.
+
+        The engine does not report them, so the registry is asked.
+        """
         if fault.retry_after is not None or fault.kind != "remote":
             return fault.retry_after
         try:
-            self.deadline.hold(lambda: self.client.head_manifest(self.target))
+            self.deadline.run(lambda: self.client.head_manifest(self.target))
         except RegistryError as answer:
             return answer.retry_after
         return None
@@ -219,10 +227,10 @@ class _Push:
         self.refreshed = True
         self.line(f"Registry push failed: {fault.message}")
         try:
-            refresh.tell(self.report, self._stream(), self._renew)
+            refresh.run(self.report, self._stream(), self._renew)
         except RegistryError as failure:
             raise failed_refresh(fault, failure) from failure
         self.line("Registry credentials refreshed; retrying push")
 
     def _renew(self) -> None:
-        self.deadline.hold(lambda: self.client.renew(self.credential, self.target))
+        self.deadline.run(lambda: self.client.renew(self.credential, self.target))

@@ -1,8 +1,8 @@
-"""Why something failed: one code for each cause, set once by whoever heard of it.
+"""Why something failed: one code for each cause, which is set once, by the adapter that gets the error.
 
-Texts of foreign programs become a code in the adapter that hears them. What several of them say alike is
-listed here, in `SAID`; an adapter adds the words of its own program. Sentences for people may then be changed
-freely: whatever decides looks at the code.
+An adapter turns the text of another program into a code. Texts that several programs share are listed here,
+in `PATTERNS`; an adapter adds the words of its own program. Code decides by the reason, so sentences for
+people can be reworded freely.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Stored in rows: a value may be added, and none may be given another meaning."""
+    """The causes. They are stored in rows: a value may be added, but none may change its meaning."""
 
     DENIED = "denied"
     UNAUTHENTICATED = "unauthenticated"
@@ -79,8 +79,8 @@ SENTENCES: Mapping[Reason, str] = {
     Reason.UNHEALTHY: "The server runs, and does not answer MCP.",
 }
 
-# Patterns of what tools, engines, kubelets and registries say alike.
-SAID: Mapping[Reason, tuple[str, ...]] = {
+# Patterns of texts that tools, engines, kubelets and registries share.
+PATTERNS: Mapping[Reason, tuple[str, ...]] = {
     Reason.FULL: (r"no space left", r"\bENOSPC\b", r"disk quota exceeded", r"insufficient storage"),
     Reason.RATE_LIMITED: (r"too ?many ?requests",),
     Reason.PLAIN_HTTP: (
@@ -104,20 +104,22 @@ SAID: Mapping[Reason, tuple[str, ...]] = {
         r"\bEOF\b",
     ),
 }
-_HEARD = {reason: re.compile("|".join(said), re.IGNORECASE) for reason, said in SAID.items()}
+_HEARD = {reason: re.compile("|".join(said), re.IGNORECASE) for reason, said in PATTERNS.items()}
 
 
 def says(reason: Reason, text: str) -> bool:
-    """Whether a foreign program's `text` says this, of what is listed in `SAID`."""
+    """Tells whether the `text` of another program matches one of the patterns for `reason`."""
     return bool(_HEARD[reason].search(text))
 
 
-def heard(text: str) -> Reason | None:
-    """The first reason of `SAID` that a foreign program's `text` names; None where it names none."""
+def reason_in(text: str) -> Reason | None:
+    """Returns the first reason whose patterns match the `text` of another program; None if none does."""
     return next((reason for reason in _HEARD if says(reason, text)), None)
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether an error of the operating system tells of a full disk or a used up quota. Some libraries lay
-    several errors into the text of one, without a number."""
+    """Tells whether an error of the operating system means a full disk or a used up quota.
+
+    Some libraries put several errors into the text of one, without a number; so the text is searched, too.
+    """
     return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)

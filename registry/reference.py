@@ -1,4 +1,4 @@
-"""Image references: `host[:port]/repository[:tag][@digest]`, as the OCI distribution spec writes them."""
+"""Image references: `host[:port]/repository[:tag][@digest]` (OCI distribution spec)."""
 
 from __future__ import annotations
 
@@ -21,12 +21,15 @@ _ALIASES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "armhf": "
 
 
 class InvalidReference(ValueError):
-    """The text is not an image reference; the message says which part is wrong."""
+    """The text is not an image reference; the message names the invalid part."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """`host` is `name[:port]`, `repository` the path below it; `tag` and `digest` are "" where not given."""
+    """An image reference.
+
+    `host` is `name[:port]`, `repository` the path; `tag` and `digest` are "" for none.
+    """
 
     host: str
     repository: str
@@ -45,7 +48,7 @@ class Reference:
 
     @classmethod
     def parse(cls, text: str) -> Reference:
-        """Reads a reference; one without a host belongs to Docker Hub. Raises `InvalidReference`."""
+        """Parses a reference; without a host it belongs to Docker Hub. Raises `InvalidReference`."""
         name, at, digest = text.strip().partition("@")
         if (at and not digest) or name.endswith(":"):
             raise InvalidReference(f"{text!r} lacks what its last sign announces.")
@@ -55,26 +58,29 @@ class Reference:
 
     @property
     def endpoint(self) -> str:
-        """`host[:port]/repository`: the contract's `registry_endpoint`."""
+        """`host[:port]/repository`: the telemetry contract's `registry_endpoint`."""
         return f"{self.host}/{self.repository}"
 
     @property
     def scopes(self) -> tuple[str, str]:
+        """The scopes to push and to pull (Docker registry token authentication, scope)."""
         return (f"repository:{self.repository}:push", f"repository:{self.repository}:pull")
 
     @property
     def wanted(self) -> str:
-        """What a manifest request names: the digest if there is one, else the tag."""
+        """The digest if there is one, else the tag: the last part of a manifest's URL."""
         return self.digest or self.tag or "latest"
 
     def with_tag(self, tag: str) -> Reference:
+        """Returns the reference with this tag and without a digest."""
         return replace(self, tag=tag, digest="")
 
     def with_digest(self, digest: str) -> Reference:
+        """Returns the reference with this digest and without a tag."""
         return replace(self, tag="", digest=digest)
 
     def for_platform(self, platform: str) -> Reference:
-        """The tag of one architecture: `v1` becomes `v1-linux-arm64`."""
+        """Returns the reference with the tag of one platform: `v1` becomes `v1-linux-arm64`."""
         suffix = "-" + normalise_platform(platform).replace("/", "-")
         return self.with_tag((self.tag or "latest")[: 128 - len(suffix)] + suffix)
 
@@ -106,15 +112,17 @@ def _hub_repository(name: str) -> str:
 
 
 def is_digest(text: str) -> bool:
+    """Tells whether the text is a SHA-256 or SHA-512 digest (OCI image spec, descriptor.md)."""
     return bool(_DIGEST.fullmatch(text))
 
 
 def is_hub(host: str) -> bool:
+    """Tells whether the host is one of Docker Hub's names."""
     return host in {HUB_HOST, "index.docker.io", HUB_API_HOST}
 
 
 def is_loopback(host: str) -> bool:
-    """Whether `host[:port]` can only be this machine, so that plain http tells nobody anything."""
+    """Tells whether `host[:port]` is this machine, so that unencrypted http is safe."""
     name = hostname(host)
     if name == "localhost":
         return True
@@ -125,14 +133,17 @@ def is_loopback(host: str) -> bool:
 
 
 def hostname(host: str) -> str:
-    """`host[:port]` without its port, and an IPv6 address without its brackets."""
+    """Returns `host[:port]` without its port, and an IPv6 address without brackets."""
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.partition(":")[0].lower()
 
 
 def normalise_platform(platform: str) -> str:
-    """`os/arch[/variant]` in the spelling of the OCI image spec; arm64/v8 and amd64/v1 lose their variant."""
+    """Returns `os/arch[/variant]` as in the OCI image spec; arm64/v8 and amd64/v1 lose their variant.
+
+    Raises `InvalidReference`.
+    """
     if not _PLATFORM.fullmatch(platform.strip()):
         raise InvalidReference(f"{platform[:80]!r} is not a platform such as linux/arm64.")
     os, _, rest = platform.strip().lower().partition("/")

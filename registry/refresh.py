@@ -1,30 +1,33 @@
-"""The refresh of a credential, told in the same words in a push, before it and after it."""
+"""Reports the refresh of a credential with the same events before, during and after a push."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from registry.errors import described
+from registry.errors import error_details
 from registry.events import RegistryEvent, Report, Stopwatch
 from registry.reference import Reference
 
 
-def tell(report: Report, about: Mapping[str, Any], refresh: Callable[[], object]) -> None:
-    """Reports `auth_refresh_started`, then how `refresh` ended; raises what it raises."""
+def run(report: Report, about: Mapping[str, Any], refresh: Callable[[], object]) -> None:
+    """Calls `refresh` and reports its start and its end; raises what it raises.
+
+    `about` holds the details that all three events share.
+    """
     watch = Stopwatch()
     report(RegistryEvent("auth_refresh_started", dict(about)))
     try:
         refresh()
     except Exception as failure:
-        failed = {**about, **described(failure), "duration_ms": watch.ms()}
+        failed = {**about, **error_details(failure), "duration_ms": watch.ms()}
         report(RegistryEvent("auth_refresh_failed", failed))
         raise
     report(RegistryEvent("auth_refresh_succeeded", {**about, "duration_ms": watch.ms()}))
 
 
-def outside_of_a_push(target: Reference, retry_limit: int) -> dict[str, Any]:
-    """The contract's keys of a refresh that belongs to no attempt and to no platform."""
+def details_outside_a_push(target: Reference, retry_limit: int) -> dict[str, Any]:
+    """Returns the event details for a refresh that belongs to no attempt and no platform."""
     return {
         "attempt": 0,
         "retry_limit": retry_limit,

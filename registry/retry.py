@@ -1,4 +1,4 @@
-"""When to try again, how long to wait before, and how to stop at once while something blocks."""
+"""Decides when to try again and how long to wait, and stops at once even while a call blocks."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class PushPolicy:
-    """`attempts` in all (the first one included); delays, `deadline` and `stall` in seconds.
+    """The limits of a push. `attempts` counts the first one, too; all times are in seconds.
 
-    `max_delay` bounds the backoff; what a registry asks for by Retry-After is bounded by `MAX_RETRY_AFTER`.
-    `deadline` bounds a push with all its attempts. `stall` bounds the time without any change in an engine's
-    progress: engines wait for a silent registry without end, and may repeat themselves while they do.
+    `max_delay` bounds the backoff; the delay that a registry asks for is bounded by `MAX_RETRY_AFTER`.
+    `deadline` bounds a push with all its attempts. `stall` bounds the time without progress in an engine's
+    messages: an engine waits for a silent registry without a limit, and may repeat its messages meanwhile.
     """
 
     attempts: int = 3
@@ -34,14 +34,17 @@ class PushPolicy:
     stall: float = 300.0
 
     def delay(self, attempt: int, retry_after: float | None) -> float:
-        """Seconds to wait after `attempt` failed: exponential, half of it jitter, or what was asked for."""
+        """Returns the seconds to wait after `attempt` failed.
+
+        That is exponential backoff, half of it random, or `retry_after` if that is longer.
+        """
         step = min(self.base_delay * 2.0 ** (attempt - 1), self.max_delay)
         jittered = step / 2 + random.uniform(0, step / 2)  # noqa: S311 spreads load, guards nothing
         return max(jittered, retry_after or 0.0)
 
 
 class Deadline:
-    """The end of a piece of work: the policy's, and the caller's control, asked at every look."""
+    """The end of a piece of work: by the policy's deadline, or by the caller's control."""
 
     def __init__(self, policy: PushPolicy, control: Control) -> None:
         self._end = time.monotonic() + policy.deadline
@@ -49,7 +52,7 @@ class Deadline:
         self._control = control
 
     def allows(self, seconds: float) -> bool:
-        """Whether it is worth waiting so long."""
+        """Tells whether a wait of so many seconds ends before the deadline."""
         return seconds < min(self._end - time.monotonic(), self._control.remaining())
 
     def check(self) -> None:
@@ -63,15 +66,18 @@ class Deadline:
             )
 
     def wait(self, seconds: float) -> None:
-        """Waits, and looks several times a second whether it still may."""
+        """Waits, and checks the deadline several times a second."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             self.check()
             time.sleep(min(left, TICK))
         self.check()
 
-    def hold(self, act: Callable[[], T]) -> T:
-        """The result of `act`, which may block; a stop abandons it to its own timeout, in its thread."""
+    def run(self, act: Callable[[], T]) -> T:
+        """Runs `act`, which may block, in a thread, and returns its result.
+
+        When the deadline ends, the thread is abandoned; `act` then ends by its own timeout.
+        """
         outcome: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
 
         def run() -> None:

@@ -1,4 +1,4 @@
-"""Bearer tokens: fetched once for all who need the same, kept by scopes, renewed before they end."""
+"""Bearer tokens (Docker registry token authentication): cached by scope, and renewed before they expire."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from registry.challenge import Challenge
 from registry.credentials import Credential
 from registry.errors import RegistryError, from_response
 
-MIN_LIFE = 60.0  # the spec's default: shorter lives are older servers' omissions
-EARLY = 0.2  # renewed when this part of its life is left
+MIN_LIFE = 60.0  # seconds; the spec's default, and the shortest life that is believed
+EARLY = 0.2  # a token is renewed when this part of its life is left
 MAX_EARLY = 60.0
 MAX_LIFE = 86_400.0
 MAX_TOKEN = 32_768  # characters: it goes into a header
 MAX_CACHED = 1_000
 CLIENT_ID = "mcphost"
-# What servers that know no POST answer, and what Artifactory and Azure do (containerd falls back likewise).
+# Answers of servers that do not support POST, Artifactory and Azure among them (containerd falls back, too).
 NO_POST = frozenset({400, 401, 404, 405, 501})
 _VALUE = re.compile(rf"[!-~]{{1,{MAX_TOKEN}}}")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer, its body read up to a cap; `url` is where it came from, after all redirects."""
+    """An HTTP response, its body read up to a limit. `url` is its source, after all redirects."""
 
     status: int
     headers: Mapping[str, str]
@@ -37,7 +37,7 @@ class Answer:
 
 
 class Fetch(Protocol):
-    """Sends one request to a token server: `query` in the address, or `form` as the body of a POST."""
+    """Sends one request to a token server: `query` goes into the URL, `form` into the body of a POST."""
 
     def __call__(
         self,
@@ -51,13 +51,14 @@ class Fetch(Protocol):
 
 @dataclass(frozen=True)
 class Token:
-    """`renew_at` is a `time.monotonic()` second."""
+    """A token. `renew_at` is a time of `time.monotonic()`."""
 
     value: str = field(repr=False)
     renew_at: float
 
     @property
     def fresh(self) -> bool:
+        """Tells whether the token need not be renewed yet."""
         return time.monotonic() < self.renew_at
 
 
@@ -65,7 +66,7 @@ _Key = tuple[str, str, Credential, int, tuple[str, ...]]
 
 
 class TokenCache:
-    """Thread-safe. One request per key is under way at any time; the others wait for its token."""
+    """A thread-safe cache. At most one request per key is under way; other callers wait for its token."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -82,7 +83,10 @@ class TokenCache:
         rejected: str = "",
         fresh: bool = False,
     ) -> str:
-        """A token for `scopes`, never the `rejected` one, a new one if `fresh`. Raises `RegistryError`."""
+        """Returns a token for `scopes`, from the cache if possible. Raises `RegistryError`.
+
+        It never returns the `rejected` token; `fresh` asks for a new one in any case.
+        """
         key = (challenge.realm, challenge.service, credential, credential.generation, scopes)
         with self._lock:
             lock = self._locks.setdefault(key, threading.Lock())
@@ -103,11 +107,14 @@ class TokenCache:
             return fetch_token(challenge, credential, scopes, fetch)
         except RegistryError:
             with self._lock:
-                self._locks.pop(key, None)  # nothing of a credential that was rejected should stay
+                self._locks.pop(key, None)  # the key holds a credential, which was rejected
             raise
 
     def _make_room(self) -> None:
-        """Drops tokens that have ended: a key holds a credential, which should not stay for longer."""
+        """Removes expired tokens.
+
+        A key holds a credential, which should not stay in memory longer than needed.
+        """
         for key in [key for key, token in self._tokens.items() if not token.fresh]:
             del self._tokens[key]
             self._locks.pop(key, None)
@@ -117,10 +124,16 @@ class TokenCache:
 
 
 def fetch_token(challenge: Challenge, credential: Credential, scopes: tuple[str, ...], fetch: Fetch) -> Token:
-    """Asks the token server; the refresh_token grant for identity tokens, GET with Basic for passwords."""
+    """Requests a token: by the refresh_token grant for an identity token, else by GET with Basic.
+
+    See the token and OAuth2 pages of the Docker registry's authentication specification. Raises
+    `RegistryError`.
+    """
     if credential.identity_token:
         answer = _grant(challenge, credential, scopes, fetch)
-        if answer.status not in NO_POST or not credential.password:  # GET would ask for a token of nobody's
+        if (
+            answer.status not in NO_POST or not credential.password
+        ):  # a GET without a password would return an anonymous token
             return _read_token(answer)
     query = [("service", challenge.service)] if challenge.service else []
     query += [("scope", scope) for scope in scopes]
@@ -141,7 +154,7 @@ def _grant(challenge: Challenge, credential: Credential, scopes: tuple[str, ...]
 
 
 def _read_token(answer: Answer) -> Token:
-    """Of whatever content type: some servers call their JSON text, or nothing at all."""
+    """Reads a token whatever the content type: some servers declare text, or nothing at all."""
     if not 200 <= answer.status < 300:
         raise from_response(answer.status, answer.headers, answer.body, "The registry's token server refused")
     data = _object(answer.body)
@@ -162,7 +175,7 @@ def _object(body: bytes) -> dict[str, Any]:
 
 
 def _life(expires_in: object) -> float:
-    """Seconds; a number, or the text of one."""
+    """Returns seconds; accepts a number, or a number as text."""
     try:
         told = float(expires_in) if isinstance(expires_in, int | float | str) else MIN_LIFE
     except (ValueError, OverflowError):

@@ -1,5 +1,7 @@
-"""One HTTP exchange with a registry: bodies and time are capped, a redirect carries no credential to another
-host, and what a stranger's registry leads to is looked at first.
+"""One HTTP exchange with a registry.
+
+The body and the time are bounded. A redirect to another host gets no credential. For a registry that no
+operator named, every address is checked (see `outbound`).
 """
 
 from __future__ import annotations
@@ -26,20 +28,20 @@ from registry.reference import is_loopback
 from registry.tokens import Answer
 
 MAX_REDIRECTS = 5
-POOL = 32  # connections kept to one host: as many pushes may be confirmed at the same time
+POOL = 32  # connections kept to one host, so that as many pushes can be confirmed at the same time
 MAX_BODY = 4 << 20  # the distribution spec's limit for manifests
 MAX_ERROR_BODY = 64 << 10
-PATIENCE = 2  # times the longest silence: so long may an exchange take with all its redirects
+PATIENCE = 2  # an exchange with all its redirects may take this many times the longest silence
 USER_AGENT = "mcphost-registry"
 NOT_TOLD = "which is not told who we are"
 _NO_PROXY: dict[str, Any] = {"http": None, "https": None, "all": None}
 _REDIRECTS = {301, 302, 307, 308}
-_SEE_OTHER = 303  # leads to something else to read: no place to write to
+_SEE_OTHER = 303  # followed only by reads: its target is not a place to write to
 _READS = ("GET", "HEAD")
 
 
 class _Authorization(AuthBase):
-    """Sets the header itself: left to `requests`, ~/.netrc would be read and would win."""
+    """Sets the header itself. Otherwise `requests` would read ~/.netrc and override the header."""
 
     def __init__(self, value: str) -> None:
         self._value = value
@@ -53,7 +55,7 @@ class _Authorization(AuthBase):
 
 
 def _context(ca_bundle: Path | None) -> ssl.SSLContext:
-    """Trusts `ca_bundle` besides what `requests` trusts: a token server may have a public certificate."""
+    """Returns a TLS context that trusts `ca_bundle` as well: a token server may have a public certificate."""
     context = create_urllib3_context()
     if ca_bundle:
         _trust(context, ca_bundle)
@@ -63,26 +65,30 @@ def _context(ca_bundle: Path | None) -> ssl.SSLContext:
 def _trust(context: ssl.SSLContext, ca_bundle: Path) -> None:
     try:
         context.load_verify_locations(cafile=ca_bundle)
-    except OSError as fault:  # ssl's own among them
+    except OSError as fault:  # also errors of ssl
         raise RegistryError(f"The authorities in {ca_bundle} cannot be read: is it a PEM file?") from fault
 
 
 class Transport:
-    """Sends requests. Thread-safe: each is independent, the connections are pooled.
+    """Sends requests. It is thread-safe: requests are independent, and connections are pooled.
 
-    `timeout` is the longest silence in seconds; `inner` allows addresses of this machine and its networks.
+    `timeout` is the longest silence in seconds. `allow_private` allows addresses of this machine and its
+    networks.
     """
 
-    def __init__(self, *, ca_bundle: Path | None, timeout: float, inner: bool) -> None:
+    def __init__(self, *, ca_bundle: Path | None, timeout: float, allow_private: bool) -> None:
         self._session = Session()
-        # Compressed, a few bytes are as many as one likes; digests are of what is not compressed.
+        # A small compressed body can have any size, and digests are of uncompressed bytes.
         self._session.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": "identity"})
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, Adapter(_context(ca_bundle), inner=inner, pool_maxsize=POOL))
+            self._session.mount(
+                scheme, Adapter(_context(ca_bundle), allow_private=allow_private, pool_maxsize=POOL)
+            )
         self._timeout = timeout
 
     def close(self) -> None:
+        """Closes the connections."""
         self._session.close()
 
     def send(
@@ -95,14 +101,15 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         params: list[tuple[str, str]] | None = None,
         body: bytes | list[tuple[str, str]] | None = None,
-        keeps_to_origin: bool = False,
+        same_origin_only: bool = False,
         cap: int = MAX_BODY,
     ) -> Answer:
-        """The answer, whatever its status. Raises `RegistryError` of kind `push` if there is none.
+        """Returns the response, whatever its status. Raises `RegistryError` of kind `push` if there is none.
 
-        Redirects are followed with the same method and body (RFC 9110 15.4), without the authorization once
-        one has led to another origin; not at all there where the request `keeps_to_origin`, since what it
-        asks with is more than a header, or its answer is worth nothing without.
+        `doing` describes the request in errors. `cap` bounds the body in bytes. Redirects are followed with
+        the same method and body (RFC 9110, 15.4); after one to another origin the authorization is left out.
+        With `same_origin_only` such a redirect is an error: the body holds a secret, or an anonymous answer
+        is of no use.
         """
         with _ended(self._timeout * PATIENCE, doing):
             for _ in range(MAX_REDIRECTS + 1):
@@ -113,7 +120,7 @@ class Transport:
                         return self._read(response, doing, cap, url)
                 goal = _goal(url, target, doing)
                 if origin_of(goal) != origin_of(url):
-                    if keeps_to_origin:
+                    if same_origin_only:
                         raise RegistryError(
                             f"{doing}: a redirect leads to {origin_of(goal)}, {NOT_TOLD}.",
                             reason=Reason.REDIRECTED,
@@ -145,7 +152,7 @@ class Transport:
                 stream=True,
                 proxies=dict(_NO_PROXY) if is_loopback(urlsplit(url).netloc) else None,
             )
-        except outbound.InnerAddress as refusal:
+        except outbound.PrivateAddress as refusal:
             raise inner_address(doing, str(refusal)) from None
         except outbound.UnknownName as fault:
             raise unreachable(doing, f"the name {fault} is not known") from None
@@ -160,7 +167,7 @@ class Transport:
 
 @contextmanager
 def _ended(seconds: float, doing: str) -> Iterator[None]:
-    """What a registry sends by the byte ends all the same."""
+    """Ends an exchange after a time, even if the registry keeps sending single bytes."""
     slow = RegistryError(
         f"{doing}: no whole answer within {seconds:g} s.",
         kind="push",
@@ -179,7 +186,7 @@ def _ended(seconds: float, doing: str) -> Iterator[None]:
 
 
 def _read_capped(response: requests.Response, doing: str, cap: int, *, cut: bool) -> bytes:
-    """The body as it was sent; of a failure (`cut`) no more than fits, and nothing that is compressed."""
+    """Returns the body. For an error response (`cut`) it is cut at `cap`, and empty if it is compressed."""
     packed = response.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity")
     if packed and cut:
         return b""
@@ -197,7 +204,7 @@ def _read_capped(response: requests.Response, doing: str, cap: int, *, cut: bool
 
 
 def _target(response: requests.Response, method: str) -> str:
-    """Where a redirect leads, "" for what is none, or none for this method."""
+    """Returns the target of a redirect; "" if the response is none, or none that this method follows."""
     follows = response.status_code in _REDIRECTS or (response.status_code == _SEE_OTHER and method in _READS)
     return response.headers.get("Location", "") if follows else ""
 

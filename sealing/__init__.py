@@ -1,7 +1,7 @@
-"""Secrets at rest: Fernet (AES-128-CBC and HMAC-SHA256), with keys that rotate.
+"""Encrypts secrets at rest with Fernet (AES-128-CBC and HMAC-SHA256) and keys that can be rotated.
 
-The first of SECRET_ENCRYPTION_KEYS seals; every one of them opens. To rotate, put a new key first and run
-`manage.py rotate_secrets`.
+The first key in SECRET_ENCRYPTION_KEYS encrypts; each of them decrypts. To rotate, put a new key first and
+run `manage.py rotate_secrets`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from django.conf import settings
 
 
 class Unsealable(Exception):
-    """None of the keys opens it: it was sealed with a key that is gone."""
+    """None of the keys decrypts the value: its key was removed."""
 
 
 def _box() -> MultiFernet:
@@ -19,10 +19,12 @@ def _box() -> MultiFernet:
 
 
 def seal(value: str) -> bytes:
+    """Encrypts a secret with the first key."""
     return _box().encrypt(value.encode())
 
 
 def open_sealed(sealed: bytes) -> str:
+    """Decrypts a secret. Raises `Unsealable`."""
     try:
         return _box().decrypt(sealed).decode()
     except InvalidToken:
@@ -30,7 +32,7 @@ def open_sealed(sealed: bytes) -> str:
 
 
 def reseal(sealed: bytes) -> bytes:
-    """The same secret under the first key."""
+    """Encrypts a sealed secret again with the first key. Raises `Unsealable`."""
     try:
         return _box().rotate(sealed)
     except InvalidToken:

@@ -1,4 +1,4 @@
-"""Columns that hold sealed values. `manage.py rotate_secrets` finds them by their class."""
+"""A column for sealed values. `manage.py rotate_secrets` finds such columns by their class."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FORMER_FOR = timedelta(days=1)
 
 
 class SealedField(models.BinaryField):  # type: ignore[type-arg]
-    """The bytes of `sealing.seal`; empty or None for no secret."""
+    """Holds the bytes that `sealing.seal` returns; empty or None for no secret."""
 
 
 class SharedSecret(models.Model):

@@ -34,7 +34,7 @@ def explain(server: Server, archive: Path | None = None) -> dict[str, Any]:
     images = runtime_choice.runtime_name_for(server) != RuntimeChoice.PROCESS
     with tempfile.TemporaryDirectory(prefix="mcphost-explain-", ignore_cleanup_errors=True) as work:
         fetched = _fetch(server, archive, Path(work) / "source")
-        return recognise(fetched, choices, images=images).told(choices)
+        return recognise(fetched, choices, images=images).as_json(choices)
 
 
 def _fetch(server: Server, archive: Path | None, into: Path) -> BuildContext:

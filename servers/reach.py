@@ -8,7 +8,7 @@ from django.conf import settings
 
 from hosting.errors import SourceError
 from hosting.sources import image
-from outbound import InnerAddress, addresses
+from outbound import PrivateAddress, addresses
 from registry.errors import INNER
 
 
@@ -22,7 +22,7 @@ def is_known_registry(host: str) -> bool:
         *shared,
     }
     parts = urlsplit(f"//{host}")
-    named = addresses.is_named(parts.hostname or "", parts.port, settings.REGISTRY_PRIVATE_HOSTS)
+    named = addresses.is_listed(parts.hostname or "", parts.port, settings.REGISTRY_PRIVATE_HOSTS)
     return host in own or named
 
 
@@ -32,8 +32,8 @@ def check_image(reference: str) -> None:
     if is_known_registry(host):
         return
     try:
-        addresses.check_plain(urlsplit(f"//{host}").hostname or "", inner=False)
-    except InnerAddress:
+        addresses.check_literal(urlsplit(f"//{host}").hostname or "", allow_private=False)
+    except PrivateAddress:
         raise SourceError(
             f"{host} is {INNER}: images are not taken from there.",
             hint=f"If they may be, add {host} to REGISTRY_PRIVATE_HOSTS.",

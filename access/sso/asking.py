@@ -31,11 +31,11 @@ class Guarded(requests.adapters.BaseAdapter):
         headers = {str(name): str(value) for name, value in request.headers.items() if value is not None}
         body = request.body.encode() if isinstance(request.body, str) else request.body
         try:
-            with outbound.asked(
-                str(request.method), parts, inner=True, seconds=SECONDS, headers=headers, body=body
+            with outbound.request(
+                str(request.method), parts, allow_private=True, seconds=SECONDS, headers=headers, body=body
             ) as answer:  # fmt: skip
                 return _read(request, answer)
-        except (outbound.UnknownName, outbound.InnerAddress, outbound.TooSlow) as error:
+        except (outbound.UnknownName, outbound.PrivateAddress, outbound.TooSlow) as error:
             raise requests.ConnectionError(f"{parts.hostname}: {_WORDS[type(error)]}") from error
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise requests.ConnectionError(f"{parts.hostname}: {error}") from error
@@ -46,7 +46,7 @@ class Guarded(requests.adapters.BaseAdapter):
 
 _WORDS: dict[type[Exception], str] = {
     outbound.UnknownName: "the name is not known",
-    outbound.InnerAddress: "nobody may be asked at that address",
+    outbound.PrivateAddress: "nobody may be asked at that address",
     outbound.TooSlow: f"no whole answer within {SECONDS:.0f} s",
 }
 

@@ -1,4 +1,7 @@
-"""Documents, packages and questions as JSON."""
+"""Documents, packages and questions as JSON.
+
+The docstrings of shapes are descriptions in the OpenAPI schema.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ class Where(Shape):
         return attrs
 
     def found(self) -> Found:
-        """Raises `UserError`."""
+        """Returns the document. Raises `UserError`."""
         given = self.validated_data
         if "document" in given:
             return Found(document.checked(given["document"]))
@@ -133,6 +136,7 @@ class Newer(Preview):
 
 
 def preview(found: Found) -> dict[str, Any]:
+    """Returns the body of `Preview`."""
     every = services.options(found.document)
     first = packages.preselected(every)
     return {

@@ -1,3 +1,5 @@
+"""The REST API of the catalog. The docstrings of views are descriptions in the OpenAPI schema."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -1,4 +1,7 @@
-"""What is hosted here as a registry tells it: server.json documents that name our gateway. Pure."""
+"""Describes hosted servers as a registry does: server.json documents that name our gateway.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,10 @@ LONGEST_TEXT = 100
 
 @dataclass(frozen=True)
 class Hosted:
-    """One server. `number` is that of the deployment that built what serves; times are aware."""
+    """A hosted server. `number` is that of the deployment that made the current build; times are aware.
+
+    `says` are the facts of its handshake, `origin` is `Server.origin`.
+    """
 
     slug: str
     name: str
@@ -30,11 +36,15 @@ class Hosted:
 
     @property
     def version(self) -> str:
+        """The version at the registry API: `1.0.<number>`."""
         return f"1.0.{self.number}"
 
 
 def namespace(host: str) -> str:
-    """The reverse-DNS form of a host: `mcp.example.org` is `org.example.mcp`. An address stays as it is."""
+    """Returns the reverse-DNS form of a host: `mcp.example.org` is `org.example.mcp`.
+
+    An IP address is kept.
+    """
     name = host.partition(":")[0] if host.count(":") == 1 else host
     try:
         return str(ipaddress.ip_address(name.strip("[]"))).replace(":", "-")
@@ -43,7 +53,7 @@ def namespace(host: str) -> str:
 
 
 def response(hosted: Hosted, space: str) -> dict[str, Any]:
-    """`{server, _meta}`."""
+    """Returns `{server, _meta}`, the registry API's shape of a server."""
     official = {
         "status": "active",
         "publishedAt": _moment(hosted.published_at),
@@ -54,7 +64,10 @@ def response(hosted: Hosted, space: str) -> dict[str, Any]:
 
 
 def server(hosted: Hosted, space: str) -> Document:
-    """The server.json. A package that it was made of is named too: others may host it themselves."""
+    """Returns the server.json.
+
+    The package that it was made of is named as well: others may host it themselves.
+    """
     package = hosted.origin.get("package")
     return {
         "$schema": SCHEMA_URL,
@@ -69,6 +82,7 @@ def server(hosted: Hosted, space: str) -> Document:
 
 
 def remote(url: str) -> dict[str, Any]:
+    """Returns the entry of `remotes` for a server at this URL."""
     return {
         "type": "streamable-http",
         "url": url,
@@ -101,7 +115,7 @@ def _description(hosted: Hosted, space: str) -> str:
 
 
 def _told(hosted: Hosted) -> dict[str, Any]:
-    """What the server says of itself, and which document it was made of."""
+    """Returns what the server says of itself, and the document that it was made of."""
     told = {
         "serverInfo": {key: hosted.says[key] for key in ("name", "version") if hosted.says.get(key)},
         "protocolVersions": list(hosted.says.get("protocol_versions") or ()),

@@ -1,4 +1,4 @@
-"""Which servers somebody finds at /v0.1/, page by page, in a number of queries that does not grow."""
+"""Queries the servers that a caller sees at /v0.1/, page by page, with a fixed number of queries."""
 
 from __future__ import annotations
 
@@ -23,18 +23,23 @@ from servers.states import DeploymentStatus
 
 
 class Unauthenticated(UserError):
-    """A token that is none: said, where silence would look like an empty catalog."""
+    """The token is invalid. An empty list in its place would look like an empty catalog."""
 
 
 @dataclass(frozen=True)
 class Page:
+    """A page of servers; `next_cursor` is "" on the last one."""
+
     hosted: list[Hosted]
     next_cursor: str
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a list is asked for. `version` "" and `latest` are the same: there is one version of each."""
+    """The parameters of a list.
+
+    `version` "" and `latest` mean the same, since each server has one version.
+    """
 
     search: str = ""
     version: str = ""
@@ -44,7 +49,10 @@ class Wanted:
 
 
 def seen_by(request: HttpRequest) -> tuple[ServerQuerySet, bool]:
-    """(servers, whether anybody sees them): those of the token or session, without one the listed."""
+    """Returns the servers that the caller sees, and whether everybody sees them.
+
+    They are those of the token or session; without one, the listed servers. Raises `Unauthenticated`.
+    """
     value = bearer.value_of(request.headers.get("Authorization", ""))
     if value is not None:
         return _of_token(value), False
@@ -54,7 +62,10 @@ def seen_by(request: HttpRequest) -> tuple[ServerQuerySet, bool]:
 
 
 def page(servers: ServerQuerySet, wanted: Wanted, url_of: Callable[[Server], str], space: str) -> Page:
-    """Servers in the order of their ids, which the cursor holds."""
+    """Returns a page of servers, ordered by id; the cursor holds the last id.
+
+    Raises `Invalid` for a bad cursor.
+    """
     rows = _hosted(servers).filter(pk__gt=_after(wanted.cursor))
     for word in _words(wanted.search, space):
         rows = rows.filter(slug__icontains=word)
@@ -68,12 +79,13 @@ def page(servers: ServerQuerySet, wanted: Wanted, url_of: Callable[[Server], str
 
 
 def one(servers: ServerQuerySet, slug: str, url_of: Callable[[Server], str]) -> Hosted | None:
+    """Returns the server of that slug; None if the caller does not see it."""
     row = _hosted(servers).filter(slug=slug).first()
     return _of(row, url_of) if row else None
 
 
 def _hosted(servers: ServerQuerySet) -> QuerySet[Any]:
-    """Servers that are meant to answer, with the number of the deployment that built what serves."""
+    """Returns servers that should run, with the number of the deployment that made the current build."""
     same = Deployment.objects.filter(
         server=OuterRef("pk"),
         status=DeploymentStatus.SUCCEEDED,
@@ -114,7 +126,10 @@ def _of_token(value: str) -> ServerQuerySet:
 
 
 def _words(search: str, space: str) -> list[str]:
-    """Names are `<space>/<slug>`: what is found in the first part alone is found in every one."""
+    """Returns the text to find in slugs.
+
+    Names are `<space>/<slug>`; a match in the first part matches all.
+    """
     text = search.strip().lower()
     if not text or text in f"{space.lower()}/":
         return []

@@ -1,4 +1,4 @@
-"""Below /v0.1/. A name has a slash, encoded or not: WSGI hands it over decoded."""
+"""URLs below /v0.1/. A name contains a slash, encoded or not: WSGI passes it on decoded."""
 
 from django.urls import re_path
 

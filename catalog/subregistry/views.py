@@ -1,4 +1,4 @@
-"""`/v0.1/servers`: the registry API (2025-12-01), read only. Anybody may ask from any page's script."""
+"""`/v0.1/servers`: the registry API (2025-12-01), read only. Scripts of any web page may use it (CORS)."""
 
 from __future__ import annotations
 
@@ -35,6 +35,8 @@ NOT_FOUND = "Server not found"
 
 @method_decorator(csrf_exempt, name="dispatch")
 class RegistryView(View):
+    """The base of the views: answers errors as problem documents, and adds CORS headers."""
+
     http_method_names = ["get", "head", "options"]
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -54,16 +56,21 @@ class RegistryView(View):
 
     @property
     def space(self) -> str:
+        """The namespace of this platform's servers."""
         host = settings.PUBLIC_URL.partition("://")[2] or self.request.get_host()
         return settings.CATALOG_NAMESPACE or namespace(host)
 
     def url_of(self, server: Server) -> str:
+        """Returns the server's URL at the gateway."""
         path = f"/mcp/{server.slug}"
         public = settings.PUBLIC_URL
         return f"{public}{path}" if public else self.request.build_absolute_uri(path)
 
     def answer(self, body: object, *, public: bool) -> HttpResponse:
-        """200, or 304 where the caller has it already."""
+        """Returns 200, or 304 if the caller has this content already (If-None-Match).
+
+        `public` tells that everybody gets the same answer, so that caches may keep it.
+        """
         content = orjson.dumps(body)
         etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
         known = [
@@ -77,6 +84,9 @@ class RegistryView(View):
         return made
 
     def found(self, name: str, version: str = "latest") -> tuple[Hosted | None, bool]:
+        """Returns the server of that name and version, None if the caller does not see it, and whether all
+        see it.
+        """
         servers, public = rows.seen_by(self.request)
         space, _, slug = name.rpartition("/")
         hosted = rows.one(servers, slug, self.url_of) if space == self.space else None
@@ -85,6 +95,8 @@ class RegistryView(View):
 
 
 class ServerList(RegistryView):
+    """The list of servers."""
+
     def get(self, request: HttpRequest) -> HttpResponse:
         servers, public = rows.seen_by(request)
         page = rows.page(servers, wanted(request), self.url_of, self.space)
@@ -96,7 +108,7 @@ class ServerList(RegistryView):
 
 
 class Versions(RegistryView):
-    """There is one: what serves now. Earlier ones are not reachable any more."""
+    """The versions of a server. There is one: earlier ones cannot be reached any more."""
 
     def get(self, request: HttpRequest, name: str) -> HttpResponse:
         hosted, public = self.found(name)
@@ -107,6 +119,8 @@ class Versions(RegistryView):
 
 
 class Version(RegistryView):
+    """One version of a server."""
+
     def get(self, request: HttpRequest, name: str, version: str) -> HttpResponse:
         hosted, public = self.found(name, version)
         if hosted is None:
@@ -115,7 +129,7 @@ class Version(RegistryView):
 
 
 def wanted(request: HttpRequest) -> Wanted:
-    """Raises `Invalid`."""
+    """Reads the parameters of the query. Raises `Invalid`."""
     asked = request.GET
     return Wanted(
         search=asked.get("search", "")[:200],
@@ -127,7 +141,7 @@ def wanted(request: HttpRequest) -> Wanted:
 
 
 def _read(parameter: Parameter, text: str, default: Any) -> Any:
-    """As the API reads it; what is empty was not asked."""
+    """Parses a parameter as the REST API does; an empty one gives the default."""
     try:
         return parameter.read(text) if text else default
     except ValidationError as error:
@@ -136,7 +150,7 @@ def _read(parameter: Parameter, text: str, default: Any) -> Any:
 
 
 def refusal(status: int, detail: str) -> HttpResponse:
-    """A problem document that also has the key `error`, where registries put theirs."""
+    """Returns a problem document with the key `error`, which registries use."""
     made = problems.answer(status, detail, error=detail)
     made["Cache-Control"] = "no-store"
     return made

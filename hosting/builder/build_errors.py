@@ -9,7 +9,7 @@ from hosting.builder.context import no_space
 from hosting.builder.progress import Progress, Vertex
 from hosting.errors import BuildError
 from registry.engine_errors import from_engine
-from registry.reasons import Reason, heard, says
+from registry.reasons import Reason, reason_in, says
 
 SHOWN_LINES = 12
 AWAY = re.compile(
@@ -84,7 +84,7 @@ def _of_step(vertex: Vertex, platform: str) -> BuildError:
     lines = "\n".join(list(vertex.lines)[-SHOWN_LINES:])
     return BuildError(
         f"The step {name} {why} (for {platform})." + (f"\n{lines}" if lines else ""),
-        reason=heard(said),
+        reason=reason_in(said),
         hint=NOT_IN_CONTEXT if COPIES.match(vertex.name) and "not found" in why else "",
         details=details,
     )
@@ -115,7 +115,9 @@ def _of_cli(progress: Progress, code: int) -> BuildError:
     if parse:
         return BuildError(f"The Dockerfile cannot be read: {parse}.", details={"lines": lines})
     last = lines[-1] if lines else f"exit code {code}"
-    return BuildError(f"The build failed: {last}.", reason=heard("\n".join(lines)), details={"lines": lines})
+    return BuildError(
+        f"The build failed: {last}.", reason=reason_in("\n".join(lines)), details={"lines": lines}
+    )
 
 
 def _bare(line: str) -> str:

@@ -27,7 +27,7 @@ from hosting.errors import BuildError
 from hosting.process_group import LineSink
 from hosting.runtimes.base import Capability
 from redaction.rules import without_secrets
-from registry.reasons import heard
+from registry.reasons import reason_in
 
 USUAL_PLACES = ("/usr/bin", "/usr/local/bin", "/snap/bin", "/opt/homebrew/bin")
 BUILT_IN_BEFORE = 23  # the CLI of this version and later needs the plugin buildx for BuildKit
@@ -293,6 +293,6 @@ def _engine(docker_host: str) -> Iterator[docker.APIClient]:
             client.close()
     except APIError as error:
         said = str(error.explanation or error)
-        raise BuildError(f"The Docker Engine refused: {said}.", reason=heard(said)) from error
+        raise BuildError(f"The Docker Engine refused: {said}.", reason=reason_in(said)) from error
     except (DockerException, requests.RequestException) as error:
         raise build_errors.engine_away() from error

@@ -68,7 +68,7 @@ def install(
 
 def _must_be_made(plan: Plan, into: Path) -> None:
     """Raises `BuildError` where the script to start is missing: Node would only write a stack trace."""
-    lacking = node_start.missing(into / APP, plan.command[:2]) if plan.ecosystem == "node" else ""
+    lacking = node_start.missing_file(into / APP, plan.command[:2]) if plan.ecosystem == "node" else ""
     if lacking and plan.command[0] == "node":
         raise BuildError(
             f"What is started, {lacking}, is not there after the installation.",

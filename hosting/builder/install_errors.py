@@ -8,7 +8,7 @@ from hosting import tooling
 from hosting.builder import node_errors, python_errors
 from hosting.builder.context import no_space
 from hosting.errors import BuildError
-from registry.reasons import heard
+from registry.reasons import reason_in
 
 SHOWN_LINES = 12
 HINTS = (
@@ -33,7 +33,7 @@ def translate(outcome: tooling.Outcome, name: str) -> BuildError:
     shown = python_errors.without_usage(outcome.lines)[-SHOWN_LINES:]
     return BuildError(
         f"{name} ended with exit code {outcome.code}.\n" + "\n".join(shown),
-        reason=heard(outcome.text),
+        reason=reason_in(outcome.text),
         hint=next((hint for pattern, hint in HINTS if re.search(pattern, outcome.text)), ""),
         details=_kept(outcome),
     )

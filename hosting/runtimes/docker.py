@@ -24,7 +24,7 @@ from hosting.runtimes.docker_faults import PortTaken, translated
 from hosting.runtimes.docker_pull import AuthConfig, no_credentials
 from hosting.runtimes.docker_spec import LABEL, RESTARTS, Placement
 from hosting.runtimes.exit_words import describe_exit
-from registry.reasons import Reason, heard, says
+from registry.reasons import Reason, reason_in, says
 
 OLDEST_API = (1, 41)
 CALL_SECONDS = 30
@@ -212,7 +212,7 @@ def _status(container: Container) -> RunStatus:
         words = "It ran out of memory and was killed: raise its memory limit."
         return RunStatus(False, code, words, cause=Reason.OUT_OF_MEMORY)
     failure = str(state["Error"])
-    return RunStatus(False, code, failure or describe_exit(code), cause=heard(failure))
+    return RunStatus(False, code, failure or describe_exit(code), cause=reason_in(failure))
 
 
 def _remove(container: Container) -> None:

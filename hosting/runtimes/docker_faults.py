@@ -12,7 +12,7 @@ from docker.errors import APIError, DockerException
 
 from hosting.errors import RuntimeFault
 from registry.engine_errors import from_engine
-from registry.reasons import SAID, Reason
+from registry.reasons import PATTERNS, Reason
 
 # The engine sends no codes, so its words decide: message, hint, whether it is permanent, cause.
 _KNOWN: tuple[tuple[str, str, str, bool, Reason | None], ...] = (
@@ -24,7 +24,7 @@ _KNOWN: tuple[tuple[str, str, str, bool, Reason | None], ...] = (
         Reason.IMAGE_UNAVAILABLE,
     ),
     (
-        "|".join(SAID[Reason.WRONG_PLATFORM]),
+        "|".join(PATTERNS[Reason.WRONG_PLATFORM]),
         "The image is built for another kind of processor.",
         "Add this machine's platform to REGISTRY_ARCH_TARGETS and redeploy.",
         True,
@@ -80,14 +80,14 @@ _KNOWN: tuple[tuple[str, str, str, bool, Reason | None], ...] = (
         None,
     ),
     (
-        "|".join(SAID[Reason.FULL]),
+        "|".join(PATTERNS[Reason.FULL]),
         "The engine's disk is full.",
         "Make room: docker system df shows what uses it.",
         False,
         Reason.FULL,
     ),
     (
-        "|".join(SAID[Reason.RATE_LIMITED]),
+        "|".join(PATTERNS[Reason.RATE_LIMITED]),
         "The registry asks for patience.",
         "Try again in a while.",
         False,

@@ -12,7 +12,7 @@ from hosting.errors import RuntimeFault
 from hosting.last_words import last_words
 from hosting.runtimes.exit_words import EXITED, describe_exit
 from hosting.runtimes.kube_faults import brief, from_status
-from registry.reasons import SAID, Reason, heard
+from registry.reasons import PATTERNS, Reason, reason_in
 
 Json = dict[str, Any]
 
@@ -41,13 +41,13 @@ _PULLS: tuple[tuple[str, str, str, bool], ...] = (
         True,
     ),
     (
-        SAID[Reason.PLAIN_HTTP][0],
+        PATTERNS[Reason.PLAIN_HTTP][0],
         "The registry speaks http, and the nodes expect https.",
         "Let the nodes' container runtime know it as an insecure registry.",
         True,
     ),
     (
-        "|".join(SAID[Reason.UNTRUSTED]),
+        "|".join(PATTERNS[Reason.UNTRUSTED]),
         "The nodes do not trust the registry's certificate.",
         "Install its CA on the nodes.",
         True,
@@ -200,7 +200,7 @@ def _seen(name: str, status: Json) -> PodState:
     if known := _WAITING_FOR_GOOD.get(reason):
         message, hint = known
         message = f"{message} ({text or reason})"
-        why = Reason.IMAGE_UNAVAILABLE if reason == "ErrImageNeverPull" else heard(text)
+        why = Reason.IMAGE_UNAVAILABLE if reason == "ErrImageNeverPull" else reason_in(text)
         if re.search(_PASSING, text, re.IGNORECASE):
             return PodState(name, fault=_fault(message, hint, False, why, PASSING))
         return PodState(name, fault=_fault(message, hint, True, why))

@@ -1,4 +1,4 @@
-"""A source that brings a Dockerfile of its own: it is built as its author builds it."""
+"""Plans a source that has its own Dockerfile: it is built as its author builds it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from hosting.sources import manifests
 from hosting.sources.base import BuildContext
 from hosting.sources.plan import Choices, Plan
 
-NAMES = ("Dockerfile", "Containerfile")  # the second is what Podman and Buildah call it
-# What people name one that is not alone: Dockerfile.prod, Dockerfile-alpine, server.Dockerfile.
+NAMES = ("Dockerfile", "Containerfile")  # Podman and Buildah use the second name
+# Names of Dockerfiles where there are several: Dockerfile.prod, Dockerfile-alpine, server.Dockerfile.
 ALIKE = re.compile(
     r"(?i)(?:docker|container)file(?:[.-][\w.-]{1,60})?|[\w.-]{1,60}\.(?:docker|container)file"
 )
@@ -25,11 +25,15 @@ ONLY_IMAGES = "Use the docker or kubernetes runtime"
 
 
 def is_one(context: BuildContext, choices: Choices) -> bool:
+    """Tells whether a Dockerfile was set, or lies in the server's directory."""
     return bool(choices.dockerfile or beside_server(context))
 
 
 def plan(context: BuildContext, choices: Choices) -> Plan:
-    """The context is `choices.root`, else where the server lies. Raises `SourceError`."""
+    """Returns the plan.
+
+    The build context is `choices.root`, else the server's directory. Raises `SourceError`.
+    """
     dockerfile = choices.dockerfile or beside_server(context)
     if not manifests.has(context.top, dockerfile):
         raise SourceError(
@@ -50,13 +54,13 @@ def plan(context: BuildContext, choices: Choices) -> Plan:
 
 
 def beside_server(context: BuildContext) -> str:
-    """The Dockerfile where the server lies, from the source's top; "" where there is none."""
+    """Returns the Dockerfile in the server's directory, from the source's top; "" if there is none."""
     found = next((name for name in NAMES if manifests.has(context.path, name)), "")
     return "/".join(filter(None, (context.subdirectory, found))) if found else ""
 
 
 def suggestion(top: Path) -> str:
-    """A sentence that names Dockerfiles elsewhere in the source; "" where none is near."""
+    """Returns a sentence that names Dockerfiles elsewhere in the source; "" if none is found."""
     found = list(islice(_elsewhere(top), MOST_NAMED + 1))
     if not found:
         return ""

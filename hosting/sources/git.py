@@ -1,4 +1,4 @@
-"""A git repository at a branch, tag or commit: fetched shallow, with its submodules, without its history."""
+"""Fetches a git repository at a branch, tag or commit: shallow, with its submodules, without its history."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from hosting.errors import SourceError
 from hosting.process_group import LineSink
 from hosting.sources import git_errors, git_lfs, git_lfs_client, git_versions, subdirectory
 from hosting.sources.base import BuildContext
-from hosting.sources.git_room import CheckoutLimits, Room
+from hosting.sources.git_quota import CheckoutLimits, DiskQuota
 from hosting.sources.origin import SCP_LIKE, origin_of
-from outbound import InnerAddress, addresses, tunnel
+from outbound import PrivateAddress, addresses, tunnel
 from outbound.relay import Relay
 
 COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?", re.IGNORECASE)
@@ -33,8 +33,8 @@ ABBREVIATED = re.compile(r"[0-9a-f]{7,39}", re.IGNORECASE)
 BAD_REF = re.compile(r"^[-+]|\.\.|@\{|[\x00-\x20\x7f~^:?*\[\\]|\.lock$|/$|^/")
 SHOWN = re.compile(r"(Receiving objects|Resolving deltas): 100%|^Submodule path|^Skipping submodule")
 
-# A credential helper as a line of shell: git asks it only when a server of that origin wants a login, and the
-# token stays in the environment of git and of the helper.
+# A credential helper as a shell function. git runs it only when a server of that origin asks for a login. The
+# token is passed only in the environment of git and of the helper.
 HELPER = '!f() { printf \'username=%s\\npassword=%s\\n\' "$MCPHOST_GIT_USER" "$MCPHOST_GIT_TOKEN"; }; f'
 CONFIG = {
     "core.hooksPath": os.devnull,
@@ -50,11 +50,11 @@ CONFIG = {
 
 @dataclass(frozen=True)
 class GitSource:
-    """`ref` is a branch, tag or commit ("" = the remote's default branch).
+    """A repository. `ref` is a branch, tag or commit; "" means the remote's default branch.
 
-    `token` is a password, or `user:password`. `protocols` holds for submodules too. `private_hosts`
-    (`host[:port]`) are those of this machine and of private networks that may be asked, by redirects and
-    submodules too; None leaves all of them open.
+    `token` is a password, or `user:password`. git may use only `protocols`, for submodules too.
+    `private_hosts` (`host[:port]`) are the hosts on this machine and in private networks that may be asked;
+    this also holds for redirects and submodules. None allows every host.
     """
 
     url: str
@@ -67,9 +67,10 @@ class GitSource:
     settings: BuildSettings = field(default_factory=BuildSettings, repr=False)
 
     def fetch(self, into: Path, *, deadline: Deadline, log: LineSink) -> BuildContext:
-        """Raises `SourceError`, `Cancelled`, `TimedOut`. `revision` is the full commit id.
+        """Checks the repository out into `into`; the revision of the result is the full commit id.
 
-        git's home lies beside `into`: what a killed platform leaves there is cleared with it.
+        git's home directory is made beside `into`, so that it is removed together with `into` after the
+        platform was killed. Raises `SourceError`, `Cancelled`, `TimedOut`.
         """
         self.check()
         into.mkdir(parents=True, exist_ok=True)
@@ -83,7 +84,7 @@ class GitSource:
         return BuildContext(path, revision, summary, top=into.resolve(), version=version)
 
     def check(self) -> None:
-        """Raises `SourceError` for a URL, ref or subdirectory that is never given to git."""
+        """Raises `SourceError` for a URL, ref, token or subdirectory that must not be passed to git."""
         protocol = protocol_of(self.url)
         if protocol not in self.protocols:
             raise SourceError(
@@ -98,18 +99,24 @@ class GitSource:
         subdirectory.check(self.subdirectory, "repository")
 
     def _check_host(self) -> None:
-        """Whether the URL plainly names an inner address; names are looked up by the guard."""
+        """Raises `SourceError` if the URL contains an inner address itself.
+
+        The relay checks host names later.
+        """
         host, port = host_of(self.url)
-        if self.private_hosts is None or addresses.is_named(host, port, self.private_hosts):
+        if self.private_hosts is None or addresses.is_listed(host, port, self.private_hosts):
             return
         try:
-            addresses.check_plain(host, inner=False)
-        except InnerAddress:
+            addresses.check_literal(host, allow_private=False)
+        except PrivateAddress:
             raise git_errors.inner(host) from None
 
     @contextmanager
     def _guard(self) -> Iterator[Relay | None]:
-        """What git connects through. Raises `SourceError` for what it would not connect to."""
+        """Yields the relay that git connects through, None for none.
+
+        Raises `SourceError` that names the host where the relay refused a connection.
+        """
         if self.private_hosts is None:
             yield None
             return
@@ -123,9 +130,10 @@ class GitSource:
 
 
 def protocol_of(url: str) -> str:
-    """The protocol that git would use for `url`; "" for what is refused whatever the protocol.
+    """Returns the protocol that git would use for `url`; "" for a URL that is always refused.
 
-    Raises `SourceError` where the URL holds a password: it would end in logs and in the database in clear.
+    Raises `SourceError` if the URL holds a password: it would appear in logs and, unencrypted, in the
+    database.
     """
     if url.startswith("-") or re.search(r"[\x00-\x20\x7f]", url):
         return ""
@@ -146,7 +154,7 @@ def protocol_of(url: str) -> str:
 
 
 def host_of(url: str) -> tuple[str, int | None]:
-    """Host and port of a URL that `protocol_of` accepts; no port where the protocol's own is meant."""
+    """Returns host and port of a URL that `protocol_of` accepts; the port is None if the URL names none."""
     if found := SCP_LIKE.fullmatch(url):
         return found["host"], None
     parts = urlsplit(url)
@@ -154,7 +162,7 @@ def host_of(url: str) -> tuple[str, int | None]:
 
 
 class _Repository:
-    """One fetch: git's commands in their order, and what they need to see."""
+    """One fetch: runs git's commands in their order."""
 
     def __init__(
         self,
@@ -166,16 +174,16 @@ class _Repository:
         relay: Relay | None,
     ) -> None:
         self.source, self.into, self.log, self.relay = source, into, log, relay
-        self.room = Room(into, source.limits, deadline)
-        self.deadline = self.room.deadline
-        self.rewritten: list[tuple[str, str]] = []  # configuration that is added when it is needed
+        self.quota = DiskQuota(into, source.limits, deadline)
+        self.deadline = self.quota.deadline
+        self.rewritten: list[tuple[str, str]] = []  # (key, value) of configuration that is added later
         self.env = self._environment(home)
 
     def check_out(self) -> tuple[str, str]:
-        """Leaves the working tree alone in `into`. Returns (commit id, subject)."""
+        """Leaves only the working tree in `into`. Returns (commit id, subject)."""
         self._start()
         commit = self._commit()
-        with self.room.counting_files() as count:
+        with self.quota.counting_files() as count:
             self._git("ls-tree", "-r", "--name-only", commit, on_line=count)
         self._git("checkout", "--quiet", "--force", "--detach", commit)
         if (self.into / ".gitmodules").is_file():
@@ -186,7 +194,7 @@ class _Repository:
         return revision, summary
 
     def version(self, path: Path, revision: str) -> str:
-        """What the remote's tags tell, where a build will ask for it; "" elsewhere."""
+        """Returns the version that the remote's tags tell if a build will ask git for it, else ""."""
         if not git_versions.is_asked_for(path, self.into.resolve()):
             return ""
         tags = git_versions.Tags(revision, self.source.ref, self.source.subdirectory)
@@ -199,10 +207,10 @@ class _Repository:
         access = git_lfs_client.Access(
             self.source.url, schemes, self.source.token, self.source.private_hosts, self.source.settings
         )
-        room = self.room.left()
-        with self.room.watched():
-            git_lfs.fill_in(
-                self.into, access, ask=self._data, deadline=self.deadline, log=self.log, room=room
+        bytes_left = self.quota.bytes_left()
+        with self.quota.watched():
+            git_lfs.replace_pointers(
+                self.into, access, ask=self._data, deadline=self.deadline, log=self.log, bytes_left=bytes_left
             )
 
     def _start(self) -> None:
@@ -211,7 +219,7 @@ class _Repository:
         self._git("remote", "add", "origin", self.source.url)
 
     def _commit(self) -> str:
-        """Fetches the ref; returns what to check out."""
+        """Fetches the ref and returns the name of the commit to check out."""
         ref = self.source.ref or "HEAD"
         outcome = self._try("fetch", "--progress", "--no-tags", "--depth=1", "origin", ref)
         if not outcome.code:
@@ -223,13 +231,13 @@ class _Repository:
         return self._commit_from_history(ref, outcome)
 
     def _without_default_branch(self) -> SourceError:
-        """A forge's HEAD may name a branch that was never pushed, or is gone."""
+        """Returns the error for a remote whose HEAD names a branch that was never pushed, or was deleted."""
         listed = self._data("ls-remote", "--heads", "origin")
         branches = [line.partition("refs/heads/")[2] for line in listed if "refs/heads/" in line]
         return git_errors.no_default_branch(self.source.url, branches)
 
     def _commit_from_history(self, commit: str, refusal: tooling.Outcome) -> str:
-        # Servers may refuse a commit that no branch or tag points at, and all refuse an abbreviated one.
+        # Servers may refuse a commit that no branch or tag points at, and all refuse an abbreviated id.
         if not git_errors.is_unknown_ref(refusal):
             raise git_errors.translate(refusal, self.source.url, commit)
         self.log("The server does not give a single commit; fetching the history")
@@ -252,10 +260,10 @@ class _Repository:
             raise git_errors.translate(outcome, self.source.url, self.source.ref, of_submodule=True)
 
     def _same_host_over_https(self) -> str:
-        """Lets submodules that are named by ssh, at the repository's own host, come as the repository came.
+        """Makes git fetch submodules that are named by ssh at the repository's own host over https.
 
-        A developer's .gitmodules names what a developer's key opens; the token here opens the same by https.
-        Returns the host, "" where there is nothing to do.
+        A .gitmodules file often names URLs that only a developer's ssh key opens. The token opens the same
+        repositories over https. Returns the host, or "" where this does not apply.
         """
         host, _ = host_of(self.source.url)
         if protocol_of(self.source.url) not in ("https", "http") or self.rewritten:
@@ -268,7 +276,9 @@ class _Repository:
 
     def _drop_history(self) -> None:
         shutil.rmtree(self.into / ".git")
-        for file in self.into.rglob(".git"):  # a submodule's names the directory that is gone
+        for file in self.into.rglob(
+            ".git"
+        ):  # in a submodule it is a file that points to the removed directory
             if file.is_file():
                 file.unlink()
 
@@ -287,7 +297,7 @@ class _Repository:
         self, *arguments: str, cwd: Path | None = None, on_line: LineSink | None = None
     ) -> tooling.Outcome:
         try:
-            with self.room.watched():
+            with self.quota.watched():
                 return tooling.run(
                     ("git", *arguments),
                     env=self.env,
@@ -309,7 +319,7 @@ class _Repository:
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_CONFIG_GLOBAL": os.devnull,
             "GIT_ATTR_NOSYSTEM": "1",
-            "GIT_TEMPLATE_DIR": "",  # of submodules, which git makes itself
+            "GIT_TEMPLATE_DIR": "",  # git creates the repositories of submodules itself
             "GIT_CEILING_DIRECTORIES": str(self.into.parent),
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_ALLOW_PROTOCOL": ":".join(self.source.protocols),
@@ -326,7 +336,9 @@ class _Repository:
         return env | self._config()
 
     def _config(self) -> dict[str, str]:
-        """Configuration through the environment: nothing of it stays in the repository or shows in argv."""
+        """Passes configuration in the environment: it is neither stored in the repository nor visible in
+        argv.
+        """
         config, secrets = [*CONFIG.items(), *self.rewritten], {}
         if self.source.token and protocol_of(self.source.url) != "ssh":
             parts = urlsplit(self.source.url)
@@ -340,13 +352,15 @@ class _Repository:
 
 
 def _tunnel(relay: Relay) -> str:
-    """ssh's way through the relay; it replaces %h and %p."""
+    """Returns ssh's ProxyCommand, which connects through the relay; ssh replaces %h and %p in it."""
     words = [sys.executable, "-I", tunnel.__file__, str(relay.port)]
     return " ".join([shlex.quote(word).replace("%", "%%") for word in words] + ["%h", "%p"])
 
 
 def _is_proxied(url: str, env: Mapping[str, str]) -> bool:
-    """Whether an operator's proxy stands between us and `url`: it looks names up and has its own rules."""
+    """Tells whether git reaches `url` through the operator's proxy, which looks names up and has its own
+    rules.
+    """
     proxies = {
         name.lower().removesuffix("_proxy"): value
         for name, value in env.items()

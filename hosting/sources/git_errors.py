@@ -1,4 +1,4 @@
-"""git's words for a failure, as an error that says what to do."""
+"""Turns git's output into errors that say what to do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from hosting.errors import SourceError
 from hosting.tooling import Outcome
-from registry.reasons import SAID, Reason
+from registry.reasons import PATTERNS, Reason
 
 UNKNOWN_REF = re.compile(
     r"couldn't find remote ref|not our ref|unadvertised object|unknown revision|did not contain"
@@ -16,7 +16,7 @@ UNKNOWN_REF = re.compile(
 )
 SUBMODULE = re.compile(r"(?:Failed to clone|in submodule path) '(?P<path>[^'\n]{1,200})'")
 SHOWN_BRANCHES = 10
-# (pattern, message, hint, permanent, why); the first that matches counts. {url} is the repository's.
+# (pattern, message, hint, permanent, reason); the first that matches counts. {url} is the repository's.
 KNOWN: tuple[tuple[re.Pattern[str], str, str, bool, Reason | None], ...] = (
     (
         re.compile(r"transport '\w+' not allowed", re.IGNORECASE),
@@ -58,7 +58,7 @@ KNOWN: tuple[tuple[re.Pattern[str], str, str, bool, Reason | None], ...] = (
         re.compile(
             "|".join(
                 (
-                    *SAID[Reason.UNREACHABLE],
+                    *PATTERNS[Reason.UNREACHABLE],
                     r"failed to connect|couldn't connect|unexpected disconnect|empty reply from server",
                     r"returned error: 5\d\d|SOCKS5? connection",
                 )
@@ -81,10 +81,12 @@ KNOWN: tuple[tuple[re.Pattern[str], str, str, bool, Reason | None], ...] = (
 
 
 def is_unknown_ref(outcome: Outcome) -> bool:
+    """Tells whether git failed because the remote does not have the branch, tag or commit."""
     return bool(UNKNOWN_REF.search(outcome.text))
 
 
 def unknown_ref(url: str, ref: str) -> SourceError:
+    """Returns the error for a branch, tag or commit that the repository does not have."""
     return SourceError(
         f"The repository {url} has no branch, tag or commit “{ref}”.",
         hint="Check the spelling of the ref.",
@@ -93,7 +95,7 @@ def unknown_ref(url: str, ref: str) -> SourceError:
 
 
 def translate(outcome: Outcome, url: str, ref: str, *, of_submodule: bool = False) -> SourceError:
-    """The error to raise for a git command that failed."""
+    """Returns the error to raise for a git command that failed while it fetched `ref` of `url`."""
     if outcome.out_of_space:
         return no_space("fetching the repository")
     subject = _submodule(outcome, url) if of_submodule else url
@@ -118,7 +120,10 @@ def _submodule(outcome: Outcome, url: str) -> str:
 
 
 def no_default_branch(url: str, branches: Sequence[str]) -> SourceError:
-    """`branches` are those that it has."""
+    """Returns the error for a repository without a default branch.
+
+    `branches` are the branches that it has.
+    """
     if not branches:
         return empty(url)
     shown = ", ".join(branches[:SHOWN_BRANCHES]) + (", …" if len(branches) > SHOWN_BRANCHES else "")
@@ -128,6 +133,7 @@ def no_default_branch(url: str, branches: Sequence[str]) -> SourceError:
 
 
 def inner(host: str) -> SourceError:
+    """Returns the error for a host that lies on this machine or in a private network."""
     return SourceError(
         f"{host} is an address of this machine or of a private network: sources are not fetched from there.",
         reason=Reason.PRIVATE_ADDRESS,
@@ -140,6 +146,7 @@ def empty(url: str) -> SourceError:
 
 
 def no_space(doing: str) -> SourceError:
+    """Returns the error for a full disk. `doing` completes “The disk filled up while …”."""
     return SourceError(
         f"The disk filled up while {doing}.",
         hint="Free some space where DATA_DIR and the temporary directory lie; then try again.",

@@ -1,7 +1,8 @@
-"""Files that a repository keeps in Git LFS: content in place of the pointers, or a refusal that names them.
+"""Replaces pointers of Git LFS in a checkout by their content, or refuses the checkout and names the files.
 
-The batch API (github.com/git-lfs/git-lfs, docs/api/batch.md) is spoken here, not by git-lfs: that would read
-the repository's own configuration, which names programs to transfer with, and knows nothing of our guard.
+This module speaks the batch API (github.com/git-lfs/git-lfs, docs/api/batch.md) itself. The program git-lfs
+would read the repository's configuration, which can name programs to run, and would connect without the
+checks of `outbound`.
 """
 
 from __future__ import annotations
@@ -28,30 +29,36 @@ POINTER = re.compile(
     rb"version [^\r\n]+\r?\n(?:ext-[0-9]-[^\r\n]+\r?\n)*"
     rb"oid sha256:(?P<oid>[0-9a-f]{64})\r?\nsize (?P<size>[0-9]{1,15})\r?\n?"
 )
-AT_ONCE = 100  # objects of a batch, as git-lfs asks for
+AT_ONCE = 100  # objects of one batch, as git-lfs does
 PATHS_AT_ONCE = 200
 SHOWN = 5
 QUOTED = re.compile(r"[\x00-\x1f\x7f\"\\]")
 KEEP_OUT = "Put them into the repository itself, or leave them out if the server does not need them."
 
 T = TypeVar("T")
-# (*arguments of git, cwd=Path) -> the lines of its output; raises `SourceError`
+# Runs git: (*arguments, cwd=Path) -> the lines of its output; raises `SourceError`
 Ask = Callable[..., Sequence[str]]
 
 
 @dataclass(frozen=True)
 class Pointer:
-    """A file that stands for another; `oid` is "" for one that cannot be read."""
+    """A pointer file (docs/spec.md of git-lfs).
+
+    `oid` is "" if it cannot be read; `size` is that of the content.
+    """
 
     path: Path
     oid: str = ""
     size: int = 0
 
 
-def fill_in(top: Path, access: Access, *, ask: Ask, deadline: Deadline, log: LineSink, room: int) -> None:
-    """Replaces every pointer in the checkout at `top`, submodules too, by its content: `room` bytes at most.
+def replace_pointers(
+    top: Path, access: Access, *, ask: Ask, deadline: Deadline, log: LineSink, bytes_left: int
+) -> None:
+    """Replaces every pointer in the checkout at `top` by its content, in submodules too.
 
-    Raises `SourceError`, which names the files, `Cancelled`, `TimedOut`.
+    `bytes_left` is how much the content may take. Raises `SourceError` that names the files, `Cancelled`,
+    `TimedOut`.
     """
     for root, candidates in _by_repository(top, deadline).items():
         kept = _tracked(root, candidates, ask)
@@ -61,11 +68,11 @@ def fill_in(top: Path, access: Access, *, ask: Ask, deadline: Deadline, log: Lin
                     f"{_name(pointer, top)} looks like a pointer of Git LFS; no attribute says that it is one"
                 )
         if kept:
-            room -= _fill(top, root, kept, access, ask, deadline, log, room)
+            bytes_left -= _fill(top, root, kept, access, ask, deadline, log, bytes_left)
 
 
-def tell_of_pointers(top: Path, *, deadline: Deadline, log: LineSink) -> None:
-    """Of an archive: forges put pointers into those they make, and nothing tells where the content is."""
+def log_pointers(top: Path, *, deadline: Deadline, log: LineSink) -> None:
+    """Logs the pointers in an unpacked archive. Nothing tells where their content is, so none is fetched."""
     found = [pointer for pointers in _by_repository(top, deadline).values() for pointer in pointers]
     if found:
         names = _shown([_name(pointer, top) for pointer in found])
@@ -73,7 +80,9 @@ def tell_of_pointers(top: Path, *, deadline: Deadline, log: LineSink) -> None:
 
 
 def _by_repository(top: Path, deadline: Deadline) -> dict[Path, list[Pointer]]:
-    """What looks like a pointer, by the repository or submodule whose attributes tell whether it is one."""
+    """Returns possible pointers by their repository or submodule, whose attributes tell whether they are
+    pointers.
+    """
     found: dict[Path, list[Pointer]] = {}
     roots: dict[Path, Path] = {}
     for name, directories, files in os.walk(top):
@@ -98,7 +107,10 @@ def _read(path: Path) -> Pointer | None:
 
 
 def _tracked(root: Path, pointers: list[Pointer], ask: Ask) -> list[Pointer]:
-    """Those that an attribute gives to the filter. A name that git would quote is taken for one."""
+    """Returns the pointers that .gitattributes gives to the lfs filter.
+
+    git quotes unusual names in its output; a file with such a name counts as a pointer.
+    """
     found = []
     for part in _parts(pointers, PATHS_AT_ONCE):
         names = [_name(pointer, root) for pointer in part]
@@ -118,13 +130,13 @@ def _fill(
     ask: Ask,
     deadline: Deadline,
     log: LineSink,
-    room: int,
+    bytes_left: int,
 ) -> int:
-    """Returns the bytes that were added."""
+    """Downloads the content of `pointers` and returns the bytes that were added."""
     wanted = sum({pointer.oid: pointer.size for pointer in pointers}.values())
     names = [_name(pointer, top) for pointer in pointers]
     try:
-        _check(pointers, wanted, room)
+        _check(pointers, wanted, bytes_left)
         url = _endpoint(root, ask)
         log(f"Fetching {_shown(names)} from Git LFS ({wanted} bytes)")
         with LfsServer(url, access, deadline) as server:
@@ -135,10 +147,10 @@ def _fill(
     return sum(pointer.size for pointer in pointers)
 
 
-def _check(pointers: list[Pointer], wanted: int, room: int) -> None:
+def _check(pointers: list[Pointer], wanted: int, bytes_left: int) -> None:
     if damaged := [pointer for pointer in pointers if not pointer.oid]:
         raise Refused(f"the pointer {damaged[0].path.name} cannot be read")
-    if sum(pointer.size for pointer in pointers) > room:
+    if sum(pointer.size for pointer in pointers) > bytes_left:
         raise Refused(f"with their {wanted >> 20} MiB the checkout is larger than GIT_MAX_BYTES allows")
 
 
@@ -160,12 +172,12 @@ def _take(server: LfsServer, groups: list[list[Pointer]]) -> None:
             server.download(downloads[group[0].oid], content)
             for pointer in group:
                 content.seek(0)
-                with pointer.path.open("wb") as target:  # git has set its mode as the repository says
+                with pointer.path.open("wb") as target:  # keeps the file mode that git has set
                     shutil.copyfileobj(content, target, 1 << 20)
 
 
 def _endpoint(root: Path, ask: Ask) -> str:
-    """Where the repository's LFS server is (docs/api/server-discovery.md). Raises `Refused`."""
+    """Returns the URL of the repository's LFS server (docs/api/server-discovery.md). Raises `Refused`."""
     configured = root / ".lfsconfig"
     if configured.is_file() and not configured.is_symlink():
         [url, *_] = ask("config", "--file", ".lfsconfig", "--default", "", "--get", "lfs.url", cwd=root)

@@ -1,4 +1,7 @@
-"""One Git LFS server, spoken to by its batch API; the addresses that it names are anybody's, and guarded."""
+"""A client of one Git LFS server (batch API).
+
+Anybody may choose the URLs in its answers, so each is checked.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from urllib3.exceptions import HTTPError
 import outbound
 from hosting.build_settings import BuildSettings
 from hosting.deadline import Deadline
-from outbound import InnerAddress, UnknownName, addresses
+from outbound import PrivateAddress, UnknownName, addresses
 from outbound.adapter import Adapter, Session
 from outbound.origin import origin_of
 from registry.reasons import is_full
@@ -29,17 +32,20 @@ MEDIA_TYPE = "application/vnd.git-lfs+json"
 REDIRECTS = (301, 302, 303, 307, 308)
 MAX_REDIRECTS = 5
 MAX_ANSWER = 4 << 20
-TIMEOUT = (5.0, 20.0)  # of a connection, of silence
+TIMEOUT = (5.0, 20.0)  # seconds to connect, seconds of silence
 CHUNK = 1 << 16
 PORTS = {"https": 443, "http": 80}
-# What an answer may not set for its download: whom it goes to, and how its body is framed.
+# Headers that the server must not set for a download: they change the receiver or the framing of the body.
 NOT_THEIRS = re.compile(r"host|connection|content-length|transfer-encoding|te|trailer|upgrade|proxy-.*", re.I)
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")  # RFC 9110, 5.6.2
 ASK_FOR_ACCESS = "Give a token that may read the repository with its LFS files."
 
 
 class Refused(Exception):
-    """Why content is not to be had, as the end of a sentence."""
+    """The content cannot be fetched.
+
+    The message completes a sentence (“… could not be fetched: <message>.”).
+    """
 
     def __init__(self, why: str, *, hint: str = "", permanent: bool = True) -> None:
         super().__init__(why)
@@ -48,9 +54,10 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Access:
-    """`token`, as of `GitSource`, is for the origin of `url` alone; `schemes` may be asked, https among them.
+    """How the LFS server of the repository at `url` may be reached.
 
-    `private_hosts` are as of `GitSource`.
+    `token` and `private_hosts` are those of `GitSource`; the token is sent only to the origin of `url`.
+    `schemes` are the URL schemes that may be used.
     """
 
     url: str
@@ -60,6 +67,7 @@ class Access:
     settings: BuildSettings = field(default_factory=BuildSettings, repr=False)
 
     def login_for(self, url: str) -> AuthBase:
+        """Returns the login for a request to `url`: none outside the repository's origin."""
         if not self.token or not origin_of(url) or origin_of(url) != origin_of(self.url):
             return _Nobody()
         user, _, password = self.token.rpartition(":")
@@ -68,7 +76,7 @@ class Access:
 
 @dataclass(frozen=True)
 class Wanted:
-    """An object: its SHA-256 in hex, its size in bytes."""
+    """An object to download: its SHA-256 in hex, and its size in bytes."""
 
     oid: str
     size: int
@@ -76,17 +84,19 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Download:
+    """Where an object is downloaded from, and the headers that the server wants for it."""
+
     wanted: Wanted
     url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class LfsServer:
-    """The server at `url`. What it raises is `Refused`, `Cancelled` and `TimedOut`."""
+    """A client of the server at `url`. Its methods raise `Refused`, `Cancelled` and `TimedOut`."""
 
     def __init__(self, url: str, access: Access, deadline: Deadline) -> None:
         self._url, self._access, self._deadline = url, access, deadline
-        self._sessions = {inner: _session(access, inner) for inner in (False, True)}
+        self._sessions = {private: _session(access, private) for private in (False, True)}
         self._proxies = getproxies_environment() | {
             name.lower().removesuffix("_proxy"): value
             for name, value in access.settings.proxies.items()
@@ -101,7 +111,7 @@ class LfsServer:
             session.close()
 
     def ask(self, objects: Sequence[Wanted]) -> dict[str, Download]:
-        """Where each object is downloaded from, by its oid."""
+        """Sends one batch request; returns the download of each object by its oid (docs/api/batch.md)."""
         body = {
             "operation": "download",
             "transfers": ["basic"],
@@ -111,14 +121,14 @@ class LfsServer:
         headers = {"Accept": MEDIA_TYPE, "Content-Type": MEDIA_TYPE}
         with self._answer("POST", f"{self._url}/objects/batch", headers, json.dumps(body).encode()) as answer:
             text = b"".join(self._chunks(answer, MAX_ANSWER))
-        self._deadline.check()  # its end looks like the end of the answer
+        self._deadline.check()  # at its end it closes the connection, as at a complete answer
         try:
             return {each.oid: _download(each, json.loads(text)) for each in objects}
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             raise Refused(f"{_host(self._url)} answers what is no batch of Git LFS") from error
 
     def download(self, download: Download, into: IO[bytes]) -> None:
-        """Writes the object to `into`, its size and hash checked."""
+        """Writes the object to `into`, and checks its size and hash."""
         wanted, digest, size = download.wanted, hashlib.sha256(), 0
         url = urljoin(f"{self._url}/", download.url)
         with self._answer("GET", url, {**download.headers, "Accept-Encoding": "identity"}) as answer:
@@ -133,7 +143,10 @@ class LfsServer:
     def _answer(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
     ) -> Iterator[requests.Response]:
-        """Redirects are followed here, each looked at; what was meant for one origin goes to no other."""
+        """Yields the response with status 200. Follows redirects itself and checks each target.
+
+        Headers and logins for one origin are not sent to another.
+        """
         given = headers
         for _ in range(MAX_REDIRECTS + 1):
             self._check(url)
@@ -180,7 +193,7 @@ class LfsServer:
     def _may_lie_within(self, url: str) -> bool:
         parts, named = urlsplit(url), self._access.private_hosts
         port = parts.port or PORTS[parts.scheme]
-        return named is None or addresses.is_named(parts.hostname or "", port, named)
+        return named is None or addresses.is_listed(parts.hostname or "", port, named)
 
     def _proxy(self, url: str) -> dict[str, str]:
         if proxy_bypass_environment(urlsplit(url).netloc, self._proxies):
@@ -204,7 +217,7 @@ class LfsServer:
         host = _host(url)
         try:
             yield
-        except InnerAddress:
+        except PrivateAddress:
             raise Refused(
                 f"{host} is an address of this machine or of a private network",
                 hint=f"If files may come from there, add {host} to GIT_PRIVATE_HOSTS.",
@@ -216,37 +229,40 @@ class LfsServer:
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader, ValueError) as error:
             raise Refused("its server names an address that is not asked") from error
         except (requests.RequestException, HTTPError, OSError) as error:
-            if is_full(error):  # of the disk that is written to
+            if is_full(error):  # the local disk is full
                 raise
             self._deadline.check()
             raise Refused(f"{host} cannot be reached", permanent=False) from error
 
 
 class _Nobody(AuthBase):
-    """No login, whatever a URL says."""
+    """Sends no login, even if the URL holds one."""
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         return request
 
 
-def _session(access: Access, inner: bool) -> Session:
+def _session(access: Access, allow_private: bool) -> Session:
     session = Session()
-    session.trust_env = False  # no .netrc: what the platform's own account may read is no business
-    adapter = Adapter(_context(access.settings), inner=inner)
+    session.trust_env = False  # do not use the .netrc of the platform's account
+    adapter = Adapter(_context(access.settings), allow_private=allow_private)
     for scheme in ("http://", "https://"):
         session.mount(scheme, adapter)
     return session
 
 
 def _context(settings: BuildSettings) -> ssl.SSLContext:
-    context = outbound.trust()
+    context = outbound.tls_context()
     if settings.ca_bundle:
         context.load_verify_locations(settings.ca_bundle)
     return context
 
 
 def _download(wanted: Wanted, answer: Mapping[str, Any]) -> Download:
-    """Raises `Refused` where the server does not have it, and what reading odd JSON raises."""
+    """Reads one object of a batch answer.
+
+    Raises `Refused` if the server does not have it, and `ValueError` and its like for JSON of another shape.
+    """
     [found] = [each for each in answer["objects"] if each["oid"] == wanted.oid][:1]
     if error := found.get("error"):
         raise Refused(f"its server does not have {wanted.oid[:12]} (code {int(error['code'])})")

@@ -1,4 +1,4 @@
-"""An image that somebody else built: its tag is resolved once, and the digest kept."""
+"""An image that somebody else has built: its tag is resolved to a digest once, and the digest is kept."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hosting.errors import SourceError
 from hosting.process_group import LineSink
 from hosting.sources.base import ExistingImage
 
-Resolver = Callable[[str], str]  # reference -> "sha256:<hex>"; raises a UserError
+Resolver = Callable[[str], str]  # returns "sha256:<hex>" for a reference; raises a UserError
 
 HUB = "docker.io"
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -24,13 +24,16 @@ REFERENCE = re.compile(
 
 @dataclass(frozen=True)
 class ImageSource:
-    """`resolver` asks the registry for the digest behind a reference; it is called for pinned ones too."""
+    """`resolver` asks the registry for the digest of a reference; it is also called for a pinned one."""
 
     reference: str
     resolver: Resolver = field(repr=False)
 
     def fetch(self, into: Path, *, deadline: Deadline, log: LineSink) -> ExistingImage:
-        """Raises `SourceError`, and what `resolver` raises. Nothing is written to `into`."""
+        """Resolves the reference; writes nothing to `into`.
+
+        Raises `SourceError`, and what `resolver` raises.
+        """
         name, pinned = parse(self.reference)
         deadline.check()
         digest = self.resolver(self.reference)
@@ -41,7 +44,10 @@ class ImageSource:
 
 
 def parse(reference: str) -> tuple[str, str]:
-    """(`host/repository`, digest or ""). Short names are Docker Hub's. Raises `SourceError`."""
+    """Returns (`host/repository`, digest or "").
+
+    A name without a host belongs to Docker Hub. Raises `SourceError`.
+    """
     found = REFERENCE.fullmatch(reference)
     if not found:
         raise SourceError(

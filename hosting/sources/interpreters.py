@@ -1,4 +1,4 @@
-"""The Pythons of this machine, of which one runs a server of the process runtime."""
+"""Finds the Python interpreters that can run a server of the process runtime."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ VERSION_TAG = re.compile(r"(?P<version>\d+(?:\.\d+){0,2})(?P<kind>(?:-[A-Za-z0-9
 
 
 def found(env: Mapping[str, str], deadline: Deadline, cwd: Path) -> tuple[str, ...]:
-    """Versions (`3.12.1`) of the interpreters on PATH, the platform's own among them; newest first."""
+    """Returns versions (`3.12.1`) of the interpreters on PATH, newest first; the platform's own is among
+    them.
+    """
     words = (uv.find_uv_bin(), "python", "list", "--only-installed", "--no-config", "--output-format=json")
     quiet = {**env, "UV_PYTHON_DOWNLOADS": "never"}
     outcome = tooling.run(words, env=quiet, deadline=deadline, log=tooling.no_log, cwd=cwd, keep=10_000)
@@ -41,12 +43,13 @@ def _order(version: str) -> tuple[int, ...]:
 
 
 def reachable(settings: BuildSettings, *, images: bool, deadline: Deadline, work: Path) -> tuple[str, ...]:
-    """The Pythons that can come to run a package: of images or of this machine, and what is downloaded.
+    """Returns the versions of Python that can run a package: those of images or of this machine, and
+    downloads.
 
-    () for an image that does not tell what it has.
+    () if the image's tag does not tell its version. `work` is a directory for uv to run in.
     """
     base = tagged_python(settings)
-    if images and base:  # the repository has the others beside it
+    if images and base:  # the image's repository has the other versions, too
         return (base, *python_releases.PYTHONS)
     if settings.python_downloads:
         return (OWN, *python_releases.PYTHONS)
@@ -54,26 +57,33 @@ def reachable(settings: BuildSettings, *, images: bool, deadline: Deadline, work
 
 
 def tagged_python(settings: BuildSettings) -> str:
-    """The version that the tag of the image tells; "" for none: `python:3.12-slim` tells 3.12."""
+    """Returns the version in the tag of the Python base image (`python:3.12-slim` gives 3.12);
+    "" for none.
+    """
     found = VERSION_TAG.fullmatch(split_tag(settings.python_image)[1])
     return found["version"] if found else ""
 
 
 def split_tag(reference: str) -> tuple[str, str]:
-    """Repository and tag; a tag beside a digest says nothing, and is left where it is."""
+    """Returns repository and tag of an image reference.
+
+    A reference with a digest is not split: its tag means nothing.
+    """
     head, colon, tag = reference.rpartition(":")
     return (head, tag) if colon and "/" not in tag and "@" not in reference else (reference, "")
 
 
 def other(plan: Plan, there: tuple[str, ...]) -> str:
-    """The newest of `there` that the project runs with besides the one that it asks for; "" for none."""
+    """Returns the newest version in `there` that the plan allows in place of the wanted one; "" for none."""
     fitting = (version for version in there if plan.allowed and python_releases.suits(version, plan.allowed))
     return next(fitting, "")
 
 
 def asked(wanted: str, there: tuple[str, ...]) -> str:
-    """What uv is asked for: of a range that none of `there` is in, the release nearest to the platform's own,
-    as uv would download the newest of all, for which few packages have wheels yet.
+    """Returns the version or range to ask uv for.
+
+    If no version in `there` fits, that is the release nearest to the platform's own. uv would download the
+    newest, for which many packages have no wheels yet.
     """
     if any(python_releases.suits(version, wanted) for version in there):
         return wanted
@@ -81,7 +91,10 @@ def asked(wanted: str, there: tuple[str, ...]) -> str:
 
 
 def missing(wanted: str, there: tuple[str, ...], settings: BuildSettings) -> BuildError:
-    """The sentence for a Python that is asked for and is not to be had."""
+    """Returns the error for a Python that is asked for and cannot be had.
+
+    `there` are the versions that exist.
+    """
     minors = list(dict.fromkeys(".".join(each.split(".")[:2]) for each in there))[:SHOWN]
     downloads = "" if settings.python_downloads else ", or set PYTHON_DOWNLOADS=true"
     tried = ", and uv could not download one" if settings.python_downloads else ""

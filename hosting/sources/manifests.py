@@ -1,4 +1,4 @@
-"""Reads dependency manifests of a build context: what they say, never more than the context holds."""
+"""Reads the manifests of a build context, and never a file outside of it."""
 
 from __future__ import annotations
 
@@ -19,16 +19,22 @@ LOCAL = re.compile(r"^(?:-e|--editable|\.|/|file:)|@\s*file:")
 
 
 def has(context: Path, name: str) -> bool:
-    """Whether `name` is a file of the context: a symlink that leads out of it is not."""
+    """Tells whether `name` is a file of the context.
+
+    A symlink that leads out of the context does not count.
+    """
     path = context / name
     try:
         return path.is_file() and path.resolve().is_relative_to(context.resolve())
-    except OSError:  # no name that a file can have
+    except OSError:  # the name is not possible for a file
         return False
 
 
 def read(context: Path, name: str, most: int = MAX_BYTES) -> str:
-    """UTF-8, or what a byte order mark says: shells of Windows write UTF-16. Raises `SourceError`."""
+    """Returns the text of a file: UTF-8, or UTF-16 with a byte order mark, as shells of Windows write it.
+
+    Raises `SourceError` if the file has more than `most` bytes.
+    """
     path = context / name
     if path.stat().st_size > most:
         raise SourceError(f"{name} is too large to be read.")
@@ -38,12 +44,12 @@ def read(context: Path, name: str, most: int = MAX_BYTES) -> str:
 
 
 def pyproject(context: Path) -> dict[str, Any]:
-    """The tables of pyproject.toml; {} where there is none. Raises `SourceError`."""
+    """Returns the tables of pyproject.toml; {} if there is none. Raises `SourceError`."""
     return toml(context, "pyproject.toml")
 
 
 def toml(context: Path, name: str, most: int = MAX_BYTES) -> dict[str, Any]:
-    """The tables of a file of that kind; {} where there is none. Raises `SourceError`."""
+    """Returns the tables of a TOML file; {} if there is none. Raises `SourceError` if it cannot be read."""
     if not has(context, name):
         return {}
     try:
@@ -53,32 +59,34 @@ def toml(context: Path, name: str, most: int = MAX_BYTES) -> dict[str, Any]:
 
 
 def table(data: dict[str, Any], name: str) -> dict[str, Any]:
-    """The table or object `name`, {} where it is missing or something else."""
+    """Returns the table or object `name`; {} if it is missing or of another type."""
     found = data.get(name)
     return found if isinstance(found, dict) else {}
 
 
 def tables(data: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    """The tables or objects of the list `name`; what is something else is passed over."""
+    """Returns the tables or objects in the list `name`, without items of other types."""
     found = data.get(name)
     return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
 def texts(data: dict[str, Any], name: str) -> tuple[str, ...]:
-    """The texts of the list `name`."""
+    """Returns the strings in the list `name`, without items of other types."""
     found = data.get(name)
     return tuple(each for each in found if isinstance(each, str)) if isinstance(found, list) else ()
 
 
 def within(data: dict[str, Any], *names: str) -> dict[str, Any]:
-    """The table at the end of a row of names: `tool`, `poetry`, `dependencies`."""
+    """Returns the table at the end of a path of names such as `tool`, `poetry`, `dependencies`; {} if
+    missing.
+    """
     for name in names:
         data = table(data, name)
     return data
 
 
 def dependencies(project: dict[str, Any]) -> list[str]:
-    """What the table [project] depends on. Raises `SourceError`."""
+    """Returns the dependencies of the table [project] (PEP 621). Raises `SourceError`."""
     found = project.get("dependencies", [])
     if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
         raise SourceError("pyproject.toml cannot be read: dependencies must be a list of strings.")
@@ -86,7 +94,7 @@ def dependencies(project: dict[str, Any]) -> list[str]:
 
 
 def package_json(context: Path) -> dict[str, Any]:
-    """package.json; {} where there is none. Raises `SourceError`."""
+    """Returns the object in package.json; {} if there is none. Raises `SourceError`."""
     if not has(context, "package.json"):
         return {}
     try:
@@ -99,13 +107,16 @@ def package_json(context: Path) -> dict[str, Any]:
 
 
 def requirement_lines(text: str) -> list[str]:
-    """The lines of a requirements file that say something."""
+    """Returns the lines of a requirements file without comments and empty lines."""
     stripped = (re.sub(r"(^|\s)#.*", "", line).strip() for line in text.splitlines())
     return [line for line in stripped if line]
 
 
 def requirement_files(context: Path, name: str = "requirements.txt") -> tuple[str, ...]:
-    """`name` and the files that it includes; () where it needs more of the context than those."""
+    """Returns `name` and the files that it includes; () if they refer to other parts of the context.
+
+    Raises `SourceError` if an included file is missing.
+    """
     found: list[str] = []
     waiting = [name]
     while waiting:
@@ -130,6 +141,9 @@ def _beside(file: str, other: str) -> str:
 
 
 def directory(top: Path, name: str) -> str:
-    """The directory `name` of a source, from its top; "" is the top itself. Raises `SourceError`."""
+    """Returns the directory `name` of a source as a path from its top; "" for the top.
+
+    Raises `SourceError`.
+    """
     found = subdirectory.within(top, name, "source").relative_to(top.resolve()).as_posix()
     return "" if found == "." else found

@@ -1,4 +1,4 @@
-"""How a Node package is installed and built: the steps, and what they are run with."""
+"""Plans how a Node package is installed and built."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from hosting.sources.node_start import Start
 from hosting.sources.node_workspace import Part, Workspace
 from hosting.sources.plan import Step
 
-# The manager runs these around an install: they may read any file of the context.
+# The manager runs these scripts during an install; they may read any file of the context.
 AROUND = ("preinstall", "install", "postinstall")
 PREPARING = ("prepare", "prepublish", "preprepare", "postprepare")
 RUNTIME = ("dependencies", "optionalDependencies")
 LEAVES_OUT = "Leaving out scripts that only those who work on it need"
-# Nobody answers a question, and the tools of git hooks have nothing to do.
+# Nobody can answer a question, and tools for git hooks are not needed.
 QUIET = {"CI": "true", "HUSKY": "0", "HUSKY_SKIP_INSTALL": "1", "LEFTHOOK": "0"}
-# Each manager stays the one that it is. Hard links into a shared store would let one server change the
-# packages of another.
+# No manager may replace itself by another version. Packages are copied: with hard links into a shared store
+# one server could change the packages of another.
 OF_MANAGER: Mapping[str, Mapping[str, str]] = {
     "pnpm": {
         "npm_config_manage_package_manager_versions": "false",
@@ -36,8 +36,8 @@ OF_MANAGER: Mapping[str, Mapping[str, str]] = {
     "yarn": {"YARN_IGNORE_PATH": "1"},
     "berry": {"YARN_IGNORE_PATH": "1", "YARN_ENABLE_TELEMETRY": "0", "YARN_ENABLE_PROGRESS_BARS": "0"},
 }
-# From version 12 on npm runs no install script and takes nothing of git or of an address that the project has
-# not allowed. A project that was made with an npm before has allowed nothing, and needs them all the same.
+# From version 12 on, npm runs install scripts, and takes packages from git or a URL, only if a project allows
+# it. A project that was made with an earlier npm allows nothing, but may need all of that.
 OWN_POLICY = 12
 AS_BEFORE = {
     **node_managers.LET_SCRIPTS_RUN,
@@ -47,7 +47,7 @@ AS_BEFORE = {
 ALLOWS = re.compile(r"^\s*(?:strict-)?allow-\w+\s*=", re.MULTILINE)
 AS_DIRECTORIES = {"YARN_NODE_LINKER": "node-modules"}
 IN_PROJECT = {"YARN_ENABLE_GLOBAL_CACHE": "false"}
-# Parts are taken from the workspace also where their range alone could mean the registry.
+# Take packages of the workspace from there, even if their range alone could mean the registry.
 FROM_WORKSPACE = {
     f"{prefix}_config_{name}_workspace_packages": "true"
     for prefix in ("npm", "pnpm")
@@ -58,8 +58,11 @@ MANIFESTS = ("package.json", ".npmrc", ".yarnrc", ".yarnrc.yml", "pnpm-workspace
 
 
 @dataclass(frozen=True)
-class Installing:
-    """`build` is what was set in place of the build script. `known`: the source itself knew its command."""
+class Installation:
+    """`build` is the command set by hand in place of the build script.
+
+    `known` tells that the source itself knows its command.
+    """
 
     workspace: Workspace
     part: Part
@@ -70,16 +73,17 @@ class Installing:
 
     @cached_property
     def parts(self) -> list[Part]:
-        """What is installed for: the root, the parts that the member needs, and the member."""
+        """The packages to install for: the root, the packages that the member needs, and the member."""
         ours = [*self.workspace.local(self.part), self.part]
         return [*([self.workspace.own] if self.part.path else []), *ours]
 
     @property
     def directory(self) -> Path:
+        """The member's directory."""
         return self.workspace.root / self.part.path
 
     def steps(self) -> tuple[Step, ...]:
-        """Raises `SourceError`."""
+        """Returns the steps in their order. Raises `SourceError`."""
         for part in self.parts:
             node_workspace.must_be_local(self.workspace, part, locked=bool(self.manager.lock))
         if not self._has_packages():
@@ -95,6 +99,7 @@ class Installing:
 
     @property
     def command(self) -> tuple[str, ...]:
+        """The words that start the server; with Yarn's Plug'n'Play they load .pnp.cjs."""
         command = self.start.command
         if self._by_pnp and command[0] == "node" and ".pnp.cjs" not in " ".join(command):
             up = "../" * len(Path(self.part.path).parts)
@@ -103,6 +108,7 @@ class Installing:
 
     @property
     def environment(self) -> dict[str, str]:
+        """The variables for the steps."""
         found = {**QUIET, **OF_MANAGER.get(self.manager.kind, {})}
         if self.manager.kind == "npm" and not self._has_policy():
             found |= AS_BEFORE
@@ -114,6 +120,7 @@ class Installing:
 
     @property
     def why(self) -> tuple[str, ...]:
+        """Sentences about the choices; some may be ""."""
         spread = self.manager.pnp and not self._by_pnp
         loose = self._has_packages() and not self.manager.lock
         return (
@@ -126,7 +133,7 @@ class Installing:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """What an install needs of the context, () where that may be any of it."""
+        """The files of the source that an install reads; () if it may read any."""
         root, own = self.workspace.root, dict(self.workspace.own.package)
         runs = any(self._runs(self.workspace.own, name) for name in (*AROUND, *PREPARING))
         patched = (own, manifests.table(own, "pnpm"), node_workspace.yaml_of(root, "pnpm-workspace.yaml"))
@@ -140,7 +147,7 @@ class Installing:
         names = dict.fromkeys((MANIFESTS[0], self.manager.lock, *MANIFESTS[1:]))
         return tuple(name for name in names if name and manifests.has(root, name))
 
-    # What is kept and left out
+    # What is installed and what is left out
 
     @cached_property
     def _development(self) -> dict[str, Any]:
@@ -152,26 +159,28 @@ class Installing:
 
     @cached_property
     def _used(self) -> str:
-        """The development dependency that what is started needs."""
-        return node_start.needs(" ".join(self.start.command), self._development)
+        """The development dependency that the start command uses; "" for none."""
+        return node_start.used_package(" ".join(self.start.command), self._development)
 
     @cached_property
     def _dev(self) -> bool:
-        """Whether development dependencies are installed, if for the build or the install scripts alone."""
+        """Tells whether development dependencies are installed, even if only a build or an install script
+        needs them.
+        """
         texts = [str(part.scripts.get(name) or "") for part in self.parts for name in AROUND]
         serious = [text for text in texts if text and not node_start.is_hook_tool(text)]
-        in_scripts = any(node_start.needs(text, self._development) for text in serious)
+        in_scripts = any(node_start.used_package(text, self._development) for text in serious)
         return bool(self._used or self._building or in_scripts)
 
     def _has_policy(self) -> bool:
-        """Whether the project itself says what npm may run, or is kept with an npm that asks for it."""
+        """Tells whether the project says what npm may run, or is kept with an npm that requires it."""
         root = self.workspace.root
         settings = manifests.read(root, ".npmrc") if manifests.has(root, ".npmrc") else ""
         named = "allowScripts" in self.workspace.own.package or bool(ALLOWS.search(settings))
         return named or self.manager.major >= OWN_POLICY
 
     def _prunes(self) -> bool:
-        # Yarn runs the project's own scripts anew, which may need what is left out.
+        # Yarn runs the project's own scripts again, which may need a removed dependency.
         again = self.manager.kind == "berry" and any(part.scripts.keys() & {*AROUND} for part in self.parts)
         return (
             bool(self._development)
@@ -186,7 +195,7 @@ class Installing:
         )
 
     def _left_out(self) -> list[Step]:
-        """Takes the scripts out of package.json that would be run, and fail, without development tools."""
+        """Returns steps that remove scripts from package.json which would fail without development tools."""
         found = []
         for part in {part.path: part for part in (*self.parts, *self.workspace.parts.values())}.values():
             if names := [name for name in (*AROUND, *PREPARING) if self._is_left_out(part, name)]:
@@ -209,7 +218,7 @@ class Installing:
 
     @property
     def _by_pnp(self) -> bool:
-        """Yarn's Plug'n'Play is kept only where the project itself counts on it."""
+        """Tells whether to keep Yarn's Plug'n'Play: only if the project's own scripts use it."""
         return self.manager.pnp and any(PNP.search(str(text)) for text in self.part.scripts.values())
 
     # What is built
@@ -221,7 +230,7 @@ class Installing:
 
     def _is_unbuilt(self, part: Part) -> bool:
         directory, entries = self.workspace.root / part.path, _entries(part.package)
-        lacking = not entries or any(node_start.missing(directory, ("node", entry)) for entry in entries)
+        lacking = not entries or any(node_start.missing_file(directory, ("node", entry)) for entry in entries)
         return bool(part.scripts.get("build")) and lacking
 
     def _own_building(self) -> list[Step]:
@@ -231,14 +240,16 @@ class Installing:
         if ahead or self.start.commands:
             return [*ahead, *(self._line(line) for line in self.start.commands)]
         named = node_start.files_of(self.start.command)
-        lacking = node_start.missing(self.directory, self.start.command)
+        lacking = node_start.missing_file(self.directory, self.start.command)
         if (named and not lacking) or (self.known and not named):
             return []
         return self._making(lacking)
 
     def _making(self, lacking: str) -> list[Step]:
-        """What makes the file that is started; where a command names none, what `build` makes."""
-        script = node_start.builders(self.directory, self.part)
+        """Returns the steps that build the file that is started; without one, the step of
+        the `build` script.
+        """
+        script = node_start.build_script(self.directory, self.part)
         if script and (lacking or script == "build"):
             return [self._script(self.part, script)]
         if not lacking:
@@ -258,7 +269,7 @@ class Installing:
 
 
 def _entries(package: Mapping[str, Any]) -> list[str]:
-    """The files that others load of a package, as far as package.json names them by their plain path."""
+    """Returns the files that other packages load, as far as package.json names them by a plain path."""
     exports = package.get("exports")
     top = exports.get(".", exports) if isinstance(exports, dict) else exports
     inner = list(top.values()) if isinstance(top, dict) else [top]

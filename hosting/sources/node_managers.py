@@ -1,7 +1,7 @@
-"""The package manager that a Node project is kept with, its lock, and the words that it takes.
+"""Finds the package manager that a Node project is kept with, its lock file, and the words of its commands.
 
 npm: docs.npmjs.com/cli; pnpm: pnpm.io/cli; Yarn 1: classic.yarnpkg.com; Yarn 2 and later ("Berry"):
-yarnpkg.com/cli; Bun: bun.sh/docs/cli. `packageManager` is Corepack's field, `devEngines` OpenJS's.
+yarnpkg.com/cli; Bun: bun.sh/docs/cli. `packageManager` is a field of Corepack, `devEngines` of OpenJS.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hosting.sources.plan import Tool
 
 Kind = Literal["npm", "pnpm", "yarn", "berry", "bun"]
 
-# The lock that stands for its manager where nothing names one, the particular before the general.
+# The lock files, by which a manager is recognised if nothing names one; the more specific ones first.
 LOCKS: tuple[tuple[str, str], ...] = (
     ("pnpm-lock.yaml", "pnpm"),
     ("bun.lock", "bun"),
@@ -29,11 +29,11 @@ LOCKS: tuple[tuple[str, str], ...] = (
     ("package-lock.json", "npm"),
 )
 NAMES = ("npm", "pnpm", "yarn", "bun")
-# Only this goes into a command: nothing that a manager or a registry could take for something else.
+# Only a version of this form is put into a command: a manager cannot read it as anything else.
 EXACT = re.compile(r"\d{1,9}\.\d{1,9}\.\d{1,9}(?:-[0-9A-Za-z]+(?:\.[0-9A-Za-z]+){0,8})?")
 NAMED = re.compile(r"(?P<name>[a-z]+)(?:@(?P<version>[^+\s]+))?(?:\+\S*)?")
 ONLY = re.compile(r"\bonly-allow\s+(?P<name>npm|pnpm|yarn|bun)\b")
-# Where a project names a manager without an exact version: the last release of each line.
+# The last release of each major version, for projects that name no exact one.
 RELEASES: dict[Kind, tuple[str, ...]] = {
     "npm": ("11.19.1", "10.9.9", "9.9.4", "8.19.4"),
     "pnpm": ("9.15.9", "10.34.9", "8.15.9", "7.33.7", "6.35.1", "11.28.11", "12.21.0"),
@@ -41,17 +41,17 @@ RELEASES: dict[Kind, tuple[str, ...]] = {
     "berry": ("4.18.1", "3.8.7", "2.4.2"),
     "bun": ("1.4.5", "1.3.0"),
 }
-# `lockfileVersion` of pnpm-lock.yaml, `__metadata.version` of yarn.lock, by the release that writes it.
+# The release that writes a `lockfileVersion` of pnpm-lock.yaml, or an `__metadata.version` of yarn.lock.
 OF_PNPM_LOCK = {"9": "9.15.9", "6": "8.15.9", "5.4": "7.33.7", "5": "6.35.1"}
 OF_YARN_LOCK = {"4": "2.4.2", "5": "3.1.1", "6": "3.8.7", "8": "4.12.0", "9": "4.14.1", "10": "4.18.1"}
-# pnpm from 11 on does not run on an older Node.
+# From version 11 on, pnpm needs this range of Node.
 NODE_OF_PNPM = (11, ">=22.13")
 PNPM_LOCKS = re.compile(r"^(?:importers|packages|dependencies|devDependencies|specifiers):", re.MULTILINE)
 BERRYS = re.compile(r"\.yarn/releases/yarn-(?:berry|[2-9]|\d\d)")
-HEAD = 65_536  # characters of a lock that are looked at
+HEAD = 65_536  # how many characters of a lock file are read
 
 
-# npm runs no install script of its own accord from version 12 on.
+# From version 12 on, npm runs install scripts only with this setting.
 LET_SCRIPTS_RUN = {"npm_config_dangerously_allow_all_scripts": "true"}
 BERRY = "@yarnpkg/cli-dist"  # Yarn 2 and later
 # Variables of those that do not go by npm's own.
@@ -61,8 +61,11 @@ WITH_SCRIPTS = ("bun",)  # puts its program in place by a script when it is inst
 
 @dataclass(frozen=True)
 class Manager:
-    """`version` is exact, "" for whichever there is. `lock` is "" where nothing is locked. `program` is what
-    a step begins with. `pnp`: Yarn loads packages from its cache, by .pnp.cjs."""
+    """`version` is exact, "" for any. `lock` is the lock file, "" for none. `program` are a command's first
+    words.
+
+    `pnp` tells that Yarn loads packages from its cache through .pnp.cjs (Plug'n'Play).
+    """
 
     kind: Kind
     version: str = ""
@@ -77,29 +80,37 @@ class Manager:
 
     @property
     def tools(self) -> tuple[Tool, ...]:
+        """The programs that the steps need; () if the repository brings its own Yarn."""
         if self.program[0] == "node":
             return ()
         return (Tool(self.name, self.version),)  # type: ignore[arg-type]
 
     @property
     def major(self) -> int:
-        """0 for whichever there is."""
+        """The major version; 0 for any."""
         return int(self.version.partition(".")[0] or 0)
 
     @property
     def node(self) -> str:
-        """The range of Node that the manager itself needs."""
+        """The range of Node that the manager itself needs; "" for any."""
         return NODE_OF_PNPM[1] if self.kind == "pnpm" and self.major >= NODE_OF_PNPM[0] else ""
 
     def install(self, *, dev: bool, members: tuple[str, ...] = (), at: str = "") -> tuple[str, ...]:
-        """`members`: those of the workspace that are wanted, where the manager can leave the others out."""
+        """Returns the words that install packages; `at` is a directory from the root, "" for the root.
+
+        `dev` includes development dependencies. `members` are the wanted packages of the workspace, if the
+        manager can leave out others.
+        """
         return (*self._at(at), *INSTALLS[self.kind](self, dev, members))
 
     def run(self, script: str, at: str = "") -> tuple[str, ...]:
+        """Returns the words that run a script of the package in the directory `at`."""
         return (*self._at(at), "run", script)
 
     def prune(self, *, members: tuple[str, ...] = (), at: str = "") -> tuple[str, ...]:
-        """What leaves out the development dependencies afterwards; () where the manager cannot."""
+        """Returns the words that remove development dependencies after a build; () if the manager cannot do
+        that.
+        """
         if self.kind == "berry":
             focus = (*self._at(at or "".join(members[:1])), "workspaces", "focus", "--production")
             return focus if self.major not in (0, 2, 3) else ()
@@ -147,7 +158,7 @@ INSTALLS = {"npm": _npm, "pnpm": _pnpm, "yarn": _yarn, "berry": _berry, "bun": _
 
 
 def of(root: Path, package: Mapping[str, Any]) -> Manager:
-    """Of the directory that is installed in. Raises `SourceError` for what is named and not known here."""
+    """Returns the manager of the directory to install in. Raises `SourceError` for an unknown manager."""
     name, version, said = _named(root, package)
     lock = _lock(root, name)
     kind = _kind(root, name, version, lock)
@@ -166,7 +177,7 @@ def _why(name: str, version: str, said: str, lock: str, guessed: bool) -> tuple[
 
 
 def _named(root: Path, package: Mapping[str, Any]) -> tuple[str, str, str]:
-    """The manager's name, its version or range, and where it is said."""
+    """Returns the manager's name, its version or range, and the place that names it."""
     for name, version, said in _candidates(root, package):
         if name not in NAMES:
             raise SourceError(
@@ -201,7 +212,7 @@ def _engine(package: Mapping[str, Any], name: str) -> str:
 
 
 def _lock(root: Path, name: str) -> str:
-    """An empty one, as a repository's first commit has it, locks nothing."""
+    """Returns the manager's lock file, "" for none. An empty file, as in a first commit, does not count."""
     for file, of_name in sorted(LOCKS, key=lambda lock: lock[0] == "package-lock.json"):
         if of_name == name and manifests.has(root, file) and not _holds_nothing(root, file):
             return file
@@ -236,7 +247,7 @@ def _kind(root: Path, name: str, version: str, lock: str) -> Kind:
 
 
 def _version(root: Path, kind: Kind, wanted: str, package: Mapping[str, Any]) -> tuple[str, bool]:
-    """An exact version, and whether nobody named it: the release that writes such a lock."""
+    """Returns an exact version, and whether it was derived from the lock because nothing names one."""
     if EXACT.fullmatch(wanted):
         return wanted, False
     if wanted and (named := next((each for each in RELEASES[kind] if _fits(each, wanted)), "")):
@@ -254,7 +265,10 @@ def _fits(version: str, wanted: str) -> bool:
 
 
 def _of_pnpm(root: Path, package: Mapping[str, Any]) -> str:
-    """pnpm 9 and 10 write the same lock; what only 10 reads are the settings in pnpm-workspace.yaml."""
+    """Returns a release of pnpm for the lock. Versions 9 and 10 write the same format.
+
+    Only version 10 reads settings from pnpm-workspace.yaml, so such settings tell the two apart.
+    """
     found = re.search(r"^lockfileVersion:\s*['\"]?([\d.]+)", _head(root, "pnpm-lock.yaml"), re.MULTILINE)
     version = found[1] if found else "9.0"
     settings = yaml_of(root, "pnpm-workspace.yaml").keys() - {"packages", "catalog", "catalogs"}
@@ -265,7 +279,7 @@ def _of_pnpm(root: Path, package: Mapping[str, Any]) -> str:
 
 
 def _of_yarn(root: Path, manager: Manager) -> Manager:
-    """With the release that the repository brings (`yarnPath`), and its way of laying packages out."""
+    """Applies the Yarn release that the repository brings (`yarnPath`), and its way to link packages."""
     settings = yaml_of(root, ".yarnrc.yml")
     path = str(settings.get("yarnPath") or _classic_path(root))
     if path and manifests.has(root, path) and path.endswith((".cjs", ".js", ".mjs")):

@@ -1,4 +1,4 @@
-"""A Node project: what it is kept with, how it is installed and built, and what starts its server."""
+"""Plans a Node project: its package manager, how it is installed and built, and what starts its server."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from hosting.errors import SourceError
 from hosting.sources import manifests, node_managers, node_start, node_versions, node_workspace
 from hosting.sources.base import BuildContext
-from hosting.sources.node_install import Installing
+from hosting.sources.node_install import Installation
 from hosting.sources.node_workspace import Part, Workspace
 from hosting.sources.plan import Choices, Plan, Tool
 
@@ -15,25 +15,26 @@ MONOREPO = (("turbo.json", "Turborepo"), ("nx.json", "Nx"), ("lerna.json", "Lern
 
 
 def is_one(path: Path) -> bool:
+    """Tells whether the directory holds a Node package."""
     return manifests.has(path, "package.json")
 
 
 def plan(context: BuildContext, choices: Choices) -> Plan:
-    """Raises `SourceError`."""
+    """Returns the plan. Raises `SourceError`."""
     named = manifests.directory(context.top, choices.root) if choices.root else context.subdirectory
     directory = context.top / named
     workspace = node_workspace.find(directory, context.top)
     part = _part(workspace, directory, choices.member, started=bool(choices.command or context.command))
     manager = node_managers.of(workspace.root, workspace.own.package)
     start = node_start.find(workspace.root / part.path, part, manager, choices.command or context.command)
-    installing = Installing(workspace, part, manager, start, choices.build, known=bool(context.command))
-    return _planned(context, installing, choices)
+    installation = Installation(workspace, part, manager, start, choices.build, known=bool(context.command))
+    return _planned(context, installation, choices)
 
 
-def _planned(context: BuildContext, installing: Installing, choices: Choices) -> Plan:
-    workspace, part, manager = installing.workspace, installing.part, installing.manager
-    steps, command = installing.steps(), installing.command
-    version, said = _version(installing, choices.node)
+def _planned(context: BuildContext, installation: Installation, choices: Choices) -> Plan:
+    workspace, part, manager = installation.workspace, installation.part, installation.manager
+    steps, command = installation.steps(), installation.command
+    version, said = _version(installation, choices.node)
     root = workspace.root.relative_to(context.top).as_posix()
     words = {step.argv[0] for step in steps} | set(" ".join(command).split())
     return Plan(
@@ -45,11 +46,11 @@ def _planned(context: BuildContext, installing: Installing, choices: Choices) ->
         lock=manager.lock,
         tools=(*(tool for tool in manager.tools if tool.name in words), *_others(words, manager.name)),
         version=version,
-        files=installing.files,
-        environment=installing.environment,
+        files=installation.files,
+        environment=installation.environment,
         steps=steps,
         why=tuple(
-            filter(None, (*_found(workspace, part), *manager.why, _of_node(version, said), *installing.why))
+            filter(None, (*_found(workspace, part), *manager.why, _of_node(version, said), *installation.why))
         ),
     )
 
@@ -71,12 +72,14 @@ def _of_node(version: str, said: str) -> str:
     return f"Node {version} from {said}" if version else ""
 
 
-def _version(installing: Installing, chosen: str) -> tuple[str, str]:
-    """What the project asks for, bounded by what its tools need where both can be had."""
-    root, member = installing.workspace.root, installing.workspace.root / installing.part.path
-    wanted, said = node_versions.asked(root, member, installing.part.package, chosen)
-    manager = installing.manager
-    for needs, by in ((installing.start.node, "the file that it starts"), (manager.node, manager.name)):
+def _version(installation: Installation, chosen: str) -> tuple[str, str]:
+    """Returns the wanted version or range of Node, bounded by what the tools need if both can
+    be fulfilled.
+    """
+    root, member = installation.workspace.root, installation.workspace.root / installation.part.path
+    wanted, said = node_versions.asked(root, member, installation.part.package, chosen)
+    manager = installation.manager
+    for needs, by in ((installation.start.node, "the file that it starts"), (manager.node, manager.name)):
         if needs and not wanted:
             wanted, said = needs, by
         elif needs and "||" not in wanted and node_versions.bounds(f"{wanted} {needs}"):
@@ -85,8 +88,11 @@ def _version(installing: Installing, chosen: str) -> tuple[str, str]:
 
 
 def _part(workspace: Workspace, directory: Path, member: str, *, started: bool) -> Part:
-    """The one that is started: the one that is named, the one that lies where the server lies, or the only
-    one of a workspace, whose root starts nothing, that can be started."""
+    """Returns the package of the workspace that is started.
+
+    That is the named one, the one in the server's directory, or, if the root starts nothing, the only one
+    that can be started.
+    """
     if member:
         return _named(workspace, member)
     own = workspace.own
@@ -103,7 +109,10 @@ def _part(workspace: Workspace, directory: Path, member: str, *, started: bool) 
 
 
 def _starts(workspace: Workspace, part: Part) -> bool:
-    """Whether a package says itself that it can be started, and not only how its people work on all of it."""
+    """Tells whether the package itself can be started.
+
+    A root's script that runs all packages does not count.
+    """
     start = str(part.scripts.get("start") or "")
     of_all = not part.path and node_start.RUNS_ALL.search(start)
     return bool(node_start.bins_of(part.package) or (start and not of_all))

@@ -1,4 +1,6 @@
-"""What starts a Node package: its bin, its start script or its main file, and what has to be made first."""
+"""Finds the command that starts a Node package (bin, start script or main file), and what must run
+before it.
+"""
 
 from __future__ import annotations
 
@@ -22,22 +24,22 @@ MAINS = (
 TYPED = ("index.ts", "src/index.ts", "server.ts", "src/server.ts", "main.ts", "src/main.ts", "src/app.ts")
 ENDINGS = (".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".tsx", ".jsx")
 TYPESCRIPT = (".ts", ".mts", ".cts", ".tsx")
-# Scripts that may make the file that is started, in the order in which they are tried.
+# Scripts that may build the file that is started, in the order in which they are tried.
 BUILDS = ("build", "prepare", "prepack", "prepublishOnly", "compile", "bundle", "tsc", "build:prod")
 SHELL = re.compile(r"[|&;<>()$`*?\[\]{}~#=%]")
-# One script that only runs another.
+# A script that only runs another script.
 RUNS = re.compile(
     r"(?:(?:npm|pnpm|yarn|bun)(?:\s+(?:--silent|-s))?\s+run(?:-script)?(?:\s+(?:--silent|-s))?\s+|(?:pnpm|yarn)\s+)"
     r"(?P<script>[\w:.-]+)\s*(?:--\s*)?"
 )
 STARTS = re.compile(r"(?:npm|pnpm|yarn|bun)\s+(?P<script>start|test)\s*")
-# What only puts a program of the project's own before its words.
+# Words that only run a program of the project's own packages.
 EXECUTES = re.compile(
     r"^(?:npx(?:\s+(?:-y|--yes|--no-install|--no))?|bunx|(?:pnpm|yarn|npm)\s+exec(?:\s+--)?|yarn(?=\s+node\s))\s+"
 )
 FETCHES = re.compile(r"(?:npm (?:ci|i|install)|(?:pnpm|yarn|bun) (?:i|install))\b")
 MAKES = re.compile(r"(?:tsc|rimraf|rm|mkdir|cp|esbuild|tsup|rollup|webpack|vite build)\b")
-# What people who work on a project need alone: git hooks and kin.
+# Tools that only people who work on the project need: git hooks and similar ones.
 HOOKS = re.compile(
     r"(?:npx (?:--no-install |--yes |-y )?|pnpm exec |yarn )?"
     r"(?:husky|lefthook|simple-git-hooks|pre-commit|yorkie|lint-staged|git config|is-ci|changeset)\b"
@@ -45,12 +47,12 @@ HOOKS = re.compile(
 IDLE = re.compile(r"node \.?/?\.husky/\S+|exit 0|true|:|echo\b.*|test -d \S+|\[ .* \]")
 PIECES = re.compile(r"&&|\|\||;")
 RUNNERS = ("tsx", "ts-node", "vite-node")
-# A root's start script that runs the parts of its workspace.
+# Words in a root's start script that run the packages of its workspace.
 RUNS_ALL = re.compile(
     r"\b(?:turbo|nx|lerna)\b|--workspaces?\b|\s-w\b|\s-ws\b|--filter\b|\s-r\b|--recursive\b|workspaces? "
 )
 STRIPS_TYPES = ">=22.6"
-# Programs that are not named as their package is.
+# Programs whose name is not the name of their package.
 PACKAGES = {
     **{"tsc": "typescript", "dotenv": "dotenv-cli", "nest": "@nestjs/cli", "swc": "@swc/cli"},
     **{"babel": "@babel/cli", "babel-node": "@babel/node", "run-s": "npm-run-all", "run-p": "npm-run-all"},
@@ -62,8 +64,10 @@ DEEPEST = 5  # scripts that run scripts
 
 @dataclass(frozen=True)
 class Start:
-    """`before` are scripts of the package that have to run first, `commands` command lines that have to.
-    `node` is what the command needs of Node."""
+    """`before` are scripts of the package that must run first, `commands` further command lines that must.
+
+    `node` is the range of Node that the command needs, "" for any.
+    """
 
     command: tuple[str, ...]
     before: tuple[str, ...] = ()
@@ -73,7 +77,10 @@ class Start:
 
 
 def find(directory: Path, part: Part, manager: Manager, chosen: tuple[str, ...] = ()) -> Start:
-    """Raises `SourceError` where nothing starts it."""
+    """Finds the command of `part` in its `directory`; `chosen` is the one that was set by hand, () for none.
+
+    Raises `SourceError` if nothing starts the package, or if several commands could be meant.
+    """
     if chosen:
         return Start(chosen, why=f"starts `{shlex.join(chosen)}`, as it was set")
     start = str(part.scripts.get("start") or "")
@@ -87,7 +94,9 @@ def find(directory: Path, part: Part, manager: Manager, chosen: tuple[str, ...] 
 
 
 def bins_of(package: Mapping[str, Any]) -> dict[str, str]:
-    """`bin` of a package.json, whose short form is one path."""
+    """Returns `bin` of a package.json as command → file; its short form is one path (docs.npmjs.com,
+    package.json).
+    """
     found = package.get("bin")
     if isinstance(found, str):
         return {str(package.get("name", "")).rpartition("/")[2]: found}
@@ -95,7 +104,9 @@ def bins_of(package: Mapping[str, Any]) -> dict[str, str]:
 
 
 def distinct(bins: Mapping[str, str], package: str) -> dict[str, str]:
-    """Each file once: by the package's own name where it bears that, else by the first."""
+    """Returns each file once, under the package's own name if that is one of its commands, else under the
+    first.
+    """
     own = package.rpartition("/")[2]
     found: dict[str, str] = {}
     for name, path in sorted(bins.items(), key=lambda each: each[0] != own):
@@ -116,7 +127,8 @@ def _main(directory: Path, part: Part, manager: Manager) -> Start:
     if found := next((name for name in MAINS if manifests.has(directory, name)), ""):
         return _file(directory, part, manager, found, f"starts {found}, which is there")
     if found := next((name for name in TYPED if manifests.has(directory, name)), ""):
-        made = compiled(directory, found) if builders(directory, part) and not _runner(part) else found
+        is_built = build_script(directory, part) and not _runner(part)
+        made = compiled_path(directory, found) if is_built else found
         return _file(directory, part, manager, made, f"starts {made}, of {found}")
     raise SourceError(
         "The source is a Node package, but how to start it was not found.",
@@ -151,7 +163,7 @@ def _runner(part: Part) -> tuple[str, ...]:
 
 
 def _interpreter(directory: Path, path: str) -> tuple[str, ...]:
-    """What a script's first line names, where that is not Node."""
+    """Returns the interpreter in a script's first line if it is not Node, else ()."""
     if not manifests.has(directory, path) or path.endswith(".js"):
         return ()
     with (directory / path).open("r", encoding="utf-8", errors="replace") as text:
@@ -179,7 +191,10 @@ def _script(directory: Path, part: Part, start: str) -> Start:
 
 
 def _followed(part: Part, text: str, depth: int = 0) -> tuple[str, tuple[list[str], list[str]]]:
-    """The last command of a script that runs scripts, and what comes before: scripts, command lines."""
+    """Follows a script that runs other scripts to its last command.
+
+    Returns that command, the scripts that run before it, and the command lines that do.
+    """
     *ahead, last = [piece.strip() for piece in text.split("&&")]
     before: list[str] = []
     commands: list[str] = []
@@ -202,17 +217,17 @@ def _followed(part: Part, text: str, depth: int = 0) -> tuple[str, tuple[list[st
 
 
 def _words(text: str) -> tuple[str, ...]:
-    # npm would print a banner on stdout, the protocol's channel of a stdio server, and stay in between.
+    # `npm run` would print a banner on stdout, which carries the protocol of a stdio server.
     if not SHELL.search(text):
         try:
             return tuple(shlex.split(text))
-        except ValueError:  # a quotation mark that is not closed: the shell shall say so
+        except ValueError:  # a quotation mark is not closed: the shell reports that
             pass
     return ("sh", "-c", text)
 
 
 def files_of(command: tuple[str, ...]) -> list[str]:
-    """The files of the project that a command names, as far as their names tell."""
+    """Returns the files of the project that a command names, as far as their names show it."""
     words = command[2].split() if command[:2] == ("sh", "-c") and len(command) > 2 else list(command[1:])
     named = [word for word in words if not word.startswith("-")]
     first = named[:1] if command[0] == "node" else []
@@ -220,8 +235,8 @@ def files_of(command: tuple[str, ...]) -> list[str]:
     return list(dict.fromkeys(_plain(word) for word in (*first, *scripts)))
 
 
-def missing(directory: Path, command: tuple[str, ...]) -> str:
-    """The first file that a command names and that is not there yet; "" where none is missing."""
+def missing_file(directory: Path, command: tuple[str, ...]) -> str:
+    """Returns the first file that a command names and that does not exist yet; "" if none is missing."""
     return next((name for name in files_of(command) if not _exists(directory, name)), "")
 
 
@@ -230,8 +245,8 @@ def _exists(directory: Path, name: str) -> bool:
     return any(manifests.has(directory, each) for each in tried) or "*" in name
 
 
-def builders(directory: Path, part: Part) -> str:
-    """The script that makes what is started; "" where only the compiler could."""
+def build_script(directory: Path, part: Part) -> str:
+    """Returns the name of the script that builds the package; "" if it has none."""
     hooks = ("prepare", "prepack", "prepublishOnly")
     for name in BUILDS:
         text = str(part.scripts.get(name) or "")
@@ -241,13 +256,13 @@ def builders(directory: Path, part: Part) -> str:
 
 
 def is_hook_tool(text: str) -> bool:
-    """Whether a script only sets up what people who work on the project need: git hooks and kin."""
+    """Tells whether a script only sets up tools for people who work on the project, such as git hooks."""
     pieces = [piece.strip() for piece in PIECES.split(text)]
     return all(HOOKS.match(piece) or IDLE.fullmatch(piece) for piece in pieces)
 
 
-def compiled(directory: Path, source: str) -> str:
-    """Where the compiler puts what it makes of a source file, by tsconfig.json."""
+def compiled_path(directory: Path, source: str) -> str:
+    """Returns the path at which the TypeScript compiler writes the output of `source`, by tsconfig.json."""
     options = _compiler(directory)
     out = _plain(str(options.get("outDir", "") or "dist"))
     base = _plain(str(options.get("rootDir", "") or ("src" if source.startswith("src/") else "")))
@@ -263,8 +278,8 @@ def _compiler(directory: Path) -> dict[str, Any]:
     return manifests.table(found, "compilerOptions") if isinstance(found, dict) else {}
 
 
-def needs(text: str, packages: Mapping[str, Any]) -> str:
-    """The first of the packages that a command line uses, as a program or a module that Node loads."""
+def used_package(text: str, packages: Mapping[str, Any]) -> str:
+    """Returns the first of `packages` that a command line uses, as a program or as a module; "" for none."""
     for word in _named(text):
         name = PACKAGES.get(word, word)
         if name in packages or word in packages:

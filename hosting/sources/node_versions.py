@@ -1,4 +1,4 @@
-"""Which Node a project asks for, and whether a version is one of those (the ranges of npm's node-semver)."""
+"""Finds which Node a project asks for, and compares versions with ranges (npm's node-semver)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from hosting.sources import manifests
 
 Version = tuple[int, int, int]
 
-# Code names of the long-term releases (nodejs.org/en/about/previous-releases), as nvm takes them.
+# Code names of the long-term releases (nodejs.org/en/about/previous-releases); nvm accepts them.
 LONG_TERM = {"fermium": 14, "gallium": 16, "hydrogen": 18, "iron": 20, "jod": 22, "krypton": 24}
 ANY_OF_THEM = {"", "*", "x", "node", "stable", "latest", "current", "system", "lts", "lts/*", "default"}
-# The last releases of the lines that most people use, the preferred first.
+# The last release of each major version in use, the preferred first.
 RELEASES = (
     *("22.23.5", "24.22.3", "20.20.2", "26.12.1", "18.20.8"),
     *("23.6.0", "19.0.1", "16.20.2", "14.21.3"),
@@ -36,10 +36,11 @@ LONGEST_RANGE = 200  # characters
 
 
 def asked(root: Path, member: Path, package: Mapping[str, Any], chosen: str) -> tuple[str, str]:
-    """A version or a range, "" for any, and where that is said; `package` is the member's package.json.
+    """Returns a version or a range ("" for any), and the place that says so.
 
-    What a project supports (`engines`) goes before what its people work with (.nvmrc and kin).
-    Raises `SourceError` for what is no range.
+    `package` is the member's package.json, `chosen` the version that was set by hand. `engines` (what the
+    project supports) comes before .nvmrc and similar files (what its developers use). Raises `SourceError`
+    for text that is no range.
     """
     for text, said in _said(root, member, package, chosen):
         wanted = _range(text, pin=said.endswith(FILES) or said in (".tool-versions", "mise.toml", "volta"))
@@ -93,7 +94,7 @@ def _runtime(found: Any) -> str:
 
 
 def _range(text: str, *, pin: bool) -> str:
-    """A version that people work with stands for the later ones of its major version too."""
+    """Returns the range for a text. A pinned version also allows later ones of its major version."""
     named = text.strip().lower()
     if named in ANY_OF_THEM:
         return ""
@@ -105,7 +106,7 @@ def _range(text: str, *, pin: bool) -> str:
 
 
 def fits(version: str, wanted: str) -> bool:
-    """Whether an exact version is within a range; "" is every version."""
+    """Tells whether an exact version lies in the range `wanted`; "" means any version."""
     found = EXACT.match(version.strip())
     if not found:
         return False
@@ -114,7 +115,10 @@ def fits(version: str, wanted: str) -> bool:
 
 
 def bounds(wanted: str) -> list[tuple[Version, Version]]:
-    """The half-open intervals of a range, [] for what is none. Marks of pre-releases are passed over."""
+    """Returns the half-open intervals of a range; [] for text that is no range.
+
+    Pre-release marks are ignored.
+    """
     if len(wanted) > LONGEST_RANGE:
         return []
     found = [_all_of(part.strip()) for part in wanted.split("||")]
@@ -160,14 +164,14 @@ def _version(parts: list[int]) -> Version:
 
 
 def _after(parts: list[int], count: int) -> Version:
-    """The first version behind those that begin with the first `count` parts."""
+    """Returns the first version after all those that begin with the first `count` numbers."""
     if not count:
         return END
     return _version([*parts[: count - 1], parts[count - 1] + 1])
 
 
 def json_of(text: str) -> Any:
-    """A JSON document as tsconfig.json has it: with comments and trailing commas; None for what is none."""
+    """Parses JSON with comments and trailing commas, as in tsconfig.json; None if it is invalid."""
     bare = re.sub(r'("(?:[^"\\]|\\.)*")|//[^\n]*|/\*.*?\*/', lambda m: m[1] or "", text, flags=re.DOTALL)
     try:
         return json.loads(re.sub(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])', lambda m: m[1] or "", bare))
@@ -176,8 +180,10 @@ def json_of(text: str) -> Any:
 
 
 def exact(wanted: str) -> str:
-    """The one release to take of a range: of the usual lines the newest, else where the range begins; ""
-    where it begins nowhere. `wanted` is a range as `asked` gives it."""
+    """Returns one release for a range of `asked`; "" if there is none.
+
+    That is the first of `RELEASES` in it, else the lowest version of the range.
+    """
     newest = next((version for version in RELEASES if fits(version, wanted)), "")
     if newest:
         return newest

@@ -1,4 +1,7 @@
-"""The workspace that a Node package is a part of: its root, its parts, and what they need of each other."""
+"""Finds the workspace of a Node package: its root, its packages, and which of them each one needs.
+
+A "part" is a package of the workspace.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ LONGEST_PATTERN = 300
 
 @dataclass(frozen=True)
 class Part:
-    """A package of the workspace; `path` is from the root, "" for the root itself."""
+    """A package of the workspace. `path` is from the root, "" for the root; `package` is its package.json."""
 
     path: str
     package: Mapping[str, Any]
@@ -40,13 +43,17 @@ class Part:
 
     @property
     def shown(self) -> str:
+        """The name for people."""
         return self.name or self.path or "the root"
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """`root` is absolute; `own` is the root's package, `parts` the others by their path. Without parts it
-    is one package alone. `listed`: the root lists its parts, and so installs them."""
+    """`root` is absolute; `own` is the root's package, `parts` maps the paths of the others to them.
+
+    It has no parts if it is one package alone. `listed` tells that the root lists its parts (the field
+    `workspaces`, or pnpm-workspace.yaml), so that the manager installs them.
+    """
 
     root: Path
     own: Part
@@ -54,13 +61,17 @@ class Workspace:
     listed: bool = False
 
     def of_name(self, name: str) -> Part | None:
+        """Returns the part of that name; None if there is none."""
         return next((part for part in self.parts.values() if part.name == name), None)
 
     def part(self, path: str) -> Part:
+        """Returns the part at that path; the root's own if there is none."""
         return self.parts.get(path, self.own)
 
     def local(self, of: Part) -> list[Part]:
-        """The parts that `of` needs, each behind those that it needs itself."""
+        """Returns the parts that `of` needs, directly or indirectly, each after those that
+        it needs itself.
+        """
         found: dict[str, Part] = {}
         self._collect(of, found, {of.path})
         return list(found.values())
@@ -80,17 +91,23 @@ class Workspace:
 
 
 def specs(package: Mapping[str, Any], groups: tuple[str, ...] = GROUPS) -> Iterator[tuple[str, str]]:
+    """Yields (name, range) of the dependencies in these groups of a package.json."""
     for group in groups:
         for name, spec in manifests.table(dict(package), group).items():
             yield name, str(spec)
 
 
 def path_of(spec: str) -> str:
+    """Returns the path in a local dependency such as `file:../core`."""
     return spec.partition(":")[2] if spec.startswith(LOCAL[:3]) else spec
 
 
 def find(at: Path, top: Path) -> Workspace:
-    """The workspace that the directory `at` of the source `top` is in: the nearest above that lists it."""
+    """Finds the workspace of the directory `at` in the source `top`: the nearest parent that lists it.
+
+    Without one, the result is one package, with the directories that it depends on as parts. Raises
+    `SourceError`.
+    """
     for root in (at, *at.parents):
         if not root.is_relative_to(top):
             break
@@ -110,7 +127,7 @@ def _at(root: Path) -> Workspace | None:
 
 
 def _around(at: Path, top: Path) -> Workspace:
-    """One package alone, with the directories beside it that it depends on (`file:../core`)."""
+    """Returns one package alone, with the directories that it depends on (`file:../core`) as parts."""
     root, package = at, manifests.package_json(at)
     neighbours = list(_neighbours(at, top, package, {at}))
     for path in neighbours:
@@ -142,7 +159,7 @@ def _neighbours(at: Path, top: Path, package: Mapping[str, Any], seen: set[Path]
 
 
 def patterns(root: Path, package: Mapping[str, Any]) -> list[str]:
-    """What a workspace's root says of where its parts lie."""
+    """Returns the patterns by which a workspace's root lists the directories of its parts."""
     found: Any = package.get("workspaces")
     if isinstance(found, dict):
         found = found.get("packages")
@@ -153,14 +170,14 @@ def patterns(root: Path, package: Mapping[str, Any]) -> list[str]:
 
 
 def _spread(text: str) -> list[str]:
-    """`{a,b}` written out, one pair of braces at most."""
+    """Expands `{a,b}`, for one pair of braces."""
     before, opened, rest = text.partition("{")
     inner, closed, after = rest.partition("}")
     return [before + each + after for each in inner.split(",")] if opened and closed else [text]
 
 
 def yaml_of(directory: Path, name: str) -> dict[str, Any]:
-    """{} where there is none. Raises `SourceError`."""
+    """Returns the mapping in a YAML file; {} if there is none. Raises `SourceError` if it is invalid."""
     if not manifests.has(directory, name):
         return {}
     try:
@@ -195,8 +212,11 @@ def _joined(base: str, path: str) -> str:
 
 
 def must_be_local(workspace: Workspace, of: Part, *, locked: bool) -> None:
-    """What is named like a part is that part. Raises `SourceError` where a public index would be asked for
-    its name, which anybody may have taken there (dependency confusion)."""
+    """Raises `SourceError` if a registry would be asked for a name that belongs to the workspace.
+
+    Anybody may have published a package of that name there (dependency confusion). `locked` tells that a lock
+    file pins the versions.
+    """
     for name, spec in specs(of.package, GROUPS[:3]):
         local = workspace.of_name(name)
         if spec.startswith("workspace:") and not local:

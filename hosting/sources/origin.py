@@ -1,4 +1,4 @@
-"""Where a repository lies, as far as its credential is concerned: scheme, host and port."""
+"""Returns the origin of a git URL: scheme, host and port. A credential is bound to it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ SCP_LIKE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*@(?P<host>[A-Za-z0-9][A-Za-z0
 
 
 def origin_of(url: str) -> str:
-    """`https://forge.example`; `git@forge.example:a/b` is at `ssh://forge.example`. "" for none."""
+    """Returns the origin, "" for a URL without one.
+
+    `https://forge.example/a` gives `https://forge.example`, `git@forge.example:a/b` gives
+    `ssh://forge.example`.
+    """
     if found := SCP_LIKE.fullmatch(url):
         return f"ssh://{found['host'].lower()}"
     return origin.origin_of(url)

@@ -1,4 +1,4 @@
-"""A published package (PyPI or npm) as a build context that depends on it, and on nothing else."""
+"""Makes a build context that depends on one published package (PyPI or npm) and on nothing else."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from hosting.sources.package_index import File, Missing, PackageIndex
 from hosting.sources.published import Published
 from hosting.sources.releases import Release
 from hosting.sources.starting import choose_script
-from registry.reasons import SAID, Reason, is_full, says
+from registry.reasons import PATTERNS, Reason, is_full, says
 
 PYPI_NAME = re.compile(r"[A-Z0-9](?:[A-Z0-9._-]*[A-Z0-9])?", re.IGNORECASE)
 NPM_NAME = re.compile(r"(?:@[a-z0-9~-][a-z0-9._~-]*/)?[a-z0-9~][a-z0-9._~-]*")
-# What ends like an archive is a file's name to npm, wherever it stands.
+# npm takes a version that ends like an archive for the name of a file.
 NPM_VERSION = re.compile(r"(?!.*\.(?:tgz|tar|tar\.gz)$)[0-9A-Za-z][0-9A-Za-z.+-]*", re.IGNORECASE)
 MISSING = re.compile(
     r"was not found in the package registry|E404|ETARGET|no matching version|no version of|not found"
@@ -40,8 +40,8 @@ MISSING = re.compile(
 NETWORK = re.compile(
     "|".join(
         (
-            *SAID[Reason.UNREACHABLE],
-            *SAID[Reason.UNTRUSTED],
+            *PATTERNS[Reason.UNREACHABLE],
+            *PATTERNS[Reason.UNTRUSTED],
             r"connect error|error sending request|failed to fetch|network connectivity",
         )
     ),
@@ -52,7 +52,7 @@ NOT_LOOKED = Published("", None, "")
 
 
 def split_extras(name: str) -> tuple[str, tuple[str, ...]]:
-    """`mcp[cli,rich]` is the package `mcp` with the extras `cli` and `rich`; most names have none."""
+    """Splits `mcp[cli,rich]` into the name `mcp` and the extras `cli` and `rich` (PEP 508)."""
     found = re.fullmatch(r"([^\[\]]+)\[([^\[\]]*)\]", name)
     if not found:
         return name, ()
@@ -61,10 +61,11 @@ def split_extras(name: str) -> tuple[str, tuple[str, ...]]:
 
 @dataclass(frozen=True)
 class PackageSource:
-    """`version` "" means the newest, which is resolved now and pinned. `command` is split as a shell would.
+    """A package. `version` "" means the newest version: it is looked up now, and pinned.
 
-    `arguments` follow the command, given or found. `images`: it will run in an image, whose Python is not the
-    platform's; the newest version is that of those which a Python that can be had runs.
+    `command` starts the server; it is split as a shell does, and "" means the package's own. `arguments` are
+    appended to the command. `images` tells that the server will run in an image, whose Python is not the
+    platform's: the newest version is then chosen among those that an available Python can run.
     """
 
     ecosystem: Literal["pypi", "npm"]
@@ -77,7 +78,10 @@ class PackageSource:
     images: bool = False
 
     def fetch(self, into: Path, *, deadline: Deadline, log: LineSink) -> BuildContext:
-        """Raises `SourceError`, `Cancelled`, `TimedOut`. `revision` is `name==version`."""
+        """Writes a manifest that pins the package; the revision is `name==version`.
+
+        Raises `SourceError`, `Cancelled`, `TimedOut`.
+        """
         self.check()
         into.mkdir(parents=True, exist_ok=True)
         log(f"Looking up {self.ecosystem}:{self.name} {self.version or '(newest version)'}")
@@ -134,19 +138,19 @@ class PackageSource:
 
 @dataclass(frozen=True)
 class _Found:
-    """What an index knows of a package, and the manifest that depends on it."""
+    """What an index says of a package, and the manifest that depends on it."""
 
     version: str
     manifest: str
     content: str
     summary: str = ""
-    scripts: tuple[str, ...] | None = ()  # None: they can't be known without a build
+    scripts: tuple[str, ...] | None = ()  # None: only a build can tell them
     module: str = ""
     python: str = ""
 
 
 def _ask_pypi(source: PackageSource, work: Path, deadline: Deadline) -> _Found:
-    """Reads the index and one archive of the release: nothing of a package is run before its build."""
+    """Reads the index and one file of the release. No code of a package runs before its build."""
     pythons = interpreters.reachable(source.settings, images=source.images, deadline=deadline, work=work)
     with closing(PackageIndex(source.settings)) as index:
         try:
@@ -205,7 +209,7 @@ def _ask_npm(source: PackageSource, work: Path, deadline: Deadline) -> _Found:
     )
     package = _npm_answer(answer, wanted)
     version = str(package["version"])
-    if not NPM_VERSION.fullmatch(version):  # "git+ssh://…" and "file:…" are dependencies of other kinds
+    if not NPM_VERSION.fullmatch(version):  # "git+ssh://…" and "file:…" would be other kinds of dependencies
         raise SourceError(f"The package registry (npm) answered for {wanted} what is no version.")
     manifest = {"private": True, "dependencies": {source.name: version}}
     return _Found(
@@ -218,7 +222,7 @@ def _ask_npm(source: PackageSource, work: Path, deadline: Deadline) -> _Found:
 
 
 def _npm_answer(answer: str, wanted: str) -> dict[str, Any]:
-    # What npm warns of stands before and after the JSON, on lines of its own.
+    # npm prints warnings before and after the JSON, on lines of their own.
     start = re.search(r"^[{\[]", answer, re.MULTILINE)
     try:
         found = json.JSONDecoder().raw_decode(answer, start.start())[0] if start else None

@@ -1,4 +1,7 @@
-"""Reads a Python package index (PEP 503, 691 and 700) and downloads from it. Nothing that it gives is run."""
+"""Reads a Python package index (PEP 503, 691 and 700) and downloads files from it.
+
+It runs nothing of them.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ import outbound
 from hosting.build_settings import BuildSettings
 from hosting.deadline import Deadline
 from hosting.errors import SourceError
-from outbound import InnerAddress, UnknownName
+from outbound import PrivateAddress, UnknownName
 from outbound.adapter import Adapter, Session
 from outbound.origin import origin_of
 
@@ -34,7 +37,7 @@ MAX_REDIRECTS = 5
 REDIRECTS = (301, 302, 303, 307, 308)
 MAX_PAGE = 16 << 20
 MAX_FILE = 256 << 20
-TIMEOUT = (5.0, 20.0)  # of a connection, of silence
+TIMEOUT = (5.0, 20.0)  # seconds to connect, seconds of silence
 RETRY = Retry(
     2, read=1, backoff_factor=0.2, status_forcelist=(502, 503, 504), respect_retry_after_header=False
 )
@@ -45,7 +48,10 @@ CHECK_INDEX = "Check the network, the proxy, the index URL and the CA bundle for
 
 @dataclass(frozen=True)
 class File:
-    """A file of a release. `size` in bytes, 0 where the index does not tell; `hashes` in hex."""
+    """A file of a release. `size` is in bytes, 0 if the index does not tell; `hashes` maps algorithm to hex.
+
+    `yanked` tells that the release was withdrawn (PEP 592).
+    """
 
     name: str
     url: str
@@ -56,11 +62,14 @@ class File:
 
 
 class Missing(Exception):
-    """The index does not know it."""
+    """The index does not have the package."""
 
 
 class PackageIndex:
-    """One index, as builds are told to use it: its login goes to its own origin only."""
+    """A client of one index, with the settings of builds.
+
+    Its login is sent only to the index's own origin.
+    """
 
     def __init__(self, settings: BuildSettings) -> None:
         self._root, self._login = _without_login(settings.pip_index_url or PYPI)
@@ -69,17 +78,21 @@ class PackageIndex:
             name.lower().removesuffix("_proxy"): value for name, value in settings.proxies.items() if value
         }
         self._session = Session()
-        self._session.trust_env = False  # no .netrc: what the platform's own account may read is no business
-        # An operator's index, or a mirror of the public one, may lie within.
-        adapter = Adapter(_context(settings.ca_bundle), inner=True, max_retries=RETRY)
+        self._session.trust_env = False  # do not use the .netrc of the platform's account
+        # An operator's index, or a mirror of the public one, may lie in a private network.
+        adapter = Adapter(_context(settings.ca_bundle), allow_private=True, max_retries=RETRY)
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, adapter)
 
     def close(self) -> None:
+        """Closes the connections."""
         self._session.close()
 
     def files(self, name: str, deadline: Deadline) -> list[File]:
-        """The files of the package. Raises `Missing`, `SourceError`, `Cancelled`, `TimedOut`."""
+        """Returns the files of the package `name`.
+
+        Raises `Missing`, `SourceError`, `Cancelled`, `TimedOut`.
+        """
         page = f"{self._root.rstrip('/')}/{canonicalize_name(name)}/"
         with self._answer(page, {"Accept": ACCEPT}) as answer:
             body = b"".join(_chunks(answer, MAX_PAGE, deadline))
@@ -93,7 +106,10 @@ class PackageIndex:
                 ) from error
 
     def download(self, file: File, to: Path, deadline: Deadline) -> None:
-        """Writes `file` to `to`, its hash checked. Raises as `files`, and `OSError` of writing."""
+        """Writes `file` to `to` and checks its hash.
+
+        Raises as `files` does, and `OSError` if it cannot be written.
+        """
         if file.size > MAX_FILE:
             raise _too_large(file.name, MAX_FILE)
         algorithm = next((name for name in HASHES if name in file.hashes), "")
@@ -107,7 +123,10 @@ class PackageIndex:
 
     @contextmanager
     def _answer(self, url: str, headers: Mapping[str, str]) -> Iterator[requests.Response]:
-        """Redirects are followed here: `requests` would read their bodies, whole, and ask for the address."""
+        """Yields the response.
+
+        Follows redirects itself: `requests` would read the whole body of each, and follow it.
+        """
         for _ in range(MAX_REDIRECTS + 1):
             with _faults(), self._asked(url, headers) as answer:
                 target = answer.headers.get("Location", "") if answer.status_code in REDIRECTS else ""
@@ -143,14 +162,14 @@ class PackageIndex:
 
 
 def _context(ca_bundle: Path | None) -> ssl.SSLContext:
-    context = outbound.trust()
+    context = outbound.tls_context()
     if ca_bundle:
         context.load_verify_locations(ca_bundle)
     return context
 
 
 class _Nobody(AuthBase):
-    """No login, whatever a URL says."""
+    """Sends no login, even if the URL holds one."""
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         return request
@@ -158,7 +177,7 @@ class _Nobody(AuthBase):
 
 @contextmanager
 def _faults() -> Iterator[None]:
-    """What goes wrong on the way, as errors that say what to do."""
+    """Turns errors of the transport into errors that say what to do."""
     try:
         yield
     except requests.exceptions.SSLError as error:
@@ -168,7 +187,7 @@ def _faults() -> Iterator[None]:
         ) from error
     except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, ValueError) as error:
         raise SourceError("The package index names an address that cannot be asked.") from error
-    except InnerAddress as error:
+    except PrivateAddress as error:
         raise SourceError(
             f"The package index leads to an inner address, which is not asked: {error}."
         ) from None
@@ -199,7 +218,7 @@ def _check(answer: requests.Response) -> None:
 def _chunks(
     answer: requests.Response, limit: int, deadline: Deadline, what: str = "The page"
 ) -> Iterator[bytes]:
-    """What arrives, as it arrives: a slow index is given up with the deadline."""
+    """Yields bytes as they arrive, so that the deadline also ends a slow download."""
     total = 0
     try:
         while True:
@@ -253,7 +272,7 @@ class _Anchors(HTMLParser):
 
 
 def _without_login(url: str) -> tuple[str, tuple[str, str] | None]:
-    """The URL, and the user and password that it holds."""
+    """Returns the URL without user and password, and these two (None if it holds none)."""
     parts = urlsplit(url)
     if parts.username is None:
         return url, None

@@ -1,8 +1,9 @@
-"""What is to be done with a source: one plan, which every executor carries out alike.
+"""The plan of a source: what is done to install and start its server.
 
-An executor (the process environment, the Dockerfile template, whatever builds images later) copies `root`
-of the source to a directory, puts `beside` into its sibling `plan/`, has the interpreter and the `tools`,
-and runs the steps in their order, each with the same words. None decides anything about a project by itself.
+An executor (the process environment, the Dockerfile template) copies `root` of the source to a directory and
+writes `beside` into the sibling directory `plan/`. It provides the interpreter and the `tools`, and runs the
+steps in their order, with the same words as every other executor. Executors decide nothing about a project
+themselves.
 """
 
 from __future__ import annotations
@@ -11,20 +12,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-ECOSYSTEMS = {"python": "Python", "node": "Node", "dockerfile": "Dockerfile"}  # and how pages name them
-BESIDE = "plan"  # a step names what lies there as ../plan/<file>
+ECOSYSTEMS = {"python": "Python", "node": "Node", "dockerfile": "Dockerfile"}  # and the names that pages show
+BESIDE = "plan"  # the directory of `beside`; a step names a file in it as ../plan/<file>
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What a person set by hand; what is empty is recognised.
+    """What a person set by hand. An empty field is recognised from the source.
 
-    `ecosystem`: of a source that is several things, which it is built as (see `Plan`). `root`: the directory
-    that is installed in, from the source's top ("." is the top itself). `member`: the directory or the name
-    of the workspace's part that is started. `additional`: requirements that are installed besides, and so
-    bound what the server brings (`mcp<2`, as uvx --with). `python`, `node`: a version or a range. `build`: a
-    command line. `dockerfile`: from the source's top; `target` and `arguments` are of its build. `command`:
-    the words that start the server.
+    `ecosystem` is one of `ECOSYSTEMS`, for a source that could be built as several. `root` is the directory
+    to install in, from the source's top ("." is the top). `member` is the directory or the name of the
+    workspace's package that is started. `additional` are requirements that are installed as well, and so
+    bound the versions of dependencies (`mcp<2`, as `uvx --with`). `python` and `node` are a version or a
+    range. `build` is a command line. `dockerfile` is a path from the source's top; `target` and `arguments`
+    belong to its build. `command` are the words that start the server.
     """
 
     ecosystem: str = ""
@@ -43,14 +44,16 @@ class Choices:
 
     @classmethod
     def of(cls, stored: Mapping[str, Any], command: tuple[str, ...] = ()) -> Choices:
-        """Of `Server.build` (see `servers.models.build_choices`) and the server's command."""
+        """Reads `Server.build` (see `servers.models.build_choices`) and the server's command."""
         known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
         if "with" in known:
             known["additional"] = known.pop("with")
         return cls(**known, command=command)
 
-    def told(self) -> dict[str, Any]:
-        """What was set, by the names of `Server.build` and `command`; of the arguments the names alone."""
+    def as_json(self) -> dict[str, Any]:
+        """Returns what was set, with the keys of `Server.build` and `command`; of the arguments, only the
+        names.
+        """
         held = {each.name: getattr(self, each.name) for each in fields(self)}
         held["with"] = held.pop("additional")
         return {
@@ -63,7 +66,7 @@ NO_CHOICES = Choices()
 
 @dataclass(frozen=True)
 class Tool:
-    """A program that the project's own tool is: `version` is exact, or "" for whichever there is."""
+    """A program that steps run. `version` is exact, or "" for any version."""
 
     name: Literal["uv", "npm", "pnpm", "yarn", "bun"]
     version: str = ""
@@ -71,10 +74,11 @@ class Tool:
 
 @dataclass(frozen=True)
 class Step:
-    """Words to run in the plan's root; the first is a program that an executor has or a plan's tool.
+    """A command to run in the plan's root. The first word is a program of the executor or one of the plan's
+    tools.
 
-    `early`: it needs the plan's `files` and what lies beside, not the rest of the source, so that its layer
-    outlives changes of the source.
+    `says` is the log line. `early`: the step needs only the plan's `files` and `beside`, not the rest of the
+    source; so its image layer stays valid when the source changes.
     """
 
     kind: Literal["install", "build", "prune"]
@@ -87,13 +91,14 @@ class Step:
 class Plan:
     """How a source becomes a server.
 
-    `root` is from the source's top, `member` from the root; the server runs in the member. `tool` is the one
-    that the project itself is kept with (uv, poetry, pnpm …), `lock` its lock from the root, as far as there
-    is one; `tools` are what the steps run. `version` is what is asked of Python or Node: a version or a
-    range, "" for any; `allowed` is a range of which another may be taken where that version is not to be had,
-    "" for none. `environment` is set for the steps. `command` starts the server with the bin
-    directories of the environment first on PATH; () where the Dockerfile's own command does. `why` says what
-    led to all that, a sentence each.
+    `root` is a directory from the source's top, `member` one from the root; the server runs in the member.
+    `tool` is the tool that the project is kept with (uv, poetry, pnpm …), `lock` its lock file from the root,
+    "" for none; `tools` are the programs that the steps run. `version` is the version or range of Python or
+    Node that is wanted, "" for any; `allowed` is a range from which another version may be taken if that one
+    cannot be had, "" for none. `files` are the files that early steps read, `beside` the contents of files to
+    write into `plan/`. `environment` holds variables for the steps. `command` starts the server, with the
+    environment's bin directories first on PATH; () means the command of the Dockerfile. `why` are sentences
+    that explain these choices to people.
     """
 
     ecosystem: Literal["python", "node", "dockerfile"]
@@ -116,10 +121,10 @@ class Plan:
     arguments: Mapping[str, str] = field(default_factory=dict)
     why: tuple[str, ...] = ()
 
-    def told(self, choices: Choices = NO_CHOICES) -> dict[str, Any]:
-        """What is kept of it and shown (`Deployment.plan`); values of arguments are the server's own.
+    def as_json(self, choices: Choices = NO_CHOICES) -> dict[str, Any]:
+        """Returns what is stored and shown of the plan (`Build.plan`), without the values of arguments.
 
-        `chosen` is what a person set by hand, and so was not recognised.
+        Its key `chosen` holds what a person set by hand and was therefore not recognised.
         """
         shown = ("ecosystem", "root", "member", "tool", "lock", "version", "dockerfile", "target")
         return {
@@ -127,10 +132,10 @@ class Plan:
             **{name: list(getattr(self, name)) for name in ("command", "extras", "groups", "why")},
             "tools": [f"{tool.name}@{tool.version}" if tool.version else tool.name for tool in self.tools],
             "steps": [{"kind": step.kind, "words": list(step.argv)} for step in self.steps],
-            "chosen": choices.told(),
+            "chosen": choices.as_json(),
         }
 
     @property
     def builds(self) -> bool:
-        """Whether a step leaves behind what the running server does not need."""
+        """Tells whether a step leaves files behind that the running server does not need."""
         return any(step.kind != "install" for step in self.steps)

@@ -1,4 +1,4 @@
-"""What the archive of a Python package says of it: read as text, never unpacked, imported or built."""
+"""Reads the metadata in the archive of a Python package as text; nothing is unpacked, imported or built."""
 
 from __future__ import annotations
 
@@ -20,12 +20,17 @@ MAX_TEXTS = 20
 TELLS = re.compile(
     r"(?:[^/]+/)?(?:PKG-INFO|pyproject\.toml)|(?:[^/]+/){1,3}entry_points\.txt|[^/]+\.dist-info/METADATA"
 )
-MAIN = re.compile(r"(?:[^/]+/(?:src/)?)?[^/]+/__main__\.py")  # of a wheel, or of a source's own top
+MAIN = re.compile(
+    r"(?:[^/]+/(?:src/)?)?[^/]+/__main__\.py"
+)  # in a wheel, or at the top of a source distribution
 
 
 @dataclass(frozen=True)
 class Published:
-    """`scripts`: its commands; None where only its build would tell. `module`: what `python -m` can start."""
+    """`scripts` are the package's commands, None if only a build can tell them.
+
+    `module` is the module that `python -m` can start, "" for none.
+    """
 
     summary: str
     scripts: tuple[str, ...] | None
@@ -33,7 +38,10 @@ class Published:
 
 
 def read(path: Path, name: str, deadline: Deadline) -> Published:
-    """A wheel or a source distribution of `name`. Raises `SourceError`, `Cancelled`, `TimedOut`."""
+    """Reads a wheel or a source distribution of the package `name`.
+
+    Raises `SourceError`, `Cancelled`, `TimedOut`.
+    """
     look = _Look(name)
     try:
         for number, entry in enumerate(upload.entries(path, LIMITS)):
@@ -49,7 +57,7 @@ def read(path: Path, name: str, deadline: Deadline) -> Published:
 
 
 class _Look:
-    """Goes over the files of one archive and keeps the texts that tell of the package, by their names."""
+    """Reads the entries of one archive and keeps the metadata files, by their names."""
 
     def __init__(self, name: str) -> None:
         self.name = canonicalize_name(name)
@@ -74,7 +82,9 @@ class _Look:
         return console_scripts(self._first(".dist-info/entry_points.txt"))
 
     def scripts_of_source(self) -> tuple[str, ...] | None:
-        """[project.scripts], what setuptools wrote down when it packed, or Poetry's own table."""
+        """Returns the commands that [project.scripts], the egg-info of setuptools or Poetry's own table
+        names.
+        """
         data = self._pyproject()
         project = manifests.table(data, "project")
         if project and not {"scripts", "entry-points"} & set(map(str, _listed(project.get("dynamic")))):
@@ -99,7 +109,7 @@ def _listed(value: object) -> list[object]:
 
 
 def console_scripts(entry_points: str) -> tuple[str, ...]:
-    """The names in the section [console_scripts] of an entry_points.txt."""
+    """Returns the names in the section [console_scripts] of an entry_points.txt."""
     section, found = "", []
     for line in map(str.strip, entry_points.splitlines()):
         if line.startswith("[") and line.endswith("]"):

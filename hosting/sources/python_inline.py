@@ -1,4 +1,4 @@
-"""A script that says in its own comments what it needs (PEP 723): installed as that says, then started."""
+"""Plans a script that lists its dependencies in a comment block (PEP 723)."""
 
 from __future__ import annotations
 
@@ -14,33 +14,39 @@ from hosting.sources import manifests
 from hosting.sources.plan import BESIDE, Choices, Step
 from hosting.sources.python_layout import Place, relative
 from hosting.sources.python_poetry import declared
-from hosting.sources.python_steps import DEPENDENCIES, INSTALL, LOCKED, PACKAGES, Installing
+from hosting.sources.python_steps import DEPENDENCIES, INSTALL, LOCKED, PACKAGES, Installation
 
 
-def installing(place: Place, script: str, metadata: dict[str, Any], choices: Choices) -> Installing:
-    """Raises `SourceError`."""
+def installation(place: Place, script: str, metadata: dict[str, Any], choices: Choices) -> Installation:
+    """Plans the installation of a script's dependencies. `metadata` is that of `python_scripts.inline`.
+
+    Raises `SourceError`.
+    """
     why = f"{script} says what it needs (PEP 723)"
     lines, local = _parts(place, script, metadata)
     if manifests.has(place.project, f"{script}.lock") and not local:
         return _locked(place, script, why)
     if not (lines or local or choices.additional):
-        return Installing(why=(why,))
+        return Installation(why=(why,))
     words = ("-r", f"../{BESIDE}/{DEPENDENCIES}", *local, *choices.additional)
     step = Step("install", (*INSTALL, *words), PACKAGES, early=not local)
-    return Installing((step,), (), {DEPENDENCIES: "".join(f"{line}\n" for line in lines)}, why=(why,))
+    return Installation((step,), (), {DEPENDENCIES: "".join(f"{line}\n" for line in lines)}, why=(why,))
 
 
-def _locked(place: Place, script: str, why: str) -> Installing:
+def _locked(place: Place, script: str, why: str) -> Installation:
     name = relative(place.project / script, place.root)
     plain = ("--quiet", "--frozen", "--no-header", "--no-annotate")
     export = ("uv", "export", *plain, "--script", name, "-o", f"../{BESIDE}/{LOCKED}")
     install = (*INSTALL, "--no-deps", "-r", f"../{BESIDE}/{LOCKED}")
     steps = (Step("install", export, f"Reading {script}.lock"), Step("install", install, PACKAGES))
-    return Installing(steps, (), {}, f"{script}.lock", False, (why, f"{script}.lock found"))
+    return Installation(steps, (), {}, f"{script}.lock", False, (why, f"{script}.lock found"))
 
 
 def _parts(place: Place, script: str, metadata: dict[str, Any]) -> tuple[list[str], tuple[str, ...]]:
-    """Requirements for an index or git, and directories: uv passes over the sources of a script here."""
+    """Returns requirements for an index or git, and local directories.
+
+    `uv pip install` does not read the table [tool.uv.sources] of a script, so it is read here.
+    """
     sources: dict[str, dict[str, Any]] = {
         canonicalize_name(name): told
         for name, told in manifests.within(metadata, "tool", "uv", "sources").items()

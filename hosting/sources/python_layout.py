@@ -1,4 +1,4 @@
-"""Where a Python project lies in its source, and how much of the source it needs beside itself."""
+"""Locates a Python project in its source, and the directories of the source that it needs."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ LOCAL_LINE = re.compile(
 class Place:
     """Absolute paths: `top` of the source, `root` that is copied, `project` that is installed and started.
 
-    `workspace` is the root of the uv workspace that the project is a part of, None for none; `members` are
-    its parts by their names.
+    `workspace` is the root of the uv workspace that contains the project, None for none; `members` maps the
+    names of its packages to their directories.
     """
 
     top: Path
@@ -38,20 +38,26 @@ class Place:
 
     @property
     def root_name(self) -> str:
+        """The path from the top to the root; "" for the top."""
         return relative(self.root, self.top)
 
     @property
     def member(self) -> str:
+        """The path from the root to the project; "" for the root."""
         return relative(self.project, self.root)
 
 
 def relative(path: Path, to: Path) -> str:
+    """Returns the path from `to` to `path`; "" if they are the same."""
     found = path.relative_to(to).as_posix()
     return "" if found == "." else found
 
 
 def locate(context: BuildContext, choices: Choices) -> Place:
-    """Raises `SourceError`."""
+    """Locates the project. The root is the smallest directory that holds all that the project needs.
+
+    Raises `SourceError`.
+    """
     top = context.top.resolve()
     start = top / manifests.directory(top, choices.root) if choices.root else context.path.resolve()
     workspace = _workspace_of(start, top)
@@ -75,7 +81,9 @@ def _chosen(start: Path, members: Mapping[str, Path], member: str, workspace: Pa
 
 
 def _workspace_of(start: Path, top: Path) -> Path | None:
-    """uv's own rule: the nearest directory above with a workspace that counts `start` among its members."""
+    """Returns the workspace's root by uv's rule: the nearest parent whose workspace has `start`
+    as a member.
+    """
     for directory in (start, *start.parents):
         if not directory.is_relative_to(top):
             return None
@@ -109,9 +117,9 @@ def _matching(workspace: Path, patterns: tuple[str, ...]) -> Iterator[Path]:
 
 
 def needed(project: Path, top: Path) -> tuple[Path, ...]:
-    """The directories of the source that the project, and those that it needs, name as their dependencies.
+    """Returns the directories of the source that the project depends on, directly or indirectly.
 
-    Raises `SourceError` for one that is not in the source.
+    Raises `SourceError` for a directory outside of the source.
     """
     found: dict[Path, None] = {}
     waiting = [project]
@@ -138,7 +146,7 @@ def _local_paths(directory: Path) -> list[str]:
 
 
 def local_lines(directory: Path, name: str) -> list[str]:
-    """The directories that a requirements file names."""
+    """Returns the directories that a requirements file names."""
     if not manifests.has(directory, name):
         return []
     lines = map(LOCAL_LINE.match, manifests.requirement_lines(manifests.read(directory, name)))

@@ -1,7 +1,7 @@
-"""What the locks of Python's tools pin, read as text: uv, Poetry (1 and 2), PDM, Pipenv.
+"""Reads the lock files of Python tools as text: uv, Poetry (1 and 2), PDM, Pipenv.
 
-uv carries its own lock out. The others' become requirements that an installation is held to, with the hashes
-that they have: one installer, whichever tool wrote the lock.
+uv installs from its own lock. The pins of the others become requirements, with hashes where there are any,
+that bound an installation by uv. So there is one installer, whichever tool wrote the lock.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class Pin:
-    """`version` is "" for what comes from git, a URL or a directory. `address` is where, for an installer."""
+    """A package of a lock. `version` is "" if it comes from git, a URL or a directory.
+
+    `marker` is an environment marker (PEP 508), `address` the URL for an installer.
+    """
 
     name: str
     version: str = ""
@@ -40,7 +43,7 @@ class Pin:
 
     @property
     def line(self) -> str:
-        """Of a requirements file; "" where it pins nothing."""
+        """The line of a requirements file; "" if nothing is pinned."""
         if not (self.version or self.address):
             return ""
         what = f"=={self.version}" if self.version else f" @ {self.address}"
@@ -50,8 +53,11 @@ class Pin:
 
 @dataclass(frozen=True)
 class Lock:
-    """`file` is its name. `foreign` are indexes that it names besides the public one; `python` the range
-    that it was made for; `local`: it holds directories of the source, to be installed from there."""
+    """The content of a lock file. `file` is its name.
+
+    `foreign` are the indexes that it names besides the public one. `python` is the range of Python that it
+    was made for. `local` tells that it holds directories of the source.
+    """
 
     file: str
     pins: tuple[Pin, ...] = ()
@@ -61,15 +67,20 @@ class Lock:
 
 
 @dataclass(frozen=True)
-class Fit:
-    """How far a lock is in step with what is declared: requirements that it lacks or pins otherwise."""
+class Drift:
+    """The declared requirements that a lock does not hold (`lacking`) or pins to another version
+    (`differing`).
+    """
 
     lacking: tuple[str, ...] = ()
     differing: tuple[str, ...] = ()
 
 
 def read(path: Path, tool: str, groups: Iterable[str] = ()) -> Lock | None:
-    """The tool's lock in that directory; Pipenv's has `groups` apart. Raises `SourceError`."""
+    """Returns the lock of `tool` in the directory; None if there is none. `groups` are read only for Pipenv.
+
+    Raises `SourceError`.
+    """
     name = LOCKS.get(tool, "")
     if not name or not manifests.has(path, name):
         return None
@@ -79,8 +90,8 @@ def read(path: Path, tool: str, groups: Iterable[str] = ()) -> Lock | None:
     return _pipenv(path, name, groups) if tool == "pipenv" else _READERS[tool](path, name)
 
 
-def out_of_step(lock: Lock, requirements: Iterable[str]) -> Fit:
-    """Which of the declared requirements the lock does not fulfil."""
+def compare(lock: Lock, requirements: Iterable[str]) -> Drift:
+    """Compares a lock with the declared requirements (PEP 508)."""
     pinned: dict[str, list[Pin]] = defaultdict(list)
     for pin in lock.pins:
         pinned[canonicalize_name(pin.name.partition("[")[0])].append(pin)
@@ -95,7 +106,7 @@ def out_of_step(lock: Lock, requirements: Iterable[str]) -> Fit:
             lacking.append(text)
         elif not any(_fulfils(pin, wanted) for pin in pins):
             differing.append(text)
-    return Fit(tuple(lacking), tuple(differing))
+    return Drift(tuple(lacking), tuple(differing))
 
 
 def _fulfils(pin: Pin, wanted: Requirement) -> bool:
@@ -105,13 +116,13 @@ def _fulfils(pin: Pin, wanted: Requirement) -> bool:
         return True
 
 
-def told(lock: Lock, step: Fit, manifest: str) -> tuple[str, ...]:
-    """The sentence that names a lock out of step; () where it is in step."""
+def describe(lock: Lock, drift: Drift, manifest: str) -> tuple[str, ...]:
+    """Returns a sentence about the drift in a tuple; () without any. `manifest` is the file that declares."""
     said = []
-    if step.lacking:
-        said.append(f"it has no {_listed(step.lacking)}")
-    if step.differing:
-        said.append(f"it pins another than {_listed(step.differing)}")
+    if drift.lacking:
+        said.append(f"it has no {_listed(drift.lacking)}")
+    if drift.differing:
+        said.append(f"it pins another than {_listed(drift.differing)}")
     return (f"{lock.file} is out of step with {manifest}: {'; '.join(said)}",) if said else ()
 
 
@@ -121,9 +132,9 @@ def _listed(requirements: tuple[str, ...]) -> str:
 
 
 def constraints(lock: Lock, without: Iterable[str] = ()) -> str:
-    """What a resolution is held to: `without` are requirements that the lock stands against.
+    """Returns the text of a constraints file, without the packages that the requirements `without` name.
 
-    A name with several versions is held to one only where their markers tell them apart.
+    A package with several versions is left out unless each of its pins has a marker.
     """
     free = {canonicalize_name(Requirement(each).name) for each in without}
     by_name: dict[str, list[Pin]] = defaultdict(list)
@@ -178,7 +189,7 @@ def _pdm(path: Path, file: str) -> Lock:
             version = ""
         files = package.get("files") or apart.get(f"{name} {version}")
         marker = _marker(str(package.get("marker") or ""))
-        # An entry with extras repeats the one without.
+        # An entry with extras repeats the entry without them.
         found.setdefault(
             (canonicalize_name(name), version, marker), Pin(name, version, marker, _hashes(files))
         )
@@ -226,7 +237,7 @@ def _version(package: dict[str, Any]) -> str:
 
 
 def _marker(text: str) -> str:
-    """As it is, if a reader of markers takes it: PDM and Poetry have one or two that are their own."""
+    """Returns the marker if `packaging` can read it, else "": PDM and Poetry have a few of their own."""
     try:
         return str(Marker(text)) if text else ""
     except InvalidMarker:

@@ -1,4 +1,4 @@
-"""What a directory says of itself as a Python project, whichever tool keeps it. Nothing of it is run."""
+"""Reads what a directory declares as a Python project, whichever tool keeps it. Runs nothing of it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ IN_PROJECT = re.compile(
     r"(?P<name>[\w.-]+)[^@]*@\s*(?:file:/{2,3}\$\{PROJECT_ROOT\}|\{root:uri\})/(?P<path>[^\s;]+)"
 )
 DIRECT = re.compile(r"@\s*(?:git\+)?(?:https?|ssh)://", re.IGNORECASE)
-# Directories that setuptools takes for no packages.
+# Directories that setuptools does not take for packages.
 NO_PACKAGES = frozenset(
     {
         *("ci", "bin", "debian", "doc", "docs", "documentation", "manpages", "news", "newsfragments"),
@@ -32,11 +32,12 @@ PYPI = ("https://pypi.org/simple", "https://pypi.python.org/simple")
 
 @dataclass(frozen=True)
 class Manifest:
-    """`scripts` leads from commands to `module:function`, and `told_in` names the table that has them.
+    """What a Python project declares.
 
-    `python` is a range (PEP 440). `requirements` are those that an index or git has; `local` leads from names
-    to directories, as they are written. `extras` and `groups` by name. `packaged`: the directory itself can
-    be installed.
+    `scripts` maps commands to `module:function`, and `told_in` names the table that holds them. `python` is a
+    range (PEP 440). `requirements` are those that an index or git provides. `local` are (name, directory) of
+    dependencies in the source, as they are written. `groups` and `extras` map names to requirements.
+    `indexes` are URLs of further indexes. `packaged` tells that the directory itself can be installed.
     """
 
     path: Path
@@ -55,12 +56,12 @@ class Manifest:
 
     @property
     def standard(self) -> bool:
-        """Whether [project] holds what it depends on, as PEP 621 has it."""
+        """Tells whether [project] lists the dependencies (PEP 621)."""
         return "dependencies" in manifests.table(dict(self.pyproject), "project")
 
 
 def read(path: Path) -> Manifest | None:
-    """None for a directory that says nothing of Python. Raises `SourceError`."""
+    """Returns the manifest of a directory; None if nothing there is of Python. Raises `SourceError`."""
     data = manifests.pyproject(path)
     tools = manifests.table(data, "tool")
     if manifests.table(tools, "poetry").keys() & {"name", "dependencies", "packages", "package-mode"} and (
@@ -102,7 +103,7 @@ def _standard(path: Path, data: dict[str, Any]) -> Manifest:
 
 
 def _poetry_paths(tools: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-    """Poetry 2 lists in [project] and says in its own table where each lies."""
+    """Returns the local dependencies. Poetry 2 lists names in [project] and their paths in its own table."""
     return declared(manifests.within(tools, "poetry", "dependencies"), "[tool.poetry.dependencies]").local
 
 
@@ -139,7 +140,9 @@ def _named(every: Declared, names: object) -> tuple[str, ...]:
 
 
 def _poetry_packages(path: Path, poetry: dict[str, Any]) -> bool:
-    """Whether Poetry would find something to pack: applications are often no package of their name."""
+    """Tells whether Poetry would find a package to build: many applications have none of the
+    project's name.
+    """
     if poetry.get("package-mode") is False or not poetry.get("name"):
         return False
     module = canonicalize_name(str(poetry["name"])).replace("-", "_")
@@ -208,7 +211,7 @@ def _setuptools(path: Path, data: dict[str, Any]) -> Manifest | None:
 
 
 def _tool(path: Path, tools: dict[str, Any]) -> str:
-    """The first whose lock or table there is; what is built by a backend alone is installed by pip."""
+    """Returns the first tool whose lock or table exists, else pip."""
     for tool, lock in (("uv", "uv.lock"), ("poetry", "poetry.lock"), ("pdm", "pdm.lock")):
         if manifests.has(path, lock):
             return tool
@@ -219,7 +222,7 @@ def _tool(path: Path, tools: dict[str, Any]) -> str:
 
 
 def _is_packaged(path: Path, data: dict[str, Any]) -> bool:
-    """Whether pip can install it; a pyproject.toml may only list dependencies or tools."""
+    """Tells whether pip can install the directory; a pyproject.toml may only list dependencies or tools."""
     project, tools = manifests.table(data, "project"), manifests.table(data, "tool")
     if not project.get("name"):
         return False
@@ -232,9 +235,10 @@ def _is_packaged(path: Path, data: dict[str, Any]) -> bool:
 
 
 def _setuptools_finds(path: Path) -> bool:
-    """Without a backend setuptools builds, which refuses to guess which of several directories are meant.
+    """Tells whether setuptools would find one package to build; it refuses to guess among several
+    directories.
 
-    The rule is that of its automatic discovery (setuptools.pypa.io/en/latest/userguide/package_discovery).
+    This is the rule of its automatic discovery (setuptools.pypa.io/en/latest/userguide/package_discovery).
     """
     if (path / "src").is_dir():
         return True
@@ -243,14 +247,14 @@ def _setuptools_finds(path: Path) -> bool:
 
 
 def _scripts(table: dict[str, Any]) -> dict[str, str]:
-    """Poetry 1 may give a table in place of the text."""
+    """Returns commands and their targets. Poetry 1 may have a table in place of the text."""
     found = {name: told.get("callable", told.get("reference")) if isinstance(told, dict) else told
              for name, told in table.items()}  # fmt: skip
     return {name: told for name, told in found.items() if isinstance(told, str)}
 
 
 def _groups(data: dict[str, Any]) -> dict[str, tuple[str, ...]]:
-    """[dependency-groups], and the tables that tools had before it (PEP 735)."""
+    """Returns [dependency-groups] (PEP 735) and the tables that tools used before it."""
     tools = manifests.table(data, "tool")
     found = dict(_lists(manifests.within(tools, "pdm", "dev-dependencies")))
     if old := manifests.texts(manifests.table(tools, "uv"), "dev-dependencies"):
@@ -281,7 +285,9 @@ def _lists(table: dict[str, Any]) -> dict[str, tuple[str, ...]]:
 
 
 def _is_elsewhere(line: str, sources: Set[str]) -> bool:
-    """Whether it is to be had from another place than an index: nobody else is to be asked for its name."""
+    """Tells whether a requirement has another origin than an index: then no index may be asked
+    for its name.
+    """
     try:
         named = canonicalize_name(Requirement(line).name)
     except InvalidRequirement:
@@ -290,7 +296,7 @@ def _is_elsewhere(line: str, sources: Set[str]) -> bool:
 
 
 def _paths_of_sources(sources: dict[str, Any], listed: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    """Of what the project depends on: a source for the groups of development alone is not needed."""
+    """Returns local dependencies; a path that only a development group uses is not needed."""
     wanted = {_name(line) for line in listed}
     found = []
     for name, told in sources.items():
@@ -309,13 +315,15 @@ def _name(line: str) -> str:
 
 
 def _paths_of_lines(lines: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """`name @ file:///${PROJECT_ROOT}/libs/x` (PDM) and `name @ {root:uri}/libs/x` (Hatch)."""
+    """Reads `name @ file:///${PROJECT_ROOT}/libs/x` (PDM) and `name @ {root:uri}/libs/x` (Hatch)."""
     inside = map(IN_PROJECT.match, lines)
     return tuple((found["name"], found["path"]) for found in inside if found)
 
 
 def _indexes(tools: dict[str, Any]) -> tuple[str, ...]:
-    """Those that Poetry and PDM ask besides the public one; uv reads its own itself."""
+    """Returns the indexes that Poetry and PDM use besides the public one; uv reads its own
+    settings itself.
+    """
     tables = [*manifests.tables(manifests.table(tools, "poetry"), "source"),
               *manifests.tables(manifests.table(tools, "pdm"), "source")]  # fmt: skip
     urls = (str(each.get("url") or "") for each in tables if each.get("type") != "find_links")

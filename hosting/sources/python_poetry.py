@@ -1,6 +1,6 @@
-"""Poetry's own way to write down versions and dependencies, as requirements (PEP 440 and 508).
+"""Translates the versions and dependencies of Poetry into requirements (PEP 440 and 508).
 
-The rules: python-poetry.org/docs/dependency-specification. Pipenv's tables have the same shape.
+The rules are at python-poetry.org/docs/dependency-specification. Pipenv's tables have the same shape.
 """
 
 from __future__ import annotations
@@ -24,14 +24,17 @@ CLAUSE = re.compile(r"(?P<how>===|==|~=|!=|>=|<=|>|<|=|\^|~)?(?P<version>[0-9A-Z
 
 @dataclass(frozen=True)
 class Declared:
-    """`requirements` are for an index or for git; `local` leads from names to directories of the source."""
+    """`requirements` are provided by an index or git; `local` are (name, directory) in the source."""
 
     requirements: tuple[str, ...] = ()
     local: tuple[tuple[str, str], ...] = ()
 
 
 def declared(entries: Mapping[str, Any], where: str, *, only: frozenset[str] | None = None) -> Declared:
-    """Of a table of dependencies; optional ones only where `only` names them. Raises `SourceError`."""
+    """Reads a table of dependencies. An optional one is left out unless `only` names it.
+
+    `where` is the place of the table, for the error. Raises `SourceError`.
+    """
     requirements: list[str] = []
     local: list[tuple[str, str]] = []
     for name, told in entries.items():
@@ -77,7 +80,7 @@ def _address(options: Mapping[str, Any]) -> str:
 def _markers(options: Mapping[str, Any]) -> str:
     found = [f"({options['markers']})"] if options.get("markers") else []
     for name in ("sys_platform", "platform_machine", "python_version", "os_name", "platform_system"):
-        if isinstance(options.get(name), str):  # Pipenv's: "== 'linux'"
+        if isinstance(options.get(name), str):  # Pipenv writes "== 'linux'"
             found.append(f"{name} {options[name]}")
     if isinstance(options.get("python"), str):
         found += [f'python_full_version {each.operator} "{each.version}"' for each in _set(options["python"])]
@@ -89,9 +92,9 @@ def _set(text: str) -> SpecifierSet:
 
 
 def specifier(text: str) -> str:
-    """`^1.2`, `~1.2`, `1.2.*`, `>=1 <2` and `^1 || ^2` as PEP 440 says them; of alternatives, their hull.
+    """Translates `^1.2`, `~1.2`, `1.2.*`, `>=1 <2` and `^1 || ^2` to PEP 440; alternatives become one range.
 
-    "" for what can be anything, and for what no rule reads: an installation says then what is wrong.
+    Returns "" for any version, and for text that it cannot read: the installation then reports the error.
     """
     parts = re.split(r"\|\|?", text[:MOST_TEXT])
     try:

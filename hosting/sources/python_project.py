@@ -1,7 +1,7 @@
-"""A Python project: what it is kept with, how it is installed, and what starts its server.
+"""Plans a Python project: the tool that keeps it, how it is installed, and what starts its server.
 
-See `python_manifest` (what is declared), `python_layout` (where it lies), `python_locks`, `python_steps` (how
-it is installed), `python_start` and `python_versions`.
+The steps are in `python_manifest` (what is declared), `python_layout` (where it lies), `python_locks`,
+`python_steps` (how it is installed), `python_start` and `python_versions`.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from hosting.sources.plan import Choices, Plan, Step, Tool
 from hosting.sources.python_layout import Place
 from hosting.sources.python_manifest import Manifest
 from hosting.sources.python_start import SCRIPTS, Start
-from hosting.sources.python_steps import Installing
+from hosting.sources.python_steps import Installation
 
-__all__ = ["SCRIPTS", "is_one", "is_packaged", "objection", "plan"]
+__all__ = ["SCRIPTS", "is_one", "is_packaged", "plan", "unsupported"]
 
-# What conda and its kin install is not from an index of Python packages.
+# Conda and similar tools install packages that are not in an index of Python packages.
 CONDA = {
     "environment.yml": "conda",
     "environment.yaml": "conda",
@@ -43,11 +43,12 @@ CONDA = {
 
 
 def is_one(path: Path) -> bool:
+    """Tells whether the directory holds a Python project, or a script that could be a server."""
     return is_packaged(path) or python_start.is_script_there(path) or python_start.is_single_script(path)
 
 
 def is_packaged(path: Path) -> bool:
-    """Whether it says what it depends on; a directory with a script alone may be anything."""
+    """Tells whether the directory declares dependencies; a directory with only a script may be anything."""
     if python_manifest.read(path) or _is_workspace(path):
         return True
     try:
@@ -60,8 +61,8 @@ def _is_workspace(path: Path) -> bool:
     return bool(manifests.within(manifests.pyproject(path), "tool", "uv", "workspace"))
 
 
-def objection(path: Path) -> SourceError | None:
-    """For a source whose environment only conda, or one of its kin, can make."""
+def unsupported(path: Path) -> SourceError | None:
+    """Returns the error for a source that needs conda or a similar tool; None for any other source."""
     found = next(((file, tool) for file, tool in CONDA.items() if manifests.has(path, file)), None)
     if found is None:
         return None
@@ -73,11 +74,11 @@ def objection(path: Path) -> SourceError | None:
 
 
 def plan(context: BuildContext, choices: Choices) -> Plan:
-    """Raises `SourceError`."""
+    """Returns the plan. Raises `SourceError`."""
     place = python_layout.locate(context, choices)
     place, member_why = _startable(place, choices)
     manifest = python_manifest.read(place.project)
-    installing, start = _installing(place, manifest, choices, context)
+    installation, start = _installation(place, manifest, choices, context)
     version, allowed, version_why = _version(place, manifest, choices, context, start)
     scm = python_versions.scm_environment(_of_source(place, manifest), context.version)
     return Plan(
@@ -85,43 +86,49 @@ def plan(context: BuildContext, choices: Choices) -> Plan:
         command=start.command,
         root=place.root_name,
         member=place.member,
-        tool=_tool(place, manifest, installing),
-        lock=installing.lock,
-        tools=(Tool("uv"),) if installing.steps else (),
+        tool=_tool(place, manifest, installation),
+        lock=installation.lock,
+        tools=(Tool("uv"),) if installation.steps else (),
         version=version,
         allowed=allowed,
         extras=choices.extras,
         groups=choices.groups,
-        files=installing.files if any(step.early for step in installing.steps) else (),
-        beside=installing.beside,
+        files=installation.files if any(step.early for step in installation.steps) else (),
+        beside=installation.beside,
         environment=scm,
-        steps=(*installing.steps, *_build(choices)),
+        steps=(*installation.steps, *_build(choices)),
         why=tuple(filter(None, (
-            *member_why, *installing.why, version_why, *python_versions.said_of(scm, context.version),
+            *member_why, *installation.why, version_why, *python_versions.said_of(scm, context.version),
             *_conda(place.project), start.why,
         ))),
     )  # fmt: skip
 
 
-def _installing(
+def _installation(
     place: Place, manifest: Manifest | None, choices: Choices, context: BuildContext
-) -> tuple[Installing, Start]:
-    """A script with metadata of its own is asked first where nothing else tells what to install."""
+) -> tuple[Installation, Start]:
+    """Returns how to install the project, and what starts it.
+
+    If nothing else declares dependencies, the metadata inside the script that is started is read (PEP 723).
+    """
     given = choices.command or context.command
     if manifest is None and python_requirements.find(place.project) is None:
         start = Start(given, "") if given else python_start.start(place.project, None, installed=False)
         script = start.file or python_start.script_of(start.command, place.project)
         metadata = python_scripts.inline(place.project, script) if script else None
         if metadata is not None:
-            return python_inline.installing(place, script, metadata, choices), start
-    installing = python_steps.of(place, manifest, choices)
+            return python_inline.installation(place, script, metadata, choices), start
+    installation = python_steps.of(place, manifest, choices)
     if given:
-        return installing, Start(given, "starts what was set by hand" if choices.command else "")
-    return installing, python_start.start(place.project, manifest, installed=installing.installed)
+        return installation, Start(given, "starts what was set by hand" if choices.command else "")
+    return installation, python_start.start(place.project, manifest, installed=installation.installed)
 
 
 def _startable(place: Place, choices: Choices) -> tuple[Place, tuple[str, ...]]:
-    """A workspace's root that starts nothing itself stands for the one member that does."""
+    """Returns the place of the project to start, and a sentence about it.
+
+    If a workspace's root starts nothing itself, its only member with a command is taken.
+    """
     if place.project != place.workspace or choices.member:
         return place, ()
     root = python_manifest.read(place.project)
@@ -147,7 +154,9 @@ def _startable(place: Place, choices: Choices) -> tuple[Place, tuple[str, ...]]:
 def _version(
     place: Place, manifest: Manifest | None, choices: Choices, context: BuildContext, start: Start
 ) -> tuple[str, str, str]:
-    """What is asked for, what may stand in for it ("" for nothing), and what led to it."""
+    """Returns the wanted version or range, the range that may replace it ("" for none), and a sentence about
+    it.
+    """
     if choices.python:
         return choices.python, "", f"Python {choices.python} was set by hand"
     version, file = python_versions.pinned(dict.fromkeys((place.project, place.root, place.top)))
@@ -165,7 +174,7 @@ def _version(
 
 
 def _bound(place: Place, manifest: Manifest | None) -> tuple[str, str]:
-    """The range that the project runs with, and what says so; ("", "") for none."""
+    """Returns the range of Python that the project supports, and the file that says so; ("", "") for none."""
     lock = python_locks.read(place.workspace, "uv") if place.workspace else None
     if lock and lock.python:
         return lock.python, "uv.lock"
@@ -176,14 +185,14 @@ def _bound(place: Place, manifest: Manifest | None) -> tuple[str, str]:
 
 
 def _of_source(place: Place, manifest: Manifest | None) -> list[Manifest]:
-    """Every project of the source that an installation may build."""
+    """Returns the manifests of all projects of the source that an installation may build."""
     directories = dict.fromkeys((*place.members.values(), *python_layout.needed(place.project, place.top)))
     others = (python_manifest.read(path) for path in directories if path != place.project and path.is_dir())
     return [each for each in (manifest, *others) if each]
 
 
-def _tool(place: Place, manifest: Manifest | None, installing: Installing) -> str:
-    if place.workspace or installing.lock == "uv.lock" or installing.lock.endswith(".py.lock"):
+def _tool(place: Place, manifest: Manifest | None, installation: Installation) -> str:
+    if place.workspace or installation.lock == "uv.lock" or installation.lock.endswith(".py.lock"):
         return "uv"
     return manifest.tool if manifest else "pip"
 

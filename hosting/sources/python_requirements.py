@@ -1,4 +1,4 @@
-"""Lists of requirements for pip, under the names that people give them, and those within a script."""
+"""Finds the requirements files of a Python project under their usual names."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from hosting.errors import SourceError
 from hosting.sources import manifests
 
 USUAL = ("requirements.txt", "requirements.in")
-# The usual names in a directory of requirements, the first that is there.
+# The usual names in a directory of requirements; the first that exists is taken.
 IN_DIRECTORY = ("requirements", "prod", "production", "main", "base", "common", "default")
 CONSTRAINTS = ("constraints.txt", "constraints.in")
 
 
 @dataclass(frozen=True)
 class Listed:
-    """`name` is the list, `constraints` what stands beside it and bounds it."""
+    """A requirements file. `name` is its path, `constraints` are the files beside it that bound versions."""
 
     name: str
     constraints: tuple[str, ...]
@@ -25,7 +25,10 @@ class Listed:
 
 
 def find(path: Path) -> Listed | None:
-    """None where there is none. Raises `SourceError` where several may be meant."""
+    """Returns the requirements file of the directory; None if there is none.
+
+    Raises `SourceError` if several could be meant.
+    """
     name = next((name for name in USUAL if manifests.has(path, name)), "") or _in_directory(path)
     if not name:
         return None
@@ -49,7 +52,10 @@ def _in_directory(path: Path) -> str:
 
 
 def of_group(path: Path, group: str) -> str:
-    """The list that a group of that name is. Raises `SourceError`."""
+    """Returns the requirements file for the dependency group `group`.
+
+    Raises `SourceError` if there is none.
+    """
     for name in (f"requirements/{group}.txt", f"requirements-{group}.txt", f"requirements_{group}.txt"):
         if manifests.has(path, name):
             return name
@@ -59,7 +65,7 @@ def of_group(path: Path, group: str) -> str:
 
 
 def files(path: Path, names: Iterable[str]) -> tuple[str, ...]:
-    """The lists with those that they include; () where one needs more of the source than those."""
+    """Returns the files and those that they include; () if one refers to other parts of the source."""
     found: dict[str, None] = {}
     for name in names:
         included = manifests.requirement_files(path, name)
@@ -70,4 +76,5 @@ def files(path: Path, names: Iterable[str]) -> tuple[str, ...]:
 
 
 def says_something(path: Path, names: Iterable[str]) -> bool:
+    """Tells whether one of the files holds a requirement."""
     return any(manifests.requirement_lines(manifests.read(path, name)) for name in names)

@@ -1,4 +1,4 @@
-"""What a Python file says of itself, read as text: its metadata (PEP 723), and whether it serves MCP."""
+"""Reads a Python file as text: its inline metadata (PEP 723), and whether it makes an MCP server."""
 
 from __future__ import annotations
 
@@ -17,20 +17,23 @@ PACKAGES = ("mcp", "fastmcp")
 
 
 @dataclass(frozen=True)
-class Looked:
-    """`imports`: it uses an SDK of MCP. `server`: the name of its server object. `runs`: started, it does
-    something."""
+class ScriptFacts:
+    """`imports`: the file imports an MCP SDK. `server`: the variable that holds its server, "" for none.
+
+    `runs`: the file starts something when it is run.
+    """
 
     imports: bool = False
     server: str = ""
     runs: bool = False
 
 
-def look(path: Path, name: str) -> Looked:
+def read_script(path: Path, name: str) -> ScriptFacts:
+    """Parses the file `name`; a file that is no valid Python gives empty facts. Raises `SourceError`."""
     tree = parsed(manifests.read(path, name))
     nodes = list(ast.walk(tree))
     body = tree.body if isinstance(tree, ast.Module) else []
-    return Looked(
+    return ScriptFacts(
         any(_is_of_sdk(node) for node in nodes),
         next((name for node in body if (name := _server(node))), ""),
         any(_starts(node) for node in nodes),
@@ -44,7 +47,7 @@ def _is_of_sdk(node: ast.AST) -> bool:
 
 
 def _server(node: ast.AST) -> str:
-    """The name that a module gives to a server of the SDK at its top."""
+    """Returns the variable at the top of a module that holds a server of the SDK; "" for none."""
     value = node.value if isinstance(node, (ast.Assign, ast.AnnAssign)) else None
     if not isinstance(value, ast.Call):
         return ""
@@ -61,7 +64,10 @@ def _starts(node: ast.AST) -> bool:
 
 
 def inline(path: Path, name: str) -> dict[str, Any] | None:
-    """The metadata of a block `# /// script`; None where there is no such block. Raises `SourceError`."""
+    """Returns the metadata of the block `# /// script` (PEP 723); None if there is no such block.
+
+    Raises `SourceError` if the block cannot be read.
+    """
     lines: list[str] | None = None
     for line in manifests.read(path, name).splitlines():
         if lines is None:

@@ -1,4 +1,4 @@
-"""What setup.cfg and setup.py say, read as text: setup.py is a program, and is not run to be recognised."""
+"""Reads setup.cfg and setup.py as text. setup.py is a program; it is not run to recognise a project."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ MAX_PROGRAM = 256 << 10
 
 
 @dataclass(frozen=True)
-class Told:
-    """`scripts` are (command, `module:function`); `file` is the one that told the most."""
+class Metadata:
+    """`scripts` are (command, `module:function`) pairs; `file` is the file that they come from."""
 
     file: str
     name: str = ""
@@ -24,8 +24,8 @@ class Told:
     python: str = ""
 
 
-def read(path: Path) -> Told | None:
-    """None where neither file is there. Raises `SourceError`."""
+def read(path: Path) -> Metadata | None:
+    """Reads setup.cfg and setup.py; None if neither describes a project. Raises `SourceError`."""
     config = _config(path) if manifests.has(path, "setup.cfg") else None
     program = _program(path) if manifests.has(path, "setup.py") else None
     if program is None:
@@ -33,19 +33,19 @@ def read(path: Path) -> Told | None:
     if config is None:
         return program
     file = config.file if config.scripts else program.file
-    return Told(
+    return Metadata(
         file, config.name or program.name, config.scripts or program.scripts, config.python or program.python
     )
 
 
-def _config(path: Path) -> Told:
+def _config(path: Path) -> Metadata:
     parser = configparser.RawConfigParser(strict=False)
     try:
         parser.read_string(manifests.read(path, "setup.cfg"))
     except configparser.Error as error:
         raise SourceError(f"setup.cfg cannot be read: {str(error).splitlines()[0]}.") from None
     scripts = parser.get("options.entry_points", "console_scripts", fallback="")
-    return Told(
+    return Metadata(
         "setup.cfg",
         parser.get("metadata", "name", fallback="").strip(),
         _pairs(scripts.splitlines()),
@@ -58,8 +58,8 @@ def _pairs(lines: Iterable[str]) -> tuple[tuple[str, str], ...]:
     return tuple((name.strip(), target.strip()) for name, _, target in split)
 
 
-def _program(path: Path) -> Told:
-    """The literals that `setup(…)` is called with; what it works out is known to its build alone."""
+def _program(path: Path) -> Metadata:
+    """Returns the literal arguments of the call `setup(…)`; computed ones are known only to a build."""
     text = manifests.read(path, "setup.py")
     given: dict[str, ast.expr] = {}
     for node in ast.walk(parsed(text)):
@@ -68,7 +68,7 @@ def _program(path: Path) -> Told:
     points = _literal(given.get("entry_points"))
     listed = points.get("console_scripts", ()) if isinstance(points, dict) else _section(points)
     lines = listed.splitlines() if isinstance(listed, str) else listed
-    return Told(
+    return Metadata(
         "setup.py",
         _text(given.get("name")),
         _pairs(map(str, lines) if isinstance(lines, (list, tuple)) else ()),
@@ -77,7 +77,7 @@ def _program(path: Path) -> Told:
 
 
 def parsed(text: str) -> ast.AST:
-    """A module; an empty one for what is no program, or a very large one."""
+    """Returns the syntax tree of a module; an empty module for invalid or very large text."""
     try:
         return ast.parse(text if len(text) <= MAX_PROGRAM else "")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -102,6 +102,6 @@ def _text(node: ast.expr | None) -> str:
 
 
 def _section(points: object) -> str:
-    """Of entry points that are given as the text of an INI file."""
+    """Returns [console_scripts] of entry points that are given as the text of an INI file."""
     _, _, rest = str(points or "").partition("[console_scripts]")
     return rest.partition("\n[")[0]

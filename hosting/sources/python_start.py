@@ -1,4 +1,4 @@
-"""Which command starts the server of a Python project, and what led to it."""
+"""Chooses the command that starts the server of a Python project."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from packaging.utils import canonicalize_name
 from hosting.errors import SourceError
 from hosting.sources import manifests, python_scripts
 from hosting.sources.python_manifest import Manifest
+from hosting.sources.python_scripts import ScriptFacts, read_script
 from hosting.sources.starting import choose_script
 
 SCRIPTS = ("server.py", "main.py", "app.py")
@@ -23,7 +24,10 @@ NO_PACKAGES = frozenset(
 
 @dataclass(frozen=True)
 class Start:
-    """`file` is the script of the source that is started; "" where it is something else."""
+    """A command and a sentence about its choice.
+
+    `file` is the script of the source that it starts, "" for none.
+    """
 
     command: tuple[str, ...]
     why: str
@@ -31,7 +35,10 @@ class Start:
 
 
 def start(path: Path, manifest: Manifest | None, *, installed: bool) -> Start:
-    """`installed`: whether the project itself is, and so its commands are. Raises `SourceError`."""
+    """Chooses the command. `installed` tells that the project is installed, and with it its commands.
+
+    Raises `SourceError` if nothing is found, or if several could be meant.
+    """
     if manifest and manifest.scripts:
         return _of_scripts(manifest, installed=installed)
     for find in (_script, _main_package, _in_packages, _only_server):
@@ -63,7 +70,7 @@ def _of_scripts(manifest: Manifest, *, installed: bool) -> Start:
 
 
 def _chosen(names: tuple[str, ...], manifest: Manifest) -> str:
-    """As `choose_script`; where none bears the project's name, the only one that speaks of a server."""
+    """As `choose_script`. If no name is the project's, the only one that contains mcp or server is taken."""
     bears = [name for name in names if canonicalize_name(name) == canonicalize_name(manifest.name)]
     if len(names) > 1 and not bears:
         for words in (("mcp",), ("server", "serve")):
@@ -80,15 +87,16 @@ def _script(path: Path, _installed: bool) -> Start | None:
 
 
 def is_script_there(path: Path) -> bool:
+    """Tells whether the directory holds a file with a usual name of a server's script, such as server.py."""
     return _script(path, False) is not None
 
 
 def _of_file(path: Path, name: str) -> Start:
-    looked = python_scripts.look(path, name)
-    if not looked.server or looked.runs:
+    facts = read_script(path, name)
+    if not facts.server or facts.runs:
         return Start(("python", name), f"starts {name}", name)
-    code = f"import runpy; runpy.run_path({name!r})[{looked.server!r}].run()"
-    return Start(("python", "-c", code), f"runs the server `{looked.server}` of {name}", name)
+    code = f"import runpy; runpy.run_path({name!r})[{facts.server!r}].run()"
+    return Start(("python", "-c", code), f"runs the server `{facts.server}` of {name}", name)
 
 
 def _main_package(path: Path, installed: bool) -> Start | None:
@@ -103,7 +111,9 @@ def _main_package(path: Path, installed: bool) -> Start | None:
 
 
 def _in_packages(path: Path, installed: bool) -> Start | None:
-    """server.py, main.py … in the one package that has them, or in src/ itself."""
+    """Looks for server.py, main.py and similar names in src/, or in the only package that has a
+    runnable one.
+    """
     for name in (*SCRIPTS, *MORE_SCRIPTS):
         if manifests.has(path, f"src/{name}"):
             return _of_file(path, f"src/{name}")
@@ -116,23 +126,23 @@ def _in_packages(path: Path, installed: bool) -> Start | None:
 
 
 def _runs(directory: Path, name: str) -> bool:
-    looked = python_scripts.look(directory, name)
-    return looked.runs or bool(looked.server)
+    facts = read_script(directory, name)
+    return facts.runs or bool(facts.server)
 
 
 def _module(where: str, package: str, module: str, *, installed: bool, at: Path | None = None) -> Start:
     whole = f"{package}.{module}" if module else package
-    looked = python_scripts.look(at / where / package, f"{module}.py") if at else python_scripts.Looked()
-    if looked.server and not looked.runs:
+    facts = read_script(at / where / package, f"{module}.py") if at else ScriptFacts()
+    if facts.server and not facts.runs:
         found = "import sys; sys.path.insert(0, 'src'); " if where and not installed else ""
-        code = f"{found}from {whole} import {looked.server}; {looked.server}.run()"
-        return Start(("python", "-c", code), f"runs the server `{looked.server}` of {whole}")
+        code = f"{found}from {whole} import {facts.server}; {facts.server}.run()"
+        return Start(("python", "-c", code), f"runs the server `{facts.server}` of {whole}")
     way = ("env", "PYTHONPATH=src") if where and not installed else ()
     return Start((*way, "python", "-m", whole), f"starts the module {whole}")
 
 
 def _packages(path: Path, file: str) -> list[tuple[str, str]]:
-    """(`src` or "", name) of the packages that have `file`."""
+    """Returns (`src` or "", name) of the packages that contain `file`."""
     found = []
     for where in ("", "src"):
         try:
@@ -149,7 +159,9 @@ def _packages(path: Path, file: str) -> list[tuple[str, str]]:
 
 
 def _only_server(path: Path, _installed: bool) -> Start | None:
-    """The one file at the top that is a script with metadata of its own, or uses an SDK of MCP and runs."""
+    """Returns the only script at the top that has inline metadata (PEP 723), or that uses an MCP SDK and
+    runs.
+    """
     scripts = [each.name for each in sorted(path.glob("*.py"))[:MOST_FILES] if manifests.has(path, each.name)]
     tests = ("test_", "setup.py", "conftest.py", "client")
     scripts = [name for name in scripts if not name.startswith(tests)]
@@ -170,12 +182,15 @@ def _is_inline(path: Path, name: str) -> bool:
 
 
 def _is_server(path: Path, name: str) -> bool:
-    looked = python_scripts.look(path, name)
-    return looked.imports and (looked.runs or bool(looked.server))
+    facts = read_script(path, name)
+    return facts.imports and (facts.runs or bool(facts.server))
 
 
 def is_single_script(path: Path) -> bool:
-    """Whether files alone, without a manifest, tell of a server here. Several do too: it is asked which."""
+    """Tells whether files without a manifest show that a server is here.
+
+    Several count as well: `start` names them.
+    """
     try:
         return _only_server(path, False) is not None
     except SourceError:
@@ -183,5 +198,5 @@ def is_single_script(path: Path) -> bool:
 
 
 def script_of(command: tuple[str, ...], path: Path) -> str:
-    """The file of the source that a command starts; "" where it starts something else."""
+    """Returns the file of the source that a command starts; "" if it starts something else."""
     return next((word for word in command if word.endswith(".py") and manifests.has(path, word)), "")

@@ -1,4 +1,4 @@
-"""Which Python a project asks for, and what its own version is where only git's tags would tell."""
+"""Finds which Python a project asks for, and passes on a version that its build would ask git for."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ UNKNOWN = "0.0.0"
 
 
 def pinned(directories: Iterable[Path]) -> tuple[str, str]:
-    """Version (`3.12`) and the file that says so; ("", "") for none.
+    """Returns a version (`3.12`) and the name of the file that pins it; ("", "") for none.
 
-    A pin of the third number is one to the second: which bug fixes there are, the machine's Python tells.
+    The third number of a pin is dropped: the machine decides which bug fix release there is.
     """
     for directory in directories:
         for name in FILES:
@@ -42,10 +42,11 @@ def _version(text: str, name: str) -> str:
 
 
 def scm_environment(manifests_: Iterable[Manifest], version: str) -> dict[str, str]:
-    """What tells the backends a version that they would ask git for: of a source there is no history.
+    """Returns variables that tell build backends the version that they would ask git for.
 
-    {} where no project asks. The variable of setuptools-scm bears the project's name, since one for all would
-    give a dependency that is built from its source this version too.
+    The source has no git history, so git cannot answer. {} if no project asks. The variable of setuptools-scm
+    contains the project's name: without it, a dependency that is built from its source would get this
+    version, too. `version` "" means `UNKNOWN`.
     """
     found: dict[str, str] = {}
     for manifest in manifests_:
@@ -65,7 +66,7 @@ def _told(manifest: Manifest, version: str) -> dict[str, str]:
             f"SETUPTOOLS_SCM_PRETEND_VERSION_FOR_{suffix}" if suffix else "SETUPTOOLS_SCM_PRETEND_VERSION"
         ] = version
     if hatch == "vcs" or "hatch-vcs" in needs:
-        found["SETUPTOOLS_SCM_PRETEND_VERSION"] = version  # Hatch's plugin does not say whose it asks for
+        found["SETUPTOOLS_SCM_PRETEND_VERSION"] = version  # Hatch's plugin does not pass the project's name
     if hatch == "uv-dynamic-versioning" or "uv-dynamic-versioning" in needs:
         found["UV_DYNAMIC_VERSIONING_BYPASS"] = version
     if "poetry-dynamic-versioning" in needs or "poetry-dynamic-versioning" in tools:
@@ -88,6 +89,7 @@ def _uses_pbr(path: Path) -> bool:
 
 
 def said_of(environment: Mapping[str, str], version: str) -> tuple[str, ...]:
+    """Returns a sentence about the variables of `scm_environment` in a tuple; () where there are none."""
     if not environment:
         return ()
     if version:

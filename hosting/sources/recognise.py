@@ -1,4 +1,4 @@
-"""Looks at a source and says how to install and start the server in it."""
+"""Recognises a source and returns the plan to install and start its server."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from hosting.sources.base import BuildContext
 from hosting.sources.plan import ECOSYSTEMS, NO_CHOICES, Choices, Plan
 
 NAMES = {**ECOSYSTEMS, "dockerfile": "a Dockerfile"}
-PLAIN = re.compile(r"[\w@./+-]*")  # what goes into PATH, and into a Dockerfile
+PLAIN = re.compile(r"[\w@./+-]*")  # characters that are safe in PATH and in a Dockerfile
 
 
 def recognise(context: BuildContext, choices: Choices = NO_CHOICES, *, images: bool) -> Plan:
-    """`images`: whether the runtime runs images; without, a Dockerfile cannot help. Raises `SourceError`."""
+    """Returns the plan. `images` tells whether the runtime runs images: only then is a Dockerfile of use.
+
+    Raises `SourceError` if nothing is recognised, or if a choice does not fit the source.
+    """
     plan = _plan(context, choices, images=images)
     if not PLAIN.fullmatch(plan.member):
         raise SourceError(
@@ -45,11 +48,14 @@ def _plan(context: BuildContext, choices: Choices, *, images: bool) -> Plan:
             f"The source is to be built as {NAMES[asked]}, and has nothing of it.",
             hint="Leave the ecosystem out of how it is built, or set the root where it lies.",
         )
-    raise python_project.objection(path) or _not_recognised(context, images=images)
+    raise python_project.unsupported(path) or _not_recognised(context, images=images)
 
 
 def _is_node(path: Path, asked: str) -> bool:
-    """Where a package of Python lies beside, package.json is mostly its front end's."""
+    """Tells whether to build with Node.
+
+    If a Python package lies beside it, package.json is mostly for a front end.
+    """
     return node_project.is_one(path) and (asked == "node" or not python_project.is_packaged(path))
 
 

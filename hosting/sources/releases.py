@@ -1,4 +1,4 @@
-"""Which release of a Python package is meant, and which of its files tells the most about it."""
+"""Chooses a release of a Python package, and the file of it that has the best metadata."""
 
 from __future__ import annotations
 
@@ -22,34 +22,43 @@ from hosting.sources.python_releases import suits
 
 @dataclass
 class Release:
+    """One version and its files. `suits` tells that at least one file can be installed on Linux."""
+
     version: Version
     wheels: list[File] = field(default_factory=list)
     sources: list[File] = field(default_factory=list)
-    suits: bool = False  # something of it can be installed on Linux
+    suits: bool = False
 
     @property
     def best(self) -> File:
-        """The smallest wheel, of whichever platform: all tell the same. The source where there is none."""
+        """The file to read metadata from: the smallest wheel (all hold the same), else the smallest source
+        file.
+        """
         return min(self.wheels or self.sources, key=lambda file: (file.size or MAX_FILE, file.name))
 
     @property
     def requires_python(self) -> str:
-        """Of the file that tells the most; "" where none tells."""
+        """The range of Python versions (PEP 440) of the best file, else of any file; "" if none names one."""
         told = (file.requires_python for file in [self.best, *self.files])
         return next(filter(None, told), "")
 
     def is_for(self, pythons: tuple[str, ...]) -> bool:
-        """Whether one of these Pythons may install it; () stands for one that nobody knows."""
+        """Tells whether one of `pythons` can install the release; () means that the version is not known."""
         return not pythons or any(_admits(file.requires_python, pythons) for file in self.files)
 
     @property
     def files(self) -> list[File]:
+        """All files, wheels first."""
         return [*self.wheels, *self.sources]
 
 
 def choose(files: Iterable[File], name: str, version: str, pythons: tuple[str, ...] = ()) -> Release | None:
-    """The release `version`; for "" the newest that one of `pythons` (`3.12`, `3.12.1`) may install;
-    withdrawn and early ones only where there is no other."""
+    """Returns the release `version`, or for "" the newest that one of `pythons` can install; None if there is
+    none.
+
+    `pythons` are versions such as `3.12` or `3.12.1`. Withdrawn releases and pre-releases are chosen only if
+    there is no other.
+    """
     releases = _by_version(files, name)
     if version:
         wanted = SpecifierSet(f"=={version}", prereleases=True)

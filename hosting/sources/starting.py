@@ -1,4 +1,4 @@
-"""Which of several commands of a package starts the server."""
+"""Chooses the command that starts the server where a package has several."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from hosting.errors import SourceError
 
 
 def choose_script(names: tuple[str, ...], package: str, where: str) -> str:
-    """The one script of a package, or the one of several that bears its name. Raises `SourceError`."""
+    """Returns the only name, or the one that equals the package's name. Raises `SourceError` if neither
+    exists.
+
+    `where` is the place of the names for the error, such as "bin in package.json".
+    """
     if len(names) == 1:
         return names[0]
     for name in names:

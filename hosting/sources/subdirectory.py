@@ -1,4 +1,4 @@
-"""Where in a source the server lies: checked as text, and again once the source is on the disk."""
+"""Checks the subdirectory of a source: first as text, then again on the disk."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from hosting.errors import SourceError
 
 
 def check(subdirectory: str, what: str) -> None:
-    """Raises `SourceError` for a path that leads out. `what` is the source: “repository” or “archive”."""
+    """Raises `SourceError` for a path that leads out of the source. `what` is “repository” or “archive”."""
     pure = PurePosixPath(subdirectory)
     if pure.is_absolute() or ".." in pure.parts or "\x00" in subdirectory:
         raise SourceError(f"The subdirectory “{subdirectory}” does not lie inside the {what}.")
 
 
 def within(top: Path, subdirectory: str, what: str) -> Path:
-    """The directory, its links followed. Raises `SourceError` where there is none, or it lies elsewhere."""
+    """Returns the directory, its links resolved. Raises `SourceError` if it is missing or lies outside of
+    `top`.
+
+    `what` is the word for the source, as for `check`.
+    """
     wanted = top / subdirectory
     if not wanted.is_dir():
         raise SourceError(f"The {what} has no directory “{subdirectory}”.", hint=_beside(top, subdirectory))
@@ -25,7 +29,7 @@ def within(top: Path, subdirectory: str, what: str) -> Path:
 
 
 def _beside(top: Path, subdirectory: str) -> str:
-    """What there is in its place: a name that is written a little otherwise is found so."""
+    """Returns a sentence with the directories that exist there, which helps where a name is misspelt."""
     there = top
     for part in PurePosixPath(subdirectory).parts:
         if not (there / part).is_dir() or (there / part).is_symlink():

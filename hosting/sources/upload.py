@@ -1,4 +1,4 @@
-"""An uploaded archive (tar, tar.gz, zip), unpacked with distrust."""
+"""Unpacks an uploaded archive (tar, tar.gz, zip) that may be hostile."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from hosting.sources.git_errors import no_space
 from registry.reasons import is_full
 
 CHUNK = 1 << 20
-MAX_DIRECTORY = 8 * CHUNK  # of a zip: enough for 50,000 names of usual length
+MAX_DIRECTORY = 8 * CHUNK  # bytes of a zip's directory: enough for 50,000 names of usual length
 LITTER = ("__MACOSX", ".DS_Store")
 NOT_AN_ARCHIVE = "The upload is not a tar, tar.gz or zip archive, or it is damaged."
 DAMAGED = (
@@ -43,7 +43,11 @@ DAMAGED = (
 
 @dataclass(frozen=True)
 class ArchiveLimits:
-    """Of what is unpacked. The ratio counts only above `ratio_from` bytes: small files pack very well."""
+    """Limits of what is unpacked.
+
+    `ratio` bounds unpacked bytes per packed byte. It counts only above `ratio_from` bytes, because small text
+    files compress very well.
+    """
 
     total_bytes: int = 1 << 30
     entries: int = 50_000
@@ -53,13 +57,21 @@ class ArchiveLimits:
 
 @dataclass(frozen=True)
 class ArchiveSource:
+    """An archive on the disk. `name` is its file name as the user uploaded it.
+
+    `subdirectory` is the server's directory, below the archive's single top-level directory if it has one.
+    """
+
     path: Path
     limits: ArchiveLimits = field(default_factory=ArchiveLimits)
-    name: str = ""  # as the user uploaded it, for the summary
-    subdirectory: str = ""  # below the single top-level directory, where there is one
+    name: str = ""
+    subdirectory: str = ""
 
     def fetch(self, into: Path, *, deadline: Deadline, log: LineSink) -> BuildContext:
-        """Raises `SourceError`, `Cancelled`, `TimedOut`. A single top-level directory is left out."""
+        """Unpacks the archive. A single top-level directory becomes the top of the source.
+
+        Raises `SourceError`, `Cancelled`, `TimedOut`.
+        """
         self.check()
         into.mkdir(parents=True, exist_ok=True)
         unpacked = _Unpacking(into, self.limits, self.path.stat().st_size, deadline)
@@ -73,7 +85,7 @@ class ArchiveSource:
         log(f"Unpacked {unpacked.files} files, {unpacked.total} bytes")
         top = _top(into, self.subdirectory)
         path = subdirectory.within(top, self.subdirectory, "archive")
-        git_lfs.tell_of_pointers(top, deadline=deadline, log=log)
+        git_lfs.log_pointers(top, deadline=deadline, log=log)
         return BuildContext(path, revision, self.name or self.path.name, top=top)
 
     def check(self) -> None:
@@ -83,7 +95,10 @@ class ArchiveSource:
 
 @dataclass(frozen=True)
 class Entry:
-    """`target`: of a symlink, what it says; of a hardlink, the other entry's name."""
+    """An entry of an archive.
+
+    `target` is a symlink's text, or the name of the entry that a hardlink repeats.
+    """
 
     name: str
     kind: Literal["file", "directory", "symlink", "hardlink"]
@@ -93,9 +108,9 @@ class Entry:
 
 
 def entries(path: Path, limits: ArchiveLimits) -> Iterator[Entry]:
-    """What a tar, tar.gz or zip holds; each entry is to be read before the next is asked for.
+    """Yields the entries of a tar, tar.gz or zip. Read each before you ask for the next.
 
-    Raises `SourceError`, and those of `DAMAGED`.
+    Raises `SourceError`, and the errors in `DAMAGED`.
     """
     with path.open("rb") as file:
         start = file.read(2)
@@ -111,7 +126,9 @@ def _zip_entries(path: Path) -> Iterator[Entry]:
 
 
 class _ZipFile(io.BufferedReader):
-    """zipfile takes a directory of any size into memory, many times as large as it is in the file."""
+    """Refuses large reads: zipfile loads a zip's whole directory, which takes many times its
+    size in memory.
+    """
 
     def read(self, size: int | None = -1) -> bytes:
         most = MAX_DIRECTORY + 1
@@ -162,7 +179,7 @@ def _opened(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
 
 
 class _Guarded:
-    """The tar stream, which ends in an error beyond the limit: headers can be bombs too."""
+    """A tar stream that raises past a limit: the headers of a tar can be a compression bomb, too."""
 
     def __init__(self, stream: IO[bytes], limit: int) -> None:
         self._stream, self._limit = stream, limit + (limit >> 2) + CHUNK
@@ -187,7 +204,7 @@ class _Guarded:
 
 
 class _Unpacking:
-    """Writes entries below `into`. Symlinks come last, so that nothing is ever written through one."""
+    """Writes entries below `into`. Symlinks are made last, so that no file is written through a symlink."""
 
     def __init__(self, into: Path, limits: ArchiveLimits, packed_bytes: int, deadline: Deadline) -> None:
         self.into, self.limits, self.packed_bytes, self.deadline = into, limits, packed_bytes, deadline
@@ -202,7 +219,7 @@ class _Unpacking:
             raise SourceError("The archive holds no files.")
 
     def _write_now(self, entry: Entry) -> bool:
-        """Writes `entry`; True for a symlink, which is left for later."""
+        """Writes `entry`; returns True for a symlink, which the caller makes later."""
         self._count(entry)
         target = self._target(entry.name)
         if target is None or entry.kind == "symlink":
@@ -225,7 +242,10 @@ class _Unpacking:
             raise _refused(entry.name, "has a name that no file can have")
 
     def _target(self, name: str) -> Path | None:
-        """Where `name` goes; None for what is left out. Raises `SourceError` for a way out."""
+        """Returns the path for `name`, None for a file to leave out.
+
+        Raises `SourceError` for a path out of `into`.
+        """
         pure = PurePosixPath(name)
         if pure.is_absolute() or ".." in pure.parts or "\\" in name or name[1:2] == ":":
             raise _refused(name, "leads out of the archive")
@@ -279,7 +299,10 @@ class _Unpacking:
 
 
 def _top(into: Path, wanted: str) -> Path:
-    """The single top-level directory where there is one, unless what is wanted is named from above it."""
+    """Returns the single top-level directory if there is one, else `into`.
+
+    It also returns `into` where `wanted` begins with that directory's name, and so is counted from above it.
+    """
     children = list(into.iterdir())
     if len(children) != 1 or not children[0].is_dir() or children[0].is_symlink():
         return into.resolve()

@@ -82,7 +82,7 @@ def _recognised(deployment: Deployment, fetched: BuildContext, *, images: bool) 
     """The plan of what was fetched, kept in the row. Raises `SourceError`."""
     choices = Choices.of(deployment.server.build, tuple(deployment.server.command))
     plan = recognise(fetched, choices, images=images)
-    deployment.build.keep(plan=plan.told(choices))
+    deployment.build.keep(plan=plan.as_json(choices))
     return plan
 
 

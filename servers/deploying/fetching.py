@@ -13,7 +13,7 @@ from hosting.deadline import Deadline
 from hosting.errors import SourceError
 from hosting.sources.base import Fetched, Source
 from hosting.sources.git import GitSource
-from hosting.sources.git_room import CheckoutLimits
+from hosting.sources.git_quota import CheckoutLimits
 from hosting.sources.image import ImageSource
 from hosting.sources.package import PackageSource, split_extras
 from hosting.sources.upload import ArchiveSource

@@ -93,7 +93,7 @@ def _reading(doing: str, pulls: Pulls, ref: Reference) -> Iterator[RegistryClien
         if way is Way.PLATFORM or not isinstance(told, RegistryError):
             raise
         hint = registry_advice.of_a_team(told, way, ref.host)
-        kind = "source" if told.keeps_it_back else error.kind
+        kind = "source" if told.may_need_login else error.kind
         raise SourceError(
             error.message, hint=hint, kind=kind, reason=error.reason, permanent=error.permanent
         ) from told

@@ -11,7 +11,7 @@ from django.conf import settings
 from hosting.errors import RuntimeFault, UserError
 from registry.client import RegistryClient
 from registry.commands import CommandRefresher
-from registry.credentials import Credential, CredentialStore, OneLogin
+from registry.credentials import Credential, CredentialStore, FixedCredential
 from registry.errors import RegistryError
 from registry.reference import Reference
 from servers import reach
@@ -33,7 +33,7 @@ def client(host: str, login: Credential | None = None) -> RegistryClient:
     token of theirs."""
     return RegistryClient(
         host,
-        credentials=credentials() if login is None else OneLogin(login),
+        credentials=credentials() if login is None else FixedCredential(login),
         insecure=host in settings.REGISTRY_INSECURE,
         ca_bundle=settings.REGISTRY_CA_BUNDLE,
         address=settings.REGISTRY_ADDRESS if host == settings.REGISTRY.partition("/")[0] else "",

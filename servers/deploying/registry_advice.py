@@ -75,7 +75,7 @@ def of_a_team(error: RegistryError, way: Way, host: str) -> str:
     """For an image that a team pulls as itself, and that its registry did not give."""
     if error.reason is Reason.PRIVATE_ADDRESS:
         return NAME_IT.format(host=host) + "."
-    if not error.keeps_it_back:
+    if not error.may_need_login:
         return (
             f"Check that the platform reaches {host}. What the engine has already, and every team may have, "
             "can be listed in REGISTRY_SHARED_PREFIXES by an administrator."

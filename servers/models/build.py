@@ -25,7 +25,7 @@ class Build(Kept):
     goes on with, whose images it may have taken over. `runtime` is where it can start. `images` maps platform
     to `{reference, digest, size, media_type}`; `image` is what the runtime starts: a reference by digest, or
     an engine-local id. `command` and `directory` are what a prepared environment needs to start; `plan` says
-    how it was made (`hosting.sources.plan.Plan.told`).
+    how it was made (`hosting.sources.plan.Plan.as_json`).
     """
 
     server = models.ForeignKey(Server, models.CASCADE, related_name="builds")

@@ -52,7 +52,7 @@ def credential() -> Iterator[Concern]:
     policy = HealthPolicy(
         lead=settings.REGISTRY_AUTH_LEAD_SECONDS, max_age=settings.REGISTRY_AUTH_MAX_AGE_SECONDS
     )
-    _, found = registry_health.look(registries.client(target.host), target, policy)
+    _, found = registry_health.inspect(registries.client(target.host), target, policy)
     if found.status == "expired":
         yield _concern(target.host, found, "has expired, or is refused: pushes fail", severe=True)
     elif found.status == "expiring_soon" and not settings.REGISTRY_REFRESH_COMMAND:

@@ -20,8 +20,10 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
         yield server
 
 
-def ask(url: str, *, inner: bool = False, seconds: float = 60) -> int:
-    with outbound.asked("GET", urlsplit(url), inner=inner, seconds=seconds, headers={}) as answer:
+def ask(url: str, *, allow_private: bool = False, seconds: float = 60) -> int:
+    with outbound.request(
+        "GET", urlsplit(url), allow_private=allow_private, seconds=seconds, headers={}
+    ) as answer:
         return int(answer.status)
 
 
@@ -39,7 +41,7 @@ def test_a_proxy_is_asked_for_names(proxy: Receiver) -> None:
 def test_a_proxy_is_not_asked_for_what_is_plainly_an_inner_address(
     host: str, scheme: str, proxy: Receiver
 ) -> None:
-    with pytest.raises(outbound.InnerAddress):
+    with pytest.raises(outbound.PrivateAddress):
         ask(f"{scheme}://{host}/latest")
     assert not proxy.calls
 
@@ -54,4 +56,4 @@ def silent() -> Iterator[int]:
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_silence_ends(scheme: str, silent: int) -> None:
     with pytest.raises(outbound.TooSlow):
-        ask(f"{scheme}://127.0.0.1:{silent}/", inner=True, seconds=0.3)
+        ask(f"{scheme}://127.0.0.1:{silent}/", allow_private=True, seconds=0.3)

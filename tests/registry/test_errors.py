@@ -14,7 +14,7 @@ import urllib3
 from registry.engine import PushLog, sort_fault
 from registry.engine_errors import from_engine
 from registry.errors import RegistryError, from_response, read_retry_after, unreachable
-from registry.progress import Sent
+from registry.progress import PushProgress
 
 FIXTURES = Path(__file__).parent / "fixtures"
 CLASSIC, CONTAINERD = ("engine-20.10", "engine-26.1"), ("engine-26.1-containerd",)
@@ -89,7 +89,7 @@ def _captured() -> list[Path]:
 
 
 def _replay(path: Path) -> PushLog:
-    log = PushLog(line=lambda _: None, sent=Sent(None))
+    log = PushLog(line=lambda _: None, sent=PushProgress(None))
     for text in path.read_text().splitlines():
         message = json.loads(text)
         if message.get("_raised"):
@@ -125,7 +125,7 @@ def test_every_expectation_has_its_capture() -> None:
 
 def test_engine_retries_become_one_line_for_each_countdown() -> None:
     lines: list[str] = []
-    log = PushLog(line=lines.append, sent=Sent(None))
+    log = PushLog(line=lines.append, sent=PushProgress(None))
     for text in (FIXTURES / "engine-20.10/push-reset-once-patch.jsonl").read_text().splitlines():
         log.take(json.loads(text))
     assert lines == ["54a76d324573: Retrying in 5 seconds"]

@@ -275,10 +275,10 @@ def test_a_namespaces_entry_is_closer_than_a_store_and_a_helper_than_both(writte
 def test_whoever_is_nobody_is_told_what_the_file_has(written: Written) -> None:
     store = CredentialStore(written({"auths": TEAMS}))
     assert store.for_host(HOST, "team-c/x") == ANONYMOUS
-    assert store.why_nobody(HOST, "team-c/x") == (
+    assert store.why_anonymous(HOST, "team-c/x") == (
         f"the file has logins for {HOST}/team-a, {HOST}/team-b, {HOST}/team-b/special only"
     )
-    assert store.why_nobody("other.example") == ""
+    assert store.why_anonymous("other.example") == ""
     with pytest.raises(CredentialError, match=f"No credentials for {HOST} are configured: the file has"):
         store.refresh(HOST, ANONYMOUS, lambda credential: None, "team-c/x")
 

@@ -10,7 +10,7 @@ import pytest
 
 from registry.engine import PushLog
 from registry.errors import RegistryError
-from registry.progress import Sent
+from registry.progress import PushProgress
 
 FIXTURES = Path(__file__).parent / "fixtures"
 Told = tuple[int, int, bool]
@@ -19,9 +19,9 @@ Told = tuple[int, int, bool]
 def replayed(*messages: tuple[str, str, int, int]) -> list[Told]:
     """`messages`: layer, status, bytes sent, size."""
     told: list[Told] = []
-    sent = Sent(lambda *now: told.append(now))
+    sent = PushProgress(lambda *now: told.append(now))
     for message in messages:
-        sent.take(*message)
+        sent.update(*message)
     return told
 
 
@@ -49,7 +49,7 @@ def test_what_is_sent_anew_stays_counted() -> None:
 @pytest.mark.parametrize("path", sorted(FIXTURES.glob("*/push-*.jsonl")), ids=lambda path: path.stem)
 def test_no_captured_stream_makes_it_fall(path: Path) -> None:
     told: list[Told] = []
-    sent = Sent(lambda *now: told.append(now))
+    sent = PushProgress(lambda *now: told.append(now))
     for _ in range(2):  # a second attempt says the same again
         log = PushLog(lambda _: None, sent)
         for text in path.read_text().splitlines():

@@ -67,7 +67,7 @@ def test_no_module_but_the_table_knows_the_words_that_programs_share() -> None:
     ],
 )
 def test_what_programs_say(text: str, reason: Reason | None) -> None:
-    assert reasons.heard(text) is reason
+    assert reasons.reason_in(text) is reason
 
 
 @pytest.mark.parametrize(

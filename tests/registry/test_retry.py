@@ -38,10 +38,10 @@ def test_what_the_registry_asks_for_counts_when_it_is_more() -> None:
 
 def test_a_result_an_error_and_none_come_through() -> None:
     deadline = Deadline(PushPolicy(), NeverCancelled())
-    assert deadline.hold(lambda: 7) == 7
-    assert deadline.hold(lambda: None) is None
+    assert deadline.run(lambda: 7) == 7
+    assert deadline.run(lambda: None) is None
     with pytest.raises(ZeroDivisionError):
-        deadline.hold(lambda: 1 / 0)
+        deadline.run(lambda: 1 / 0)
 
 
 def test_what_blocks_is_left_alone_when_the_work_is_stopped() -> None:
@@ -52,7 +52,7 @@ def test_what_blocks_is_left_alone_when_the_work_is_stopped() -> None:
         blocked.wait(30)
 
     with pytest.raises(_Stop):
-        Deadline(PushPolicy(), control).hold(block)
+        Deadline(PushPolicy(), control).run(block)
     blocked.set()
 
 

@@ -97,16 +97,16 @@ ADDRESSES = [
 )
 def test_an_address_in_every_disguise(text: str, stranger: bool, administrator: bool) -> None:
     address = ipaddress.ip_address(text)
-    assert outbound.is_allowed(address, inner=False) is stranger
-    assert outbound.is_allowed(address, inner=True) is administrator
+    assert outbound.is_allowed(address, allow_private=False) is stranger
+    assert outbound.is_allowed(address, allow_private=True) is administrator
 
 
 @pytest.mark.parametrize("text", [text for text, stranger, _ in ADDRESSES if not stranger])
 def test_a_channel_or_a_document_at_such_an_address_is_not_asked(text: str) -> None:
     host = f"[{text}]" if ":" in text else text
     with (
-        pytest.raises(outbound.InnerAddress),
-        outbound.asked("GET", urlsplit(f"http://{host}/"), inner=False, seconds=5, headers={}),
+        pytest.raises(outbound.PrivateAddress),
+        outbound.request("GET", urlsplit(f"http://{host}/"), allow_private=False, seconds=5, headers={}),
     ):
         pass
     with pytest.raises(Invalid, match="not fetched from"):
@@ -258,8 +258,8 @@ def test_a_name_that_leads_outside_and_inside_at_once(
 ) -> None:
     both = [(0, 0, 0, "", ("93.184.216.34", 80)), (0, 0, 0, "", ("127.0.0.1", 80))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
-    with pytest.raises(outbound.InnerAddress):
-        addresses.look_up("both.example", 80, inner=False)
+    with pytest.raises(outbound.PrivateAddress):
+        addresses.look_up("both.example", 80, allow_private=False)
 
 
 def test_an_operators_proxy_is_not_asked_for_an_inner_address(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,7 +65,7 @@ def test_a_text_from_outside_for_our_own_expressions(filling: str) -> None:
     _next_page(text, "/v2/")
     from_engine(text)
     docker_faults.from_text(text)
-    reasons.heard(text)
+    reasons.reason_in(text)
     node_errors.find([text] * 400)
     for dockerfile in (
         text,

@@ -29,7 +29,7 @@ from hosting.errors import BuildError, RuntimeFault, SourceError
 from hosting.runtimes import kubernetes_manifests
 from hosting.runtimes.base import ImagePull, RunSpec
 from hosting.runtimes.docker import DockerRuntime
-from registry.credentials import Credential, OneLogin
+from registry.credentials import Credential, FixedCredential
 from registry.pull_rights import PullRights
 from registry.pulls import Pulls
 from registry.reference import Reference
@@ -266,7 +266,7 @@ def planned(dockerfile: str, pulls: Pulls | None = None) -> dict[str, Any]:
         homes=("registry.example:5000/mcphost", "docker.io/mcphost"), own=frozenset({"mine"}),
         others=frozenset({"theirs"}), shared=("registry.example:5000/base",),
     )  # fmt: skip
-    given = pulls or Pulls(rights, OneLogin(Credential("platform", "pw")))
+    given = pulls or Pulls(rights, FixedCredential(Credential("platform", "pw")))
     found = logins.plan(given, dockerfile, {"TARGETARCH": "amd64"}, lambda line: None)
     return dict(json.loads(found.config).get("auths", {}))
 

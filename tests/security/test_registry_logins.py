@@ -19,7 +19,7 @@ from rest_framework.test import APIClient
 from access.actor import PLATFORM
 from access.models import AuditEntry, Membership, Role, Team
 from hosting.errors import SourceError, UserError
-from registry.credentials import Credential, OneLogin
+from registry.credentials import Credential, FixedCredential
 from registry.errors import RegistryError
 from registry.reference import Reference
 from servers import registry_logins
@@ -294,7 +294,7 @@ def test_the_platforms_login_is_not_asked_where_a_team_pulls_as_itself(
 
 
 def test_a_client_of_one_login_never_gets_another(tmp_path: Any) -> None:
-    store = OneLogin(Credential("robot", SECRET))
+    store = FixedCredential(Credential("robot", SECRET))
     with pytest.raises(RegistryError):
         store.refresh("quay.example.org", store.for_host("quay.example.org"), _refuse)
     assert store.for_host("quay.example.org").username == "robot"

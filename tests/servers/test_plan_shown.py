@@ -22,7 +22,7 @@ PLAN = Plan(
 
 
 def told(choices: Choices = Choices(), **kept: Any) -> dict[str, tuple[str, bool]]:  # noqa: B008  (frozen)
-    facts = plan_shown.facts({**PLAN.told(choices), **kept})
+    facts = plan_shown.facts({**PLAN.as_json(choices), **kept})
     return {fact.name: (fact.words, fact.by_hand) for fact in facts}
 
 
@@ -38,8 +38,8 @@ def test_what_was_found() -> None:
         "Build": ("make", False),
         "Start": ("notes --fast", False),
     }
-    assert plan_shown.why(PLAN.told()) == ["uv.lock found"]
-    assert plan_shown.in_short(PLAN.told()) == "uv, Python 3.12"
+    assert plan_shown.why(PLAN.as_json()) == ["uv.lock found"]
+    assert plan_shown.in_short(PLAN.as_json()) == "uv, Python 3.12"
 
 
 def test_what_was_set_by_hand_is_told_apart() -> None:
@@ -49,13 +49,13 @@ def test_what_was_set_by_hand_is_told_apart() -> None:
 
 
 def test_what_was_set_in_vain_is_said() -> None:
-    said = plan_shown.why(PLAN.told(Choices(node="22", target="run", python="3.12")))
+    said = plan_shown.why(PLAN.as_json(Choices(node="22", target="run", python="3.12")))
     assert said[1:] == ["set by hand, though a build of the kind Python makes no use of it: node, target"]
 
 
 def test_values_of_arguments_are_not_kept() -> None:
     plan = Plan("dockerfile", dockerfile="docker/Dockerfile", target="run", arguments={"KEY": "hidden"})
-    kept = plan.told(Choices(dockerfile="docker/Dockerfile", arguments={"KEY": "hidden"}))
+    kept = plan.as_json(Choices(dockerfile="docker/Dockerfile", arguments={"KEY": "hidden"}))
     facts = {fact.name: fact.words for fact in plan_shown.facts(kept)}
     assert facts["Arguments"] == "KEY"
     assert facts["Start"] == "what the Dockerfile says"

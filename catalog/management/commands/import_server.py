@@ -1,3 +1,5 @@
+"""`manage.py import_server`: makes a server of a server.json."""
+
 from __future__ import annotations
 
 import sys
@@ -75,7 +77,7 @@ class Command(ServerCommand):
             self.stdout.write(f"{server.slug} was made.")
 
     def _tell_notes(self, notes: Iterable[str], *, as_json: bool) -> None:
-        """What of the launcher's words was read, and what is left out."""
+        """Prints which options of the launcher were read, and which are left out."""
         for note in notes:
             if as_json:
                 self.put({"note": note})

@@ -12,7 +12,7 @@ from hosting.deadline import Deadline
 from hosting.errors import Cancelled, SourceError, TimedOut
 from hosting.sources.base import BuildContext
 from hosting.sources.git import GitSource
-from hosting.sources.git_room import CheckoutLimits
+from hosting.sources.git_quota import CheckoutLimits
 from tests.hosting.sources.git_server import GitServer, Repository, serving
 
 TOKEN = r"ghp_very\secret\0123456789"

@@ -16,7 +16,7 @@ from hosting.deadline import Deadline
 from hosting.errors import SourceError
 from hosting.sources.git import GitSource
 from hosting.sources.git_lfs_client import Access, LfsServer, Refused, Wanted
-from hosting.sources.git_room import CheckoutLimits
+from hosting.sources.git_quota import CheckoutLimits
 from tests.hosting.sources.git_server import GitServer, Repository, serving
 
 TOKEN = "ghp_0123456789"

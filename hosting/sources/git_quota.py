@@ -1,4 +1,4 @@
-"""What a checkout may take on the disk: a repository is fetched before anybody knows how large it is."""
+"""Limits the disk space of a checkout: nobody knows the size of a repository before it is fetched."""
 
 from __future__ import annotations
 
@@ -13,20 +13,25 @@ from hosting.deadline import Deadline
 from hosting.errors import Cancelled, SourceError
 
 BLOCK = 512  # bytes of `st_blocks`, stat(2)
-PAUSE = 0.5  # seconds between two looks; more where a look takes long
-SHARE = 10  # of the time at most the tenth part is spent with looking
+PAUSE = 0.5  # seconds between two measurements; more where one takes long
+SHARE = 10  # measuring takes at most one tenth of the time
 
 
 @dataclass(frozen=True)
 class CheckoutLimits:
-    """`total_bytes` of objects and files together, submodules among them; `files` of the commit."""
+    """`total_bytes` bounds objects and files together, with submodules; `files` the number of files of the
+    commit.
+    """
 
     total_bytes: int = 2 << 30
     files: int = 200_000
 
 
-class Room:
-    """Watches a directory while git fills it. `deadline` ends what obeys it once there is too much."""
+class DiskQuota:
+    """Measures a directory while git writes to it.
+
+    A program that obeys `deadline` is stopped once it is too large.
+    """
 
     def __init__(self, directory: Path, limits: CheckoutLimits, deadline: Deadline) -> None:
         self._directory, self._limits = directory, limits
@@ -36,7 +41,10 @@ class Room:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Around what obeys the deadline. Raises `SourceError` where there is too much by then."""
+        """Wraps the run of a program that obeys `deadline`.
+
+        Raises `SourceError` if the directory is then too large.
+        """
         try:
             yield
         except Cancelled:
@@ -49,7 +57,11 @@ class Room:
 
     @contextmanager
     def counting_files(self) -> Iterator[Callable[[str], None]]:
-        """Yields what is called for each file: a tree of trees names more than any disk or memory holds."""
+        """Yields a function to call with each file name of the commit; it raises `SourceError` past the
+        limit.
+
+        A small tree that contains itself many times can name more files than any disk holds.
+        """
         seen = 0
 
         def count(_: str) -> None:
@@ -60,8 +72,8 @@ class Room:
 
         yield count
 
-    def left(self) -> int:
-        """Bytes."""
+    def bytes_left(self) -> int:
+        """Returns the bytes that may still be written."""
         return max(0, self._limits.total_bytes - _taken(self._directory))
 
     def _looks_full(self) -> bool:
@@ -80,7 +92,7 @@ class Room:
 
 
 def _taken(directory: Path) -> int:
-    """Bytes on the disk; what comes and goes meanwhile may be missed."""
+    """Returns bytes on the disk; files that appear or disappear meanwhile may not be counted."""
     total = 0
     for name, _, files in os.walk(directory):
         for file in files:
