@@ -11,6 +11,7 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
+from access.actor import PLATFORM
 from hosting.runtimes import process_run
 from hosting.runtimes.base import Handle
 from servers import services
@@ -114,7 +115,7 @@ def test_a_stop_meanwhile_ends_it(idle: Platform) -> None:
     server, deployment = deployed(idle)
     kill(deployment)
     run_id = wanted_again(server)
-    services.stop(server=server)
+    services.stop(server=server, by=PLATFORM)
     reconciler.settle(server.pk)
     assert idle.fresh(server).status == ServerStatus.STOPPED
     restarts.restart(run_id)
@@ -131,7 +132,7 @@ def test_a_stop_while_it_starts_leaves_nothing_that_runs(idle: Platform) -> None
     run = Run.objects.get(pk=wanted_again(server))
     assert Run.objects.claim(run.pk, workers.me())
     run.refresh_from_db()
-    services.stop(server=server)
+    services.stop(server=server, by=PLATFORM)
     reconciler.settle(server.pk)
     assert not runs.save(run, Handle("process", "http://127.0.0.1:9/mcp", {}))
     run.refresh_from_db()
