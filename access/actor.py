@@ -1,6 +1,6 @@
-"""Who acts. A door makes this of its request or command, and services get it as `by`.
+"""Says who acts. Whoever receives a request or command makes an `Actor`, and passes it to services as `by`.
 
-Nothing else says who acts: no thread, no context and no signal.
+There is no other source: no thread local, no context variable and no signal.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from access.models import Via
 
 @dataclass(frozen=True)
 class Actor:
-    """`user` is None for nobody known: the platform itself, a forge, somebody who could not sign in.
+    """Who acts.
 
-    `token` is the API token that was sent, and `address` is where the request came from; None for none.
+    `user` is None if nobody is known: the platform itself, a forge, or somebody who could not log in. `token`
+    is the API token that was sent, `address` is where the request came from; None for none.
     """
 
     user: User | None = None
@@ -29,14 +30,14 @@ class Actor:
 
     @property
     def person(self) -> User:
-        """The user, for what belongs to somebody. Raises `ValueError` where nobody is known."""
+        """The user, for rows that need an owner. Raises `ValueError` if nobody is known."""
         if self.user is None:
             raise ValueError("This needs somebody to whom it belongs.")
         return self.user
 
     @property
     def is_administrator(self) -> bool:
-        """Of the whole platform, not of a team."""
+        """Whether the user is an administrator of the whole platform, not of a team."""
         return self.user is not None and roles.is_administrator(self.user)
 
 

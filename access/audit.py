@@ -1,4 +1,4 @@
-"""Who did what: one immutable entry per change, written in the transaction that makes it."""
+"""Writes the audit: one entry for each change, in the same transaction."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def record(
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
 ) -> AuditEntry:
-    """Writes what was done: `server.changed`, `token.revoked` …, with the fields that changed.
+    """Writes an entry: `server.changed`, `token.revoked` …, with the fields that changed.
 
-    Of a secret, pass the name, never the value; what looks like one is masked all the same.
+    Pass the name of a secret, never its value. Texts that look like a secret are masked in any case.
     """
     return AuditEntry.objects.create(
         by=by.user,
@@ -44,14 +44,17 @@ def record(
 
 
 def _server_id(target: Model | None) -> int | None:
-    """Servers are known by name only: this package knows nothing of them."""
+    """Returns the id of the server concerned.
+
+    This package does not import servers, so it compares the label.
+    """
     if target is not None and target._meta.label_lower == "servers.server":
         return int(target.pk)
     return getattr(target, "server_id", None)
 
 
 def masked(value: Any, name: str = "") -> Any:
-    """As JSON takes it, without strings that are named like a secret or look like one."""
+    """Returns the value in a form for JSON; texts whose name or form is that of a secret are masked."""
     if isinstance(value, str) and value and is_secret_name(name):
         return MASK
     if isinstance(value, Mapping):

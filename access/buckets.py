@@ -1,4 +1,4 @@
-"""How often somebody may do something: token buckets in this process's memory. Pure."""
+"""Rate limits: token buckets in this process's memory. Pure."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from collections.abc import Hashable
 
 
 class Buckets:
-    """Each key has a bucket that holds a minute's worth and refills evenly, so that a burst passes and a
-    steady excess does not. Of more than `most` the least used go first: they are full, or nearly so.
+    """One bucket for each key. It holds a minute's amount and refills evenly.
+
+    So a burst passes, but a steady excess does not. With more than `most` keys, the least recently used
+    bucket is dropped; it is full, or nearly so.
     """
 
     def __init__(self, most: int = 10_000) -> None:
@@ -23,13 +25,16 @@ class Buckets:
         return len(self._levels)
 
     def wait(self, key: Hashable, per_minute: int, cost: int = 1) -> float:
-        """Seconds until the bucket holds `cost`, or is full; 0 for now. Takes nothing."""
+        """Returns the seconds until the bucket holds `cost`, or is full; 0 for now. Takes nothing."""
         with self._lock:
             level = self._level(key, per_minute, time.monotonic())
         return max(0.0, (min(cost, per_minute) - level) * 60 / per_minute)
 
     def take(self, key: Hashable, per_minute: int, cost: int = 1) -> None:
-        """A cost beyond a whole bucket is owed; where it holds less than it could, no more is."""
+        """Takes `cost`.
+
+        If it is more than a whole bucket, the rest is owed; otherwise the level does not go below 0.
+        """
         with self._lock:
             now = time.monotonic()
             left = self._level(key, per_minute, now) - cost
@@ -44,13 +49,13 @@ class Buckets:
 
 
 class Limit:
-    """The same `per_minute` for every key."""
+    """Buckets with the same `per_minute` for every key."""
 
     def __init__(self, per_minute: int) -> None:
         self._rate, self._buckets = per_minute, Buckets()
 
     def wait(self, key: Hashable) -> int:
-        """Whole seconds; 0 for now. Takes nothing."""
+        """Returns whole seconds until one may be taken; 0 for now. Takes nothing."""
         return math.ceil(self._buckets.wait(key, self._rate))
 
     def take(self, key: Hashable) -> None:

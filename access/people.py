@@ -1,4 +1,4 @@
-"""Users as administrators keep them, and the way in: what changes is written down."""
+"""The services for users. Each change writes an audit entry."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ SHOWN = ("username", "first_name", "last_name", "email", "is_active", "is_superu
 
 @transaction.atomic
 def save(*, user: User, by: Actor, last_may_go: bool = False) -> None:
-    """Adds or changes somebody, with the password that was set. Raises `ValidationError`."""
+    """Adds or changes a user. Raises `ValidationError`, if no administrator would be left.
+
+    `last_may_go` skips this check.
+    """
     stored = User.objects.filter(pk=user.pk).first()
     if not last_may_go:
         check_an_administrator_stays(user)
@@ -36,7 +39,7 @@ def save(*, user: User, by: Actor, last_may_go: bool = False) -> None:
 
 
 def check_an_administrator_stays(user: User) -> None:
-    """Raises `ValidationError` where nobody would be left to administer the platform."""
+    """Raises `ValidationError` if the platform would have no administrator after saving `user`."""
     if user.is_active and user.is_superuser:
         return
     others = User.objects.filter(is_active=True, is_superuser=True).exclude(pk=user.pk)
@@ -46,4 +49,5 @@ def check_an_administrator_stays(user: User) -> None:
 
 
 def facts_of(user: User | None) -> dict[str, Any]:
+    """Returns the fields that the audit shows; {} for None."""
     return {name: getattr(user, name) for name in SHOWN} if user else {}

@@ -1,6 +1,6 @@
-"""Who may do what. An administrator everything; the others what is theirs, and what their teams' roles say.
+"""Who may do what. Administrators may do everything; others by ownership and by their roles in teams.
 
-Rows that belong to somebody ask here with their owner and team, and need to know nothing of roles.
+Callers pass the owner and team of a row, and need not know about roles.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ EVERYTHING, NOTHING = Q(), Q(pk__in=[])
 
 
 def is_administrator(user: Person) -> bool:
-    """Of the whole platform, not of a team."""
+    """Tells whether somebody is an administrator of the whole platform, not of a team."""
     return bool(user.is_active and getattr(user, "is_superuser", False))
 
 
 def may_add(user: Person) -> bool:
-    """Whether this person may add servers at all: administrators, and whoever operates for some team."""
+    """Tells whether somebody may add servers: administrators, and operators of any team."""
     return is_administrator(user) or bool(user.is_active and _memberships(user, OPERATING).exists())
 
 
 def seen_by(user: Person) -> Q:
-    """Which rows with an `owner` and a `team` this person sees."""
+    """Returns a filter for the rows (with `owner` and `team`) that somebody may see."""
     return _rows(user, Role)
 
 
 def operated_by(user: Person) -> Q:
-    """Which of them this person may change, deploy and remove."""
+    """Returns a filter for the rows (with `owner` and `team`) that somebody may change, deploy and delete."""
     return _rows(user, OPERATING)
 
 
@@ -47,40 +47,43 @@ def operates(user: Person, *, owner_id: int, team_id: int | None) -> bool:
 
 
 def may_share(user: Person, *, owner_id: int, team_id: int | None) -> bool:
-    """Whether this person decides whose a server is: its owner, an administrator, or one of its team."""
+    """Tells whether somebody may decide to which team a server belongs.
+
+    That is its owner, an administrator of its team, or one of the platform.
+    """
     return _reaches(user, (Role.ADMINISTRATOR,), owner_id, team_id)
 
 
 def operated_teams(user: Person) -> QuerySet[Team]:
-    """The teams to which this person may give a server."""
+    """Returns the teams to which somebody may give a server."""
     if is_administrator(user):
         return Team.objects.all()
     return Team.objects.filter(pk__in=_memberships(user, OPERATING).values("team_id"))
 
 
 def administers(user: Person, team: Team) -> bool:
-    """Whether this person decides who belongs to the team."""
+    """Tells whether somebody may add and remove members of the team."""
     return is_administrator(user) or (
         bool(user.is_active) and _memberships(user, (Role.ADMINISTRATOR,)).filter(team=team).exists()
     )
 
 
 def teams_seen(user: Person) -> QuerySet[Team]:
-    """The teams that this person belongs to; all of them for an administrator."""
+    """Returns the teams that somebody belongs to; all for an administrator."""
     if is_administrator(user):
         return Team.objects.all()
     return Team.objects.filter(pk__in=_memberships(user, Role).values("team_id"))
 
 
 def members_of(team_id: int | None) -> list[int]:
-    """Ids of the team's people, whatever their roles."""
+    """Returns the ids of the team's members."""
     if team_id is None:
         return []
     return list(Membership.objects.order_by().filter(team=team_id).values_list("user_id", flat=True))
 
 
 def teams_of(user: Person) -> frozenset[int]:
-    """Ids of the teams that this person belongs to."""
+    """Returns the ids of the teams that somebody belongs to."""
     return frozenset(_memberships(user, Role).values_list("team_id", flat=True))
 
 

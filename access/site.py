@@ -1,4 +1,4 @@
-"""The console's front door: whoever is active may enter, and sees what roles and teams let them see."""
+"""Logins to the console. Every active user may enter, and sees what roles and teams allow."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from access.models import AuditEntry
 
 
 class LoginForm(AuthenticationForm):  # type: ignore[misc]  # unfold is untyped
-    # Django's own speaks of staff accounts, which mean nothing here.
+    # Django's own message mentions staff accounts, which do not exist here.
     error_messages: ClassVar[dict[str, Any]] = {
         **AuthenticationForm.error_messages,
         "invalid_login": "Nobody may enter with this user name and password. Mind upper and lower case.",
@@ -32,7 +32,7 @@ class LoginForm(AuthenticationForm):  # type: ignore[misc]  # unfold is untyped
         return data
 
     def confirm_login_allowed(self, user: AbstractBaseUser) -> None:
-        """Django would ask for its staff flag, which means nothing here."""
+        """Checks only that the user is active. Django's staff flag has no meaning here."""
         if not user.is_active:
             raise ValidationError(self.error_messages["inactive"], code="inactive")
 
@@ -44,7 +44,7 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]
         return bool(request.user.is_active)
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Writes down who came in by password, who did not, and when that was too often."""
+        """Shows or handles the login form, and records successful, failed and locked logins."""
         ways = {
             "password_login": settings.PASSWORD_LOGIN,
             "sso_name": settings.OIDC_NAME if settings.OIDC_ISSUER else "",
@@ -66,12 +66,12 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]
 
 
 def _write_down(request: HttpRequest) -> None:
-    """Names of people only: what else was typed into that field may have been a password."""
+    """Records a login. Of a failed one, only the name of a user who exists: other text may be a password."""
     by = at_console(request)
     if by.user is not None:
         audit.record(action="login.succeeded", by=by, target=by.user, after={"through": "password"})
         return
-    name = request.POST.get("username", "")[:150].replace("\x00", "")  # PostgreSQL does not look for NUL
+    name = request.POST.get("username", "")[:150].replace("\x00", "")  # PostgreSQL refuses NUL
     user = User.objects.filter(username=name).first()
     locked = getattr(request, "axes_locked_out", False)
     action = "login.locked" if locked else "login.failed"
@@ -80,16 +80,16 @@ def _write_down(request: HttpRequest) -> None:
 
 
 def _told_lately(action: str, user: User) -> bool:
-    """One entry for a lock, not one for each knock."""
+    """Tells whether this lock is recorded already. One entry is enough for all tries during a lock."""
     since = timezone.now() - timedelta(hours=settings.AXES_COOLOFF_TIME)
     return AuditEntry.objects.filter(action=action, target_id=user.pk, at__gte=since).exists()
 
 
 def for_administrators(request: HttpRequest) -> bool:
-    """What the sidebar asks for pages that only administrators have."""
+    """Tells whether the sidebar shows pages for administrators."""
     return roles.is_administrator(request.user)
 
 
 def for_who_adds(request: HttpRequest) -> bool:
-    """The same for pages of those who may add servers."""
+    """Tells whether the sidebar shows pages for users who may add servers."""
     return roles.may_add(request.user)

@@ -1,4 +1,4 @@
-"""Teams and who belongs to them: one transaction each, written down."""
+"""The services for teams and their members. Each is one transaction and writes an audit entry."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from access.models import Membership, Role, Team
 
 @transaction.atomic
 def create(*, name: str, by: Actor) -> Team:
-    """Raises `ValidationError`, where there is one of this name too."""
+    """Makes a team. Raises `ValidationError`, also if the name is taken (in any case of letters)."""
     team = Team(name=name.strip())
     team.full_clean()
     team.save()
@@ -22,7 +22,7 @@ def create(*, name: str, by: Actor) -> Team:
 
 @transaction.atomic
 def rename(*, team: Team, name: str, by: Actor) -> Team:
-    """Raises `ValidationError`."""
+    """Renames a team. Raises `ValidationError`."""
     before = Team.objects.get(pk=team.pk).name
     team.name = name.strip()
     team.full_clean()
@@ -36,7 +36,7 @@ def rename(*, team: Team, name: str, by: Actor) -> Team:
 
 @transaction.atomic
 def delete(*, team: Team, by: Actor) -> None:
-    """Its servers stay, with their owners alone."""
+    """Deletes a team. Its servers stay, and only their owners operate them."""
     members = {one.user.get_username(): one.role for one in team.memberships.select_related("user")}
     audit.record(action="team.deleted", by=by, target=team, before={"members": members})
     team.delete()
@@ -44,7 +44,7 @@ def delete(*, team: Team, by: Actor) -> None:
 
 @transaction.atomic
 def set_member(*, team: Team, user: User, role: str, by: Actor) -> Membership:
-    """Adds somebody, or gives a member another role. Raises `ValidationError` for a role that is none."""
+    """Adds a member, or changes their role. Raises `ValidationError` for an unknown role."""
     member = Membership.objects.filter(team=team, user=user).first()
     before = {"user": user.get_username(), "role": member.role} if member else None
     member = member or Membership(team=team, user=user)
@@ -65,7 +65,7 @@ def set_member(*, team: Team, user: User, role: str, by: Actor) -> Membership:
 
 @transaction.atomic
 def remove_member(*, team: Team, user: User, by: Actor) -> None:
-    """What they may do with the team's servers ends at once, with their tokens too."""
+    """Removes a member. Their rights to the team's servers end at once, also those of their tokens."""
     member = Membership.objects.filter(team=team, user=user).first()
     if member is not None:
         held = {"user": user.get_username(), "role": member.role}

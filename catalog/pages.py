@@ -142,7 +142,7 @@ class AddView(CatalogView):
         by = at_console(self.request)
         if form.is_valid():
             try:
-                server, _ = services.take_in(
+                server, _ = services.import_server(
                     found=found, option=option, answers=form.answers(), by=by, trigger=Trigger.ADMIN,
                     name=form.cleaned_data["name"], slug=form.cleaned_data["slug"],
                     deploy=form.cleaned_data["deploy"],

@@ -83,7 +83,7 @@ def chosen(document: Document, index: int | None = None) -> Option:
 
 
 @transaction.atomic
-def take_in(
+def import_server(
     *,
     found: Found,
     option: Option,
@@ -105,7 +105,7 @@ def take_in(
     fields["build"] = building.joined(fields.get("build", {}), _clean_build(build, option))
     fields["name"] = name.strip() or fields["name"]
     fields["slug"] = slug or intake.free_slug(found.document["name"].rpartition("/")[2])
-    server, deployment = intake.take_in(
+    server, deployment = intake.create(
         by=by, fields=fields, trigger=trigger, secrets=made.secrets, deploy=deploy
     )
     audit.record(action="catalog.imported", target=server, by=by, after=_told(made.origin))

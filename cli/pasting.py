@@ -51,7 +51,7 @@ def deploy(command: ServerCommand, by: Actor, options: Mapping[str, Any]) -> Non
     if options["explain"]:
         building.explain(command, Server(owner=by.person, **validation.with_build(fields)), options, None)
         return
-    _, deployment = intake.take_in(
+    _, deployment = intake.create(
         by=by,
         fields=fields,
         trigger=Trigger.COMMAND,

@@ -199,7 +199,7 @@ class ServerAdmin(RoleAdmin):
             fields["source"] = {**archive.source, **validation.clean_archive_options(fields["source"])}
         if server is None:
             secrets, token = form.first_secrets(), form.token
-            made, _ = intake.take_in(
+            made, _ = intake.create(
                 by=by, fields=fields, trigger=Trigger.ADMIN, secrets=secrets, token=token, archive=archive,
                 deploy=deploy,
             )  # fmt: skip

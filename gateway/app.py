@@ -282,7 +282,7 @@ class Gateway:
     def _current(self, route: Route, wait: _Wait, call: Call, session: Session | None = None) -> Target:
         """Raises `Refusal` (404) for a session that ended with an earlier run."""
         assert route.deployment_id is not None
-        if session and session.run_id not in (0, route.run_id):
+        if session and _is_over(session, route.run_id):
             raise errors.session_lost()
         return Target(
             route.name,
@@ -315,7 +315,7 @@ class Gateway:
             raise errors.session_lost()
 
         earlier = await self._earlier.get(session.deployment_id)
-        if earlier is None or (earlier.retired and call.counts):
+        if earlier is None or (earlier.retired and call.counts) or _is_over(session, earlier.run_id):
             return await gone()
         pk, endpoint = session.deployment_id, _one_of(earlier, call, session)
         why = partial(self._replaced, route, pk)
@@ -327,6 +327,11 @@ class Gateway:
         if now is None or not now.wanted:
             return errors.ended(route.name)
         return errors.replaced(route.name) if now.deployment_id not in (None, deployment_id) else None
+
+
+def _is_over(session: Session, run_id: int) -> bool:
+    """Tells whether the session ended with a run before this one of its deployment."""
+    return session.run_id not in (0, run_id)
 
 
 def _one_of(

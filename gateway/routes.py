@@ -112,13 +112,14 @@ def _host(facts: Mapping[str, Any], endpoint: str) -> str:
     return str(facts.get("host", urlsplit(endpoint).netloc))
 
 
-RUN = ("run__handle__endpoint", "run__endpoint", "run__endpoints")
+RUN = ("run", "run__handle__endpoint", "run__endpoint", "run__endpoints")
 
 
 @dataclass(frozen=True)
 class Earlier:
     """A replaced deployment that still runs. `retired` tells that it takes no new calls."""
 
+    run_id: int
     endpoint: str
     retired: bool
     replicas: Mapping[str, str] = field(default_factory=dict)
@@ -129,6 +130,7 @@ def earlier(deployment_id: int) -> Earlier | None:
     """Queries a deployment that may not be the current one; None once it has ended."""
     running = Deployment.objects.with_run().filter(pk=deployment_id)
     found = running.values_list(*RUN, "facts").first()
-    if not (found and found[0]):
+    if not (found and found[1]):
         return None
-    return Earlier(found[0], not found[1], found[2], _host(found[3], found[0]))
+    run_id, endpoint, takes_new, replicas, facts = found
+    return Earlier(run_id, endpoint, not takes_new, replicas, _host(facts, endpoint))

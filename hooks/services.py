@@ -16,15 +16,15 @@ from hooks import reception
 from hooks.models import Delivery, WebHook
 from hosting.errors import Conflict
 from notices import signing
-from servers import offspring
 from servers import services as intent
+from servers import token_bounds
 from servers.models import Server
 
 
 @transaction.atomic
 def create(*, server: Server, by: Actor, fields: Mapping[str, Any]) -> tuple[WebHook, str]:
     """Makes a webhook; its secret is returned this once. Raises `Conflict`, `Invalid`, `ValidationError`."""
-    offspring.check_it_lasts("a webhook", by)
+    token_bounds.check_no_expiry("a webhook", by)
     held = intent.locked(server)
     hook, secret = WebHook(server=held, created_by=by.user, **fields), signing.new_secret()
     hook.give_secret(secret, by.user)
@@ -50,7 +50,7 @@ def change(*, hook: WebHook, by: Actor, fields: Mapping[str, Any]) -> WebHook:
 def rotate(*, hook: WebHook, by: Actor) -> str:
     """A new secret, returned this once; the one before is accepted for FORMER_FOR beside it, unless it opened
     nothing any more. Raises `Invalid`."""
-    offspring.check_it_lasts("a webhook's secret", by)
+    token_bounds.check_no_expiry("a webhook's secret", by)
     locked = WebHook.objects.select_for_update(of=("self",)).select_related("server").get(pk=hook.pk)
     secret = signing.new_secret()
     locked.give_secret(secret, by.user)

@@ -1,4 +1,4 @@
-"""How the web admin looks and what its sidebar holds (django-unfold's settings)."""
+"""Settings of django-unfold: how the console looks and what its sidebar holds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ def _style(request: HttpRequest) -> str:
 
 
 def _item(title: str, icon: str, name: str, permission: str | None = None) -> dict[str, Any]:
-    """`permission` names the function that says who sees it; without it everybody does."""
+    """Returns an item of the sidebar.
+
+    `permission` names the function that decides who sees it; None: everybody.
+    """
     return {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{name}"), "permission": permission}
 
 

@@ -1,4 +1,4 @@
-"""The front door: gateway and live feeds as ASGI, everything else as WSGI Django on a bounded thread pool."""
+"""The ASGI application. Gateway and live feeds are ASGI; the rest is WSGI Django on a pool of threads."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ _STREAM = re.compile(r"/api/servers/(stream|[^/]+/(metrics|logs)/stream)/\Z")
 
 
 class Dispatcher:
-    """Gives each request to the part that serves it; a part that this process does not serve is not found."""
+    """Gives each request to the part that serves it.
+
+    Answers 404 for a part that this process does not serve.
+    """
 
     def __init__(self, parts: frozenset[str]) -> None:
         self._gateway = Gateway() if GATEWAY in parts else None
@@ -72,14 +75,14 @@ class Dispatcher:
             await not_here(scope, receive, send)
             return
         if self._gateway_start is None:
-            # daphne sends no lifespan events: the first request starts the gateway, and the end of the
-            # process writes the calls that it still holds.
+            # daphne sends no lifespan events. So the first request starts the gateway, and calls that are not
+            # recorded yet are written when the process ends.
             atexit.register(self._gateway.usage.stop)
         await self._started(self._gateway)
         await self._gateway(scope, receive, send)
 
     async def _started(self, gateway: Gateway) -> None:
-        """Those that come while it starts wait for it too."""
+        """Starts the gateway once. Requests that come during the start wait for it."""
         if self._gateway_start is None:
             self._gateway_start = asyncio.ensure_future(gateway.start())
         await self._gateway_start
@@ -102,7 +105,10 @@ class Dispatcher:
 
 
 def make_application(parts: frozenset[str] = ALL) -> ASGIApp:
-    """For a process that serves these parts: "web", "gateway", both, or none but probes and /metrics."""
+    """Returns an application with these parts: "web", "gateway", both or none; probes and /metrics always.
+
+    Raises `ValueError` for an unknown part.
+    """
     if unknown := parts - ALL:
         raise ValueError(f"No such part: {', '.join(sorted(unknown))}. There are: {', '.join(sorted(ALL))}.")
     return Dispatcher(parts)
@@ -113,7 +119,10 @@ def _live_feeds() -> ASGIApp:
 
 
 def behind_proxy(scope: Scope) -> Scope:
-    """The scope as the proxy saw it. Of a list only the last entry is the proxy's own; others are hearsay."""
+    """Returns the scope with the client and scheme that the proxy reports.
+
+    Only the last entry of a list is the proxy's own; a client may have sent the others.
+    """
     address = _last(scope, b"x-forwarded-for")
     scheme = _last(scope, b"x-forwarded-proto")
     seen: dict[str, Any] = {}
@@ -125,7 +134,10 @@ def behind_proxy(scope: Scope) -> Scope:
 
 
 def _is_address(text: str) -> bool:
-    """Some proxies write `unknown`, or a port: the audit and the lockout take addresses only."""
+    """Tells whether it is an IP address.
+
+    Some proxies write `unknown` or add a port, which the audit cannot store.
+    """
     try:
         return getattr(ipaddress.ip_address(text), "scope_id", None) is None
     except ValueError:
@@ -138,8 +150,11 @@ def _last(scope: Scope, name: bytes) -> str:
 
 
 def has_two_readings(scope: Scope) -> bool:
-    """Several hosts (RFC 9112 section 3.2), of which a proxy in front may go by one and we by the other; or a
-    bare line feed in the address, which the parser takes for the end of a request of HTTP/0.9."""
+    """Tells whether a proxy before us may read the request in another way than we do.
+
+    That is so with several Host headers (RFC 9112, section 3.2), and with a bare line feed in the address,
+    which the parser reads as the end of an HTTP/0.9 request.
+    """
     hosts = [name for name, _ in scope["headers"]].count(b"host")
     return hosts > 1 or scope.get("http_version") == "0.9"
 

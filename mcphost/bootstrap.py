@@ -1,4 +1,4 @@
-"""The first start's keys: generated, written to `.env`, never printed."""
+"""Generates keys at the first start, and writes them to `.env`. They are never printed."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from mcphost.env import BadSetting, dotenv_path, stored
 
 
 def write_missing_keys(base: Path) -> Path | None:
-    """Adds the keys that neither the environment nor the file has; the file's path if it was written.
+    """Adds the keys that neither the environment nor the file has; returns the file's path if it was written.
 
-    Parts that start at the same time end with the same keys. Raises `BadSetting` when the file cannot be read
-    or written.
+    Processes that start at the same time get the same keys. Raises `BadSetting` if the file cannot be read or
+    written.
     """
     path = dotenv_path(base)
     if not (missing := _missing(path)):
         return None
     try:
         with _locked(path) as file:
-            missing = _missing(path)  # another part may just have written them
+            missing = _missing(path)  # another process may have written them
             _append(file, missing)
     except OSError as error:
         raise BadSetting(
@@ -46,7 +46,7 @@ def _missing(path: Path) -> dict[str, str]:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[IO[bytes]]:
-    """The file, which only its owner reads from now on, whoever could before."""
+    """Opens and locks the file, and makes it readable for its owner only."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     with os.fdopen(descriptor, "a+b") as file:
         os.fchmod(descriptor, 0o600)

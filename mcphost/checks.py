@@ -1,6 +1,6 @@
-"""What only a start can tell about the settings: files, keys and directories as they are now.
+"""Checks of the settings that need the machine: files, keys and directories as they are at the start.
 
-What is heavy is imported by the check that needs it: every process has the checks, and few their settings.
+Modules that load slowly are imported in the check that needs them, because every process loads this file.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def runtime(**_: Any) -> Iterator[CheckMessage]:
 
 @register(TAG)
 def root(**_: Any) -> Iterator[CheckMessage]:
-    """Where it is left to `auto` only the start knows, and says so."""
+    """Warns about `process`. For `auto`, `up` prints the warning, because it finds out the runtime."""
     if settings.CONTAINER_RUNTIME == "process" and as_root.is_root():
         yield Warning(
             f"CONTAINER_RUNTIME=process: {as_root.AS_ROOT}",
@@ -57,7 +57,7 @@ def root(**_: Any) -> Iterator[CheckMessage]:
 
 @register(TAG)
 def kubernetes(**_: Any) -> Iterator[CheckMessage]:
-    """That the API server answers is no matter of the settings: `up` says whether it does."""
+    """Checks the configuration of the client only. `up` reports whether the API server answers."""
     runs_there = settings.CONTAINER_RUNTIME == "kubernetes" and settings.REGISTRY
     if not runs_there and not settings.K8S_CONTEXT:
         return
@@ -184,7 +184,7 @@ def _holds_certificates(path: Path) -> bool:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         context.load_verify_locations(cafile=path)
-    except OSError:  # ssl's own among them
+    except OSError:  # also ssl's errors
         return False
     return context.cert_store_stats()["x509"] > 0
 

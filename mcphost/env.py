@@ -1,6 +1,6 @@
-"""Readers of the environment. Each names the variable, the value and what is accepted when a value is bad.
+"""Reads settings from the environment. An error names the variable, its value and what is accepted.
 
-Values come from the process environment, then from `.env`; `NAME_FILE` names a file that holds the value.
+Values come from the process environment, then from `.env`. `NAME_FILE` names a file that holds the value.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[0
 
 
 class BadSetting(Exception):
-    """One line fit for a terminal: which variable, which value, what is accepted."""
+    """A setting is not accepted. One line for a terminal: the variable, its value, and what is accepted."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,10 @@ class Declared:
 
 
 class Environment:
-    """Reads settings and remembers which were declared, so that a test can hold the README against them."""
+    """Reads settings, and remembers them in `declared`, so that a test can compare the README with them.
+
+    All readers raise `BadSetting`.
+    """
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self.values = values
@@ -45,7 +48,7 @@ class Environment:
 
     @classmethod
     def load(cls, base: Path) -> Environment:
-        """The process environment over the file that ENV_FILE names, `.env` in `base` by default."""
+        """Returns the process environment over the file that ENV_FILE names; by default `.env` in `base`."""
         return cls({**stored(dotenv_path(base)), **os.environ})
 
     def text(self, name: str, default: str = "", *, secret: bool = False) -> str:
@@ -107,7 +110,10 @@ class Environment:
         )
 
     def url(self, name: str, default: str, schemes: Iterable[str], *, secret: bool = False) -> str:
-        """`secret` for one that usually bears a password; what bears one is never shown anyway."""
+        """Returns a URL with one of `schemes`, or "". `secret`: errors do not show its value.
+
+        A URL with a login is never shown.
+        """
         allowed = tuple(schemes)
         return self._parsed(
             name,
@@ -143,7 +149,7 @@ def dotenv_path(base: Path) -> Path:
 
 
 def stored(path: Path) -> dict[str, str]:
-    """What the file sets; nothing where there is none."""
+    """Returns what the file sets; {} if there is no file. Raises `BadSetting`."""
     try:
         return {name: value for name, value in dotenv_values(path).items() if value is not None}
     except (OSError, UnicodeDecodeError) as error:

@@ -1,8 +1,8 @@
-"""What templates may print unescaped: text that code of ours made markup (`SafeString`), and nothing else.
+"""Decides what templates print unescaped: only text that our code made markup (`SafeString`).
 
-`{{ text|safe }}` is a promise by who wrote a template about a text that comes from elsewhere. unfold and
-Django make it for help texts and descriptions, which with us a document or an upload may have written. So
-here it promises nothing: the filters leave a text as it is, and it is escaped unless `format_html` made it.
+With `{{ text|safe }}`, the author of a template promises that a text is safe. unfold and Django do so for
+help texts and descriptions, which here may come from a document or an upload. So these filters do nothing: a
+text is escaped unless `format_html` made it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""`python -m mcphost.healthcheck 3000 9100`: exit code 0 when what listens there is ready.
+"""`python -m mcphost.healthcheck 3000 9100` exits with 0 if the process that listens there is ready.
 
-For a container's HEALTHCHECK: without Django, for it runs every few seconds. Of the ports, doors listen on
-the first, other parts on the second.
+It is for a container's HEALTHCHECK, and does not use Django, because it runs every few seconds. Processes
+with doors listen on the first port, others on the second.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ TIMEOUT = 5.0
 
 
 def fault(port: int) -> str | None:
-    """Why not; "" when it is ready, None when nothing listens."""
+    """Returns why the process is not ready; "" if it is ready, None if nothing listens."""
     asked = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
     try:
         asked.request("GET", "/readyz")

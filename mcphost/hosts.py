@@ -1,4 +1,4 @@
-"""What holds for every request and answer: names that we answer to, no NUL in the address, nothing kept."""
+"""Middleware for every request: unknown hosts, NUL in addresses, and caching of answers."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from api import problems
 
 
 class KeepNothingMiddleware:
-    """What is not said to be for keeping is not kept, by a browser or by a proxy: answers are somebody's own,
-    and some hold a secret that is shown once. Static files and the public catalog say for how long."""
+    """Forbids browsers and proxies to cache an answer that does not allow it itself.
+
+    Answers depend on the user, and some hold a secret that is shown only once. Static files and the public
+    catalog say how long they may be cached.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -26,7 +29,7 @@ class KeepNothingMiddleware:
 
 
 class NulMiddleware:
-    """No name of ours holds NUL, and PostgreSQL refuses to look for it: neither would find anything."""
+    """Refuses addresses with NUL: no name here holds it, and PostgreSQL refuses to search for it."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -38,7 +41,7 @@ class NulMiddleware:
 
 
 class UnknownHostMiddleware:
-    """A page names the setting to change."""
+    """Answers requests for an unknown host with a page that names the setting to change."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

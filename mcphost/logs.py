@@ -1,4 +1,4 @@
-"""Log lines for people (`key=value`) and for aggregators (JSON), the same fields in both."""
+"""Log lines for people (`key=value`) and for programs (JSON), with the same fields."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ ALWAYS: list[Processor] = [
 ]
 
 
-# What Django and the server attach for programs: objects, whose repr says nothing that the message does not.
+# Objects that Django and the server attach. Their repr adds nothing to the message.
 OBJECTS = ("request", "taskName", "color_message")
 
 
-ESCAPED = {code: f"\\u{code:04x}" for code in CONTROLS}  # for terminals; JSON reads them as they were
+ESCAPED = {code: f"\\u{code:04x}" for code in CONTROLS}  # for terminals; a JSON parser restores them
 
 
 def _target(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -48,15 +48,15 @@ def _key_value(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
 
 
 def _shown(value: Any) -> str:
-    """Quoted and escaped where needed: what a registry answers must not write a line of its own."""
+    """Quotes and escapes a value where needed, so that foreign text cannot begin a new line."""
     text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
     plain = text.isprintable() and not any(c in text for c in ' "=\\')
     return text if text and plain else json.dumps(text, ensure_ascii=False)
 
 
 def _redacting(render: Processor, secrets: Iterable[str]) -> Processor:
-    """The last word: whatever a message, a field or a traceback holds, these values leave as ***, and control
-    characters as JSON has them."""
+    """Wraps a renderer: masks the secrets, and everything that looks like one, and escapes control
+    characters."""
     redact = Redactor(secrets)
 
     def rendered(logger: WrappedLogger, method: str, event: EventDict) -> str:
@@ -66,7 +66,7 @@ def _redacting(render: Processor, secrets: Iterable[str]) -> Processor:
 
 
 def configure(log_format: str, level: str, secrets: Iterable[str] = ()) -> None:
-    """`secrets` never appear in a line, nor does what looks like a secret."""
+    """Configures logging. `secrets` never appear in a line, nor does a text that looks like a secret."""
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -98,7 +98,7 @@ def configure(log_format: str, level: str, secrets: Iterable[str] = ()) -> None:
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "default"}},
             "root": {"handlers": ["stderr"], "level": level.upper()},
             "loggers": {
-                # A client's 404 is the client's business; what fails here has a 5xx and a traceback.
+                # Answers with 4xx are not logged; our own failures have a 5xx and a traceback.
                 "django.request": {"level": "ERROR"},
                 "dramatiq": {"level": "WARNING"},
                 "uvicorn.error": {"level": "WARNING"},

@@ -31,7 +31,7 @@ ALLOW_MIGRATION_FAILURE = env.boolean("ALLOW_MIGRATION_FAILURE", False)
 
 MIGRATE_ON_START = env.boolean("MIGRATE_ON_START", True)
 
-# --- Keys. `manage.py up` writes them to .env where there are none.
+# --- Keys. `manage.py up` writes missing ones to .env.
 SECRET_KEY = env.text("SECRET_KEY", "", secret=True)
 SECRET_ENCRYPTION_KEYS = env.names("SECRET_ENCRYPTION_KEYS", secret=True)
 ADMIN_PASSWORD = env.text("ADMIN_PASSWORD", "", secret=True)
@@ -164,7 +164,7 @@ if not SECRET_KEY:
 if not SECRET_ENCRYPTION_KEYS:
     raise BadSetting("SECRET_ENCRYPTION_KEYS is not set: run `make run` once, or set it to a Fernet key.")
 
-# Marks what is ours on an engine or cluster that others use too; the same in every process of this platform.
+# Marks our objects on an engine or cluster that others use too. All processes of a platform have the same.
 INSTANCE = hashlib.sha256(f"instance:{SECRET_KEY}".encode()).hexdigest()[:12]
 
 # --- Django
@@ -176,8 +176,8 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
-    # Before staticfiles, so that its `runserver` is ours. daphne is no application: every process would load
-    # Twisted with it, and only those that daphne serves need it.
+    # Before staticfiles, so that `runserver` is ours. daphne is not in this list, because every process would
+    # load Twisted with it, which only processes served by daphne need.
     "cli",
     "django.contrib.staticfiles",
     "django.forms",
@@ -203,7 +203,7 @@ INSTALLED_APPS = [
     "notices",
 ]
 MIDDLEWARE = [
-    "csp.middleware.CSPMiddleware",  # first: what another of them answers has its header too
+    "csp.middleware.CSPMiddleware",  # first, so that answers of the others have its header too
     "mcphost.hosts.KeepNothingMiddleware",
     "mcphost.hosts.UnknownHostMiddleware",
     "mcphost.hosts.NulMiddleware",
@@ -238,11 +238,11 @@ TEMPLATES = [
         },
     }
 ]
-# Forms and widgets are printed by the same engine, so by the same rule for what is escaped.
+# Forms and widgets use the same template engine, and so the same rule for escaping.
 FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
 
 
-# Of a PostgreSQL whose machine is gone or does not answer; DATABASE_URL?connect_timeout=… has the last word.
+# For a PostgreSQL that does not answer. Options in DATABASE_URL (?connect_timeout=…) override these.
 _REACH = {
     "connect_timeout": 5,
     "tcp_user_timeout": 10_000,
@@ -256,12 +256,12 @@ def _database(url: str) -> dict[str, Any]:
     config: dict[str, Any] = dict(dj_database_url.parse(url))
     if config["ENGINE"].endswith("sqlite3"):
         config["OPTIONS"] = {
-            # A transaction that begins as a reader and then writes cannot wait for the lock: it fails.
+            # A transaction that reads first and then writes cannot wait for the lock: it would fail.
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
         }
-        # Worker threads need a file: a memory database is one connection's own.
+        # Worker threads need a file: a database in memory belongs to one connection.
         config["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
     else:
         config["CONN_MAX_AGE"] = 60
@@ -283,7 +283,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 LANGUAGE_CODE = "en"
-# Where DATA_DIR is, there is room; the system's temporary directory may be small and in memory.
+# DATA_DIR has space; the system's temporary directory may be small and in memory.
 FILE_UPLOAD_TEMP_DIR = DATA_DIR / "incoming"
 FILE_UPLOAD_HANDLERS = ["servers.front.files.NoFiles"]
 FILE_UPLOAD_MAX_MEMORY_SIZE = DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
@@ -308,7 +308,7 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY el
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-# Nothing comes from another origin, and no text is run: unfold's Alpine.js is served in its CSP build.
+# Nothing is loaded from another origin, and no text is evaluated: Alpine.js of unfold is its CSP build.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": ["'self'"],
@@ -322,7 +322,7 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 SOCIALACCOUNT_ADAPTER = "access.sso.account.SocialAdapter"
-SOCIALACCOUNT_ONLY = True  # allauth brings single sign-on, and nothing else of it is served
+SOCIALACCOUNT_ONLY = True  # allauth is used for single sign-on only
 ACCOUNT_EMAIL_VERIFICATION = "none"
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
@@ -331,7 +331,7 @@ AXES_ENABLE_ACCESS_FAILURE_LOG = False
 AXES_VERBOSE = False
 AXES_ENABLE_ADMIN = False  # the audit has the logins
 AXES_LOCKOUT_TEMPLATE = "locked_out.html"
-# DATA_DIR is made by `up`; subdomains and preload lists are the domain owner's to decide.
+# `up` makes DATA_DIR. The owner of the domain decides about its subdomains and preload lists.
 SILENCED_SYSTEM_CHECKS = ["files.E001", "security.W005", "security.W021"]
 if not _https:
     SILENCED_SYSTEM_CHECKS += ["security.W004", "security.W008", "security.W012", "security.W016"]

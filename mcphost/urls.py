@@ -1,4 +1,4 @@
-"""The doors, joined."""
+"""The addresses of all parts that Django serves."""
 
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path

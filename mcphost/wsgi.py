@@ -1,4 +1,4 @@
-"""Django itself: everything but the gateway and the live feeds."""
+"""Django's WSGI application: everything but the gateway and the live feeds."""
 
 import os
 

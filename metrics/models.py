@@ -1,4 +1,4 @@
-"""What happened: one row per event, as the telemetry contract describes it."""
+"""Rows for what happened (docs/telemetry.md describes the events), and for sums of calls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class UsageMetricQuerySet(models.QuerySet["UsageMetric"]):
         return self.order_by("-timestamp", "-id")
 
     def before(self, timestamp: datetime, pk: int) -> UsageMetricQuerySet:
-        """The rows that follow (timestamp, pk) in newest-first order: a keyset page."""
+        """Rows that come after (timestamp, pk) in the order newest first, for the next page."""
         older = models.Q(timestamp__lt=timestamp) | models.Q(timestamp=timestamp, pk__lt=pk)
         return self.filter(older, timestamp__lte=timestamp)
 
@@ -25,7 +25,7 @@ class UsageMetricQuerySet(models.QuerySet["UsageMetric"]):
 
 
 class UsageMetric(models.Model):
-    """One event; `details` is what REST returns, SSE sends and the log line carries, unchanged.
+    """One event. The REST API, the live feed and the log give its `details` unchanged.
 
     `platform` repeats `details["platform"]` as a column, because dashboards group by it.
     """
@@ -45,7 +45,7 @@ class UsageMetric(models.Model):
             models.Index(fields=["server", "-timestamp", "-id"], name="metric_server_newest"),
             models.Index(fields=["server", "event_type", "-timestamp"], name="metric_server_type"),
             models.Index(fields=["timestamp"], name="metric_timestamp"),
-            # Events of deployments, few among calls: counted by type and platform without touching a row.
+            # For counting events of deployments, which are few among the calls, from the index alone.
             models.Index(
                 fields=["event_type", "timestamp", "platform", "server"],
                 condition=~models.Q(event_type="mcp_call"),
@@ -59,11 +59,11 @@ class UsageMetric(models.Model):
 
 
 class CallRollup(models.Model):
-    """The `mcp_call` events of one server in one hour that agree in method, tool and outcome.
+    """Sums of the `mcp_call` events of one server and hour with the same method, tool and outcome.
 
-    `name` is the tool or prompt, "" for other methods, "*" for all names beyond those that are kept apart.
-    `buckets[i]` counts the calls that took at most `methods.BOUNDS[i]` ms and more than the bound before; the
-    last one counts those beyond every bound.
+    `name` is the tool or prompt, "" for other methods, and "*" for all names beyond those that are counted
+    apart. `buckets[i]` counts the calls that took at most `methods.BOUNDS[i]` ms and more than the bound
+    before; the last one counts those above all bounds.
     """
 
     server = models.ForeignKey("servers.Server", models.CASCADE, related_name="call_rollups")
@@ -92,7 +92,7 @@ class CallRollup(models.Model):
 
 
 class RollupPosition(models.Model):
-    """One row: events up to the id `done` are in the rollups; `seen` was the newest id at `seen_at`."""
+    """One row. Events up to the id `done` are in the rollups. `seen` was the newest id at `seen_at`."""
 
     done = models.PositiveBigIntegerField(default=0)
     seen = models.PositiveBigIntegerField(default=0)
@@ -103,10 +103,10 @@ class RollupPosition(models.Model):
 
 
 class CallTotal(models.Model):
-    """All `mcp_call` events that began in one minute or hour (`seconds`): for charts, and over many servers.
+    """Sums of all `mcp_call` events that began in one minute or hour (`seconds`), for charts.
 
-    `server` null: of the whole platform. `client` "": by whoever; else by the clients of that name, which are
-    counted by the hour and for one server only. `buckets` are those of `CallRollup`.
+    `server` null stands for the whole platform. `client` "" stands for all clients; sums by the name of the
+    client exist only by the hour and for one server. `buckets` are as in `CallRollup`.
     """
 
     server = models.ForeignKey("servers.Server", models.CASCADE, null=True, related_name="call_totals")

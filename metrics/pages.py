@@ -1,4 +1,4 @@
-"""Pages of metrics, newest first, read by key: what arrives meanwhile neither repeats nor hides a row."""
+"""Reads pages of metrics, newest first. A page begins after a key, so new rows shift nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Key = tuple[datetime, int]
 
 @dataclass(frozen=True)
 class Wanted:
-    """`since` is included, `until` is not; empty means all."""
+    """Filters; empty means all. `since` is included, `until` is not."""
 
     event_types: Sequence[str] = ()
     platforms: Sequence[str] = ()
@@ -27,7 +27,7 @@ class Wanted:
 def read(
     server_id: int, wanted: Wanted, *, limit: int, after: Key | None = None
 ) -> tuple[list[dict[str, Any]], Key | None]:
-    """At most `limit` payloads, and the key of the page that follows (None on the last)."""
+    """Returns at most `limit` metrics as JSON objects, and the key of the next page or None."""
     rows = _chosen(server_id, wanted)
     if after:
         rows = rows.before(*after)

@@ -1,4 +1,4 @@
-"""The one JSON form of a metric: what REST returns, SSE sends and the OpenAPI schema describes."""
+"""Builds the JSON object of a metric, which the REST API and the live feed send."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def of(metric: UsageMetric) -> dict[str, Any]:
 
 
 def of_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """From a row of `.values(*COLUMNS)`: a page of 1,000 takes a third of the time that models take."""
+    """Builds it from a row of `.values(*COLUMNS)`, which takes a third of the time that a model takes."""
     return {
         "id": row["id"],
         "server": row["server_id"],
@@ -32,5 +32,5 @@ def of_rows(rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def moment(value: datetime) -> str:
-    """RFC 3339 in UTC with microseconds: `2026-11-22T16:55:53.000001Z`."""
+    """Formats a time by RFC 3339, in UTC and with microseconds: `2026-11-22T16:55:53.000001Z`."""
     return value.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"

@@ -1,4 +1,4 @@
-"""What this process has counted, in Prometheus' format. `recorder` counts; each process exposes its own."""
+"""Counters of this process for Prometheus. `recorder` counts; each process exposes its own counters."""
 
 from __future__ import annotations
 
@@ -59,13 +59,16 @@ Details = Mapping[str, Any]
 
 
 def count(server_id: int, event_type: str, details: Details) -> None:
-    """Counts one event of the contract; most are not counted."""
+    """Counts one event. Most types of events are not counted."""
     if counted := _COUNTED.get(event_type):
         counted(str(server_id), details)
 
 
 def exposition(accept: str, *more: Collector) -> tuple[bytes, str]:
-    """The text and its content type, as the `Accept` header asks; `more` is asked besides what is counted."""
+    """Returns the metrics and their content type, in the format that the `Accept` header asks for.
+
+    `more` are collectors to add to the counters of this process.
+    """
     everything = CollectorRegistry(auto_describe=False)
     for collector in (REGISTRY, *more):
         everything.register(collector)
@@ -85,7 +88,7 @@ def _call(server: str, details: Details) -> None:
 
 @lru_cache(10_000)
 def _of_calls(server: str, method: str, outcome: str) -> tuple[Counter, Histogram, Histogram]:
-    """Looking labels up takes longer than counting."""
+    """Cached, because looking up labels takes longer than counting."""
     return (
         CALLS.labels(server, method, outcome),
         CALL_TIME.labels(server, method),
@@ -96,7 +99,7 @@ def _of_calls(server: str, method: str, outcome: str) -> tuple[Counter, Histogra
 def _ended(
     counter: Counter, times: Histogram, outcome: str, *, platform: bool = True
 ) -> Callable[[str, Details], None]:
-    """Counts the end of a step, and how long it took where it succeeded."""
+    """Returns what counts the end of a step, and its duration if it succeeded."""
 
     def counted(server: str, details: Details) -> None:
         where = [str(details.get("platform", ""))] if platform else []
@@ -110,7 +113,7 @@ def _ended(
 def _registry(
     counter: Counter, times: Histogram | None, outcome: str, *, platform: bool = True
 ) -> Callable[[str, Details], None]:
-    """Counts what ended at a registry; how long it took tells of failures too: one that hangs is slow."""
+    """Returns what counts the end of work at a registry, and its duration also if it failed."""
 
     def counted(server: str, details: Details) -> None:
         where = [str(details.get("platform", ""))] if platform else []

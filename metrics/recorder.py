@@ -1,4 +1,4 @@
-"""The one way in which a metric is written, and counted for Prometheus."""
+"""Writes metrics and counts them for Prometheus. No other module writes metrics."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ INSERT = (
 
 @dataclass(frozen=True)
 class Event:
-    """`details` must be JSON, with the contract's keys for that event type."""
+    """One event. `details` are JSON, with the keys that docs/telemetry.md names for this type."""
 
     server_id: int
     deployment_id: int | None
@@ -34,7 +34,7 @@ class Event:
 def record(
     *, server_id: int, deployment_id: int | None, event_type: str, details: Mapping[str, Any]
 ) -> UsageMetric:
-    """Writes one event; see `Event`."""
+    """Writes one event; see `Event`. The caller sends it to the live feed."""
     metric = _row(Event(server_id, deployment_id, event_type, details))
     metric.save(force_insert=True)
     prometheus.count(server_id, event_type, details)
@@ -42,8 +42,10 @@ def record(
 
 
 def record_many(events: Iterable[Event]) -> None:
-    """Writes all or none of them; nothing is announced. By SQL: rows made as objects cost several times as
-    much, and calls come by the thousand a second."""
+    """Writes all events or none, and sends nothing to the live feed.
+
+    It uses SQL, because objects cost several times as much, and there may be thousands of calls a second.
+    """
     events = list(events)
     with transaction.atomic(), connection.cursor() as cursor:
         moment = connection.ops.adapt_datetimefield_value
@@ -64,7 +66,7 @@ def _row(event: Event) -> UsageMetric:
 
 
 def _columns(event: Event, moment: Callable[[datetime], Any]) -> tuple[Any, ...]:
-    """As `INSERT` names them."""
+    """Returns the values in the order of `INSERT`."""
     return (
         event.server_id,
         event.deployment_id,

@@ -1,5 +1,7 @@
-"""Calls by the hour and by the minute: `roll_up` folds new `mcp_call` events, each once, into the rows of
-`CallRollup` and of `CallTotal`."""
+"""Sums calls by the hour and by the minute.
+
+`roll_up` adds each new `mcp_call` event once, to rows of `CallRollup` and `CallTotal`.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,10 @@ from metrics.models import HOUR, MINUTE, CallRollup, CallTotal, RollupPosition, 
 from metrics.sums import Call, Sum, empty
 
 CHUNK = 10_000
-# Ids are given before rows are committed: one that is not seen yet is there after this, or never.
+# Rows get ids before they are committed. A row that is missing after this time will not come.
 SETTLED = timedelta(seconds=10)
 KEEP_MINUTES = timedelta(hours=3)
-MOST_NAMES, MOST_CLIENTS = 200, 50  # kept apart, per server and hour
+MOST_NAMES, MOST_CLIENTS = 200, 50  # that are counted apart, per server and hour
 OTHERS = "*"  # the names, or the clients, beyond those
 Key = tuple[Any, ...]  # server, time, what callers choose, and more
 Folded = tuple[int, datetime, dict[str, Any]]  # server, when, details of an event
@@ -28,7 +30,7 @@ Folded = tuple[int, datetime, dict[str, Any]]  # server, when, details of an eve
 
 @dataclass(frozen=True)
 class _Table:
-    """`columns` tell what a row is of, in the order of a `Key`."""
+    """A table of sums. `columns` identify a row, in the order of a `Key`."""
 
     model: type[CallRollup | CallTotal]
     columns: tuple[str, ...]
@@ -44,7 +46,10 @@ class _Table:
         return self.model(buckets=empty(), **dict(zip(self.columns, key, strict=True)))
 
     def add(self, sums: Mapping[Key, Sum], most: int) -> None:
-        """Adds to the rows that are there and makes the others. The position is locked: nobody else does."""
+        """Adds to rows that exist, and makes the others.
+
+        Nobody else writes them, because the position is locked.
+        """
         known = self.known(sums)
         names: dict[Key, set[str]] = defaultdict(set)
         for key in known:
@@ -67,8 +72,10 @@ TOTALS = _Table(CallTotal, ("server_id", "start", "client", "seconds"))
 
 
 def roll_up(now: datetime) -> int:
-    """Folds what was committed a while before `now`; how many events. Called by one loop or by many: each
-    event is folded once, in order, and a crash loses nothing."""
+    """Adds the events that were committed some time before `now`, and returns how many.
+
+    Several processes may call it at once. Each event is added once, in order, and a crash loses none.
+    """
     folded = 0
     while events := _fold_chunk(now):
         folded += events
@@ -76,14 +83,14 @@ def roll_up(now: datetime) -> int:
 
 
 def trim(now: datetime, before: datetime) -> None:
-    """Takes away minutes that are old by `now`, and everything from before `before`."""
+    """Deletes sums of minutes that are older than KEEP_MINUTES, and all sums from before `before`."""
     CallRollup.objects.filter(hour__lt=before).delete()
     old = Q(seconds=MINUTE, start__lt=now - KEEP_MINUTES) | Q(start__lt=before)
     CallTotal.objects.filter(old).delete()
 
 
 def _fold_chunk(now: datetime) -> int:
-    """Folds at most CHUNK events; 0 when there is nothing left that has settled."""
+    """Adds at most CHUNK events, and returns how many; 0 if none is left that is old enough."""
     with transaction.atomic():
         position = _locked_position()
         if position.done >= position.seen:
@@ -99,7 +106,7 @@ def _locked_position() -> RollupPosition:
 
 
 def _look(position: RollupPosition, now: datetime) -> None:
-    """Notes the newest id; it is folded up to there once that has settled."""
+    """Stores the newest id. Events up to it are added when SETTLED has passed."""
     newest = UsageMetric.objects.order_by("-id").values_list("id", flat=True).first() or 0
     if newest > position.seen:
         position.seen, position.seen_at = newest, now
@@ -111,14 +118,14 @@ def _fold(position: RollupPosition) -> int:
     rows = list(due.order_by("id").values_list("id", "server_id", "timestamp", "details")[:CHUNK])
     rollups, totals = _sums((server, at, details) for _, server, at, details in rows)
     ROLLUPS.add(rollups, MOST_NAMES)
-    TOTALS.add(totals, MOST_CLIENTS + 1)  # and "", which is all of them
+    TOTALS.add(totals, MOST_CLIENTS + 1)  # and "", which stands for all
     position.done = rows[-1][0] if len(rows) == CHUNK else position.seen
     position.save(update_fields=["done"])
     return len(rows)
 
 
 def _sums(events: Iterable[Folded]) -> tuple[dict[Key, Sum], dict[Key, Sum]]:
-    """For rows of `ROLLUPS` and of `TOTALS`."""
+    """Returns the sums for ROLLUPS and TOTALS."""
     rollups: dict[Key, Sum] = defaultdict(Sum)
     totals: dict[Key, Sum] = defaultdict(Sum)
     for server, at, details in events:
@@ -135,7 +142,7 @@ def _sums(events: Iterable[Folded]) -> tuple[dict[Key, Sum], dict[Key, Sum]]:
 
 
 def _bounded(key: Key, kept: set[str], most: int) -> Key:
-    """The key, or the one for all others where callers have chosen too many names for one server and hour."""
+    """Returns the key, or that of OTHERS if this server and hour has too many names already."""
     server, at, name, *more = key
     if name and name not in kept and len(kept) >= most:
         return server, at, OTHERS, *more

@@ -1,4 +1,4 @@
-"""Calls of one server over time and by tool, from the hourly rollups."""
+"""Summarises the calls of one server over time and by tool, from `CallRollup`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ MOST_ROWS = 1000
 
 
 def of_server(server_id: int, *, since: datetime, until: datetime, interval: str) -> dict[str, Any]:
-    """`total`, `series` (each interval that has calls, in time) and `by_name` (each method and tool, most
-    calls first); times in ms. `since` is cut to its interval's beginning and included, `until` is not."""
+    """Returns the sums `total`, `series` (by interval) and `by_name` (by method and tool, most calls first).
+
+    Intervals without calls are left out. Durations are in ms. `interval` is a key of INTERVALS. `since` is
+    rounded down to the start of its interval; `until` is not included.
+    """
     since = floor(since, interval)
     rows = list(CallRollup.objects.filter(server_id=server_id, hour__gte=since, hour__lt=until))
     by_time = _grouped(rows, lambda row: floor(row.hour, interval))
@@ -31,11 +34,13 @@ def of_server(server_id: int, *, since: datetime, until: datetime, interval: str
 
 
 def floor(moment: datetime, interval: str) -> datetime:
+    """Returns the start of the hour or day, in UTC."""
     hour = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     return hour.replace(hour=0) if interval == "day" else hour
 
 
 def figures(rows: Sequence[CallRollup]) -> dict[str, Any]:
+    """Returns the sums of these rows, with quantiles of the duration in ms (None without calls)."""
     outcomes: dict[str, int] = defaultdict(int)
     for row in rows:
         outcomes[row.outcome] += row.calls

@@ -1,6 +1,6 @@
-"""Calls added up: how many, how many failed, their bytes, and their durations in buckets.
+"""Sums of calls: their number, failures, bytes and durations.
 
-Buckets are small, can be added up, and are good enough for a quantile.
+Durations are counted in buckets, which are small, can be added, and allow good estimates of quantiles.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ Buckets = list[int]
 
 
 def empty() -> Buckets:
+    """Returns buckets without calls: one for each of `methods.BOUNDS`, and one for longer calls."""
     return [0] * (len(BOUNDS) + 1)
 
 
 class Call(NamedTuple):
-    """What is added up of one `mcp_call` event."""
+    """What one `mcp_call` event adds to a sum. Durations are in ms."""
 
     failed: bool
     duration_ms: int
@@ -69,6 +70,7 @@ class Sum:
 
     @property
     def error_share(self) -> float | None:
+        """Failures by calls, from 0 to 1; None without calls."""
         return self.errors / self.calls if self.calls else None
 
 
@@ -83,7 +85,10 @@ def sum_of(parts: Iterable[Sum]) -> Sum:
 
 
 def quantile(buckets: Sequence[int], share: float) -> int | None:
-    """Within its bucket by proportion, as Prometheus does; the highest bound for what lies beyond it."""
+    """Estimates a quantile in ms, by interpolation within its bucket, as Prometheus does.
+
+    Returns the highest bound for a value above it, and None without calls.
+    """
     rank, before, low = share * sum(buckets), 0, 0
     if not rank:
         return None

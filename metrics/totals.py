@@ -1,4 +1,4 @@
-"""Calls over time from `CallTotal`: of each server, of each of its clients, and of the whole platform."""
+"""Reads `CallTotal`: calls over time of a server, of each of its clients, and of the whole platform."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from metrics.sums import Sum
 
 
 def by_time(rows: QuerySet[CallTotal], starts: Sequence[datetime]) -> list[Sum]:
-    """One sum for each interval that begins at `starts` (evenly spaced, oldest first)."""
+    """Returns one sum for each interval.
+
+    `starts` are the begins of at least two, evenly spaced, oldest first.
+    """
     step = starts[1] - starts[0]
     seconds = MINUTE if step < timedelta(hours=1) else HOUR
     found = [Sum() for _ in starts]
@@ -24,7 +27,7 @@ def by_time(rows: QuerySet[CallTotal], starts: Sequence[datetime]) -> list[Sum]:
 
 
 def by_client(server_id: int, since: datetime, until: datetime) -> dict[str, Sum]:
-    """Most calls first."""
+    """Returns the sums of each client of a server, most calls first."""
     rows = CallTotal.objects.filter(server=server_id, seconds=HOUR, start__gte=since, start__lt=until)
     found: dict[str, Sum] = defaultdict(Sum)
     for row in rows.exclude(client=""):
@@ -37,7 +40,7 @@ def of_platform() -> QuerySet[CallTotal]:
 
 
 def starts(until: datetime, step: timedelta, count: int) -> list[datetime]:
-    """The beginnings of `count` intervals on the step's own grid, the last of which holds `until`."""
+    """Returns the begins of `count` intervals of the length `step`; the last interval contains `until`."""
     epoch = datetime(2000, 1, 1, tzinfo=UTC)
     last = epoch + (until - epoch) // step * step
     return [last - step * back for back in reversed(range(count))]

@@ -1,4 +1,4 @@
-"""When a notice is tried again: soon at first, then ever later, about sixteen hours in all. Pure."""
+"""Decides when a notice is tried again: the pauses grow, to about sixteen hours in all. Pure."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ LONGEST = timedelta(days=1)
 
 
 def wait(attempts: int, retry_after: str, now: datetime) -> timedelta:
-    """After so many tries; never before the receiver's own Retry-After, which may ask for a day at most."""
+    """Returns the pause after `attempts` tries, but at least the receiver's Retry-After, up to LONGEST."""
     seconds = WAITS[min(attempts, len(WAITS)) - 1]
     ours = timedelta(seconds=seconds * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311  (no secret)
     return max(ours, min(_asked(retry_after, now), LONGEST))
 
 
 def _asked(retry_after: str, now: datetime) -> timedelta:
-    """Seconds or an HTTP date; nothing for anything else."""
+    """Reads a Retry-After (RFC 9110, section 10.2.3): seconds or an HTTP date; zero for anything else."""
     text = retry_after.strip()
     if text.isdecimal() and len(text) < 10:
         return timedelta(seconds=int(text))

@@ -1,6 +1,6 @@
-"""Where notices go, which are on their way, and what is the matter now.
+"""Channels, notices for them, and matters that are not in order now.
 
-This package knows nothing of servers: what a notice is about has a key such as `server-7`.
+This package knows nothing of servers; a notice is about a matter with a key such as `server-7`.
 """
 
 from __future__ import annotations
@@ -44,23 +44,26 @@ class State(models.TextChoices):
     WITHDRAWN = "withdrawn", "Withdrawn"
 
 
-# What was turned off because nothing arrived, and where nothing arrives now.
+# Channels that were turned off because nothing arrived, or where the newest tries failed.
 AILING = Q(failing_since__isnull=False) | ~Q(disabled_reason="")
 
 
 class ChannelQuerySet(models.QuerySet["Channel"]):
     def listening(self, event: str, *, server: int, owner: int, team: int | None) -> ChannelQuerySet:
-        """Channels that are on and want this event of a server; whether their owners see it is not asked."""
+        """Channels that are enabled and want this event of a server.
+
+        Whether their owners see it is not checked.
+        """
         chosen = Q(servers=server) | Q(owners=owner) | (Q(teams=team) if team else Q(pk__in=[]))
         wanted = self.filter(Q(scope=Scope.ALL) | chosen, enabled=True, **{f"on_{event}": True})
         return self.filter(pk__in=wanted.values("pk")).select_related("owner")
 
 
 class Channel(SharedSecret):
-    """One receiver. Its URL is a secret (Slack's holds a token) and is shown by its host alone.
+    """One receiver of notices. Its URL is secret (Slack's holds a token), so only its host is shown.
 
-    `secret_origin` is where the signing secret belongs: scheme, host and port of the URL it was made for.
-    For a while `former`, the signing secret before the last rotation, signs beside it.
+    `secret_origin` is the origin of the URL for which the signing secret was made. After a rotation,
+    `former`, the secret before, signs as well for a while.
     """
 
     name = models.CharField(max_length=100)
@@ -95,17 +98,22 @@ class Channel(SharedSecret):
         self.sealed_url, self.host = sealing.seal(url), urlsplit(url).hostname or ""
 
     def url(self) -> str:
-        """Raises `sealing.Unsealable`."""
+        """Returns the URL. Raises `sealing.Unsealable`."""
         return sealing.open_sealed(bytes(self.sealed_url))
 
     def give_secret(self, value: str, origin: str) -> None:
-        """What signs from now on, for a receiver at `origin`: another's is not kept beside it."""
+        """Sets the signing secret for a receiver at `origin`.
+
+        The former one is kept only if it has the same origin.
+        """
         self.replace_secret(value, keep_former=origin == self.secret_origin)
         self.secret_origin = origin
 
     def secrets(self, now: datetime) -> list[str]:
-        """What signs now, the newest first; none for an address that they were not made for. Raises
-        `sealing.Unsealable`."""
+        """Returns the secrets that sign now, newest first; none if they were made for another origin.
+
+        Raises `sealing.Unsealable`.
+        """
         if not self.secret_origin or self.secret_origin != origin_of(self.url()):
             return []
         return [sealing.open_sealed(one) for one in self.in_force(now)]
@@ -117,7 +125,10 @@ def new_message_id() -> str:
 
 class NoticeQuerySet(models.QuerySet["Notice"]):
     def due(self, now: datetime) -> NoticeQuerySet:
-        """Of each channel and matter only the oldest: "recovered" never overtakes "failed"."""
+        """Notices to send now.
+
+        Only the oldest of each channel and matter: "recovered" must not come before "failed".
+        """
         before = Notice.objects.filter(
             channel=OuterRef("channel"), matter=OuterRef("matter"), state=State.PENDING, pk__lt=OuterRef("pk")
         )
@@ -130,15 +141,19 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
         )
 
     def claim(self, notice: Notice, until: datetime) -> bool:
-        """Takes one try of it, for this process alone; after `until` another may try. False: taken by now."""
+        """Claims one try of the notice, and tells whether that worked.
+
+        After `until`, another process may try.
+        """
         mine = self.filter(pk=notice.pk, state=State.PENDING, due_at=notice.due_at, attempts=notice.attempts)
         return bool(mine.update(attempts=F("attempts") + 1, due_at=until))
 
 
 class Notice(models.Model):
-    """The outbox: one message to one channel, written with what it tells, sent until it has arrived.
+    """The outbox: one message to one channel.
 
-    `payload` is what a generic receiver gets; `message_id` stays the same over all tries.
+    It is written in the transaction of what it reports, and sent until it has arrived. `payload` is the body
+    for a generic receiver. `message_id` is the same in all tries.
     """
 
     channel = models.ForeignKey(Channel, models.CASCADE, related_name="notices")
@@ -165,7 +180,7 @@ class Notice(models.Model):
 
 
 class Matter(models.Model):
-    """Something that is not as it should be, or has been so until a moment ago (`over_at`)."""
+    """Something that is not in order, or was not until `over_at`."""
 
     key = models.CharField(max_length=60, unique=True)
     since = models.DateTimeField(default=timezone.now)

@@ -1,6 +1,7 @@
-"""What is to be told is written here, in the transaction of what it tells; `notices.sender` sends it.
+"""Writes notices, in the transaction of what they report; `notices.sender` sends them.
 
-One “failed” until “recovered”. “Recovered” waits for SETTLE: what fails again before that was never over.
+A matter has one “failed” until its “recovered”. “Recovered” is sent after SETTLE; if the matter begins again
+before that, it is withdrawn, as if the matter had never ended.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ SETTLE = timedelta(seconds=60)
 
 
 def begins(matter: str) -> bool:
-    """Notes that something is wrong. True where that is news, and has to be told."""
+    """Records that something is wrong, and tells whether a notice has to be written."""
     row, is_new = Matter.objects.select_for_update().get_or_create(key=matter)
     if is_new:
         return True
@@ -33,19 +34,19 @@ def begins(matter: str) -> bool:
 
 
 def ends(matter: str) -> bool:
-    """Notes that it is well again. True where something was wrong, and that has to be told."""
+    """Records that all is well again, and tells whether a notice has to be written."""
     open_one = Matter.objects.filter(key=matter, over_at__isnull=True)
     return bool(open_one.update(over_at=timezone.now()))
 
 
 def forget(matter: str) -> None:
-    """There is nothing more to tell of it: a person stopped it."""
+    """Ends a matter without a notice, because a person stopped what it is about."""
     Matter.objects.filter(key=matter).delete()
     _withdraw(matter)
 
 
 def write(channels: Iterable[Channel], event: Event, matter: str, payload: Mapping[str, Any]) -> list[Notice]:
-    """One notice for each channel."""
+    """Writes one notice for each channel, and returns them. `payload` is the body for a generic receiver."""
     due_at = timezone.now() + (SETTLE if event == Event.RECOVERED else timedelta())
     rows = [
         Notice(channel=channel, event=event, matter=matter, payload=payload, due_at=due_at)
@@ -55,18 +56,18 @@ def write(channels: Iterable[Channel], event: Event, matter: str, payload: Mappi
 
 
 def withdraw(notice: Notice) -> None:
-    """Its channel's owner no longer sees what it tells of."""
+    """Withdraws a notice, because the channel's owner does not see its subject any more."""
     waiting = Notice.objects.filter(pk=notice.pk, state=State.PENDING)
     waiting.update(state=State.WITHDRAWN, ended_at=timezone.now())
 
 
 def trim(before: datetime) -> None:
-    """Forgets what is that old; of it only a channel that is off can still have something to send."""
+    """Deletes notices and matters from before `before`, also notices that a disabled channel has not sent."""
     Notice.objects.filter(created_at__lt=before).delete()
     Matter.objects.filter(over_at__lt=before).delete()
 
 
 def _withdraw(matter: str) -> None:
-    """“Recovered” that was not tried yet; what may have arrived stays."""
+    """Withdraws “recovered” notices that were not tried yet. One that was tried may have arrived."""
     waiting = Notice.objects.filter(matter=matter, event=Event.RECOVERED, state=State.PENDING, attempts=0)
     waiting.update(state=State.WITHDRAWN, ended_at=timezone.now())

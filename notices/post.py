@@ -1,4 +1,4 @@
-"""One POST of a notice to an address that somebody typed in: little of the answer is read."""
+"""Sends one notice to a URL that a user typed in, and reads only the start of the answer."""
 
 from __future__ import annotations
 
@@ -16,19 +16,24 @@ MOST_READ = 2_000
 
 @dataclass(frozen=True)
 class Answer:
+    """The status, the first MOST_READ bytes and the Retry-After of an answer."""
+
     status: int
     text: str
     retry_after: str = ""
 
 
 class Unreachable(Exception):
-    """No answer; the message is fit for a screen and does not hold the URL."""
+    """There was no answer. The message can be shown to users and does not hold the URL."""
 
 
 def post(
     url: str, body: bytes, headers: Mapping[str, str], *, allow_private: bool, seconds: float = SECONDS
 ) -> Answer:
-    """`allow_private` allows addresses of this machine and of private networks. Raises `Unreachable`."""
+    """Sends the body and returns the answer. `seconds` limit the whole exchange. Raises `Unreachable`.
+
+    `allow_private` allows addresses of this machine and of private networks.
+    """
     parts = urlsplit(url)
     try:
         with outbound.request(

@@ -1,4 +1,7 @@
-"""Sends what is due. At least once: a try that nobody saw the end of is made again, with the same id."""
+"""Sends due notices, each at least once.
+
+If a process ends during a try, the notice is sent again with the same id.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +22,14 @@ from notices.post import Answer, Unreachable, post
 
 logger = logging.getLogger(__name__)
 AT_A_TIME = 8
-# Longer than any try may take: until then nobody else takes it up.
+# Longer than any try can take. Until then no other process claims the notice.
 LEASE = timedelta(seconds=120)
 AGENT = "mcp-host"
 
 
 @dataclass(frozen=True)
-class Parcel:
-    """What one try sends, read from the rows before any thread starts."""
+class Message:
+    """What one try sends. It is read from the database before any thread starts."""
 
     url: str
     body: bytes
@@ -39,16 +42,16 @@ def _anybody(notice: Notice) -> bool:
 
 
 def send_due(may_hear: Callable[[Notice], bool] = _anybody) -> int:
-    """One pass; returns how many tries it made. Only HTTP happens in other threads.
+    """Makes one pass, and returns how many tries it made. Only HTTP runs in other threads.
 
-    `may_hear` tells whether the channel's owner still sees what a notice is about; else it is withdrawn.
+    `may_hear` tells whether the channel's owner still sees the subject; otherwise the notice is withdrawn.
     """
     now = timezone.now()
     taken = [notice for notice in _heard(now, may_hear) if Notice.objects.claim(notice, until=now + LEASE)]
     if taken:
         with ThreadPoolExecutor(max_workers=AT_A_TIME, thread_name_prefix="notice") as pool:
             for notice, result in zip(
-                taken, pool.map(_try, [_parcel(notice, now) for notice in taken]), strict=True
+                taken, pool.map(_try, [_message(notice, now) for notice in taken]), strict=True
             ):
                 _note(notice, result)
     return len(taken)
@@ -65,7 +68,7 @@ def _heard(now: datetime, may_hear: Callable[[Notice], bool]) -> list[Notice]:
 
 
 def _next(now: datetime) -> list[Notice]:
-    """The oldest of each channel: a slow receiver holds up nobody else's."""
+    """Returns the oldest due notice of each channel: a slow receiver must not delay other channels."""
     due = Notice.objects.due(now).select_related("channel__owner").order_by("id")[: AT_A_TIME * 8]
     first: dict[int, Notice] = {}
     for notice in due:
@@ -73,8 +76,8 @@ def _next(now: datetime) -> list[Notice]:
     return list(first.values())[:AT_A_TIME]
 
 
-def _parcel(notice: Notice, now: datetime) -> Parcel | str:
-    """A sentence where it cannot be made."""
+def _message(notice: Notice, now: datetime) -> Message | str:
+    """Returns what to send, or a sentence that says why it cannot be made."""
     channel, timestamp = notice.channel, int(now.timestamp())
     headers = {"Content-Type": "application/json", "User-Agent": AGENT}
     try:
@@ -88,20 +91,20 @@ def _parcel(notice: Notice, now: datetime) -> Parcel | str:
             headers |= signing.headers(notice.message_id, timestamp, body, secrets)
     except sealing.Unsealable:
         return "No key of SECRET_ENCRYPTION_KEYS opens this channel's URL or secret."
-    return Parcel(url, body, headers, allow_private=channel.owner.is_superuser)
+    return Message(url, body, headers, allow_private=channel.owner.is_superuser)
 
 
-def _try(parcel: Parcel | str) -> Answer | str:
-    if isinstance(parcel, str):
-        return parcel
+def _try(message: Message | str) -> Answer | str:
+    if isinstance(message, str):
+        return message
     try:
-        return post(parcel.url, parcel.body, parcel.headers, allow_private=parcel.allow_private)
+        return post(message.url, message.body, message.headers, allow_private=message.allow_private)
     except Unreachable as error:
         return str(error)
 
 
 def _note(notice: Notice, result: Answer | str) -> None:
-    """Writes down how a try ended; `notice` is as it was before that try."""
+    """Stores how a try ended; `notice` is as it was before the try."""
     answer = result if isinstance(result, Answer) else None
     said = f"{answer.status} {answer.text}".strip() if answer else str(result)
     arrived = answer is not None and 200 <= answer.status < 300

@@ -1,7 +1,7 @@
-"""Standard Webhooks 1.0.0: how a message is signed and how a signature is checked. Pure.
+"""Signs and checks messages by Standard Webhooks 1.0.0. Pure.
 
-Signed is `{id}.{timestamp}.{body}` with HMAC-SHA256; the header holds `v1,<base64>`, several of them parted
-by spaces while a secret is being rotated.
+The signature is HMAC-SHA256 of `{id}.{timestamp}.{body}`; the header holds `v1,<base64>`. While a secret is
+rotated, it holds several, separated by spaces.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def new_secret() -> str:
 
 
 def key_of(secret: str) -> bytes:
-    """The bytes of a `whsec_` secret; of any other text, the text itself."""
+    """Returns the key of a `whsec_` secret; for any other text, the text itself."""
     if not secret.startswith(PREFIX):
         return secret.encode()
     try:
@@ -33,18 +33,19 @@ def key_of(secret: str) -> bytes:
 
 
 def signature(key: bytes, message_id: str, timestamp: int | str, body: bytes) -> str:
+    """Returns one entry of the signature header: `v1,<base64>`."""
     signed = f"{message_id}.{timestamp}.".encode() + body
     return "v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
 
 
 def headers(message_id: str, timestamp: int, body: bytes, of_secrets: Iterable[str]) -> dict[str, str]:
-    """What a sender adds; one signature for each secret that the receiver may hold."""
+    """Returns the headers that a sender adds, with one signature for each secret."""
     signed = " ".join(signature(key_of(secret), message_id, timestamp, body) for secret in of_secrets)
     return {ID: message_id, TIMESTAMP: str(timestamp), SIGNATURE: signed}
 
 
 def is_signed(given: Mapping[str, str], body: bytes, keys: Iterable[bytes]) -> bool:
-    """Whether one of the signatures was made with one of `keys`. Says nothing about the time."""
+    """Tells whether one of the signatures was made with one of `keys`. Does not check the time."""
     message_id, timestamp = given.get(ID, ""), given.get(TIMESTAMP, "")
     if not message_id or not timestamp:
         return False
@@ -55,6 +56,6 @@ def is_signed(given: Mapping[str, str], body: bytes, keys: Iterable[bytes]) -> b
 
 
 def is_fresh(given: Mapping[str, str], now: float) -> bool:
-    """Within TOLERANCE_SECONDS of now, on either side."""
+    """Tells whether the timestamp is within TOLERANCE_SECONDS of `now`."""
     timestamp = given.get(TIMESTAMP, "")
     return timestamp.isdecimal() and len(timestamp) < 16 and abs(now - int(timestamp)) <= TOLERANCE_SECONDS

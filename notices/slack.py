@@ -1,4 +1,4 @@
-"""A notice as Slack's incoming webhooks take it, and those that understand the same. Pure.
+"""Builds messages for Slack's incoming webhooks, and for receivers that understand the same. Pure.
 
 https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
 """
@@ -9,12 +9,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-LONGEST = 2900  # of a text object, escaped as it is sent; Slack refuses a message with one of 3,000
+LONGEST = 2900  # characters of an escaped text object; Slack refuses 3,000
 MARKS = {"failed": "🔴", "recovered": "🟢", "held": "🟡", "test": "🔵"}
 
 
 def message(event: str, payload: Mapping[str, Any]) -> dict[str, Any]:
-    """`text` for notifications and for those that know no blocks; `blocks` for the channel."""
+    """Returns the body: `blocks`, and `text` for notifications and for receivers without blocks."""
     data = payload["data"]
     headline = f"{MARKS.get(event, '')} {_unread(_plain(data['headline']))}".strip()
     blocks: list[dict[str, Any]] = [_section(f"*{headline}*")]
@@ -32,7 +32,7 @@ def _section(text: str) -> dict[str, Any]:
 
 
 def _said(text: str) -> dict[str, Any]:
-    """`verbatim`: no address in it becomes a link, and no name a mention."""
+    """Returns a text object. With `verbatim`, Slack makes no links and no mentions."""
     return {"type": "mrkdwn", "text": text, "verbatim": True}
 
 
@@ -42,7 +42,7 @@ def _button(text: str, url: str) -> dict[str, Any]:
 
 
 def _plain(text: str) -> str:
-    """What a server or a registry said must not mention people or become a link, however long it is."""
+    """Escapes and shortens foreign text, so that it cannot mention people or become a link."""
     escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     if len(escaped) <= LONGEST:
         return escaped
@@ -50,5 +50,5 @@ def _plain(text: str) -> str:
 
 
 def _unread(text: str) -> str:
-    """For receivers that read Markdown, where `@all` and `[words](address)` need no angle brackets."""
+    """Breaks `@all` and `[words](address)`, which receivers that read Markdown would understand."""
     return text.replace("@", "@\u200b").replace("](", "]\u200b(")

@@ -1,4 +1,4 @@
-"""Deployments that the schema gate holds: a person approves or declines them."""
+"""A person approves or declines deployments that the schema gate holds. Each change is one transaction."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from servers.states import DeploymentStatus, Mode, Trigger
 
 @transaction.atomic
 def approve(*, deployment: Deployment, by: Actor, trigger: Trigger) -> Deployment:
-    """Starts what the held deployment built, as a deployment of its own: the one way to a healthy server.
+    """Deploys the build of the held deployment again (mode `same-digest`), and returns the new deployment.
 
-    Raises `Conflict` when it waits no longer, or when what it built is gone.
+    The held deployment becomes `superseded`. The new one passes its own health check. Raises `Conflict` if
+    the deployment is not held any more, or if its build is gone.
     """
     _decide(deployment, DeploymentStatus.SUPERSEDED)
     made = services.deploy(
@@ -31,7 +32,10 @@ def approve(*, deployment: Deployment, by: Actor, trigger: Trigger) -> Deploymen
 
 @transaction.atomic
 def decline(*, deployment: Deployment, by: Actor) -> Deployment:
-    """What it built is given up; what serves goes on. Raises `Conflict` when it waits no longer."""
+    """Makes the held deployment `cancelled`, and returns it. The deployment that serves is not changed.
+
+    Raises `Conflict` if the deployment is not held any more.
+    """
     who = f" by {by.user.get_username()}" if by.user else ""
     _decide(deployment, DeploymentStatus.CANCELLED, error=f"Declined{who}: {deployment.error}")
     about = {"number": deployment.number}

@@ -1,4 +1,4 @@
-"""A platform that is root on its machine, and so what runs as its processes. Pure."""
+"""Tells whether the platform, and so each server that runs as its process, is root on its machine. Pure."""
 
 from __future__ import annotations
 

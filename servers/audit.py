@@ -1,4 +1,4 @@
-"""Which audit entries somebody sees: an administrator all, the others those of servers that they operate."""
+"""Selects the audit entries that a user may see."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from servers.models import Server
 
 
 def entries_for(user: AbstractBaseUser | AnonymousUser) -> QuerySet[AuditEntry]:
-    """Newest first."""
+    """Returns the entries that `user` may see, the newest first.
+
+    An administrator sees all, another user those of servers that they operate.
+    """
     entries = AuditEntry.objects.order_by("-id")
     if roles.is_administrator(user):
         return entries

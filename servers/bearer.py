@@ -14,13 +14,16 @@ USED_EVERY = timedelta(minutes=1)
 
 
 def value_of(header: str) -> str | None:
-    """The token in an `Authorization` header; None where it holds another scheme, or nothing."""
+    """Returns the token of an `Authorization` header (RFC 6750, section 2.1), or None."""
     scheme, _, value = header.partition(" ")
     return value.strip() if scheme.lower() == "bearer" else None
 
 
 def find(value: str, scopes: tuple[Scope, ...] = REST) -> Token | None:
-    """The valid token with this value, its owner loaded, noted as used (once a minute)."""
+    """Returns the valid token with this value and one of `scopes`, with its owner loaded, or None.
+
+    Sets its `last_used_at`, at most once a minute.
+    """
     token = Token.objects.matching(value, *scopes).select_related("owner").first()
     if token is not None:
         _note_use(token)

@@ -1,7 +1,7 @@
-"""The broker that carries ids: Redis or RabbitMQ where BROKER_URL names one, else inside this process.
+"""Sends messages with ids of rows to workers: through Redis or RabbitMQ if BROKER_URL is set, else in memory.
 
-Whoever sends names an actor of `servers.deploying.tasks` and does not import it: a door needs nothing of what
-deploys.
+A sender names an actor of `servers.deploying.tasks` and does not import it. So processes that only send do
+not load the modules that deploy.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ workers_here = threading.Event()
 
 
 class Connections(Middleware):
-    """A worker thread gives its database connection a look before and after each message."""
+    """Closes database connections that are broken or too old, before and after each message."""
 
     def before_process_message(self, broker: Any, message: Any) -> None:
         close_old_connections()
@@ -40,12 +40,18 @@ class Connections(Middleware):
 
 
 def reaches_workers() -> bool:
-    """False in a command beside a platform without a broker: what it would send stays in its own memory."""
+    """Tells whether a message from this process arrives at a worker.
+
+    False in a command that runs beside a platform without a broker: its messages stay in its own memory.
+    """
     return bool(settings.BROKER_URL) or workers_here.is_set()
 
 
 def deploy(deployment_id: int) -> None:
-    """Sends the message. A broker that is away loses nothing: the reconciler sends again."""
+    """Sends the message.
+
+    If the broker does not answer, the reconciler sends it again later; nothing is raised.
+    """
     _send(DEPLOY, deployment_id)
 
 
@@ -58,7 +64,7 @@ def settle(server_id: int) -> None:
 
 
 def deploy_on_commit(deployment_id: int) -> None:
-    """Where no message would arrive the row just waits: the reconciler's next look finds it."""
+    """Sends the message after the commit. If no worker would get it, the reconciler finds the row soon."""
     if reaches_workers():
         Deployment.objects.filter(pk=deployment_id).update(enqueued_at=timezone.now())
         transaction.on_commit(lambda: deploy(deployment_id))
@@ -81,13 +87,13 @@ def _send(actor: str, row: int) -> None:
 
 @functools.cache
 def current() -> dramatiq.Broker:
-    """The one that the settings ask for."""
+    """Returns the broker that BROKER_URL names, one object for each process."""
     middleware = [AgeLimit(), TimeLimit(), Retries(), Connections()]
     url: Any = settings.BROKER_URL
     if url.startswith("redis"):
         from dramatiq.brokers.redis import RedisBroker
 
-        # The defaults redeliver what a killed worker held after 15 minutes; these after seconds.
+        # By default, messages of a killed worker come again after 15 minutes; with these after seconds.
         return RedisBroker(  # type: ignore[no-untyped-call]
             url=url, middleware=middleware, heartbeat_timeout=30_000, maintenance_chance=1_000_000
         )

@@ -1,4 +1,4 @@
-"""Who sends a request, as its head alone says: a bearer token, or the cookie of a session."""
+"""Finds out who sends a request, from its headers alone: by a bearer token, or by the cookie of a session."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from servers import bearer
 
 @dataclass(frozen=True)
 class Caller:
-    """The user, and the id of the token or the key of the session that says so."""
+    """The user, with the id of their token (0: none) or the key of their session ("": none)."""
 
     user: AbstractBaseUser | AnonymousUser
     token_id: int = 0
@@ -23,7 +23,10 @@ class Caller:
 
 
 def of(request: HttpRequest) -> Caller:
-    """Where a token was sent it counts, valid or not."""
+    """Returns the caller. If the request has a bearer token, only that counts, even if it is not valid.
+
+    Somebody unknown is an `AnonymousUser`.
+    """
     value = bearer.value_of(request.headers.get("Authorization", ""))
     if value is not None:
         token = bearer.find(value)

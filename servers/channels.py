@@ -1,4 +1,7 @@
-"""Intent: what a person wants done with notice channels. One transaction each, each in the audit."""
+"""The services for notice channels: what a person can do with them.
+
+Each function is one transaction and writes an audit entry.
+"""
 
 from __future__ import annotations
 
@@ -21,26 +24,30 @@ from metrics.payload import moment
 from notices import outbox, signing
 from notices.models import Channel, Event, Notice, State
 from outbound.origin import origin_of
-from servers import offspring
+from servers import token_bounds
 from servers.models import Server
 
 LISTS = ("servers", "teams", "owners")
 
 
 def managed_by(user: Person) -> QuerySet[Channel]:
-    """An administrator's are all, everybody else's their own."""
+    """Returns the channels that `user` may change: an administrator all, another user their own."""
     rows = Channel.objects.select_related("owner")
     return rows if roles.is_administrator(user) else rows.filter(owner=user.pk)
 
 
 def notices_of(user: Person) -> QuerySet[Notice]:
+    """Returns the notices of the channels that `user` may change."""
     return Notice.objects.filter(channel__in=managed_by(user).order_by().values("pk")).select_related(
         "channel"
     )
 
 
 def offered(owner: Person) -> dict[str, QuerySet[Any]]:
-    """What a channel of this person may choose: the servers that they see, their teams and owners."""
+    """Returns what a channel of `owner` may choose, by field.
+
+    That is the servers that the owner sees, with their teams and their owners.
+    """
     seen = Server.objects.visible_to(owner)
     ids = seen.order_by().values("pk")
     return {
@@ -52,8 +59,12 @@ def offered(owner: Person) -> dict[str, QuerySet[Any]]:
 
 @transaction.atomic
 def create(*, by: Actor, fields: Mapping[str, Any]) -> tuple[Channel, str]:
-    """Makes a channel; its signing secret is returned this once. Raises `Invalid`, `ValidationError`."""
-    offspring.check_it_lasts("a channel", by)
+    """Makes a channel, and returns it with its signing secret. The secret cannot be read again.
+
+    `fields` are columns of `Channel`, `url`, and the lists of `LISTS` (rows). Raises `Invalid` and Django's
+    `ValidationError`.
+    """
+    token_bounds.check_no_expiry("a channel", by)
     plain, lists, url = _parted(fields)
     channel, secret = Channel(owner=by.person, **plain), signing.new_secret()
     channel.set_url(checked_url(url))
@@ -67,16 +78,18 @@ def create(*, by: Actor, fields: Mapping[str, Any]) -> tuple[Channel, str]:
 
 @transaction.atomic
 def change(*, channel: Channel, by: Actor, fields: Mapping[str, Any]) -> tuple[Channel, str]:
-    """A URL that is left out or empty stays. Turning it on forgets why it was turned off.
+    """Changes a channel; `fields` as for `create`. Returns it with its new signing secret, or "".
 
-    For a URL at another scheme, host or port there is a new signing secret, returned this once; else "".
+    A URL that is left out or empty stays as it is. A URL with another scheme, host or port gets a new signing
+    secret, which cannot be read again. If the channel is enabled, its `disabled_reason` is cleared. Raises as
+    `create` does.
     """
     before = _settings(channel)
     plain, lists, url = _parted(fields)
     for name, value in plain.items():
         setattr(channel, name, value)
     if url:
-        offspring.check_it_lasts("a channel's address", by)
+        token_bounds.check_no_expiry("a channel's address", by)
     secret = _moved(channel, checked_url(url), by) if url else ""
     if channel.enabled:
         channel.disabled_reason = ""
@@ -88,7 +101,11 @@ def change(*, channel: Channel, by: Actor, fields: Mapping[str, Any]) -> tuple[C
 
 
 def _moved(channel: Channel, url: str, by: Actor) -> str:
-    """The secret signs for the receiver that has it. Another one gets its own, and learns nothing of this."""
+    """Sets the URL, and returns a new signing secret if its origin is another one.
+
+    The former secret is known to the former receiver, so it must not sign for the new one. It does not sign
+    beside the new secret either.
+    """
     before, here = channel.secret_origin, origin_of(url)
     channel.set_url(url)
     if before == here:
@@ -102,8 +119,11 @@ def _moved(channel: Channel, url: str, by: Actor) -> str:
 
 @transaction.atomic
 def rotate(*, channel: Channel, by: Actor) -> str:
-    """A new signing secret, returned this once; for FORMER_FOR the one before signs beside it."""
-    offspring.check_it_lasts("a channel's secret", by)
+    """Makes and returns a new signing secret. The former one signs beside it for `FORMER_FOR`.
+
+    Raises `Invalid` if `by` used a token that expires.
+    """
+    token_bounds.check_no_expiry("a channel's secret", by)
     locked = Channel.objects.select_for_update().get(pk=channel.pk)
     secret = signing.new_secret()
     locked.give_secret(secret, _origin(locked))
@@ -120,7 +140,7 @@ def remove(*, channel: Channel, by: Actor) -> None:
 
 @transaction.atomic
 def test(*, channel: Channel, by: Actor) -> Notice:
-    """Puts a test notice on its way. Raises `Conflict` where the channel is off."""
+    """Writes a test notice, which the outbox then sends. Raises `Conflict` if the channel is turned off."""
     if not channel.enabled:
         raise Conflict("The channel is turned off.", hint="Turn it on first.")
     data = {
@@ -135,7 +155,10 @@ def test(*, channel: Channel, by: Actor) -> Notice:
 
 @transaction.atomic
 def send_again(*, notice: Notice, by: Actor) -> None:
-    """Tries a notice that was given up from the start. Raises `Conflict` for any other."""
+    """Sends a notice again that was given up, with a full number of tries.
+
+    Raises `Conflict` for any other notice.
+    """
     given_up = Notice.objects.filter(pk=notice.pk, state=State.FAILED)
     if not given_up.update(state=State.PENDING, attempts=0, due_at=timezone.now(), ended_at=None):
         raise Conflict("This notice was not given up: there is nothing to send again.")
@@ -156,7 +179,10 @@ def _parted(fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], 
 
 
 def _choose(channel: Channel, lists: Mapping[str, Any]) -> None:
-    """What the channel's owner does not see is refused as if it were not there."""
+    """Sets the lists.
+
+    For rows that the channel's owner does not see, the error is the same as for unknown ones.
+    """
     may = offered(channel.owner)
     for name, rows in lists.items():
         chosen = {row.pk for row in rows}
@@ -166,7 +192,7 @@ def _choose(channel: Channel, lists: Mapping[str, Any]) -> None:
 
 
 def checked_url(url: str) -> str:
-    """Raises `Invalid` for what notices cannot be sent to."""
+    """Returns `url`; raises `Invalid` if notices cannot be sent there."""
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

@@ -1,4 +1,7 @@
-"""The end of a deployment that no worker walks to it: what had begun is told of, as at every other end."""
+"""Ends deployments that no worker holds: queued ones, and those whose worker was lost.
+
+If a worker had begun one, its end is recorded with the same events as other ends.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,10 @@ GAVE_WAY = "A newer deployment takes its place."
 
 
 def end_queued(server: Server, status: DeploymentStatus, *, told: str, **changes: str) -> bool:
-    """Ends what waits in the server's queue; False where nothing does. Call it with the row locked.
+    """Ends the queued deployment of the server with `status`, and tells whether there was one.
 
-    `told` is the reason in the event, for one that a worker had begun and lost or put back.
+    The caller has locked the server's row. `told` is the reason in the events, which are written only if a
+    worker had begun the deployment. `changes` are further columns to set.
     """
     ended = False
     for waiting in server.deployments.filter(status=DeploymentStatus.QUEUED).select_related("based_on"):
@@ -28,7 +32,10 @@ def end_queued(server: Server, status: DeploymentStatus, *, told: str, **changes
 
 @transaction.atomic
 def put_back(deployment: Deployment) -> bool:
-    """Returns a running deployment to the queue, or ends it where a newer request waits there already."""
+    """Puts a running deployment back into the queue, or ends it as superseded if a newer one waits there.
+
+    Returns False if the worker that `deployment` was read with does not hold it any more.
+    """
     back = Deployment.objects.put_back(deployment)
     if back and Deployment.objects.filter(pk=deployment.pk, status=DeploymentStatus.SUPERSEDED).exists():
         _tell(deployment, GAVE_WAY)

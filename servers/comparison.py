@@ -1,4 +1,4 @@
-"""Two deployments of one server side by side: what was deployed, how long it took, what it offers."""
+"""Compares two deployments of one server: what was deployed, how long it took, and which tools it has."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHOWN = 22  # characters of a value
 
 @dataclass(frozen=True)
 class Row:
-    """One matter: "" where there is nothing to tell."""
+    """One thing that is compared, in words; "" if a deployment has no value for it."""
 
     name: str
     before: str
@@ -31,7 +31,10 @@ class Row:
 
     @property
     def shown(self) -> tuple[str, str]:
-        """Both as a cell holds them: their starts, and where these are alike their ends, such as tags."""
+        """Returns both values shortened for a table.
+
+        These are their starts. If the starts are equal, as those of tags may be, these are their ends.
+        """
         starts = _start(self.before), _start(self.after)
         if self.same or starts[0] != starts[1]:
             return starts
@@ -52,7 +55,7 @@ def _end(text: str) -> str:
 
 @dataclass(frozen=True)
 class Took:
-    """Milliseconds of one step, None where it was not taken (to its end)."""
+    """How many milliseconds one step took in each deployment; None if it did not run or did not end."""
 
     step: str
     before: int | None
@@ -61,7 +64,7 @@ class Took:
 
 @dataclass(frozen=True)
 class Names:
-    """Of variables, whose values are not kept: `changed` ones have another value."""
+    """Names of environment variables that differ. `changed` are those that have another value."""
 
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
@@ -73,8 +76,11 @@ class Names:
 
 @dataclass(frozen=True)
 class Comparison:
-    """`configuration_known` is false where one of them did not come as far as its start, `plan_known` where
-    one was not built from a source."""
+    """What differs between two deployments, `before` being the older one.
+
+    `configuration_known` is False if one of them was never started, `plan_known` if one was not built from a
+    source, `tools_known` if the tools of one were not listed.
+    """
 
     before: Deployment
     after: Deployment
@@ -103,8 +109,11 @@ COLUMNS: dict[str, Callable[[Deployment], str]] = {
 
 
 def other_of(deployment: Deployment, number: str = "") -> Deployment | None:
-    """The one to compare with: that of `number`, else the newest earlier one that succeeded, or any earlier
-    one; None where there is none. Raises `Invalid`."""
+    """Returns the deployment to compare with, or None if the server has no earlier one.
+
+    This is the one with `number` if it is given. Otherwise it is the newest earlier one that succeeded, or
+    the newest earlier one at all. Raises `Invalid` for an unknown number.
+    """
     others = deployment.server.deployments.exclude(pk=deployment.pk).select_related(
         "server", "requested_by", "build"
     )
@@ -118,7 +127,7 @@ def other_of(deployment: Deployment, number: str = "") -> Deployment | None:
 
 
 def compare(one: Deployment, other: Deployment) -> Comparison:
-    """The older one stands first, whichever was asked for."""
+    """Compares two deployments, in any order."""
     before, after = sorted((one, other), key=lambda deployment: deployment.number)
     old, new = before.configuration, after.configuration
     known = bool(old and new)
@@ -177,7 +186,7 @@ def _milliseconds(what: Deployment | Step) -> int | None:
 
 
 def _plans(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[Row]:
-    """What differs of two plans; nothing where one is not there."""
+    """Yields what differs between two plans; nothing if one is empty."""
     if not (old and new):
         return
     before, after = _by_name(old), _by_name(new)

@@ -1,4 +1,4 @@
-"""How rows are put into words and marks: statuses, times, durations, sources. No queries."""
+"""Formats rows for pages: statuses, times, durations, sources. Makes no queries."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
 def pill(status: str, label: str = "") -> SafeString:
-    """A status in words and colour; the colour never speaks alone."""
+    """Returns the HTML of a server's status, in words and colour."""
     return _pill(states.look(status), label)
 
 
 def work_pill(status: str) -> SafeString:
-    """A deployment's or step's status."""
+    """Returns the HTML of a deployment's or step's status."""
     return _pill(states.work_look(status))
 
 
@@ -50,7 +50,7 @@ def _pill(look: Look, label: str = "") -> SafeString:
 
 
 def ago(seconds: float) -> str:
-    """ "just now", "3 min ago", "in 2 h": the largest unit that fits."""
+    """Returns "just now", "3 min ago" or "in 2 h", in the largest unit that fits."""
     size, unit = next(((s, u) for s, u in _UNITS if abs(seconds) >= s), (1, "s"))
     count = int(abs(seconds) // size)
     if size == 1 and count < 10:
@@ -59,7 +59,10 @@ def ago(seconds: float) -> str:
 
 
 def moment(at: datetime | None) -> SafeString | str:
-    """A relative time; the exact one is in its title, and the page's script keeps it current."""
+    """Returns HTML with a relative time; its title is the exact time.
+
+    The page's script keeps the relative time current.
+    """
     if at is None:
         return EMPTY
     shown = ago((timezone.now() - at).total_seconds())
@@ -68,7 +71,7 @@ def moment(at: datetime | None) -> SafeString | str:
 
 
 def duration(value: timedelta | None) -> str:
-    """Two units at most: "340 ms", "4.2 s", "1 min 12 s", "2 h 5 min"."""
+    """Returns at most two units: "340 ms", "4.2 s", "1 min 12 s", "2 h 5 min"."""
     if value is None:
         return EMPTY
     seconds = max(value.total_seconds(), 0)
@@ -93,7 +96,10 @@ def _two_units(seconds: int) -> str:
 
 
 def running_for(started: datetime, ended: datetime | None) -> SafeString | str:
-    """How long something took, or has taken so far (counted on by the page's script)."""
+    """Returns how long it took, or has taken until now.
+
+    In the second case the page's script goes on counting.
+    """
     if ended is not None:
         return duration(ended - started)
     so_far = duration(timezone.now() - started)
@@ -101,14 +107,14 @@ def running_for(started: datetime, ended: datetime | None) -> SafeString | str:
 
 
 def digest(value: str) -> SafeString | str:
-    """The start of a digest; the whole of it in the title and for copying."""
+    """Returns HTML with the start of a digest; the whole digest is its title."""
     if not value:
         return EMPTY
     return format_html('<code title="{}">{}…</code>', value, value.removeprefix("sha256:")[:12])
 
 
 def revision(value: str) -> SafeString | str:
-    """A commit or digest cut short, of a package its version."""
+    """Returns HTML with a short form: the start of a commit or digest, or the version of a package."""
     if not value:
         return EMPTY
     bare = value.removeprefix("sha256:")
@@ -126,12 +132,12 @@ def trigger(value: str) -> str:
 
 
 def failed_at(kind: str) -> str:
-    """What follows “Failed”, for one of the contract's kinds of error; "" where it says no more than that."""
+    """Returns what to put behind “Failed” for an `error_kind`, such as " at the build"; may be ""."""
     return f" {_FAILED_AT[kind]}" if kind in _FAILED_AT else ""
 
 
 def source_summary(server: Server) -> str:
-    """One line that says where a server comes from; it never holds a credential."""
+    """Returns one line that says where a server comes from. It never holds a credential."""
     return _SUMMARIES[SourceKind(server.source_kind)](server.source)
 
 
@@ -185,7 +191,7 @@ def deployment_link(deployment: Deployment | None) -> SafeString | str:
 
 
 def dropped(secret: Secret, server: Server) -> str:
-    """Of a credential that a change of the source took away."""
+    """Returns a sentence about a credential that was removed because the source has moved."""
     now = (
         f"The source is at {server.source_origin} now"
         if server.source_origin

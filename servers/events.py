@@ -1,6 +1,7 @@
-"""What is announced on the live feed, and on which channel. The only writer to it.
+"""Sends events to the live feed. No other module does.
 
-Everything waits for the commit, and a failure is logged: what an announcement tells stands in its own row.
+Events are sent after the commit. A failure is only logged, because the database already holds what the event
+says.
 """
 
 from __future__ import annotations
@@ -25,25 +26,25 @@ logger = logging.getLogger(__name__)
 
 
 def metric_recorded(metric: UsageMetric) -> None:
-    """Announces one metric to `server-<id>-metrics`, once the transaction is committed."""
+    """Sends one metric to `server-<id>-metrics` after the commit."""
     _after_commit(partial(_send, access.metrics_channel(metric.server_id), "metric", [payload.of(metric)]))
 
 
 def step_progressed(server_id: int, step: Step, details: Mapping[str, Any]) -> None:
-    """Announces how many bytes a running step has sent, as `progress` on `server-<id>-metrics`."""
+    """Sends a push's `progress`, in bytes, to `server-<id>-metrics` after the commit."""
     said = payloads.step_progress(step, details)
     _after_commit(partial(_send, access.metrics_channel(server_id), "progress", [said]))
 
 
 def lines_written(server_id: int, lines: Sequence[LogLine]) -> None:
-    """Announces a batch of log lines to `server-<id>-logs`, once the transaction is committed."""
+    """Sends log lines to `server-<id>-logs` after the commit, in batches of at most LINES lines and BYTES."""
     batches = list(_batches([payloads.log_line(line) for line in lines]))
     if batches:
         _after_commit(partial(_send, access.logs_channel(server_id), "log", batches))
 
 
 def status_changed(server_id: int) -> None:
-    """Announces the server's status to whoever sees it, once the transaction is committed.
+    """Sends the server's status to everybody who sees the server, after the commit.
 
     For a server whose row is deleted in this transaction, call it before the deletion.
     """
@@ -54,7 +55,7 @@ def status_changed(server_id: int) -> None:
 
 
 def calls_counted() -> None:
-    """Announces to administrators that the charts of calls have grown."""
+    """Tells administrators that there are new sums of calls, so that pages load their charts again."""
     _after_commit(partial(_send, access.EVERY_STATUS, "calls", [{}]))
 
 
@@ -81,7 +82,7 @@ def _after_commit(announce: Callable[[], None]) -> None:
 
 
 def _batches(lines: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """In their order, none too large to be sent as one event."""
+    """Splits the lines into batches that fit into one event each; their order stays."""
     batch: list[dict[str, Any]] = []
     size = 0
     for line in lines:

@@ -1,4 +1,4 @@
-"""What would become of a source: it is fetched and looked at as a deployment does it, and nothing is run."""
+"""Tells how a source would be built: fetches and recognises it like a deployment, but runs nothing of it."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ from servers.models.server import RuntimeChoice, SourceKind
 
 
 def explain(server: Server, archive: Path | None = None) -> dict[str, Any]:
-    """The plan as `Plan.told` gives it, of a server that need not be kept. Raises `UserError`.
+    """Returns the plan of a server, as `Plan.as_json` gives it. The server need not be saved.
 
-    `archive` is where an upload lies that is not kept yet.
+    `archive` is the path of an upload that no server keeps yet. Raises `UserError`, for example if the source
+    cannot be fetched or recognised.
     """
     if server.source_kind == SourceKind.IMAGE:
         raise Invalid("An image is started as it is: there is nothing to recognise in it.")

@@ -1,4 +1,4 @@
-"""What of a server changed, as the audit shows it: only what differs, in words and JSON."""
+"""Says what changed of a server, for the audit: only the differences, in a form that JSON can hold."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ Shown = dict[str, Any]
 
 
 def changes(stored: Server, fields: Mapping[str, Any]) -> tuple[Shown, Shown]:
-    """Before and after of the `fields` that differ from the stored row; of mappings the keys that differ."""
+    """Returns the values before and after, of the `fields` that differ from the stored row.
+
+    Of mappings, only the keys that differ are returned.
+    """
     before: Shown = {}
     after: Shown = {}
     for name, new in fields.items():
@@ -28,12 +31,15 @@ def changes(stored: Server, fields: Mapping[str, Any]) -> tuple[Shown, Shown]:
 
 
 def description(fields: Mapping[str, Any]) -> Shown:
-    """What a new server was given, but for what is empty."""
+    """Returns the fields of a new server without the empty ones."""
     return {name: _shown(value) for name, value in fields.items() if value not in (None, "", [], {})}
 
 
 def last_set(server: Server) -> dict[str, AuditEntry]:
-    """Who gave each variable of the environment its value, by name, as far back as the audit is kept."""
+    """Returns the newest audit entry that set each variable of the environment, by the variable's name.
+
+    A variable is missing if the audit does not go back that far.
+    """
     kept = AuditEntry.objects.filter(server_id=server.pk, after__has_key="environment").order_by("id")
     newest = {name: entry for entry in kept for name in (entry.after or {})["environment"]}
     return {name: newest[name] for name in server.environment if name in newest}

@@ -1,6 +1,6 @@
-"""Ids that people and programs write: what no database of ours can hold names nothing.
+"""Reads ids that people and programs write. A number that no column of ours can hold is no id.
 
-`<id:…>` takes them in addresses; Django's own `<int:…>` has no end.
+Addresses use `<id:…>`; Django's own `<int:…>` has no upper bound.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ LARGEST = 2**63 - 1
 
 
 def id_in(text: str) -> int | None:
-    """The whole number that a text is, None for anything else. "²" is a digit to Python, and no number."""
+    """Returns the whole number from 0 to LARGEST that `text` is in ASCII digits, or None."""
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST))):
         return None
     return number if (number := int(text)) <= LARGEST else None
@@ -19,7 +19,7 @@ class IdConverter:
     regex = "[0-9]+"
 
     def to_python(self, value: str) -> int:
-        """Raises `ValueError`: an address that leads nowhere."""
+        """Raises `ValueError` if it is no id: Django then takes the address for unknown."""
         number = id_in(value)
         if number is None:
             raise ValueError

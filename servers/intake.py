@@ -1,4 +1,4 @@
-"""A new server with all that belongs to it, in one transaction: row, secrets, token, archive, deployment."""
+"""Makes or changes a server with its secrets, token, archive and first deployment, in one transaction."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOWHERE: Mapping[str, Any] = {}
 
 
 @transaction.atomic
-def take_in(
+def create(
     *,
     by: Actor,
     fields: Mapping[str, Any],
@@ -30,7 +30,12 @@ def take_in(
     archive: Archive | None = None,
     deploy: bool = True,
 ) -> tuple[Server, Deployment | None]:
-    """Creates a server of validated `fields` and deploys it. Raises `Invalid` and `ValidationError`."""
+    """Makes a server and deploys it, or only makes it if `deploy` is False. Returns both.
+
+    `fields` are validated columns of `Server`. `secrets` are those of its environment by name, `token` is the
+    credential for its source. `archive` is then kept for the server. Raises `Invalid` and Django's
+    `ValidationError`.
+    """
     check_runtime(by=by, wanted=fields.get("runtime", ""))
     check_placement(by=by, wanted=fields.get("placement", {}))
     server = services.create_server(by=by, fields=fields, secrets=secrets)
@@ -42,9 +47,9 @@ def take_in(
 
 @transaction.atomic
 def change(*, server: Server, fields: Mapping[str, Any], token: str, by: Actor) -> Server:
-    """Updates a server and, where one is given, the token of its source. Raises as `take_in` does.
+    """Changes a server and, if `token` is not empty, the credential for its source. Raises as `create` does.
 
-    `dropped` of what is returned are credentials that the server is without now.
+    `dropped` of the returned server are the credentials that were removed because the source has moved.
     """
     stored = services.locked(server)
     check_runtime(by=by, wanted=fields.get("runtime", stored.runtime), stored=stored.runtime)
@@ -57,8 +62,12 @@ def change(*, server: Server, fields: Mapping[str, Any], token: str, by: Actor) 
 
 
 def check_runtime(*, by: Actor, wanted: str, stored: str = "") -> None:
-    """A process has the rights of the platform's own account: its files, its keys. Where servers are isolated
-    otherwise, only an administrator decides that one need not be. Raises `Invalid`."""
+    """Raises `Invalid` if `by` may not let a server run as a process of the platform.
+
+    Such a process has the rights of the platform's account, and so can read its files and keys. If the
+    default runtime isolates servers, only an administrator may choose it. A server that has it already
+    (`stored`) may keep it.
+    """
     if wanted == stored or wanted != RuntimeChoice.PROCESS or by.is_administrator:
         return
     if runtime_choice.default_runtime() != RuntimeChoice.PROCESS:
@@ -68,8 +77,10 @@ def check_runtime(*, by: Actor, wanted: str, stored: str = "") -> None:
 
 
 def check_placement(*, by: Actor, wanted: Mapping[str, Any], stored: Mapping[str, Any] = NOWHERE) -> None:
-    """The token of the service account opens the cluster: what that account may is for an administrator to
-    give. What was given stays, and anybody who changes the server takes it away. Raises `Invalid`."""
+    """Raises `Invalid` if `by` may not give a server the service account's token, which opens the cluster.
+
+    Only an administrator may give it. Anybody who may change the server can keep it or take it away.
+    """
     asks = wanted.get("account_token") and not stored.get("account_token")
     if asks and not by.is_administrator:
         raise Invalid(
@@ -80,11 +91,12 @@ def check_placement(*, by: Actor, wanted: Mapping[str, Any], stored: Mapping[str
 
 @transaction.atomic
 def attach(*, server: Server, archive: Archive, by: Actor) -> Server:
-    """Makes the archive the server's source; what runs stays as it is until the next deployment.
+    """Makes the archive the server's source. The server that runs is not changed until the next deployment.
 
-    Where in the archive before it the server lay, it lies in this one.
+    If the source was an archive before, its subdirectory is kept. Raises `Conflict` if the server was
+    deleted, and `TooLarge`.
     """
-    stored = services.locked(server)  # nothing is kept for one that is gone
+    stored = services.locked(server)  # first, so that no archive is kept for a deleted server
     archive.keep(server)
     stays = validation.clean_archive_options(stored.source) if stored.source_kind == SourceKind.UPLOAD else {}
     fields = {"source_kind": SourceKind.UPLOAD, "source": {**archive.source, **stays}}
@@ -92,12 +104,13 @@ def attach(*, server: Server, archive: Archive, by: Actor) -> Server:
 
 
 def set_source_token(*, server: Server, token: str, by: Actor) -> None:
+    """Sets the credential for the source, if `token` is not empty. Raises as `services.set_secret` does."""
     if token:
         services.set_secret(server=server, name=GIT_TOKEN, value=token, by=by, purpose=SecretPurpose.SOURCE)
 
 
 def free_slug(name: str) -> str:
-    """A slug for `name` that no server has now; two requests at once may still meet at the database."""
+    """Returns a slug for `name` that no server has now. Another request may take it before it is saved."""
     base = slugify(name).replace("_", "-").strip("-")[:40].strip("-") or "server"
     taken = set(Server.objects.filter(slug__startswith=base).values_list("slug", flat=True))
     numbered = (f"{base}-{number}" for number in range(2, len(taken) + 3))

@@ -1,11 +1,11 @@
-"""The level that a line of output claims for itself, as far as the common ways of writing one go. Pure."""
+"""Finds the log level that a line of output names, in the formats that loggers commonly use. Pure."""
 
 from __future__ import annotations
 
 import re
 
 LEVELS = ("debug", "info", "warning", "error")
-LOOKED_AT = 200  # characters: a level stands near the beginning
+LOOKED_AT = 200  # characters: a level is near the beginning
 _NAMES = {
     "trace": "debug", "debug": "debug", "dbg": "debug", "verbose": "debug",
     "info": "info", "inf": "info", "information": "info", "notice": "info",
@@ -18,7 +18,7 @@ _WORDS = "|".join(sorted(_NAMES, key=len, reverse=True))
 _KEY = re.compile(r"""["']?\b(?:level|levelname|severity|lvl)["']?\s*[:=]\s*["']?(\w+)""", re.IGNORECASE)
 _CAPITALS = re.compile(rf"(?<![\w.-])({_WORDS.upper()})(?![\w.-])")
 _TIME = r"[\dTZ:.,/+-]{5,}"
-# At the beginning: "[error] …", "warn: …"; after a time or npm's name without a mark too: "12:01:00 warn …".
+# At the beginning: "[error] …", "warn: …". After a time or “npm”, no mark is needed: "12:01:00 warn …".
 _FIRST = re.compile(
     rf"^\W*(?:({_WORDS})[\]):!|>-]|(?:(?:{_TIME}\W+){{1,2}}|npm\W+)({_WORDS})\b)", re.IGNORECASE
 )
@@ -27,7 +27,10 @@ _WARNED = re.compile(r"\b\w*Warning: ")
 
 
 def level_of(text: str) -> str:
-    """One of `LEVELS`, or "" where the line names none: stderr alone means nothing, servers log there."""
+    """Returns one of `LEVELS`, or "" if the line names none.
+
+    Whether a line came from stderr says nothing, because servers that speak stdio log all there.
+    """
     start = text[:LOOKED_AT]
     if (named := _KEY.search(start)) and (level := _known(named[1])):
         return level
@@ -39,10 +42,13 @@ def level_of(text: str) -> str:
 
 
 def at_least(level: str) -> tuple[str, ...]:
-    """The levels from this one on. Raises `ValueError` for a word that is none."""
+    """Returns this level and the higher ones. Raises `ValueError` for an unknown one."""
     return LEVELS[LEVELS.index(level) :]
 
 
 def _known(value: str) -> str:
-    """Whatever a server writes: ² is a digit and no number; letters beyond ASCII match without their case."""
+    """Returns the level of a number or word, "" for any other.
+
+    `isdecimal` and not `isdigit`: a server may write “²”, which `int` does not read.
+    """
     return _NUMBERS.get(int(value), "") if value.isdecimal() else _NAMES.get(value.lower(), "")

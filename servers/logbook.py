@@ -1,4 +1,4 @@
-"""Writes log lines in batches: a build may write thousands a second."""
+"""Writes log lines in batches, because a build may write thousands a second."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LONGEST_LINE = 8_000
 
 
 def keep(server_id: int, lines: Iterable[LogLine]) -> None:
-    """Inserts the lines in their order, each with the level that it claims, and announces them."""
+    """Inserts the lines in their order, sets their levels, and sends them to the live feed."""
     rows = list(lines)
     for row in rows:
         row.level = levels.level_of(row.text)
@@ -32,7 +32,10 @@ def keep(server_id: int, lines: Iterable[LogLine]) -> None:
 
 
 class Logbook:
-    """The log of one deployment's work. Thread-safe; lines keep the order in which they were written."""
+    """Writes the log of one deployment or restart, from its own thread. Thread-safe; lines keep their order.
+
+    Used as a context manager: leaving the block writes all lines. `redact` removes secrets from each line.
+    """
 
     def __init__(self, server_id: int, deployment_id: int) -> None:
         self.server_id, self.deployment_id, self.redact = server_id, deployment_id, Redactor()
@@ -56,6 +59,7 @@ class Logbook:
         self.flush()
 
     def write(self, text: str, stream: str = LogStream.BUILD, step_id: int | None = None) -> None:
+        """Queues one line, which is written within FLUSH_SECONDS. `stream` is one of `LogStream`."""
         line = LogLine(
             server_id=self.server_id,
             deployment_id=self.deployment_id,
@@ -71,6 +75,7 @@ class Logbook:
             self._wake.set()
 
     def flush(self) -> None:
+        """Writes what is queued. Raises `DatabaseError` if that fails; the lines stay queued."""
         with self._writing:
             with self._lock:
                 lines, self._pending = self._pending, []

@@ -1,4 +1,7 @@
-"""Tells channels how servers fare. Call it in the transaction of what it tells; `notices` sends it."""
+"""Writes notices about servers for the channels that want them; `notices` sends them.
+
+Call these functions in the transaction that changes the server, so that both are kept or neither.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ from servers.models import Deployment, Server
 
 
 def failed(server_id: int, reason: str, kind: str, deployment: Deployment | None = None) -> None:
-    """A deployment failed, or what ran went down. Said once until `recovered`."""
+    """Tells channels that a deployment failed, or that a server is down if `deployment` is None.
+
+    Writes nothing more until `recovered`. `kind` is the `error_kind`.
+    """
     with transaction.atomic():
         if not outbox.begins(_matter(server_id)):
             return
@@ -27,7 +33,10 @@ def failed(server_id: int, reason: str, kind: str, deployment: Deployment | None
 
 
 def recovered(server_id: int, deployment: Deployment | None = None) -> None:
-    """It serves. Said where something had failed, once that has lasted for a while."""
+    """Tells channels that the server serves again, if a failure was told before.
+
+    It is sent only after the server has stayed up for a while (see `outbox.ends`).
+    """
     with transaction.atomic():
         if outbox.ends(_matter(server_id)):
             server = _server(server_id)
@@ -37,7 +46,7 @@ def recovered(server_id: int, deployment: Deployment | None = None) -> None:
 
 
 def held(server_id: int, reason: str, deployment: Deployment) -> None:
-    """A deployment waits for a person's approval."""
+    """Tells channels that a deployment waits for a person's approval."""
     server = _server(server_id)
     about = {
         "headline": f"{server.name}: deployment #{deployment.number} waits for approval",
@@ -47,13 +56,13 @@ def held(server_id: int, reason: str, deployment: Deployment) -> None:
 
 
 def stopped(server_id: int) -> None:
-    """A person stopped it, or deleted it: what was wrong is nobody's concern any more."""
+    """Ends what `failed` began without a notice, because a person stopped or deleted the server."""
     with transaction.atomic():
         outbox.forget(_matter(server_id))
 
 
 def may_hear(notice: Notice) -> bool:
-    """Whether the owner of its channel sees the server still: a notice may wait for days."""
+    """Tells whether the channel's owner still sees the server. A notice may wait for days."""
     kind, _, number = notice.matter.rpartition("-")
     server = Server.objects.filter(pk=number).first() if kind == "server" else None
     return server is None or server.is_visible_to(notice.channel.owner)
@@ -86,7 +95,10 @@ def _about_deployment(deployment: Deployment | None) -> dict[str, Any] | None:
 
 
 def _links(server: Server, deployment: Deployment | None) -> dict[str, str]:
-    """Where to look and what to press: a deployment's page leads to the runbook. None without PUBLIC_URL."""
+    """Returns URLs of the pages of the server and the deployment; none without PUBLIC_URL.
+
+    The deployment's page shows the runbook.
+    """
     if not settings.PUBLIC_URL:
         return {}
     links = {"server": settings.PUBLIC_URL + display.server_url(server.pk)}

@@ -1,7 +1,7 @@
-"""What a person pasted, kept between two pages of the console: sealed, for that person, for a day.
+"""Seals what a person pasted, between two pages of the console: for that person only, for a day.
 
-Values that look like secrets, and the text itself, which may hold some, are never sent back to a browser in
-clear. What is sealed here opens nothing else, and a sealed secret of a server does not open here.
+The text and its values may hold secrets, so a browser never gets them back in clear. A value that was sealed
+here cannot be used as a sealed secret of a server, nor the other way round.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ MOST_SEALED = 8 * LARGEST  # characters
 
 
 def seal(person: int, held: dict[str, Any]) -> str:
-    """`person` is the primary key of the person. The result is plain ASCII."""
+    """Returns `held` sealed, as ASCII text. `person` is the primary key of the user."""
     about = {"for": PURPOSE, "by": person, "until": time.time() + SECONDS, "held": held}
     packed = zlib.compress(json.dumps(about).encode())
     return secretbox.seal(base64.b64encode(packed).decode()).decode()
 
 
 def unseal(person: int, sealed: str) -> dict[str, Any]:
-    """What was sealed for this person; {} for anything else."""
+    """Returns what was sealed for this person less than a day ago; {} for anything else."""
     try:
         packed = base64.b64decode(secretbox.open_sealed(sealed[:MOST_SEALED].encode()), validate=True)
         about = json.loads(zlib.decompressobj().decompress(packed, MOST_SEALED))
@@ -41,5 +41,5 @@ def unseal(person: int, sealed: str) -> dict[str, Any]:
 
 
 def values_of(candidate: Candidate) -> dict[str, Any]:
-    """Of a candidate what no field of a form shows."""
+    """Returns what a candidate holds that no field of a form shows: its secrets and its token."""
     return {"secrets": dict(candidate.sealed), "token": candidate.token}

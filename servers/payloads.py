@@ -1,4 +1,4 @@
-"""JSON forms that REST and the live feed share."""
+"""Builds JSON objects that both the REST API and the live feed send."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ def log_line(line: LogLine) -> dict[str, Any]:
 
 
 def log_row(row: dict[str, Any]) -> dict[str, Any]:
+    """Builds a log line from a row of `LOG_COLUMNS`."""
     return {
         "id": row["id"],
         "at": moment(row["at"]),
@@ -32,7 +33,10 @@ def log_row(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def step_progress(step: Step, details: Mapping[str, Any]) -> dict[str, Any]:
-    """`percent` never falls; `whole` is false while `bytes_total` is only the most that it may be."""
+    """Builds the progress of a push. `percent` never falls.
+
+    While `whole` is False, `bytes_total` is an upper bound.
+    """
     return {
         "deployment": step.deployment_id,
         "step": step.pk,
@@ -45,14 +49,14 @@ def step_progress(step: Step, details: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_newest_deployment(servers: QuerySet[Server]) -> QuerySet[Server]:
-    """Adds `newest`, `{id, number, status}` of the deployment asked for last, without a query per server."""
+    """Adds `newest`, `{id, number, status}` of each server's last requested deployment, in the same query."""
     newest = Deployment.objects.filter(server=OuterRef("pk")).order_by("-number")
     as_json = newest.values(json=JSONObject(id="id", number="number", status="status"))[:1]
     return servers.select_related("current_deployment__run").annotate(newest=Subquery(as_json))
 
 
 def server_status(server: Server) -> dict[str, Any]:
-    """Where a server of `with_newest_deployment` stands."""
+    """Builds the status of a server that was read through `with_newest_deployment`."""
     look, serving = states.look(server.status), server.serving
     return {
         "server": server.pk,
@@ -68,7 +72,7 @@ def server_status(server: Server) -> dict[str, Any]:
 
 
 def server_gone(server_id: int, slug: str) -> dict[str, Any]:
-    """The last status of a server whose row is deleted."""
+    """Builds the last status of a server whose row is deleted."""
     return {
         "server": server_id, "slug": slug, "status": "deleted", "label": "Deleted", "tone": "grey",
         "error_kind": "", "error": "", "serving": None, "deployment": None,

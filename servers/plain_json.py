@@ -1,4 +1,4 @@
-"""JSON that can be kept and walked: not nested without end, without NUL, which PostgreSQL does not store."""
+"""Checks JSON values that users send: not nested too deep, and without NUL, which PostgreSQL cannot store."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ NUL, DEEP = "Must not hold NUL characters.", f"Must not be nested deeper than {D
 
 
 class Flaw(NamedTuple):
-    """`path` has the keys and indexes that lead to it."""
+    """What is wrong, as a sentence, and the keys and indexes that lead to it."""
 
     path: tuple[str, ...]
     sentence: str
 
 
 def flaw_in(value: Any) -> Flaw | None:
-    """The first that is found in a value out of a JSON parser; None for one that is plain."""
+    """Returns the first flaw of a parsed JSON value, or None."""
     waiting: list[tuple[tuple[str, ...], Any]] = [((), value)]
     while waiting:
         path, here = waiting.pop()

@@ -1,4 +1,4 @@
-"""The plan of a deployment (`Deployment.plan`) in words, for pages, terminals and comparisons."""
+"""Describes the plan of a build (`Build.plan`) in words, for pages, terminals and comparisons."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hosting.sources.plan import ECOSYSTEMS
 
 BY_HAND, FOUND = "set by hand", "found"
 _EVERYWHERE = ("ecosystem", "root", "command")
-# What a project of each kind makes use of.
+# The choices that have an effect for each kind of project.
 _USED = {
     "python": (*_EVERYWHERE, "member", "extras", "groups", "with", "python", "build"),
     "node": (*_EVERYWHERE, "member", "node", "build"),
@@ -21,7 +21,10 @@ _USED = {
 
 @dataclass(frozen=True)
 class Fact:
-    """One matter of a plan; `words` are code where `is_code`. `origin` tells found from set by hand."""
+    """One fact of a plan, with its name.
+
+    `is_code` says that `words` are code. `origin` is FOUND or BY_HAND.
+    """
 
     name: str
     words: str
@@ -34,12 +37,12 @@ class Fact:
 
 
 def facts(plan: Mapping[str, Any]) -> list[Fact]:
-    """In the order in which they come to bear; [] for a deployment that has no plan."""
+    """Returns the facts of a plan in the order in which a build uses them; [] for an empty plan."""
     return [*_where(plan), *_what(plan), *_steps(plan), *_start(plan)] if plan.get("ecosystem") else []
 
 
 def why(plan: Mapping[str, Any]) -> list[str]:
-    """What led to it, a sentence each, and what was set in vain."""
+    """Returns the reasons for the plan as sentences, and one that names choices which have no effect."""
     ecosystem = plan.get("ecosystem", "")
     vain = [key for key in _chosen(plan) if key not in _USED.get(ecosystem, (key,))]
     kind = ECOSYSTEMS.get(ecosystem, ecosystem)
@@ -48,8 +51,10 @@ def why(plan: Mapping[str, Any]) -> list[str]:
 
 
 def choices(build: Mapping[str, Any]) -> list[Fact]:
-    """What is set by hand of a server (`Server.build`); of arguments the names, for not everybody who sees
-    the server may read their values."""
+    """Returns what is set by hand in `Server.build`.
+
+    Of build arguments only the names, because not everybody who sees the server may read their values.
+    """
     named = {"ecosystem": "Built as", "root": "Root", "build": "Build step", "target": "Stage"}
     return [
         Fact(named.get(key, key.capitalize()), value if isinstance(value, str) else _joined(value), BY_HAND)
@@ -58,7 +63,7 @@ def choices(build: Mapping[str, Any]) -> list[Fact]:
 
 
 def in_short(plan: Mapping[str, Any]) -> str:
-    """What it is kept with and for which version: “uv, Python 3.12”."""
+    """Returns the tool and the version: “uv, Python 3.12”."""
     kind, version = ECOSYSTEMS.get(plan.get("ecosystem", ""), ""), plan.get("version", "")
     return ", ".join(filter(None, (plan.get("tool", ""), f"{kind} {version}".strip())))
 

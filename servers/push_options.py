@@ -1,4 +1,4 @@
-"""What a person may ask of one deployment's pushes, besides its mode. Pure."""
+"""What a person may choose for the pushes of one deployment, besides its mode. Pure."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ MOST_ATTEMPTS = 20
 
 @dataclass(frozen=True)
 class PushOptions:
-    """Columns of `Deployment` by the same names; see there."""
+    """Columns of `Deployment` with the same names; see there."""
 
     refresh_credentials: bool = False
     platform_anew: str = ""
     push_retries: int | None = None
 
     def check(self, mode: Mode, platforms: list[str]) -> None:
-        """`platforms` are those of the deployment that is resumed. Raises `Invalid`."""
+        """Raises `Invalid` if the options do not fit `mode`.
+
+        `platforms` are those of the deployment that is resumed.
+        """
         if self.push_retries is not None and not 1 <= self.push_retries <= MOST_ATTEMPTS:
             raise Invalid(f"From 1 to {MOST_ATTEMPTS} attempts.", field="push_retries")
         if mode == Mode.SAME_DIGEST and self != PushOptions():

@@ -1,4 +1,4 @@
-"""The queue of deployments: one place per server. A new request takes the place of one that still waits."""
+"""The queue of deployments. Each server has one place; a new request supersedes the one that waits there."""
 
 from __future__ import annotations
 
@@ -26,7 +26,11 @@ def add(
     options: PushOptions = NO_OPTIONS,
     revision: str = "",
 ) -> Deployment:
-    """Writes the row; whoever calls sends the message. Raises `Conflict` or `Invalid`."""
+    """Adds a deployment and returns it; the arguments are those of `services.deploy`.
+
+    Sends no message; the caller does. Raises `Conflict` if the server is being deleted or nothing can be
+    started or resumed, and `Invalid` if the options do not fit the mode.
+    """
     locked = Server.objects.locked().get(pk=server.pk)
     if locked.desired_state == DesiredState.DELETED:
         raise Conflict(f"{locked.name} is being deleted.")
@@ -52,7 +56,7 @@ def add(
 
 
 def _supersede(server: Server, mode: Mode) -> None:
-    """What waits in the queue gives way; what waits for approval, only to what is built anew."""
+    """Ends the queued deployment, and the held one if the new deployment makes a build."""
     closing.end_queued(server, DeploymentStatus.SUPERSEDED, told=closing.GAVE_WAY)
     if mode != Mode.SAME_DIGEST:
         held = server.deployments.filter(status=DeploymentStatus.HELD)
@@ -71,7 +75,7 @@ def _base(server: Server, mode: Mode, based_on: Deployment | None) -> Deployment
 
 
 def _build(server: Server, number: int, mode: Mode, base: Deployment | None, options: PushOptions) -> Build:
-    """That of `base` where it is started as it is: nothing is fetched, built or pushed. Else a new one."""
+    """Returns the build of `base` if it can be started as it is, else a new build."""
     resumed = base.build if base and mode == Mode.RESUME else None
     if base and mode == Mode.SAME_DIGEST:
         return base.build
@@ -81,7 +85,10 @@ def _build(server: Server, number: int, mode: Mode, base: Deployment | None, opt
 
 
 def _failed(server: Server, given: Deployment | None) -> Deployment:
-    """The newest deployment that came as far as a revision and then failed: where `resume` goes on."""
+    """Returns the deployment that `resume` continues: `given`, or the newest that was not superseded.
+
+    Raises `Conflict` if it did not fail, or failed before its revision was known.
+    """
     base = given or server.deployments.exclude(status=DeploymentStatus.SUPERSEDED).order_by("-number").first()
     resumable = (DeploymentStatus.FAILED, DeploymentStatus.CANCELLED)
     if base is None or base.status not in resumable or not base.build.revision:

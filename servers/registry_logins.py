@@ -1,4 +1,7 @@
-"""Intent: what a team gives to pull images with. One transaction each, each in the audit, no secret in it."""
+"""The services for logins that a team gives to pull images with.
+
+Each is one transaction and writes an audit entry, which never holds the password.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,16 @@ from hosting.errors import Invalid
 from registry.pull_rights import login_host
 from servers.models import RegistryLogin
 
-LONGEST = 16_384  # tokens of clouds are long
+LONGEST = 16_384  # clouds give long tokens as passwords
 
 
 @transaction.atomic
 def give(*, team: Team, host: str, username: str, password: str, by: Actor) -> RegistryLogin:
-    """Sets or replaces the team's login at a registry; what is deployed from then on uses it. An empty
-    `password` keeps the one that is set. Raises `Invalid` and `ValidationError`.
+    """Sets or replaces the team's login at a registry (`host[:port]`); later deployments use it.
+
+    An empty `password` keeps the one that is set. Raises `Invalid` and Django's `ValidationError`.
     """
-    Team.objects.select_for_update(no_key=True).get(pk=team.pk)  # of two that set it, the second replaces it
+    Team.objects.select_for_update(no_key=True).get(pk=team.pk)  # two requests must not both insert it
     held = RegistryLogin.objects.filter(team=team, host=login_host(host.strip())).first()
     before = _shown(held) if held else None
     login = held or RegistryLogin(team=team, host=host)
@@ -39,13 +43,13 @@ def give(*, team: Team, host: str, username: str, password: str, by: Actor) -> R
 
 @transaction.atomic
 def take_away(*, login: RegistryLogin, by: Actor) -> None:
-    """What runs goes on; what it would pull from then on is pulled anonymously."""
+    """Removes a login. Servers that run are not changed; later pulls from there are anonymous."""
     audit.record(action="registry_login.removed", target=login, by=by, before=_shown(login))
     login.delete()
 
 
 def checked(password: str) -> str:
-    """Raises `Invalid`."""
+    """Returns the password; raises `Invalid` if it is too long or not one printable line."""
     if len(password) > LONGEST or not password.isprintable():
         raise Invalid(f"Must be one line of at most {LONGEST} printable characters.", field="password")
     return password

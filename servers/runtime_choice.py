@@ -1,6 +1,6 @@
-"""Which runtime a server is on (its own choice, or the platform's), and the engine that builds for it.
+"""Chooses the runtime of a server (its own setting, or the platform's default), and the builder for it.
 
-Asks the engine at most once a process.
+Asks the engine at most once in each process.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ def engine_url() -> str:
 
 
 def runtimes_in_use() -> list[str]:
-    """Where something of ours may run."""
+    """Returns the names of the runtimes in which servers of this platform may run."""
     chosen = Server.objects.exclude(runtime="").order_by().values_list("runtime", flat=True).distinct()
     return sorted({"process", default_runtime(), *chosen})
 
 
 @functools.cache
 def default_runtime() -> str:
-    """CONTAINER_RUNTIME; `auto` is docker where an engine answers and a CLI can build, else process.
+    """Returns CONTAINER_RUNTIME. `auto` means docker if an engine answers and a CLI can build, else process.
 
-    What was in containers stays there: an engine that is away makes no process of it.
+    If builds for docker exist already, `auto` stays docker even while the engine does not answer.
     """
     if settings.CONTAINER_RUNTIME != "auto":
         return str(settings.CONTAINER_RUNTIME)
@@ -55,6 +55,7 @@ def builder() -> Builder:
 
 
 def native_platform() -> str:
+    """Returns the platform of the engine's machine, such as `linux/amd64`."""
     return f"linux/{emulation.engine_architecture(engine_url())}"
 
 

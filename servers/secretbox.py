@@ -1,4 +1,4 @@
-"""Secrets at rest (`sealing`), with an error that a user can be told."""
+"""Seals and opens secrets (`sealing`), with an error whose text can be shown to users."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Unreadable", "open_sealed", "seal"]
 
 
 class Unreadable(UserError):
-    """None of the keys opens this secret: it was sealed with a key that is gone."""
+    """No key of SECRET_ENCRYPTION_KEYS opens this secret: the key that sealed it is missing."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -20,6 +20,7 @@ class Unreadable(UserError):
 
 
 def open_sealed(sealed: bytes) -> str:
+    """Returns the secret; raises `Unreadable`."""
     try:
         return sealing.open_sealed(sealed)
     except sealing.Unsealable:

@@ -1,4 +1,7 @@
-"""Intent: what a person or a script wants done. One transaction each; work starts on commit."""
+"""The services for servers: what a person or a script can do with them.
+
+Each is one transaction and writes an audit entry under `by`. Messages to workers are sent after the commit.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from access import audit
 from access.actor import Actor
 from hosting.deadline import ON_REQUEST
 from hosting.errors import Conflict, Invalid
-from servers import broker, closing, events, history, notify, offspring, queue, settle_status, validation
+from servers import broker, closing, events, history, notify, queue, settle_status, token_bounds, validation
 from servers.models import Deployment, Secret, Server, Token
 from servers.models.server import DesiredState, SecretPurpose, Transport
 from servers.models.token import Scope
@@ -27,7 +30,11 @@ from servers.states import DeploymentStatus, Mode, ServerStatus, Trigger
 def create_server(
     *, by: Actor, fields: Mapping[str, Any], secrets: Mapping[str, str] | None = None
 ) -> Server:
-    """Makes a server of validated `fields`; `deploy` deploys it. Raises `Invalid`, `ValidationError`."""
+    """Makes a server; it is not deployed.
+
+    `fields` are validated columns of `Server`, `secrets` are those of its environment by name. Raises
+    `Invalid` and Django's `ValidationError`.
+    """
     fields = validation.with_build(fields)
     server = Server(owner=by.person, **fields)
     server.full_clean(exclude=["current_deployment"])
@@ -41,9 +48,10 @@ def create_server(
 
 @transaction.atomic
 def update_server(*, server: Server, fields: Mapping[str, Any], by: Actor) -> Server:
-    """Changes the description; what runs stays as it is until the next deployment.
+    """Changes columns of a server. What runs is not changed until the next deployment.
 
-    A source that lies elsewhere by now has lost its credentials: they are in `dropped` of what is returned.
+    If the source is at another origin now, its credentials are removed; `dropped` of the returned server
+    holds them. Raises `Conflict` if the server was deleted, `Invalid` and Django's `ValidationError`.
     """
     stored = locked(server)
     fields = validation.with_build(fields, stored)
@@ -60,7 +68,7 @@ def update_server(*, server: Server, fields: Mapping[str, Any], by: Actor) -> Se
 
 
 def _drop_strangers(server: Server, by: Actor) -> list[Secret]:
-    """Takes away the credentials that were given for another place than the one where the source is now."""
+    """Removes and returns the credentials that were given for another origin than the source has now."""
     here = Server.objects.only("source_kind", "source").get(pk=server.pk).source_origin
     strangers = list(server.secrets.filter(purpose=SecretPurpose.SOURCE).exclude(origin=here))
     for secret in strangers:
@@ -81,11 +89,12 @@ def deploy(
     options: PushOptions = NO_OPTIONS,
     revision: str = "",
 ) -> Deployment:
-    """Queues a deployment. A queued one is superseded; behind a running one it waits.
+    """Queues a deployment. It supersedes one that is queued, and waits for one that runs.
 
-    `based_on` gives the revision to `rebuild` and the image to start for `same-digest`; the current
-    deployment by default. `revision` is the commit that `latest` fetches; "" is the source's newest.
-    Raises `Conflict`, or `Invalid` for options that do not fit the mode.
+    `based_on` is the deployment whose revision `rebuild` and `no-cache` fetch, whose build `same-digest`
+    starts, and which `resume` continues. By default it is the current deployment, and for `resume` the newest
+    one. `revision` is the commit that `latest` fetches; "" is the newest. Raises `Conflict` if the server is
+    being deleted or there is nothing to start or resume, and `Invalid` if `options` do not fit the mode.
     """
     held = locked(server)
     deployment = queue.add(
@@ -105,7 +114,7 @@ def deploy(
 
 
 def roll_back(*, server: Server, to: Deployment, by: Actor) -> Deployment:
-    """Starts what an earlier successful deployment built. Raises `Conflict`."""
+    """Starts the build of an earlier successful deployment. Raises `Conflict` if `to` is not one."""
     if to.server_id != server.pk or to.status != DeploymentStatus.SUCCEEDED:
         raise Conflict(f"#{to.number} is no successful deployment of {server.name}.")
     return deploy(server=server, by=by, trigger=Trigger.ROLLBACK, mode=Mode.SAME_DIGEST, based_on=to)
@@ -113,11 +122,11 @@ def roll_back(*, server: Server, to: Deployment, by: Actor) -> Deployment:
 
 @transaction.atomic
 def cancel(*, deployment: Deployment, by: Actor) -> Deployment:
-    """Ends a queued deployment now, asks a running one to stop. Raises `Conflict` when it is over."""
+    """Ends a queued deployment, or asks a running one to stop. Raises `Conflict` if it has ended."""
     server = locked(deployment.server)
     waits = Deployment.objects.filter(pk=deployment.pk, status=DeploymentStatus.QUEUED).exists()
     if waits and _cancel_queued(server, ON_REQUEST):
-        settle_status.rest(deployment.server_id)
+        settle_status.after_cancel(deployment.server_id)
         broker.settle_on_commit(deployment.server_id)
     elif not Deployment.objects.open().filter(pk=deployment.pk).update(cancel_requested=True):
         raise Conflict(f"{deployment} is over: there is nothing to cancel.")
@@ -129,7 +138,7 @@ def cancel(*, deployment: Deployment, by: Actor) -> Deployment:
 
 @transaction.atomic
 def stop(*, server: Server, by: Actor) -> None:
-    """Wants the server stopped: an open deployment is cancelled, what runs is ended."""
+    """Cancels open deployments and ends what runs. Raises `Conflict` if the server was deleted."""
     held = locked(server)
     Server.objects.filter(pk=held.pk).update(desired_state=DesiredState.STOPPED, restarts=0, restart_at=None)
     _cancel_open(held)
@@ -141,7 +150,7 @@ def stop(*, server: Server, by: Actor) -> None:
 
 
 def start(*, server: Server, by: Actor, trigger: Trigger) -> Deployment:
-    """Starts what was built last, or deploys where nothing was built. Raises `Conflict` when it serves."""
+    """Starts the current build again, or deploys if there is none. Raises `Conflict` if the server runs."""
     server = _found(Server.objects.with_current(), server)
     if server.serving and server.desired_state == DesiredState.RUNNING:
         raise Conflict(f"{server.name} is running already.", hint="To replace what runs, redeploy it.")
@@ -152,7 +161,10 @@ def start(*, server: Server, by: Actor, trigger: Trigger) -> Deployment:
 
 @transaction.atomic
 def delete(*, server: Server, by: Actor) -> None:
-    """Wants the server gone: runs, images and directories first, the row last."""
+    """Marks the server as deleted, and cancels open deployments.
+
+    The reconciler then removes its runs, images and directories, and its row last.
+    """
     held = locked(server)
     Server.objects.filter(pk=held.pk).update(desired_state=DesiredState.DELETED)
     _cancel_open(held)
@@ -173,16 +185,16 @@ def set_secret(
     purpose: str = SecretPurpose.ENVIRONMENT,
     meant_for: str = "",
 ) -> Secret:
-    """Sets or replaces a secret; the next deployment sees it. Raises `Invalid` or `ValidationError`.
+    """Sets or replaces a secret, for the next deployment. Raises `Conflict`, `Invalid` or `ValidationError`.
 
-    `meant_for`, where it is given, is the origin that a credential for the source is meant for: where the
-    source has moved meanwhile, it is refused.
+    `purpose` is one of `SecretPurpose`. `meant_for` is the origin for which a person gives a credential of
+    the source: if the source has moved in the meantime, `Invalid` is raised. "" does not check this.
     """
     if not value:
         raise Invalid("A secret needs a value.", field="value")
     if purpose == SecretPurpose.ENVIRONMENT and validation.is_reserved(name):
         raise Invalid(f"{name} is set by the platform: choose another name.", field="name")
-    held = locked(server)  # of two that set it at once, the second replaces it
+    held = locked(server)  # two requests must not both insert it
     origin = held.source_origin if purpose == SecretPurpose.SOURCE else ""
     if purpose == SecretPurpose.SOURCE and not origin:
         raise Invalid("Only a git source has a credential: give it with the URL.", field="purpose")
@@ -201,7 +213,7 @@ def set_secret(
 
 @transaction.atomic
 def remove_secret(*, secret: Secret, by: Actor) -> None:
-    """Takes a secret away; what runs keeps it until the next deployment."""
+    """Removes a secret. A server that runs keeps it until the next deployment."""
     held = {"name": secret.name, "purpose": secret.purpose}
     audit.record(action="secret.removed", target=secret, by=by, before=held)
     secret.delete()
@@ -218,15 +230,16 @@ def issue_token(
     expires_at: datetime | None = None,
     **policy: Any,
 ) -> tuple[Token, str]:
-    """Makes a token; the value is returned this once. `policy`: calls_per_minute and lists of tools.
+    """Makes a token, and returns it with its value, which cannot be read again.
 
-    One that is asked for with a token stays within that one, and takes from it what is left open. Raises
-    `Invalid`, `Conflict` and `ValidationError`.
+    `server` None opens every server that the owner sees. `policy` holds `calls_per_minute`, `tools_allowed`
+    and `tools_denied`. A token that is made with another token gets its bounds (`token_bounds.confine`).
+    Raises `Invalid`, `Conflict` and Django's `ValidationError`.
     """
     if server is not None and not server.is_visible_to(owner):
         raise Invalid("There is no such server.", field="server")
     token = Token(owner=owner, server=server, name=name, scope=scope, expires_at=expires_at, **policy)
-    offspring.confine(token, by)
+    token_bounds.confine(token, by)
     value = token.set_new_value()
     token.full_clean()
     token.save()
@@ -238,7 +251,7 @@ def issue_token(
 
 @transaction.atomic
 def revoke_token(*, token: Token, by: Actor) -> None:
-    """With all that were made with it, and with those, however long that line is."""
+    """Revokes a token, and all tokens that were made with it or with one of those."""
     generation = [token]
     while generation:
         for one in generation:
@@ -248,7 +261,7 @@ def revoke_token(*, token: Token, by: Actor) -> None:
 
 
 def locked(server: Server) -> Server:
-    """The row, until the transaction ends. Raises `Conflict` where it has gone since it was looked up."""
+    """Returns the server's row, locked until the transaction ends. Raises `Conflict` if it was deleted."""
     return _found(Server.objects.locked(), server)
 
 
@@ -270,5 +283,5 @@ def _cancel_queued(server: Server, why: str) -> bool:
 
 
 def default_transport(source_kind: str) -> str:
-    """Images usually listen; packages and repositories usually speak stdio."""
+    """Returns the transport that is likely for a kind of source: HTTP for images, stdio for the others."""
     return Transport.HTTP if source_kind == "image" else Transport.STDIO

@@ -1,4 +1,4 @@
-"""What a server shows when the work on it has ended without a verdict on the server itself: cancelled."""
+"""Sets the status of a server after its work was cancelled, which says nothing about the server itself."""
 
 from __future__ import annotations
 
@@ -8,15 +8,23 @@ from servers.models.server import DesiredState
 from servers.states import ServerStatus
 
 
-def rest(server_id: int) -> None:
-    """Call it in the transaction that ended the work, with the server's row locked."""
+def after_cancel(server_id: int) -> None:
+    """Sets the status. The caller has locked the server's row, in the transaction that ended the work."""
     server = Server.objects.with_current().get(pk=server_id)
     if Deployment.objects.open().filter(server=server_id).exists():
         Server.objects.filter(status__in=states.DEPLOYING).move(server_id, ServerStatus.PENDING)
     elif server.desired_state == DesiredState.RUNNING and server.serving:
         Server.objects.move(server_id, ServerStatus.ERROR if server.error else ServerStatus.RUNNING)
+    elif server.desired_state == DesiredState.RUNNING and _is_down(server):
+        Server.objects.move(server_id, ServerStatus.ERROR if server.error else ServerStatus.STARTING)
     elif server.desired_state == DesiredState.RUNNING:
         Server.objects.filter(pk=server_id).update(desired_state=DesiredState.STOPPED)
         Server.objects.move(server_id, ServerStatus.STOPPED)
     elif server.desired_state == DesiredState.STOPPED:
-        Server.objects.move(server_id, ServerStatus.STOPPING)  # the reconciler ends what may still run
+        Server.objects.move(server_id, ServerStatus.STOPPING)  # the reconciler ends runs that are left
+
+
+def _is_down(server: Server) -> bool:
+    """Whether it went down before the work began, and comes back by a restart. A stopped server has no error."""
+    current = server.current_deployment
+    return current is not None and bool(server.error or current.live_run)

@@ -1,6 +1,7 @@
-"""Whether those who hold something open still may: one look a second, for all of them together.
+"""Checks once a second, for all open connections together, whether their users still may keep them open.
 
-What a right rests on is read, and not what it comes to: where any of it has changed, the door asks anew.
+It reads the rows that a right depends on, and does not decide. If any of these rows has changed, the
+connection's own check is called.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from access.models import Membership
 from servers.models import Server, Token
 
 LOOK_EVERY = 1.0
-# What no row tells, such as the end of a foreign token, is asked for this often.
+# Some rights end without a change of a row, such as a token of another issuer; so ask this often.
 ASK_AGAIN_EVERY = 60.0
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What somebody's right to go on rests on; 0 and "" where it rests on no such thing."""
+    """The rows that somebody's right depends on; 0 and "" stand for none."""
 
     user_id: int
     token_id: int = 0
@@ -38,7 +39,7 @@ Facts = Mapping[Standing, Hashable]
 
 
 def facts(held: Collection[Standing]) -> Facts:
-    """Five queries, however many are held."""
+    """Returns for each standing a value that changes if one of its rows changes. Makes five queries."""
     users = _rows(User.objects.values_list("pk", "is_active", "is_superuser", "password"), held, "user_id")
     servers = _rows(Server.objects.order_by().values_list("pk", "owner_id", "team_id"), held, "server_id")
     tokens = set(Token.objects.valid().filter(pk__in=_ids(held, "token_id")).values_list("pk", flat=True))
@@ -70,7 +71,11 @@ def _rows(rows: object, held: Collection[Standing], name: str) -> dict[int, tupl
 
 
 class Watch:
-    """Of one event loop. `ask` is `facts`, however this loop asks the database; its errors are waited out."""
+    """Watches the standings of one event loop.
+
+    `ask` calls `facts` in a way that does not block the loop. If it raises, it is called again at the next
+    look.
+    """
 
     def __init__(self, ask: Callable[[list[Standing]], Awaitable[Facts]]) -> None:
         self._ask = ask
@@ -79,7 +84,10 @@ class Watch:
         self._looking: asyncio.Task[None] | None = None
 
     async def until_over(self, standing: Standing, may_stay: Callable[[], Awaitable[bool]]) -> None:
-        """Returns when `may_stay`, which is asked at first and at each change, says no."""
+        """Returns when `may_stay` returns False.
+
+        It is called at the first look, at each change and every minute.
+        """
         with self._holding(standing) as changed:
             while True:
                 with suppress(TimeoutError):
@@ -91,7 +99,10 @@ class Watch:
 
     @contextmanager
     def _holding(self, standing: Standing) -> Iterator[asyncio.Event]:
-        """Its first look counts as a change: what it rests on may have changed since the door was opened."""
+        """Registers a standing.
+
+        Its first look counts as a change, because rows may have changed since the connection was allowed.
+        """
         changed = asyncio.Event()
         self._held.setdefault(standing, set()).add(changed)
         self._known.pop(standing, None)

@@ -1,4 +1,4 @@
-"""Statuses: label, colour, allowed moves. Pure."""
+"""Statuses, with their labels, colours and allowed moves. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 @dataclass(frozen=True)
 class Look:
-    """How a status is shown; `tone` is one of the page's colour names."""
+    """How a status is shown. `tone` is the name of a colour in the page's style sheet."""
 
     label: str
     tone: str
@@ -47,7 +47,7 @@ class StepStatus(StrEnum):
 
 
 class RunState(StrEnum):
-    """Of one start of a build. `draining`: another has taken its place, and it ends what it has."""
+    """The state of one run. `draining` means that it was replaced, and finishes the calls that it has."""
 
     QUEUED = "queued"
     STARTING = "starting"
@@ -68,9 +68,12 @@ class StepKind(StrEnum):
 
 
 class Mode(StrEnum):
-    """How a deployment gets its image: `latest` fetches the source's head, `rebuild` the same revision,
-    `no-cache` the same without any build cache, `same-digest` neither builds nor pushes. `resume` goes on
-    where a deployment failed: what it built is pushed, what it could not build is built."""
+    """How a deployment gets its image.
+
+    `latest` fetches the newest revision, or the one that is asked for. `rebuild` fetches the revision of an
+    earlier deployment, `no-cache` does so and builds without a cache. `same-digest` starts an earlier build.
+    `resume` continues a failed deployment: it takes over images that were built, and builds the missing ones.
+    """
 
     LATEST = "latest"
     REBUILD = "rebuild"
@@ -115,19 +118,19 @@ LOOKS: dict[str, Look] = {
 }
 
 DEPLOYING = frozenset({S.CLONING, S.BUILDING, S.PUSHING, S.PUBLISHING, S.STARTING})
-# No worker will touch these again. What is held was built and healthy: a person decides what becomes of it.
+# No worker changes these again. A held one was built and healthy; a person decides about it.
 FINAL = frozenset({D.SUCCEEDED, D.FAILED, D.CANCELLED, D.SUPERSEDED, D.HELD})
 OPEN = frozenset({D.QUEUED, D.RUNNING})
 
 _SETTLED = frozenset({S.RUNNING, S.DEGRADED, S.STOPPED, S.ERROR})
-# Where a restart shows: anything else tells of a deployment, of a stop or of the server's end.
+# A restart changes only these statuses; the others belong to a deployment, a stop or a deletion.
 RESTARTABLE = frozenset({S.RUNNING, S.DEGRADED, S.ERROR, S.STARTING})
 _ANY_BUT_DELETING = frozenset(S) - {S.DELETING}
 
-# Where a server may come from. A deployment walks forward, but skips what it has no need of.
+# The statuses that each status may follow. A deployment goes forward, and may skip some.
 SERVER_MOVES: dict[ServerStatus, frozenset[ServerStatus]] = {
-    S.PENDING: _SETTLED | DEPLOYING | {S.PENDING, S.STOPPING},  # put back: from wherever its work was lost
-    S.CLONING: _SETTLED | {S.PENDING, S.CLONING, S.STARTING},  # a restart may go on beside it
+    S.PENDING: _SETTLED | DEPLOYING | {S.PENDING, S.STOPPING},  # also put back, whichever step was lost
+    S.CLONING: _SETTLED | {S.PENDING, S.CLONING, S.STARTING},  # a restart may run at the same time
     S.BUILDING: _SETTLED | {S.PENDING, S.CLONING, S.BUILDING},
     S.PUSHING: frozenset({S.PENDING, S.CLONING, S.BUILDING, S.PUSHING}),
     S.PUBLISHING: frozenset({S.PENDING, S.PUSHING, S.PUBLISHING}),
@@ -141,7 +144,7 @@ SERVER_MOVES: dict[ServerStatus, frozenset[ServerStatus]] = {
 }
 
 DEPLOYMENT_MOVES: dict[DeploymentStatus, frozenset[DeploymentStatus]] = {
-    D.QUEUED: frozenset({D.RUNNING}),  # its worker was lost: another takes it up
+    D.QUEUED: frozenset({D.RUNNING}),  # its worker was lost
     D.RUNNING: frozenset({D.QUEUED}),
     D.SUCCEEDED: frozenset({D.RUNNING}),
     D.FAILED: OPEN,
@@ -163,12 +166,12 @@ STATUS_OF_STEP: dict[StepKind, ServerStatus] = {
 
 
 def may_become(status: ServerStatus) -> frozenset[ServerStatus]:
-    """The statuses from which a server may move to `status`."""
+    """Returns the statuses from which a server may move to `status`."""
     return SERVER_MOVES[status]
 
 
 def work_look(status: str) -> Look:
-    """Of a deployment or step: "running" is work under way there, not a server in good health."""
+    """Returns how a deployment's or step's status is shown: `running` there means that work is going on."""
     return Look("In progress", "blue") if status == DeploymentStatus.RUNNING else look(status)
 
 

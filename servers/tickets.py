@@ -1,6 +1,6 @@
-"""Tickets: what the console calls one server with, through the gateway, as the person who is signed in.
+"""Tickets, with which the console calls one server through the gateway as the user who is signed in.
 
-A ticket is signed, not kept: it ends by itself after a few minutes, and there is no row to clear up.
+A ticket is signed and not stored. It expires after a few minutes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def issue(*, user_id: int, server_id: int) -> str:
 
 
 def read(value: str) -> tuple[int, int] | None:
-    """The ids of the user and the server; None for what is no ticket of ours, or has ended."""
+    """Returns the ids of the user and the server; None if the value is no ticket of ours or has expired."""
     if not value.startswith(TICKET):
         return None
     try:

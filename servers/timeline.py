@@ -1,5 +1,7 @@
-"""What a deployment, or a restart, leaves behind as it goes: steps, metrics, log lines. One place writes all
-three."""
+"""Records the course of a deployment or a restart: steps, metrics and log lines.
+
+No other module writes these.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +22,13 @@ from servers.models.log import LogStream
 from servers.states import RESTARTABLE, STATUS_OF_STEP, StepKind, StepStatus
 
 logger = logging.getLogger("deployment")
-# These steps' events come from the registry library, under the contract's own names.
+# The registry library sends the events of these steps itself.
 PROGRESS_SECONDS = 0.5
 SPEAKS_FOR_ITSELF = {StepKind.CREDENTIALS, StepKind.PUSH, StepKind.PUBLISH}
 
 
 class StepInProgress:
-    """What the body of a step may touch: its details and its log lines."""
+    """What the body of a step uses: `details`, which its row will hold, and its log lines."""
 
     def __init__(self, row: Step, logbook: Logbook) -> None:
         self.row, self._logbook = row, logbook
@@ -37,13 +39,14 @@ class StepInProgress:
         self._logbook.write(text, LogStream.BUILD, self.row.pk)
 
     def expect(self, size: int) -> None:
-        """The most that may be sent: what `progress` is measured against while not all is known."""
+        """Sets an upper bound in bytes, which `progress` uses while the total is unknown."""
         self._expected = size
 
     def progress(self, done: int, total: int, whole: bool) -> None:
-        """Keeps bytes sent and bytes known of in the row and announces them, at most every PROGRESS_SECONDS.
+        """Saves how many bytes were sent, and sends it to the live feed, at most every PROGRESS_SECONDS.
 
-        `percent` never falls: where it turns out that less is to be sent than expected, it leaps ahead.
+        `total` is the sum of the sizes known so far; `whole` says that all are known. `percent` never falls:
+        if less has to be sent than was expected, it jumps ahead.
         """
         now = time.monotonic()
         if now - self._noted_at >= PROGRESS_SECONDS or (whole and done == total):
@@ -56,22 +59,25 @@ class StepInProgress:
 
 
 class Timeline:
-    """Of a deployment, or of one of its restarts, `restart`."""
+    """Records a deployment, or one of its restarts if `restart` is given."""
 
     def __init__(self, deployment: Deployment, logbook: Logbook, restart: Run | None = None) -> None:
         self.deployment, self.logbook, self._restart = deployment, logbook, restart
 
     def event(self, event_type: str, details: Mapping[str, Any] | None = None) -> None:
-        """Records one metric of this deployment and announces it."""
+        """Records one metric of this deployment; see `record`."""
         record(self.deployment.server_id, self.deployment.pk, event_type, details or {})
 
     def say(self, text: str) -> None:
-        """A sentence of the platform's own in the deployment's log."""
+        """Writes a sentence of the platform into the deployment's log."""
         self.logbook.write(text, LogStream.PLATFORM)
 
     @contextmanager
     def step(self, kind: StepKind, platform: str = "") -> Iterator[StepInProgress]:
-        """Runs the block as one step: its row, its events and its outcome. Errors pass through."""
+        """Runs the block as one step, and records its start and its outcome. Errors pass through.
+
+        Raises `Cancelled` if a deployment's server was stopped or deleted in the meantime.
+        """
         self._move_server(kind)
         whose = {"run": self._restart} if self._restart else {"deployment": self.deployment}
         row, _ = Step.objects.update_or_create(
@@ -93,7 +99,10 @@ class Timeline:
         self._end(step, StepStatus.SUCCEEDED, {})
 
     def _move_server(self, kind: StepKind) -> None:
-        """A restart shows only where no deployment does: it may go on beside one."""
+        """Sets the server's status.
+
+        A restart sets it only if no deployment has: both may run at the same time.
+        """
         servers = Server.objects.filter(status__in=RESTARTABLE) if self._restart else Server.objects.all()
         if not servers.move(self.deployment.server_id, STATUS_OF_STEP[kind]) and not self._restart:
             raise Cancelled("The server was stopped or deleted meanwhile.")
@@ -116,7 +125,10 @@ class Timeline:
 
 
 def record(server_id: int, deployment_id: int | None, event_type: str, details: Mapping[str, Any]) -> None:
-    """Records one metric, announces it and logs it."""
+    """Records one metric, sends it to the live feed and logs it.
+
+    `details` are described in docs/telemetry.md.
+    """
     metric = recorder.record(
         server_id=server_id, deployment_id=deployment_id, event_type=event_type, details=details
     )

@@ -1,4 +1,4 @@
-"""Uploaded archives, kept under their content's name in DATA_DIR/uploads/<server id>/."""
+"""Stores uploaded archives in DATA_DIR/uploads/<server id>/, each under the digest of its content."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ ENDINGS = {".tar.gz": "tar.gz", ".tgz": "tar.gz", ".tar": "tar", ".zip": "zip"}
 
 
 class TooLarge(Invalid):
-    """More bytes than UPLOAD_MAX_BYTES, or than UPLOADS_PER_PERSON_BYTES together (HTTP 413)."""
+    """An archive, or all archives of an owner, have more bytes than is allowed (HTTP 413)."""
 
 
 @dataclass(frozen=True)
 class Archive:
-    """Bytes that have arrived, not yet anybody's: `keep` gives them to a server."""
+    """An uploaded file that no server has yet; `keep` moves it to a server. `size` is in bytes."""
 
     path: Path
     filename: str
@@ -41,12 +41,15 @@ class Archive:
 
     @property
     def source(self) -> dict[str, Any]:
-        """What `Server.source` holds: `archive` is a file name in the server's own directory."""
+        """What `Server.source` holds of it. `archive` is the file's name in the server's directory."""
         name = f"{self.sha256}.{_ending(self.filename)}"
         return {"archive": name, "filename": self.filename, "sha256": self.sha256, "size": self.size}
 
     def keep(self, server: Server) -> None:
-        """Raises `TooLarge` where its owner would have more than UPLOADS_PER_PERSON_BYTES."""
+        """Moves the file to the server's directory.
+
+        Raises `TooLarge` if its owner would then have more than UPLOADS_PER_PERSON_BYTES.
+        """
         target = directory(server.pk) / self.source["archive"]
         if not target.exists():
             check_room(server.owner_id, self.size)
@@ -56,7 +59,10 @@ class Archive:
 
 @contextmanager
 def received(chunks: Iterable[bytes], filename: str) -> Iterator[Archive]:
-    """The archive on disk; gone at the end of the block unless it was kept. Raises `Invalid`, `TooLarge`."""
+    """Writes the chunks to disk, and deletes the file after the block unless it was kept.
+
+    Raises `Invalid` if the file is empty or its name has no known ending, and `TooLarge`.
+    """
     filename = Path(filename).name[-200:]
     _ending(filename)
     with _arriving() as file:
@@ -74,14 +80,14 @@ def directory(server_id: int) -> Path:
 
 
 def path_of(server: Server) -> Path:
-    """Where the archive of an upload source lies."""
+    """Returns the path of an upload source's archive."""
     return directory(server.pk) / Path(server.source["archive"]).name
 
 
 def path_of_revision(server: Server, revision: str) -> Path:
-    """The archive that an earlier deployment was made of: its revision is the content's digest.
+    """Returns the archive of an earlier deployment; its revision is the digest of the content.
 
-    Raises `SourceError` where it is gone.
+    Raises `SourceError` if the archive is gone.
     """
     found = sorted(directory(server.pk).glob(f"{revision.removeprefix('sha256:')}.*"))
     if not found:
@@ -93,9 +99,9 @@ def path_of_revision(server: Server, revision: str) -> Path:
 
 
 def keep_only(server: Server, revisions: set[str]) -> None:
-    """Removes archives that neither the source nor a deployment with one of `revisions` is made of.
+    """Deletes archives that are neither the source nor that of a deployment with one of `revisions`.
 
-    A young one may be about to become the source.
+    Archives younger than an hour stay, because one may be about to become the source.
     """
     wanted = {revision.removeprefix("sha256:") for revision in revisions} | {server.source.get("sha256", "")}
     for path in directory(server.pk).glob("*.*"):
@@ -104,8 +110,11 @@ def keep_only(server: Server, revisions: set[str]) -> None:
 
 
 def forget_abandoned() -> None:
-    """What a platform was receiving when it was killed. Of this machine at once: what arrives is locked by
-    whoever receives it; of others, whose locks may not be seen here, when it has long been there."""
+    """Deletes files that were being received when a platform was killed.
+
+    Files of this machine go at once, because one that is still received is locked. Locks of other machines
+    may not be visible here, so their files go after an hour.
+    """
     for path in _incoming().glob("*"):
         _forget_abandoned(path)
     left = [path for path in Path(settings.FILE_UPLOAD_TEMP_DIR).glob("*") if not _is_young(path)]
@@ -114,19 +123,19 @@ def forget_abandoned() -> None:
 
 
 def kept_by(owner_id: int) -> int:
-    """Bytes of the archives of all servers that somebody owns."""
+    """Returns the bytes of all archives of one owner's servers."""
     return sum(
         _size(directory(pk)) for pk in Server.objects.filter(owner=owner_id).values_list("pk", flat=True)
     )
 
 
 def remove(server_id: int) -> None:
-    """Takes every archive of a server away."""
+    """Deletes all archives of a server."""
     shutil.rmtree(directory(server_id), ignore_errors=True)
 
 
 def check_room(owner_id: int, size: int) -> None:
-    """Raises `TooLarge` where `size` bytes more would be too many."""
+    """Raises `TooLarge` if the owner may not store `size` bytes more."""
     limit, kept = settings.UPLOADS_PER_PERSON_BYTES, kept_by(owner_id)
     if kept + size > limit:
         raise TooLarge(
@@ -147,7 +156,7 @@ def too_large() -> TooLarge:
 
 @contextmanager
 def _arriving() -> Iterator[IO[bytes]]:
-    """A new file, locked while it is open. Until it was, `forget_abandoned` may have taken it away."""
+    """Opens a new file and locks it. If `forget_abandoned` deleted it before the lock, tries again."""
     incoming = _incoming()
     incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
     while True:
@@ -160,7 +169,7 @@ def _arriving() -> Iterator[IO[bytes]]:
 
 
 def _forget_abandoned(path: Path) -> None:
-    """Under the lock: whoever has just made it, and not locked it yet, then sees that it is gone."""
+    """Deletes an abandoned file while it holds the lock, so that `_arriving` sees that the file is gone."""
     with suppress(OSError):
         if not _is_young(path):
             path.unlink()

@@ -1,4 +1,7 @@
-"""What a server's description must look like, for every door alike. Raises Django's `ValidationError`."""
+"""Validates descriptions of servers, for the API, the console, commands and the catalog.
+
+Errors are Django's `ValidationError` if nothing else is said.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from hosting.errors import Invalid, SourceError
 from hosting.sources.git import GitSource
 from hosting.sources.package import PackageSource, split_extras
 from hosting.sources.upload import ArchiveSource
-from servers import reach
+from servers import known_registries
 from servers.models import Server, build_choices
 from servers.models.server import ENVIRONMENT_NAME, SourceKind
 
@@ -26,7 +29,7 @@ LONGEST_VALUE = 32_768
 MOST_VARIABLES = 200
 MOST_WORDS = 100
 Checked = TypeVar("Checked")
-# The platform's own: they have to fit the run.
+# The platform sets these for each run.
 RESERVED = frozenset({"HOME", "HOST", "PATH", "PORT", "TMPDIR"})
 RESERVED_PREFIX = "MCPHOST_"
 _UNFIT = {
@@ -36,17 +39,18 @@ _UNFIT = {
 
 
 def clean_source(kind: str, source: Mapping[str, Any]) -> dict[str, Any]:
-    """The source with exactly the keys of its kind (see `Server.source`). Errors name those keys.
+    """Returns the source with exactly the keys of its kind (see `Server.source`). Errors name those keys.
 
-    An upload is taken as it is: `archive` is the platform's own name for a file that it has received.
+    `kind` is a `SourceKind`. The `archive` of an upload is a name that the platform has given.
     """
     return _CLEANERS[SourceKind(kind)](source)
 
 
 def with_build(fields: Mapping[str, Any], stored: Server | None = None) -> dict[str, Any]:
-    """`fields` of a server as its row holds them: extras that a package's name names are build choices.
+    """Returns `fields` as the row holds them: extras in a package's name become build choices.
 
-    Raises `Invalid` for a choice that means nothing for the kind of source.
+    `stored` is the server that is changed, None for a new one. Raises `Invalid` for a choice that has no
+    meaning for the kind of source.
     """
     if not {"source", "source_kind", "build"} & fields.keys():
         return dict(fields)
@@ -62,7 +66,7 @@ def with_build(fields: Mapping[str, Any], stored: Server | None = None) -> dict[
 
 
 def check_team(*, user: User, server: Server | None, team: Team | None) -> None:
-    """Whether `user` may give the server to this team, or make a new one for it. Raises `ValidationError`."""
+    """Checks that `user` may give `server` to `team`; `server` None is a new one."""
     if server is not None and team == server.team:
         return
     if server is not None and not roles.may_share(user, owner_id=server.owner_id, team_id=server.team_id):
@@ -72,7 +76,7 @@ def check_team(*, user: User, server: Server | None, team: Team | None) -> None:
 
 
 def clean_environment(values: Mapping[str, Any]) -> dict[str, str]:
-    """Names and values as strings. Errors are a list: one sentence for each variable at fault."""
+    """Returns names and values as strings. Errors are a list with a sentence for each wrong variable."""
     if len(values) > MOST_VARIABLES:
         raise ValidationError(f"At most {MOST_VARIABLES} variables.")
     problems = [problem for name, value in values.items() for problem in _variable_problems(name, value)]
@@ -82,14 +86,14 @@ def clean_environment(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def parse_environment(text: str) -> dict[str, str]:
-    """`NAME=value` lines; empty lines and lines that start with # are left out."""
+    """Reads lines of `NAME=value`. Skips empty lines and those that start with #."""
     values: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         name, equals, value = line.partition("=")
         if not equals:
-            # The line itself is not repeated: it may hold a password that was pasted in the wrong place.
+            # The message leaves the line out: it may hold a password that was pasted in the wrong place.
             raise ValidationError(f"Line {number} has no “=”: write NAME=value.")
         if name.strip() in values:
             raise ValidationError(f"Line {number} sets {name.strip()} a second time.")
@@ -98,7 +102,7 @@ def parse_environment(text: str) -> dict[str, str]:
 
 
 def parse_words(text: str) -> list[str]:
-    """A command line, split as a shell would; nothing is expanded."""
+    """Splits a command line as a shell does, without expanding anything."""
     try:
         return clean_words(shlex.split(text))
     except ValueError:
@@ -114,6 +118,7 @@ def clean_words(words: Sequence[Any]) -> list[str]:
 
 
 def is_reserved(name: str) -> bool:
+    """Tells whether the platform sets this environment variable itself."""
     return name.upper() in RESERVED or name.upper().startswith(RESERVED_PREFIX)
 
 
@@ -171,7 +176,7 @@ def _upload(source: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def clean_archive_options(source: Mapping[str, Any]) -> dict[str, str]:
-    """What a person says of an archive: `{subdirectory}` where it is given, "" for its top."""
+    """Returns `{subdirectory}` if it is given ("" is the top of the archive), else {}."""
     if "subdirectory" not in source:
         return {}
     subdirectory = _text(source, "subdirectory")
@@ -181,7 +186,7 @@ def clean_archive_options(source: Mapping[str, Any]) -> dict[str, str]:
 
 def _image(source: Mapping[str, Any]) -> dict[str, Any]:
     reference = _text(source, "reference", required="An image source needs a reference.")
-    _checked("reference", lambda: reach.check_image(reference))
+    _checked("reference", lambda: known_registries.check_image(reference))
     arguments = _keyed("arguments", lambda: clean_words(source.get("arguments") or []))
     return {"reference": reference, **({"arguments": arguments} if arguments else {})}
 

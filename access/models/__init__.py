@@ -1,4 +1,4 @@
-"""Teams, who belongs to them in which role, and what was done by whom."""
+"""Teams, their members with roles, and the audit."""
 
 from access.models.audit import AuditEntry, Via
 from access.models.team import Membership, Role, Team

@@ -7,7 +7,7 @@ from django.db import models
 
 
 class Via(models.TextChoices):
-    """The door through which it was done."""
+    """The way in which something was done."""
 
     ADMIN = "admin", "Console"
     API = "api", "API"
@@ -22,11 +22,11 @@ class AuditQuerySet(models.QuerySet["AuditEntry"]):
 
 
 class AuditEntry(models.Model):
-    """Who did what to what, when and through which door. Written once, never changed.
+    """Who did what, when and in which way. An entry is never changed.
 
-    `token` names the API token that was used. `actor`, `target_id` and `target` stay when the rows that they
-    name are gone; `server_id` is that of the server concerned, where one is. `before` and `after` hold the
-    changed fields, with secrets masked.
+    `token` names the API token that was used. `actor`, `target_id` and `target` stay when their rows are
+    deleted. `server_id` is that of the server concerned, or None. `before` and `after` hold the changed
+    fields, with secrets masked.
     """
 
     at = models.DateTimeField(auto_now_add=True)

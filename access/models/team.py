@@ -6,7 +6,7 @@ from django.db.models.functions import Lower
 
 
 class Role(models.TextChoices):
-    """What a member may do with a team's servers. Each role may do what those before it may."""
+    """What a member may do with a team's servers. Each role includes those before it."""
 
     VIEWER = "viewer", "Viewer: sees the servers and calls them"
     OPERATOR = "operator", "Operator: adds, changes, deploys and removes servers"

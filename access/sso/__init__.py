@@ -1,5 +1,5 @@
-"""Single sign-on: people come from an OpenID provider (OIDC_ISSUER), through django-allauth.
+"""Single sign-on: users come from an OpenID provider (OIDC_ISSUER), through django-allauth.
 
-Who somebody is, the provider's `sub` says and nothing else: an e-mail address or a user name of the provider
-never opens an account that is here already.
+Only the provider's `sub` says who somebody is. An e-mail address or user name from the provider never opens
+an account that exists already.
 """

@@ -1,4 +1,4 @@
-"""allauth's hooks: a login ends here, in a session or on a page that says why not."""
+"""Hooks of allauth: a login ends here, with a session or with a page that says why not."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from django.shortcuts import render, resolve_url
 
 from access import audit
 from access.actor import at_console
-from access.sso import asking
+from access.sso import provider_http
 from access.sso.admission import Refused, admit
 
-LONGEST_REASON = 500  # characters; the provider's whole answer may be in it
+LONGEST_REASON = 500  # characters; it may hold the provider's whole answer
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 logger = logging.getLogger(__name__)
 
 
 class SocialAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # allauth is untyped
     def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
-        """Always ends the flow: allauth's own pages for new accounts and links are not served."""
+        """Ends the login always, because allauth's own pages for new accounts and links are not served."""
         raise ImmediateHttpResponse(_enter(request, sociallogin))
 
     def get_requests_session(self) -> requests.Session:
-        return asking.session()
+        return provider_http.session()
 
     def on_authentication_error(
         self, request: HttpRequest, provider: Any, error: Any = None, exception: Any = None,
@@ -58,7 +58,7 @@ def _enter(request: HttpRequest, login: SocialLogin) -> HttpResponse:
 
 
 def told(request: HttpRequest, error: Any, exception: Any) -> HttpResponse:
-    """The page for a login that came to nothing; the log has what exactly went wrong."""
+    """Returns the page for a login that failed, and logs the exact reason."""
     if error == AuthError.CANCELLED:
         return page(request, f"{settings.OIDC_NAME} was left without a login.", "", 403)
     reason = str(exception or error or "unknown state")[:LONGEST_REASON]

@@ -1,4 +1,4 @@
-"""Whose account a login opens: the one that is linked to issuer and `sub`, or a new one."""
+"""Finds the account that a login opens: the one that is linked to issuer and `sub`, or a new one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LONGEST_NAME = 150
 
 
 class Refused(Exception):
-    """A sentence for the person, and one for who could help."""
+    """The login is refused: a sentence for the person, and a hint who could help."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -27,7 +27,7 @@ class Refused(Exception):
 
 
 def admit(login: SocialLogin, by: Actor) -> User:
-    """The person who may enter, with the teams and role that their groups give. Raises `Refused`."""
+    """Returns the user who may enter, and applies their groups. Raises `Refused`."""
     claims = login.account.extra_data
     named = groups.of(claims)
     account = SocialAccount.objects.filter(provider=login.account.provider, uid=login.account.uid).first()
@@ -64,18 +64,18 @@ def _newcomer(login: SocialLogin, claims: dict[str, Any], by: Actor) -> User:
 
 
 def link(user: User, sub: str) -> None:
-    """From now on this `sub` opens the account. Raises `IntegrityError` where it opens another."""
+    """Lets this `sub` open the account. Raises `IntegrityError` if it opens another."""
     SocialAccount.objects.create(user=user, provider=provider.app().provider_id, uid=sub)
 
 
 def _name(claims: dict[str, Any]) -> str:
-    """As the login form would read it: letters that only look like others become those."""
+    """Returns the user name, normalised as the login form does: look-alike letters become the same."""
     said = _text(claims, settings.OIDC_USERNAME_CLAIM) or _text(claims, "email") or claims["sub"]
     return re.sub(r"[^\w.@+-]", "-", User.normalize_username(said))[:LONGEST_NAME]
 
 
 def _text(claims: dict[str, Any], name: str) -> str:
-    """A claim that is text, without what no database takes or no screen shows; "" where it is none."""
+    """Returns a claim that is text, without unprintable characters; "" for another one."""
     said = claims.get(name)
     return "".join(letter for letter in said if letter.isprintable()) if isinstance(said, str) else ""
 

@@ -1,4 +1,4 @@
-"""What the provider's groups mean here: OIDC_TEAM_GROUPS and OIDC_ADMIN_GROUPS, applied at each login."""
+"""Gives teams and rights by the provider's groups, at each login (OIDC_TEAM_GROUPS, OIDC_ADMIN_GROUPS)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Rule:
 
 
 def rules(entries: Iterable[str]) -> list[Rule]:
-    """Of entries such as `weather-ops=Weather:operator`. Raises `ValueError` for what is none."""
+    """Reads entries such as `weather-ops=Weather:operator`. Raises `ValueError` for a wrong one."""
     return [_rule(entry) for entry in entries]
 
 
@@ -38,25 +38,26 @@ def _rule(entry: str) -> Rule:
 
 
 def decide() -> bool:
-    """Whether groups say who may enter at all."""
+    """Tells whether groups decide who may enter."""
     return bool(settings.OIDC_TEAM_GROUPS or settings.OIDC_ADMIN_GROUPS)
 
 
 def of(claims: dict[str, Any]) -> set[str]:
-    """The groups in the claims; none where the claim is missing or is no list of names."""
+    """Returns the groups in the claims; none if the claim is missing or is no list of names."""
     named = claims.get(settings.OIDC_GROUPS_CLAIM)
     named = [named] if isinstance(named, str) else named
     return {name for name in named if isinstance(name, str)} if isinstance(named, list) else set()
 
 
 def let_in(groups: set[str]) -> bool:
+    """Tells whether somebody with these groups may enter."""
     known = {rule.group for rule in rules(settings.OIDC_TEAM_GROUPS)} | set(settings.OIDC_ADMIN_GROUPS)
     return not decide() or bool(groups & known)
 
 
 @transaction.atomic
 def apply(user: User, groups: set[str], by: Actor) -> None:
-    """Gives and takes what the settings name; teams that they do not name are left alone."""
+    """Gives and takes administration and memberships as the settings say. Other teams are not changed."""
     if settings.OIDC_ADMIN_GROUPS:
         user.is_superuser = bool(groups & set(settings.OIDC_ADMIN_GROUPS))
         people.save(user=user, by=by, last_may_go=True)

@@ -1,4 +1,4 @@
-"""The provider of OIDC_ISSUER as allauth talks to it: discovery, PKCE, nonce, and claims that are checked."""
+"""The provider of OIDC_ISSUER for allauth: discovery, PKCE, nonce and checked claims."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ TEXT_CLAIMS = frozenset({"name", "given_name", "family_name", "preferred_usernam
 
 
 def app() -> SocialApp:
-    """From the settings. Accounts are kept by issuer: another one's `sub` is another person."""
+    """Returns the provider as the settings describe it.
+
+    Its id depends on the issuer, because the same `sub` at another issuer is another person.
+    """
     issuer = hashlib.sha256(settings.OIDC_ISSUER.encode()).hexdigest()[:16]
     return SocialApp(
         provider="openid_connect",
@@ -51,7 +54,10 @@ class Adapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
 
     @property
     def openid_config(self) -> dict[str, Any]:
-        """Raises `OAuth2Error` where the metadata is another issuer's (Discovery 1.0, section 4.3)."""
+        """The provider's metadata.
+
+        Raises `OAuth2Error` if they are another issuer's (Discovery 1.0, section 4.3).
+        """
         config: dict[str, Any] = super().openid_config
         if str(config.get("issuer", "")).rstrip("/") != settings.OIDC_ISSUER.rstrip("/"):
             raise OAuth2Error(
@@ -79,5 +85,5 @@ class Adapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
 
 
 def _fitting(claims: dict[str, Any]) -> dict[str, Any]:
-    """allauth takes these for text, whatever they are (Core 1.0, section 5.1 says that they are)."""
+    """Drops claims that should be text (Core 1.0, section 5.1) and are not; allauth does not check that."""
     return {name: said for name, said in claims.items() if name not in TEXT_CLAIMS or isinstance(said, str)}

@@ -1,4 +1,4 @@
-"""ID tokens (OpenID Connect Core 1.0, section 3.1.3.7): always checked against the provider's keys."""
+"""Checks ID tokens (OpenID Connect Core 1.0, section 3.1.3.7) with the provider's keys."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 LEEWAY_SECONDS = 60
-LONGEST_SUBJECT = 191  # characters that are kept of it
+LONGEST_SUBJECT = 191  # characters; the column holds no more
 
 
 def verified(token: str, *, keys: Mapping[str, Any], issuer: str, client_id: str) -> dict[str, Any]:
-    """The claims. Raises `OAuth2Error` with a sentence for whoever set this up."""
+    """Returns the claims. Raises `OAuth2Error` with a sentence for the operator."""
     try:
         key = _key(token, keys)
         claims: dict[str, Any] = jwt.decode(
@@ -31,7 +31,7 @@ def verified(token: str, *, keys: Mapping[str, Any], issuer: str, client_id: str
 
 
 def _check_subject(sub: str) -> None:
-    """Core 1.0, section 2: never reassigned, compared letter by letter, and of bounded length."""
+    """Checks the length and the characters of `sub` (Core 1.0, section 2)."""
     if not 0 < len(sub) <= LONGEST_SUBJECT or not sub.isprintable():
         raise OAuth2Error("The provider's ID token names nobody: its sub is empty, too long or unprintable.")
 

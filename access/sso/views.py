@@ -1,4 +1,4 @@
-"""The two addresses of single sign-on: where it starts, and where the provider sends people back to."""
+"""The two addresses of single sign-on: its start, and where the provider sends people back."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ View = Callable[[HttpRequest], HttpResponse]
 
 
 def _with_provider(view: View) -> View:
-    """Not there without OIDC_ISSUER; a provider that is down or wrong leads to our page."""
+    """Answers 404 without OIDC_ISSUER, and our own page if the provider is down or wrong."""
 
     @never_cache
     @require_GET

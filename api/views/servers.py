@@ -197,7 +197,7 @@ def _take_in(wanted: dict[str, Any], archive: Archive | None, request: Request) 
     if archive is not None:
         said = wanted["source"] if wanted["source_kind"] == SourceKind.UPLOAD else {}
         wanted |= {"source_kind": SourceKind.UPLOAD, "source": {**archive.source, **said}}
-    server, _ = intake.take_in(
+    server, _ = intake.create(
         by=actor_of(request), fields=wanted, trigger=Trigger.API, archive=archive, **parts
     )
     return server

@@ -53,7 +53,7 @@ class ImportView(Adding):
         given, found = wanted.validated_data, wanted.found()
         option = services.chosen(found.document, given.get("package"))
         with _answers_named():
-            server, _ = services.take_in(
+            server, _ = services.import_server(
                 found=found,
                 option=option,
                 answers=given.get("answers", {}),

@@ -89,6 +89,7 @@ class KubernetesRuntime:
             {
                 "name": name,
                 "run": spec.run_id,
+                "deployment": spec.deployment_id,  # by which versions before this one find its objects
                 **({"several": True} if spec.shape.is_several else {}),
             },
         )

@@ -1,4 +1,4 @@
-"""From what was fetched to what a runtime can start: an image for each platform, or an environment."""
+"""Builds what a runtime can start: an image for each platform, or an environment for a process."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from servers.timeline import Timeline
 
 @dataclass(frozen=True)
 class _Recipe:
-    """What the images of all platforms have in common.
+    """What the builds of all platforms have in common.
 
-    `prepared` is the context that they are built in, None where an image is there already; `wraps` puts the
-    bridge around them; `work` is scratch space.
+    `prepared` is the build context; None if the source is an image. If `wraps`, the bridge is added to the
+    image. `work` is scratch space.
     """
 
     deployment: Deployment
@@ -48,7 +48,10 @@ class _Recipe:
 def images(
     deployment: Deployment, fetched: Fetched, work: Path, timeline: Timeline, deadline: Deadline
 ) -> dict[str, BuiltImage]:
-    """Builds for every platform. Keeps which these are, and the plan, in the build's row."""
+    """Builds an image for each platform of REGISTRY_ARCH_TARGETS, and returns them by platform.
+
+    Stores the platforms and the plan in the build's row. Raises `UserError`.
+    """
     platforms = list(settings.REGISTRY_ARCH_TARGETS)
     deployment.build.keep(platforms=platforms)
     emulation.require(platforms, runtime_choice.engine_url())
@@ -79,7 +82,7 @@ def _recipe(deployment: Deployment, fetched: Fetched, work: Path) -> _Recipe:
 
 
 def _recognised(deployment: Deployment, fetched: BuildContext, *, images: bool) -> Plan:
-    """The plan of what was fetched, kept in the row. Raises `SourceError`."""
+    """Recognises the source, and stores its plan in the build's row. Raises `SourceError`."""
     choices = Choices.of(deployment.server.build, tuple(deployment.server.command))
     plan = recognise(fetched, choices, images=images)
     deployment.build.keep(plan=plan.as_json(choices))
@@ -104,7 +107,7 @@ def _facts(built: BuiltImage) -> dict[str, Any]:
 
 
 def _built_before(recipe: _Recipe, resumed: Deployment, platform: str) -> BuiltImage | None:
-    """What the deployment that is resumed built for this platform, if the engine still has it."""
+    """Returns the image that the resumed deployment built for this platform, if the engine still has it."""
     if resumed.build.revision != recipe.fetched.revision or platform == recipe.deployment.platform_anew:
         return None
     done = resumed.steps.filter(kind=StepKind.BUILD, platform=platform, status=StepStatus.SUCCEEDED).first()
@@ -159,7 +162,10 @@ def _run_build(
 
 
 def _wrapper(recipe: _Recipe, built: BuiltImage | None, platform: str) -> tuple[Prepared, Pulls]:
-    """An image that speaks stdio gets the bridge around it: one that was built, or one that was there."""
+    """Returns a build that adds the bridge to an image, and what it may pull.
+
+    The image was built before, or it is the source.
+    """
     server, fetched = recipe.deployment.server, recipe.fetched
     if built is None:
         assert isinstance(fetched, ExistingImage)
@@ -180,8 +186,10 @@ def _wrapper(recipe: _Recipe, built: BuiltImage | None, platform: str) -> tuple[
 
 
 def install(deployment: Deployment, fetched: Fetched, timeline: Timeline, deadline: Deadline) -> list[str]:
-    """Installs the source into a directory of its own, which the build's row keeps beforehand: what is left
-    of an attempt is found by it. Returns the command that starts it there."""
+    """Installs the source into a directory, and returns the command that starts it there.
+
+    The build's row gets the directory first, so that it can be removed after a failure. Raises `UserError`.
+    """
     if isinstance(fetched, ExistingImage):
         raise RuntimeFault(
             "An image cannot run as a local process.",
@@ -202,7 +210,7 @@ def install(deployment: Deployment, fetched: Fetched, timeline: Timeline, deadli
 
 
 def discard(deployment: Deployment) -> None:
-    """Removes the environment that a failed deployment made; its images stay, for `resume`."""
+    """Removes the environment of a failed deployment. Its images stay, because `resume` can use them."""
     build = deployment.build
     if deployment.makes_build and build.directory:
         shutil.rmtree(build.directory, ignore_errors=True)
@@ -210,8 +218,11 @@ def discard(deployment: Deployment) -> None:
 
 
 def build_settings_of(server: Server) -> BuildSettings:
-    """A build may write to the caches that it mounts, and a Dockerfile names any: those of a team have a name
-    that no other team can know."""
+    """Returns the build settings with names of build caches that only this server's team can have.
+
+    A build can write to its caches, and a Dockerfile can name any cache. So the names are derived from a
+    secret.
+    """
     whose = f"team {server.team_id}" if server.team_id else f"owner {server.owner_id}"
     key = hmac.digest(settings.SECRET_KEY.encode(), f"build cache of {whose}".encode(), "sha256").hex()[:24]
     return replace(runtime_choice.build_settings(), cache_key=key)

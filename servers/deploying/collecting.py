@@ -1,4 +1,7 @@
-"""Takes the output of all that runs into the log: what writes is asked often, what is silent in its turn."""
+"""Copies the output of all runs into the log.
+
+Runs that have just written are asked more often than silent ones.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,11 @@ from servers.deploying import runs
 from servers.models import Run
 
 logger = logging.getLogger(__name__)
-LOOKS_PER_SECOND = 25.0  # at what is silent: each may be a request, and a thousand servers a thousand
+LOOKS_PER_SECOND = 25.0  # of silent runs, all together: each look may be a request to the runtime
 
 
 class Collector:
-    """One per process; `look` is called every half second."""
+    """Used once per process; `look` is called every half second."""
 
     def __init__(self) -> None:
         self._seen: dict[int, float] = {}
@@ -33,7 +36,7 @@ class Collector:
 
 
 def _collect(run: Run) -> bool:
-    """Whether there was anything."""
+    """Returns whether the run had written anything."""
     before = run.output_cursor
     try:
         runs.collect(run)

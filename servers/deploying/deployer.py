@@ -1,4 +1,4 @@
-"""The order of a deployment's steps, and nothing else."""
+"""The steps of a deployment, in their order."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Job:
-    """One deployment that this worker holds, and what its work goes into."""
+    """A deployment that this worker has claimed, and what its steps use."""
 
     deployment: Deployment
     server: Server
@@ -63,12 +63,15 @@ class Job:
 
     @property
     def work(self) -> Path:
-        """Scratch space, gone when the deployment is over."""
+        """Scratch space, which is deleted when the deployment ends."""
         return runtimes.scratch_directory() / f"{self.deployment.pk}-{self.deployment.claims}"
 
 
 def run(deployment_id: int) -> None:
-    """Claims the deployment and walks it to its end; returns at once when somebody else holds it."""
+    """Claims the deployment and carries it out. Returns at once if it cannot be claimed.
+
+    Its outcome, also an error, is in its row; only errors of the database are raised.
+    """
     deployment = _claim(deployment_id)
     if deployment is None:
         return
@@ -93,7 +96,7 @@ def _claim(deployment_id: int) -> Deployment | None:
                 heartbeat_at=now,
             )
         )
-    except IntegrityError:  # another deployment of the same server was claimed in this very moment
+    except IntegrityError:  # another deployment of the same server was claimed at the same time
         return None
     if not taken:
         return None
@@ -109,7 +112,7 @@ def _attempt(job: Job) -> None:
     except Cancelled as error:
         if not heartbeat.interrupted.is_set():
             _end(job, DeploymentStatus.CANCELLED, error)
-        elif _cancel_was_requested(job):  # of which no heartbeat has heard yet
+        elif _cancel_was_requested(job):  # and no heartbeat has noticed it yet
             _end(job, DeploymentStatus.CANCELLED, Cancelled(ON_REQUEST))
         else:
             _put_back(job)
@@ -148,7 +151,7 @@ def _begin(job: Job) -> None:
         },
     )
     _tell_of_rollback(job, "rollback_started")
-    for left in job.work.parent.glob(f"{deployment.pk}-*"):  # by a worker that was lost
+    for left in job.work.parent.glob(f"{deployment.pk}-*"):  # of a worker that was lost
         shutil.rmtree(left, ignore_errors=True)
     with build_context.filling(job.work):
         pass
@@ -169,7 +172,7 @@ def _walk(job: Job) -> None:
 
 
 def _make(job: Job) -> None:
-    """Keeps what can be started in the build's row, once all of it is there."""
+    """Makes the build, and stores what can be started in its row when all of it exists."""
     deployment, build, timeline, deadline = job.deployment, job.build, job.timeline, job.deadline
     fetched = fetching.fetch(deployment, job.work / "source", timeline, deadline)
     if not job.runtime.needs_image:
@@ -190,7 +193,7 @@ def _make(job: Job) -> None:
 
 
 def _switch(job: Job, run: Run) -> None:
-    """Traffic moves to the new deployment; the one before is drained and removed by the reconciler."""
+    """Moves the traffic to the new deployment. The reconciler later drains and ends the one before."""
     deployment, now = job.deployment, timezone.now()
     job.deadline.check()
     _write_out(job)
@@ -217,7 +220,10 @@ def _switch(job: Job, run: Run) -> None:
 
 
 def _end(job: Job, status: DeploymentStatus, error: UserError) -> None:
-    """Closes a deployment that did not make it: its leftovers go, what served before goes on serving."""
+    """Ends a deployment that did not succeed, and removes what it left.
+
+    The deployment that serves is not changed.
+    """
     deployment, redact = job.deployment, job.timeline.logbook.redact
     message = redact(str(error))
     if not deployment.renew():
@@ -245,8 +251,10 @@ def _end(job: Job, status: DeploymentStatus, error: UserError) -> None:
 
 
 def _write_out(job: Job) -> None:
-    """Whoever hears of the end finds in the log what led to it. A database that is away keeps no end waiting:
-    the log goes on trying."""
+    """Writes the log before the outcome, so that the log is complete for everybody who hears of the outcome.
+
+    If the database does not answer, the outcome does not wait: the log is tried again later.
+    """
     with suppress(DatabaseError):
         job.timeline.logbook.flush()
 
@@ -262,7 +270,10 @@ def _tell_of_end(job: Job, status: DeploymentStatus, message: str, error: UserEr
 
 
 def _tell_of_rollback(job: Job, event_type: str, **details: object) -> None:
-    """A rollback is a deployment like any other; its own events frame it."""
+    """Records an event of a rollback, if this deployment is one.
+
+    Its other events are those of any deployment.
+    """
     base = job.deployment.based_on
     if job.deployment.trigger == Trigger.ROLLBACK:
         about = {"number": job.deployment.number, "to": base.number if base else 0}
@@ -275,13 +286,16 @@ def _settle_server(job: Job, status: DeploymentStatus, message: str, kind: str) 
         Server.objects.move(server.pk, ServerStatus.ERROR, error=message, error_kind=kind)
         notify.failed(server.pk, message, kind, job.deployment)
         return
-    settle_status.rest(server.pk)
+    settle_status.after_cancel(server.pk)
     if status == DeploymentStatus.HELD:
         notify.held(server.pk, message, job.deployment)
 
 
 def _put_back(job: Job) -> None:
-    """The process ends: the deployment returns to the queue, for whoever starts next."""
+    """Puts the deployment back into the queue, because the process ends.
+
+    The next process that starts claims it.
+    """
     if not job.deployment.renew():
         _leave_to_successor(job)
         return
@@ -292,12 +306,15 @@ def _put_back(job: Job) -> None:
 
 
 def _lock_server(job: Job) -> None:
-    """The server's row first, as everywhere: whoever locks it second after a deployment's may deadlock."""
+    """Locks the server's row.
+
+    Everywhere it is locked before a deployment's row; another order may deadlock.
+    """
     Server.objects.locked().get(pk=job.server.pk)
 
 
 def _leave_to_successor(job: Job) -> None:
-    """This worker was taken for dead and another holds the deployment: only our own run may be ended."""
+    """Ends only the run that this worker started, because another worker holds the deployment now."""
     logger.warning("deployment %s was taken over by another worker", job.deployment.pk)
     try:
         if run := job.deployment.live_run:

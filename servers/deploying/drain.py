@@ -1,5 +1,8 @@
-"""The end of a deployment that was replaced: sessions' calls go there for DRAIN_SECONDS, then no call does,
-and it ends when those under way are over, or after DRAIN_CALLS_SECONDS more."""
+"""Decides when a replaced deployment ends.
+
+For DRAIN_SECONDS it gets the calls of its sessions. Then it gets none, and ends when its last calls have
+ended, or after DRAIN_CALLS_SECONDS more.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,12 @@ from servers.models import CallsInFlight, Deployment, Server
 from servers.models.server import DesiredState
 from servers.states import DeploymentStatus
 
-# Gateways send no call there a second after it was retired, and say within another which they still have.
+# A gateway sends no call there one second after the retirement, and reports its open calls within another.
 HEARD = 2.5
 
 
 def is_awaited(server: Server, deployment: Deployment) -> bool:
-    """A retired deployment may still answer calls. Never so where its server is to stop."""
+    """Tells whether a retired deployment may still have calls. False if its server is to stop."""
     replaced = server.desired_state == DesiredState.RUNNING and server.current_deployment_id != deployment.pk
     since = _retired_for(deployment) if replaced else None
     if since is None:

@@ -1,4 +1,4 @@
-"""Where a server comes from, and what lies there: its source, fetched."""
+"""Fetches the source of a server."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ SAME_REVISION = (Mode.REBUILD, Mode.NO_CACHE, Mode.RESUME)
 
 
 def fetch(deployment: Deployment, into: Path, timeline: Timeline, deadline: Deadline) -> Fetched:
-    """Keeps the revision in the build's row, and what the source says of it."""
+    """Fetches the source into `into`; stores its revision and summary in the build's row.
+
+    Raises `UserError`.
+    """
     server, build = deployment.server, deployment.build
     with timeline.step(StepKind.CLONE) as step:
         with context.filling(into):
@@ -42,14 +45,17 @@ def fetch(deployment: Deployment, into: Path, timeline: Timeline, deadline: Dead
 
 
 def _revision_for(deployment: Deployment) -> str:
-    """Empty: whatever is there now."""
+    """Returns the revision to fetch; "" is the newest."""
     if deployment.based_on and deployment.mode in SAME_REVISION:
         return deployment.based_on.build.revision
     return deployment.wanted_revision
 
 
 def source_of(server: Server, revision: str = "") -> Source:
-    """The source of a server, pinned to `revision` of an earlier deployment where one is given."""
+    """Returns the source of a server, pinned to `revision` unless that is "".
+
+    Raises `SourceError`, for example if an archive is gone or a credential is for another origin.
+    """
     about = server.source
     if server.source_kind == SourceKind.GIT:
         return GitSource(
@@ -73,7 +79,7 @@ def source_of(server: Server, revision: str = "") -> Source:
         about["ecosystem"],
         name,
         version,
-        about.get("command") or shlex.join(server.command),  # whichever was set, none has to be found
+        about.get("command") or shlex.join(server.command),  # if one is set, none is recognised
         tuple(about.get("arguments", ())),
         runtime_choice.build_settings(),
         tuple(dict.fromkeys((*extras, *server.build.get("extras", ())))),
@@ -82,8 +88,11 @@ def source_of(server: Server, revision: str = "") -> Source:
 
 
 def _git_token(server: Server) -> str:
-    """Only for the place that it was given for, whatever came between. Raises `SourceError`."""
-    if server.pk is None:  # it is only looked at
+    """Returns the credential, if it was given for the origin where the source is now.
+
+    Raises `SourceError`.
+    """
+    if server.pk is None:  # it is not saved, only explained
         return ""
     secret = server.secrets.filter(purpose=SecretPurpose.SOURCE, name=GIT_TOKEN).first()
     if secret is None:

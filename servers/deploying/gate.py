@@ -1,7 +1,7 @@
-"""The schema gate: what a new deployment changes for who calls the server, and whether that may pass.
+"""The schema gate: compares a new deployment's tools with those that serve, and may hold the deployment.
 
-It stands after discovery and before the traffic moves. What only starts an earlier build again (a restart, a
-rollback, an approval) passes: nobody is to be kept from bringing back what was there.
+It comes after discovery and before the traffic moves. It does not apply to a restart, a rollback or an
+approval, which start an earlier build: a person must always be able to bring back what ran before.
 """
 
 from __future__ import annotations
@@ -21,14 +21,20 @@ APPROVE = "What it built is kept. Approve it to serve it, or decline it."
 
 
 class Held(UserError):
-    """It is healthy and breaks callers: a person decides. `details` as the event `deploy_held` has them."""
+    """The deployment is healthy, but breaks callers; a person decides.
+
+    `details` are those of `deploy_held`.
+    """
 
     kind = ""
     permanent = False
 
 
 def check(deployment: Deployment, timeline: Timeline) -> None:
-    """Keeps what changed in the row. Raises `Held` where the server's gate says so."""
+    """Stores what changed in the deployment's row, and reports it.
+
+    Raises `Held` if `schema_gate` is `hold`.
+    """
     server = Server.objects.with_current().get(pk=deployment.server_id)
     current = server.current_deployment
     if current is None:
@@ -64,7 +70,10 @@ def _tell(
 
 
 def as_json(changes: ToolChanges, *, against: int, gate: str) -> dict[str, Any]:
-    """`Deployment.tool_changes`."""
+    """Returns what `Deployment.tool_changes` holds.
+
+    `against` is the number of the deployment compared with.
+    """
     return {
         "against": against,
         "gate": str(gate),
@@ -79,6 +88,7 @@ def as_json(changes: ToolChanges, *, against: int, gate: str) -> dict[str, Any]:
 
 
 def sentences(breaking: list[str]) -> str:
+    """Returns the first SENTENCES of these sentences, and how many more there are."""
     more = len(breaking) - SENTENCES
     return " ".join(breaking[:SENTENCES]) + (f" And {more} more." if more > 0 else "")
 

@@ -1,4 +1,4 @@
-"""The same work for several platforms at once: the first failure stops the others."""
+"""Does the same work for several platforms at once. The first failure stops the others."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ T = TypeVar("T")
 def for_each(
     platforms: Sequence[str], work: Callable[[str, Deadline], T], *, deadline: Deadline, limit: int
 ) -> dict[str, T]:
-    """Calls `work(platform, deadline)` in up to `limit` threads; results in the order of `platforms`.
+    """Calls `work(platform, deadline)` for each platform, in up to `limit` threads; returns the results in
+    order.
 
-    Raises the first real failure after all threads have ended; what the others raised when they were
-    stopped because of it does not cover it up.
+    Raises the first failure after all threads have ended. The `Cancelled` of threads that were stopped
+    because of it is never raised instead.
     """
     failed = threading.Event()
 

@@ -1,4 +1,4 @@
-"""What was pushed becomes one name: an index of all platforms, and the tag that follows what serves."""
+"""Publishes pushed images under one tag, and moves the tag that follows what serves."""
 
 from __future__ import annotations
 
@@ -24,8 +24,11 @@ NO_MOVING_TAG = "none"
 
 @dataclass(frozen=True)
 class Published:
-    """What a runtime can start. `image` is a reference by digest, or an id of the engine here; `images` maps
-    each platform to its own. `digest` is that of all platforms together."""
+    """What a runtime can start.
+
+    `image` is a reference by digest, or an id in this engine. `images` maps platforms to their images
+    (`Build.images`). `digest` is that of the index, or of the only image; "" without a registry.
+    """
 
     image: str
     digest: str
@@ -33,7 +36,10 @@ class Published:
 
 
 def in_engine(built: Mapping[str, BuiltImage]) -> Published:
-    """Without a registry: it starts where it was built."""
+    """Returns what is started without a registry: the image for the engine's own platform.
+
+    Raises `UserError` if there is none for this platform.
+    """
     native = runtime_choice.native_platform()
     if native not in built:
         raise UserError(
@@ -51,7 +57,11 @@ def in_engine(built: Mapping[str, BuiltImage]) -> Published:
 def publish(
     to: Destination, pushed: Mapping[str, Pushed], deadline: Deadline, *, any_platform: bool
 ) -> Published:
-    """The image is one platform's for the engine here; all of them where each node takes its own."""
+    """Publishes the images, and returns what is started.
+
+    If `any_platform`, the runtime's nodes choose from the index; otherwise the image for the engine's
+    platform is started. Raises `UserError`.
+    """
     digest = _publish(to, list(pushed.values()), deadline)
     images: dict[str, dict[str, str | int]] = {
         platform: {"reference": f"{to.endpoint}@{done.digest}", "digest": done.digest, "size": done.size}
@@ -62,7 +72,7 @@ def publish(
 
 
 def _publish(to: Destination, pushed: Sequence[Pushed], deadline: Deadline) -> str:
-    """The digest under the build's tag: an index where there are several platforms, else the image."""
+    """Returns the digest under the build's tag: that of an index if there are several platforms."""
     with to.step(StepKind.PUBLISH, f"Publishing {to.target}") as step:
         digest = pushed[0].digest
         if len(pushed) > 1:
@@ -91,7 +101,10 @@ def _annotations(deployment: Deployment) -> dict[str, str]:
 
 
 def move_tag(timeline: Timeline) -> None:
-    """Puts the moving tag on what serves now. A failure fails nothing: servers start by digest; it shows."""
+    """Moves the moving tag (REGISTRY_MOVING_TAG) to this build. A failure is only written to the log.
+
+    Servers are started by digest, so they do not need this tag.
+    """
     build, tag = timeline.deployment.build, settings.REGISTRY_MOVING_TAG
     if not (settings.REGISTRY and build.images and build.digest) or tag == NO_MOVING_TAG:
         return

@@ -1,4 +1,4 @@
-"""The Kubernetes secret with which nodes pull: renewed with the registry's credentials."""
+"""Keeps the Kubernetes secret with which nodes pull images equal to the registry's credentials."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from servers.deploying import registries
 from servers.timeline import Timeline
 
 TYPE, KEY = "kubernetes.io/dockerconfigjson", ".dockerconfigjson"
-PATIENCE_SECONDS = 5.0  # a push waits for it
-ROUNDS = 5  # others write it too: each time they did, it is read again
+PATIENCE_SECONDS = 5.0  # a push waits that long at most
+ROUNDS = 5  # if others write it at the same time, it is read and written again
 
 
 def renew(timeline: Timeline, ref: Reference, *, tell_unchanged: bool = True) -> None:
-    """Lets the secret of the platform follow its credentials for `ref`. One request where nothing differs.
+    """Writes the platform's credentials for `ref` into the secret, if they differ.
 
-    A failure here never fails the deployment; it shows.
+    A failure is reported, but the deployment goes on. `tell_unchanged` reports also that nothing differed.
     """
     if not (settings.K8S_REGISTRY_SECRET_NAME and settings.REGISTRY_AUTH_DOCKERCONFIG):
         return
@@ -52,8 +52,9 @@ def renew(timeline: Timeline, ref: Reference, *, tell_unchanged: bool = True) ->
 
 
 def hand_on(timeline: Timeline, image: str) -> None:
-    """Ahead of a start, to nodes that pull for themselves: whoever renewed the file, and even where nothing
-    was pushed.
+    """Renews the secret before a start on nodes that pull for themselves.
+
+    It is needed even if nothing was pushed, because somebody else may have renewed the credentials.
     """
     renew(timeline, Reference.parse(image), tell_unchanged=False)
 
@@ -61,17 +62,17 @@ def hand_on(timeline: Timeline, image: str) -> None:
 def _login(ref: Reference) -> Json:
     try:
         return login_of(registries.credentials().for_host(ref.host, ref.repository), ref.host)
-    except RegistryError:  # a push or a pull tells better; what is in the file goes to the nodes all the same
+    except RegistryError:  # the push or pull reports it better; the entries of the file are still written
         return {}
 
 
 def patch(
     *, name: str, namespace: str, config_path: Path, logins: Json | None = None, context: str = ""
 ) -> bool:
-    """Creates the secret, or patches it where its content differs; whether anything was written.
+    """Creates the secret, or changes it if its content differs; returns whether it was written.
 
-    `logins` are entries that the file does not hold: see `login_of`. Those of registries that neither names
-    are kept, as are other fields. Raises `RuntimeFault`.
+    `logins` are entries that the file `config_path` does not hold, in the form of `login_of`. Entries of
+    other registries, and other fields, are kept. Raises `RuntimeFault`.
     """
     wanted = _usable(config_path, logins or {})
     cluster = Cluster(namespace, context, patience=PATIENCE_SECONDS)
@@ -111,7 +112,7 @@ def _write(cluster: Cluster, name: str, wanted: Json) -> bool:
 
 
 def _held(secret: Json) -> Json:
-    """The secret's content; raises `RuntimeFault` for one that is no pull secret."""
+    """Returns the secret's content. Raises `RuntimeFault` if it is no pull secret."""
     name = secret["metadata"]["name"]
     if secret["type"] != TYPE:
         raise RuntimeFault(
@@ -128,7 +129,10 @@ def _held(secret: Json) -> Json:
 
 
 def login_of(credential: Credential, host: str) -> Json:
-    """The entry of a user and password that a helper gave: nodes have no helper to ask."""
+    """Returns the entry of a user and password that a credential helper gave; {} for another credential.
+
+    Nodes have no credential helper, so the entry is written out for them.
+    """
     if not credential.from_helper or not credential.password:
         return {}
     auth = credential.engine_auth(host)
@@ -136,7 +140,10 @@ def login_of(credential: Credential, host: str) -> Json:
 
 
 def _usable(path: Path, logins: Json) -> Json:
-    """The entries that a node can use: Kubernetes knows neither helpers nor identity tokens."""
+    """Returns the entries that a node can use.
+
+    Kubernetes knows neither credential helpers nor identity tokens.
+    """
     usable = {**_auths(path, optional=bool(logins)), **logins}
     if not usable:
         raise RuntimeFault(
@@ -160,8 +167,9 @@ def _auths(path: Path, *, optional: bool) -> Json:
 
 
 def _for_nodes(config: DockerConfig, key: str) -> Json:
-    """The entry as it is, or as a node reads it; none for one without a password, or with one that is no
-    entry: for a single such the kubelet lets go of all of them.
+    """Returns an entry in the form that nodes read; {} if it has no password or is no valid entry.
+
+    One invalid entry would make the kubelet drop all of them.
     """
     try:
         fields = config.entry(key, key)

@@ -1,6 +1,6 @@
-"""What the team of a server may pull, and as whom, out of rows and settings: see `registry.pull_rights`.
+"""What the team of a server may pull and with which login, from rows and settings (`registry.pull_rights`).
 
-A server without a team stands for itself and the other servers that its owner has without one.
+A server without a team counts with the other servers of its owner that have none.
 """
 
 from __future__ import annotations
@@ -26,13 +26,11 @@ from servers.deploying import registries, registry_advice
 from servers.models import FormerServer, RegistryLogin, Server
 from servers.models.server import DesiredState
 
-ENGINE_HOME = (
-    f"{HUB_HOST}/mcphost"  # what is built here is tagged mcphost/<slug>, and read as a name of Hub's
-)
+ENGINE_HOME = f"{HUB_HOST}/mcphost"  # local tags are mcphost/<slug>, which parses as a name at Docker Hub
 
 
 def of(server: Server) -> Pulls:
-    """What the server's team may pull, and as whom. Raises `secretbox.Unreadable`."""
+    """Returns what the server's team may pull, and the logins for that. Raises `secretbox.Unreadable`."""
 
     def ask(ref: Reference) -> None:
         try:
@@ -49,13 +47,16 @@ def of(server: Server) -> Pulls:
 
 
 def of_our_own(tag: str) -> Pulls:
-    """For the platform's own step from an image that it has just built to the next."""
+    """Returns what a build may pull that starts from an image which the platform has just built."""
     shared = (Reference.parse(tag).endpoint, *base_images())
     return Pulls(PullRights(shared=shared), registries.credentials())
 
 
 def image_pull(server: Server, reference: str, *, built_here: bool) -> ImagePull:
-    """Who pulls what a deployment of this server starts."""
+    """Returns the login with which the runtime pulls the image of a deployment.
+
+    `built_here` says that the platform has built it. Raises `UserError`.
+    """
     if built_here:
         return ImagePull(ours=True, by_platform=True)
     pulls, wanted = of(server), Reference.parse(reference)
@@ -65,14 +66,14 @@ def image_pull(server: Server, reference: str, *, built_here: bool) -> ImagePull
 
 
 def platforms_of(server: Server, reference: str) -> tuple[str, ...]:
-    """The platforms that an image at a registry exists for."""
+    """Returns the platforms of an image at a registry. Raises `UserError`."""
     wanted = Reference.parse(reference)
     with _reading(f"Reading the image {reference}", of(server), wanted) as client:
         return client.resolve(wanted)[2]
 
 
 def start_command(server: Server, reference: str, platform: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """ENTRYPOINT and CMD of an image at a registry, for one platform."""
+    """Returns ENTRYPOINT and CMD of an image at a registry, for one platform. Raises `UserError`."""
     wanted = Reference.parse(reference)
     with _reading(f"Reading the image {reference}", of(server), wanted) as client:
         return inspection.start_command(client, wanted, platform)
@@ -80,7 +81,10 @@ def start_command(server: Server, reference: str, platform: str) -> tuple[tuple[
 
 @contextmanager
 def _reading(doing: str, pulls: Pulls, ref: Reference) -> Iterator[RegistryClient]:
-    """The registry as this team may speak to it. Raises `SourceError` for what it may not have."""
+    """Yields a client for the registry with this team's login.
+
+    Raises `SourceError` if the team may not pull `ref`.
+    """
     way = pulls.rights.way_to(ref)
     if way is Way.REFUSED:
         raise SourceError(logins.not_yours(ref.endpoint), hint=logins.LIST_IT)
@@ -100,6 +104,7 @@ def _reading(doing: str, pulls: Pulls, ref: Reference) -> Iterator[RegistryClien
 
 
 def digest_of(server: Server, reference: str) -> str:
+    """Returns the digest of an image at a registry. Raises `UserError`."""
     try:
         wanted = Reference.parse(reference)
     except InvalidReference as error:
@@ -109,6 +114,7 @@ def digest_of(server: Server, reference: str) -> str:
 
 
 def rights_of(server: Server) -> PullRights:
+    """Returns which repositories the server's team may pull from."""
     own, others = _slugs(server)
     return PullRights(
         homes=tuple(homes()),
@@ -120,7 +126,7 @@ def rights_of(server: Server) -> PullRights:
 
 
 def logins_of(server: Server) -> dict[str, Credential]:
-    """The team's own logins by host. Raises `secretbox.Unreadable`."""
+    """Returns the team's own logins by host. Raises `secretbox.Unreadable`."""
     return {
         login_host(row.host): Credential(row.username, row.reveal(), source="the team's login")
         for row in _logins(server)
@@ -128,20 +134,24 @@ def logins_of(server: Server) -> dict[str, Credential]:
 
 
 def secrets_of(server: Server) -> list[str]:
-    """What a registry could repeat of the team's logins. Raises `secretbox.Unreadable`."""
+    """Returns the secrets that a registry could repeat in its answers. Raises `secretbox.Unreadable`."""
     given = logins_of(server).values()
     return [text for login in given for text in (login.password, login.basic.removeprefix("Basic "))]
 
 
 def homes() -> list[str]:
-    """Where images of servers lie: at the registry, by each of its names, and in the engine."""
+    """Returns where images of servers are: at the registry, by each of its names, and in the engine."""
     host, slash, prefix = settings.REGISTRY.partition("/")
     names = [name for name in (host, settings.REGISTRY_ADDRESS if host else "") if name]
     return [*(name + slash + prefix for name in names), ENGINE_HOME]
 
 
 def _slugs(server: Server) -> tuple[set[str], set[str]]:
-    """A deleted server's is nobody's; a name that is used again may lead to what was another team's."""
+    """Returns the slugs whose repositories this team may pull from, and those that it may not.
+
+    The slugs of deleted servers are among the second. So is a slug that is used again, if a deleted server of
+    another team had it: its repository may still hold their images.
+    """
     alive = Server.objects.exclude(desired_state=DesiredState.DELETED).order_by()
     own = set(alive.filter(_same_people(server)).values_list("slug", flat=True))
     every = set(Server.objects.order_by().values_list("slug", flat=True))
@@ -168,7 +178,7 @@ def _logins(server: Server) -> Any:
 
 
 def base_images() -> list[str]:
-    """The repositories of the images that the platform's own Dockerfiles begin with."""
+    """Returns the repositories of the base images that the platform's own Dockerfiles use."""
     found = []
     for name in (settings.BASE_IMAGE_PYTHON, settings.BASE_IMAGE_NODE):
         try:

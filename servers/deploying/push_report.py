@@ -1,4 +1,4 @@
-"""Puts what the registry library reports into metrics, the aggregators' log and the deployment's log."""
+"""Reports the events of the registry library: as metrics, and in the process's log."""
 
 from __future__ import annotations
 
@@ -54,7 +54,10 @@ def _nothing() -> None:
 def reporter(
     server_id: int, deployment_id: int, target: Reference, on_refresh: Callable[[], None] = _nothing
 ) -> Callable[[RegistryEvent], None]:
-    """A callback for the registry library; `on_refresh` is called after a refresh."""
+    """Returns a callback for the registry library.
+
+    After a refresh of the credentials it calls `on_refresh`.
+    """
 
     def report(event: RegistryEvent) -> None:
         metric = recorder.record(
@@ -69,7 +72,7 @@ def reporter(
 
 
 def note(text: str) -> None:
-    """A remark of the registry library that belongs to no deployment."""
+    """Logs a message of the registry library that belongs to no deployment."""
     logger.info(text)
 
 
@@ -80,7 +83,7 @@ def _log(
     if message is None:
         return
     if event_type == "push_succeeded" and details.get("retries", 0) > 0:
-        message += " after retry"  # a refresh costs no attempt, so that `attempt` may still be 1
+        message += " after retry"  # after a refresh, which uses up no attempt, `attempt` may still be 1
     level = logging.WARNING if event_type.endswith(("failed", "retry")) else logging.INFO
     fields = {key: details[key] for key in FIELDS if key in details}
     logger.log(

@@ -1,4 +1,4 @@
-"""From the engine to the registry: credentials are looked at, then each platform is pushed."""
+"""Pushes images from the engine to the registry, after a check of the credentials."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from servers.timeline import StepInProgress, Timeline
 
 @dataclass(frozen=True)
 class Destination:
-    """Where the images of a build go, how the registry there is spoken to, and where that is told.
+    """Where the images of a build are pushed, with the client for that registry.
 
-    `target` is the build's immutable tag; `report` tells what the registry library does.
+    `target` is the build's own tag. `report` is the callback for events of the registry library.
     """
 
     timeline: Timeline
@@ -50,16 +50,17 @@ class Destination:
 
     @contextmanager
     def step(self, kind: StepKind, doing: str, platform: str = "") -> Iterator[StepInProgress]:
-        """A step whose failures at the registry are ones that a user can be told."""
+        """Runs the block as a step, and translates errors of the registry library into `UserError`."""
         with self.timeline.step(kind, platform) as step, self.faults(doing):
             yield step
 
     def faults(self, doing: str) -> AbstractContextManager[None]:
+        """Translates errors of the registry library into `UserError`; `doing` names the work in them."""
         return registries.faults(doing, self.target, self.deployment.server.slug)
 
 
 def destination_of(timeline: Timeline) -> Destination:
-    """Of the build that a deployment makes, or starts."""
+    """Returns the destination of the deployment's build."""
     deployment = timeline.deployment
     target = image_names.target_of(deployment.build)
     attempts = deployment.push_retries or settings.REGISTRY_PUSH_RETRIES
@@ -67,15 +68,17 @@ def destination_of(timeline: Timeline) -> Destination:
         deployment.server_id,
         deployment.pk,
         target,
-        on_refresh=lambda: pull_secret.renew(timeline, target),  # nodes follow a renewed credential
+        on_refresh=lambda: pull_secret.renew(timeline, target),  # nodes need the renewed credential too
     )
     policy = PushPolicy(attempts=attempts, deadline=settings.REGISTRY_PUSH_TIMEOUT)
     return Destination(timeline, target, registries.client(target.host), policy, report)
 
 
 def push_all(to: Destination, built: Mapping[str, BuiltImage], deadline: Deadline) -> dict[str, Pushed]:
-    """What the registry holds of each platform afterwards. Where there are several, nothing stands under the
-    build's own tag yet."""
+    """Pushes each platform's image, and returns what the registry holds of each. Raises `UserError`.
+
+    With several platforms, each has a tag of its own; `publishing.publish` sets the build's tag.
+    """
     _look_at_credentials(to)
     return parallel.for_each(
         list(built),
@@ -86,7 +89,10 @@ def push_all(to: Destination, built: Mapping[str, BuiltImage], deadline: Deadlin
 
 
 def _look_at_credentials(to: Destination) -> None:
-    """A refresh that was asked for and fails ends the deployment; one ahead of time only shows."""
+    """Checks the credentials, and renews them if they end soon or a person asked for it.
+
+    The deployment fails only if a refresh that a person asked for fails.
+    """
     with to.step(StepKind.CREDENTIALS, f"Renewing the credentials of {to.target.host}") as step:
         found = _check_credentials(to, step.line, renew=to.deployment.refresh_credentials)
         known = {"status": found.status, "source": found.source, "seconds": found.seconds}
@@ -140,7 +146,7 @@ def _facts(to: Destination, done: Pushed) -> dict[str, Any]:
 
 
 def _pushed_before(to: Destination, built: BuiltImage, resumed: Deployment) -> Pushed | None:
-    """What the deployment that is resumed pushed of this very image, if the registry still holds it."""
+    """Returns what the resumed deployment pushed of this image, if the registry still holds it."""
     done = resumed.steps.filter(platform=built.platform, status=StepStatus.SUCCEEDED)
     details = dict(done.values_list("kind", "details"))
     build, pushed = details.get(StepKind.BUILD, {}), details.get(StepKind.PUSH, {})
@@ -152,7 +158,7 @@ def _pushed_before(to: Destination, built: BuiltImage, resumed: Deployment) -> P
 def _held(to: Destination, digest: str, platform: str) -> Pushed | None:
     try:
         found = to.client.head_manifest(to.target.with_digest(digest))
-    except RegistryError:  # whatever it is, the push that follows meets it too and tells it better
+    except RegistryError:  # the push that follows meets the same error and reports it better
         return None
     return Pushed(platform, found.digest, found.size, found.media_type)
 

@@ -1,4 +1,4 @@
-"""Rows against reality: closes what was lost, starts what should run, ends what should not."""
+"""Compares rows with what really runs: closes lost work, starts what should run, and ends what should not."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from servers import closing, events, notify, runtime_choice, timeline
 from servers.deploying import drain, restarts, retention, runs, runtimes, workers
 from servers.models import Deployment, FormerServer, Run, Server
 from servers.models.server import DesiredState
-from servers.states import OPEN, DeploymentStatus, ServerStatus
+from servers.states import OPEN, RESTARTABLE, DeploymentStatus, ServerStatus
 
 logger = logging.getLogger(__name__)
 RESEND_AFTER = timedelta(seconds=10)
@@ -27,7 +27,7 @@ MOST_CLAIMS = 3
 
 @dataclass
 class Due:
-    """What a pass found to do that takes longer than a look: ids, for whoever sends the messages."""
+    """Ids for which a message has to be sent, because the work takes longer than a pass may."""
 
     deployments: list[int] = field(default_factory=list)
     restarts: list[int] = field(default_factory=list)
@@ -35,7 +35,10 @@ class Due:
 
 
 def look() -> Due:
-    """One pass over the rows. Quick: it polls, closes and queues, and leaves the slow work to actors."""
+    """Makes one pass over the rows.
+
+    It is quick: it polls, closes lost work and requests restarts. It returns the slow work, for workers.
+    """
     _close_lost()
     _close_lost_restarts()
     _watch_all()
@@ -45,7 +48,7 @@ def look() -> Due:
 
 
 def measure() -> None:
-    """What servers use: a runtime may take its time to tell."""
+    """Stores how much the servers use. A runtime may take some time to answer."""
     runs.measure(run for _, run in _watched())
 
 
@@ -89,20 +92,22 @@ def _close_lost_restarts() -> None:
     for run in Run.objects.lost(since, workers.is_gone):
         logger.warning("the restart of %s lost its worker %s", run.deployment, run.worker)
         try:
-            runs.stop(run, "Its worker was lost.", grace=0, reason=Reason.WORKER_LOST)
+            ended = runs.stop(run, "Its worker was lost.", grace=0, reason=Reason.WORKER_LOST)
         except UserError as error:
             logger.warning("%s is still there: %s", run, error)
             continue
         run.steps.close_lost()
-        restarts.schedule(run.deployment.server)
-        _degrade(run.deployment.server, "The worker that started it again was lost. It is being restarted.")
+        if ended and restarts.is_wanted(run.deployment):
+            _note_failure(run.deployment.server, "The worker that started it again was lost.")
 
 
 def _show_trouble(
     server_id: int, to: ServerStatus, why: str, kind: str = "runtime", deployment: Deployment | None = None
 ) -> None:
+    """What becomes of a run shows only where a restart does: a deployment may go on beside it."""
+    servers = Server.objects.all() if deployment else Server.objects.filter(status__in=RESTARTABLE)
     with transaction.atomic():
-        if Server.objects.move(server_id, to, error=why, error_kind=kind):
+        if servers.move(server_id, to, error=why, error_kind=kind):
             notify.failed(server_id, why, kind, deployment)
         events.status_changed(server_id)
 
@@ -130,7 +135,7 @@ def _watch(server: Server, run: Run, status: RunStatus | RuntimeFault) -> None:
         if not status.alive:
             _note_exit(server, run, status)
             return
-    except UserError as error:  # one server's trouble is not the others'
+    except UserError as error:  # the other servers are still watched
         _degrade(server, str(error))
         return
     runs.note_endpoints(run, status)
@@ -145,11 +150,15 @@ def _watch(server: Server, run: Run, status: RunStatus | RuntimeFault) -> None:
 
 def _note_exit(server: Server, run: Run, status: RunStatus) -> None:
     why = status.reason or "The server is gone."
-    runs.stop(run, why, grace=0, reason=status.cause or "")
+    if runs.stop(run, why, grace=0, reason=status.cause or ""):  # else it was stopped while it was looked at
+        _note_failure(server, why, run)
+
+
+def _note_failure(server: Server, why: str, run: Run | None = None) -> None:
     restarts.schedule(server)
     if given_up := restarts.gave_up(server):
-        last = " ⏎ ".join(runs.last_lines(run, 3))
-        _show_trouble(server.pk, ServerStatus.ERROR, f"{why} It wrote last: “{last}”. {given_up}")
+        last = f"It wrote last: “{' ⏎ '.join(runs.last_lines(run, 3))}”. " if run else ""
+        _show_trouble(server.pk, ServerStatus.ERROR, f"{why} {last}{given_up}")
     else:
         _degrade(server, f"{why} It is being restarted.")
 
@@ -170,7 +179,7 @@ def _start_again(server: Server) -> None:
 
 
 def _to_send(rows: Any) -> list[int]:
-    """Of deployments or runs: those about which a message is sent now."""
+    """Returns the ids of due deployments or runs, and notes that a message about them is sent now."""
     due = list(rows.due(RESEND_AFTER).order_by("pk").values_list("pk", flat=True))
     rows.filter(pk__in=due).update(enqueued_at=timezone.now())
     return due
@@ -187,7 +196,7 @@ def _servers_to_settle() -> list[int]:
 
 
 def _is_over(deployment: Deployment) -> bool:
-    """Nothing should run for it any more, and the sessions that it holds have had their time."""
+    """Tells whether nothing should run for the deployment any more; DRAIN_SECONDS after it was replaced."""
     server = deployment.server
     if server.desired_state != DesiredState.RUNNING:
         return True
@@ -199,7 +208,7 @@ def _is_over(deployment: Deployment) -> bool:
 
 
 def settle(server_id: int) -> None:
-    """Brings one server to what is wanted: ends runs that are over, then stops or deletes it."""
+    """Ends the runs of a server that are over, then stops or deletes the server if that is wanted."""
     server = Server.objects.with_current().filter(pk=server_id).first()
     if server is None:
         return
@@ -215,12 +224,14 @@ def settle(server_id: int) -> None:
 
 
 def _end(server: Server, deployment: Deployment) -> None:
-    """No new calls from now on, and the end when those under way are over. Tried again with every look until
-    it is done: what fails is told once."""
+    """Retires the run, and ends it when its last calls have ended.
+
+    It is called again in each pass until that is done. A failure is recorded only once.
+    """
     about, began, run = {"number": deployment.number}, timezone.now(), deployment.run
     if run is None:
         return
-    with transaction.atomic():  # whoever ends it meanwhile tells of the end after the beginning
+    with transaction.atomic():  # so that `stop_started` is recorded before another process records the end
         first = runs.retire(run)
         if first:
             timeline.record(server.pk, deployment.pk, "stop_started", about)
@@ -234,7 +245,7 @@ def _end(server: Server, deployment: Deployment) -> None:
             failure = {"error": str(error), "error_kind": error.kind, "duration_ms": _ms_since(began)}
             timeline.record(server.pk, deployment.pk, "stop_failed", {**about, **failure})
         return
-    if ended and run.ready_at:  # what never served has no beginning of its end either
+    if ended and run.ready_at:  # a run that never served has no `stop_started` either
         took = {"duration_ms": _ms_since(began)}
         timeline.record(server.pk, deployment.pk, "stop_succeeded", {**about, **took})
 
@@ -247,7 +258,7 @@ def _why(server: Server, deployment: Deployment) -> str:
 
 
 def _show_what_holds_up(server: Server, error: UserError) -> None:
-    """A server that cannot be stopped or deleted yet says why."""
+    """Shows at the server why it cannot be stopped or deleted yet."""
     waiting = Server.objects.filter(
         pk=server.pk, status__in=[ServerStatus.STOPPING, ServerStatus.DELETING]
     ).exclude(error=str(error))
@@ -278,7 +289,10 @@ def _arrive(server: Server) -> None:
 
 
 def sweep() -> None:
-    """Ends runs that no row knows: what a lost worker started and could not save. Then clears up after it."""
+    """Ends runs that no row knows, and removes what lost workers left.
+
+    A worker may be lost after it started a run, before it stored the handle.
+    """
     for name in runtime_choice.runtimes_in_use():
         try:
             _sweep(runtimes.runtime(name))
@@ -295,13 +309,19 @@ def _sweep(runtime: Runtime) -> None:
 
 
 def _is_known(stray: Stray) -> bool:
-    """A row says that it lives; of what an earlier version started, the row of its deployment."""
+    """Tells whether a live row has this run.
+
+    A run of an earlier version has no id; its deployment is looked up.
+    """
     live = Run.objects.live().filter(deployment=stray.deployment_id)
     return live.filter(pk=stray.run_id).exists() if stray.run_id else live.exists()
 
 
 def suspend() -> None:
-    """The platform stops: ends the runs that do not outlive it. They come back with the next start."""
+    """Ends the runs that do not outlive the platform, because it stops.
+
+    They start again with the platform.
+    """
     for run in Run.objects.live().select_related("deployment__server"):
         if not runs.runtime_of(run).outlives_platform:
             _suspend(run)

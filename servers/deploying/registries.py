@@ -1,4 +1,4 @@
-"""How the platform speaks to registries: its login, a client for each, and what is told of a failure."""
+"""Gives access to registries: the platform's login, a client for each registry, and errors for users."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from registry.commands import CommandRefresher
 from registry.credentials import Credential, CredentialStore, FixedCredential
 from registry.errors import RegistryError
 from registry.reference import Reference
-from servers import reach
+from servers import known_registries
 from servers.deploying import registry_advice
 
 
 @functools.cache
 def credentials() -> CredentialStore:
-    """One per process, so that servers and platforms which push at the same time share a refresh."""
+    """Returns the store of the platform's credentials.
+
+    All pushes of a process use one, and so share a refresh.
+    """
     command = settings.REGISTRY_REFRESH_COMMAND
     return CredentialStore(
         settings.REGISTRY_AUTH_DOCKERCONFIG, CommandRefresher(command) if command else None
@@ -29,20 +32,22 @@ def credentials() -> CredentialStore:
 
 @functools.lru_cache(256)  # images may lie anywhere
 def client(host: str, login: Credential | None = None) -> RegistryClient:
-    """With the platform's login, or with `login` alone: whoever asks with another has another client, and no
-    token of theirs."""
+    """Returns a client with the platform's login, or with `login` alone if it is given.
+
+    Clients are cached by host and login, so that no login is used with the token of another.
+    """
     return RegistryClient(
         host,
         credentials=credentials() if login is None else FixedCredential(login),
         insecure=host in settings.REGISTRY_INSECURE,
         ca_bundle=settings.REGISTRY_CA_BUNDLE,
         address=settings.REGISTRY_ADDRESS if host == settings.REGISTRY.partition("/")[0] else "",
-        foreign=not reach.is_known_registry(host),
+        foreign=not known_registries.contains(host),
     )
 
 
 def engine_auth(ref: Reference) -> dict[str, str] | None:
-    """What the engine is told for a pull of `ref`; None for anonymous. Raises `RuntimeFault`."""
+    """Returns the login that the engine needs to pull `ref`; None for anonymous. Raises `RuntimeFault`."""
     try:
         credential = credentials().for_host(ref.host, ref.repository)
     except RegistryError as error:
@@ -57,9 +62,9 @@ def engine_auth(ref: Reference) -> dict[str, str] | None:
 
 @contextmanager
 def faults(doing: str, ref: Reference, slug: str = "") -> Iterator[None]:
-    """Turns the registry library's errors into ones that a user can be told; `doing` names the work on `ref`.
+    """Translates errors of the registry library into `UserError`; `doing` names the work in them.
 
-    `slug` is the server's whose push can be resumed.
+    `slug` is that of the server whose push can be resumed; "" if there is none.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""What an operator does about a push, or a look at a registry, that failed. Pure."""
+"""Hints for a failed push, or another failed request to a registry. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LOOK = (
     "Check that the registry runs, that REGISTRY names it, and the network between it and the engine. What "
     "arrived is not sent again; {again}"
 )
-# For a reason that says nothing more than its kind does. {again} is how to go on.
+# For errors without a reason of _BY_REASON. {again} says how to continue.
 _BY_KIND = {
     "tag": "The engine no longer holds what was built: redeploy with mode rebuild.",
     "auth_expired": _RENEW,
@@ -64,7 +64,10 @@ _BY_REASON: dict[tuple[str, Reason], str] = {
 
 
 def advice(error: RegistryError, ref: Reference, slug: str) -> str:
-    """`slug` names the server whose push can be resumed, "" where there is no push."""
+    """Returns the hint for the platform's own work at a registry.
+
+    `slug` is that of the server whose push can be resumed; "" if there is no push.
+    """
     again = f"resume: manage.py redeploy {slug} --mode resume --wait" if slug else "redeploy."
     told = _BY_REASON.get((error.kind, error.reason)) if error.reason else None
     words = told or _BY_KIND[error.kind]
@@ -72,7 +75,7 @@ def advice(error: RegistryError, ref: Reference, slug: str) -> str:
 
 
 def of_a_team(error: RegistryError, way: Way, host: str) -> str:
-    """For an image that a team pulls as itself, and that its registry did not give."""
+    """Returns the hint for an image that a team pulls with its own login, or anonymously."""
     if error.reason is Reason.PRIVATE_ADDRESS:
         return NAME_IT.format(host=host) + "."
     if not error.may_need_login:

@@ -1,7 +1,7 @@
-"""A server that went down is started again: soon at first, then ever later, in the end not at all.
+"""Starts a server again that went down: at first soon, then after growing pauses, and at last not any more.
 
-A restart is another run of the build that serves. No deployment is made for it: nobody asked for one, and
-nothing is fetched, built or pushed.
+A restart is another run of the build that serves. It has no deployment of its own, because nobody asked for
+one, and nothing is fetched, built or pushed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import asdict
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from hosting import tool_changes
@@ -35,26 +35,27 @@ NOT_WANTED = "The server was stopped, deleted or deployed anew meanwhile."
 
 
 def schedule(server: Server) -> None:
-    """Counts one more failure and sets the time of the next start: 1, 2, 4 … 300 s from now."""
+    """Counts one more failure, and sets the time of the next start: after 1, 2, 4 … 300 s."""
     wait = min(2**server.restarts, LONGEST_SECONDS)
     server.restarts, server.restart_at = server.restarts + 1, timezone.now() + timedelta(seconds=wait)
     Server.objects.filter(pk=server.pk).update(restarts=server.restarts, restart_at=server.restart_at)
 
 
 def forget_failures(server: Server, run: Run) -> None:
-    """A server that has stayed up for a while starts counting anew."""
+    """Sets the count back to 0 if the run has been up for STEADY."""
     if server.restarts and run.ready_at and timezone.now() - run.ready_at > STEADY:
         Server.objects.filter(pk=server.pk).update(restarts=0, restart_at=None)
 
 
 def due(servers: ServerQuerySet) -> ServerQuerySet:
-    """Of these, the ones whose turn has come."""
-    now = timezone.now()
+    """Selects the servers whose next start is due, and which no deployment is about to start."""
+    now, deployments = timezone.now(), Deployment.objects.open().filter(server=OuterRef("pk"))
+    servers = servers.filter(~Exists(deployments))
     return servers.filter(Q(restart_at__isnull=True) | Q(restart_at__lte=now), restarts__lt=MOST_IN_A_ROW)
 
 
 def gave_up(server: Server) -> str:
-    """What to tell of a server that is left alone now; "" while it is still tried."""
+    """Returns a sentence if the server is not restarted any more; "" while it is."""
     if server.restarts < MOST_IN_A_ROW:
         return ""
     tried = f"It was restarted {server.restarts} times in a row, and is left alone now."
@@ -63,18 +64,23 @@ def gave_up(server: Server) -> str:
 
 @transaction.atomic
 def request(server: Server) -> None:
-    """Writes the run that a worker is to start; whoever calls sends the message. Writes none while a
-    deployment is on its way, which starts the server itself."""
+    """Writes the run that a worker is to start. The caller sends the message.
+
+    Does nothing if the server should not run, if it runs, or if a deployment is open, which starts it itself.
+    """
     locked = Server.objects.locked().get(pk=server.pk)
     current = locked.current_deployment
     if locked.desired_state != DesiredState.RUNNING or current is None or current.live_run:
         return
     if not locked.deployments.filter(status__in=OPEN).exists():
         runs.begin(current)
+        # Callers wait for one that is on its way; it may be a while until a worker has time for it.
+        Server.objects.filter(status=ServerStatus.RUNNING).move(server.pk, ServerStatus.STARTING)
+        events.status_changed(server.pk)
 
 
 def restart(run_id: int) -> None:
-    """Claims the restart and walks it to its end; returns at once when somebody else holds it."""
+    """Claims the restart and carries it out. Returns at once if another worker has claimed it."""
     if not Run.objects.claim(run_id, workers.me()):
         return
     known = ("deployment__server__current_deployment", "deployment__build__server")
@@ -103,7 +109,7 @@ def _attempt(start: Start) -> None:
 
 
 def _begin(start: Start) -> None:
-    if not _is_wanted(start.deployment):
+    if not is_wanted(start.deployment):
         raise Cancelled(NOT_WANTED)
     before = start.deployment.runs.exclude(pk=start.run.pk).first()
     start.timeline.say(f"#{start.deployment.number} is started again.")
@@ -112,12 +118,12 @@ def _begin(start: Start) -> None:
 
 
 def _serve(start: Start, facts: ServerFacts, found: Discovery) -> None:
-    """Calls go to the new run from now on."""
+    """Lets calls go to the new run. Raises `Cancelled` if it is not wanted any more."""
     deployment, run, now = start.deployment, start.run, timezone.now()
     start.deadline.check()
     with transaction.atomic():
         server = Server.objects.locked().get(pk=deployment.server_id)
-        if not _is_wanted(deployment):
+        if not is_wanted(deployment):
             raise Cancelled(NOT_WANTED)
         serves = {"endpoint": runs.handle_of(run).endpoint, "ready_at": now}
         if not run.held().update(**serves, worker="", heartbeat_at=None):
@@ -134,14 +140,17 @@ def _serve(start: Start, facts: ServerFacts, found: Discovery) -> None:
 
 
 def _tell_of_tools(start: Start, found: Discovery) -> None:
-    """A restart passes the schema gate: nobody is to be kept from bringing back what was there."""
+    """Writes into the log how the tools have changed.
+
+    The schema gate does not stop a restart (see `gate`).
+    """
     before = start.deployment.discovery.get("tools") or []
     if breaking := tool_changes.compare(before, list(found.tools)).breaking:
         start.timeline.say(f"Its tools are not what callers know: {gate.sentences(breaking)}")
 
 
 def _withdraw(start: Start, why: str) -> None:
-    """Ended for a reason that is not the server's: it counts as no failure."""
+    """Ends the restart for a reason that is not the server's fault, so it is not counted as a failure."""
     if _end(start, why):
         start.timeline.say(why)
 
@@ -152,7 +161,7 @@ def _fail(start: Start, error: UserError) -> None:
         return
     with transaction.atomic():
         server = Server.objects.locked().get(pk=start.deployment.server_id)
-        if _is_wanted(start.deployment):
+        if is_wanted(start.deployment):
             schedule(server)
             told = f"{message} {gave_up(server)}".strip()
             moving = Server.objects.filter(status__in=RESTARTABLE)
@@ -163,7 +172,7 @@ def _fail(start: Start, error: UserError) -> None:
 
 
 def _end(start: Start, why: str, reason: str = "") -> bool:
-    """False where another ended it: a stop, or whoever took this worker for dead."""
+    """Ends the run. False if it was ended by a stop, or by whoever took this worker for lost."""
     if not start.run.renew():
         return False
     try:
@@ -173,6 +182,7 @@ def _end(start: Start, why: str, reason: str = "") -> bool:
         return True
 
 
-def _is_wanted(deployment: Deployment) -> bool:
+def is_wanted(deployment: Deployment) -> bool:
+    """What it started is what its server should run."""
     running = Server.objects.filter(desired_state=DesiredState.RUNNING)
     return running.filter(pk=deployment.server_id, current_deployment=deployment).exists()

@@ -1,4 +1,4 @@
-"""What is kept for how long, and the end of what is not: old rows, directories, images."""
+"""Deletes what is older than its retention: rows, directories and images."""
 
 from __future__ import annotations
 
@@ -29,19 +29,22 @@ from servers.streams import storage
 
 logger = logging.getLogger(__name__)
 
-# What these started is there to be started again.
+# Builds of these deployments are kept, so that they can be started again.
 KEPT = (DeploymentStatus.SUCCEEDED, DeploymentStatus.HELD)
 
 
 def trim() -> None:
-    """Deletes what is older than its retention, and what more deployments than KEEP_DEPLOYMENTS left."""
+    """Deletes rows that are older than their retention, and builds beyond KEEP_DEPLOYMENTS.
+
+    For a periodic task.
+    """
     now = timezone.now()
     UsageMetric.objects.older_than(now - timedelta(days=settings.METRICS_RETENTION_DAYS)).delete()
     rollups.trim(now, now - timedelta(days=settings.ROLLUP_RETENTION_DAYS))
     LogLine.objects.filter(at__lt=now - timedelta(days=settings.LOG_RETENTION_DAYS)).delete()
     AuditEntry.objects.filter(at__lt=now - timedelta(days=settings.AUDIT_RETENTION_DAYS)).delete()
     outbox.trim(now - timedelta(days=settings.LOG_RETENTION_DAYS))
-    deliveries = apps.get_model("hooks", "Delivery").objects  # webhooks stand above this package
+    deliveries = apps.get_model("hooks", "Delivery").objects  # this package may not import hooks
     deliveries.filter(received_at__lt=now - timedelta(days=settings.LOG_RETENTION_DAYS)).delete()
     CallsInFlight.objects.filter(at__lt=now - timedelta(days=1)).delete()  # of gateways that died
     _forget_old_runs(now - timedelta(days=settings.LOG_RETENTION_DAYS))
@@ -52,15 +55,15 @@ def trim() -> None:
 
 
 def _forget_old_runs(before: datetime) -> None:
-    """But for the last of each deployment."""
+    """Deletes runs that ended before this time, except the last run of each deployment."""
     last = Deployment.objects.filter(run__isnull=False).values("run")
     Run.objects.filter(ended_at__lt=before).exclude(pk__in=last).delete()
 
 
 def clear_up_after_lost_workers() -> None:
-    """Scratch space, and environments of deployments that were given up, which nobody was left to remove.
+    """Deletes scratch space and environments of deployments whose worker was lost.
 
-    Images of theirs stay until the next deployment, as those of any that failed: see `forget_old_builds`.
+    Images stay until the next deployment, as those of each failed deployment do (`forget_old_builds`).
     """
     for scratch in runtimes.scratch_directory().glob("[0-9]*-[0-9]*"):
         pk, _, claims = scratch.name.partition("-")
@@ -72,10 +75,12 @@ def clear_up_after_lost_workers() -> None:
 
 
 def forget_old_builds(server: Server) -> None:
-    """The newest KEEP_DEPLOYMENTS builds that went well stay beside the current one: one can roll back there.
+    """Deletes builds of the server that are not needed any more, and their archives.
 
-    What a failed deployment built stays until a newer one has been tried: it can be resumed; and as long as
-    what resumed it stays. Nothing goes while a deployment is open: an old tag may name what it pushes.
+    The newest KEEP_DEPLOYMENTS successful builds stay besides the current one, for a rollback. A failed build
+    stays until a newer deployment has been tried, because it can be resumed; and as long as a build stays
+    that resumed it. While a deployment is open nothing is deleted, because an old tag may name an image that
+    is pushed now.
     """
     if server.deployments.filter(status__in=OPEN).exists():
         return
@@ -89,7 +94,7 @@ def forget_old_builds(server: Server) -> None:
 
 
 def _wanted(server: Server) -> set[int]:
-    """Builds that run, serve, wait for a person, may be resumed, or may be rolled back to."""
+    """Returns the ids of builds that run, serve, are held, may be resumed, or may be rolled back to."""
     deployments = server.deployments.order_by("-number")
     newest = deployments.values_list("build", flat=True)
     now = server.current_deployment.build_id if server.current_deployment else None
@@ -104,7 +109,7 @@ def _wanted(server: Server) -> set[int]:
 
 
 def _with_what_they_resume(server: Server, kept: set[int]) -> set[int]:
-    """And the builds from which these, or those in between, took over images."""
+    """Adds the builds from which these took over images, directly or through others."""
     resumed = server.builds.filter(resumes__isnull=False).only("resumes")
     before = {build.pk: build.resumes_id for build in resumed}
     found, more = set(kept), set(kept)
@@ -122,7 +127,7 @@ def _remove_all(builds: Sequence[Build]) -> None:
 
 
 def _remove_tags(server: Server, builds: Sequence[Build]) -> bool:
-    """False where it is to be tried again: the rows must go on knowing of their tags until then."""
+    """Removes tags at the registry. False if that has to be tried again; the rows are needed until then."""
     try:
         _forget(server, builds)
     except UserError as error:
@@ -132,7 +137,7 @@ def _remove_tags(server: Server, builds: Sequence[Build]) -> bool:
 
 
 def _forget(server: Server, builds: Sequence[Build]) -> None:
-    """Removes the tags of these builds where the registry allows it; what the others pushed stays."""
+    """Removes the tags of these builds, if the registry allows it, but no image that another build uses."""
     tags = [tag for build in builds for tag in image_names.tags_of(build)]
     if not tags:
         return
@@ -152,7 +157,10 @@ def _digests_of(build: Build) -> set[str]:
 
 
 def _remove(build: Build) -> None:
-    """Raises `UserError` while the engine is away: the row keeps what is needed to try again."""
+    """Deletes the environment or the local images of a build.
+
+    Raises `UserError` if the engine does not answer; the row then still holds what is needed to try again.
+    """
     if build.directory:
         shutil.rmtree(build.directory, ignore_errors=True)
     else:
@@ -161,7 +169,7 @@ def _remove(build: Build) -> None:
 
 
 def _remove_local_images(build: Build) -> None:
-    """Takes our tags off the engine; layers that nothing else uses go with them."""
+    """Removes our tags from the engine, which deletes the layers that nothing else uses."""
     local = [image_names.local_tag(build, platform) for platform in build.platforms]
     ours = [tag for plain in local for tag in (image_names.bridged(plain), plain)]
     for tag in [*ours, *map(str, image_names.tags_of(build))]:
@@ -169,9 +177,9 @@ def _remove_local_images(build: Build) -> None:
 
 
 def remove_everything_of(server: Server) -> None:
-    """The server is deleted: its volume, directories, uploads, images and tags go before its row does.
+    """Deletes what belongs to a server: volume, directories, uploads, images and tags, but not its row.
 
-    Raises `UserError` while its volume cannot be removed: without the row nobody would look for it.
+    Raises `UserError` if the volume cannot be deleted. The row must stay then, so that it is tried again.
     """
     for name in set(server.builds.exclude(runtime="").values_list("runtime", flat=True)):
         runtimes.runtime(name).forget(server.pk)

@@ -1,4 +1,4 @@
-"""What runs for a deployment: its beginning, its output, what it uses, its end."""
+"""What runs for a deployment: starts, output, use of resources, and ends."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ logger = logging.getLogger(__name__)
 COLLECT_ROUNDS = 50
 
 
+@transaction.atomic
 def begin(deployment: Deployment) -> Run:
-    """Writes the row of a run that is to be started: nothing runs for it yet.
+    """Writes the row of a run that has not been started yet, and returns it.
 
-    Raises `IntegrityError` where something runs for the deployment.
+    Raises `IntegrityError` if the deployment has a run that has not ended.
     """
     last = LogLine.objects.filter(server=deployment.server_id).aggregate(last=Max("pk"))["last"]
     runtime = deployment.build.runtime
@@ -34,13 +35,13 @@ def begin(deployment: Deployment) -> Run:
 
 
 def save(run: Run, handle: Handle) -> bool:
-    """Keeps what the runtime finds it by; False where the run was ended meanwhile, or is somebody else's."""
+    """Stores the handle. False if the run was ended in the meantime, or another worker holds it."""
     run.handle = {"endpoint": handle.endpoint, "data": dict(handle.data)}
     return bool(run.held().update(handle=run.handle))
 
 
 def handle_of(run: Run) -> Handle:
-    """What its runtime finds it by. Only of a run that was started."""
+    """Returns what the runtime finds the run by. Call it only for a run that was started."""
     assert run.handle is not None
     return Handle(run.runtime, run.handle["endpoint"], run.handle["data"])
 
@@ -50,7 +51,10 @@ def runtime_of(run: Run) -> Runtime:
 
 
 def survey(runs: Iterable[Run]) -> dict[int, RunStatus | RuntimeFault]:
-    """What has become of them, by id: each runtime is asked once about all of its own."""
+    """Polls the runs, and returns the results by their ids.
+
+    Each runtime is asked once for all of its runs.
+    """
     found: dict[int, RunStatus | RuntimeFault] = {}
     for asked in _by_runtime(runs):
         found |= {run.pk: status for run, status in zip(asked, _survey(asked), strict=True)}
@@ -58,7 +62,7 @@ def survey(runs: Iterable[Run]) -> dict[int, RunStatus | RuntimeFault]:
 
 
 def measure(runs: Iterable[Run]) -> None:
-    """Keeps what they use, for parts that may not ask a runtime; None where nobody knows."""
+    """Stores how much the runs use (`Run.uses`); None if it is unknown."""
     for asked in _by_runtime(runs):
         for run, stats in zip(asked, _measure(asked), strict=True):
             uses = stats and {"cpu": round(stats.cpu, 2), "memory_mb": round(stats.memory_bytes / 2**20)}
@@ -73,7 +77,7 @@ def _still_live(run: Run) -> RunQuerySet:
 def _measure(runs: list[Run]) -> Sequence[Stats | None]:
     try:
         return runtime_of(runs[0]).measure([handle_of(each) for each in runs])
-    except RuntimeFault:  # a runtime that is not there any more
+    except RuntimeFault:  # for example, the runtime is not configured any more
         return [None] * len(runs)
 
 
@@ -87,20 +91,23 @@ def _by_runtime(runs: Iterable[Run]) -> Iterable[list[Run]]:
 def _survey(runs: list[Run]) -> Sequence[RunStatus | RuntimeFault]:
     try:
         return runtime_of(runs[0]).survey([handle_of(each) for each in runs])
-    except RuntimeFault as fault:  # a runtime that is not there any more
+    except RuntimeFault as fault:  # for example, the runtime is not configured any more
         return [fault] * len(runs)
 
 
 def note_endpoints(run: Run, status: RunStatus) -> None:
-    """Replicas come and go: sessions are kept on those that are there."""
+    """Stores the endpoints of the replicas, which come and go. Sessions are kept on these."""
     if dict(status.endpoints) != run.endpoints:
         run.endpoints = dict(status.endpoints)
         _still_live(run).update(endpoints=run.endpoints)
 
 
 def collect(run: Run) -> None:
-    """Takes new output into the log. Of two that try at once, one does: the cursor is compared and set; the
-    other goes on from there, for more may have been written since."""
+    """Copies new output into the log. Raises `UserError`.
+
+    Several processes may do this at once. The cursor is compared and set in one update, together with the
+    lines, so each line is written once. The process whose update finds another cursor goes on from that one.
+    """
     server = run.deployment.server
     redact = server.redactor()
     for _ in range(COLLECT_ROUNDS):
@@ -128,7 +135,7 @@ def collect(run: Run) -> None:
 
 
 def _catch_up(run: Run) -> bool:
-    """Notes how far another has taken the output; False when the run has ended by now."""
+    """Reads how far another process has copied the output. False if the run has ended."""
     cursor = _still_live(run).values_list("output_cursor", flat=True).first()
     if cursor is None:
         return False
@@ -137,20 +144,23 @@ def _catch_up(run: Run) -> bool:
 
 
 def last_lines(run: Run, count: int) -> list[str]:
-    """What it wrote last, the oldest first."""
+    """Returns the last lines that the run wrote, oldest first."""
     lines = run.deployment.log_lines.filter(stream__in=["stdout", "stderr"], pk__gt=run.log_start)
     newest = lines.order_by("-id").values_list("text", flat=True)[:LOOK_BACK]
     return last_words(reversed(newest), count)
 
 
 def retire(run: Run) -> bool:
-    """No new call goes there from now on. False when somebody did this before."""
+    """Removes the endpoint, so that no new calls come. False if it was removed before."""
     return bool(Run.objects.filter(pk=run.pk).exclude(endpoint="").update(endpoint=""))
 
 
 def stop(run: Run, why: str, *, grace: float | None = None, reason: str = "") -> bool:
-    """Ends it and keeps what it wrote last, and why it ended. Safe to call again, and by several at once:
-    True for the one that ended it. Who is just starting it finds that it has ended.
+    """Ends the run, and stores its last output and the reason.
+
+    Several may call it at once: it returns True for the one that ended the run. A worker that is starting the
+    run finds it ended. `grace` is in seconds, by default STOP_GRACE_SECONDS. `reason` is a
+    `registry.reasons.Reason`. Raises `UserError` if the runtime cannot end it.
     """
     if not run.is_live:
         return False
@@ -182,13 +192,13 @@ def _end(run: Run, grace: float) -> None:
 
 
 def end_without_a_word(run: Run) -> None:
-    """Ends the run and leaves the row alone: it is somebody else's now."""
+    """Ends what runs, but does not change the row, because another worker holds it."""
     if run.handle:
         runtime_of(run).stop(handle_of(run), grace=0)
 
 
 def stop_strays(deployment: Deployment) -> None:
-    """Ends runs of this deployment that a lost worker started and could not save."""
+    """Ends runs of this deployment that a lost worker started without storing their handle."""
     runtime = runtimes.runtime(deployment.build.runtime)
     for stray in runtime.strays():
         if stray.deployment_id == deployment.pk:

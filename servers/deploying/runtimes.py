@@ -1,4 +1,4 @@
-"""Which runtime a name means, where it keeps what, and how what runs there is called. Cached per process."""
+"""Returns runtimes by their names, with their directories and credentials. Cached per process."""
 
 from __future__ import annotations
 
@@ -25,17 +25,18 @@ BRIDGE = Path(bridge.__file__).parent
 
 
 def runs_directory() -> Path:
+    """Returns the directory of prepared environments: `<server id>/<build number>`."""
     return Path(settings.DATA_DIR) / "runs"
 
 
 def scratch_directory() -> Path:
-    """Holds a directory for each deployment that is being worked on, named by its id."""
+    """Returns the directory of scratch spaces, one for each open deployment: `<id>-<claims>`."""
     return Path(settings.DATA_DIR) / "work"
 
 
 @functools.cache
 def runtime(name: str) -> Runtime:
-    """The runtime of that name. Raises `RuntimeFault` for one that this platform does not have."""
+    """Returns the runtime with this name. Raises `RuntimeFault` if this platform does not have it."""
     if name == "process":
         return ProcessRuntime(runs_directory(), BRIDGE)
     if name == "docker":
@@ -64,7 +65,10 @@ def _kubernetes() -> KubernetesRuntime:
 
 
 def goes_through_api_server() -> bool:
-    """K8S_REACH; `auto` is the way through the API server for a platform that is no pod itself."""
+    """Tells whether servers on Kubernetes are called through the API server (K8S_REACH).
+
+    `auto` means so if the platform does not run in a pod itself.
+    """
     if settings.K8S_REACH != "auto":
         return bool(settings.K8S_REACH == "proxy")
     return not kube_client.is_within()
@@ -72,15 +76,15 @@ def goes_through_api_server() -> bool:
 
 @functools.cache
 def cluster() -> Cluster:
-    """What calls through the API server bear, and where it is."""
+    """Returns the client whose credentials calls through the API server need."""
     return Cluster(settings.K8S_NAMESPACE, settings.K8S_CONTEXT)
 
 
 def is_behind_api_server(endpoint: str) -> bool:
-    """What runs beside us or in our cluster is spoken to over plain http."""
+    """Tells whether an endpoint is called through the API server: only those use https."""
     return endpoint.startswith("https://")
 
 
 def auth_for(endpoint: str) -> Auth:
-    """What an HTTP client needs to call this endpoint: credentials for the API server's alone."""
+    """Returns what adds credentials to a request to this endpoint, if it goes through the API server."""
     return cluster().authenticate if is_behind_api_server(endpoint) else mcp_client.no_auth

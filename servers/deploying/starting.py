@@ -1,4 +1,7 @@
-"""From what was built to a server that answers: start, health, discover. For deployments and restarts."""
+"""Starts a build and waits until the server answers MCP: start, health, discover.
+
+For deployments and restarts.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
+from django.utils.crypto import salted_hmac
 
 from hosting import handshake, read_only
 from hosting.deadline import Deadline
@@ -19,20 +24,21 @@ from hosting.runtimes.base import Handle, ImagePull, Limits, RunSpec, Runtime
 from hosting.why_ended import why
 from registry.reasons import Reason
 from servers import runtime_choice
-from servers.deploying import configuration, heartbeat, pull_secret, pulls, runs, runtimes
+from servers.deploying import heartbeat, pull_secret, pulls, runs, runtimes
 from servers.models import Build, Deployment, Run, Server, placement
 from servers.models.server import Transport
 from servers.states import StepKind
 from servers.timeline import Timeline
 
+COMPARED = ("transport", "port", "path", "command", "cpu", "memory_mb", "pids", "placement")
 WROTE_LAST, LAST = "It wrote last", 5
-# What the server's own last words may explain; where it could not be placed or pulled it wrote none.
+# Reasons that the server's last lines may explain. A server that was not placed or pulled has written none.
 ITS_OWN = (None, Reason.CRASHED, Reason.OUT_OF_MEMORY, Reason.UNHEALTHY)
 
 
 @dataclass(frozen=True)
 class Start:
-    """What is to be started: `run` is its row, of which nothing runs yet."""
+    """What is to be started. `run` is its row; nothing has been started for it yet."""
 
     run: Run
     timeline: Timeline
@@ -56,11 +62,15 @@ class Start:
 
 
 def start(wanted: Start) -> Handle:
-    """Starts the build on its runtime. Raises `UserError`: then nothing runs."""
+    """Starts the build on its runtime, and returns what the runtime finds it by.
+
+    Stores the handle in the run's row and the configuration in the deployment's. Raises `UserError`, or
+    `Cancelled` if the run was ended in the meantime or another worker holds it; then nothing runs.
+    """
     with wanted.timeline.step(StepKind.START) as step:
         deadline = wanted.deadline.within(settings.HEALTH_TIMEOUT, "start")
         secrets = wanted.server.secret_environment()
-        wanted.deployment.keep(configuration=configuration.of(wanted.server, secrets))
+        wanted.deployment.keep(configuration=configuration_of(wanted.server, secrets))
         spec = _run_spec(wanted, secrets, _platforms(wanted, step.line))
         if spec.pull.by_platform and wanted.runtime.any_platform:
             pull_secret.hand_on(wanted.timeline, spec.image)
@@ -72,8 +82,29 @@ def start(wanted: Start) -> Handle:
     return handle
 
 
+def configuration_of(server: Server, secrets: Mapping[str, str]) -> dict[str, Any]:
+    """Returns what a deployment is started with, so that two can be compared. No value can be read from it.
+
+    `environment` and `secrets` map names to keyed fingerprints of the values, `settings` maps names to
+    values.
+    """
+    return {
+        "environment": {name: _fingerprint(value) for name, value in server.environment.items()},
+        "secrets": {name: _fingerprint(value) for name, value in secrets.items()},
+        "settings": {name: getattr(server, name) for name in COMPARED},
+    }
+
+
+def _fingerprint(value: str) -> str:
+    """Returns a keyed digest, which shows only whether two values are equal."""
+    return salted_hmac("servers.configuration", value, algorithm="sha256").hexdigest()[:16]
+
+
 def _platforms(wanted: Start, line: LineSink) -> tuple[str, ...]:
-    """Of nodes that can run the image. A registry that does not tell keeps nothing from starting."""
+    """Returns the platforms of nodes that can run the image; () allows any node.
+
+    If the registry does not answer, the start goes on.
+    """
     build = wanted.build
     if not wanted.runtime.any_platform or build.images:
         return tuple(build.images)
@@ -114,7 +145,8 @@ def _pull(server: Server, build: Build) -> ImagePull:
 
 
 def _bridges_own(server: Server) -> dict[str, str]:
-    """What the bridge reads and does not pass on; a server's own environment may say otherwise."""
+    """Returns variables that the bridge reads and does not pass on; the server's environment may override
+    them."""
     if server.transport != Transport.STDIO:
         return {}
     return {
@@ -124,7 +156,11 @@ def _bridges_own(server: Server) -> dict[str, str]:
 
 
 def check_health(started: Start, handle: Handle) -> ServerFacts:
-    """Healthy means that an MCP handshake answered, not that a process exists."""
+    """Waits until the server answers an MCP handshake, and returns what it found.
+
+    That a process exists is not enough. Raises `RuntimeFault` with the server's last lines and their likely
+    cause.
+    """
     with started.timeline.step(StepKind.HEALTH) as step:
         deadline = started.deadline.within(settings.HEALTH_TIMEOUT, "health check")
         try:
@@ -148,7 +184,7 @@ def check_health(started: Start, handle: Handle) -> ServerFacts:
 
 
 def _tell_warning(started: Start, handle: Handle, line: LineSink) -> None:
-    """Into the log, beside the reason: it may be why, or only what came of it."""
+    """Writes a warning of the cluster into the log. It may be the reason, or only a consequence."""
     with suppress(RuntimeFault):
         for warning in started.runtime.warnings(handle)[:1]:
             line(f"The cluster says: {warning}")
@@ -175,7 +211,7 @@ def _with_last_lines(started: Start, error: RuntimeFault) -> RuntimeFault:
 
 
 def discover(started: Start, handle: Handle, facts: ServerFacts) -> Discovery:
-    """Lists what the server offers."""
+    """Lists the server's tools, prompts and resources. Raises `UserError`."""
     with started.timeline.step(StepKind.DISCOVER) as step:
         deadline = started.deadline.within(settings.HEALTH_TIMEOUT, "discovery")
         endpoint = next(iter(started.run.endpoints.values()), handle.endpoint)

@@ -1,4 +1,7 @@
-"""Dramatiq actors: an id in, one call out. The rows are the jobs; a message only says that there is one."""
+"""Dramatiq actors, which get an id and call one function.
+
+The rows are the jobs; a message only announces one.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from servers import broker
 from servers.deploying import deployer, reconciler, restarts
 from servers.models import Deployment, Run
 
-# A restart is short and somebody waits for it: no build keeps it waiting.
+# Restarts have slots of their own: they are short, and must not wait for builds.
 RESTARTS_PARALLEL = max(2, os.cpu_count() or 1)
 _deployments = threading.BoundedSemaphore(settings.DEPLOYMENTS_PARALLEL)
 _restarts = threading.BoundedSemaphore(RESTARTS_PARALLEL)
@@ -29,7 +32,10 @@ DEPLOY_LIMIT_MS = (settings.DEPLOY_TIMEOUT + 60) * 1000
     time_limit=DEPLOY_LIMIT_MS,
 )
 def deploy(deployment_id: int) -> None:
-    """Without a free slot the row waits in the queue, so that stopping a server need not wait behind it."""
+    """Carries out a deployment, or leaves it in the queue if DEPLOYMENTS_PARALLEL are running.
+
+    It does not wait for a free slot, so that this thread can still settle servers.
+    """
     if not _deployments.acquire(blocking=False):
         Deployment.objects.filter(pk=deployment_id).update(enqueued_at=None)
         return
@@ -47,7 +53,7 @@ def deploy(deployment_id: int) -> None:
     time_limit=DEPLOY_LIMIT_MS,
 )
 def restart(run_id: int) -> None:
-    """Without a free slot the row waits, as a deployment does."""
+    """Carries out a restart, or leaves it waiting if RESTARTS_PARALLEL are running."""
     if not _restarts.acquire(blocking=False):
         Run.objects.filter(pk=run_id).update(enqueued_at=None)
         return
@@ -65,7 +71,7 @@ def restart(run_id: int) -> None:
     time_limit=600_000,
 )
 def settle(server_id: int) -> None:
-    """One at a time for a server: the reconciler asks again every second for as long as it takes."""
+    """Settles one server. Does nothing if this process is settling it already: the reconciler asks again."""
     with _lock:
         if server_id in _settling:
             return

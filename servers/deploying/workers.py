@@ -1,4 +1,4 @@
-"""Who works: a worker's name tells whether it can still be alive."""
+"""Names workers, so that the name shows whether a worker can still be alive."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ PROC = Path("/proc/self")
 
 @functools.cache
 def me() -> str:
-    """`host/pid/start` of this process; start is what `_started` says."""
+    """Returns the name of this process: `host/pid/start`, with the start from `_started`."""
     return f"{socket.gethostname()}/{os.getpid()}/{_started(os.getpid())}"
 
 
 def is_gone(worker: str) -> bool:
-    """True when that process ran on this host and does so no more. Of another host one can't tell: False."""
+    """Tells whether this worker ran on this host and has ended. False for a worker of another host."""
     host, pid, started = worker.rsplit("/", 2)
     if host != socket.gethostname():
         return False
@@ -30,8 +30,10 @@ def is_gone(worker: str) -> bool:
 
 
 def _started(pid: int) -> str:
-    """Clock ticks since the boot, which no change of the clock moves (proc(5), field 22); milliseconds since
-    the epoch where there is no /proc. Raises `psutil.NoSuchProcess`.
+    """Returns when a process started. Raises `psutil.NoSuchProcess`.
+
+    It is in clock ticks since the boot, which no change of the clock moves (proc(5), field 22). Without /proc
+    it is in milliseconds since the epoch.
     """
     if not PROC.exists():
         return str(round(psutil.Process(pid).create_time() * 1000))

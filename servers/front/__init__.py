@@ -1,1 +1,1 @@
-"""Between the socket and Django: who may send how much, whole bodies, and threads only for work."""
+"""What stands between the socket and Django: limits of bodies, complete bodies, and threads."""

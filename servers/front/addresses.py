@@ -1,4 +1,4 @@
-"""Of whom one counts connections and requests."""
+"""The key by which connections and requests of one sender are counted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import ipaddress
 
 
 def address_key(address: str) -> str:
-    """An IPv6 address for all of its /64: whoever has one has them all."""
+    """Returns an IPv4 address as it is, and an IPv6 address as its /64.
+
+    One sender may have all addresses of a /64.
+    """
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

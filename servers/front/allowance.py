@@ -1,4 +1,4 @@
-"""How large the body of one request may be, decided by its head: the address, and who sends it."""
+"""Decides from the headers of a request how large its body may be: by the address, and by who sends it."""
 
 from __future__ import annotations
 
@@ -20,14 +20,18 @@ from servers.front.larger import Files, Larger, Strangers
 from servers.front.refusal import Refused
 
 SMALL = 64 * 1024  # what anybody may send
-AT_ONCE = 4  # bodies in memory that one person may have under way, each of the largest size
+AT_ONCE = 4  # bodies of the largest size in memory that one person may send at once
 BY_STRANGERS = "Without a login a request has at most 64 KiB: log in, or send a token."
 MULTIPART = "multipart/form-data"
 
 
 @dataclass(frozen=True)
 class Allowance:
-    """`most` bytes; `on_disk` once they are more than SMALL. `key` may have `together` under way."""
+    """How large a body may be: at most `most` bytes; `reason` says so.
+
+    `key` may have `together` bytes in all open requests. If `on_disk`, a body above SMALL is written to a
+    file.
+    """
 
     most: int
     reason: str
@@ -40,7 +44,7 @@ class Allowance:
 
 
 def of(scope: MutableMapping[str, Any]) -> Allowance:
-    """Asks the database. Raises `Refused` (503) where that fails."""
+    """Returns the allowance for a request. Asks the database; raises `Refused` (503) if that fails."""
     try:
         return _of(ASGIRequest(dict(scope), io.BytesIO()))
     except Error:

@@ -1,4 +1,4 @@
-"""Django as an ASGI application: a thread is taken once all of a request is here, and held only for work."""
+"""Django as an ASGI application. A thread is taken when the request is complete, and only while it works."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.conf import settings
 
 from servers.front import allowance, wsgi
 from servers.front.addresses import address_key
-from servers.front.bodies import Body, Left
+from servers.front.bodies import Body, ClientGone
 from servers.front.in_flight import InFlight
 from servers.front.refusal import Refused
 from servers.front.threads import Threads
@@ -21,11 +21,13 @@ from servers.front.threads import Threads
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-ASIDE = 2  # threads that ask who sends a large body, and as many that write one to the disk
+ASIDE = 2  # threads that find out who sends a large body, and as many that write bodies to disk
 DATABASE_SECONDS = 5.0
 
 
 class Front:
+    """Receives a request, waits for one of `threads` threads, and sends Django's answer piece by piece."""
+
     def __init__(self, django: wsgi.Application, threads: int) -> None:
         self._django = django
         self.threads = Threads(threads)
@@ -35,7 +37,10 @@ class Front:
         self._of: Counter[str] = Counter()
 
     def close(self) -> None:
-        """But for Django's threads, whose connections to the database somebody has to close."""
+        """Ends all but Django's threads.
+
+        The caller ends those, because their database connections must be closed.
+        """
         self._database.shutdown(wait=False, cancel_futures=True)
         self._disk.shutdown(wait=False, cancel_futures=True)
 
@@ -46,7 +51,7 @@ class Front:
                 await self._serve(scope, receive, send, address)
         except Refused as refused:
             await refused.answer(scope["path"], send)
-        except Left:
+        except ClientGone:
             pass
 
     async def _serve(self, scope: Message, receive: Receive, send: Send, address: str) -> None:
@@ -57,7 +62,7 @@ class Front:
             async with _leaving(receive) as left:
                 await self._turn(address, left)
                 await self._answer(answer, send, left, address)
-        except asyncio.CancelledError:  # a thread may still be reading the file
+        except asyncio.CancelledError:  # a thread may still read the file
             body.release()
             raise
         except BaseException:
@@ -66,7 +71,7 @@ class Front:
         body.close()
 
     async def _turn(self, address: str, left: asyncio.Task[None]) -> None:
-        """A thread is the caller's. Raises `Left` where the client does not wait for it, `Refused`."""
+        """Waits until the caller has a thread. Raises `ClientGone` and `Refused`."""
         if self.threads.take():
             return
         turn = asyncio.ensure_future(self.threads.turn(address))
@@ -77,7 +82,7 @@ class Front:
             raise
         if not turn.done():
             await self._taken_back(turn)
-            raise Left
+            raise ClientGone
         turn.result()
 
     async def _taken_back(self, turn: asyncio.Task[None]) -> None:
@@ -87,7 +92,7 @@ class Front:
             self.threads.give_back()
 
     async def _answer(self, answer: wsgi.Answer, send: Send, left: asyncio.Task[None], address: str) -> None:
-        """The next piece is made when the reader has taken the last."""
+        """Sends the answer. Django makes the next piece when the client has read the one before."""
         try:
             piece = await self.threads.run(answer.begin)
             await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
@@ -112,7 +117,10 @@ class Front:
 
     @contextlib.contextmanager
     def _counted(self, key: str) -> Iterator[None]:
-        """Connections are bounded where they are made, but for those of a proxy: its requests are here."""
+        """Limits requests of one address.
+
+        Needed behind a proxy, where connections cannot be limited by address.
+        """
         most = settings.CONNECTIONS_PER_ADDRESS
         if most and self._of[key] >= most:
             raise Refused(429, f"{most} requests of your address are under way: wait.", retry_after=5)
@@ -127,7 +135,7 @@ class Front:
 
 @contextlib.asynccontextmanager
 async def _leaving(receive: Receive) -> AsyncIterator[asyncio.Task[None]]:
-    """A task that ends when the client has gone."""
+    """Yields a task that ends when the client has closed the connection."""
     left = asyncio.ensure_future(_left(receive))
     try:
         yield left
@@ -136,6 +144,6 @@ async def _leaving(receive: Receive) -> AsyncIterator[asyncio.Task[None]]:
 
 
 async def _left(receive: Receive) -> None:
-    with contextlib.suppress(RuntimeError):  # uvloop's word for a connection that is closed
+    with contextlib.suppress(RuntimeError):  # uvloop raises it for a closed connection
         while (await receive())["type"] != "http.disconnect":
             pass

@@ -1,6 +1,6 @@
-"""Bodies, whole before anybody works on them: small ones in memory, uploads in a file that has no name.
+"""Receives complete bodies before Django works on them: small ones in memory, uploads in a nameless file.
 
-How fast they have to come is the connection's business (`servers.operations.guarded`).
+`servers.operations.guarded` limits how long they may take.
 """
 
 from __future__ import annotations
@@ -23,17 +23,23 @@ from servers.front.refusal import Refused
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
-PIECE = 1024 * 1024  # written at once
-LEAST_FREE = 64 * 1024**2  # bytes of the disk that stay for the database
+PIECE = 1024 * 1024  # bytes that are written at once
+LEAST_FREE = 64 * 1024**2  # bytes of the disk that are left for the database
 FULL = "The disk of the platform is full: its operator has to make room in DATA_DIR."
 
 
-class Left(Exception):
-    """The client went away before its request was complete: half an upload must not look whole."""
+class ClientGone(Exception):
+    """The client closed the connection before its request was complete.
+
+    Half an upload must not look complete.
+    """
 
 
 class Body:
-    """`receive` it, use `file` (at its start) and `length` (None: there was none), then `close`."""
+    """The body of one request. Call `receive`, then use `file` and `length`, then call `close`.
+
+    `length` is None if the request has no body.
+    """
 
     def __init__(self, scope: Message, allow: Callable[[], Awaitable[Allowance]], disk: Executor) -> None:
         self._allow, self._disk = allow, disk
@@ -53,7 +59,7 @@ class Body:
         return self._file or io.BytesIO(self._held)
 
     async def receive(self, receive: Receive, in_flight: InFlight) -> None:
-        """Raises `Refused` (413, 429, 503, 507) as soon as that is known, and `Left`."""
+        """Receives the body. Raises `Refused` (413, 429, 503, 507) as early as possible, and `ClientGone`."""
         if not self._comes:
             return
         await self._expect(self._announced, in_flight)
@@ -61,7 +67,7 @@ class Body:
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise Left
+                raise ClientGone
             more = message.get("more_body", False)
             await self._take(message.get("body", b""), in_flight)
         if self._file:
@@ -74,7 +80,7 @@ class Body:
         self.release()
 
     def release(self) -> None:
-        """It counts no longer; the file goes with the last who reads it."""
+        """Ends the counting of its bytes. The file stays until its last reader closes it."""
         if self._share:
             self._share.release()
 
@@ -113,14 +119,14 @@ class Body:
 
 
 def directory() -> Path:
-    """Where bodies and files of requests lie, without names."""
+    """Returns the directory of the files that hold bodies and uploads of open requests."""
     return Path(settings.FILE_UPLOAD_TEMP_DIR)
 
 
 def nameless(size: int = 0) -> IO[bytes]:
-    """A file that is gone when it is closed, and when this process ends, however that happens.
+    """Opens a file without a name. It is gone when it is closed, or when this process ends in any way.
 
-    Raises OSError (ENOSPC) where `size` bytes more would leave the database no room.
+    Raises OSError (ENOSPC) if `size` bytes more would leave too little space for the database.
     """
     directory().mkdir(parents=True, exist_ok=True, mode=0o700)
     if shutil.disk_usage(directory()).free - size < LEAST_FREE:
@@ -129,7 +135,7 @@ def nameless(size: int = 0) -> IO[bytes]:
 
 
 def _announced(scope: Message) -> tuple[int, bool]:
-    """Bytes as far as they are known, and whether any are to come."""
+    """Returns the announced size in bytes (0 if unknown), and whether there is a body."""
     headers = dict(scope["headers"])
     length = headers.get(b"content-length", b"")
     if length.isdigit():

@@ -1,4 +1,4 @@
-"""Files in forms: none, but where a view takes them and somebody is logged in. No other reaches a disk."""
+"""Files in forms. Only views that are marked take them, and only from users who are logged in."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from servers.front.refusal import Refused
 
 
 class FileRefused(MultiPartParserError):
-    """Django knows it, and does not try to read the body again."""
+    """A file was refused. Django handles this error without reading the body again."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
@@ -25,7 +25,7 @@ class FileRefused(MultiPartParserError):
 
 
 class NoFiles(FileUploadHandler):
-    """The one of settings.FILE_UPLOAD_HANDLERS."""
+    """The default upload handler: it refuses every file."""
 
     def new_file(self, *given: Any, **named: Any) -> None:
         raise FileRefused(415, "No file can be sent to this address, or not without a login.")
@@ -38,7 +38,7 @@ class NoFiles(FileUploadHandler):
 
 
 class Nameless(FileUploadHandler):
-    """Keeps a file where nobody else sees it, and no crash leaves it behind."""
+    """Writes an upload into a nameless file, which no crash leaves behind."""
 
     file: UploadedFile[bytes]
 
@@ -65,7 +65,7 @@ class Nameless(FileUploadHandler):
 
 
 class FilesMiddleware:
-    """Before the check of the CSRF token, which reads the form."""
+    """Sets the upload handlers. It runs before the CSRF check, which reads the form."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
@@ -79,7 +79,7 @@ class FilesMiddleware:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Django's handler400: says why, where it was a file."""
+    """Django's handler400. Says why a file was refused."""
     if not isinstance(exception, FileRefused):
         return django_bad_request(request, exception)
     headers, body = Refused(exception.status, str(exception)).parts(request.path)

@@ -1,4 +1,4 @@
-"""Bytes of bodies that this process is receiving or has not yet answered, by whose they are."""
+"""Counts bytes of bodies that this process receives or has not answered yet, by their sender."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TOO_MUCH = "What you are sending at once is more than you may: wait until the ot
 
 
 class InFlight:
-    """The event loop's own."""
+    """Counts for all requests. Used in the event loop only."""
 
     def __init__(self) -> None:
         self._bytes: Counter[Hashable] = Counter()
@@ -21,14 +21,14 @@ class InFlight:
 
 
 class Share:
-    """What one request has of it; `release` gives all of it back."""
+    """The bytes of one request; `release` subtracts all of them."""
 
     def __init__(self, among: Counter[Hashable], key: Hashable, most: int) -> None:
         self._among, self._key, self._most = among, key, most
         self._size = 0
 
     def grow_to(self, size: int) -> None:
-        """Raises `Refused` (429)."""
+        """Counts `size` bytes in all. Raises `Refused` (429) if the sender then has more than allowed."""
         more = size - self._size
         if more <= 0 or self._key is None:
             return

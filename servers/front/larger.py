@@ -1,4 +1,4 @@
-"""Which views take more than a small body: they say so themselves; all others are refused it by its head."""
+"""Marks views that take more than a small body. Requests to other views are refused by their headers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ FRAMING = 64 * 1024  # boundaries, headers and the small parts around a file
 
 @dataclass(frozen=True)
 class Larger:
-    """`most` bytes in one request, of which `key` may have `together` under way at once in this process."""
+    """How much a request may send: at most `most` bytes.
+
+    All open requests of `key` in this process may have `together` bytes.
+    """
 
     most: int
     together: int
@@ -24,30 +27,36 @@ class Larger:
 
 @dataclass(frozen=True)
 class Files:
-    """Of a view that takes files from somebody who is logged in; asked for late, for settings change."""
+    """The mark of a view that takes files from users who are logged in.
+
+    `most` reads the setting at each request.
+    """
 
     most: Callable[[], int]
 
 
 @dataclass(frozen=True)
 class Strangers:
-    """Of a view that anybody may send to: what this request may be, or None for as little as any."""
+    """The mark of a view that anybody may send to.
+
+    `allow` returns what a request may send; None for a small body.
+    """
 
     allow: Callable[..., Larger | None]
 
 
 def takes_files(most: Callable[[], int]) -> Callable[[View], View]:
-    """`most`: bytes of all files of a request."""
+    """Marks a view. `most` returns how many bytes all files of a request may have."""
     return _marked(Files(most))
 
 
 def from_strangers(allow: Callable[..., Larger | None]) -> Callable[[View], View]:
-    """`allow(request, **of the URL)` is asked with nothing but the head, and may ask the database."""
+    """Marks a view. `allow(request, **of the URL)` has only the headers, and may ask the database."""
     return _marked(Strangers(allow))
 
 
 def mark_of(view: Any, method: str | None) -> Files | Strangers | None:
-    """Of a view function, or of the action that a view set gives to the method."""
+    """Returns the mark of a view function, or of the view set's action for this method."""
     action = getattr(view, "actions", {}).get((method or "").lower())
     handler = getattr(view.cls, action, view) if action else view
     mark = getattr(handler, MARK, None)
@@ -55,7 +64,7 @@ def mark_of(view: Any, method: str | None) -> Files | Strangers | None:
 
 
 def takes_files_from(view: Any, request: HttpRequest) -> bool:
-    """Whether the request may bring any: of a token REST framework finds out before it reads the body."""
+    """Tells whether the request may send files. REST framework checks a token before it reads the body."""
     if not isinstance(mark_of(view, request.method), Files):
         return False
     return "Authorization" in request.headers or request.user.is_authenticated

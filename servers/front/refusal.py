@@ -1,4 +1,4 @@
-"""What is said to a request that is refused before Django sees it."""
+"""Answers of requests that are refused before Django gets them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ FOR_PROGRAMS = ("/api/", "/hooks/", "/v0.1/")
 
 
 class Refused(Exception):
-    """Its connection is closed after it: a body may still be on its way."""
+    """The request is refused. The connection is closed afterwards, because a body may still be coming."""
 
     def __init__(self, status: int, detail: str, *, retry_after: int = 0) -> None:
         super().__init__(detail)
         self.status, self.detail, self.retry_after = status, detail, retry_after
 
     def parts(self, path: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
-        """Headers and body: a problem document for programs, a sentence for people."""
+        """Returns headers and body: a problem document (RFC 9457) for programs, a sentence for people."""
         if path.startswith(FOR_PROGRAMS):
             kind, body = "application/problem+json", orjson.dumps(self._problem(path))
         else:
@@ -37,7 +37,7 @@ class Refused(Exception):
         return headers, body
 
     def _problem(self, path: str) -> dict[str, Any]:
-        """As the API says what is wrong (`api.problems`), which needs Django and a thread."""
+        """Returns the problem in the form of `api.problems`, which would need Django and a thread."""
         about = {"type": "about:blank", "title": HTTPStatus(self.status).phrase, "status": self.status}
         return {**about, "detail": self.detail, "instance": path[:2000]}
 
@@ -47,7 +47,7 @@ class Refused(Exception):
         await send({"type": "http.response.body", "body": body})
 
     def as_bytes(self, path: str) -> bytes:
-        """For a connection on which no application speaks."""
+        """Returns the whole answer, for a connection that has no request yet."""
         headers, body = self.parts(path)
         first = f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}\r\n".encode()
         return first + b"".join(b"%b: %b\r\n" % header for header in headers) + b"\r\n" + body

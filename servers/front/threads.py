@@ -1,4 +1,4 @@
-"""The threads that serve Django: so many and no more, shared among addresses, known to be free or not."""
+"""The threads that run Django. Their number is fixed, and addresses share them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import TypeVar
 from servers.front.refusal import Refused
 
 T = TypeVar("T")
-WAITING = 256  # requests that wait for a thread; steps of answers that have begun do not count
-PATIENCE = 5.0  # seconds after which a process whose threads are all taken is not ready
+WAITING = 256  # requests that wait for a thread, without answers that have begun
+PATIENCE = 5.0  # seconds without a free thread after which a process is not ready
 
 
 @dataclass(eq=False)
@@ -26,8 +26,12 @@ class _Waiter:
 
 
 class Queue:
-    """Addresses take turns, so that one with many requests delays its own. Where too many wait, the newest of
-    the address that has most has to go."""
+    """Requests that wait for a thread.
+
+    Addresses take turns, so that one with many requests delays only its own.
+
+    If too many wait, the newest request of the address with the most is refused.
+    """
 
     def __init__(self) -> None:
         self._of: OrderedDict[str, deque[_Waiter]] = OrderedDict()
@@ -41,7 +45,7 @@ class Queue:
 
     @property
     def oldest(self) -> float:
-        """Since when its owner has waited."""
+        """When the oldest one began to wait (monotonic seconds)."""
         return min(theirs[0].since for theirs in self._of.values())
 
     def join(self, address: str, waiter: _Waiter) -> None:
@@ -76,16 +80,19 @@ class Queue:
 
 
 class Threads:
-    """`take` or wait for a `turn`, then `run`. All but the threads themselves is the event loop's."""
+    """A pool of threads. `take` a thread or wait for a `turn`, then `run` work on it.
+
+    All methods are called in the event loop.
+    """
 
     def __init__(self, count: int) -> None:
         self.executor = ThreadPoolExecutor(count, thread_name_prefix="WSGI")
         self._count, self._busy = count, 0
         self._waiting = Queue()
-        self._moved = time.monotonic()  # when one was last free, or became so
+        self._moved = time.monotonic()  # when a thread was free last
 
     def fault(self, patience: float | None = None) -> str:
-        """Why nobody should send requests here, or ""."""
+        """Returns why this process should get no requests now, or ""."""
         if self._busy < self._count:
             return ""
         now = time.monotonic()
@@ -98,7 +105,7 @@ class Threads:
         )
 
     def take(self) -> bool:
-        """A thread, where one is free and nobody waits: `run` something on it."""
+        """Takes a thread if one is free and nobody waits, and tells whether it did."""
         if self._busy < self._count and not self._waiting:
             self._busy += 1
             self._moved = time.monotonic()
@@ -106,20 +113,23 @@ class Threads:
         return False
 
     async def turn(self, address: str, *, begins: bool = True) -> None:
-        """Waits for one. Raises `Refused` (503) where too many do; not of an answer that has begun."""
+        """Waits for a thread. Raises `Refused` (503) if too many wait; never for an answer that has begun."""
         waiter = _Waiter(asyncio.get_running_loop().create_future(), time.monotonic(), begins)
         self._waiting.join(address, waiter)
         try:
             await waiter.turn
         except asyncio.CancelledError:
             if waiter.turn.done() and not waiter.turn.cancelled() and not waiter.turn.exception():
-                self.give_back()  # its turn came just now
+                self.give_back()  # its turn came at the same time
             raise
         finally:
             self._waiting.leave(address, waiter)
 
     async def run(self, work: Callable[[], T]) -> T:
-        """On the thread that the caller has. Cancelled, the thread goes on, and is free once it has ended."""
+        """Runs `work` on the caller's thread.
+
+        If the caller is cancelled, the thread is free when the work has ended.
+        """
         loop = asyncio.get_running_loop()
         try:
             future = self.executor.submit(work)
@@ -139,5 +149,5 @@ class Threads:
                 waiter.turn.set_result(None)
 
     def _ended(self, loop: asyncio.AbstractEventLoop) -> None:
-        with contextlib.suppress(RuntimeError):  # a loop that is closed asks for nothing
+        with contextlib.suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(self.give_back)

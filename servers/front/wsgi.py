@@ -1,4 +1,7 @@
-"""Django as WSGI, in steps: a thread is held while a piece of an answer is made, not while it is read."""
+"""Runs Django as WSGI in steps.
+
+A thread is held while a piece of the answer is made, not while it is read.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,11 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class Answer:
-    """`begin`, then `more` until `over`. Each runs in any thread, one at a time, in the context of the first.
+    """One answer. Call `begin`, then `more` until `over`.
 
-    `abandon` where the rest is not wanted; it says whether to `close` it, or a step that runs does so.
+    Each step may run in another thread, but never two at once; all share one context. `abandon` says that the
+    rest is not needed. It returns True if the caller has to call `close`; otherwise the running step does
+    that.
     """
 
     def __init__(self, application: Application, environ: dict[str, Any]) -> None:
@@ -70,7 +75,7 @@ class Answer:
         ]
 
     def _more(self) -> bytes:
-        """A piece of about PIECE bytes; what is one in memory is not cut."""
+        """Returns a piece of about PIECE bytes. A part that Django gives as a whole is not cut."""
         parts, size = [], 0
         try:
             while size < PIECE and not self.over:
@@ -84,7 +89,7 @@ class Answer:
             self._close()
             raise
         finally:
-            close_old_connections()  # the next piece may be another thread's
+            close_old_connections()  # the next piece may be made in another thread
         return b"".join(parts)
 
     def _close(self) -> None:
@@ -93,9 +98,10 @@ class Answer:
 
 
 def environ_of(scope: MutableMapping[str, Any], body: IO[bytes], length: int | None) -> dict[str, Any]:
-    """`length` of a body that is complete, however it came; None for none.
+    """Returns the WSGI environment. `length` is the size of the complete body; None means no body.
 
-    A name with an underscore would pass for one with a hyphen: X_Forwarded_Proto for what a proxy says.
+    Header names with an underscore are dropped: they would look like those with a hyphen, such as
+    `X_Forwarded_Proto` like the proxy's header.
     """
     server, port = scope.get("server") or ("localhost", 80)
     client, client_port = scope.get("client") or ("", 0)

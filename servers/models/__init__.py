@@ -1,4 +1,4 @@
-"""Rows of what is hosted, and querysets named for use."""
+"""The rows of the platform, with querysets whose methods say what they are for."""
 
 from servers.models.build import Build, BuildQuerySet
 from servers.models.deployment import Deployment, DeploymentQuerySet, Step

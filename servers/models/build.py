@@ -11,7 +11,7 @@ from servers.models.server import Server
 
 class BuildQuerySet(models.QuerySet["Build"]):
     def startable(self) -> BuildQuerySet:
-        """What they made is still there."""
+        """Builds whose image or environment still exists."""
         return self.exclude(NOTHING_MADE)
 
 
@@ -19,13 +19,14 @@ NOTHING_MADE = Q(image="", directory="")
 
 
 class Build(Kept):
-    """What was made of a source, once: each deployment that starts it again shares it.
+    """What was made of a source. It is made once; every deployment that starts it again refers to it.
 
-    `number` is that of the deployment that makes it, and part of its tags; `resumes` is the build that it
-    goes on with, whose images it may have taken over. `runtime` is where it can start. `images` maps platform
-    to `{reference, digest, size, media_type}`; `image` is what the runtime starts: a reference by digest, or
-    an engine-local id. `command` and `directory` are what a prepared environment needs to start; `plan` says
-    how it was made (`hosting.sources.plan.Plan.as_json`).
+    `number` is that of the deployment that makes it, and is part of its tags. `resumes` is the build of the
+    failed deployment that it continues, from which it may take images over. `runtime` is where it can start.
+    `images` maps platforms to `{reference, digest, size}`, or without a registry to `{reference, image_id,
+    size}`; sizes are in bytes. `image` is what the runtime starts: a reference by digest, or an id in the
+    engine. `directory` is a prepared environment, and `command` starts it, or the image. `plan` says how it
+    was made (`hosting.sources.plan.Plan.as_json`).
     """
 
     server = models.ForeignKey(Server, models.CASCADE, related_name="builds")
@@ -53,7 +54,7 @@ class Build(Kept):
 
     @property
     def can_start(self) -> bool:
-        """It was made, and its image or environment is still there."""
+        """Whether its image or environment exists."""
         return bool(self.directory or self.image)
 
     @property

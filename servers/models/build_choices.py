@@ -1,11 +1,11 @@
-"""What a person sets by hand of how a server is built (`Server.build`); a key that is absent is recognised.
+"""What a person sets for the build of a server (`Server.build`). A key that is absent is recognised.
 
 `{"ecosystem": "python", "root": "", "member": "", "extras": [], "groups": [], "with": ["mcp<2"],
 "python": "3.12", "node": "22", "build": "npm run build", "dockerfile": "docker/Dockerfile",
-"target": "", "arguments": {"NAME": "value"}}`:
-see `hosting.sources.plan.Choices` for what each means.
+"target": "", "arguments": {"NAME": "value"}}`;
+`hosting.sources.plan.Choices` says what each key means.
 
-Raises Django's `ValidationError` with the keys at fault.
+Errors are Django's `ValidationError`, with the wrong keys.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ _MEMBER = re.compile(r"@?[A-Za-z0-9._][A-Za-z0-9._/@-]{0,199}\Z")
 _ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
 _PYTHON = re.compile(r"[0-9]{1,2}(?:\.[0-9]{1,3}){0,2}\Z")
 _NODE = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,4}){0,2}\Z")
-# Set by the builder itself, or ways to have it run another program than the one that is meant.
+# The builder sets these itself, or they could make it run another program.
 _TAKEN = re.compile(
     r"(?i)(?:BUILDKIT_|SOURCE_DATE_EPOCH|TARGET|BUILD(?:PLATFORM|OS|ARCH|VARIANT)|[A-Z]+_PROXY\Z)"
 )
 
 
-# Of sources that bring files to build from; a package is installed by its name.
+# For sources with files to build from. A package is installed by its name.
 _OF_FILES = ("ecosystem", "root", "member", "groups", "build", "dockerfile", "target", "arguments")
 
 
 def clean(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys that say something."""
+    """Returns the choices without the empty ones."""
     unknown = sorted(set(values) - set(_CLEANERS))
     if unknown:
         raise ValidationError({unknown[0]: f"Unknown key; accepted: {', '.join(_CLEANERS)}."})
@@ -58,7 +58,7 @@ def validate(values: Any) -> None:
 
 
 def unfit(kind: str, values: Mapping[str, Any]) -> list[str]:
-    """The keys that mean nothing for a source of this kind."""
+    """Returns the keys that have no meaning for a kind of source (`SourceKind`)."""
     never = {"image": KEYS, "package": _OF_FILES}.get(kind, ())
     return [key for key in values if key in never]
 

@@ -21,44 +21,52 @@ LIVE = Q(run__isnull=False, run__ended_at__isnull=True)
 
 class DeploymentQuerySet(models.QuerySet["Deployment"]):
     def open(self) -> DeploymentQuerySet:
-        """Queued or running: work that is not over."""
+        """Queued or running."""
         return self.filter(status__in=states.OPEN)
 
     def claimable(self) -> DeploymentQuerySet:
-        """Queued, and no deployment of the same server is running."""
+        """Queued, with no running deployment of the same server."""
         running = Deployment.objects.filter(server=models.OuterRef("server"), status=DeploymentStatus.RUNNING)
         return self.filter(~models.Exists(running), status=DeploymentStatus.QUEUED)
 
     def due(self, resend_after: timedelta) -> DeploymentQuerySet:
-        """Claimable, and no message about it is on its way as far as we know."""
+        """Claimable, and no message about it was sent within `resend_after`."""
         old = timezone.now() - resend_after
         return self.claimable().filter(Q(enqueued_at__isnull=True) | Q(enqueued_at__lt=old))
 
     def good(self) -> DeploymentQuerySet:
-        """They went well, and what they started is still there to be started."""
+        """Succeeded, and their build can still be started."""
         return self.exclude(build__image="", build__directory="").filter(status=DeploymentStatus.SUCCEEDED)
 
     def with_run(self) -> DeploymentQuerySet:
-        """Something runs for them."""
+        """Those whose run has not ended."""
         return self.filter(LIVE)
 
     def with_starts(self) -> DeploymentQuerySet:
-        """Adds `starts`, how many runs each has had; None for none. One more than it was restarted."""
+        """Adds `starts`, the number of runs: one for the first start and one for each restart; None if there
+        are none."""
         mine = Run.objects.filter(deployment=models.OuterRef("pk")).order_by().values("deployment")
         return self.annotate(starts=models.Subquery(mine.values(count=models.Count("pk"))))
 
     def leftover(self) -> DeploymentQuerySet:
-        """With a run, and not what serves a server that should run."""
+        """Those with a run that has not ended, without the current deployments of servers that should run."""
         serves = Q(server__desired_state=DesiredState.RUNNING, pk=F("server__current_deployment"))
         return self.with_run().exclude(serves)
 
     def lost(self, since: timedelta, is_gone: Callable[[str], bool]) -> list[Deployment]:
-        """Running by their row, but their worker is gone or silent."""
+        """Running deployments whose worker is gone, or has not renewed its lease for `since`.
+
+        `is_gone` tells whether a worker of this name is known to be gone.
+        """
         running = self.filter(status=DeploymentStatus.RUNNING).select_related("server")
         return [deployment for deployment in running if deployment.is_lost(since, is_gone)]
 
     def put_back(self, deployment: Deployment) -> bool:
-        """Returns a running deployment to the queue, or ends it where a newer request waits there already."""
+        """Puts a running deployment back into the queue, or ends it as superseded if a newer one waits there.
+
+        Returns False, and changes nothing, if the worker that `deployment` was read with does not hold it any
+        more.
+        """
         with transaction.atomic():
             Server.objects.locked().get(pk=deployment.server_id)
             if back := self._let_go(deployment):
@@ -68,27 +76,27 @@ class DeploymentQuerySet(models.QuerySet["Deployment"]):
             return back
 
     def _let_go(self, deployment: Deployment) -> bool:
-        """False when the worker that it was read with does not hold it any more."""
+        """Moves the row. False if the worker that `deployment` was read with does not hold it any more."""
         held = deployment.held()
         if self.filter(server=deployment.server_id, status=DeploymentStatus.QUEUED).exists():
             return held.move(deployment.pk, DeploymentStatus.SUPERSEDED, finished_at=timezone.now())
         return held.move(deployment.pk, DeploymentStatus.QUEUED, enqueued_at=None)
 
     def move(self, pk: int, to: DeploymentStatus, **changes: Any) -> bool:
-        """A guarded status move: False when the row is not in a status that allows it."""
+        """Changes the status, in one guarded update. False if the present status does not allow it."""
         allowed = states.DEPLOYMENT_MOVES[to]
         return bool(self.filter(pk=pk, status__in=allowed).update(status=to, **changes))
 
 
 class Deployment(Leased):
-    """One walk from source to URL: the durable job, and what came of it.
+    """One request to deploy a server, which a worker carries out, and its outcome.
 
-    `build` is what it starts: made by it where the numbers are the same, else by an earlier deployment.
-    `run` is what runs for it, or ran last: the newest of its `runs`. `facts` is what the handshake found (as
-    `hosting.handshake.ServerFacts`), `discovery` holds tools, prompts and resources as listed, `tool_changes`
-    what became of the tools since `{against, …}` (`servers.deploying.gate.as_json`); empty: nothing.
-    `configuration` tells what it was started with, see `servers.deploying.configuration`. `error_reason` is a
-    `registry.reasons.Reason`: runbooks decide by it.
+    `build` is what it starts. The deployment made this build itself if the numbers are equal. `run` is the
+    newest of its `runs`. `facts` is what the handshake found (`hosting.handshake.ServerFacts`). `discovery`
+    holds the tools, prompts and resources as listed. `tool_changes` says how the tools differ from those of
+    the deployment before (`servers.deploying.gate.as_json`); {} means not at all. `configuration` is what it
+    was started with (`servers.deploying.starting`). `error_reason` is a `registry.reasons.Reason`, by
+    which runbooks decide.
     """
 
     server = models.ForeignKey(Server, models.CASCADE, related_name="deployments")
@@ -162,7 +170,11 @@ class Deployment(Leased):
 
     @property
     def is_serving(self) -> bool:
-        """It gets the calls: the one before it keeps its endpoint for a while, and gets none that is new."""
+        """Whether new calls go to it.
+
+        A deployment that was replaced keeps its endpoint for a while, but gets calls of its old sessions
+        only.
+        """
         return self.takes_calls and self.server.current_deployment_id == self.pk
 
     @property
@@ -179,24 +191,27 @@ class Deployment(Leased):
 
     @property
     def makes_build(self) -> bool:
-        """It fetches and builds; else it starts what another deployment built."""
+        """Whether it fetches and builds. Otherwise it starts the build of another deployment."""
         return self.build.number == self.number
 
     @property
     def resumed(self) -> Deployment | None:
-        """What it goes on with: images that this one built and pushed are taken over."""
+        """The deployment that this one continues, and whose images it takes over; None if it resumes none."""
         return self.based_on if self.mode == Mode.RESUME else None
 
 
 class StepQuerySet(models.QuerySet["Step"]):
     def close_lost(self) -> None:
-        """Those that a lost worker had begun: nobody works on them any more."""
+        """Cancels the running steps, because their worker was lost."""
         begun = self.filter(status=StepStatus.RUNNING)
         begun.update(status=StepStatus.CANCELLED, finished_at=timezone.now(), error="The worker was lost.")
 
 
 class Step(models.Model):
-    """One step of a deployment, or of a restart (`run`); `platform` is "" for what is done once."""
+    """One step of a deployment, or of a restart (`run`).
+
+    `platform` is "" for a step that is not per platform.
+    """
 
     deployment = models.ForeignKey(Deployment, models.CASCADE, null=True, blank=True, related_name="steps")
     run = models.ForeignKey(Run, models.CASCADE, null=True, blank=True, related_name="steps")

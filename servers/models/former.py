@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 
 
 class FormerServer(models.Model):
-    """Whose a deleted server was: what it pushed may lie on at the registry, in a repository of its slug.
+    """The owner of a deleted server. Images that it pushed may still be at the registry, under its slug.
 
-    `team` (0: none) and `owner` are ids, for their rows may go as well.
+    `team` (0: none) and `owner` are ids and not keys, because those rows may be deleted too.
     """
 
     slug = models.CharField(max_length=48)

@@ -8,16 +8,17 @@ from django.utils import timezone
 
 from servers.models.deployment import Deployment
 
-SAID_FOR = timedelta(seconds=15)  # after this a gateway that says nothing more is taken for gone
+SAID_FOR = timedelta(seconds=15)  # a gateway that has written nothing for longer is gone
 
 
 class CallsInFlightQuerySet(models.QuerySet["CallsInFlight"]):
     def known_now(self) -> CallsInFlightQuerySet:
+        """Those of gateways that are alive."""
         return self.filter(at__gte=timezone.now() - SAID_FOR)
 
 
 class CallsInFlight(models.Model):
-    """Calls that one gateway process still has at a deployment that was replaced, as it said every second."""
+    """How many calls one gateway process still has at a replaced deployment; it writes this every second."""
 
     gateway = models.CharField(max_length=32)
     deployment = models.ForeignKey(Deployment, models.CASCADE, related_name="in_flight")

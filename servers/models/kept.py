@@ -9,12 +9,13 @@ from django.utils import timezone
 
 
 class Kept(models.Model):
-    """A row into which a deployment's steps write what they make and find out, as they go."""
+    """A row that is written column by column, while a deployment's steps find the values."""
 
     class Meta:
         abstract = True
 
     def keep(self, **columns: object) -> None:
+        """Sets these columns and saves only them."""
         for name, value in columns.items():
             setattr(self, name, value)
         self.save(update_fields=list(columns))
@@ -23,7 +24,8 @@ class Kept(models.Model):
 class Leased(Kept):
     """Work that one worker at a time holds, as long as it renews `heartbeat_at`.
 
-    `enqueued_at` is when a message about it was sent last; None: it is to be sent.
+    `worker` is the name that `workers.me` gives. `enqueued_at` is when the last message about it was sent;
+    None asks for a message.
     """
 
     worker = models.CharField(max_length=100, blank=True, default="")
@@ -34,17 +36,21 @@ class Leased(Kept):
         abstract = True
 
     def held(self) -> models.QuerySet[Any]:
-        """The row, while the worker that it was read with holds it: every outcome is written through this."""
+        """Selects the row only while the worker that it was read with still holds it.
+
+        Each outcome is written through this, so that a worker that lost its lease cannot overwrite anything.
+        """
         raise NotImplementedError
 
     def renew(self) -> bool:
-        """Gives a sign of life; False when somebody else holds it, or nobody has to any more."""
+        """Renews the lease. False if another worker holds it, or the work has ended."""
         return bool(self.held().update(heartbeat_at=timezone.now()))
 
     def is_asked_to_stop(self) -> bool:
+        """Whether a person has cancelled the work."""
         return False
 
     def is_lost(self, since: timedelta, is_gone: Callable[[str], bool]) -> bool:
-        """Its worker ran on this machine and is gone, or has given no sign of life for `since`."""
+        """Whether its worker is gone (`is_gone`), or has not renewed its lease for `since`."""
         silent = not self.heartbeat_at or self.heartbeat_at < timezone.now() - since
         return silent or is_gone(self.worker)

@@ -18,32 +18,33 @@ class LogStream(models.TextChoices):
 
 
 class LogLineQuerySet(models.QuerySet["LogLine"]):
-    """Only within one server or deployment: neither text nor time has an index of its own."""
+    """Log lines. Select those of one server or deployment first: text and time have no index of their own."""
 
     def holding(self, text: str) -> LogLineQuerySet:
+        """Lines that contain `text` in any case; "" selects all."""
         return self.filter(text__icontains=text) if text else self
 
     def at_least(self, level: str) -> LogLineQuerySet:
-        """Lines that claim this level or a higher one; "" is every line, of no level too."""
+        """Lines of this level and higher ones. "" selects all, also lines without a level."""
         return self.filter(level__in=levels.at_least(level)) if level else self
 
     def between(self, since: datetime | None, until: datetime | None) -> LogLineQuerySet:
-        """`since` is included, `until` is not."""
+        """Lines from `since` (included) until `until` (excluded)."""
         lines = self.filter(at__gte=since) if since else self
         return lines.filter(at__lt=until) if until else lines
 
     def around(self, pk: int, count: int) -> list[LogLine]:
-        """The line, and as many before as after it, in their order."""
+        """Returns `count` lines around this one: half of them up to it, the others after it, oldest first."""
         before = list(self.filter(pk__lte=pk).order_by("-pk")[: count // 2])
         return [*reversed(before), *self.filter(pk__gt=pk).order_by("pk")[: count - len(before)]]
 
     def newest(self, count: int) -> list[LogLine]:
-        """In their order, the last one last."""
+        """Returns the newest lines, oldest first."""
         return list(self.order_by("-pk")[:count])[::-1]
 
 
 class LogLine(models.Model):
-    """One line of a deployment's work or of a server's output; `id` is the order in which they were kept."""
+    """One line of a deployment's work or of a server's output. Ids rise in the order of writing."""
 
     server = models.ForeignKey(Server, models.CASCADE, related_name="log_lines")
     deployment = models.ForeignKey(Deployment, models.CASCADE, null=True, related_name="log_lines")

@@ -1,11 +1,11 @@
-"""How a server lies on a Kubernetes cluster (`Server.placement`), and what is meant where nothing is set.
+"""How a server runs on a Kubernetes cluster (`Server.placement`), with a default for each absent key.
 
-`{"replicas": 1, "max_replicas": 0, "egress": null, "account_token": false, "volume": null}`: `max_replicas`
-above `replicas` scales by load. `egress` null leaves the way out open, a list holds the networks (CIDR) that
-may be reached besides the cluster's DNS. `volume` is null or
-`{"size_mb": 1024, "path": "/data", "storage_class": ""}`.
+`{"replicas": 1, "max_replicas": 0, "egress": null, "account_token": false, "volume": null}`. If
+`max_replicas` is above `replicas`, the cluster adds replicas under load. `egress` lists the networks (CIDR)
+that the server may reach besides the cluster's DNS; null allows all. `volume` is null or `{"size_mb": 1024,
+"path": "/data", "storage_class": ""}`.
 
-Raises Django's `ValidationError` with the keys at fault.
+Errors are Django's `ValidationError`, with the wrong keys.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TAKEN = {"/tmp", "/proc", "/sys", "/dev", "/etc", "/bin", "/usr", "/lib", "/var
 
 
 def clean(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Every key, set to what is meant."""
+    """Returns all keys, with defaults for those that are absent."""
     unknown = sorted(set(values) - set(_CLEANERS))
     if unknown:
         accepted = ", ".join(_CLEANERS)
@@ -50,6 +50,7 @@ def validate(values: Any) -> None:
 
 
 def shape_of(values: Mapping[str, Any]) -> Shape:
+    """Returns a placement in the form that runtimes take. Raises `ValidationError`."""
     held = clean(values)
     egress, volume = held["egress"], held["volume"]
     return Shape(

@@ -12,7 +12,7 @@ from servers import secretbox
 
 
 def check_host(text: str) -> None:
-    """Raises Django's `ValidationError` for what is no `host[:port]` of a registry."""
+    """Raises Django's `ValidationError` if `text` is no `host[:port]` of a registry."""
     try:
         Reference(text, "image")
     except InvalidReference:
@@ -22,9 +22,9 @@ def check_host(text: str) -> None:
 
 
 class RegistryLogin(models.Model):
-    """A team's own login at a registry, for images that its servers are deployed or built from.
+    """A team's own login at a registry, for the images that its servers run or build from.
 
-    It belongs to its `host[:port]` and goes nowhere else. The password, or token, is never read back.
+    It is sent to its `host[:port]` only. No door shows the password or token.
     """
 
     team = models.ForeignKey(Team, models.CASCADE, related_name="registry_logins")
@@ -57,5 +57,5 @@ class RegistryLogin(models.Model):
         self.sealed = secretbox.seal(password)
 
     def reveal(self) -> str:
-        """The password; raises `secretbox.Unreadable` when no key of ours opens it."""
+        """Returns the password. Raises `secretbox.Unreadable` if no key opens it."""
         return secretbox.open_sealed(bytes(self.sealed))

@@ -14,29 +14,37 @@ from servers.states import DeploymentStatus, RunState
 
 class RunQuerySet(models.QuerySet["Run"]):
     def live(self) -> RunQuerySet:
+        """Those that have not ended."""
         return self.filter(ended_at__isnull=True)
 
     def started(self) -> RunQuerySet:
-        """Live, and its runtime has it: it can be asked about."""
+        """Live runs that their runtime has started, so that it can be asked about them."""
         return self.live().filter(handle__isnull=False)
 
     def waiting(self) -> RunQuerySet:
-        """Restarts that no worker has taken up. What a deployment starts is held by the deployment."""
+        """Restarts that no worker has claimed.
+
+        The first run of a deployment belongs to the deployment's worker.
+        """
         return self.live().filter(UNCLAIMED, deployment__status=DeploymentStatus.SUCCEEDED)
 
     def due(self, resend_after: timedelta) -> RunQuerySet:
-        """Waiting, and no message about them is on its way as far as we know."""
+        """Waiting restarts about which no message was sent within `resend_after`."""
         old = timezone.now() - resend_after
         return self.waiting().filter(Q(enqueued_at__isnull=True) | Q(enqueued_at__lt=old))
 
     def claim(self, pk: int, worker: str) -> bool:
-        """Whether this worker has the restart now. The condition names columns of this row alone: those the
-        database compares once more when another has written the row meanwhile."""
+        """Claims a restart for `worker`, and tells whether that worked.
+
+        If two workers try at once, only one update finds the row unclaimed. This holds because the condition
+        names columns of this row only: the database checks these again after it has waited for another update
+        of the row.
+        """
         waiting = self.live().filter(UNCLAIMED, pk=pk)
         return bool(waiting.update(worker=worker, heartbeat_at=timezone.now(), began_at=timezone.now()))
 
     def lost(self, since: timedelta, is_gone: Callable[[str], bool]) -> list[Run]:
-        """Restarts whose worker is gone or silent."""
+        """Restarts whose worker is gone, or has not renewed its lease for `since`."""
         held = self.live().exclude(worker="").select_related("deployment__server")
         return [run for run in held if run.is_lost(since, is_gone)]
 
@@ -45,15 +53,15 @@ UNCLAIMED = Q(worker="", handle__isnull=True)
 
 
 class Run(Leased):
-    """One start of a build: what lives, or what lived. A deployment has its first; each restart is another.
+    """One start of a build. A deployment has one, and one more for each restart.
 
-    `handle` is what its runtime finds it by: `{endpoint, data}` of `hosting.runtimes.base.Handle`; None until
-    it is started. `endpoint` is the URL that the gateway sends calls to; "" before it serves, and once it
-    takes no new ones. Where there are several replicas, `endpoints` are their own by name, for a session
-    stays with one. `output_cursor` is how far its output was taken into the log; its lines have ids above
-    `log_start`. `uses` is `{cpu, memory_mb}` (cores, MiB) as last measured; None where nobody measures.
-    `ready_at` is when it was found healthy and began to serve. `why` says why it ended, `reason` is the
-    `registry.reasons.Reason` of that where one is known. A worker holds it while it starts it again.
+    `handle` is how its runtime finds it: `{endpoint, data}` of `hosting.runtimes.base.Handle`; None until it
+    is started. `endpoint` is the URL that the gateway sends calls to; "" before it serves, and after it was
+    retired. `endpoints` are the URLs of its replicas by name, if it has several; calls of a session go to one
+    replica. `output_cursor` says how far its output is in the log; its lines have ids above `log_start`.
+    `uses` is `{cpu, memory_mb}` (cores, MiB) as measured last; None if unknown. `ready_at` is when it was
+    found healthy and began to serve. `why` says why it ended, and `reason` is the `registry.reasons.Reason`
+    of that, or "". The columns of the lease are used only while a worker restarts it.
     """
 
     deployment = models.ForeignKey("servers.Deployment", models.CASCADE, related_name="runs")
@@ -89,7 +97,7 @@ class Run(Leased):
 
     @property
     def is_started(self) -> bool:
-        """Its runtime has it: it can be asked about."""
+        """Whether its runtime has started it, so that it can be asked about it."""
         return self.is_live and self.handle is not None
 
     @property

@@ -35,7 +35,7 @@ ENVIRONMENT_NAME = RegexValidator(
 
 
 def stays_within(path: str) -> None:
-    """Raises `ValidationError` for a path that leads out of the server that it is put behind."""
+    """Raises `ValidationError` for a path with “.” or “..”, which would lead out of the server's own path."""
     if climbs(path):
         raise ValidationError("Leave out “.” and “..” between slashes, in any spelling.")
 
@@ -66,7 +66,7 @@ class RuntimeChoice(models.TextChoices):
 
 
 class SchemaGate(models.TextChoices):
-    """What happens to a deployment whose tools break callers of the one that serves."""
+    """What happens to a deployment whose tools break callers of the deployment that serves."""
 
     OFF = "off", "Let it pass"
     WARN = "warn", "Let it pass, and tell"
@@ -79,23 +79,29 @@ _SERVED = Q(current_deployment__run__ready_at__isnull=False)
 
 class ServerQuerySet(models.QuerySet["Server"]):
     def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> ServerQuerySet:
-        """A server is seen by its owner, its team and administrators."""
+        """Servers that `user` owns, or that belong to a team of theirs; all for an administrator."""
         return self.filter(roles.seen_by(user))
 
     def operable_by(self, user: AbstractBaseUser | AnonymousUser) -> ServerQuerySet:
-        """It is changed, deployed and removed by its owner, its team's operators and administrators."""
+        """Servers that `user` may change, deploy and delete.
+
+        That is the owner, an operator of the team, and an administrator.
+        """
         return self.filter(roles.operated_by(user))
 
     def with_current(self) -> ServerQuerySet:
+        """Loads the owner, the current deployment, its build and its run as well."""
         return self.select_related("owner", "current_deployment__build", "current_deployment__run")
 
     def should_run(self) -> ServerQuerySet:
+        """Servers that should run and have been deployed."""
         return self.filter(desired_state=DesiredState.RUNNING, current_deployment__isnull=False)
 
     def watched(self) -> ServerQuerySet:
-        """Of those that should run, the ones that do as far as we know, with what a look at them takes: what
-        they offer and were built of may be large. What is being started again is not theirs: its worker sees
-        to it.
+        """Servers that should run and whose run has become ready, for the reconciler to poll.
+
+        A run that is being restarted is left out, because its worker watches it. Only the columns that the
+        reconciler needs are loaded; what servers offer and how they were built may be large.
         """
         running = self.should_run().filter(_UP, _SERVED)
         own = ("name", "slug", "desired_state", "status", "error", "restarts", "restart_at")
@@ -116,36 +122,44 @@ class ServerQuerySet(models.QuerySet["Server"]):
         return running.select_related("current_deployment__run").only(*own, "current_deployment", *known)
 
     def down(self) -> ServerQuerySet:
-        """Nothing runs for them, though it should."""
+        """Servers that should run, but whose current deployment has no live run."""
         return self.should_run().exclude(_UP)
 
     def should_not_run(self) -> ServerQuerySet:
         return self.filter(desired_state__in=[DesiredState.STOPPED, DesiredState.DELETED])
 
     def locked(self) -> ServerQuerySet:
-        """For this transaction alone. What only needs the row to stay is written all the same: a line of
-        output, whose transaction has its deployment's row already, would wait, and we for that row.
+        """Locks the rows until the transaction ends, but allows inserts that refer to them.
+
+        With a full lock, an insert of a log line would wait for this row while its transaction locks a
+        deployment's row. If this transaction then waits for that row, both wait for ever.
         """
         return self.select_for_update(no_key=True)
 
     def move(self, pk: int, to: ServerStatus, **changes: Any) -> bool:
-        """A guarded status move: False when the row is not in a status that allows it."""
+        """Changes the status, in one guarded update. False if the present status does not allow it.
+
+        `changes` are further columns to set.
+        """
         allowed = states.may_become(to)
         changes = {"status_at": timezone.now(), **changes}
         return bool(self.filter(pk=pk, status__in=allowed).update(status=to, **changes))
 
 
 class Server(models.Model):
-    """One MCP server: where it comes from, how it runs, what is wanted and what is.
+    """One MCP server: its source, how it runs, what is wanted of it, and its status.
 
-    `source` holds what its kind needs: git `{url, ref, subdirectory}`, upload `{archive, filename, sha256,
+    `source` depends on `source_kind`: git `{url, ref, subdirectory}`, upload `{archive, filename, sha256,
     size, subdirectory}`, image `{reference, arguments}`, package `{ecosystem, name, version, command,
     arguments}`.
-    `origin` is empty, or `{name, version, description, digest, registry, url, package, answers}` of the
-    server.json that it was made of (`catalog.plan`).
-    `status` says where the newest work on it stands, `error_kind` and `error` why that failed;
-    `current_deployment` is what serves, or served last: a failed redeploy leaves it as it is.
-    `dropped`, which is not kept, are the credentials that a change of it has just taken away.
+
+    `origin` is {}, or describes the server.json that it was made of: `{name, version, description, digest,
+    registry, url, package, answers}` (`catalog.plan`).
+
+    `status` belongs to the newest work on the server, and `error_kind` and `error` say why that failed.
+    `current_deployment` is the one that serves, or served last; a failed deployment does not change it.
+
+    `dropped` is not stored. After a change it holds the credentials that the change removed.
     """
 
     dropped: Sequence[Secret] = ()
@@ -273,15 +287,18 @@ class Server(models.Model):
 
     @property
     def source_origin(self) -> str:
-        """What a credential for its source belongs to: `https://forge.example`; "" for all kinds but git."""
+        """The origin of a git source, such as `https://forge.example`, else "".
+
+        A credential for the source is given for this origin.
+        """
         return origin_of(str(self.source.get("url", ""))) if self.source_kind == SourceKind.GIT else ""
 
     def secret_environment(self) -> dict[str, str]:
-        """Values of the environment's secrets by name. Raises `secretbox.Unreadable`."""
+        """Returns the secret variables of the environment by name. Raises `secretbox.Unreadable`."""
         return {s.name: s.reveal() for s in self.secrets.filter(purpose=SecretPurpose.ENVIRONMENT)}
 
     def redactor(self, *more: str) -> Redactor:
-        """Takes this server's secrets, and `more` of them, out of text. Raises `secretbox.Unreadable`."""
+        """Returns a redactor of this server's secrets and of `more`. Raises `secretbox.Unreadable`."""
         return Redactor([*(secret.reveal() for secret in self.secrets.all()), *more])
 
     def is_visible_to(self, user: AbstractBaseUser | AnonymousUser) -> bool:
@@ -291,7 +308,7 @@ class Server(models.Model):
         return roles.operates(user, owner_id=self.owner_id, team_id=self.team_id)
 
 
-# The name under which the credential of a git source is kept, with the purpose `source`.
+# The name of a git source's credential, which has the purpose `source`.
 GIT_TOKEN = "GIT_TOKEN"  # noqa: S105  (a name)
 
 
@@ -301,9 +318,10 @@ class SecretPurpose(models.TextChoices):
 
 
 class Secret(models.Model):
-    """A value that can be set and replaced, never read back through a door.
+    """A secret value of a server. It can be set and replaced, but no door shows it.
 
-    `origin` is, of a credential for the source, where that was when it was given: it is sent nowhere else.
+    `origin` belongs to a credential for the source: where that was when it was given. It is sent nowhere
+    else.
     """
 
     server = models.ForeignKey(Server, models.CASCADE, related_name="secrets")
@@ -327,5 +345,5 @@ class Secret(models.Model):
         self.sealed = secretbox.seal(value)
 
     def reveal(self) -> str:
-        """The value; raises `secretbox.Unreadable` when no key of ours opens it."""
+        """Returns the value. Raises `secretbox.Unreadable` if no key opens it."""
         return secretbox.open_sealed(bytes(self.sealed))

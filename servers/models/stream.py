@@ -4,7 +4,7 @@ from django.db import models
 
 
 class StreamPosition(models.Model):
-    """The last position given out on a channel. Its row lock orders the writers of that channel."""
+    """The last position of a channel. Its writers lock this row, so that their events have an order."""
 
     channel = models.CharField(max_length=100, primary_key=True)
     last = models.BigIntegerField(default=0)
@@ -14,7 +14,7 @@ class StreamPosition(models.Model):
 
 
 class StreamEvent(models.Model):
-    """What was sent to a channel of the live feed, kept a while so that a client can resume."""
+    """An event of the live feed. It is kept for a while, so that a client can resume."""
 
     channel = models.CharField(max_length=100)
     position = models.BigIntegerField()

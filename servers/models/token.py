@@ -19,7 +19,7 @@ PREFIX = "mcph_"
 
 
 def digest_of(value: str) -> str:
-    """SHA-256 suffices: a token has 256 random bits, so there is nothing to stretch."""
+    """Returns the SHA-256. A slow hash is not needed: a token has 256 random bits, which nobody can guess."""
     return hashlib.sha256(value.encode()).hexdigest()
 
 
@@ -29,29 +29,31 @@ class Scope(models.TextChoices):
     API = "api", "Use the REST API as its owner"
 
 
-# Of tokens that the REST API and the live feeds take; `read` changes nothing.
+# The scopes that the REST API and the live feeds accept. `read` may change nothing.
 REST = (Scope.READ, Scope.API)
 
 
 class TokenQuerySet(models.QuerySet["Token"]):
     def valid(self) -> TokenQuerySet:
+        """Not expired, not revoked, and the owner is active."""
         now = timezone.now()
         alive = Q(expires_at__isnull=True) | Q(expires_at__gt=now)
         return self.filter(alive, revoked_at__isnull=True, owner__is_active=True)
 
     def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> TokenQuerySet:
-        """Everybody sees their own; an administrator sees all."""
+        """The user's own; all for an administrator."""
         return self if roles.is_administrator(user) else self.filter(owner_id=user.pk)
 
     def matching(self, value: str, *scopes: str) -> TokenQuerySet:
+        """The valid token with this value, if it has one of `scopes`."""
         return self.valid().filter(digest=digest_of(value), scope__in=scopes)
 
 
 class Token(models.Model):
-    """A bearer token. Only its digest is kept: the value is shown once, when it is made.
+    """A bearer token. Only its digest is kept, so its value can be shown only when it is made.
 
-    An `mcp` token with a `server` opens that one; without, every server that its owner can see. `made_with`
-    is the token that asked for this one, which reaches no further and ends no later (`servers.offspring`).
+    An `mcp` token opens its `server`; without one, every server that its owner sees. `made_with` is the token
+    that was used to make this one, and bounds it (`servers.token_bounds`).
     """
 
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="tokens")
@@ -94,7 +96,7 @@ class Token(models.Model):
         return f"{self.name} ({self.prefix}…)"
 
     def set_new_value(self) -> str:
-        """Gives the token a fresh random value and returns it: the only time that it is known."""
+        """Gives the token a new random value, and returns it. The value is not stored."""
         value = PREFIX + secrets.token_urlsafe(32)
         self.prefix, self.digest = value[:12], digest_of(value)
         return value

@@ -1,4 +1,4 @@
-"""Lists of tools in a policy: glob patterns, `*` and `?` and `[…]`, matched with the case of letters."""
+"""Patterns of tool names in a policy: globs with `*`, `?` and `[…]`, in which the case of letters counts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LONGEST_NAME = 512
 
 
 def validate(patterns: Any) -> None:
-    """A list of non-empty strings without control characters; raises Django's `ValidationError`."""
+    """Raises Django's `ValidationError` if it is no list of non-empty strings without control characters."""
     if not isinstance(patterns, list) or len(patterns) > MOST:
         raise ValidationError(f"A list of at most {MOST} names or patterns.")
     for pattern in patterns:
@@ -25,8 +25,10 @@ def validate(patterns: Any) -> None:
 
 
 def permit(name: str, allowed: Sequence[str], denied: Sequence[str]) -> bool:
-    """No list of what is allowed allows everything; what is denied stays denied. Where there is a list, a
-    name that a server may read as another is not allowed."""
+    """Tells whether a policy allows the tool. An empty `allowed` allows all; `denied` has priority.
+
+    If one of the lists is not empty, a name that a server may read as another name is never allowed.
+    """
     if not allowed and not denied:
         return True
     return _is_plain(name) and (not allowed or _matches(name, allowed)) and not _matches(name, denied)
@@ -37,6 +39,10 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
 
 
 def _is_plain(name: str) -> bool:
-    """Servers trim names, drop control characters and fold wide letters: what then would be another name."""
+    """Tells whether every server reads the name as it is.
+
+    Some servers trim names, drop control characters or normalize letters (NFKC), and so would read another
+    name.
+    """
     short = len(name) <= LONGEST_NAME and name.isprintable() and name == name.strip()
     return short and unicodedata.is_normalized("NFKC", name)

@@ -1,4 +1,4 @@
-"""What works beside the doors in one process: worker threads, the reconciler, the collector of output."""
+"""Runs the parts of a process that serve no requests: worker threads, the reconciler and its loops."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ SETTLE_THREADS = 2
 
 
 class Background:
-    """Starts the parts that are asked for; `stop` ends them and puts unfinished deployments back.
+    """Runs worker threads and the reconciler's loops. `stop` ends them and puts running deployments back.
 
-    Of several reconcilers only the leader works.
+    Among several processes with a reconciler, only the leader's loops work.
     """
 
     def __init__(self, *, worker: bool, reconciler: bool) -> None:
@@ -51,7 +51,7 @@ class Background:
     def start(self) -> None:
         heartbeat.interrupted.clear()
         if self._worker:
-            broker.current().emit_after("process_boot")  # without it no actor has a time limit
+            broker.current().emit_after("process_boot")  # without this, no actor has a time limit
             self._worker.start()
             broker.workers_here.set()
         if self._leader:
@@ -101,7 +101,7 @@ def _every(seconds: float, work: Callable[[], None], led: leader.Leader, stoppin
 
 
 class Faults:
-    """Logs a failure that repeats every second once a minute, and its end."""
+    """Logs a failure that repeats every second only once a minute, and logs when it is over."""
 
     def __init__(self) -> None:
         self._said, self._at = "", 0.0

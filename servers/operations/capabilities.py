@@ -1,4 +1,4 @@
-"""What this machine can do for the platform: one line each, found or not, and what to do about it."""
+"""Lists what this machine can do for the platform, with advice for what is missing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from servers.models import Server
 
 
 def all() -> list[Capability]:
-    """Asks every part; takes up to a few seconds where one does not answer."""
+    """Checks every part. Takes up to a few seconds for a part that does not answer."""
     engine = runtimes.runtime("docker").capability()
     lines = [*of_every_part(), runtimes.runtime("process").capability(), engine]
     if engine.found:
@@ -29,7 +29,7 @@ def all() -> list[Capability]:
 
 
 def of_every_part() -> list[Capability]:
-    """What a process needs that only serves doors."""
+    """Checks the parts that every process needs, also one that only serves requests."""
     return [database(), broker()]
 
 
@@ -48,7 +48,7 @@ def broker() -> Capability:
     kind = settings.BROKER_URL.partition(":")[0]
     try:
         _touch_broker()
-    except Exception as error:  # noqa: BLE001  (each broker has its own; the line says which)
+    except Exception as error:  # noqa: BLE001  (each broker raises its own errors)
         return Capability(
             "broker", False, f"{kind}: {type(error).__name__}", "Check BROKER_URL and the server."
         )
@@ -64,8 +64,10 @@ def _touch_broker() -> None:
 
 
 def hosts_as_root() -> bool:
-    """Whether a server is, or would be, a process of this machine's root: nothing then stands between its
-    code and all that the platform holds."""
+    """Tells whether a server runs, or would run, as a process of root.
+
+    Nothing then keeps its code from all that the platform can read.
+    """
     return as_root.is_root() and (runtime_choice.default_runtime() == "process" or _was_chosen("process"))
 
 

@@ -1,5 +1,7 @@
-"""HTTP/1.1 as uvicorn speaks it, with fewer system calls: what is written in one turn of the event loop, the
-head of an answer, its body and its end, leaves as one piece."""
+"""An HTTP/1.1 protocol for uvicorn that needs fewer system calls.
+
+What is written in one turn of the event loop (head, body and end of an answer) is sent as one piece.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +19,21 @@ TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r
 
 
 def _without_h2c(data: bytes) -> bytes:
-    """`data` begins with a head. Java's client offers HTTP/2 in its first request; an offer may be ignored
-    (RFC 9110 section 7.8), but the parser would take what follows it, the body first, for HTTP/2."""
+    """Removes the offer of HTTP/2 that Java's client makes in its first request; `data` begins with a head.
+
+    An offer may be ignored (RFC 9110, section 7.8), but the parser would read what follows as HTTP/2.
+    """
     head, end, rest = data.partition(b"\r\n\r\n")
     return H2C.sub(b"\r\n", head + end, count=1) + rest
 
 
 class Corked:
-    """A transport but for its `write` and `close`. `lingers` is asked whether the peer may still be sending:
-    closed at once, the connection would be reset, and the peer never read what it was told. Then only our
-    side ends, and `ended` says so; whoever looks after the connection has to abort it some time."""
+    """A transport that collects what is written, and whose `close` may wait for the peer.
+
+    `close` asks `lingers` whether the peer may still be sending. If it may, an immediate close would reset
+    the connection, and the peer might never read the answer. So only our side is ended, and `ended` is set;
+    the caller has to abort the connection later.
+    """
 
     def __init__(self, transport: asyncio.Transport, lingers: Callable[[], bool]) -> None:
         self._transport, self._lingers = transport, lingers
@@ -48,7 +55,7 @@ class Corked:
 
     @property
     def taken(self) -> int:
-        """Bytes that have left this process."""
+        """The number of bytes that have left this process."""
         return self._written - self._transport.get_write_buffer_size()
 
     def is_closing(self) -> bool:
@@ -75,8 +82,11 @@ class Corked:
 
 
 class CorkedProtocol(HttpToolsProtocol):
-    """Ends connections that go on and on without completing a head or bringing another piece of a body: the
-    parser would collect that in memory, before anybody has asked who is calling."""
+    """Collects writes, and limits how much data of one connection waits in memory.
+
+    A connection is ended if its head, or the next piece of a body, grows without becoming complete. The
+    parser would collect such data before anybody has checked who sends it.
+    """
 
     _unread = 0
     _in_message = False
@@ -88,7 +98,10 @@ class CorkedProtocol(HttpToolsProtocol):
         super().connection_made(cast("asyncio.Transport", self.corked))
 
     def may_still_send(self) -> bool:
-        """Whether to linger after the last word. Here nobody looks for connections that do so too long."""
+        """Whether `close` waits for the peer.
+
+        False here, because nobody aborts connections that wait too long.
+        """
         return False
 
     def data_received(self, data: bytes) -> None:

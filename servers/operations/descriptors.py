@@ -1,16 +1,16 @@
-"""How many files and sockets this process may have open, and how many connections that allows."""
+"""Sets how many files and sockets this process may open, and how many connections that allows."""
 
 from __future__ import annotations
 
 import resource
 
-# Programs that we start inherit the limit; some of them close each number up to it.
+# Programs that we start inherit the limit; some try to close each number up to it.
 HIGHEST = 65_536
 RESERVE = 256  # files, pipes, the database
 
 
 def raise_limit() -> int:
-    """Raises the soft limit as far as the hard one allows, at most to HIGHEST; returns what holds now."""
+    """Raises the soft limit to the hard one, at most to HIGHEST. Returns the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = HIGHEST if hard == resource.RLIM_INFINITY else min(hard, HIGHEST)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
@@ -20,5 +20,8 @@ def raise_limit() -> int:
 
 
 def connections_within(descriptors: int) -> int:
-    """Each may need another descriptor: the gateway's to a hosted server, or the file of an upload."""
+    """Returns how many connections `descriptors` allow.
+
+    Each may need a second descriptor: a connection to a hosted server, or the file of an upload.
+    """
     return (descriptors - min(RESERVE, descriptors // 4)) // 2

@@ -1,4 +1,4 @@
-"""What the very first start makes: an administrator, and the example server."""
+"""Makes an administrator and the example server at the very first start."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EXAMPLE = Path(settings.BASE_DIR) / "examples" / "hello"
 class Login:
     username: str
     password: str = field(repr=False)
-    chosen: bool = False  # by the operator, who knows it
+    chosen: bool = False  # by the operator, so it need not be shown
 
     @property
     def shown(self) -> str:
@@ -40,7 +40,10 @@ class Example:
 
 
 def administrator() -> Login | None:
-    """The first administrator, with ADMIN_PASSWORD or a random one, where there is none yet."""
+    """Makes the first administrator, with ADMIN_PASSWORD or a random password.
+
+    None if there is one already.
+    """
     if User.objects.filter(is_superuser=True).exists():
         return None
     chosen = str(settings.ADMIN_PASSWORD)
@@ -49,13 +52,16 @@ def administrator() -> Login | None:
         with transaction.atomic():
             user = User.objects.create_superuser(login.username, password=login.password)
             audit.record(action="user.added", by=PLATFORM, target=user, after=people.facts_of(user))
-    except IntegrityError:  # another process that starts has just done it
+    except IntegrityError:  # another process made it at the same time
         return None
     return login
 
 
 def example() -> Example | None:
-    """Deploys the bundled server where no server was ever made."""
+    """Makes and deploys the example server with a token. None if there is a server already.
+
+    Call it after `administrator`.
+    """
     if Server.objects.exists():
         return None
     owner = User.objects.filter(is_superuser=True).earliest("pk")
@@ -66,7 +72,7 @@ def example() -> Example | None:
 
 
 def hello(owner: User, runtime: str) -> Server:
-    """The bundled server, not deployed yet."""
+    """Makes the example server, without deploying it."""
     fields = {
         "name": "Hello",
         "slug": "hello",

@@ -1,5 +1,7 @@
-"""A connection that nobody can keep open for nothing: slow heads, slow bodies and readers that take nothing
-end it, and each is one of a crowd that has bounds."""
+"""A protocol that ends connections which keep the platform waiting.
+
+These are slow heads, slow bodies and peers that do not read. Each connection is in a `ConnectionTable`.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +12,24 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from servers.front.addresses import address_key
 from servers.front.refusal import Refused
+from servers.operations.connection_table import ConnectionTable
 from servers.operations.corked import CorkedProtocol
-from servers.operations.crowd import Crowd
 
 NO_HEAD = Refused(408, "The head of the request was not complete in time.")
 SLOW_BODY = Refused(408, "The body of the request came too slowly.")
 
 
 class GuardedProtocol(CorkedProtocol):
-    """What is waited for is one of: a head, a piece of a body, the next request, the peer's end. `_waited`
-    counts the seconds of that; `_unread` those in which the peer took nothing of what waits for it."""
+    """An HTTP protocol with the time limits of `table.limits`.
 
-    def __init__(self, *given: Any, crowd: Crowd, **named: Any) -> None:
+    It waits for one thing at a time: a head, a piece of a body, the next request, or the peer's end.
+    `_waited` counts the seconds of that. `_unread_for` counts the seconds in which the peer read nothing of
+    its answer.
+    """
+
+    def __init__(self, *given: Any, table: ConnectionTable, **named: Any) -> None:
         super().__init__(*given, **named)
-        self._crowd = crowd
+        self._table = table
         self.address = ""
         self._waited = self._unread_for = 0.0
         self._body = 0  # bytes of it so far
@@ -31,7 +37,7 @@ class GuardedProtocol(CorkedProtocol):
         self._taken = 0
         self._answered: RequestResponseCycle | None = None
 
-    # --- How far it is
+    # --- Events of the connection
 
     @property
     def _busy(self) -> bool:
@@ -40,14 +46,14 @@ class GuardedProtocol(CorkedProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.address = address_key(self.client[0]) if self.client else ""
-        if refused := self._crowd.enter(self):
+        if refused := self._table.add(self):
             self.transport.write(refused.as_bytes(""))
             self.corked.close_at_once()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._crowd.is_gone(self)
+        self._table.remove(self)
         self.pipeline.clear()
-        if self._answered:  # uvicorn tells the request that came last; others may have come behind this one
+        if self._answered:  # uvicorn notifies the newest request only, and others may be pipelined
             self._answered.disconnected = True
             self._answered.message_event.set()
         super().connection_lost(exc)
@@ -67,7 +73,7 @@ class GuardedProtocol(CorkedProtocol):
 
     def on_headers_complete(self) -> None:
         self._waited, self._body, self._body_comes = 0.0, 0, True
-        self._crowd.works(self)
+        self._table.mark_busy(self)
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -82,30 +88,30 @@ class GuardedProtocol(CorkedProtocol):
         super().on_response_complete()
         if not self._busy:
             self._waited = 0.0
-            self._crowd.rests(self)
+            self._table.mark_idle(self)
 
     def may_still_send(self) -> bool:
-        return self._in_message and self._crowd.lingers
+        return self._in_message and self._table.lingers
 
-    # --- What the crowd does with it
+    # --- Called by the table
 
-    def leave(self) -> None:
+    def disconnect(self) -> None:
         self.transport.abort()
 
-    def look(self, seconds: float) -> None:
+    def tick(self, seconds: float) -> None:
         self._look_at_reader(seconds)
         if self.corked.ended:
-            self._wait(seconds, self._crowd.limits.linger, self.transport.abort)
+            self._wait(seconds, self._table.limits.linger, self.transport.abort)
         elif self._busy:
             self._look_at_body(seconds)
         elif self._body_comes:  # of a request that is answered
-            self._wait(seconds, self._crowd.limits.linger, self.transport.close)
+            self._wait(seconds, self._table.limits.linger, self.transport.close)
         elif self._in_message:
-            self._wait(seconds, self._crowd.limits.head, lambda: self._refuse(NO_HEAD))
+            self._wait(seconds, self._table.limits.head, lambda: self._refuse(NO_HEAD))
         elif self.cycle is None:
-            self._wait(seconds, self._crowd.limits.head, self.transport.close)
+            self._wait(seconds, self._table.limits.head, self.transport.close)
         else:
-            self._wait(seconds, self._crowd.limits.idle, self.transport.close)
+            self._wait(seconds, self._table.limits.idle, self.transport.close)
 
     def _wait(self, seconds: float, most: float, end: Any) -> None:
         self._waited += seconds
@@ -114,7 +120,7 @@ class GuardedProtocol(CorkedProtocol):
             end()
 
     def _look_at_reader(self, seconds: float) -> None:
-        taken, limit = self.corked.taken, self._crowd.limits.unread
+        taken, limit = self.corked.taken, self._table.limits.unread
         if taken != self._taken or not self.transport.get_write_buffer_size():
             self._taken, self._unread_for = taken, 0.0
             return
@@ -123,18 +129,18 @@ class GuardedProtocol(CorkedProtocol):
             self.transport.abort()
 
     def _look_at_body(self, seconds: float) -> None:
-        """Time in which the application does not read, or has not asked for the body, is not the sender's."""
+        """Counts only time in which the sender is late, not time in which the application does not read."""
         if self._body_comes and not self.flow.read_paused and not self.cycle.waiting_for_100_continue:
-            limits = self._crowd.limits
+            limits = self._table.limits
             self._wait(seconds, limits.body + self._body / limits.rate, self._give_up)
 
     def _give_up(self) -> None:
         cycle = self.cycle
-        if cycle.response_started or self.pipeline:  # in the middle of an answer nothing else can be said
+        if cycle.response_started or self.pipeline:  # an answer that has begun cannot be replaced
             self.transport.abort()
             return
         self._refuse(SLOW_BODY, self.scope["path"])
-        cycle.disconnected = True  # the application is told, and what it still says goes nowhere
+        cycle.disconnected = True  # the application sees the end; what it still sends is dropped
         cycle.message_event.set()
 
     def _refuse(self, refused: Refused, path: str = "") -> None:

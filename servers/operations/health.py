@@ -1,4 +1,4 @@
-"""Whether the platform's own parts answer. No detail names an address, a user or a password."""
+"""Checks whether the platform's own parts answer. No detail names an address, a user or a password."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class Check:
 
 
 def run() -> list[Check]:
+    """Checks the database, its migrations, the broker and the reconciler."""
     return [
         *of_database(migrations=True),
         _checked("broker", _broker, DEGRADED, "The broker does not answer: deployments wait for it."),
@@ -34,7 +35,7 @@ def run() -> list[Check]:
 
 
 def of_database(*, migrations: bool) -> list[Check]:
-    """Without it nothing works; `migrations`: whether they are looked at too."""
+    """Checks the database, without which nothing works, and its migrations if `migrations` is True."""
     checks = [_checked("database", _database, FAILED, "The database does not answer.")]
     if migrations:
         checks.append(_checked("migrations", _migrations, FAILED, "The migrations could not be read."))

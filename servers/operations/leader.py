@@ -1,9 +1,9 @@
-"""Of all reconcilers one leads: the one that holds a lock of the database.
+"""Lets one of several reconcilers lead: the process that holds a lock of the database.
 
-PostgreSQL frees an advisory lock when the connection that took it ends, so a leader that dies is followed
-within TRY_SECONDS. A leader that no longer reaches the database stops leading after LEASE_SECONDS; the
-database gives up such a connection later than that (KEEPALIVES). When the database itself restarts, two may
-lead for up to TRY_SECONDS: a pass does no harm when it is done twice, for each outcome is a guarded update.
+PostgreSQL frees an advisory lock when its connection ends, so another process leads within TRY_SECONDS after
+the leader has died. A leader that cannot reach the database stops leading after LEASE_SECONDS; the database
+drops such a connection later than that (KEEPALIVES). After a restart of the database, two processes may lead
+for up to TRY_SECONDS. That does no harm, because each outcome is a guarded update.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 LOCK = 0x6D636C64  # "mcld": PostgreSQL knows advisory locks by number
 TRY_SECONDS = 1.0
 LEASE_SECONDS = 5.0
-# The server's side of the leader's connection: 5 s of silence, then 3 probes, 2 s apart.
+# For PostgreSQL's side of the leader's connection: 5 s of silence, then 3 probes, 2 s apart.
 KEEPALIVES = {"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "2", "tcp_keepalives_count": "3"}
 HELD = """SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = 0 AND objid = %s
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
@@ -32,13 +32,19 @@ HELD = """SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted 
 
 class Lock(Protocol):
     def take(self) -> bool:
-        """Whether we hold it, from now on or still. Raises `DatabaseError` or `OSError` if none can tell."""
+        """Tells whether this process holds the lock, taking it if it is free.
+
+        Raises `DatabaseError` or `OSError` if that cannot be found out.
+        """
 
     def free(self) -> None: ...
 
 
 class DatabaseLock:
-    """On a connection of its own. It has to be one to PostgreSQL itself, or to a pool that pools sessions."""
+    """An advisory lock on a connection of its own.
+
+    The connection must go to PostgreSQL itself, or to a pool in session mode.
+    """
 
     def __init__(self) -> None:
         self._own = connection.copy()
@@ -63,7 +69,7 @@ class DatabaseLock:
 
 
 class FileLock:
-    """For SQLite, which only processes of one machine share."""
+    """A lock for SQLite, which only processes of one machine share."""
 
     def __init__(self) -> None:
         self._file: IO[str] | None = None
@@ -80,11 +86,11 @@ class FileLock:
 
 
 class Leader:
-    """This process's part in it. `leads` costs nothing; a thread keeps the lock, or waits for it."""
+    """Keeps or awaits the lock in a thread of its own. `leads` only compares times."""
 
     def __init__(self) -> None:
         self._until = 0.0
-        self._led: bool | None = None  # as it was told last
+        self._led: bool | None = None  # as it was logged last
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="leader", daemon=True)
 
@@ -96,7 +102,7 @@ class Leader:
         return time.monotonic() < self._until
 
     def stop(self) -> None:
-        """Another may lead from now on."""
+        """Frees the lock, so that another process may lead."""
         self._stopping.set()
         self._thread.join()
 
@@ -129,7 +135,7 @@ class Leader:
 
 
 def somebody_leads() -> bool:
-    """Whether any process of this platform does; for health. Raises `DatabaseError` or `OSError`."""
+    """Tells whether any process of this platform leads. Raises `DatabaseError` or `OSError`."""
     if connection.vendor != "postgresql":
         free = _locked(fcntl.LOCK_SH)
         if free:

@@ -1,4 +1,4 @@
-"""The platform's own socket, and the URL under which people find it."""
+"""Opens the platform's socket, and knows the URL at which users reach it."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 BACKLOG = 2048
-# Bytes of one connection that wait in the kernel to be sent. With more of them one could not see how much a
-# slow reader takes.
+# How many bytes of one connection may wait in the kernel. With more, it would not be seen how fast a slow
+# reader reads.
 UNSENT = 128 * 1024
 
 
 def listen(setting: str = "BIND_PORT") -> socket.socket:
-    """Listens before anything else is done: a port that is taken stops the start. Raises `CommandError`.
+    """Opens the socket. It is opened first, so that a port in use stops the start. Raises `CommandError`.
 
-    `setting` names the one that has the port.
+    `setting` is the name of the setting that holds the port.
     """
     address, port = settings.BIND_ADDRESS, getattr(settings, setting)
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # what is accepted inherits it
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # accepted connections inherit it
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
     try:
         listener.bind((address, port))
@@ -36,6 +36,7 @@ def listen(setting: str = "BIND_PORT") -> socket.socket:
 
 
 def public_url() -> str:
+    """Returns PUBLIC_URL, or a URL made from BIND_ADDRESS and BIND_PORT."""
     if settings.PUBLIC_URL:
         return str(settings.PUBLIC_URL)
     host = "localhost" if settings.BIND_ADDRESS in ("0.0.0.0", "::") else settings.BIND_ADDRESS

@@ -1,4 +1,4 @@
-"""What of the platform itself needs a person: its parts, its registry's credential, its disk."""
+"""Lists what needs a person: parts that do not answer, the registry's credential, the disk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FULL_BYTES = 1024**3
 
 @dataclass(frozen=True)
 class Concern:
-    """`severe`: something fails now, or will within the hour."""
+    """Something that needs a person. `severe` means that something fails now, or will within an hour."""
 
     title: str
     text: str
@@ -30,7 +30,7 @@ class Concern:
 
 
 def concerns() -> list[Concern]:
-    """Asks every part; may take seconds where one does not answer. Closes the connection that it opened."""
+    """Checks everything. Takes seconds if a part does not answer. Closes its database connection."""
     try:
         return [*parts(), *credential(), *disk()]
     finally:
@@ -38,14 +38,14 @@ def concerns() -> list[Concern]:
 
 
 def parts() -> Iterator[Concern]:
-    """The database and its migrations, the broker, the reconciler."""
+    """Checks the database, its migrations, the broker and the reconciler."""
     for check in health.run():
         if check.status != health.OK:
             yield Concern(check.name.capitalize(), check.detail, severe=True)
 
 
 def credential() -> Iterator[Concern]:
-    """The login of REGISTRY where it ends soon, has ended or is refused."""
+    """Checks whether the login for REGISTRY ends soon, has ended or is refused."""
     if not settings.REGISTRY:
         return
     target = Reference.parse(f"{settings.REGISTRY.rstrip('/')}/probe")
@@ -61,7 +61,7 @@ def credential() -> Iterator[Concern]:
 
 
 def disk() -> Iterator[Concern]:
-    """The file system of DATA_DIR, where environments, uploads and the local database lie."""
+    """Checks the free space where DATA_DIR is, which holds environments, uploads and the local database."""
     usage = shutil.disk_usage(settings.DATA_DIR)
     if usage.free < max(LOW_BYTES, LOW_SHARE * usage.total) and usage.free < usage.total / 2:
         free = f"{usage.free / 1024**3:.1f} GiB"

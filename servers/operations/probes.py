@@ -1,8 +1,8 @@
-"""`GET /livez` and `/readyz` of every process, for whoever restarts it and sends it requests.
+"""Answers `GET /livez` and `GET /readyz` in every process, for programs that restart it or send it requests.
 
-livez: the process answers and its threads live; asks nothing of others, whose trouble no restart heals.
-readyz: besides, it has a thread for requests, and its database answers and has the schema. Nothing secret
-is told, so anybody may ask.
+livez: the process answers and its threads are alive. It asks no other part, because a restart of this process
+would not repair that part. readyz: in addition there is a thread for requests, and the database answers and
+has the schema. The answers hold nothing secret, so anybody may ask.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ OK = "ok"
 
 
 class Vital:
-    """Threads without which this process is of no use; `watch` again replaces them."""
+    """The threads without which this process is useless. `watch` replaces those of an earlier call."""
 
     def __init__(self) -> None:
         self._threads: list[threading.Thread] = []
@@ -39,8 +39,11 @@ vital = Vital()
 
 
 class Readiness:
-    """Asks once for all who ask meanwhile: a database that hangs takes one thread, not all. `threads` says
-    what is wrong with those that serve requests, or ""."""
+    """Checks whether the process can serve requests.
+
+    Requests that come during a check share it, so that a database which hangs blocks one thread only.
+    `threads` returns what is wrong with the threads for requests, or "".
+    """
 
     def __init__(self, threads: Callable[[], str]) -> None:
         self._threads = threads
@@ -58,7 +61,10 @@ class Readiness:
             return "The database does not answer in time."
 
     def _ask(self) -> str:
-        """What was migrated stays so for the code of this process: that is looked at until it is."""
+        """Checks the database.
+
+        Migrations are checked until all were applied once, because that does not change again.
+        """
         try:
             checks = health.of_database(migrations=not self._has_schema)
         finally:

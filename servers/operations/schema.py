@@ -1,4 +1,4 @@
-"""The database's schema: brought up to date by one process, waited for by those that start with others."""
+"""Brings the database's schema up to date in one process, or waits until another one has done it."""
 
 from __future__ import annotations
 
@@ -22,23 +22,26 @@ LOCK = 0x6D637068  # "mcph": PostgreSQL knows advisory locks by number
 
 
 class NotMigrated(UserError):
-    """Nobody brought the schema in time."""
+    """The schema was not up to date in time."""
 
 
 def migrate() -> None:
-    """One after the other where several start at once. Raises what Django and the database raise."""
+    """Applies the migrations; several processes do this one after another.
+
+    Raises what Django's command and the database raise.
+    """
     with _one_at_a_time():
         call_command("migrate", verbosity=0, interactive=False)
 
 
 def pending() -> int:
-    """Migrations that are not applied. Raises `DatabaseError`."""
+    """Returns how many migrations are not applied. Raises `DatabaseError`."""
     executor = MigrationExecutor(connection)
     return len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
 
 
 def wait(seconds: float) -> None:
-    """Until every migration is applied. Raises `NotMigrated` when that has not come in time."""
+    """Waits until every migration is applied. Raises `NotMigrated` after `seconds`."""
     until, said = time.monotonic() + seconds, ""
     while fault := _fault():
         if time.monotonic() > until:
@@ -60,8 +63,9 @@ def _fault() -> str:
 
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
-    """Waits for its turn. Raises `DatabaseError` when PostgreSQL does not answer, `OSError` for a DATA_DIR
-    that cannot be written.
+    """Waits for a lock, and holds it during the block.
+
+    Raises `DatabaseError` if PostgreSQL does not answer, and `OSError` if DATA_DIR cannot be written.
     """
     with _in_postgresql() if connection.vendor == "postgresql" else _in_file():
         yield

@@ -1,7 +1,7 @@
-"""`GET /metrics` for Prometheus: an ASGI application of every process, for each counts its own.
+"""Answers `GET /metrics` for Prometheus, in every process: each has counters of its own.
 
-Who may read it: the bearer of METRICS_TOKEN, or of an API token of an administrator. Nobody else: it tells
-which servers there are and how much they are used.
+It needs METRICS_TOKEN or an API token of an administrator as bearer, because the answer names all servers and
+shows how much they are used.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ Answer = tuple[int, list[tuple[str, str]], bytes]
 logger = logging.getLogger(__name__)
 
 
-class Census(Collector):
-    """What the database says now, the same in every process: use `max`, not `sum`, over processes."""
+class DatabaseGauges(Collector):
+    """Gauges from the database. Every process gives the same values: use `max`, not `sum`, over processes."""
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         yield _gauge("mcphost_feed_listeners", "Listeners of live feeds in this process.", feed.listeners())
@@ -92,7 +92,7 @@ def _answer(method: str, headers: dict[bytes, str]) -> Answer:
     try:
         if not _may_read(headers.get(b"authorization", "")):
             return 401, [("www-authenticate", 'Bearer realm="metrics"')], b"Send METRICS_TOKEN as bearer.\n"
-        body, content_type = prometheus.exposition(headers.get(b"accept", ""), Census())
+        body, content_type = prometheus.exposition(headers.get(b"accept", ""), DatabaseGauges())
         return 200, [("content-type", content_type)], body
     finally:
         connections.close_all()

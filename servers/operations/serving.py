@@ -1,4 +1,4 @@
-"""Serves the doors until a signal comes, then ends endless streams at once and in good order."""
+"""Serves requests until a signal comes, and then ends what is open in good order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, cast
 import uvicorn
 
 from servers.operations import descriptors
-from servers.operations.crowd import Crowd, Limits, limits_from_settings
+from servers.operations.connection_table import ConnectionTable, Limits, limits_from_settings
 from servers.operations.guarded import GuardedProtocol
 
 Message = MutableMapping[str, Any]
@@ -20,27 +20,30 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 GRACE_SECONDS = 3.0
-# Longer than proxies keep theirs (60 s as a rule), so that no request meets a connection that we close.
+# Longer than proxies usually keep theirs (60 s), so that no request comes while we close its connection.
 IDLE_CONNECTION_SECONDS = 75
-TICKS = 10  # of uvicorn, between two looks at the connections: a second
-STUCK_SECONDS = 2  # given to an answer that was cut, and whose caller does not take the rest
+TICKS = 10  # ticks of uvicorn between two looks at the connections: one second
+STUCK_SECONDS = 2  # for an answer that was cut and that the caller does not read
 STOPPING = b"This process is being stopped. Try again.\n"
 
 
 def serve(application: Application, listener: socket.socket, grace: float = GRACE_SECONDS) -> None:
-    """Returns, or raises `KeyboardInterrupt`, when a signal has come and the last answer is written, or cut
-    `grace` seconds later."""
+    """Serves until a signal comes, and returns when the last answer is written.
+
+    Answers that take longer than `grace` seconds from then on are cut. May raise `KeyboardInterrupt`, after
+    the same steps.
+    """
     server_of(application, grace).run(sockets=[listener])
 
 
 def server_of(application: Application, grace: float, limits: Limits | None = None) -> uvicorn.Server:
-    """By default with the limits of the settings, and as many open files as this process may have."""
-    crowd = Crowd(limits or limits_from_settings(descriptors.raise_limit()))
+    """Returns a server that is not started yet. `limits` are by default those of the settings."""
+    table = ConnectionTable(limits or limits_from_settings(descriptors.raise_limit()))
     door = Closable(application, grace)
     config = uvicorn.Config(
         door,
-        http=cast("Any", partial(GuardedProtocol, crowd=crowd)),
-        ws="none",  # nothing here speaks it, and its protocol would leave the crowd
+        http=cast("Any", partial(GuardedProtocol, table=table)),
+        ws="none",  # not used here, and its connections would not be limited
         log_config=None,
         access_log=False,
         server_header=False,
@@ -48,30 +51,32 @@ def server_of(application: Application, grace: float, limits: Limits | None = No
         timeout_keep_alive=IDLE_CONNECTION_SECONDS,
         timeout_graceful_shutdown=math.ceil(grace) + STUCK_SECONDS,
     )
-    return _Server(config, door, crowd)
+    return _Server(config, door, table)
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, door: Closable, crowd: Crowd) -> None:
+    def __init__(self, config: uvicorn.Config, door: Closable, table: ConnectionTable) -> None:
         super().__init__(config)
-        self._door, self._crowd = door, crowd
+        self._door, self._table = door, table
 
     async def on_tick(self, counter: int) -> bool:
         if counter % TICKS == 0:
-            self._crowd.look(asyncio.get_running_loop().time())
+            self._table.tick(asyncio.get_running_loop().time())
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._door.close()
-        self._crowd.lingers = False  # nobody looks at it from now on
+        self._table.lingers = False  # no look aborts connections from now on
         await super().shutdown(sockets)
 
 
 class Closable:
-    """`close` ends what never ends by itself, completely: live feeds and other event streams that a GET
-    opened, and answers that begin with `endless`, a key of ours. All else has `grace` seconds, then it is
-    cancelled (and may say so to its caller); what had begun is left unfinished, so that nobody takes a part
-    for the whole."""
+    """An ASGI application that `close` ends.
+
+    Streams without an end are ended at once, and completely: event streams that a GET opened, and answers
+    whose start has our own key `endless`. All others get `grace` seconds and are then cancelled. An answer
+    that was cut is left incomplete, so that nobody takes a part for the whole.
+    """
 
     def __init__(self, application: Application, grace: float) -> None:
         self._application, self._grace = application, grace
@@ -107,7 +112,7 @@ class Closable:
 
 
 class _Answer:
-    """What was sent of it. `began` is told the task that sends one without an end."""
+    """Knows how much of one answer was sent. Calls `began` with the task of an answer without an end."""
 
     def __init__(
         self, send: Send, began: Callable[[asyncio.Task[Any] | None], None], *, by_get: bool

@@ -1,6 +1,6 @@
-"""What a README says about starting a server, read into what `servers.intake.take_in` takes.
+"""Reads from a pasted text, such as a README, how servers are started: into arguments of `intake.create`.
 
-Nothing is run and nothing is fetched here: `read(text)` is a function of the text.
+Nothing is run and nothing is fetched: `read(text)` depends on the text only.
 """
 
 from servers.paste.reader import read

@@ -1,4 +1,4 @@
-"""Addresses: repositories and the pages that forges show of them, servers that somebody runs."""
+"""Reads URLs of repositories, of their pages at forges, and of servers that somebody else runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SHORTHANDS = {
     "bitbucket": "https://bitbucket.org/",
 }
 _PATH = "[^?#]{1,400}"
-# (marker in the path, how the rest names the ref)
+# Marks in paths of pages; the group is the ref with the folder.
 _TREES = (
     re.compile(rf"/-/(?:tree|blob|raw|commits?)/({_PATH})"),
     re.compile(rf"/src/(?:branch|tag|commit)/({_PATH})"),
@@ -48,7 +48,7 @@ OWN_FOLDER = "It starts a file of your machine: upload the project as an archive
 
 
 class Page(NamedTuple):
-    """A repository, and what of it a page shows."""
+    """A repository, with the ref and the folder that the page shows."""
 
     url: str
     ref: str = ""
@@ -70,7 +70,7 @@ def host_of(url: str) -> str:
 
 
 def is_git(url: str) -> bool:
-    """Whether an address plainly is one of a repository."""
+    """Tells whether an address is clearly that of a git repository."""
     if SCP_LIKE.fullmatch(url) or url.startswith(("git+", "git://", "ssh://")):
         return True
     parts = parts_of(url)
@@ -85,7 +85,7 @@ def is_git(url: str) -> bool:
 
 
 def git(url: str, draft: Draft, *, ref: str = "", subdirectory: str = "") -> None:
-    """A repository, or a page of one at a forge: a branch, a folder."""
+    """Fills the draft from the URL of a repository, or of its page with a branch or folder."""
     page = page_of(url.strip().removeprefix("git+"), draft)
     draft.kind = "git"
     shown = Page(page.url, ref or page.ref, subdirectory or page.subdirectory)
@@ -101,6 +101,7 @@ def git(url: str, draft: Draft, *, ref: str = "", subdirectory: str = "") -> Non
 
 
 def page_of(url: str, draft: Draft) -> Page:
+    """Returns the repository of a URL. A login in the URL becomes the draft's token."""
     if SCP_LIKE.fullmatch(url):
         return Page(url)
     parts = parts_of(url)
@@ -120,7 +121,7 @@ def page_of(url: str, draft: Draft) -> Page:
 
 
 def _without_login(parts: SplitResult, draft: Draft) -> str:
-    """The host; a user with a password becomes the token. ssh's user stays."""
+    """Returns the host. A user with a password becomes the token, but the user of ssh stays."""
     login, at, host = parts.netloc.rpartition("@")
     if parts.scheme == "ssh" and at and ":" not in login:
         return parts.netloc
@@ -132,7 +133,7 @@ def _without_login(parts: SplitResult, draft: Draft) -> str:
 
 
 def _page(path: str, parts: SplitResult) -> tuple[str, str, str]:
-    """(path of the repository, ref, folder)."""
+    """Returns the path of the repository, the ref and the folder."""
     bitbucket = (parts.hostname or "").endswith("bitbucket.org")
     for pattern in _TREES if bitbucket else _TREES[:4]:
         found = pattern.search(path)
@@ -156,7 +157,7 @@ def _folder(text: str) -> str:
 
 
 def of_pip(spec: str, draft: Draft) -> None:
-    """`git+https://host/o/r@ref#subdirectory=x&egg=y`."""
+    """Reads `git+https://host/o/r@ref#subdirectory=x&egg=y`."""
     address, _, fragment = spec.removeprefix("git+").partition("#")
     if not spec.startswith(("git+", "git@", "ssh://")) and not is_git(address):
         draft.refuse(
@@ -171,7 +172,7 @@ def of_pip(spec: str, draft: Draft) -> None:
 
 
 def of_npm_git(spec: str, draft: Draft) -> None:
-    """`github:owner/repo#ref`, `owner/repo`, `git+https://…#ref`."""
+    """Reads `github:owner/repo#ref`, `owner/repo` and `git+https://…#ref`."""
     address, _, ref = spec.partition("#")
     kind, colon, path = address.partition(":")
     if colon and kind in _SHORTHANDS:
@@ -187,7 +188,7 @@ def of_npm_git(spec: str, draft: Draft) -> None:
 
 
 def refuse_remote(url: str, draft: Draft) -> None:
-    """A server that already runs somewhere."""
+    """Refuses a server that runs somewhere already."""
     host = host_of(url)
     local = host in ("localhost", "127.0.0.1", "0.0.0.0", "::1", "host.docker.internal")
     if local:
@@ -202,6 +203,6 @@ def refuse_remote(url: str, draft: Draft) -> None:
 
 
 def is_directory(url: str) -> bool:
-    """A page that lists servers of others."""
+    """Tells whether it is a page of a site that lists servers of others."""
     host = host_of(url)
     return any(host == each or host.endswith(f".{each}") for each in _DIRECTORIES)

@@ -1,4 +1,4 @@
-"""Lines that tell a client of a server: `claude mcp add …`, `codex mcp add …`, `code --add-mcp '{…}'`."""
+"""Reads commands that add a server to a client: `claude mcp add …`, `codex mcp add …`, `code --add-mcp …`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ADD_JSON = re.compile(r"--add-mcp(?:=(.*))?", re.DOTALL)
 
 
 class Added(NamedTuple):
-    """`words` start the server, or `url` is where it runs, or `entry` is an object of configuration."""
+    """What such a command adds: `words` that start the server, its `url`, or its configuration `entry`."""
 
     name: str = ""
     words: tuple[str, ...] = ()
@@ -35,7 +35,7 @@ class Added(NamedTuple):
 
 
 def read(words: Sequence[str]) -> Added | None:
-    """None for what is no such line."""
+    """Returns what the command adds; None if it is no such command."""
     if any(_ADD_JSON.fullmatch(word) for word in words[1:]):
         return _from_flag(words)
     at = next((n for n, word in enumerate(words[:4]) if n and word == "mcp"), 0)
@@ -79,8 +79,11 @@ def _added(words: list[str]) -> Added:
 
 
 def _told_apart(words: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
-    """Options may stand before the name, behind it, and up to the command, which begins at the second plain
-    word or after `--`."""
+    """Returns options and plain words.
+
+    Options stand before the name and behind it, until the command, which begins at the second plain word or
+    after `--`.
+    """
     options: list[tuple[str, str]] = []
     plain: list[str] = []
     while words and len(plain) < 2:
@@ -100,7 +103,7 @@ def _told_apart(words: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
 
 
 def _is_pair(word: str) -> bool:
-    """A further NAME=value of an option that takes several."""
+    """Tells whether it is another NAME=value of an option that takes several."""
     pair = shell.assignment(word)
     return pair is not None and pair[0].isupper()
 

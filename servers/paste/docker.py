@@ -1,4 +1,4 @@
-"""`docker run -i --rm -e KEY -e A=b -v … image args`, and podman, nerdctl and Apple's container."""
+"""Reads `docker run -i --rm -e KEY -e A=b -v … image args`, also of podman, nerdctl and Apple's container."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from servers.paste.reading import Draft
 _ENVIRONMENT = {"-e", "--env"}
 _MOUNTS = {"-v", "--volume", "--mount", "--tmpfs", "--volumes-from", "--device"}
 _PORTS = {"-p", "--publish", "--expose"}
-# What the platform decides itself, or what makes no difference here.
+# Options that the platform decides itself, or that have no effect here.
 _USUAL = {
     "--pull", "--platform", "--restart", "--name", "-h", "--hostname", "--log-driver", "--log-opt", "-l",
     "--label", "--label-file", "--stop-signal", "--stop-timeout", "--cidfile", "--detach-keys", "-a",
@@ -43,7 +43,7 @@ REFERENCE = re.compile(
 
 
 def read(words: Sequence[str], draft: Draft, *, by_client: bool = False) -> None:
-    """The words after `docker`. `by_client`: a client starts it, and so speaks stdio with it."""
+    """Reads the words after `docker`. `by_client`: a client starts it, so it speaks stdio."""
     _, rest = options.split(words, _OF_THE_TOOL)
     rest = rest[1:] if rest[:1] == ["container"] else rest
     if rest[:1] == ["pull"]:

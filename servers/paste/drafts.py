@@ -1,4 +1,4 @@
-"""A draft, once all is read: its variables and arguments told apart, what is odd said in sentences."""
+"""Finishes a draft: sorts its variables and arguments, and notes what is unusual."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ MOST_ARGUMENTS, LONGEST_ARGUMENT = 100, 4096
 
 
 def done(draft: Draft) -> Candidate:
-    """The candidate of a draft."""
+    """Returns the candidate of a draft. Its `read` and `unknown` are sentences for the user."""
     _check(draft)
     gaps = _settle_arguments(draft)
-    if draft.why_not:  # what was not told apart is not shown
+    if draft.why_not:  # its arguments were not checked for secrets, so they are not shown
         return Candidate(_name(draft), why_not=draft.why_not, incidental=draft.incidental)
     plain, sealed, asked = _variables(draft)
     takes_arguments = draft.kind in ("package", "image") and not draft.command
@@ -55,7 +55,7 @@ def _name(draft: Draft) -> str:
 
 
 def _check(draft: Draft) -> None:
-    """Names and versions that an index cannot have are told here, where the text stands beside them."""
+    """Refuses names and versions that an index cannot have."""
     if draft.kind == "":
         draft.refuse("Nothing in it says where the server comes from.")
     if draft.kind != "package" or draft.why_not:
@@ -71,7 +71,7 @@ def _check(draft: Draft) -> None:
 
 
 def _settle_arguments(draft: Draft) -> list[str]:
-    """Takes secrets out of the arguments; returns the placeholders, which are kept in their places."""
+    """Removes secrets from the arguments. Returns the placeholders, which stay in the arguments."""
     _note_transport(draft)
     words, kept, gaps = draft.arguments, [], []
     at = 0
@@ -95,7 +95,7 @@ def _settle_arguments(draft: Draft) -> list[str]:
 
 
 def _option_at(words: list[str], at: int) -> tuple[str, str, int]:
-    """(option or "", its value, how many words that is)."""
+    """Returns the option ("" for none), its value, and how many words these are."""
     word = words[at]
     if not word.startswith("-"):
         name, equals, value = word.partition("=")
@@ -235,7 +235,7 @@ def _note_value(draft: Draft, name: str, value: str) -> None:
 
 
 def text_of(value: Any) -> str | None:
-    """A value of a variable as JSON, TOML or YAML may hold it; None for what is no value."""
+    """Returns a value from JSON, TOML or YAML as text; None if it cannot be a variable's value."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if value is None:

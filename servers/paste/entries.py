@@ -1,4 +1,4 @@
-"""Configuration of clients, however nested: `mcpServers`, `servers`, `context_servers`, `mcp_servers` …"""
+"""Reads configurations of clients, also nested ones: `mcpServers`, `servers`, `context_servers` …"""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _INSIDE = ("mcp", "mcp.servers", "settings", "projects", "config", "modelContext
 _COMMAND, _ARGUMENTS = ("command", "cmd", "executable"), ("args", "arguments", "argv")
 _ENVIRONMENT = ("env", "environment", "envs", "environmentVariables", "env_vars")
 _URL = ("url", "serverUrl", "httpUrl", "uri", "endpoint", "baseUrl")
-# What is of the client alone.
+# Keys that only the client uses.
 _QUIET = {
     "type", "transport", "name", "description", "disabled", "enabled", "autoApprove", "alwaysAllow",
     "timeout", "icon", "trust", "source", "settings", "cwd", "headers", "env_keys", "envFile", "inputs",
@@ -39,7 +39,7 @@ _DEEPEST = 5
 
 
 def candidates(value: Any) -> list[Candidate]:
-    """One for each server of a configuration; [] for what is none."""
+    """Returns one candidate for each server of a configuration; [] if it is none."""
     prompts = _prompts(value)
     return [
         _candidate(name, entry, prompts)
@@ -48,11 +48,12 @@ def candidates(value: Any) -> list[Candidate]:
 
 
 def one(name: str, entry: Mapping[str, Any]) -> Candidate:
+    """Returns the candidate of one server's entry."""
     return _candidate(name, entry, _prompts(entry))
 
 
 def is_document(value: Any) -> bool:
-    """Whether it is a server.json, or a registry's answer for one."""
+    """Tells whether it is a server.json, or a registry's answer that holds one."""
     if not isinstance(value, dict):
         return False
     inner = value["server"] if isinstance(value.get("server"), dict) else value
@@ -164,7 +165,7 @@ def _tell(entry: Mapping[str, Any], draft: Draft) -> None:
 
 
 def _prompts(value: Any, depth: int = 0) -> dict[str, Prompt]:
-    """VS Code's `inputs`, wherever they stand."""
+    """Returns VS Code's `inputs` by their ids, at any depth."""
     if not isinstance(value, dict) or depth > _DEEPEST:
         return {}
     found: dict[str, Prompt] = {}

@@ -1,4 +1,4 @@
-"""The words that start a server, whichever launcher they name."""
+"""Reads the words that start a server, with any launcher."""
 
 from __future__ import annotations
 
@@ -35,9 +35,10 @@ _PLAIN_NAME = re.compile(r"[A-Za-z][\w.+-]{0,40}")
 def read(
     words: Sequence[str], draft: Draft, *, by_client: bool = False, installed: Draft | None = None
 ) -> None:
-    """Fills the draft. `by_client`: of a client's configuration, where commands speak stdio.
+    """Fills the draft from the words of a command.
 
-    `installed` is what was installed or cloned just before.
+    `by_client`: the words are from a client's configuration, where commands speak stdio. `installed` is what
+    an earlier command installed or cloned.
     """
     left: list[str] | None = list(words)
     for _ in range(MOST_WRAPPERS):
@@ -53,13 +54,13 @@ def read(
 
 
 def program_of(word: str) -> str:
-    """`/opt/bin/npx`, `npx.cmd` → npx."""
+    """Returns the program's name: `npx` for `/opt/bin/npx` and `npx.cmd`."""
     name = re.split(r"[\\/]", word)[-1].lower()
     return next((name.removesuffix(each) for each in _ENDINGS if name.endswith(each)), name)
 
 
 def is_launcher(words: Sequence[str]) -> bool:
-    """Whether the first words start something that can be read here, or say why not."""
+    """Tells whether the first words start something that can be read here, or refused with a reason."""
     draft = Draft()
     left = _unwrapped(list(words), draft)
     name = program_of(left[0]) if left else ""
@@ -67,7 +68,7 @@ def is_launcher(words: Sequence[str]) -> bool:
 
 
 def is_own_program(words: Sequence[str]) -> bool:
-    """Whether they start something of somebody's own machine: Python, Node, a file."""
+    """Tells whether the words start a program of the user's own machine: Python, Node or a file."""
     left = _unwrapped(list(words), Draft())
     name = program_of(left[0]) if left else ""
     if not name or name in ("make", "go", "cargo"):
@@ -76,7 +77,7 @@ def is_own_program(words: Sequence[str]) -> bool:
 
 
 def _unwrapped(words: list[str], draft: Draft) -> list[str]:
-    """Without assignments before it, sudo, env, `cmd /c`, `sh -c`."""
+    """Returns the words without assignments, sudo, env, `cmd /c` and `sh -c` before them."""
     for _ in range(MOST_WRAPPERS):
         words = _assigned(words, draft)
         name = program_of(words[0]) if words else ""
@@ -122,7 +123,7 @@ def _assigned(words: list[str], draft: Draft) -> list[str]:
 
 
 def _launched(words: list[str], draft: Draft, by_client: bool, installed: Draft | None) -> list[str] | None:
-    """Words that stand inside, to be read in turn; None where all is read."""
+    """Reads the words. Returns inner words that have to be read next; None if all is read."""
     name = program_of(words[0])
     if reader := _LAUNCHERS.get(name):
         return reader(words[1:], draft)
@@ -152,7 +153,7 @@ def _unknown(word: str, draft: Draft) -> None:
 
 
 def _with_version(name: str, words: list[str], draft: Draft) -> list[str]:
-    """`python3.12 -m …`, `py -3.12 -m …`."""
+    """Reads the version in `python3.12 -m …` and `py -3.12 -m …`."""
     launcher = re.fullmatch(r"-([23](?:\.[0-9]{1,2})?)", words[0]) if name == "py" and words else None
     version = launcher[1] if launcher else name.removeprefix("python").removeprefix("py")
     if re.fullmatch(r"3\.[0-9]{1,2}", version):

@@ -1,4 +1,4 @@
-"""Links that install: `cursor://…install?config=<base64>`, `vscode:mcp/install?…`, and the pages in front."""
+"""Reads links that install a server, such as `cursor://…install?config=<base64>`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_LINKS = 200
 
 
 def find(text: str) -> list[str]:
-    """Addresses in prose, Markdown and HTML."""
+    """Returns the addresses in prose, Markdown and HTML."""
     found = (
         match[0].rstrip(".,;:!") for match, _ in zip(_LINK.finditer(text), range(MOST_LINKS), strict=False)
     )
@@ -25,14 +25,14 @@ def find(text: str) -> list[str]:
 
 
 def _without_bracket(link: str) -> str:
-    """Markdown's closing bracket is not of the address."""
+    """Removes a closing bracket of Markdown from the end of an address."""
     while link.endswith((")", "]")) and link.count(link[-1]) > link.count("(" if link[-1] == ")" else "["):
         link = link[:-1]
     return link.split("](")[0]
 
 
 def entry_of(link: str, depth: int = 0) -> tuple[str, dict[str, Any]] | None:
-    """(name, an object as in a configuration file) of a link that installs; None for another."""
+    """Returns name and configuration of a link that installs a server; None for another link."""
     scheme, _, rest = link.partition(":")
     query = rest.partition("?")[2].partition("#")[0]
     if scheme.startswith("goose"):
@@ -59,7 +59,7 @@ def _named(name: str, value: Any, inputs: Any = None) -> tuple[str, dict[str, An
 
 
 def _config(text: str) -> Any:
-    """JSON, or base64 of it; `+` may have become a blank on the way."""
+    """Reads JSON, or JSON in base64, in which `+` may have become a space."""
     if text.lstrip()[:1] in ("{", "["):
         return loose_json.whole(text)
     packed = re.sub(r"\s", "+", text.strip()).replace("-", "+").replace("_", "/").rstrip("=")

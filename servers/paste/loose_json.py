@@ -1,4 +1,4 @@
-"""JSON as READMEs show it: with comments, trailing commas, `...`, a missing end, without its outer braces."""
+"""Reads JSON as READMEs show it: with comments, trailing commas, `...`, without its end or outer braces."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OBJECT = re.compile(r' {0,100}"[^"\n]{1,100}" {0,9}: {0,9}\{')
 
 
 class Found(NamedTuple):
-    """`start` and `end` are offsets of the text."""
+    """A value, and where it starts and ends in the text."""
 
     value: Any
     start: int
@@ -25,7 +25,7 @@ class Found(NamedTuple):
 
 
 def whole(text: str) -> Any:
-    """The value that the text is; None where it is none, or nested too deep."""
+    """Returns the value of the whole text; None if it has none, or is nested too deep."""
     text = text.strip()
     if _MEMBER.match(text):
         text = "{" + text + "}"
@@ -33,7 +33,7 @@ def whole(text: str) -> Any:
 
 
 def find(text: str) -> list[Found]:
-    """Objects that begin at the start of a line, amid prose or commands."""
+    """Returns the objects that begin at the start of a line, between prose or commands."""
     found: list[Found] = []
     at = tries = 0
     while at < len(text) and tries < MOST_TRIES:
@@ -58,7 +58,7 @@ def _at(text: str, start: int) -> Found:
 
 
 def read(text: str) -> Found:
-    """The first value of the text, up to its closing bracket."""
+    """Returns the first value of the text, until its closing bracket."""
     plain, end = _strict(text)
     for one in (plain, plain_quotes(plain)):
         try:
@@ -70,7 +70,7 @@ def read(text: str) -> Found:
 
 
 def _strict(text: str) -> tuple[str, int]:
-    """(the same in strict JSON, where it ends). One pass."""
+    """Returns the text as strict JSON, and where it ends. Makes one pass."""
     kept: list[str] = []
     closers: list[str] = []
     at = 0
@@ -107,7 +107,7 @@ def _string_end(text: str, at: int, ends: str) -> int:
 
 
 def _skipped(text: str, at: int) -> int:
-    """Where a comment or an omission that begins here ends; `at` where none does."""
+    """Returns the end of the comment or omission that begins at `at`, or `at` if there is none."""
     two = text[at : at + 2]
     if two == "//" or (text[at] == "#" and text[at - 1 : at].strip() == ""):
         end = text.find("\n", at)
@@ -122,7 +122,7 @@ def _skipped(text: str, at: int) -> int:
 
 
 def _drop_comma(kept: list[str]) -> None:
-    """A comma before a closing bracket, with the blanks between."""
+    """Removes a comma before a closing bracket, with the spaces between them."""
     while kept and kept[-1].isspace():
         kept.pop()
     if kept and kept[-1] == ",":

@@ -1,4 +1,4 @@
-"""npx and its kin: `npx -y @scope/name@1 --flag`, `npm exec`, `pnpm dlx`, `yarn dlx`, `bunx`."""
+"""Reads npx and similar launchers: `npx -y @scope/name@1 --flag`, `npm exec`, `pnpm dlx`, `bunx`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ _GIT = (
 
 
 def read(words: Sequence[str], draft: Draft) -> list[str] | None:
-    """The words after the launcher. Returns words that are a command of their own, to be read instead."""
+    """Reads the words after the launcher.
+
+    Returns words of another command that have to be read instead, or None.
+    """
     given, rest = options.split(words, _VALUED)
     named = [each.value or "" for each in given if each.name in ("-p", "--package")]
     called = next((each.value or "" for each in given if each.name in ("-c", "--call")), "")
@@ -54,7 +57,7 @@ def read(words: Sequence[str], draft: Draft) -> list[str] | None:
 
 
 def _command(draft: Draft) -> None:
-    """`-p package command …`"""
+    """Reads the command of `-p package command …`."""
     if draft.kind == "package" and draft.arguments:
         draft.source["command"] = draft.arguments.pop(0)
     elif draft.kind == "git":
@@ -80,7 +83,7 @@ def _package(spec: str, draft: Draft) -> None:
 
 
 def package(spec: str, draft: Draft) -> None:
-    """`@scope/name@version`."""
+    """Reads `@scope/name@version`."""
     found = _VERSIONED.fullmatch(spec)
     name, version = (found[1], found[2] or "") if found else (spec, "")
     draft.kind = "package"

@@ -1,4 +1,4 @@
-"""The options before a program's first plain word, as the common parsers of command lines read them."""
+"""Reads the options before a program's first plain word, like common parsers of command lines."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Given(NamedTuple):
-    """`value` is None for a flag."""
+    """An option. `value` is None for a flag."""
 
     name: str
     value: str | None = None
@@ -16,10 +16,11 @@ class Given(NamedTuple):
 def split(
     words: Sequence[str], valued: Collection[str], *, letters: str = "", flags: Collection[str] = ()
 ) -> tuple[list[Given], list[str]]:
-    """(options, the rest from the first plain word or after `--`).
+    """Returns the options, and the words from the first plain word or after `--`.
 
-    `valued` take a value; `letters` are one-letter options that take one and may stand glued to it or behind
-    other letters (`-itp 80`, `-eNAME`). What is neither in `valued` nor in `flags` counts as a flag.
+    `valued` take a value. `letters` are one-letter options with a value, which may be joined to it or to
+    other letters (`-itp 80`, `-eNAME`). An option that is neither in `valued` nor in `flags` counts as a
+    flag.
     """
     found: list[Given] = []
     at = 0
@@ -51,5 +52,5 @@ def split(
 
 
 def _letter(word: str, letters: str) -> int:
-    """Where the first letter stands that takes a value; 0 for nowhere."""
+    """Returns the index of the first letter that takes a value; 0 if there is none."""
     return next((n for n, sign in enumerate(word) if n and sign in letters), 0)

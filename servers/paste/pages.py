@@ -1,4 +1,4 @@
-"""An address, or a bare name: which kind of source it stands for."""
+"""Finds out for which kind of source an address or a bare name stands."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,100}", re.IGNORECASE)
 
 
 def of_link(link: str) -> list[Candidate]:
-    """[] for an address that says nothing of a server."""
+    """Returns the candidates of an address; [] if it says nothing about a server."""
     if installs := links.entry_of(link):
         name, entry = installs
         return entries.candidates(entry) if "command" not in entry and "url" not in entry else [
@@ -28,7 +28,7 @@ def of_link(link: str) -> list[Candidate]:
 
 
 def of_word(word: str) -> list[Candidate]:
-    """A single word: an address, a package with its version, an image, a name of the official registry."""
+    """Returns the candidates of a single word: an address, a package, an image, or a name in the registry."""
     if "://" in word or word.startswith(("vscode:", "vscode-insiders:", "git@")):
         return _address(word)
     draft = Draft()
@@ -55,7 +55,7 @@ def docker_like(host: str) -> bool:
 
 
 def _either(word: str) -> list[Candidate]:
-    """A bare name may be a package of either index."""
+    """Returns two candidates, because a bare name may be a package of either index."""
     name, at, _ = word.partition("@")
     if (
         not _NAME.fullmatch(name)
@@ -91,7 +91,7 @@ def _address(word: str) -> list[Candidate]:
 
 
 def _plain_page(url: str, draft: Draft) -> None:
-    """Of no forge that is known: a server that runs there, or a repository."""
+    """Reads an address of an unknown host: a server that runs there, or a repository."""
     parts = addresses.parts_of(url)
     path = parts.path.rstrip("/") if parts else ""
     host = addresses.host_of(url)
@@ -111,7 +111,7 @@ def _plain_page(url: str, draft: Draft) -> None:
 
 
 def _page(link: str, draft: Draft) -> bool:
-    """Pages of indexes and registries."""
+    """Reads pages of indexes and registries."""
     parts, host = addresses.parts_of(link), addresses.host_of(link)
     if parts is None:
         return False
@@ -191,7 +191,7 @@ def _registry_name(name: str, version: str, draft: Draft) -> None:
 
 
 def _document(link: str, draft: Draft) -> None:
-    """A server.json on the web; of a file's page at GitHub or GitLab the file itself."""
+    """Reads the address of a server.json. For a file's page at GitHub or GitLab, takes the file itself."""
     blob = re.fullmatch(r"(https://github\.com/[^/]+/[^/]+)/blob/(.+)", link)
     url = f"{blob[1]}/raw/{blob[2]}" if blob else link.replace("/-/blob/", "/-/raw/", 1)
     draft.kind, draft.name, draft.source = "document", "server.json", {"url": url[:2000]}

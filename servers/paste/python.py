@@ -1,4 +1,4 @@
-"""uvx and its kin: `uvx --with 'mcp<2' name@1.2`, `uv tool run`, `pipx run`, `uv run`, `python -m`."""
+"""Reads uvx and similar launchers: `uvx --with 'mcp<2' name@1.2`, `pipx run`, `uv run`, `python -m`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ _LOCAL = re.compile(r"(?:[./~]|file:|[A-Za-z]:[\\/]|\\)")
 
 
 def read_uvx(words: Sequence[str], draft: Draft) -> list[str] | None:
-    """The words after `uvx`, `uv tool run` or `pipx run`."""
+    """Reads the words after `uvx`, `uv tool run` or `pipx run`.
+
+    Returns words of another command to read, or None.
+    """
     given, rest = options.split(words, _VALUED)
     given += _behind(rest, draft)
     origin = next((each.value or "" for each in given if each.name in ("--from", "--spec")), "")
@@ -55,7 +58,10 @@ def read_uvx(words: Sequence[str], draft: Draft) -> list[str] | None:
 
 
 def _behind(rest: list[str], draft: Draft) -> list[options.Given]:
-    """Options that stand behind the package, where uvx gives them to the server: hardly what is meant."""
+    """Takes out launcher options that stand behind the package.
+
+    uvx itself would pass them to the server, which is hardly what is meant.
+    """
     found: list[options.Given] = []
     at = 1
     while at + 1 < len(rest):
@@ -69,7 +75,7 @@ def _behind(rest: list[str], draft: Draft) -> list[options.Given]:
 
 
 def _command(rest: list[str], draft: Draft) -> None:
-    """`--from package command …`"""
+    """Reads the command of `--from package command …`."""
     draft.arguments = rest[1:]
     if rest and draft.kind == "package" and rest[0] != draft.source["name"]:
         draft.source["command"] = rest[0]
@@ -78,7 +84,7 @@ def _command(rest: list[str], draft: Draft) -> None:
 
 
 def read_uv_run(words: Sequence[str], draft: Draft) -> list[str] | None:
-    """`uv run --with package command …`: a project of somebody's machine, unless all comes from an index."""
+    """Reads `uv run --with package command …`. Refuses a project of the user's machine."""
     given, rest = options.split(words, _VALUED)
     folder = any(each.name in ("--directory", "--project", "--with-editable") for each in given)
     added = [one for each in given if each.name in ("--with", "-w") for one in (each.value or "").split(",")]
@@ -100,7 +106,7 @@ def read_uv_run(words: Sequence[str], draft: Draft) -> list[str] | None:
 
 
 def read_module(words: Sequence[str], draft: Draft, installed: Draft | None) -> None:
-    """The words after `python`; `installed` is what `pip install` named before."""
+    """Reads the words after `python`. `installed` is what an earlier `pip install` named."""
     before = next((n for n, word in enumerate(words) if word == "-m" or not word.startswith("-")), len(words))
     rest = list(words[before:])
     module = rest[1] if rest[:1] == ["-m"] and len(rest) > 1 else ""
@@ -120,7 +126,7 @@ def read_module(words: Sequence[str], draft: Draft, installed: Draft | None) -> 
 
 
 def adopt(installed: Draft, draft: Draft, words: list[str]) -> None:
-    """`draft` starts, with `words`, what was installed or cloned before."""
+    """Makes `draft` start, with `words`, what was installed or cloned before."""
     draft.kind, draft.source, draft.build = installed.kind, dict(installed.source), dict(installed.build)
     draft.token = installed.token
     draft.read = [*installed.read, *draft.read]
@@ -175,7 +181,7 @@ def _python(text: str, draft: Draft) -> None:
 
 
 def requirement(spec: str, draft: Draft) -> None:
-    """`name`, `name[extra]@1.2`, `name==1.2`, `git+https://…`, `name @ git+https://…`."""
+    """Reads `name`, `name[extra]@1.2`, `name==1.2`, `git+https://…` and `name @ git+https://…`."""
     spec = spec.strip()
     named, at, address = spec.partition("@")
     if at and "://" in address and re.fullmatch(r"[\w.\[\], -]+", named):

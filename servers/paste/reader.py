@@ -1,4 +1,4 @@
-"""The whole text: configuration first, then command lines, then addresses."""
+"""Reads a whole text: first configuration, then command lines, then addresses."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _INSTALLERS = {
 }  # fmt: skip
 # Lines of clients whose JSON is an argument.
 _QUOTED = re.compile(r"\bmcp add-json\b|--add-mcp\b")
-_DASH = re.compile("(?<= )[—–](?=[A-Za-z])")  # what word processors make of --
+_DASH = re.compile("(?<= )[—–](?=[A-Za-z])")  # word processors change -- to these
 _NODE = {"npm", "pnpm", "yarn", "bun"}
 _SILENT = {
     "cd",
@@ -63,7 +63,7 @@ _SILENT = {
 
 
 def read(pasted: str) -> Reading:
-    """What the text says. Never raises: what cannot be read is a note."""
+    """Returns the servers that the text describes. Never raises: problems are notes."""
     if len(pasted) > text.LARGEST or len(pasted.encode(errors="replace")) > text.LARGEST:
         return Reading(notes=(TOO_LARGE,))
     plain = text.tidy(pasted).strip()
@@ -111,7 +111,7 @@ def _document(value: dict[str, Any], written: str) -> Candidate:
 
 
 def _mixed(part: str) -> list[Candidate]:
-    """JSON amid prose, and what is left as command lines; addresses where both say nothing."""
+    """Reads JSON between prose, then the rest as command lines; addresses if both give nothing."""
     found: list[Candidate] = []
     left, at = [], 0
     for one in loose_json.find(part) if not _QUOTED.search(part) else ():
@@ -145,7 +145,10 @@ def _addresses(part: str) -> list[Candidate]:
 
 
 class _Session:
-    """Commands in their order: what is exported counts for the next, what is installed is started later."""
+    """Commands in their order.
+
+    Exported variables apply to later ones, and installed packages may be started later.
+    """
 
     def __init__(self) -> None:
         self.exported: dict[str, str | None] = {}
@@ -185,7 +188,7 @@ class _Session:
         return False
 
     def _commands_of(self, package: str) -> set[str]:
-        """What its command may be called."""
+        """Returns the names that the package's command may have."""
         short = package.rpartition("/")[2].lower()
         return {short, short.replace("_", "-"), short.replace("-", "_"), short.removesuffix("-server")}
 

@@ -1,4 +1,4 @@
-"""What was read of a pasted text, and the draft that the readers fill in."""
+"""The result of reading a text, and the draft that the readers fill."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LONGEST_NAME = 100
 
 @dataclass(frozen=True)
 class Asked:
-    """An environment variable whose value the text leaves open."""
+    """An environment variable whose value the text does not give."""
 
     name: str
     secret: bool = True
@@ -24,13 +24,13 @@ class Asked:
 class Candidate:
     """One server that the text describes.
 
-    `source`, `transport` ("" is what is usual for the source), `port`, `path`, `command`, `environment` and
-    `build` are as in `servers.models.Server`; of kind "document" `source` is `{document}`, `{url}` or
-    `{name, version}` of a server.json. `sealed` are values that look like real secrets, `token` is that of
-    a git URL: neither is ever shown. `read` and `unknown` are sentences: what was understood, and what was
-    left out or has to be looked at; `gaps` are placeholders among the arguments. `why_not` is "" where it
-    can be hosted. `incidental`: a step on the way (`pip install`, a program of one's own), which counts where
-    nothing else is there.
+    `source`, `transport` ("": the usual one for the source), `port`, `path`, `command`, `environment` and
+    `build` are as in `servers.models.Server`. For the kind "document", `source` is `{document}`, `{url}` or
+    `{name, version}` of a server.json. `sealed` are values that look like secrets, and `token` is that of a
+    git URL; neither is ever shown. `read` and `unknown` are sentences: what was understood, and what was left
+    out or needs a check. `gaps` are placeholders among the arguments. `why_not` says why it cannot be hosted,
+    or "". `incidental` is a step on the way (`pip install`, a program of the user's machine), which counts
+    only if nothing else is found.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Candidate:
 
     @property
     def description(self) -> Mapping[str, Any]:
-        """What makes two of them the same, whatever they are called."""
+        """What two candidates must have in common to be the same, whatever their names are."""
         return {
             "kind": self.kind, "source": self.source, "command": self.command, "build": self.build,
             "environment": self.environment, "asked": self.asked, "transport": self.transport,
@@ -65,7 +65,7 @@ class Candidate:
         }  # fmt: skip
 
     def fields(self) -> dict[str, Any]:
-        """As `servers.intake.take_in` takes them, without a slug; what is usual is left out."""
+        """Returns arguments for `intake.create` without a slug; usual values are left out."""
         told = {
             "transport": self.transport,
             "port": self.port,
@@ -80,13 +80,13 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Reading:
-    """`candidates` have names of their own; `notes` are about the text as a whole."""
+    """The candidates, each with its own name, and notes about the whole text."""
 
     candidates: tuple[Candidate, ...] = ()
     notes: tuple[str, ...] = ()
 
     def picked(self, name: str = "") -> Candidate | None:
-        """The one of this name, or the only one."""
+        """Returns the candidate with this name; without a name the only candidate. None if there is none."""
         if name:
             return next((each for each in self.candidates if each.name == name), None)
         return self.candidates[0] if len(self.candidates) == 1 else None
@@ -94,7 +94,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Prompt:
-    """What VS Code asks for at `${input:id}`."""
+    """A value that VS Code asks for, written as `${input:id}`."""
 
     description: str = ""
     secret: bool = False
@@ -102,7 +102,7 @@ class Prompt:
 
 @dataclass
 class Draft:
-    """A candidate in the making. `variables` are as they were written, None where only the name stands."""
+    """A candidate that is not finished. The value of a variable is None if only its name is written."""
 
     name: str = ""
     kind: Kind = ""
@@ -122,23 +122,32 @@ class Draft:
     incidental: bool = False
 
     def say(self, *sentences: str) -> None:
+        """Adds sentences about what was understood."""
         self.read += sentences
 
     def leave(self, *sentences: str) -> None:
+        """Adds sentences about what was left out or needs a check."""
         self.unknown += sentences
 
     def refuse(self, sentence: str) -> Draft:
+        """Says why it cannot be hosted, unless a reason was given before."""
         self.why_not = self.why_not or sentence
         return self
 
     def set(self, name: str, value: str | None) -> None:
-        """A bare name (`docker run -e NAME`) takes nothing back that was given with a value."""
+        """Sets a variable.
+
+        A bare name (`docker run -e NAME`) does not remove a value that was given before.
+        """
         if value is not None or self.variables.get(name) is None:
             self.variables[name] = value
 
 
 def distinct(found: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    """Each described once, under a name of its own; what is incidental only where nothing else is."""
+    """Returns the candidates without duplicates, each with its own name.
+
+    Incidental ones, and those that cannot be hosted, are left out if there are others.
+    """
     every = list(found)
     chosen = [each for each in every if each.hostable and not each.incidental] and [
         each for each in every if not each.incidental

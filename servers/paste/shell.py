@@ -1,7 +1,7 @@
-"""Command lines as people paste them: prompts, continuations, quotes, `&&`. Split, never run.
+r"""Splits command lines as people paste them: with prompts, continuations, quotes and `&&`. Runs nothing.
 
-Not `shlex`: placeholders such as `<YOUR KEY>` and paths such as `C:\\Users` stay whole, comments are left
-out, and a quotation mark that is never closed costs its own line only.
+`shlex` is not used: here placeholders such as `<YOUR KEY>` and paths such as `C:\Users` stay whole, comments
+are left out, and a quotation mark that is not closed spoils only its own line.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ class Unclosed(Exception):
 
 @dataclass(frozen=True)
 class Line:
-    """`commands` of one line, () where it could not be split."""
+    """The commands of one line; () if it could not be split."""
 
     commands: tuple[tuple[str, ...], ...]
     text: str
 
 
 def lines(text: str) -> Iterator[Line]:
-    """Logical lines: continued ones joined, prompts, bullets and backticks around them taken off."""
+    """Yields logical lines: joins continued lines, and removes prompts, bullets and backticks around them."""
     waiting = text.split("\n")[:MOST_LINES]
     at = 0
     while at < len(waiting):
@@ -52,13 +52,13 @@ def lines(text: str) -> Iterator[Line]:
 
 
 def assignment(word: str) -> tuple[str, str] | None:
-    """`NAME=value` → (name, value)."""
+    """Returns name and value of `NAME=value`, or None."""
     found = _ASSIGNED.match(word)
     return (found[1], word[found.end() :]) if found else None
 
 
 def split(line: str) -> tuple[tuple[str, ...], ...]:
-    """The commands of a line, each as its words. Raises `Unclosed`."""
+    """Returns the commands of a line, each as its words. Raises `Unclosed`."""
     powershell = _POWERSHELL.match(line)
     if powershell:
         rest, _, after = powershell[2].partition(";")
@@ -68,7 +68,7 @@ def split(line: str) -> tuple[tuple[str, ...], ...]:
 
 
 class _Splitter:
-    """One pass over a line."""
+    """Splits one line in one pass."""
 
     def __init__(self, line: str) -> None:
         self.line, self.at = line, 0
@@ -114,7 +114,7 @@ class _Splitter:
         self.at += 1
 
     def _escaped(self) -> None:
-        """A backslash, but not in a path of Windows."""
+        """Reads a backslash, which in a path of Windows escapes nothing."""
         path = "".join((self.word or [])[:140])
         after = self.line[self.at + 1 : self.at + 2]
         if re.match(r"(?:[A-Za-z]:|%\w+%|\.{1,2}|~)(?:\\|\Z)", path) or not after:
@@ -123,7 +123,7 @@ class _Splitter:
             self._take(after, 2)
 
     def _unit(self, sign: str) -> str:
-        """A placeholder or a substitution is one part of its word, blanks and all."""
+        """Returns a whole placeholder or substitution, with its spaces, as a part of a word."""
         ends = {"<": ">", "$(": ")", "${": "}", "{{": "}}", "`": "`"}
         opener = self.line[self.at : self.at + 2] if self.line[self.at : self.at + 2] in ends else sign
         end = ends.get(opener)
@@ -158,7 +158,7 @@ def _joined(waiting: list[str], at: int) -> tuple[str, int]:
 
 
 def _goes_on(line: str) -> bool:
-    """With the sign of a POSIX shell, of PowerShell or of cmd."""
+    """Tells whether the line ends with the continuation sign of a POSIX shell, PowerShell or cmd."""
     if line.endswith("\\"):
         return True
     return line.endswith((" `", " ^")) and line.count("`") % 2 == line.endswith("`")
@@ -173,7 +173,10 @@ def _bare(line: str) -> str:
 
 
 def _with_its_quote(waiting: list[str], at: int, line: str) -> tuple[tuple[tuple[str, ...], ...] | None, int]:
-    """The line with those that its quoted JSON goes on over, and where the next begins."""
+    """Joins the line with those over which its quoted JSON goes on.
+
+    Returns the commands, or None if there is no such quote, and the index of the next line.
+    """
     if not re.search(r"[\"']\s*[\[{]", line):
         return None, at
     for end in range(at + 1, min(at + LONGEST_QUOTE, len(waiting)) + 1):

@@ -1,4 +1,4 @@
-"""Configuration files that are no JSON: TOML of Codex, YAML of Goose and Continue."""
+"""Reads configuration files in TOML (Codex) and YAML (Goose, Continue)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import yaml
 
 from servers.plain_json import DEEPEST, flaw_in
 
-LARGEST_YAML = 32 * 1024  # characters: it is read in Python
+LARGEST_YAML = 32 * 1024  # characters; the parser is slow, because it is written in Python
 
 _TOML_HEAD = re.compile(r"^ {0,20}\[\[?[\w.\"' @/-]{1,200}\]\]? {0,20}(?:#.*)?$", re.MULTILINE)
 _YAML_HEAD = re.compile(
@@ -20,7 +20,7 @@ _YAML_HEAD = re.compile(
 
 
 class _Plain(yaml.BaseLoader):
-    """Scalars stay text, and nothing is said twice: aliases make large things of small ones."""
+    """Reads scalars as text, and refuses aliases, with which a small text can describe huge data."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.events.AliasEvent):
@@ -29,7 +29,7 @@ class _Plain(yaml.BaseLoader):
 
 
 def _is_deep(text: str) -> bool:
-    """Whether brackets open within each other without end: the parsers take the square of that, and more."""
+    """Tells whether brackets are nested too deep: the parsers would take quadratic time, or more."""
     depth = 0
     for sign in text:
         depth = depth + 1 if sign in "[{" else max(depth - 1, 0) if sign in "]}" else depth
@@ -39,7 +39,7 @@ def _is_deep(text: str) -> bool:
 
 
 def toml(text: str) -> Any:
-    """A table, or None; prose before the first header is left out."""
+    """Returns a table or None. Prose before the first header is left out."""
     head = _TOML_HEAD.search(text)
     if head is None or _is_deep(text) or "mcp_servers" not in text.replace("mcpServers", "mcp_servers"):
         return None
@@ -52,7 +52,7 @@ def toml(text: str) -> Any:
 
 
 def yaml_of(text: str) -> Any:
-    """A mapping, or None; what stands before the first key that is known is left out."""
+    """Returns a mapping or None. Text before the first known key is left out."""
     head = _YAML_HEAD.search(text)
     if head is None or len(text) > LARGEST_YAML or _is_deep(text):
         return None

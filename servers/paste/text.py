@@ -1,4 +1,4 @@
-"""The text as it is pasted: cleaned of what word processors and terminals add, cut into its blocks."""
+"""Cleans pasted text of what word processors and terminals add, and cuts it into blocks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FENCE = re.compile(r"[ >]*(```|~~~)")
 
 
 def tidy(text: str) -> str:
-    """Plain line ends and blanks, no control characters. Quotation marks stay as they are."""
+    """Makes line ends and spaces plain, and removes control characters. Quotation marks stay as they are."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n")
     blanks = {code: to for code, to in _ODD.items() if to != '"' and to != "'"}
     return _CONTROL.sub("", lines.translate(blanks))
@@ -29,7 +29,7 @@ def plain_quotes(text: str) -> str:
 
 
 def blocks(text: str) -> list[str]:
-    """What stands between fences (``` or ~~~), or [] where there are none. An open one ends with the text."""
+    """Returns the texts between fences (``` or ~~~), or []. A fence that is not closed ends with the text."""
     found: list[str] = []
     within: list[str] | None = None
     for line in text.split("\n"):
@@ -45,7 +45,7 @@ def blocks(text: str) -> list[str]:
 
 
 def outside(text: str) -> str:
-    """What stands before, between and after the fences."""
+    """Returns the text before, between and after the fences."""
     kept: list[str] = []
     within = False
     for line in text.split("\n"):

@@ -1,4 +1,4 @@
-"""Which values are placeholders, which are secrets, which are of somebody's own machine."""
+"""Tells which values are placeholders, secrets, or paths of the user's own machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WHOLE = re.compile(
 _PART = re.compile(
     r"<[A-Za-z][^<>]{0,200}>|\$\{[^{}]{1,200}\}|\{\{[^{}]{1,200}\}\}|\.\.\.|…|x{4,}|X{4,}|\*{3,}"
 )
-# Said to the reader: of short values alone, for a prompt may say "your" as well.
+# Words to the reader. Only in short values, because a long prompt may contain "your" as well.
 LONGEST_WORDS = 120
 _WORDS = re.compile(
     r"(?:\A|[^a-z])your(?:\Z|[^a-z])|\Ayour[a-z]"
@@ -27,12 +27,12 @@ _WORDS = re.compile(
     r"|(?:\A|[^a-z])(?:replace|change|insert|enter|put|paste)[_ -]?(?:me|this|it|with|here|the)(?:\Z|[^a-z])"
     r"|[_ -]here\Z|(?:\A|[^a-z])(?:placeholder|changeme|todo|tbd|dummy|fake|redacted|xxx)(?:\Z|[^a-z])"
 )
-# Narrower than that of `redaction`: there a word too much is no loss, here it would hide a plain setting.
+# Narrower than the rule of `redaction`: here a wrong match would hide a plain setting.
 _SECRET_NAME = re.compile(
     r"api_?key|token|secret|passw(?:or)?d|passphrase|credential|private_?key|bearer|access_?key|connection_?string"
     r"|(?:\A|[_-])(?:key|keys|pat|pwd|pass|auth|dsn|jwt|cookie|cookies|sid|webhook)(?:\Z|[_-]|[0-9])"
 )
-# What is told about a secret, and is none: TOKEN_URL, AUTH_MODE, MAX_TOKENS.
+# Names of settings about secrets, such as TOKEN_URL, AUTH_MODE, MAX_TOKENS.
 _ABOUT_SECRETS = re.compile(
     r"(?<!webhook)_(?:url|uri|endpoint|host|port|file|path|dir|name|names|type|mode|method|header|prefix|format|limit|"
     r"count|size|length|ttl|timeout|expiry|expires|seconds|minutes|enabled|required|issuer|audience|scope|scopes|id|"
@@ -54,14 +54,17 @@ Kind = Literal["plain", "placeholder", "secret"]
 
 
 def kind_of(name: str, value: str) -> Kind:
-    """What a variable or an option of this name has for a value."""
+    """Returns the kind of a value that belongs to a variable or option with this name."""
     if is_placeholder(value, secret=names_secret(name)):
         return "placeholder"
     return "secret" if is_secret(name, value) else "plain"
 
 
 def is_placeholder(value: str, *, secret: bool = False) -> bool:
-    """`secret`: it stands where a secret belongs, so that a sample which is none is one to fill in."""
+    """Tells whether a value has to be filled in.
+
+    `secret`: a secret belongs there, so a simple value is a sample.
+    """
     text = value.strip()[:LONGEST_LOOKED_AT]
     if not text or _WHOLE.fullmatch(text) or _PART.search(text) or _sample_login(text):
         return True
@@ -72,7 +75,7 @@ def is_placeholder(value: str, *, secret: bool = False) -> bool:
 
 
 def is_secret(name: str, value: str) -> bool:
-    """Told by the name, or by the looks of the value alone where that is ""."""
+    """Tells whether a value is a secret, by its name and its form; by its form alone if the name is ""."""
     text = value.strip()[:LONGEST_LOOKED_AT]
     if is_secret_value(text) or _holds_password(text):
         return True
@@ -89,7 +92,7 @@ def names_secret(name: str) -> bool:
 
 
 def is_own_path(value: str) -> bool:
-    """A path that only somebody's own machine has."""
+    """Tells whether it is a path that only the user's own machine has."""
     return bool(_HOME.match(value.strip()))
 
 
@@ -111,7 +114,7 @@ def _counts_up(text: str) -> bool:
 
 
 def _login_of(text: str) -> str | None:
-    """The password of a URL."""
+    """Returns the password in a URL, or None."""
     if "://" not in text:
         return None
     try:
@@ -134,7 +137,7 @@ def _is_plain_url(text: str) -> bool:
 
 
 def _is_random(text: str) -> bool:
-    """Letters and digits that nobody would type: long, and with little that comes again."""
+    """Tells whether it is a long text of letters and digits with few repetitions, which nobody would type."""
     if not re.fullmatch(r"[A-Za-z0-9_+=-]{28,}", text) or not re.search("[0-9]", text):
         return False
     counts = Counter(text)

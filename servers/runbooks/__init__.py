@@ -1,6 +1,6 @@
-"""What an operator does about a deployment that failed: known classes of failure, each with its remedies.
+"""What an operator can do about a failed deployment: known classes of failure, each with its remedies.
 
-`facts` is what is known of one deployment, `reading` reads it; the modules named for a stage hold the
-classes, `table` orders them, `remedies` are what can be pressed, `diagnosis` joins both, `document` writes
-the tables of the page.
+`facts` holds what is known of one deployment, and `reading` reads it. `building`, `credentials`, `registry`,
+`running` and `work` hold the classes, `table` orders them. `remedies` are the actions, with `preconditions`
+and `previews`. `diagnosis` joins all of them.
 """

@@ -1,4 +1,4 @@
-"""A class of failure. Pure."""
+"""The type of a class of failure. Pure."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ def nothing(facts: Facts) -> Iterable[str]:
 
 @dataclass(frozen=True)
 class Runbook:
-    """`sign` says how it shows and `means` what it is, of every deployment; `told` adds this one's own facts.
+    """A class of failure, with texts for users.
 
-    `first` is what has to be done outside of the platform before pressing helps, "" where nothing is.
-    `remedies` are names, the one that fits best first.
+    `sign` says how it shows and `means` what it means, for every deployment; `told` adds facts of this one.
+    `first` is what has to be done outside of the platform before a remedy helps, or "". `remedies` are names
+    of `remedies.REMEDIES`, the best one first.
     """
 
     name: str

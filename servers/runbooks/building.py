@@ -1,4 +1,4 @@
-"""From the source to an image, or to an environment of its own."""
+"""Failures between the source and an image or an environment."""
 
 from __future__ import annotations
 

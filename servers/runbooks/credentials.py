@@ -1,4 +1,4 @@
-"""The registry does not take us for who we are, or does not let us."""
+"""Failures of the platform's login at the registry: it is rejected, or may not do what is needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What failed, what it means and what to press, for one deployment; and the pressing."""
+"""Finds out what failed in a deployment, what it means and which remedies there are; and carries one out."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from servers import approvals, services
 from servers.models import Deployment
 from servers.runbooks import reading
 from servers.runbooks.facts import Facts
-from servers.runbooks.remedies import REMEDIES, Remedy, Wish
+from servers.runbooks.remedies import REMEDIES, DeployRequest, Remedy
 from servers.runbooks.table import runbook_of
 from servers.states import Mode, Trigger
 
 
 @dataclass(frozen=True)
 class Offer:
-    """A remedy, as it stands now: `refusal` says why it makes no sense, "" where it does."""
+    """A remedy for one deployment, as things are now. `refusal` says why it cannot help now; "" if it can."""
 
     name: str
     label: str
@@ -32,7 +32,7 @@ class Offer:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """`what` names what failed, `means` are sentences; `offers` stand in their order of fit."""
+    """What failed (`what`), what it means (sentences), and the remedies, the best one first."""
 
     name: str
     title: str
@@ -55,7 +55,7 @@ class Diagnosis:
 
 
 def diagnose(deployment: Deployment) -> Diagnosis | None:
-    """None where nothing is wrong."""
+    """Returns the diagnosis; None if nothing is wrong."""
     if not reading.has_runbook(deployment):
         return None
     return _diagnosis(reading.read(deployment))
@@ -74,7 +74,10 @@ def _diagnosis(facts: Facts) -> Diagnosis:
 
 
 def offer_of(deployment: Deployment, name: str) -> Offer:
-    """One remedy, whether its class offers it or not. Raises `Invalid` for one that there is not."""
+    """Returns a remedy, even if the deployment's class does not offer it.
+
+    Raises `Invalid` for an unknown name.
+    """
     return _offer(_remedy(name), reading.read(deployment))
 
 
@@ -105,9 +108,10 @@ def _what(facts: Facts) -> str:
 
 @transaction.atomic
 def perform(*, deployment: Deployment, name: str, by: Actor, trigger: Trigger) -> Deployment | None:
-    """Presses one: the deployment that it queued, None where it queued none. What holds is looked at now, not
-    when the page was drawn. Raises `Invalid`, `Conflict` with the reason why it makes no sense, or what the
-    services raise.
+    """Carries out a remedy. Returns the deployment that it queued, or None if it queued none.
+
+    Whether it can help is checked again now, because the page may be old. Raises `Invalid` for an unknown
+    name, `Conflict` with the remedy's refusal, and what the services raise.
     """
     facts, remedy = reading.read(deployment), _remedy(name)
     if refusal := remedy.refusal(facts):
@@ -126,8 +130,8 @@ def perform(*, deployment: Deployment, name: str, by: Actor, trigger: Trigger) -
 def _act(
     deployment: Deployment, remedy: Remedy, facts: Facts, by: Actor, trigger: Trigger
 ) -> Deployment | None:
-    if remedy.wish:
-        return _deploy(deployment, remedy.wish(facts), by, trigger)
+    if remedy.request:
+        return _deploy(deployment, remedy.request(facts), by, trigger)
     if remedy.name == "approve":
         return approvals.approve(deployment=deployment, by=by, trigger=trigger)
     if remedy.name == "decline":
@@ -137,11 +141,11 @@ def _act(
     return None
 
 
-def _deploy(deployment: Deployment, wish: Wish, by: Actor, trigger: Trigger) -> Deployment:
+def _deploy(deployment: Deployment, request: DeployRequest, by: Actor, trigger: Trigger) -> Deployment:
     server = deployment.server
-    base = server.deployments.filter(number=wish.base).first() if wish.base else None
-    if base and wish.mode == Mode.SAME_DIGEST:
+    base = server.deployments.filter(number=request.base).first() if request.base else None
+    if base and request.mode == Mode.SAME_DIGEST:
         return services.roll_back(server=server, to=base, by=by)
     return services.deploy(
-        server=server, by=by, trigger=trigger, mode=wish.mode, based_on=base, options=wish.options
+        server=server, by=by, trigger=trigger, mode=request.mode, based_on=base, options=request.options
     )

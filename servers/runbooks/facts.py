@@ -1,4 +1,4 @@
-"""What is known of one deployment at one moment. Pure: classes and remedies are functions of it."""
+"""What is known of one deployment at one moment. Classes and remedies are functions of it. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class StepFacts:
 
 @dataclass(frozen=True)
 class Event:
-    """Of the telemetry contract."""
+    """An event of the deployment (docs/telemetry.md)."""
 
     type: str
     platform: str
@@ -35,12 +35,13 @@ class Event:
 
 @dataclass(frozen=True)
 class Facts:
-    """Numbers of deployments are 0 where there is none.
+    """What is known of a deployment. Fields with a deployment's number are 0 if there is none.
 
-    `serving` answers calls now, `current` did last, `good` is the newest one that can be started again and
-    whose build is another than that of this one and of what serves, `newer` was asked for after this one;
-    `held` waits for approval, be it this one; `open` maps the numbers of queued and running ones to their
-    status. `reason` is a `registry.reasons.Reason` or "". `breaking` tells what its tools break.
+    `serving` answers calls now; `current` does, or did last. `good` is the newest one to roll back to: it can
+    be started again, and its build is neither that of this one nor of `serving`. `newer` was requested after
+    this one. `held` waits for approval, and may be this one. `open` maps the numbers of other queued and
+    running ones to their status. `reason` is a `registry.reasons.Reason` or "". `breaking` says how its tools
+    break callers.
     """
 
     slug: str
@@ -74,7 +75,7 @@ class Facts:
 
     @property
     def failed_step(self) -> StepFacts | None:
-        """The one that ended it; others were cancelled because of it."""
+        """The step that failed, rather than one that was cancelled because of it."""
         over = [step for step in self.steps if step.status in (StepStatus.FAILED, StepStatus.CANCELLED)]
         return min(over, key=lambda step: step.status != StepStatus.FAILED, default=None)
 
@@ -87,24 +88,24 @@ class Facts:
 
     @property
     def attempts(self) -> int:
-        """Of the push that failed."""
+        """How many attempts the failed push made."""
         own = [event for event in self.events if event.platform == self.failed_platform]
         return max((int(event.details.get("attempt", 0)) for event in own), default=0)
 
     def succeeded(self, kind: StepKind) -> list[str]:
-        """Platforms whose step of that kind is done."""
+        """Returns the platforms whose step of that kind succeeded."""
         done = (s for s in self.steps if s.kind == kind and s.status == StepStatus.SUCCEEDED)
         return [step.platform for step in done]
 
     @property
     def health(self) -> Mapping[str, Any]:
-        """The last look at the credentials: `status`, `source`, `seconds` …"""
+        """The last check of the credentials: `status`, `source`, `seconds` …"""
         looks = self.of("auth_health_reported")
         return looks[-1].details if looks else {}
 
 
 def span(seconds: int) -> str:
-    """ "40 s", "12 min", "3 h", "2 d"."""
+    """Returns "40 s", "12 min", "3 h" or "2 d"."""
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= size:
             return f"{seconds // size} {unit}"

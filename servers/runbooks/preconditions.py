@@ -1,4 +1,4 @@
-"""Why a remedy makes no sense now: a sentence, "" where it does. Pure."""
+"""Functions that return why a remedy cannot help now, as a sentence; "" if it can. Pure."""
 
 from __future__ import annotations
 

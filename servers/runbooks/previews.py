@@ -1,7 +1,7 @@
-"""What pressing a remedy will do, a sentence each. Pure.
+"""Functions that yield what a remedy will do, a sentence each. Pure.
 
-What is told to be taken over is what is known now: whether the engine and the registry still hold it shows
-when the deployment asks them.
+Images are said to be taken over as far as the rows know. Whether the engine and the registry still hold them
+is found out by the deployment.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def stop(facts: Facts) -> Iterator[str]:
 
 
 def _beside(facts: Facts) -> Iterator[str]:
-    """What building anew means for the rest of the server: it does away with what waits for approval, too."""
+    """Yields what a new build means for the rest of the server; it also ends a deployment that is held."""
     yield from around(facts.serving, facts.open)
     if facts.held:
         yield given_up(facts.held)
@@ -112,7 +112,10 @@ def given_up(held: int) -> str:
 
 
 def around(serving: int, waiting: Mapping[int, str]) -> Iterator[str]:
-    """What a new deployment means for what serves; `waiting` maps numbers of open ones to their status."""
+    """Yields what a new deployment means for the one that serves, and for open ones.
+
+    `waiting` maps the numbers of open ones to their status.
+    """
     if serving:
         yield f"#{serving} keeps serving until the new deployment is healthy, or if it fails."
     else:

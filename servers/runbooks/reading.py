@@ -1,4 +1,4 @@
-"""Reads the facts of one deployment, in a number of queries that does not depend on it."""
+"""Reads the facts of one deployment, with a fixed number of queries."""
 
 from __future__ import annotations
 
@@ -25,14 +25,17 @@ WAITING = (*OPEN, DeploymentStatus.HELD)
 
 
 def has_runbook(deployment: Deployment) -> bool:
-    """It failed, was cancelled or is held, or it is the current one and down, or out of sight, now."""
+    """Tells whether there is something to diagnose.
+
+    That is if it failed, was cancelled or is held, or if it is the current one and down or cannot be polled.
+    """
     if deployment.status in (DeploymentStatus.FAILED, DeploymentStatus.CANCELLED, DeploymentStatus.HELD):
         return True
     return _is_current(deployment) and _is_in_trouble(deployment.server)
 
 
 def read(deployment: Deployment) -> Facts:
-    """`deployment.server.current_deployment` should be there already: see `Deployment.objects`."""
+    """Reads the facts. `deployment.server.current_deployment` should be loaded, with its build and run."""
     server = deployment.server
     current = server.current_deployment
     own = _own(deployment)
@@ -79,7 +82,7 @@ def _step(row: Step) -> StepFacts:
 
 
 def _last_lines(deployment: Deployment, steps: tuple[StepFacts, ...]) -> tuple[str, ...]:
-    """Of the build that failed, or of the server."""
+    """Returns the last lines of the build that failed, or of the server."""
     build = [s.pk for s in steps if s.kind == StepKind.BUILD and s.status == StepStatus.FAILED]
     of_server = Q(stream__in=[LogStream.STDOUT, LogStream.STDERR])
     lines = LogLine.objects.filter(Q(step__in=build) if build else of_server, deployment=deployment)
@@ -115,8 +118,17 @@ def _is_current(deployment: Deployment) -> bool:
 
 
 def _is_in_trouble(server: Server) -> bool:
-    """Beside a deployment that serves an error is that of a newer one; only the reconciler degrades."""
-    if server.error_kind != "runtime":
-        return False
-    lost = server.status == ServerStatus.ERROR and not server.serving
-    return lost or server.status == ServerStatus.DEGRADED
+    """Tells whether the server itself is in trouble.
+
+    An error while the server serves belongs to a newer deployment, unless the status is `degraded`, which
+    only the reconciler sets.
+    """
+    if server.status == ServerStatus.ERROR and not server.serving:
+        return server.error_kind == "runtime" or _failed_to_restart(server)
+    return server.status == ServerStatus.DEGRADED and server.error_kind == "runtime"
+
+
+def _failed_to_restart(server: Server) -> bool:
+    """The failure may be of any kind: a secret that cannot be read, a registry that refuses."""
+    last = server.current_deployment.run if server.current_deployment else None
+    return last is not None and not last.is_live and last.ready_at is None

@@ -1,4 +1,4 @@
-"""The way to the registry, and what the registry itself has to say."""
+"""Failures on the way to the registry, and answers of the registry."""
 
 from __future__ import annotations
 

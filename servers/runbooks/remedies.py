@@ -1,4 +1,4 @@
-"""What can be pressed. Pure; `diagnosis` does it."""
+"""The actions that an operator can choose. `diagnosis` carries them out. Pure."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from servers.states import Mode
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What `services.deploy` is asked for; `base` is the number of the deployment to go on from, 0: none."""
+class DeployRequest:
+    """Arguments of `services.deploy`. `base` is the number of the deployment to start from; 0: none."""
 
     mode: Mode
     base: int = 0
@@ -23,24 +23,26 @@ class Wish:
 
 @dataclass(frozen=True)
 class Remedy:
-    """`refusal` says why it makes no sense now, "" where it does; `wish` is None for what is no
-    plain deployment."""
+    """An action, with its texts.
+
+    `refusal` returns why it cannot help now, or "". `request` is None for an action that is not a deployment.
+    """
 
     name: str
     label: Callable[[Facts], str]
     does: str
     refusal: Callable[[Facts], str]
     preview: Callable[[Facts], Iterator[str]]
-    wish: Callable[[Facts], Wish] | None
+    request: Callable[[Facts], DeployRequest] | None
     danger: bool = False
 
 
-def _resume(facts: Facts, **options: object) -> Wish:
-    return Wish(Mode.RESUME, facts.number, PushOptions(**options))  # type: ignore[arg-type]
+def _resume(facts: Facts, **options: object) -> DeployRequest:
+    return DeployRequest(Mode.RESUME, facts.number, PushOptions(**options))  # type: ignore[arg-type]
 
 
-def _with_revision(mode: Mode) -> Callable[[Facts], Wish]:
-    return lambda facts: Wish(mode, previews.with_revision(facts))
+def _with_revision(mode: Mode) -> Callable[[Facts], DeployRequest]:
+    return lambda facts: DeployRequest(mode, previews.with_revision(facts))
 
 
 _ALL = (
@@ -50,7 +52,7 @@ _ALL = (
         does="renews the registry's credentials, then resumes",
         refusal=when.can_push,
         preview=previews.refresh,
-        wish=lambda facts: _resume(facts, refresh_credentials=True),
+        request=lambda facts: _resume(facts, refresh_credentials=True),
     ),
     Remedy(
         name="resume",
@@ -58,7 +60,7 @@ _ALL = (
         does="goes on where it failed, with what was built and what arrived",
         refusal=when.can_go_on,
         preview=previews.resume,
-        wish=_resume,
+        request=_resume,
     ),
     Remedy(
         name="retry-platform",
@@ -66,7 +68,7 @@ _ALL = (
         does="builds and pushes the platform that failed anew, and takes the others over",
         refusal=when.can_retry_platform,
         preview=previews.retry,
-        wish=lambda facts: _resume(facts, platform_anew=facts.failed_platform),
+        request=lambda facts: _resume(facts, platform_anew=facts.failed_platform),
     ),
     Remedy(
         name="raise-retries",
@@ -74,7 +76,7 @@ _ALL = (
         does="resumes with twice the attempts, in that one deployment",
         refusal=when.can_raise,
         preview=previews.more_attempts,
-        wish=lambda facts: _resume(facts, push_retries=previews.raised_retries(facts)),
+        request=lambda facts: _resume(facts, push_retries=previews.raised_retries(facts)),
     ),
     Remedy(
         name="redeploy",
@@ -82,7 +84,7 @@ _ALL = (
         does="fetches the source again and builds it",
         refusal=when.possible,
         preview=previews.redeploy,
-        wish=lambda facts: Wish(Mode.LATEST),
+        request=lambda facts: DeployRequest(Mode.LATEST),
     ),
     Remedy(
         name="rebuild",
@@ -90,7 +92,7 @@ _ALL = (
         does="builds the same revision again",
         refusal=when.can_rebuild,
         preview=previews.rebuild,
-        wish=_with_revision(Mode.REBUILD),
+        request=_with_revision(Mode.REBUILD),
     ),
     Remedy(
         name="no-cache",
@@ -98,7 +100,7 @@ _ALL = (
         does="builds the same revision again, every layer anew",
         refusal=when.can_rebuild,
         preview=previews.no_cache,
-        wish=_with_revision(Mode.NO_CACHE),
+        request=_with_revision(Mode.NO_CACHE),
     ),
     Remedy(
         name="roll-back",
@@ -106,7 +108,7 @@ _ALL = (
         does="starts what the newest good deployment built",
         refusal=when.can_roll_back,
         preview=previews.roll_back,
-        wish=lambda facts: Wish(Mode.SAME_DIGEST, facts.good),
+        request=lambda facts: DeployRequest(Mode.SAME_DIGEST, facts.good),
     ),
     Remedy(
         name="restart",
@@ -114,7 +116,7 @@ _ALL = (
         does="starts the same digest again",
         refusal=when.can_restart,
         preview=previews.restart,
-        wish=lambda facts: Wish(Mode.SAME_DIGEST),
+        request=lambda facts: DeployRequest(Mode.SAME_DIGEST),
     ),
     Remedy(
         name="approve",
@@ -122,7 +124,7 @@ _ALL = (
         does="serves what the schema gate holds",
         refusal=when.can_decide,
         preview=previews.approve,
-        wish=None,
+        request=None,
     ),
     Remedy(
         name="decline",
@@ -130,7 +132,7 @@ _ALL = (
         does="gives up what the schema gate holds; what serves goes on",
         refusal=when.can_decide,
         preview=previews.decline,
-        wish=None,
+        request=None,
         danger=True,
     ),
     Remedy(
@@ -139,7 +141,7 @@ _ALL = (
         does="gives up on it for now: nothing serves, nothing is tried",
         refusal=when.can_stop,
         preview=previews.stop,
-        wish=None,
+        request=None,
         danger=True,
     ),
 )

@@ -1,4 +1,4 @@
-"""From an image to a server that answers, and that goes on answering."""
+"""Failures between an image and a server that answers, and of a server that has answered."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ def _last_words(facts: Facts) -> Iterator[str]:
         yield f"It wrote last: “{' ⏎ '.join(facts.last_lines[-5:])}”."
     else:
         yield "It wrote nothing."
+
+
+def _error(facts: Facts) -> Iterator[str]:
+    if facts.error:
+        yield facts.error
 
 
 def _of_start(facts: Facts) -> Iterator[str]:
@@ -121,7 +126,7 @@ UNSEEN = Runbook(
     recognises=lambda facts: (
         facts.status == DeploymentStatus.SUCCEEDED and facts.is_current and facts.serving == facts.number
     ),
-    told=lambda facts: [facts.error] if facts.error else [],
+    told=_error,
     remedies=("restart", "rebuild", "roll-back", "stop"),
 )
 WENT_DOWN = Runbook(
@@ -132,6 +137,6 @@ WENT_DOWN = Runbook(
     "up in the end.",
     first="See what it wrote last: memory, a service that it needs, or a fault of its own.",
     recognises=lambda facts: facts.status == DeploymentStatus.SUCCEEDED,
-    told=_last_words,
+    told=lambda facts: [*_error(facts), *_last_words(facts)],
     remedies=("restart", "roll-back", "redeploy", "stop"),
 )

@@ -1,4 +1,4 @@
-"""All classes of failure, in the order in which they are asked: the particular before the general. Pure."""
+"""All classes of failure, in the order in which they are tried: special ones before general ones. Pure."""
 
 from __future__ import annotations
 
@@ -39,5 +39,5 @@ RUNBOOKS: tuple[Runbook, ...] = (
 
 
 def runbook_of(facts: Facts) -> Runbook:
-    """The first class that recognises itself; the last one always does."""
+    """Returns the first class that recognises the failure. The last one recognises every failure."""
     return next(book for book in RUNBOOKS if book.recognises(facts))

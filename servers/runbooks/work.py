@@ -1,4 +1,4 @@
-"""What ends a deployment besides its own steps: time, workers, people, and the platform itself."""
+"""Failures outside of the steps themselves: time limits, workers, people, and the platform's own faults."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The live feed: server-sent events that can be resumed.
+"""The live feed: server-sent events that a client can resume.
 
-The database is the truth. What is sent gets a position on its channel, in the order of its commits
-and without gaps; a wake-up only says that there is more to read. So nothing is lost or doubled, whatever
-happens to the wake-ups: they come from this process at once, from others through Redis where there is one,
-and from a look at the positions every second in any case.
+The database is the truth. Each event gets a position on its channel, without gaps and in the order of the
+commits. A wake-up only says that there is more to read, so nothing is lost or sent twice if one is lost or
+doubled. Wake-ups come from this process at once, and from others through Redis if it is set. In any case the
+positions are read every second.
 """

@@ -1,4 +1,4 @@
-"""Channels, and who may listen."""
+"""The channels of the live feed, and who may read them."""
 
 from __future__ import annotations
 
@@ -20,23 +20,26 @@ PATH = re.compile(r"^/api/servers/(?:stream|(?P<server>[0-9]{1,18})/(?P<kind>met
 
 
 class Unauthenticated(Exception):
-    """Nobody we know."""
+    """The request has no valid token or session."""
 
 
 class NotFound(Exception):
-    """No such feed, or none that this user may see."""
+    """There is no such feed, or the user may not see it."""
 
 
 @dataclass(frozen=True)
 class Reader:
-    """Somebody whose right to read `channel` was checked; `standing` is what it rests on."""
+    """A user who may read `channel`. `standing` names the rows that this right depends on."""
 
     channel: str
     standing: Standing = field(default=Standing(0), compare=False)
 
 
 class ChannelManager(ChannelManagerBase):  # type: ignore[misc]
-    """Lets readers read; django-eventstream's own views, which we do not serve, would offer nothing."""
+    """Lets a `Reader` read.
+
+    The views of django-eventstream are not served, so they are offered no channel.
+    """
 
     def get_channels_for_request(self, request: HttpRequest, view_kwargs: Any) -> set[str]:
         return set()
@@ -57,16 +60,20 @@ def logs_channel(server_id: int) -> str:
 
 
 def own_statuses(user_id: int | None) -> str:
+    """Returns the channel with the statuses of the servers that this user sees."""
     return f"statuses-of-{user_id}"
 
 
 def statuses_channel(user: roles.Person) -> str:
-    """Where `user` hears of the servers that they may see."""
+    """Returns the channel with the statuses of the servers that `user` sees; an administrator's has all."""
     return EVERY_STATUS if roles.is_administrator(user) else own_statuses(user.pk)
 
 
 def reader_for(request: HttpRequest) -> Reader:
-    """Raises `Unauthenticated` and `NotFound`. Asked again while a stream is open: rights may end."""
+    """Returns the reader for a request to a feed. Raises `Unauthenticated` and `NotFound`.
+
+    It is called again while a stream is open, because rights may end.
+    """
     caller, path = callers.of(request), PATH.match(request.path_info)
     user = caller.user
     if user.pk is None:

@@ -1,4 +1,7 @@
-"""Wake-ups between processes, through Redis where REDIS_URL names one. They may get lost: see the package."""
+"""Sends wake-ups to other processes, through Redis if REDIS_URL is set.
+
+They may be lost (`servers.streams`).
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ logger = logging.getLogger(__name__)
 
 
 class Sender:
-    """Publishes, but never keeps a caller waiting for a Redis that is away."""
+    """Publishes wake-ups.
+
+    If Redis does not answer, it stops trying for PAUSE seconds, so that callers do not wait.
+    """
 
     def __init__(self, url: str) -> None:
         self._redis = redis.Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
@@ -46,7 +52,10 @@ def send(channel: str) -> None:
 
 
 async def listen(wake: Callable[[str], None], missed: Callable[[], None]) -> None:
-    """Calls `wake(channel)` for each message, `missed()` after each gap. Ends only by cancelling."""
+    """Calls `wake(channel)` for each message, and `missed()` after each new connection.
+
+    Runs until it is cancelled.
+    """
     while True:
         try:
             await _listen_once(wake, missed)
@@ -59,8 +68,8 @@ async def _listen_once(wake: Callable[[str], None], missed: Callable[[], None]) 
     client = redis.asyncio.Redis.from_url(
         settings.REDIS_URL,
         socket_connect_timeout=TIMEOUT,
-        # With one it writes through `asyncio.wait_for`, which before Python 3.12 loses a cancellation that
-        # comes as the writing ends: the listener would then go on for good.
+        # With a timeout it writes through `asyncio.wait_for`. Before Python 3.12, that may lose a
+        # cancellation which comes as the write ends, and the listener would never end.
         socket_timeout=None,
         socket_keepalive=True,
         health_check_interval=10,

@@ -1,4 +1,4 @@
-"""Who listens in this process, and what wakes them."""
+"""The listeners of this process, and what wakes them."""
 
 from __future__ import annotations
 
@@ -24,17 +24,21 @@ _feeds: dict[asyncio.AbstractEventLoop, Feed] = {}
 
 
 class Feed:
-    """The listeners of one event loop, in which all of it runs."""
+    """The listeners of one event loop. All its methods run in that loop."""
 
     def __init__(self) -> None:
         self.listeners: dict[str, set[asyncio.Event]] = {}
         self.ended = False
-        self._seen: dict[str, int] = {}  # by the look at the positions, and by nothing else
+        self._seen: dict[str, int] = {}  # only `_look` reads and writes it
         self._shared: dict[str, dict[int | None, asyncio.Task[Page]]] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def stream(self, channel: str, after: int | None) -> AsyncGenerator[bytes, None]:
-        """What to write, until `end`. What a slow client has not taken yet stays in the database."""
+        """Yields what to write to a client, until `end` is called.
+
+        `after` is the position to resume from; None begins with new events. Events that a slow client has not
+        read yet stay in the database.
+        """
         with self._listening(channel) as woken:
             page = await self._page(channel, after)
             yield pages.opening(channel, page.last if after is None else after) + page.body
@@ -62,7 +66,7 @@ class Feed:
             self.wake(channel)
 
     async def _page(self, channel: str, after: int | None) -> Page:
-        """Listeners at the same place share one read; a wake-up makes the next read a fresh one."""
+        """Reads a page. Listeners at the same position share one read, until a wake-up."""
         shared = self._shared.setdefault(channel, {})
         if len(shared) >= SHARED_PAGES:
             shared.clear()
@@ -107,7 +111,7 @@ class Feed:
         self._tasks = []
 
     async def _look(self) -> None:
-        """Notices what other processes wrote and no message told."""
+        """Wakes listeners of channels whose position has changed, in case that a wake-up was lost."""
         while True:
             await asyncio.sleep(LOOK_EVERY)
             try:
@@ -122,11 +126,15 @@ class Feed:
 
 
 def of_this_loop() -> Feed:
+    """Returns the feed of the running loop, or a new one, which is registered when somebody listens."""
     return _feeds.get(asyncio.get_running_loop()) or Feed()
 
 
 def wake_everywhere(channel: str) -> None:
-    """From any thread, after the commit: listeners of this process, and through Redis those of others."""
+    """Wakes the listeners of this process, and of others through Redis.
+
+    Call it after the commit, in any thread.
+    """
     for loop, feed in list(_feeds.items()):
         if channel in feed.listeners:
             _call(loop, feed.wake, channel)
@@ -134,13 +142,13 @@ def wake_everywhere(channel: str) -> None:
 
 
 def end_all() -> None:
-    """The process stops: every open stream ends in good order, and its client comes back with its last id."""
+    """Ends every open stream, because the process stops. Clients connect again with their last id."""
     for loop, feed in list(_feeds.items()):
         _call(loop, feed.end)
 
 
 def _call(loop: asyncio.AbstractEventLoop, act: Callable[..., None], *arguments: str) -> None:
-    with contextlib.suppress(RuntimeError):  # the loop was closed a moment ago
+    with contextlib.suppress(RuntimeError):  # the loop was just closed
         loop.call_soon_threadsafe(act, *arguments)
 
 
@@ -152,5 +160,5 @@ async def _within(woken: asyncio.Event, seconds: float) -> bool:
 
 
 def listeners() -> int:
-    """How many listen in this process; from any thread."""
+    """Returns how many listen in this process. Call it in any thread."""
     return sum(len(woken) for each in list(_feeds.values()) for woken in list(each.listeners.values()))

@@ -1,4 +1,4 @@
-"""What is written to a client: a page of events, encoded once for all who stand at the same place."""
+"""Encodes pages of events, as they are written to clients."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ EVENTS = 100
 
 
 class BadLastEventId(ValueError):
-    """Not an id that one of our events had."""
+    """It is no id that one of our events has."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """`last` is the position after it; `more` tells that it ended at its limit."""
+    """A page of events. `last` is the position after it; `more` means that it ended at the limit."""
 
     body: bytes
     last: int
@@ -29,7 +29,7 @@ class Page:
 
 
 def read(channel: str, after: int | None) -> Page:
-    """The events after a position; without one only where the channel stands now."""
+    """Reads the events after a position. With None it returns an empty page at the current position."""
     close_old_connections()
     asked = EventRequest()
     asked.channels, asked.user, asked.is_next = {channel}, Reader(channel), False
@@ -46,13 +46,19 @@ def read(channel: str, after: int | None) -> Page:
 
 
 def opening(channel: str, position: int) -> bytes:
-    """Comes first, with the id to resume from: a client that is cut off before any event misses nothing."""
+    """Returns what comes first, with the id to resume from.
+
+    So a client that loses the connection before the first event misses nothing.
+    """
     hello: str = sse_encode_event("stream-open", "", make_id({channel: position}))
     return b"retry: 2000\n\n" + hello.encode()
 
 
 def position_in(last_event_id: str, channel: str) -> int | None:
-    """The position that a Last-Event-ID names; -1, which is always too old, for that of another channel."""
+    """Returns the position in a Last-Event-ID, or None if it is "". Raises `BadLastEventId`.
+
+    For the id of another channel it returns -1, which is always too old.
+    """
     if not last_event_id:
         return None
     try:

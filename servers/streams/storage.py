@@ -1,4 +1,4 @@
-"""django-eventstream's storage over our own tables."""
+"""Storage of django-eventstream in our own tables."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ TRIM_BATCH = 5_000
 
 
 class EventStorage(StorageBase):  # type: ignore[misc]
-    """What `django_eventstream.eventstream.get_events` reads."""
+    """What `django_eventstream.eventstream.get_events` reads from."""
 
     def append_event(self, channel: str, event_type: str, data: str) -> Event:
         return Event(channel, event_type, data, id=append(channel, [(event_type, data)]))
 
     def get_events(self, channel: str, last_id: int, limit: int = 100) -> list[Event]:
-        """The events that follow `last_id`. Raises `EventDoesNotExist` when that is not certain any more."""
+        """Returns the events after `last_id`. Raises `EventDoesNotExist` if some of them may be gone."""
         current = self.get_current_id(channel)
         if last_id == current:
             return []
@@ -38,9 +38,10 @@ class EventStorage(StorageBase):  # type: ignore[misc]
 
 
 def append(channel: str, events: Sequence[tuple[str, str]]) -> int:
-    """Writes (type, data) pairs in one transaction; returns the last position.
+    """Writes (type, data) pairs in one transaction, and returns the last position.
 
-    The row lock on the channel's position is held until the commit: who sees a position sees all before it.
+    The row of the channel's position stays locked until the commit. So whoever sees a position also sees all
+    events before it.
     """
     with transaction.atomic():
         last = _advance(channel, len(events))
@@ -53,13 +54,13 @@ def append(channel: str, events: Sequence[tuple[str, str]]) -> int:
 
 
 def positions(channels: Iterable[str]) -> dict[str, int]:
-    """The last position of each channel that has one."""
+    """Returns the last position of each channel that has one."""
     rows = StreamPosition.objects.filter(channel__in=list(channels))
     return dict(rows.values_list("channel", "last"))
 
 
 def trim(older_than: datetime) -> int:
-    """Takes events away that nobody can resume from any more; returns how many. For a periodic task."""
+    """Deletes events older than `older_than`, and returns how many. For a periodic task."""
     old = StreamEvent.objects.filter(created_at__lt=older_than).order_by("pk")
     gone = 0
     while batch := list(old.values_list("pk", flat=True)[:TRIM_BATCH]):

@@ -4,12 +4,14 @@ from collections.abc import Callable
 
 import pytest
 from django.contrib.auth.models import User
+from django.utils import timezone
 from rest_framework.test import APIClient
 
 from access.actor import PLATFORM
 from access.models import AuditEntry
 from servers import secretbox, services
-from servers.models import Deployment, Server
+from servers.deploying import runs
+from servers.models import Deployment, Run, Server
 from servers.states import DeploymentStatus, ServerStatus, Trigger
 from tests.accounts import make_deployment, make_server
 
@@ -250,6 +252,24 @@ def test_what_serves_is_shown_beside_what_failed(client: APIClient, server: Serv
     body = client.get(f"/api/servers/{server.pk}/").json()
     assert body["serving"]["number"] == 1
     assert body["deployment"] == {"id": failed.pk, "number": 2, "status": "failed"}
+
+
+def test_each_start_of_a_server_newest_first(client: APIClient, server: Server) -> None:
+    deployment = make_deployment(server, serves=True, endpoint="http://127.0.0.1:1/mcp")
+    first = deployment.run
+    assert first
+    Run.objects.filter(pk=first.pk).update(ended_at=timezone.now(), endpoint="", why="It was killed.")
+    waiting = runs.begin(deployment)
+    make_deployment(make_server(server.owner), endpoint="http://127.0.0.1:2/mcp")
+    listed = client.get(f"/api/servers/{server.pk}/runs/").json()["results"]
+    assert [(row["id"], row["state"], row["why"]) for row in listed] == [
+        (waiting.pk, "queued", ""),
+        (first.pk, "ended", "It was killed."),
+    ]
+    assert {(row["deployment"], row["number"]) for row in listed} == {(deployment.pk, 1)}
+    assert listed[1]["ready_at"]
+    assert not listed[0]["ready_at"]
+    assert client.get(f"/api/servers/{server.pk}/runs/?limit=1").json()["next"]
 
 
 def test_deployments_and_their_steps(client: APIClient, server: Server) -> None:

@@ -35,7 +35,7 @@ SAYS_ITS_ARGUMENTS = 'return f"Hello, {name}! " + " ".join(__import__("sys").arg
 
 def imported(platform: Platform, package: dict[str, Any], **answers: str) -> tuple[Server, Deployment]:
     found = Found(documents.document(package))
-    server, deployment = services.take_in(
+    server, deployment = services.import_server(
         found=found,
         option=services.chosen(found.document),
         answers=answers,

@@ -7,7 +7,7 @@ import pytest
 from access.actor import PLATFORM, Actor
 from servers import services
 from servers.deploying import retention
-from servers.models import Deployment
+from servers.models import Deployment, Run
 from servers.states import Mode, ServerStatus, Trigger
 from tests.e2e.hosting import DockerPlatform, call
 from tests.eventually import eventually
@@ -62,11 +62,14 @@ def test_stopped_started_and_killed_behind_our_back(docker_platform: DockerPlatf
 
     [container] = docker_platform.containers()
     container.remove(force=True)
-    eventually(lambda: numbers_running(docker_platform) == {"3"}, within=120, what="it runs again")
-    docker_platform.becomes(server, ServerStatus.RUNNING)
+    docker_platform.becomes(server, ServerStatus.DEGRADED)
+    docker_platform.becomes(server, ServerStatus.RUNNING, within=120)
+    assert numbers_running(docker_platform) == {"2"}, "a restart is no deployment"
     newest = Deployment.objects.filter(server=server).latest("number")
-    assert (newest.trigger, newest.mode) == (Trigger.RECONCILER, Mode.SAME_DIGEST)
+    assert (newest.number, newest.runs.count()) == (2, 2)
     assert "server_restarted" in docker_platform.events(newest)
+    [again] = docker_platform.containers()
+    assert again.labels["mcphost.run"] == str(Run.objects.live().get(deployment=newest).pk)
     assert call(door, server, "greet", name="Ada")[1] == "Hello, Ada!"
 
 

@@ -13,7 +13,8 @@ from django.utils import timezone
 from gateway.options import Options
 from gateway.sessions import Session, Sessions
 from gateway.types import Receive, Scope, Send
-from servers.models import Run, Server
+from servers.models import Deployment, Run, Server
+from tests.accounts import begun
 
 from .conftest import (
     JSON,
@@ -178,6 +179,57 @@ async def test_a_session_of_a_deployment_that_died_is_lost(gateway: Running, own
 
             await until(switched)
         assert (await post(gateway, key, session))[0] == 404
+
+
+async def test_a_session_ends_with_the_run_that_holds_it(gateway: Running, owner: User) -> None:
+    """A server may take any id for a session of its own: its callers must initialise again."""
+    async with serving(Holder("old")) as old, serving(Holder("new")) as new:
+        server = await in_database(lambda: host(owner, "clock", f"{old}/mcp"))
+        key = await in_database(lambda: token(owner, server))
+        _, session, _ = await post(gateway, key)
+        assert (await post(gateway, key, session))[0] == 200
+
+        def restarted() -> None:
+            Run.objects.update(endpoint="", ended_at=timezone.now())
+            begun(Deployment.objects.get(), endpoint=f"{new}/mcp")
+
+        await in_database(restarted)
+
+        async def switched() -> bool:
+            return (await post(gateway, key))[2] == "new"
+
+        await until(switched)
+        assert (await post(gateway, key, session))[0] == 404
+
+
+async def test_a_session_ended_with_its_run_though_its_deployment_was_replaced_since(
+    gateway: Running, owner: User
+) -> None:
+    """While the deployment drains, a later run of it may have a session of the same id."""
+    async with serving(Holder("old")) as old, serving(Holder("new")) as new:
+        server = await in_database(lambda: host(owner, "clock", f"{old}/mcp"))
+        key = await in_database(lambda: token(owner, server))
+        _, session, _ = await post(gateway, key)
+
+        def restarted_and_replaced() -> None:
+            Run.objects.update(endpoint="", ended_at=timezone.now())
+            begun(Deployment.objects.get(), endpoint=f"{old}/mcp")
+            deploy(server, f"{new}/mcp")
+
+        await in_database(restarted_and_replaced)
+
+        async def lost() -> bool:
+            return (await post(gateway, key, session))[0] == 404
+
+        await until(lost)
+
+
+def test_a_session_of_an_earlier_version_is_known() -> None:
+    """Its note says nothing of a run: it is the current one's."""
+    sessions = Sessions(b"key")
+    note = orjson.dumps([1, 2, -3, "inner", "client", "2025-11-25", "one"])
+    sealed = base64.urlsafe_b64encode(sessions._seal_of(note) + note).decode()
+    assert sessions.unseal(sealed) == Session(1, 2, -3, "inner", "client", "2025-11-25", "one")
 
 
 async def test_every_gateway_process_serves_every_session(

@@ -67,8 +67,8 @@ def on_all_pods(client: Legacy, pods: int) -> list[str]:
 
 
 def replica_of(session: str) -> str:
-    """What is sealed can be read (`gateway.sessions`): its last word is the pod."""
-    return str(json.loads(base64.urlsafe_b64decode(session)[16:])[-1])
+    """What is sealed can be read (`gateway.sessions`): its last word but one is the pod."""
+    return str(json.loads(base64.urlsafe_b64decode(session)[16:])[-2])
 
 
 def test_calls_go_through_the_gateway_and_sessions_stay_with_their_pod(
@@ -195,7 +195,8 @@ def test_a_pod_that_is_killed_comes_back_and_a_deployment_that_is_deleted_too(
     hosted: KubernetesPlatform,
 ) -> None:
     server = hosted.healthy()
-    hosted.serves(server, hosted.deploy(server, within=180))
+    deployment = hosted.deploy(server, within=180)
+    hosted.serves(server, deployment)
     [pod] = hosted.pods(server)
     hosted.cluster.core.delete_namespaced_pod(
         pod["metadata"]["name"], hosted.cluster.namespace, grace_period_seconds=0
@@ -204,14 +205,19 @@ def test_a_pod_that_is_killed_comes_back_and_a_deployment_that_is_deleted_too(
         lambda: [p for p in hosted.pods(server) if p["metadata"]["uid"] != pod["metadata"]["uid"]],
         what="the cluster makes another",
     )
-    name = Run.objects.get(deployment__server=server).handle["data"]["name"]
-    hosted.cluster.apps.delete_namespaced_deployment(name, hosted.cluster.namespace)
+    first = Run.objects.get(deployment=deployment)
+    hosted.cluster.apps.delete_namespaced_deployment(
+        first.handle["data"]["name"],
+        hosted.cluster.namespace,  # type: ignore[index]
+    )
     again = eventually(
-        lambda: server.deployments.filter(number=2, status=DeploymentStatus.SUCCEEDED).first(),
+        lambda: deployment.runs.filter(ready_at__isnull=False).exclude(pk=first.pk).first(),
         within=120,
         what="the reconciler starts it again",
     )
-    hosted.serves(server, again)
+    hosted.becomes(server, ServerStatus.RUNNING)
+    assert again.handle["data"]["name"] != first.handle["data"]["name"]  # type: ignore[index]
+    assert hosted.fresh(server).serving == deployment
 
 
 def test_a_volume_outlives_deployments_and_goes_with_the_server(

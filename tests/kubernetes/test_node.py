@@ -160,7 +160,7 @@ def test_a_volume_keeps_what_was_written_over_deployments(
     script = "echo once more >> /data/notes; cat /data/notes; sleep 600"
     first = started(runtime, shell(busybox, script, shape=shape))
     eventually(lambda: (tmp_path / "volume/notes").exists(), what="the first has written")
-    second = started(runtime, shell(busybox, script, shape=shape, deployment_id=43, number=4))
+    second = started(runtime, shell(busybox, script, shape=shape, deployment_id=43, number=4, run_id=43))
     output = Output(runtime, second)
     eventually(lambda: output.read() == ["once more"] * 2, within=120, what=f"both wrote: {output.lines}")
     for handle in (first, second):

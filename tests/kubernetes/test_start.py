@@ -75,6 +75,7 @@ def test_the_pull_secret_is_made_before_the_first_pod(server: ApiServer, start: 
     server.answers = [server.status(404, "not found"), FOUND, *STARTS]
     handle = starting.start(start)
     assert handle.data["run"] == start.run.pk
+    assert handle.data["deployment"] == start.deployment.pk, "the version before goes by that"
     assert asked(server)[:3] == [("GET", "mcphost-pull"), ("POST", "secrets"), ("GET", "version")]
     assert told(start)["pull_secret_patched"].items() >= {"secret": "mcphost-pull", "changed": True}.items()
 

@@ -84,7 +84,7 @@ def test_calls_are_counted_when_they_are_written(server: Server, before: Any) ->
 
 def test_the_census(server: Server) -> None:
     make_deployment(server, status="queued")
-    body, content_type = prometheus.exposition("", scrape.Census())
+    body, content_type = prometheus.exposition("", scrape.DatabaseGauges())
     assert content_type.startswith("text/plain")
     found = {
         (sample.name, *sample.labels.values()): sample.value
@@ -102,7 +102,9 @@ def test_the_census(server: Server) -> None:
 
 
 def test_openmetrics_on_request(db: None) -> None:
-    body, content_type = prometheus.exposition("application/openmetrics-text; version=1.0.0", scrape.Census())
+    body, content_type = prometheus.exposition(
+        "application/openmetrics-text; version=1.0.0", scrape.DatabaseGauges()
+    )
     assert content_type.startswith("application/openmetrics-text")
     assert body.endswith(b"# EOF\n")
 

@@ -15,7 +15,7 @@ from django.test import override_settings
 
 from mcphost.asgi import make_application
 from servers.operations import serving
-from servers.operations.crowd import Limits
+from servers.operations.connection_table import Limits
 from servers.operations.listening import listen
 from tests.eventually import eventually
 

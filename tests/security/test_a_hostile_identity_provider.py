@@ -16,7 +16,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from access.models import AuditEntry
-from access.sso import asking
+from access.sso import provider_http
 from tests.access.provider import CLIENT_ID, CLIENT_SECRET, Provider
 
 START = "/login/sso/"
@@ -166,8 +166,8 @@ def test_whatever_it_answers_there_is_a_page_and_nobody_is_in(
 def test_an_answer_by_the_byte_ends_with_the_time_for_it(
     hostile: Hostile, client: Client, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The time for a whole exchange, not for each byte: `asking.SECONDS`, made short here."""
-    monkeypatch.setattr(asking, "SECONDS", 0.5)
+    """The time for a whole exchange, not for each byte: `provider_http.SECONDS`, made short here."""
+    monkeypatch.setattr(provider_http, "SECONDS", 0.5)
     hostile.spoilt[path] = by_the_byte
     refused(try_to_sign_in(client))
 

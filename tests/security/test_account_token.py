@@ -88,8 +88,8 @@ def test_every_way_in_ends_at_the_same_check(owner: User, staff: User) -> None:
         "source": {"ecosystem": "pypi", "name": "x"}, "placement": GIVEN,
     }  # fmt: skip
     with pytest.raises(Invalid, match=REFUSAL):
-        intake.take_in(by=Actor(owner), fields=fields, trigger=Trigger.COMMAND, deploy=False)
-    made, _ = intake.take_in(by=Actor(staff), fields=fields, trigger=Trigger.COMMAND, deploy=False)
+        intake.create(by=Actor(owner), fields=fields, trigger=Trigger.COMMAND, deploy=False)
+    made, _ = intake.create(by=Actor(staff), fields=fields, trigger=Trigger.COMMAND, deploy=False)
     assert has_it(made)
 
 

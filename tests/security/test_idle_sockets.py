@@ -16,7 +16,7 @@ from gateway.types import Receive, Scope, Send
 from mcphost.asgi import WEB_THREADS
 from servers.front import threads
 from servers.front.addresses import address_key
-from servers.operations.crowd import Crowd, Limits
+from servers.operations.connection_table import ConnectionTable, Limits
 from tests.eventually import eventually
 from tests.security.doorway import Door, door, head, opened
 
@@ -249,28 +249,28 @@ def test_where_none_is_idle_a_further_one_is_told(transactional_db: None) -> Non
 class Someone:
     address = "192.0.2.1"
 
-    def leave(self) -> None: ...
+    def disconnect(self) -> None: ...
 
-    def look(self, seconds: float) -> None: ...
+    def tick(self, seconds: float) -> None: ...
 
 
 def test_connections_that_are_gone_count_no_longer() -> None:
-    crowd = Crowd(Limits(3, 2))
+    table = ConnectionTable(Limits(3, 2))
     for _ in range(10):
         one, other = Someone(), Someone()
-        assert not crowd.enter(one)
-        assert not crowd.enter(other)
-        crowd.works(one)
-        crowd.works(other)
-        assert (refused := crowd.enter(Someone()))
+        assert not table.add(one)
+        assert not table.add(other)
+        table.mark_busy(one)
+        table.mark_busy(other)
+        assert (refused := table.add(Someone()))
         assert refused.status == 429
-        crowd.is_gone(one)
-        crowd.is_gone(one)
-        crowd.rests(one)  # it is told so after its end
-        crowd.is_gone(other)
-        assert len(crowd) == 0
-    assert not crowd._idle
-    assert not crowd._of
+        table.remove(one)
+        table.remove(one)
+        table.mark_idle(one)  # it is told so after its end
+        table.remove(other)
+        assert len(table) == 0
+    assert not table._idle
+    assert not table._of
 
 
 @pytest.mark.parametrize(

@@ -399,7 +399,7 @@ def test_a_proxy_is_not_asked_for_a_clouds_metadata_that_an_index_names(tmp_path
 CLIENTS = {"aiohttp", "http.client", "httpx", "requests", "socket", "urllib.request", "urllib3", "websockets"}
 # Each was looked at: where it connects to, who may name that, and what guards it (docs/security.md).
 LOOKED_AT = {
-    "access/sso/account.py", "access/sso/asking.py", "access/sso/views.py",  # OIDC_ISSUER, by outbound
+    "access/sso/account.py", "access/sso/provider_http.py", "access/sso/views.py",  # OIDC_ISSUER, by outbound
     "catalog/fetch.py",  # by outbound
     "gateway/",  # OAUTH_ISSUER without redirects, and hosted servers where their runtime put them
     "mcphost/healthcheck.py", "mcphost/settings.py",  # this process; the machine's name

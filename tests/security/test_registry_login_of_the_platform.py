@@ -446,9 +446,9 @@ def test_a_pod_whose_image_is_not_for_the_platforms_login_does_not_get_it() -> N
 
 def test_a_team_login_is_a_secret_of_that_run_alone() -> None:
     pull = ImagePull(username="robot", password="s3cret")
-    assert pod(pull)["imagePullSecrets"] == [{"name": "mcp-012345-weather-42-pull"}]
+    assert pod(pull)["imagePullSecrets"] == [{"name": "mcp-012345-weather-r42-pull"}]
     [made] = [each for each in objects(pull) if each.get("type") == "kubernetes.io/dockerconfigjson"]
-    assert made["metadata"]["name"] == "mcp-012345-weather-42-pull"
+    assert made["metadata"]["name"] == "mcp-012345-weather-r42-pull"
     assert made["metadata"]["labels"]["mcphost/deployment"] == "42"
     content = json.loads(base64.b64decode(made["data"][".dockerconfigjson"]))
     assert content == {"auths": {"quay.example": {"username": "robot", "password": "s3cret"}}}

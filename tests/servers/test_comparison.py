@@ -14,7 +14,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from servers import comparison
-from servers.deploying import configuration
+from servers.deploying.starting import configuration_of
 from servers.models import Build, Deployment, Server, Step
 from tests.accounts import make_deployment
 
@@ -37,7 +37,7 @@ def took(deployment: Deployment, kind: str, seconds: float, platform: str = "") 
 
 def configured(server: Server, environment: dict[str, str], secrets: dict[str, str]) -> dict[str, Any]:
     server.environment = environment
-    return configuration.of(server, secrets)
+    return configuration_of(server, secrets)
 
 
 @pytest.fixture

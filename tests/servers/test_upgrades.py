@@ -105,6 +105,7 @@ def test_what_runs_goes_on_and_takes_calls(upgraded: Server) -> None:
         before["output_cursor"],
         True,
     )
+    assert run.ready_at == upgraded.current_deployment.finished_at  # type: ignore[union-attr]
     assert routes.find(upgraded.slug).endpoint == before["endpoint"]  # type: ignore[union-attr]
 
 

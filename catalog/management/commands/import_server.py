@@ -63,7 +63,7 @@ class Command(ServerCommand):
         if by.user is None:
             raise CommandError("There is no administrator yet: start the platform once with `make run`.")
         answers = {**_answers(options["given"]), **_secrets(options["secret"])}
-        server, deployment = services.take_in(
+        server, deployment = services.import_server(
             found=found, option=option, answers=answers, by=by, trigger=Trigger.COMMAND,
             name=options["name"], slug=options["slug"], deploy=not options["no_deploy"],
             build={"with": options["beside"], "python": options["python"]},

@@ -85,7 +85,7 @@ class Command(ServerCommand):
                 described = Server(owner=by.user, **validation.with_build(fields))
                 building.explain(self, described, options, archive.path if archive else None)
                 return
-            _, deployment = intake.take_in(by=by, fields=fields, trigger=Trigger.COMMAND, archive=archive)
+            _, deployment = intake.create(by=by, fields=fields, trigger=Trigger.COMMAND, archive=archive)
         assert deployment
         working.finish(self, deployment, options)
 

@@ -12,7 +12,7 @@ from cli.terminal import ShownCommand
 
 
 class Command(ShownCommand, changepassword.Command):
-    """Django's own, written down. No transaction is open while somebody types a password."""
+    """Django's command, with an audit entry. No transaction is open while somebody types a password."""
 
     def handle(self, *args: Any, **options: Any) -> str | None:
         user = User.objects.filter(username=options["username"] or getpass.getuser())

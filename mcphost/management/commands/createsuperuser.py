@@ -11,7 +11,7 @@ from cli.terminal import ShownCommand
 
 
 class Command(ShownCommand, createsuperuser.Command):
-    """Django's own, written down. No transaction is open while somebody types a password."""
+    """Django's command, with an audit entry. No transaction is open while somebody types a password."""
 
     def handle(self, *args: Any, **options: Any) -> None:
         by, last = operator(), User.objects.order_by("pk").last()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -11,14 +12,15 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
-from access.actor import PLATFORM
+from access.actor import PLATFORM, Actor
+from gateway import routes
 from hosting.runtimes import process_run
 from hosting.runtimes.base import Handle
 from servers import services
 from servers.deploying import deployer, heartbeat, reconciler, restarts, retention, runs, workers
 from servers.models import Deployment, LogLine, Run, Server
 from servers.models.server import DesiredState
-from servers.states import DeploymentStatus, ServerStatus
+from servers.states import DeploymentStatus, ServerStatus, Trigger
 from tests.accounts import make_deployment
 from tests.eventually import eventually
 from tests.platform import Platform, at_once, hello_files, is_alive, processes_under
@@ -313,3 +315,129 @@ def test_a_deployments_own_run_is_no_restart(server: Server) -> None:
     runs.begin(deployment)
     Server.objects.filter(pk=server.pk).update(desired_state=DesiredState.RUNNING)
     assert not Run.objects.due(timedelta(seconds=10)).exists()
+
+
+def test_a_redeploy_of_what_is_gone_is_left_to_its_work(idle: Platform) -> None:
+    """Asking for it forgets the failures, so that the server's turn to be started again has come at once."""
+    server, deployment = deployed(idle)
+    kill(deployment)
+    reconciler.look()
+    deployment.build.keep(directory="")
+    newer = idle.request(server)
+    reconciler.look()
+    now = idle.fresh(server)
+    assert (now.status, now.restarts) == (ServerStatus.PENDING, 0)
+    deployer.run(newer.pk)
+    assert idle.fresh(server).serving == newer
+
+
+def test_one_that_waits_for_a_worker_is_on_its_way(idle: Platform) -> None:
+    """All that stopped with the platform come back together, and some wait for long: their callers too."""
+    server, _ = deployed(idle)
+    reconciler.suspend()
+    [run_id] = reconciler.look().restarts
+    route = routes.find(server.slug)
+    assert route
+    assert (route.status, route.comes) == (ServerStatus.STARTING, True)
+    restarts.restart(run_id)
+    assert idle.fresh(server).status == ServerStatus.RUNNING
+
+
+def lose(run_id: int) -> None:
+    """Its worker took it up and was killed."""
+    Run.objects.filter(pk=run_id).update(worker=f"{socket.gethostname()}/4194303/1")
+
+
+def test_one_that_is_lost_too_often_is_left_alone_and_says_so(idle: Platform) -> None:
+    server, deployment = deployed(idle)
+    kill(deployment)
+    lose(wanted_again(server))
+    Server.objects.filter(pk=server.pk).update(
+        restarts=restarts.MOST_IN_A_ROW - 1, status=ServerStatus.STARTING
+    )
+    reconciler.look()
+    now = idle.fresh(server)
+    assert now.status == ServerStatus.ERROR
+    assert now.error.startswith(
+        "The worker that started it again was lost. It was restarted 8 times in a row"
+    )
+
+
+def test_one_that_is_lost_after_it_was_replaced_is_no_trouble_of_the_server(idle: Platform) -> None:
+    server, deployment = deployed(idle)
+    kill(deployment)
+    run_id = wanted_again(server)
+    newer = idle.request(server)
+    deployer.run(newer.pk)
+    lose(run_id)
+    reconciler.look()
+    now = idle.fresh(server)
+    assert not Run.objects.get(pk=run_id).is_live
+    assert (now.status, now.error, now.restarts, now.serving) == (ServerStatus.RUNNING, "", 0, newer)
+
+
+def test_one_that_is_stopped_while_it_is_looked_at_has_not_failed(
+    idle: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, deployment = deployed(idle)
+    Server.objects.filter(pk=server.pk).update(restarts=restarts.MOST_IN_A_ROW - 1)
+    asked = runs.survey
+
+    def stopped_meanwhile(of: Any) -> Any:
+        services.stop(server=server, by=PLATFORM)
+        reconciler.settle(server.pk)
+        return asked(of)
+
+    monkeypatch.setattr(runs, "survey", stopped_meanwhile)
+    reconciler.look()
+    now = idle.fresh(server)
+    assert (now.status, now.error, now.restarts) == (ServerStatus.STOPPED, "", 0)
+    assert deployment.runs.get().why == "It was stopped."
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_cancelled_redeploy_of_one_that_is_down_leaves_it_to_its_restart(
+    idle: Platform, waits: bool
+) -> None:
+    server, deployment = deployed(idle)
+    kill(deployment)
+    if waits:
+        wanted_again(server)
+    reconciler.look()
+    services.cancel(deployment=idle.request(server), by=PLATFORM)
+    now = idle.fresh(server)
+    assert (now.desired_state, now.status) == (DesiredState.RUNNING, ServerStatus.ERROR)
+    reconciler.look()
+    restarts.restart(Run.objects.live().get().pk)
+    now = idle.fresh(server)
+    assert (now.status, now.error, now.serving) == (ServerStatus.RUNNING, "", deployment)
+
+
+def test_a_cancelled_start_of_one_that_was_stopped_leaves_it_stopped(idle: Platform) -> None:
+    server, _ = deployed(idle)
+    services.stop(server=server, by=PLATFORM)
+    reconciler.settle(server.pk)
+    started = services.start(server=server, by=Actor(idle.owner), trigger=Trigger.API)
+    services.cancel(deployment=started, by=PLATFORM)
+    now = idle.fresh(server)
+    assert (now.desired_state, now.status) == (DesiredState.STOPPED, ServerStatus.STOPPED)
+    assert reconciler.look().restarts == []
+
+
+def test_none_is_begun_by_halves(idle: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A live run that its deployment does not know would keep every later one from beginning."""
+    _, deployment = deployed(idle)
+    reconciler.suspend()
+    deployment.refresh_from_db()
+    with monkeypatch.context() as patched:
+        patched.setattr(Deployment, "keep", raises(OSError("killed")))
+        with pytest.raises(OSError, match="killed"):
+            runs.begin(deployment)
+    assert runs.begin(deployment).is_live
+
+
+def raises(error: Exception) -> Callable[..., None]:
+    def raising(*_: object, **__: object) -> None:
+        raise error
+
+    return raising

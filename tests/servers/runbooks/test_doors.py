@@ -14,6 +14,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 from rest_framework.test import APIClient
 
 from access.actor import PLATFORM
@@ -290,6 +291,25 @@ def test_a_server_that_went_down_can_be_started_or_rolled_back(failed: Deploymen
     assert found is not None
     assert (found.name, found.best and found.best.name) == ("went-down", "restart")
     assert [offer.label for offer in found.others] == ["Roll back to #1", "Deploy the newest source", "Stop"]
+
+
+def test_a_server_that_cannot_be_started_again_leads_to_what_helps(failed: Deployment) -> None:
+    """Whatever kept it from starting: no deployment has failed that could tell."""
+    server = failed.server
+    current = Deployment.objects.select_related("server__current_deployment__run").get(
+        number=1, server=server
+    )
+    why = "The registry refuses the platform's login."
+    Run.objects.update(endpoint="", ended_at=timezone.now())
+    Server.objects.filter(pk=server.pk).update(status="error", error=why, error_kind="registry")
+    current.refresh_from_db()
+    assert diagnosis.diagnose(current) is None, "the error is that of #2"
+
+    current.keep(run=Run.objects.create(deployment=current, runtime="process", ended_at=timezone.now()))
+    current.refresh_from_db()
+    found = diagnosis.diagnose(current)
+    assert found
+    assert (found.name, found.best and found.best.name, found.means[1]) == ("went-down", "restart", why)
 
 
 def test_a_server_whose_engine_does_not_answer_leads_to_what_helps(

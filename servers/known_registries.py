@@ -1,4 +1,4 @@
-"""Which addresses of this machine and of private networks an operator named, and people may so name too."""
+"""Which private addresses users may name, because a setting of the operator names them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from outbound import PrivateAddress, addresses
 from registry.errors import INNER
 
 
-def is_known_registry(host: str) -> bool:
-    """The platform's own, and those that a setting names: no stranger chose them."""
+def contains(host: str) -> bool:
+    """Tells whether a registry (`host[:port]`) is the platform's own or is named in a setting."""
     shared = {prefix.partition("/")[0] for prefix in settings.REGISTRY_SHARED_PREFIXES}
     own = {
         settings.REGISTRY.partition("/")[0],
@@ -27,9 +27,12 @@ def is_known_registry(host: str) -> bool:
 
 
 def check_image(reference: str) -> None:
-    """Raises `SourceError` for an image at what plainly is an inner address; names are looked up later."""
+    """Raises `SourceError` for an image whose host is a literal private address.
+
+    Names are checked later, when they are looked up.
+    """
     host = image.parse(reference)[0].partition("/")[0]
-    if is_known_registry(host):
+    if contains(host):
         return
     try:
         addresses.check_literal(urlsplit(f"//{host}").hostname or "", allow_private=False)

@@ -1,6 +1,6 @@
-"""What a token makes: nothing that outlives it, and nothing that reaches further.
+"""Bounds what somebody makes with a token: it may not last longer, nor may it allow more.
 
-`by` says which token it was asked for with.
+The token is taken from `by`.
 """
 
 from __future__ import annotations
@@ -10,20 +10,21 @@ from hosting.errors import Conflict, Invalid
 from servers.models import Token, tool_patterns
 from servers.models.token import Scope
 
-# The REST API does all that its owner may, and calls of servers are among that.
+# A token of the scope `api` may do all that its owner may, so also call servers.
 WILD = frozenset("*?[")
 WITHIN = {Scope.API: frozenset(Scope), Scope.READ: frozenset({Scope.READ}), Scope.MCP: frozenset({Scope.MCP})}
 
 
 def maker(by: Actor) -> Token | None:
-    """The token that this was asked for with; None for a person, a command and the platform itself."""
+    """Returns the token that `by` used; None for a person, a command and the platform itself."""
     return by.token if isinstance(by.token, Token) else None
 
 
 def confine(token: Token, by: Actor) -> None:
-    """Bounds one that is being made by its maker; what it leaves open it takes from there.
+    """Gives a new token the bounds of the token that makes it, and fills in what it leaves open.
 
-    Raises `Invalid` for what goes further, and `Conflict` where the maker has ended a moment ago.
+    Does nothing if `by` used no token. Raises `Invalid` if the new one would allow more, and `Conflict` if
+    the maker has just ended.
     """
     used = maker(by)
     if used is None:
@@ -37,8 +38,11 @@ def confine(token: Token, by: Actor) -> None:
     _confine_tools(token, bounds)
 
 
-def check_it_lasts(what: str, by: Actor) -> None:
-    """For what has no end of its own, such as the secret of a webhook. Raises `Invalid`."""
+def check_no_expiry(what: str, by: Actor) -> None:
+    """Raises `Invalid` if `by` used a token that expires.
+
+    For things that never end, such as a webhook's secret.
+    """
     used = maker(by)
     if used is not None and used.expires_at is not None:
         raise Invalid(
@@ -77,7 +81,7 @@ def _confine_tools(token: Token, bounds: Token) -> None:
 
 
 def _is_within(pattern: str, allowed: list[str]) -> bool:
-    """One of the patterns themselves, or a plain name that one of them allows."""
+    """Tells whether `pattern` is one of the allowed patterns, or a plain name that one of them matches."""
     if not allowed or pattern in allowed:
         return True
     return not WILD & set(pattern) and tool_patterns.permit(pattern, allowed, [])

@@ -1,9 +1,8 @@
-"""HTTP to the identity provider, under the same guard as all addresses that somebody typed in.
+"""HTTP to the identity provider, with the same limits as for all URLs that somebody typed in.
 
-What it answers well is a JSON object: metadata, keys, tokens and user info alike.
-
-requests alone would wait anew with each byte, take bodies of any size and follow redirects, with a client's
-secret in hand. None of a provider's endpoints has a reason to redirect.
+Successful answers are JSON objects: metadata, keys, tokens and user info. By itself, requests would restart
+its timeout with each byte, read bodies of any size, and follow redirects with the client's secret. No
+endpoint of a provider has to redirect.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ import urllib3
 import outbound
 
 SECONDS = 10.0
-LARGEST = 1 << 20  # bytes of a body, as they are once uncompressed
+LARGEST = 1 << 20  # bytes of a body after decompression
 
 
 class Guarded(requests.adapters.BaseAdapter):
-    """Inner addresses are allowed: the operator named the provider, and it may stand in the same network."""
+    """Sends through `outbound`. Private addresses are allowed, because the operator names the provider."""
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
-        """Raises `requests.RequestException`."""
+        """Sends one request. Raises `requests.RequestException`."""
         parts = urlsplit(str(request.url))
         headers = {str(name): str(value) for name, value in request.headers.items() if value is not None}
         body = request.body.encode() if isinstance(request.body, str) else request.body
@@ -41,7 +40,7 @@ class Guarded(requests.adapters.BaseAdapter):
             raise requests.ConnectionError(f"{parts.hostname}: {error}") from error
 
     def close(self) -> None:
-        """Nothing is kept open between two requests."""
+        """Does nothing: no connection stays open between two requests."""
 
 
 _WORDS: dict[type[Exception], str] = {
@@ -74,9 +73,10 @@ def _check_object(content: bytes) -> None:
 
 
 def session() -> requests.Session:
+    """Returns a session whose requests all go through `Guarded`, without redirects."""
     made = requests.Session()
     made.max_redirects = 0
-    made.trust_env = False  # the way through a proxy is outbound's to find
+    made.trust_env = False  # `outbound` finds the proxy
     for scheme in ("https://", "http://"):
         made.mount(scheme, Guarded())
     return made
