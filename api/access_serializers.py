@@ -1,4 +1,4 @@
-"""Teams, their members and the audit as JSON."""
+"""Teams, their members, their registry logins and the audit as JSON."""
 
 from __future__ import annotations
 

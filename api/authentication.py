@@ -1,4 +1,4 @@
-"""Who asks: bearer tokens of the scopes `api` and `read`."""
+"""Authentication with bearer tokens of the scopes `api` and `read`."""
 
 from __future__ import annotations
 

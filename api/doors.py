@@ -1,4 +1,4 @@
-"""What every view of the API begins with."""
+"""The base class of the API's views. It checks the parameters of queries."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from api.query import Asked, Parameter, checked
 
 
 class Door(APIView):
-    """`asks` has the parameters of the query by action (viewsets) or by method (views), in lower case.
+    """`asks` declares the query parameters by action (viewsets) or by method (views), in lower case.
 
-    They are checked once it is known who asks, and `asked` holds what was found. An answer with an error that
-    the schema does not name is a fault of the schema: see `api.schema.PROBLEMS`.
+    They are checked after authentication and permissions; `asked` holds their values. Each error that a view
+    may answer must be in the schema: see `api.schema.PROBLEMS`.
     """
 
     asks: Mapping[str, Sequence[Parameter]] = {}
@@ -34,13 +34,13 @@ class Door(APIView):
             raise ValidationError({"format": "There is no such format here."}) from None
 
     def check_permissions(self, request: Request) -> None:
-        """Whoever may come in at all is told what is wrong with the query."""
+        """Checks the query last: only who may use the view learns what is wrong with it."""
         super().check_permissions(request)
         if (doing := self._doing(request)) is not None:
             self.asked = checked(request.query_params, self.parameters(doing))
 
     def _doing(self, request: HttpRequest | Request) -> str | None:
-        """None for what is no operation of this address: that is refused, or described."""
+        """The name of the operation; None for OPTIONS and for methods that this address does not have."""
         method = (request.method or "").lower()
         if method == "options":
             return None

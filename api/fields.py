@@ -1,4 +1,4 @@
-"""Inputs that need more than a type: sources, environments, words. `servers.validation` does the checking."""
+"""Fields that need more than a type check: sources, environments, words. `servers.validation` checks them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class SourceField(serializers.Field[Any, Any, Any, Any]):
 
 
 def checked(check: Callable[[], Any]) -> Any:
-    """`check()`, its Django `ValidationError` turned into REST framework's."""
+    """The result of `check()`. Turns Django's `ValidationError` into REST framework's."""
     try:
         return check()
     except DjangoValidationError as error:

@@ -79,7 +79,8 @@ async def _serve(reader: Reader, after: int | None, send: Send) -> None:
 
 
 def _watch() -> Watch:
-    """One for all streams of this event loop."""
+    """One watch for all streams of this event loop: it ends a stream when its reader loses the right to
+    it."""
     loop = asyncio.get_running_loop()
     if loop not in _watches:
         _watches[loop] = Watch(database_sync_to_async(standing.facts))

@@ -1,4 +1,4 @@
-"""Uploads that never get larger than they may: the request is refused while it arrives."""
+"""Uploads of archives. A file that is too large is refused while it arrives, not afterwards."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PART = "archive"
 
 
 class Cap(FileUploadHandler):
-    """Stands before the handlers that keep the bytes, and counts."""
+    """Counts bytes before the handlers that store them. Raises `TooLarge` above UPLOAD_MAX_BYTES."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class Cap(FileUploadHandler):
 
 
 def limit_uploads(request: HttpRequest) -> None:
-    """Before anything reads the body: the check of the CSRF token does, for sessions."""
+    """Sets the limit. Call it before anything reads the body: with a session, the CSRF check reads it."""
     request.upload_handlers = [Cap(), *request.upload_handlers]
 
 
@@ -58,7 +58,8 @@ def required_archive(request: Request) -> UploadedFile[bytes]:
 
 
 def fields_of(request: Request) -> Any:
-    """The JSON document, or that in the part `server` of a form; a form's source is an upload by default."""
+    """The JSON document of the request, or of the part `server` of a form. In a form the source is an upload
+    by default. Raises `ValidationError`."""
     if not request.content_type or not request.content_type.startswith("multipart/"):
         return request.data
     text = request.POST.get("server") or "{}"

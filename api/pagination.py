@@ -1,4 +1,4 @@
-"""Keyset pages: what is written meanwhile neither repeats nor hides a row."""
+"""Pages by key, not by offset: rows that are written between two pages neither repeat nor hide a row."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def encode(key: Sequence[Any]) -> str:
 
 
 def decode(cursor: str, *kinds: type) -> list[Any]:
-    """The key in a cursor; raises `ValidationError` for anything that we did not make."""
+    """The key in a cursor. `kinds` are the types of its parts. Raises `ValidationError` for a foreign
+    cursor."""
     try:
         key = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (ValueError, binascii.Error):
@@ -51,7 +52,7 @@ def page(request: Request, results: list[Any], key: Sequence[Any] | None) -> dic
 
 
 class NewestFirst(BasePagination):
-    """Pages of rows by falling id. The view is a `Door` that asks what is in `PAGED`."""
+    """Pages of rows by descending id. The view must be a `Door` whose `asks` contains `PAGED`."""
 
     def paginate_queryset(
         self, queryset: QuerySet[Any] | Sequence[Any], request: Request, view: APIView | None = None

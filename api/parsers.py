@@ -13,7 +13,7 @@ from servers.plain_json import flaw_in
 
 
 class JSONParser(parsers.BaseParser):
-    """Strict: what passes can be stored. Lone surrogates, NUL, NaN and bottomless nesting do not pass."""
+    """Accepts only JSON that can be stored: no lone surrogates, no NUL, no NaN, no excessive nesting."""
 
     media_type = "application/json"
 
@@ -34,7 +34,7 @@ class JSONParser(parsers.BaseParser):
 
 
 def plain(value: Any) -> Any:
-    """The value itself. Raises `ValidationError` that names what cannot be kept."""
+    """Returns `value`. Raises `ValidationError`, with the path, if a part of it cannot be stored."""
     if flaw := flaw_in(value):
         detail: Any = flaw.sentence
         for key in reversed(flaw.path):

@@ -1,4 +1,4 @@
-"""Who may do what over REST: roles for rows, scopes for tokens. It holds where no view says otherwise."""
+"""The default permission of the API: roles decide about rows, scopes about tokens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ONLY_SEES = "You see this server, but you do not operate it. Ask its owner or an
 
 
 class ByRole(IsAuthenticated):
-    """Rows that one does not see are not found before this is asked."""
+    """Raises `PermissionDenied`. Rows that the person may not see are filtered before: they answer 404."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
         token = request.auth

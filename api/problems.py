@@ -49,8 +49,8 @@ def answer(
 
 
 def handler(error: Exception, context: Mapping[str, Any]) -> HttpResponse:
-    """REST framework's EXCEPTION_HANDLER. Never returns None: what is not ours is logged whole and shown as
-    a sentence with a reference."""
+    """REST framework's EXCEPTION_HANDLER. Never returns None: an unexpected error is logged with its
+    traceback, and answered as 500 with a reference to the log."""
     _roll_back()
     instance = context["request"].path if context.get("request") else ""
     if isinstance(error, exceptions.APIException):

@@ -1,4 +1,4 @@
-"""What a query may ask. Each parameter is declared once: the schema shows it, and `checked` holds to it."""
+"""Query parameters. Each is declared once: for the OpenAPI schema and for `checked`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ class Parameter:
     default: Any = None
 
     def read(self, text: str) -> Any:
-        """The value that a text stands for. Raises `ValidationError` with the sentence alone."""
+        """The value of a text. Raises `ValidationError` with a sentence; `checked` adds the parameter's
+        name."""
         raise NotImplementedError
 
     @property
@@ -47,7 +48,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Text(Parameter):
-    """Where an empty one asks for nothing, it is as if it were left out."""
+    """An empty text is a value like any other; most views treat it as absent."""
 
     longest: int = LONGEST
 
@@ -104,9 +105,9 @@ class Choice(Parameter):
 
 
 def checked(given: QueryDict, known: Iterable[Parameter]) -> Asked:
-    """The value of each known parameter: its default, None or [] where it was not asked.
+    """The value of each known parameter by name; its default, None or [] if it was not given.
 
-    Raises `ValidationError`: a parameter that does nothing here was meant to do something.
+    Raises `ValidationError`, also for an unknown parameter: to ignore it could hide a mistake of the caller.
     """
     parameters = {parameter.name: parameter for parameter in known}
     if unknown := sorted(set(given) - set(parameters)):
@@ -128,11 +129,11 @@ def _value(parameter: Parameter, texts: list[str]) -> Any:
 
 
 def aware(text: str) -> datetime:
-    """In UTC, which is what a time without a zone is taken for. Raises `ValidationError`."""
+    """The time in UTC. A time without a zone is read as UTC. Raises `ValidationError`."""
     try:
         moment = parse_datetime(text)
         if moment is not None:
             return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
-        pass  # the first and last hours of the calendar are not there in every zone
+        pass  # near the first and last day of the calendar, the time in UTC may not exist
     raise ValidationError("Must be a time such as 2026-11-22T16:55:53Z.")

@@ -22,7 +22,7 @@ class JSONRenderer(renderers.BaseRenderer):
 
 
 class PlainTextRenderer(renderers.BaseRenderer):
-    """Only negotiates: views that offer text stream it themselves."""
+    """Only for content negotiation: views that offer text stream it themselves."""
 
     media_type = "text/plain"
     format = "text"

@@ -1,4 +1,4 @@
-"""What the OpenAPI schema cannot see in the code."""
+"""Additions to the generated OpenAPI schema: what drf-spectacular cannot find in the code."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
 
 
 class AutoSchema(Generated):
-    """Shows the queries of a `Door`, and that a `Strict` serializer takes no other keys."""
+    """Adds the query parameters of a `Door`, and `additionalProperties: false` of a `Strict` serializer."""
 
     def get_override_parameters(self) -> list[Any]:
         asks: list[Any] = super().get_override_parameters()
@@ -92,7 +92,7 @@ class AutoSchema(Generated):
         return asks
 
     def _get_format_parameters(self) -> list[dict[str, Any]]:
-        """A `Door` names its parameter `format` itself, where it has one."""
+        """None: a `Door` that has a parameter `format` declares it itself."""
         return []
 
     def _resolve_path_parameters(self, variables: list[str]) -> list[dict[str, Any]]:
@@ -112,8 +112,8 @@ class AutoSchema(Generated):
 
 
 def add_problems(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Every operation with the problem documents that it may answer, by what it takes; a view that answers
-    another names its status with None."""
+    """Adds to each operation the problem documents that it may answer. They follow from its method, path,
+    body and authentication; a view that may answer another one declares its status with None."""
     result["components"]["schemas"]["Problem"] = PROBLEM
     for path, methods in result["paths"].items():
         for method, operation in methods.items():

@@ -1,7 +1,7 @@
-"""Serializers that take JSON at its word: text is a string, a flag true or false, and no key is left over.
+"""Serializers that accept exact JSON types only, and no unknown or read-only key.
 
-REST framework reads 0 as the text "0", "off" as false and "7" as a number, and passes over keys that it does
-not know or does not let change: what was meant and what was done then differ in silence.
+REST framework alone reads 0 as the text "0", "off" as false and "7" as a number, and ignores unknown and
+read-only keys. Then a request may do something else than its sender meant, without an error.
 """
 
 from __future__ import annotations
@@ -66,9 +66,8 @@ def _refuse_keys(data: Mapping[str, Any], fields: Mapping[str, AnyField]) -> Non
 
 
 def mistyped(field: AnyField, value: Any) -> str | dict[str, Any]:
-    """What is wrong with a value's type for this field, by index or key where it is within; "" for nothing.
-
-    Null is left to the field, which knows whether it may be.
+    """What is wrong with the type of `value`; "" if nothing is. Problems within a list or an object are given
+    by index or key. Null is left to the field, which knows whether it is allowed.
     """
     kinds, sentence = next(
         ((kinds, sentence) for kind, kinds, sentence in KINDS if isinstance(field, kind)), ((), "")

@@ -1,1 +1,1 @@
-"""What the management commands share: finding a server, following a deployment, JSON."""
+"""The management commands, and what they share: finding a server, following a deployment, JSON."""

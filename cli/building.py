@@ -1,4 +1,4 @@
-"""Options for how a server is built, and the plan on a terminal."""
+"""The build options of `deploy` and `redeploy`, and the output of `--explain`."""
 
 from __future__ import annotations
 
@@ -15,26 +15,31 @@ from servers.models import Server, build_choices
 
 # Option, the key of `Server.build` that it sets, what stands for its value, help.
 _TEXTS = (
-    ("--as", "ecosystem", "ECOSYSTEM", "python, node or dockerfile: what a source of several is built as."),
-    ("--root", "root", "DIRECTORY", "Where it is installed, from the top of the source."),
-    ("--member", "member", "NAME", "The part of a workspace that starts: its directory or its name."),
+    ("--as", "ecosystem", "ECOSYSTEM", "python, node or dockerfile, for a source that is several of them."),
+    ("--root", "root", "DIRECTORY", "Directory to install, from the top of the source."),
+    ("--member", "member", "NAME", "The part of a workspace to start: its directory or its name."),
     ("--python", "python", "VERSION", "3.12, or a range such as >=3.11,<3.13."),
     ("--node", "node", "VERSION", "22, or 22.11."),
-    ("--build", "build", "COMMAND", "Runs once, after the installation."),
+    ("--build", "build", "COMMAND", "Command to run once after the installation."),
     ("--dockerfile", "dockerfile", "FILE", "From the top of the source; its context is --root."),
     ("--target", "target", "STAGE", "The stage of the Dockerfile to build."),
 )
 _LISTS = (
-    ("--extra", "extras", "NAME", "Optional dependencies; may be given several times, as the next three."),
-    ("--group", "groups", "NAME", "A dependency group besides those that are installed anyway."),
-    ("--with", "with", "REQUIREMENT", "Installed besides, and bounds what the server brings: mcp<2."),
-    ("--build-arg", "arguments", "NAME=VALUE", "An argument of the Dockerfile's build."),
+    (
+        "--extra",
+        "extras",
+        "NAME",
+        "Optional dependencies. This option and the next three may be given several times.",
+    ),
+    ("--group", "groups", "NAME", "A dependency group, in addition to the default ones."),
+    ("--with", "with", "REQUIREMENT", "An additional Python requirement; it also limits versions: mcp<2."),
+    ("--build-arg", "arguments", "NAME=VALUE", "A build argument of the Dockerfile."),
 )
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     group = parser.add_argument_group(
-        "how it is built", "What is not given is recognised. An empty value takes back what was set."
+        "build options", "Detected from the source if not given. An empty value removes what was set."
     )
     for option, key, value, text in _TEXTS:
         group.add_argument(option, dest=_dest(key), metavar=value, help=text)
@@ -43,12 +48,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     group.add_argument(
         "--explain",
         action="store_true",
-        help="Fetch the source, print the plan and what led to it, and do nothing else.",
+        help="Fetch the source, print the build plan and the reasons for it, and do nothing else.",
     )
 
 
 def choices(options: Mapping[str, Any], held: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What is set by hand with the options over `held`. Raises `CommandError` and `ValidationError`."""
+    """The new `build`: `held` with what the options change. Raises `CommandError`, `ValidationError`."""
     given = {key: options[_dest(key)] for _, key, *_ in (*_TEXTS, *_LISTS)}
     named = {key: _value(key, value) for key, value in given.items() if value is not None}
     return build_choices.clean({**(held or {}), **named})
@@ -61,7 +66,7 @@ def are_given(options: Mapping[str, Any]) -> bool:
 def explain(
     command: ServerCommand, server: Server, options: Mapping[str, Any], archive: Path | None = None
 ) -> None:
-    """Prints the plan. Raises `UserError` where nothing is recognised."""
+    """Prints the plan, of `archive` if one is given. Raises `UserError` if nothing is detected."""
     plan = explaining.explain(server, archive)
     if options["json"]:
         command.put(plan)

@@ -17,7 +17,10 @@ from servers.models import Deployment, Server
 
 
 class ServerCommand(ShownCommand):
-    """A command with examples in its help and `--json`; errors leave as one line and exit code 1."""
+    """A command with examples in its help and the option `--json`. Subclasses implement `act`.
+
+    An error becomes one line on stderr and exit code 1.
+    """
 
     examples: ClassVar[str] = ""
     requires_system_checks = []
@@ -70,7 +73,7 @@ def server_of(slug: str) -> Server:
 
 
 def operator() -> Actor:
-    """On whose behalf a command of this machine acts: its first administrator."""
+    """The actor of a command: the first administrator. Its `user` is None before there is one."""
     return Actor(User.objects.filter(is_superuser=True).order_by("pk").first(), Via.COMMAND)
 
 

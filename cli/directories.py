@@ -8,6 +8,6 @@ from django.conf import settings
 
 
 def make_directories() -> None:
-    """What lies there (uploads, the database, environments) is nobody else's to read."""
+    """Creates them. Other accounts may not read DATA_DIR: it holds uploads, the database and environments."""
     Path(settings.DATA_DIR).mkdir(mode=0o700, parents=True, exist_ok=True)
     Path(settings.STATIC_ROOT).mkdir(exist_ok=True)

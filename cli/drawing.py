@@ -16,7 +16,8 @@ from cli.visible import visible
 
 
 class Console(rich.console.Console):
-    """Rich's on the standard output. It moves the cursor; what it draws may not, and is no markup."""
+    """Rich's console on the standard output. Rich may move the cursor; the text that it prints may not, and
+    is not read as markup."""
 
     def __init__(self, **given: Any) -> None:
         stream: Any = sys.stdout
@@ -29,5 +30,5 @@ class Console(rich.console.Console):
 
 
 def drawn(text: str) -> Text:
-    """A line from outside, with the colours that it has."""
+    """A line from outside with its own colours; other control characters are written out."""
     return Text.from_ansi(visible(text, colours=True))

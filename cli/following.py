@@ -1,4 +1,4 @@
-"""Follows a deployment in a terminal: progress that moves on a terminal, plain lines elsewhere."""
+"""Follows a deployment: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ TONES = {"green": "green", "red": "red", "blue": "cyan", "amber": "yellow", "gre
 
 
 def follow(deployment: Deployment, *, quiet: bool = False) -> bool:
-    """Shows the deployment until it is over; True when it succeeded. Why not, the caller says."""
+    """Shows the deployment until it is over. True if it succeeded; the caller prints the error if not.
+
+    `quiet` waits without printing.
+    """
     console = Console(soft_wrap=True)
     if quiet:
         for _ in _states_of(deployment):
@@ -55,14 +58,17 @@ def _states_of(deployment: Deployment) -> Iterator[tuple[Deployment, list[LogLin
         if waits and not warned:
             warned = True
             print(
-                "No worker has taken it yet: is `manage.py up` running? --here does the work here.",
+                "No worker has started it yet: is `manage.py up` running? --here does the work here.",
                 file=sys.stderr,
             )
         time.sleep(POLL_SECONDS)
 
 
 def _without_reason(deployment: Deployment, lines: list[LogLine]) -> list[LogLine]:
-    """Why it failed ends the log, written after the row: it may have come since the row was read."""
+    """`lines` without the line that repeats the error, which the caller prints.
+
+    The error's line is written after the row, and may have been read after it: so the row is read again.
+    """
     deployment.refresh_from_db(fields=["error"])
     return [line for line in lines if line.text != deployment.error or not line.text]
 

@@ -1,4 +1,4 @@
-"""`manage.py deploy --paste`: a server of what a README says."""
+"""`manage.py deploy --paste`: adds the server that a text from a README describes."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from servers.states import Trigger
 
 
 def add_arguments(parser: ArgumentParser, source: Any) -> None:
-    """`source` is the group of the ways to name one."""
+    """`source` is the parser's group of options that name a source, of which one is required."""
     source.add_argument(
         "--paste", metavar="TEXT|FILE|-",
-        help="What its README says: a command (npx, uvx, docker run), a block of mcpServers, a `claude mcp "
+        help="Text of a README: a command (npx, uvx, docker run), a block of mcpServers, a `claude mcp "
         "add` line, a repository, a package, an image, a server.json. SLUG may be left out; --env NAME takes "
         "the value from this command's own environment.",
     )  # fmt: skip
@@ -37,7 +37,10 @@ def add_arguments(parser: ArgumentParser, source: Any) -> None:
 
 
 def deploy(command: ServerCommand, by: Actor, options: Mapping[str, Any]) -> None:
-    """Makes the server, deploys it and says what was read. Raises `CommandError`, `UserError`."""
+    """Prints what was read, adds the server and deploys it. Raises `CommandError`, `UserError`.
+
+    A text that names a `server.json` goes to the command `import_server`.
+    """
     candidate = _chosen(_text(options["paste"]), options["pick"])
     given = _given(options["env"])
     if candidate.kind == "document":
@@ -63,7 +66,7 @@ def deploy(command: ServerCommand, by: Actor, options: Mapping[str, Any]) -> Non
 
 
 def _text(given: str) -> str:
-    """The text itself, or what stands in the file, or in the standard input for `-`."""
+    """The content of the standard input for `-`, of the file if `given` names one, else `given` itself."""
     if given == "-":
         return sys.stdin.read(LARGEST + 1)
     if "\n" not in given and len(given.encode(errors="replace")) < 256 and Path(given).is_file():
@@ -105,7 +108,9 @@ def _check(candidate: Candidate, given: Mapping[str, str]) -> None:
     if missing:
         raise CommandError(f"{candidate.name} needs {', '.join(missing)}: give --env NAME=VALUE for each.")
     if candidate.gaps:
-        raise CommandError(f"Write what belongs in the place of {', '.join(candidate.gaps)}, and paste that.")
+        raise CommandError(
+            f"Replace {', '.join(candidate.gaps)} in the text with real values, and paste it again."
+        )
 
 
 def _secrets(candidate: Candidate, given: Mapping[str, str]) -> dict[str, str]:
@@ -133,7 +138,7 @@ def _fields(candidate: Candidate, given: Mapping[str, str], options: Mapping[str
 
 
 def _import(candidate: Candidate, given: Mapping[str, str], options: Mapping[str, Any]) -> None:
-    """A server.json has questions of its own: the catalog's command asks them."""
+    """Calls the catalog's command `import_server`, which knows the questions of a `server.json`."""
     source = candidate.source
     words = [f"--set={name}={value}" for name, value in given.items()]
     told = {key: options[key] or "" for key in ("name", "slug")}

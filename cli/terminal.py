@@ -1,7 +1,8 @@
-"""Where all commands write: streams that show the control characters of what they are given.
+"""Output streams of commands. They write control characters out, so that text from outside cannot act on the
+terminal.
 
-`manage.py` guards the streams of the process, so that every command is held, Django's and other packages' own
-too; `ShownCommand` those that a caller of a command gave it.
+`guard` wraps the streams of the process: that covers every command, also those of Django and other packages.
+`ShownCommand` wraps the streams that a caller passes to a command.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from django.core.management.base import BaseCommand
 
 from cli.visible import visible
 
-DATA = "dumpdata"  # what it writes to a file is read by programs, and holds every character as it is
+DATA = "dumpdata"  # programs read what it writes to a file: every character stays as it is
 
 
 class Shown:
-    """A stream but for what is written to it. Colours stay on a terminal."""
+    """Wraps a stream: what is written goes through `visible`. Colours stay if the stream is a terminal."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -40,14 +41,14 @@ def shown(stream: Any) -> TextIO:
 
 
 def guard(command: str) -> None:
-    """Of this process. `command` is the one that it runs."""
+    """Wraps the streams of this process. `command` is the name of the command that it runs."""
     sys.stderr = shown(sys.stderr)
     if command != DATA or sys.stdout.isatty():
         sys.stdout = shown(sys.stdout)
 
 
 class ShownCommand(BaseCommand):
-    """A command whose text is shown wherever it goes, also where another program calls it."""
+    """A command whose output streams are wrapped, also when other code calls it with streams of its own."""
 
     def __init__(self, stdout: Any = None, stderr: Any = None, **given: Any) -> None:
         super().__init__(stdout=shown(stdout or sys.stdout), stderr=shown(stderr or sys.stderr), **given)

@@ -1,5 +1,5 @@
-"""Text from outside as a terminal may have it: what would move the cursor, name the window or turn the
-writing round is shown, not obeyed. Pure."""
+"""Makes text from outside safe for a terminal. Control characters are written out: a terminal would move the
+cursor, rename its window or reverse the direction of writing. Pure."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _SHOWN = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code 
 
 
 def visible(text: str, *, colours: bool = False) -> str:
-    r"""`text` with control characters written out, `\x1b` for escape. Lines may end with CR LF.
+    r"""`text` with control characters written out, `\x1b` for escape. CR LF becomes LF.
 
-    `colours`: those of build tools stay, up to the end of the text, but for concealed writing.
+    With `colours`, colour codes stay, except the one that hides text. They are reset at the end.
     """
     text = text.replace("\r\n", "\n")
     if text.isascii() and text.isprintable():
@@ -41,7 +41,7 @@ def _coloured(text: str) -> str:
         parts += [text[at : found.start()].translate(_SHOWN), found[0]]
         at, last = found.end(), found[1]
     rest = text[at:].translate(_SHOWN)
-    if last.strip("0;"):  # the writing of others would take its colour
+    if last.strip("0;"):  # else text that follows would have this colour
         line, end = (rest[:-1], "\n") if rest.endswith("\n") else (rest, "")
         rest = line + RESET + end
     return "".join([*parts, rest])

@@ -1,4 +1,4 @@
-"""Waits for a deployment, or does its work in this very process when nothing else is up."""
+"""Waits for a deployment, or does its work in this process when no worker is running."""
 
 from __future__ import annotations
 
@@ -17,20 +17,18 @@ from servers.models import Deployment
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--wait", action="store_true", help="Follow the steps; the exit code tells the outcome."
-    )
+    parser.add_argument("--wait", action="store_true", help="Wait for the end; the exit code is the outcome.")
     parser.add_argument(
         "--here",
         action="store_true",
-        help="Do the work in this command: for when no worker is up. Implies --wait.",
+        help="Do the work in this command, if no worker is running. Implies --wait.",
     )
 
 
 def finish(command: ServerCommand, deployment: Deployment, options: Mapping[str, Any]) -> None:
-    """Says that it is queued, sees it through as asked, and ends with its facts where JSON is wanted.
+    """Prints that the deployment is queued, then obeys `--wait` and `--here`. `--json` prints its facts only.
 
-    Raises `CommandError` when it was waited for and did not succeed.
+    Raises `CommandError` if the command waited and the deployment did not succeed.
     """
     as_json = options["json"]
     if not as_json:

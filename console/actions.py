@@ -1,4 +1,5 @@
-"""What a person can press: each knows when it makes sense, says what it will do, and calls one service."""
+"""The buttons of servers and deployments. Each knows when it is possible, previews what it will do, and calls
+one service."""
 
 from __future__ import annotations
 
@@ -24,15 +25,15 @@ Target = TypeVar("Target", Server, Deployment)
 MODES = {
     Mode.LATEST: "Latest: fetch the source again and build its newest state",
     Mode.REBUILD: "Rebuild: the same revision as now, built again",
-    Mode.NO_CACHE: "Without cache: the same revision, every layer built anew",
+    Mode.NO_CACHE: "Without cache: the same revision, built again without any cached layer",
     Mode.SAME_DIGEST: "Same image: start again what was built, without building or pushing",
-    Mode.RESUME: "Resume: go on where the last deployment failed, with what it built",
+    Mode.RESUME: "Resume: continue where the last deployment failed, with what it built",
 }
 
 
 class ModeForm(forms.Form):
     mode = forms.ChoiceField(
-        label="How", choices=[(mode.value, text) for mode, text in MODES.items()],
+        label="Mode", choices=[(mode.value, text) for mode, text in MODES.items()],
         initial=Mode.LATEST, widget=UnfoldAdminRadioSelectWidget,
     )  # fmt: skip
 
@@ -46,7 +47,7 @@ class SecretForm(forms.Form):
     value = forms.CharField(
         max_length=32_768,
         strip=False,
-        help_text="Kept sealed; it can be replaced, but not read back.",
+        help_text="Stored encrypted. It can be replaced, but not read back.",
         widget=UnfoldAdminPasswordWidget(
             attrs={"autocomplete": "new-password", "class": " ".join(INPUT_CLASSES)}
         ),
@@ -54,7 +55,7 @@ class SecretForm(forms.Form):
 
 
 class Action(Generic[Target]):
-    """One button, for who operates the server."""
+    """One button. Only people who operate the server see it."""
 
     name: str
     label: str
@@ -63,7 +64,7 @@ class Action(Generic[Target]):
     form: type[forms.Form] | None = None
 
     def refusal(self, target: Target) -> str:
-        """Why this makes no sense now; "" when it does. The service has the last word."""
+        """Why the action is not possible now; "" if it is. The service checks again when it is called."""
         return ""
 
     def preview(self, target: Target) -> list[str]:
@@ -76,7 +77,7 @@ class Action(Generic[Target]):
 
 
 def _queueing(server: Server) -> list[str]:
-    """What a new deployment meets on its way."""
+    """What a new deployment does to those that are queued or running, a sentence each."""
     said = []
     for open_one in server.deployments.filter(status__in=states.OPEN):
         if open_one.status == DeploymentStatus.QUEUED:
@@ -87,7 +88,7 @@ def _queueing(server: Server) -> list[str]:
 
 
 def _giving_up(server: Server, unless: str = "") -> list[str]:
-    """What is built anew takes the place of what waits for approval; what is started again does not."""
+    """Sentences about deployments that wait for approval: a new build replaces them."""
     held = server.deployments.filter(status=DeploymentStatus.HELD)
     return [previews.given_up(number) + unless for number in held.values_list("number", flat=True)]
 
@@ -107,7 +108,7 @@ class Redeploy(Action[Server]):
 
     def preview(self, target: Server) -> list[str]:
         said = ["A new deployment is queued and starts at once.", _traffic(target), *_queueing(target)]
-        return [*said, *_giving_up(target, unless=" Not so with the same image: it goes on waiting.")]
+        return [*said, *_giving_up(target, unless=" With the same image it keeps waiting.")]
 
     def act(self, target: Server, by: Actor, data: dict[str, Any]) -> str:
         made = services.deploy(server=target, by=by, trigger=Trigger.ADMIN, mode=Mode(data["mode"]))
@@ -218,7 +219,7 @@ class Cancel(Action[Deployment]):
     def refusal(self, target: Deployment) -> str:
         if target.is_final:
             return "It is over."
-        return "It was asked to stop already." if target.cancel_requested else ""
+        return "Cancellation was requested already." if target.cancel_requested else ""
 
     def preview(self, target: Deployment) -> list[str]:
         if target.status == DeploymentStatus.QUEUED:
@@ -233,7 +234,7 @@ class Cancel(Action[Deployment]):
 
 
 def _after(cancelled: Deployment) -> list[str]:
-    """As `aftermath.rest` will have it."""
+    """What happens to the server then, as `servers.settle_status` decides."""
     server = cancelled.server
     if server.serving:
         return [f"#{server.serving.number} goes on serving."]

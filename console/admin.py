@@ -1,4 +1,4 @@
-"""The web admin of servers: a door that parses, checks, calls one service and answers."""
+"""Loads the admin's pages: Django imports this module, and these register themselves."""
 
 from console import (
     audit_admin,

@@ -13,8 +13,8 @@ class ConsoleConfig(AppConfig):
 
 
 class SiteConfig(admin_apps.SimpleAdminConfig):
-    """Django's admin, with our site. Its pages are loaded by `mcphost.urls`, so only where they are served: a
-    gateway, a worker and a command have no use for them."""
+    """Django's admin with our site. `mcphost.urls` loads its pages, so that processes that do not serve them
+    (gateway, worker, commands) do not load them."""
 
     default = False
     default_site = "access.site.ConsoleSite"

@@ -1,4 +1,4 @@
-"""What needs a person beside servers: the same rows on the overview and in the list that it leads to."""
+"""Which deployments and channels need attention. The overview and the filters of the lists share it."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ BY_A_WORKER = (
 
 
 def stuck(deployments: QuerySet[Deployment]) -> QuerySet[Deployment]:
-    """Those whose worker has fallen silent, those that no worker is there to take up, and those that wait for
-    approval. Behind others, of whatever server, one waits for its turn."""
+    """Deployments whose worker sends no heartbeat, that no worker starts, or that wait for approval.
+
+    A queued deployment counts only while no worker is active at all: behind others it waits for its turn.
+    """
     old = timezone.now() - SILENCE
     silent = Q(status=DeploymentStatus.RUNNING, heartbeat_at__lt=old)
     before = Deployment.objects.filter(status=DeploymentStatus.RUNNING).values("server")
@@ -36,7 +38,8 @@ def stuck(deployments: QuerySet[Deployment]) -> QuerySet[Deployment]:
 
 
 def _nobody_works(since: datetime) -> Q:
-    """Of a worker without work no row tells; one with work beats while it has it, and leaves its end."""
+    """True if no worker was active since then. A worker shows in rows only by its work: the heartbeat of a
+    running deployment, or the end of one."""
     beats = Deployment.objects.filter(status=DeploymentStatus.RUNNING, heartbeat_at__gte=since)
     ended = Deployment.objects.filter(status__in=BY_A_WORKER, finished_at__gte=since).exclude(worker="")
     return ~Exists(beats) & ~Exists(ended)

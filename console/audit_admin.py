@@ -1,4 +1,4 @@
-"""The audit: who did what, through which door, and what it changed."""
+"""The audit pages: the list of entries, and one entry with the values before and after."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PAGES = {
 
 
 class Lately(admin.SimpleListFilter):
-    """The values that have been seen lately, among what this person sees."""
+    """Offers the values of the newest entries that this person may see; all entries would take too long."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         rows = model_admin.get_queryset(request).order_by("-id")
@@ -41,7 +41,7 @@ class Lately(admin.SimpleListFilter):
 
 
 class Person(Lately):
-    title, parameter_name = "person", "actor"
+    title, parameter_name = "actor", "actor"
 
 
 class What(Lately):
@@ -58,7 +58,7 @@ class AuditAdmin(UncountedAdmin):
     list_fullwidth = True
     sortable_by: list[str] = []
     search_fields = ["actor", "action", "target"]
-    search_help_text = "Person, action or target"
+    search_help_text = "Actor, action or target"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEntry]:
         return entries_for(request.user)
@@ -73,27 +73,27 @@ class AuditAdmin(UncountedAdmin):
             return HttpResponseNotAllowed(["GET", "HEAD"])
         entry = self.get_object(request, object_id)
         if entry is None:
-            raise Http404("There is no such entry, or it is not yours to see.")
+            raise Http404("There is no such entry, or you may not see it.")
         page = {**self.admin_site.each_context(request), "title": str(entry), "opts": self.opts}
         shown = {"entry": entry, "target_url": url_of(entry), "rows": rows_of(entry)}
         return render(request, "admin/access/entry.html", {**page, **shown})
 
-    @admin.display(description="When")
+    @admin.display(description="Time")
     def moment(self, entry: AuditEntry) -> SafeString:
         return format_html('<span class="mh-nowrap">{}</span>', display.moment(entry.at))
 
-    @admin.display(description="Who")
+    @admin.display(description="Actor")
     def who(self, entry: AuditEntry) -> SafeString:
         via = entry.get_via_display()
         how = " · ".join(part for part in (via if entry.actor else "", entry.token, entry.address) if part)
         return format_html('<div>{}<span class="mh-sub">{}</span></div>', entry.actor or via, how)
 
-    @admin.display(description="What")
+    @admin.display(description="Target")
     def what(self, entry: AuditEntry) -> SafeString | str:
         url = url_of(entry)
         return format_html('<a class="mh-link" href="{}">{}</a>', url, entry.target) if url else entry.target
 
-    @admin.display(description="Changed")
+    @admin.display(description="Changes")
     def changed(self, entry: AuditEntry) -> SafeString:
         rows = rows_of(entry)
         shown = format_html_join(
@@ -105,7 +105,7 @@ class AuditAdmin(UncountedAdmin):
 
 
 def url_of(entry: AuditEntry) -> str:
-    """The page of what it was done to; "" where there is none."""
+    """The page of the entry's target; "" if there is none."""
     page = PAGES.get(entry.target_kind)
     if page is None or entry.target_id is None:
         return reverse("admin:servers_server_change", args=[entry.server_id]) if entry.server_id else ""
@@ -116,7 +116,7 @@ def url_of(entry: AuditEntry) -> str:
 
 
 def rows_of(entry: AuditEntry) -> list[tuple[str, str, str]]:
-    """Each field with its value before and after, as text; none that was empty and is."""
+    """Each field with its value before and after, as text. Fields that are empty in both are left out."""
     before, after = entry.before or {}, entry.after or {}
     rows = [(name, _text(before.get(name)), _text(after.get(name))) for name in {**before, **after}]
     return [(name.replace("_", " "), old, new) for name, old, new in rows if old or new]

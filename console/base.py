@@ -1,4 +1,4 @@
-"""What the admin's pages share: roles decide, what is not to be seen is not there, lists never count."""
+"""Base classes of the admin's pages. Roles decide who sees and changes which rows."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from console import feeds
 from servers import display
 from servers.models import Server
 
-NOT_FOUND = "There is nothing here, or it is not yours to see."
+NOT_FOUND = "This page does not exist, or you may not see it."
 
 
 class RecordedAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
-    """Services write the audit, the only history that there is: Django's own log is not kept beside it."""
+    """Turns off Django's own log of changes: the services write the audit instead."""
 
     empty_value_display = display.EMPTY
     list_title = ""  # as the sidebar names it; "" for the plural of the model's name
@@ -46,7 +46,8 @@ class RecordedAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
         return HttpResponseRedirect(f"{reverse('admin:access_auditentry_changelist')}?{urlencode(asked)}")
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """What a filter in the address cannot ask a database for asks for nothing, as elsewhere in Django."""
+        """Shows the list without filters if the database cannot take a filter's value, such as a huge
+        number."""
         named = {"title": self.list_title or capfirst(self.opts.verbose_name_plural)}
         try:
             shown: HttpResponse = super().changelist_view(request, {**named, **(extra_context or {})})
@@ -61,9 +62,9 @@ class RecordedAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
 
 
 class RoleAdmin(RecordedAdmin):
-    """Rows of servers that the person sees; Django's own permissions are not asked.
+    """Shows rows of the servers that the person may see. Django's own permissions are not used.
 
-    `server_path` leads from a row to its server, "" where the row is one.
+    `server_path` is the lookup from a row to its server, "" if the row is a server.
     """
 
     server_path = "server"
@@ -102,7 +103,7 @@ class RoleAdmin(RecordedAdmin):
 
 
 class HistoryAdmin(RoleAdmin):
-    """Rows that the platform writes: seen, never added, changed or deleted by hand."""
+    """Read-only pages of rows that the platform writes."""
 
     actions = None
     list_per_page = 50
@@ -110,6 +111,6 @@ class HistoryAdmin(RoleAdmin):
 
 
 class UncountedAdmin(HistoryAdmin):
-    """For tables of millions of rows: previous and next, but no number of pages."""
+    """For tables with millions of rows: pages without a total, since counting takes too long."""
 
     paginator = InfinitePaginator

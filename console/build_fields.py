@@ -1,4 +1,4 @@
-"""Form fields of how a server is built. `servers.models.build_choices` says what is valid."""
+"""The form fields of `Server.build`. `servers.models.build_choices` validates them."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from hosting.sources.plan import ECOSYSTEMS
 from servers.models import Server, build_choices
 from servers.models.server import SourceKind
 
-# Shown for these sources alone (console.css): such as bring files, and packages that are not from the other
-# index.
+# Classes of fields that only some sources use; console.css hides them for the others. OF_FILES: sources with
+# files (git, archive). OF_PYTHON and OF_NODE: also packages of PyPI or of npm.
 OF_FILES, OF_PYTHON, OF_NODE = "mh-of-files", "mh-of-python", "mh-of-node"
 _OF_OTHER_PACKAGES = {"pypi": ("node",), "npm": ("extras", "with", "python")}
 
 
 def fieldset(server: Server | None, given: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Open where something is set, or was `given` in a form."""
+    """The fieldset; collapsed unless `server` or the `given` form data sets one of its fields."""
     is_set = bool(server and server.build) or any(given.get(_field(key)) for key in _ORDER)
     closed = [] if is_set else ["collapse"]
     return (
-        "How it is built",
+        "Build",
         {
             "classes": [*closed, "mh-unless-image"],
-            "description": "What is left empty is recognised in the source; the page of a deployment tells "
-            "what was found.",
+            "description": "Empty fields are detected from the source. "
+            "The page of a deployment shows what was detected.",
             "fields": [_field(key) for key in _ORDER],
         },
     )
@@ -55,20 +55,20 @@ def _lines(label: str, placeholder: str, help_text: str, shown: str) -> forms.Ch
 
 class BuildFields(forms.Form):
     build_ecosystem = forms.ChoiceField(
-        label="Built as",
+        label="Build type",
         required=False,
-        choices=[("", "what it is recognised as"), *ECOSYSTEMS.items()],
+        choices=[("", "Detected"), *ECOSYSTEMS.items()],
         widget=UnfoldAdminSelectWidget(attrs={"class": OF_FILES}),
         help_text="For a source that is several things.",
     )
     build_root = _line(
-        "Install root", ".", "Where it is installed, from the top of the source; “.” is the top.", OF_FILES
+        "Install root", ".", "Directory to install, from the top of the source; “.” is the top.", OF_FILES
     )
-    build_member = _line("Member", "servers/notes", "The workspace's part that starts.", OF_FILES)
+    build_member = _line("Workspace member", "servers/notes", "The part of a workspace to start.", OF_FILES)
     build_extras = _line("Extras", "cli, http", "Optional dependencies of Python.", OF_PYTHON)
     build_groups = _line("Groups", "server", "Dependency groups besides the usual ones.", OF_FILES)
     build_with = _lines(
-        "With", "mcp<2", "Python requirements to install besides, one per line: they bound others.", OF_PYTHON
+        "Extra requirements", "mcp<2", "Python requirements to install as well, one per line.", OF_PYTHON
     )
     build_python = _line("Python", "3.12", "A version, or a range such as >=3.11,<3.13.", OF_PYTHON)
     build_node = _line("Node", "22", "A version.", OF_NODE)
@@ -88,7 +88,8 @@ class BuildFields(forms.Form):
         self.initial = {**self.initial, **initial(held)}
 
     def clean_build(self, kind: str, ecosystem: str) -> dict[str, Any]:
-        """What the fields say that fit the source; what is wrong with one stands beside it."""
+        """The value of `Server.build`, from the fields that the source uses. Errors are added to their
+        fields."""
         found: dict[str, Any] = {}
         typed = {key: self.cleaned_data.get(_field(key)) or "" for key in _ORDER}
         others = _OF_OTHER_PACKAGES.get(ecosystem, ()) if kind == SourceKind.PACKAGE else ()
@@ -124,7 +125,7 @@ def _each_line(text: str) -> list[str]:
 
 
 def _pairs(text: str) -> dict[str, str]:
-    """The value is not repeated in what is said of a line: it may be anything that was pasted."""
+    """Reads NAME=value lines. The error does not repeat the line: it may hold a pasted secret."""
     pairs = [line.partition("=") for line in text.splitlines() if line.strip()]
     for number, (_, equals, _) in enumerate(pairs, start=1):
         if not equals:

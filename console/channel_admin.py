@@ -1,4 +1,4 @@
-"""Channels of notices: where they go, how they fare, and what can be done about it."""
+"""The pages of notice channels: the list, one channel with its notices, and its actions."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class AddView(ChannelView):
         return HttpResponseRedirect(reverse("admin:notices_channel_change", args=[channel.pk]))
 
     def _ask(self, form: ChannelForm) -> HttpResponse:
-        sentences = ["From now on what happens to these servers is told there, once until it is over."]
+        sentences = ["From now on failures and recoveries of these servers are sent there, each once."]
         return self.confirm("Add a channel", {"label": "Add channel"}, form=form, sentences=sentences)
 
 
@@ -106,9 +106,9 @@ class EditView(ChannelView):
     def _ask(self, channel: Channel, form: ChannelForm) -> HttpResponse:
         waiting = channel.notices.filter(state=State.PENDING).count()
         sentences = [
-            f"Notices on their way ({waiting}) are sent with what is saved here."
+            f"Pending notices ({waiting}) are sent with the new settings."
             if waiting
-            else "Notices from now on are sent with what is saved here."
+            else "Notices from now on are sent with the new settings."
         ]
         return self.confirm(str(channel), {"label": "Save"}, form=form, sentences=sentences)
 
@@ -116,9 +116,7 @@ class EditView(ChannelView):
 class TestView(ChannelView):
     def get(self, request: HttpRequest, pk: int) -> HttpResponse:
         channel = self.channel()
-        sentences = [
-            f"A notice that says that it is a test is sent to {channel.host}, and tried again as others."
-        ]
+        sentences = [f"A test notice is sent to {channel.host}, and retried like any other."]
         refusal = "" if channel.enabled else "The channel is turned off."
         return self.confirm(
             f"Send a test: {channel}", {"label": "Send a test"}, sentences=sentences, refusal=refusal
@@ -131,17 +129,17 @@ class TestView(ChannelView):
         except UserError as error:
             self.fail(error)
         else:
-            self.note("A test is on its way; see below how it fares.")
+            self.note("The test is being sent; its status is shown below.")
         return HttpResponseRedirect(self.home())
 
 
 class RotateView(ChannelView):
     def get(self, request: HttpRequest, pk: int) -> HttpResponse:
         sentences = [
-            "A new signing secret is made and shown once.",
-            "For one day notices are signed with both, so that the receiver can change over.",
+            "A new signing secret is created and shown once.",
+            "For one day notices are signed with both, so that the receiver has time to change.",
         ]
-        action = {"label": "Make a new secret"}
+        action = {"label": "Create new secret"}
         return self.confirm(f"New secret: {self.channel()}", action, sentences=sentences)
 
     def post(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -152,7 +150,7 @@ class RotateView(ChannelView):
 class RemoveView(ChannelView):
     def get(self, request: HttpRequest, pk: int) -> HttpResponse:
         channel = self.channel()
-        sentences = [f"Nothing is told to {channel.host} any more.", "Its notices go with it, sent or not."]
+        sentences = [f"No more notices are sent to {channel.host}.", "Its notices are deleted, sent or not."]
         action = {"label": "Remove channel", "danger": True}
         return self.confirm(f"Remove: {channel}", action, sentences=sentences)
 
@@ -166,8 +164,8 @@ class RemoveView(ChannelView):
 class SendAgainView(ChannelView):
     def get(self, request: HttpRequest, pk: int, notice: int) -> HttpResponse:
         row = self._notice(notice)
-        refusal = "" if row.state == State.FAILED else "It was not given up."
-        sentences = ["It is tried from the start, with the same id, so that a receiver knows it again."]
+        refusal = "" if row.state == State.FAILED else "This notice has not failed."
+        sentences = ["It is sent again with the same id, so that the receiver can recognise it."]
         return self.confirm(
             f"Send again: {row.payload['data']['headline']}",
             {"label": "Send again"},
@@ -181,7 +179,7 @@ class SendAgainView(ChannelView):
         except UserError as error:
             self.fail(error)
         else:
-            self.note("The notice is on its way again.")
+            self.note("The notice is being sent again.")
         return HttpResponseRedirect(self.home())
 
     def _notice(self, pk: int) -> Notice:
@@ -202,6 +200,7 @@ class ChannelAdmin(RoleAdmin):
     list_display = ["label", "fares", "tells", "about", "owner", "arrived"]
     list_filter = [attention.OfChannels, "kind", "enabled"]
     search_fields = ["name", "host"]
+    search_help_text = "Name or host"
     actions = None
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -255,19 +254,19 @@ class ChannelAdmin(RoleAdmin):
             channel.host,
         )
 
-    @admin.display(description="State")
+    @admin.display(description="Status")
     def fares(self, channel: Channel) -> SafeString:
         return health(channel)
 
-    @admin.display(description="Tells")
+    @admin.display(description="Events")
     def tells(self, channel: Channel) -> str:
         wanted = {"failed": channel.on_failed, "recovered": channel.on_recovered, "held": channel.on_held}
         return ", ".join(event for event, on in wanted.items() if on) or "nothing"
 
-    @admin.display(description="About")
+    @admin.display(description="Servers")
     def about(self, channel: Channel) -> str:
         return "every server" if channel.scope == "all" else "chosen servers"
 
-    @admin.display(description="Last arrived", ordering="last_ok_at")
+    @admin.display(description="Last delivered", ordering="last_ok_at")
     def arrived(self, channel: Channel) -> SafeString | str:
         return display.moment(channel.last_ok_at) if channel.last_ok_at else "never"

@@ -21,10 +21,10 @@ from servers.models import Server
 
 FIELDS = ("name", "kind", "scope", "on_failed", "on_recovered", "on_held", "enabled")
 SWITCHES = {
-    "on_failed": "Tell what failed",
-    "on_recovered": "Tell what recovered",
-    "on_held": "Tell what waits for approval",
-    "enabled": "On",
+    "on_failed": "Notify of failures",
+    "on_recovered": "Notify of recoveries",
+    "on_held": "Notify of deployments that wait for approval",
+    "enabled": "Enabled",
 }
 
 
@@ -37,19 +37,19 @@ class ChannelForm(forms.Form):
         label="URL", max_length=2000, widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"})
     )
     scope = forms.ChoiceField(
-        label="About which servers", choices=Scope.choices, widget=UnfoldAdminRadioSelectWidget
+        label="Which servers", choices=Scope.choices, widget=UnfoldAdminRadioSelectWidget
     )
     servers = forms.ModelMultipleChoiceField(
         Server.objects.none(), required=False, widget=UnfoldAdminSelectMultipleWidget,
-        help_text="These, where “the chosen” is chosen.",
+        help_text="Used where only chosen servers are selected above.",
     )  # fmt: skip
     teams = forms.ModelMultipleChoiceField(
         Team.objects.none(), required=False, widget=UnfoldAdminSelectMultipleWidget,
-        help_text="And those of these teams.",
+        help_text="And the servers of these teams.",
     )  # fmt: skip
     owners = forms.ModelMultipleChoiceField(
         User.objects.none(), required=False, widget=UnfoldAdminSelectMultipleWidget,
-        help_text="And those of these owners.",
+        help_text="And the servers of these owners.",
     )  # fmt: skip
 
     def __init__(self, data: Any = None, *, user: Any, channel: Channel | None = None) -> None:
@@ -81,9 +81,11 @@ class ChannelForm(forms.Form):
 
 def _help(channel: Channel | None) -> str:
     if channel is None:
-        return "Kept sealed: it is not shown again. Slack: Apps → Incoming Webhooks → Webhook URL."
-    kept = f"Empty: it stays as it is, at {channel.host}."
-    return f"{kept} Another scheme, host or port drops the signing secret: a new one is made and shown once."
+        return "Stored encrypted and not shown again. Slack: Apps → Incoming Webhooks → Webhook URL."
+    kept = f"Empty keeps the present URL, at {channel.host}."
+    return (
+        f"{kept} Another scheme, host or port drops the signing secret: a new one is created and shown once."
+    )
 
 
 def _values(channel: Channel) -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""Charts as SVG made on the server: columns over time, a table of the same figures, links to the rows. Pure.
+"""Data for charts that the template draws as SVG: columns over time, the same figures as a table, and links
+to the rows. Pure.
 
-The shapes stretch with the page (`viewBox` of one unit for each column, 100 high); words stand beside them.
+The SVG stretches with the page: its `viewBox` is one unit wide per column and 100 high. It holds no text.
 """
 
 from __future__ import annotations
@@ -59,9 +60,9 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Chart:
-    """`figure` is the one number that sums it up, and `url` leads to the rows behind it, `note_url` to those
-    behind the `note`, which has the `tone`. `empty` is said in place of a chart without any value: what to
-    do next."""
+    """`figure` is the number that sums up the chart, and `url` leads to its rows. `note` stands beside it in
+    the colour `tone`, and `note_url` leads to its rows. `empty` is shown instead of a chart without
+    values."""
 
     name: str
     title: str

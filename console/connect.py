@@ -43,7 +43,7 @@ DISCOVER: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Snippet:
-    """`link` opens a client that adds the server by itself; it never holds a token."""
+    """`text` is to be pasted into a client. `link` opens a client that adds the server; it holds no token."""
 
     title: str
     note: str
@@ -52,7 +52,7 @@ class Snippet:
 
 
 def public_url(request: HttpRequest, server: Server) -> str:
-    """The server's URL under PUBLIC_URL, or under the name that this request came by."""
+    """The server's URL under PUBLIC_URL, else under the host of this request."""
     path = f"/mcp/{server.slug}"
     return f"{settings.PUBLIC_URL}{path}" if settings.PUBLIC_URL else request.build_absolute_uri(path)
 
@@ -70,10 +70,12 @@ def snippets(server: Server, url: str, token: str = NO_TOKEN) -> list[Snippet]:
         ),
         Snippet("VS Code", "In .vscode/mcp.json; it asks for the token once.", _vs_code(server, url)),
         Snippet("mcp-remote", "For clients that only start programs.", _remote(slug, url, token)),
-        Snippet("Inspector", "Lists the tools; leave out --cli for its pages.", _inspector(url, token)),
+        Snippet(
+            "Inspector", "Lists the tools. Without --cli it opens its web pages.", _inspector(url, token)
+        ),
         Snippet(
             "curl",
-            "Says hello: the server answers with its name and what it can do.",
+            "Sends the first request: the server answers with its name and capabilities.",
             _curl(url, token, modern=_is_modern(server)),
         ),
     ]
@@ -134,13 +136,13 @@ def _curl(url: str, token: str, *, modern: bool) -> str:
 
 
 def _headers_of(message: dict[str, Any]) -> tuple[str, ...]:
-    """What a modern request repeats of its body."""
+    """The headers in which a request of the modern era repeats parts of its body."""
     said = {protocol.VERSION_HEADER: protocol.NEWEST_MODERN, protocol.METHOD_HEADER: message["method"]}
     return tuple(f"{name}: {value}" for name, value in said.items())
 
 
 def _is_modern(server: Server) -> bool:
-    """It speaks nothing older."""
+    """Whether the server speaks only the modern era of the protocol."""
     current = server.current_deployment
     return bool(current and current.facts.get("era") == "modern")
 

@@ -1,4 +1,4 @@
-"""The first page: what needs a person now, what stands where, what was deployed, pushed and called."""
+"""The overview page: what needs attention, servers by status, and activity over time."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def context(request: HttpRequest, page: dict[str, Any]) -> dict[str, Any]:
 
 
 def attention(request: HttpRequest, servers: ServerQuerySet, counts: dict[str, int]) -> dict[str, Any]:
-    """What needs a person now; of the platform itself only for who administers it."""
+    """What needs attention now. Problems of the platform itself are for its administrators only."""
     administers = roles.is_administrator(request.user)
     known = notes.concerns.current() if administers else ()
     concerns = list(known or ())
@@ -83,13 +83,13 @@ def over_time(request: HttpRequest, servers: ServerQuerySet) -> dict[str, Any]:
 
 
 def troubled(servers: ServerQuerySet) -> Sequence[Server]:
-    """Servers that need a person, the newest trouble first."""
+    """Servers that need attention, the newest problem first."""
     rows = payloads.with_newest_deployment(servers.filter(status__in=NEEDS_A_PERSON))
     return list(rows.order_by("-status_at")[:SHOWN])
 
 
 def _narrowed(rows: QuerySet[Any], request: HttpRequest, servers: ServerQuerySet) -> Any:
-    """The rows of servers that this person sees; an administrator's need no look at the servers."""
+    """The rows of servers that this person may see. For administrators the rows are not filtered."""
     if roles.is_administrator(request.user):
         return rows
     return rows.filter(server__in=servers.order_by().values("pk"))

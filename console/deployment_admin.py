@@ -93,7 +93,7 @@ class DeploymentAdmin(HistoryAdmin):
     def revision_short(self, deployment: Deployment) -> SafeString | str:
         return display.revision(deployment.build.revision)
 
-    @admin.display(description="Took")
+    @admin.display(description="Duration")
     def took(self, deployment: Deployment) -> SafeString:
         began = deployment.started_at
         said = display.running_for(began, deployment.finished_at) if began else display.EMPTY

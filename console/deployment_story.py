@@ -1,4 +1,4 @@
-"""The timeline of one deployment, for its page: who asked, each step and what happened in it, the end."""
+"""The timeline on a deployment's page: the request, each step with its events, and the end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TITLES = {
 }  # fmt: skip
 PUSHING = (StepKind.CREDENTIALS, StepKind.PUSH, StepKind.PUBLISH)
 PER_PLATFORM = (StepKind.BUILD, StepKind.PUSH)
-# Details that a row shows elsewhere, or that say nothing to a reader.
+# Details that a row shows elsewhere, or that do not help a reader.
 QUIET = {
     "platform", "error", "error_kind", "duration_ms", "bytes_done", "bytes_total", "bytes_whole", "percent",
     "summary", "image_id", "registry_endpoint", "status", "source", "seconds",
@@ -34,7 +34,7 @@ Said = tuple[str, str]
 
 
 def rows(deployment: Deployment, steps: Sequence[Step], events: Sequence[UsageMetric]) -> list[Row]:
-    """In the order in which things happened; what is still to come after that, while it is not over."""
+    """The rows of the timeline in order of time. While the deployment runs, its next steps follow."""
     lines = _lines_by_step(deployment)
     in_order = sorted(steps, key=lambda step: step.started_at)
     told = [_step(step, _notes(step, events), lines.get(step.pk, 0)) for step in in_order]
@@ -66,21 +66,21 @@ def _request(deployment: Deployment) -> Row:
 def _wishes(deployment: Deployment) -> Iterator[str]:
     base = deployment.based_on
     if deployment.mode == Mode.RESUME and base:
-        yield f"Goes on where #{base.number} failed."
+        yield f"Continues where #{base.number} failed."
     elif base and deployment.mode != Mode.LATEST:
         yield f"Mode {deployment.mode}, of #{base.number}."
     if deployment.refresh_credentials:
         yield "The registry's credentials are renewed first."
     if deployment.platform_anew:
-        yield f"{deployment.platform_anew} is built and pushed anew."
+        yield f"{deployment.platform_anew} is built and pushed again."
     if deployment.push_retries:
         yield f"Each push has {deployment.push_retries} attempts."
     if deployment.claims > 1:
-        yield f"It was taken up {deployment.claims} times: the worker before was lost."
+        yield f"It was started {deployment.claims} times: the worker before was lost."
 
 
 def _delivery(deployment: Deployment) -> tuple[str, str] | None:
-    """To what a forge sent, for a deployment that a webhook asked for."""
+    """Text and URL of the delivery that triggered the deployment; None if no webhook did."""
     if deployment.trigger != Trigger.WEBHOOK:
         return None
     sent = deployment.deliveries.first()
@@ -106,17 +106,21 @@ def _step(step: Step, notes: list[Row], lines: int) -> Row:
 
 
 def progress(step: Step) -> Row | None:
-    """Of a push that runs: bytes of bytes. There from the beginning, so that nothing moves when it fills."""
+    """The progress of a running push. It is there from the start, so that the page does not move later."""
     if step.kind != StepKind.PUSH or step.status != StepStatus.RUNNING:
         return None
     done, total = step.details.get("bytes_done", 0), step.details.get("bytes_total", 0)
     most = "" if step.details.get("bytes_whole") else "at most "
-    text = f"{display.size(done)} of {most}{display.size(total)}" if total else "Asking what is there already"
+    text = (
+        f"{display.size(done)} of {most}{display.size(total)}"
+        if total
+        else "Checking what the registry already has"
+    )
     return {"percent": step.details.get("percent", 0), "text": text}
 
 
 def _to_come(deployment: Deployment, steps: Sequence[Step]) -> Iterator[Row]:
-    """What a running deployment has not begun, so that the page does not grow under a reader's eyes."""
+    """The steps that a running deployment has not started. They are shown so that the page does not grow."""
     if deployment.status != DeploymentStatus.RUNNING:
         return
     begun = {(step.kind, step.platform) for step in steps}
@@ -145,14 +149,14 @@ def _path(deployment: Deployment) -> Iterable[StepKind]:
 def _end(deployment: Deployment) -> Iterator[Row]:
     if not deployment.is_final:
         return
-    words = {DeploymentStatus.SUCCEEDED: "Serves" if deployment.is_serving else "Served"}
+    words = {DeploymentStatus.SUCCEEDED: "Serving" if deployment.is_serving else "Served"}
     yield {
         "key": "end",
         "title": words.get(DeploymentStatus(deployment.status), "End"),
         "status": deployment.status,
         "began": deployment.started_at or deployment.created_at,
         "ended": deployment.finished_at,
-        "took_word": "in all",
+        "took_word": "in total",
         "notes": [],
     }
 
@@ -226,7 +230,7 @@ _TELL: dict[StepKind, dict[str, Callable[[Details], Said]]] = {
 
 
 def event_facts(details: Details, quiet: Collection[str] = QUIET) -> list[tuple[str, str]]:
-    """The same of an event, with how long it took."""
+    """Like `facts` for the details of an event, and how long it took."""
     took = details.get("duration_ms")
     known = facts(details, {*quiet, "duration_ms"})
     return [*known, ("took", _took(took))] if isinstance(took, int) else known

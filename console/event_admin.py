@@ -1,4 +1,4 @@
-"""Events: read only, filtered by what the index knows, paged without counting."""
+"""The pages of events. The filters use indexed columns, except those for calls; pages have no total."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from console.log_admin import OfServer
 from metrics.methods import FAILURES
 from metrics.models import UsageMetric
 
-# Of an event, what a row of the list has in other columns, or has no room for.
+# Details that the list does not show: they have a column, or only stand on the event's own page.
 ON_ITS_OWN_PAGE = {
     "platform", "error", "era", "protocol_version", "bytes_in", "bytes_out", "sse_messages", "first_byte_ms",
     "cold_start", "image_id", "auth_expired",
@@ -27,7 +27,7 @@ ON_ITS_OWN_PAGE = {
 
 
 class Kind(admin.SimpleListFilter):
-    """The types that have been seen lately: a look through all rows would take its time."""
+    """Offers the types of the newest events; to look through all rows would take too long."""
 
     title = "event"
     parameter_name = "event_type"
@@ -48,7 +48,7 @@ class Platform(Kind):
 
 
 class CallOutcome(admin.SimpleListFilter):
-    title = "calls that"
+    title = "call outcome"
     parameter_name = "outcome"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -60,7 +60,7 @@ class CallOutcome(admin.SimpleListFilter):
 
 
 class Named(admin.SimpleListFilter):
-    """One tool or client, named in the address by the page of a server's usage."""
+    """Offers only the value in the address: links on a server's usage page set it."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         value = request.GET.get(self.parameter_name or "")
@@ -76,7 +76,7 @@ class Tool(Named):
 
 
 class Client(Named):
-    """By the beginning of its name: a version may follow."""
+    """Filters by the start of the client's name: a version may follow it."""
 
     title = "client"
     parameter_name = "client"

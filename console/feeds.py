@@ -1,4 +1,8 @@
-"""Where a page listens, and from which position: read before the rows, so that nothing falls in between."""
+"""URLs of the live feeds that a page follows.
+
+Build them before the rows of the page are read: the URL holds the feed's position, and an event between the
+rows and the position would be lost otherwise.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures over a range of time: each takes one query, whatever there is."""
+"""Figures over a range of time. Each takes one query."""
 
 from __future__ import annotations
 
@@ -30,13 +30,14 @@ OUTCOMES = (
 
 
 def events_url(since: datetime, until: datetime, **given: Any) -> str:
-    """The rows of events behind a figure."""
+    """The URL of the event list, filtered by `given` and by time."""
     times = {"timestamp__gte": since.isoformat(), "timestamp__lt": until.isoformat()}
     return f"{reverse('admin:metrics_usagemetric_changelist')}?{urlencode({**given, **times})}"
 
 
 def calls(rows: QuerySet[CallTotal], span: Span, **given: Any) -> list[Chart]:
-    """Calls and how long they took. `given` narrows the links as `rows` are narrowed."""
+    """Charts of calls and their duration. `given` filters the links in the same way as `rows` are
+    filtered."""
     found = totals.by_time(rows, span.starts)
     whole = sum_of(found)
     return [_count_of_calls(found, whole, span, given), _time_of_calls(found, whole, span, given)]
@@ -46,7 +47,7 @@ def _count_of_calls(found: Sequence[Sum], whole: Sum, span: Span, given: Mapping
     columns = [
         Column(
             span.label(start),
-            [Part("answered", "blue", one.calls - one.errors), Part("failed", "red", one.errors)],
+            [Part("succeeded", "blue", one.calls - one.errors), Part("failed", "red", one.errors)],
             events_url(start, span.end_of(place), event_type="mcp_call", **given),
         )
         for place, (start, one) in enumerate(zip(span.starts, found, strict=True))
@@ -59,7 +60,7 @@ def _count_of_calls(found: Sequence[Sum], whole: Sum, span: Span, given: Mapping
         events_url(span.since, span.now, event_type="mcp_call", **given),
         failed_url if whole.errors else "",
         unit=f" per {span.range.each}",
-        empty="No calls in this time. A server's page says how to connect a client, and calls its tools.",
+        empty="No calls in this range. A server's page shows how to connect a client.",
         tone="red" if (whole.error_share or 0) > 0.05 else "",
     )  # fmt: skip
 
@@ -82,8 +83,8 @@ def _time_of_calls(found: Sequence[Sum], whole: Sum, span: Span, given: Mapping[
         for place, (start, one) in enumerate(zip(span.starts, found, strict=True))
     ]
     return Chart(
-        "p95", "Time of a call, 95th percentile", f"{whole.p95_ms:,} ms" if whole.p95_ms is not None else "—",
-        f"half took up to {whole.p50_ms:,} ms" if whole.p50_ms is not None else "", columns,
+        "p95", "Call duration, 95th percentile", f"{whole.p95_ms:,} ms" if whole.p95_ms is not None else "—",
+        f"median {whole.p50_ms:,} ms" if whole.p50_ms is not None else "", columns,
         events_url(span.since, span.now, event_type="mcp_call", **given), unit=" ms",
         empty="Shown once there are calls.",
     )  # fmt: skip
@@ -108,7 +109,7 @@ def deployments(rows: QuerySet[Deployment], span: Span) -> Chart:
         deployments_url(span.since, span.now),
         deployments_url(span.since, span.now, status__exact="failed") if failed else "",
         unit=f" per {span.range.each}",
-        empty="No deployments in this time. Redeploy a server, or let a webhook do it.",
+        empty="No deployments in this range. Redeploy a server, or add a webhook.",
         tone="red" if failed else "",
     )  # fmt: skip
 
@@ -126,7 +127,7 @@ def _deployments(span: Span, place: int, found: Mapping[str, int], seen: Sequenc
 
 @dataclass(frozen=True)
 class Architecture:
-    """Pushes of one platform: `share` of those that ended well, None where none has ended."""
+    """The pushes of one platform in a range of time; `share` is the success rate."""
 
     platform: str
     succeeded: int
@@ -170,7 +171,7 @@ def _architecture(platform: str, found: Mapping[str, int], span: Span) -> Archit
 def no_pushes() -> str:
     if not settings.REGISTRY:
         return "Images stay in the engine until REGISTRY names a registry."
-    return "No pushes in this time."
+    return "No pushes in this range."
 
 
 def per_second(rate: float) -> str:

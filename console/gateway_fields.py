@@ -37,7 +37,7 @@ class CallsPerMinute(forms.IntegerField):
             required=False,
             min_value=0,
             max_value=2**31 - 1,
-            help_text=f"0: what {setting} says.",
+            help_text=f"0: the default, {setting}.",
             widget=UnfoldAdminIntegerFieldWidget(),
         )
 

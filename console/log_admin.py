@@ -1,4 +1,4 @@
-"""Log lines of every server: searched within one server, paged without counting."""
+"""The page of log lines of all servers. Its pages have no total, and a search needs one server."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class LogLineAdmin(UncountedAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Within one server only: text has no index, and all servers' lines are too many to read through."""
+        """Searches within one server or deployment only: text has no index, and all lines are too many."""
         if search_term and "server" not in request.GET and "deployment__id__exact" not in request.GET:
             self.message_user(request, "Choose a server in the filters to search its log.", level="WARNING")
             return queryset.none(), False

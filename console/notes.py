@@ -1,4 +1,5 @@
-"""What is known of this machine, looked up aside: a page shows the last answer and waits for none."""
+"""Checks of this machine in a background thread. A page shows the last result and never waits for a new
+one."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ class Notes(Generic[Found]):
         self._at = 0.0
 
     def current(self) -> Sequence[Found] | None:
-        """The last answer, or None where there is none yet."""
+        """The last result; None if there is none yet. Starts a new check if the last one is old."""
         with self._lock:
             self._collect()
             if self._pending is None and (self._known is None or monotonic() - self._at > LOOK_AGAIN_AFTER):
@@ -37,7 +38,7 @@ class Notes(Generic[Found]):
 
     @property
     def looking(self) -> bool:
-        """Whether a newer answer is on its way: what `current` gave may be old."""
+        """Whether a check is running: the result of `current` may change soon."""
         with self._lock:
             return self._pending is not None
 
@@ -45,7 +46,7 @@ class Notes(Generic[Found]):
         try:
             return self._look()
         finally:
-            connection.close()  # this thread's: kept, it would vouch for a database that has gone since
+            connection.close()  # of this thread: kept, it could hide that the database cannot be reached now
 
     def _collect(self) -> None:
         if self._pending is not None and self._pending.done():

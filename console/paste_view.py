@@ -1,4 +1,4 @@
-"""“Paste what the README says”, above the form of a new server: reads it, and fills the form in."""
+"""“Paste what the README says” above the form of a new server: reads the text and fills in the form."""
 
 from __future__ import annotations
 
@@ -27,14 +27,15 @@ def initial_of(request: HttpRequest) -> dict[str, Any]:
 
 
 def read(model_admin: ModelAdmin[Any], request: HttpRequest) -> tuple[HttpRequest, dict[str, Any]]:
-    """(the request that shows the form filled in, what the page tells). Raises `PermissionDenied`."""
+    """Reads the pasted text of a POST. Returns a GET request that shows the form filled in, and the context
+    for the page. Raises `PermissionDenied`."""
     if not model_admin.has_add_permission(request):
         raise PermissionDenied
     text = _text(request)
     reading = read_text(text)
     candidate = reading.picked(request.POST.get("pick", ""))
     shown = copy.copy(request)
-    shown.method = "GET"  # nothing is saved, and nothing that was typed is held to be complete
+    shown.method = "GET"  # nothing is saved, and the form is not validated yet
     shown.POST = request.POST.__class__("")
     if candidate is not None and candidate.hostable and candidate.kind != "document":
         shown.read_of_paste = _initial(candidate, _person(request))  # type: ignore[attr-defined]
@@ -46,7 +47,7 @@ def _person(request: HttpRequest) -> int:
 
 
 def _text(request: HttpRequest) -> str:
-    """What was pasted now, or what was pasted before a choice was made."""
+    """The pasted text: of this request, or, after a choice among several servers, of the one before."""
     if sealed := request.POST.get("sealed", ""):
         return str(pasted.unseal(_person(request), sealed).get("text", ""))
     return request.POST.get("paste", "")[: LARGEST + 1]

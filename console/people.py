@@ -1,4 +1,4 @@
-"""Users: administrators say who may enter and what they are."""
+"""The pages of users, for administrators."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class NewPersonForm(UserCreationForm):  # type: ignore[misc]
     def clean_username(self) -> str:
         name = super().clean_username()
         if User.objects.filter(username__iexact=name).exists():
-            raise ValidationError("There is somebody of this name.")
+            raise ValidationError("A user with this name exists already.")
         return str(name)
 
 
@@ -48,6 +48,7 @@ class UserAdmin(RecordedAdmin, PlainUserAdmin):  # type: ignore[misc, type-arg]
     list_filter = ["is_active", "is_superuser", ("teams", admin.RelatedOnlyFieldListFilter)]
     list_filter_sheet = True
     search_fields = ["username", "first_name", "last_name", "email"]
+    search_help_text = "User name, name or e-mail"
     filter_horizontal = ()
     readonly_fields = ["teams_of", "last_seen", "joined"]
     actions = None
@@ -58,17 +59,17 @@ class UserAdmin(RecordedAdmin, PlainUserAdmin):  # type: ignore[misc, type-arg]
             "Access",
             {
                 "fields": ["is_active", "is_superuser", "teams_of"],
-                "description": "Roles are given by team: the pages of teams have the members.",
+                "description": "Roles are set per team, on the pages of the teams.",
             },
         ),
-        ("Seen", {"fields": [("last_seen", "joined")]}),
+        ("Activity", {"fields": [("last_seen", "joined")]}),
     )
     add_fieldsets = ((None, {"fields": ["username", "password1", "password2"]}),)
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        labels = {"is_superuser": "Administrator", "is_active": "May enter"}
+        labels = {"is_superuser": "Administrator", "is_active": "Active"}
         helps = {
-            "is_superuser": "Sees and does everything, on every server.",
+            "is_superuser": "May see and do everything, on every server.",
             "is_active": "Off: sessions and tokens of this person end at once. Nobody is deleted.",
         }
         more = {**kwargs, "labels": labels, "help_texts": helps}
@@ -119,7 +120,7 @@ class UserAdmin(RecordedAdmin, PlainUserAdmin):  # type: ignore[misc, type-arg]
         held = [f"{one.team} ({one.role})" for one in user.memberships.all()]
         return ", ".join(held) or display.EMPTY
 
-    @admin.display(description="May enter", boolean=True, ordering="is_active")
+    @admin.display(description="Active", boolean=True, ordering="is_active")
     def may_enter(self, user: User) -> bool:
         return user.is_active
 
@@ -127,6 +128,6 @@ class UserAdmin(RecordedAdmin, PlainUserAdmin):  # type: ignore[misc, type-arg]
     def last_seen(self, user: User) -> SafeString | str:
         return display.moment(user.last_login) if user.last_login else "never"
 
-    @admin.display(description="Added")
+    @admin.display(description="Created")
     def joined(self, user: User) -> SafeString | str:
         return display.moment(user.date_joined)

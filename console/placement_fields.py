@@ -1,4 +1,4 @@
-"""Form fields of how a server lies on a Kubernetes cluster. `servers.models.placement` says what is valid."""
+"""The form fields of `Server.placement` (Kubernetes). `servers.models.placement` validates them."""
 
 from __future__ import annotations
 
@@ -59,15 +59,19 @@ def _flag(label: str, help_text: str = "") -> forms.BooleanField:
 
 class PlacementFields(forms.Form):
     replicas = _count("Replicas", "Pods that run at a time. Empty: 1.")
-    max_replicas = _count("At most", "Above the replicas: more pods while their CPU is busy.")
-    egress_limited = _flag("Limit the way out", "To the cluster's DNS and the networks beside.")
+    max_replicas = _count(
+        "Maximum replicas", "More than the replicas: pods are added while their CPU is busy."
+    )
+    egress_limited = _flag("Restrict egress", "To the cluster's DNS and the allowed networks.")
     egress_networks = forms.CharField(
-        label="Networks",
+        label="Allowed networks",
         required=False,
         help_text="One per line, such as 198.51.100.0/24.",
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 2, "spellcheck": "false", "class": "mh-mono"}),
     )
-    volume_size_mb = _count("Volume", "MiB. Empty: none. It stays over deployments and goes with the server.")
+    volume_size_mb = _count(
+        "Volume", "MiB. Empty: none. It is kept across deployments and deleted with the server."
+    )
     volume_path = _text("Mounted at", "/data")
     volume_class = _text("Storage class", "the cluster's default")
     account_token = _flag("Service account token", "For a server that itself speaks to Kubernetes.")
@@ -88,7 +92,7 @@ class PlacementFields(forms.Form):
         }
 
     def clean_placement(self) -> dict[str, Any]:
-        """What the fields say together; what is wrong with it stands beside the field at fault."""
+        """The value of `Server.placement`. Errors are added to their fields; then it is empty."""
         try:
             return placement.clean(self._placement())
         except ValidationError as error:

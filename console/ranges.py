@@ -1,4 +1,4 @@
-"""The stretches of time that charts show, each cut into even intervals."""
+"""The ranges of time that charts show, each divided into equal intervals."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Span:
         return (self.now - self.since).total_seconds()
 
     def place(self, moment: datetime) -> int:
-        """In which interval a moment lies; the last takes what was written since."""
+        """The index of the interval that contains `moment`. The last one also takes later moments."""
         return min(max((moment - self.since) // self.range.step, 0), len(self.starts) - 1)
 
     def end_of(self, index: int) -> datetime:

@@ -1,4 +1,4 @@
-"""The buttons of a runbook: each has a page that says what it will do, and does it on POST."""
+"""The confirmation page of a runbook's action: GET shows a preview, POST does it."""
 
 from __future__ import annotations
 

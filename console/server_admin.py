@@ -1,4 +1,4 @@
-"""Servers: the list, the form, the page, and the way to every action."""
+"""The pages of servers: the list and the form. `console.server_tabs` has those of one server."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ServerAdmin(RoleAdmin):
     search_help_text = "Name, slug, owner or source"
     actions = ["redeploy_selected"]
 
-    # --- What may be done with it. Deleting is an action of ours: rows go last, after what runs.
+    # --- Permissions. Deleting is `actions.DELETE`: what runs is stopped before the row is deleted.
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return roles.may_add(request.user)
@@ -107,7 +107,7 @@ class ServerAdmin(RoleAdmin):
     def serving(self, server: Server) -> SafeString:
         return server_list.serving(server)
 
-    @admin.display(description="Newest")
+    @admin.display(description="Latest deployment")
     def newest(self, server: Server) -> SafeString:
         return server_list.newest(server)
 
@@ -176,7 +176,7 @@ class ServerAdmin(RoleAdmin):
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """A new server belongs to the team that its maker operates, where there is one only."""
+        """A new server gets the person's team, if they operate exactly one."""
         teams = list(roles.operated_teams(request.user)[:2])
         return {
             "team": teams[0].pk if len(teams) == 1 else None,

@@ -1,4 +1,4 @@
-"""The form of a server. What a valid description is, `servers.validation` and the model say."""
+"""The form of a server. `servers.validation` and the model decide what is valid."""
 
 from __future__ import annotations
 
@@ -39,25 +39,25 @@ GATEWAY = ("listed", "schema_gate", "calls_per_minute", "tools_allowed", "tools_
 PLAIN = ("port", "path", "cpu", "memory_mb", "pids", "runtime", *GATEWAY)
 _SECRET_ROWS = tuple((f"secret_name_{n}", f"secret_value_{n}") for n in range(1, MOST_SECRETS + 1))
 BASICS = (None, {"fields": [("name", "slug"), "source_kind"]})
-RUNNING = ("How it runs", {"fields": ["transport_choice", ("port", "path"), "command_line", "runtime"]})
+RUNNING = ("Runtime", {"fields": ["transport_choice", ("port", "path"), "command_line", "runtime"]})
 SETTINGS = ("Environment", {"fields": ["environment_lines"]})
 LIMITS = ("Limits", {"classes": ["collapse"], "fields": ["cpu", "memory_mb", "pids"]})
 CALLS = (
     "Calls",
     {
         "classes": ["collapse"],
-        "description": "In force within a second; no deployment is needed.",
+        "description": "Applies within a second, without a deployment.",
         "fields": [("tools_allowed", "tools_denied"), "calls_per_minute", "record_arguments", "listed"],
     },
 )
 ACCESS = (
     "Access",
     {
-        "description": "Its secrets go with it: who operates it chooses the code that reads them.",
+        "description": "Its secrets stay with it: the new team chooses the code that reads them.",
         "fields": [("team", "owner")],
     },
 )
-CHANGES = ("Changes of tools", {"classes": ["collapse"], "fields": ["schema_gate"]})
+CHANGES = ("Tool changes", {"classes": ["collapse"], "fields": ["schema_gate"]})
 DEPLOY = (None, {"fields": ["deploy"]})
 EDIT_FIELDSETS = [
     BASICS, *SOURCES, RUNNING, SETTINGS, LIMITS, CALLS, CHANGES, ACCESS, DEPLOY,
@@ -65,9 +65,9 @@ EDIT_FIELDSETS = [
 
 
 def add_fieldsets(given: Container[str]) -> list[Any]:
-    """Of a new server. `given` are the names of the fields that are filled in."""
+    """The fieldsets of a new server. `given` holds the names of the fields that are filled in."""
     secrets = {
-        "description": "Environment variables that are kept sealed: nobody can read them back here.",
+        "description": "Environment variables that are stored encrypted: nobody can read them back.",
         "fields": secret_rows(given),
     }
     return [
@@ -77,7 +77,7 @@ def add_fieldsets(given: Container[str]) -> list[Any]:
 
 
 def secret_rows(given: Container[str]) -> list[tuple[str, str]]:
-    """The rows that a form shows: a few empty ones, or as many as `given` names."""
+    """The pairs of fields for secrets: a few empty ones, and those that `given` fills in."""
     return [row for n, row in enumerate(_SECRET_ROWS) if n < FIRST_SECRETS or row[0] in given]
 
 
@@ -85,16 +85,16 @@ class ServerForm(forms.ModelForm, SourceFields, PlacementFields, BuildFields):  
     transport_choice = forms.ChoiceField(
         label="Transport",
         required=False,
-        choices=[("", "Usual for the source"), *Transport.choices],
+        choices=[("", "Default for the source"), *Transport.choices],
         help_text="Images usually listen over HTTP; packages and repositories usually speak stdio.",
         widget=UnfoldAdminSelectWidget,
     )
-    command_line = text("Command", "recognised in the source", "Replaces the command that was recognised.")
+    command_line = text("Command", "detected from the source", "Replaces the command that was detected.")
     environment_lines = forms.CharField(
         label="Variables",
         required=False,
         strip=False,
-        help_text="One NAME=value per line. Passwords and keys belong among the secrets.",
+        help_text="One NAME=value per line. Store passwords and keys as secrets.",
         widget=UnfoldAdminTextareaWidget(
             attrs={"rows": 4, "spellcheck": "false", "placeholder": "LOG_LEVEL=info", "class": "mh-mono"}
         ),
@@ -105,15 +105,15 @@ class ServerForm(forms.ModelForm, SourceFields, PlacementFields, BuildFields):  
     calls_per_minute = CallsPerMinute(setting="RATE_LIMIT_PER_SERVER")
     tools_allowed = PatternLines(
         label="Tools allowed",
-        help_text="One name or pattern such as read_* per line. Empty: all but the denied.",
+        help_text="One name or pattern such as read_* per line. Empty: all that are not denied.",
     )
     tools_denied = PatternLines(label="Tools denied", help_text="Neither listed nor called.")
     schema_gate = forms.ChoiceField(
-        label="A deployment that breaks callers",
+        label="If a deployment breaks callers",
         choices=SchemaGate.choices,
         required=False,
         initial=SchemaGate.WARN,
-        help_text="When tools are gone, or no longer take or answer what they did.",
+        help_text="Tools are removed, or their input or output changed incompatibly.",
         widget=UnfoldAdminSelectWidget,
     )
     deploy = forms.BooleanField(label="Deploy now", required=False, widget=UnfoldBooleanWidget)
@@ -125,7 +125,7 @@ class ServerForm(forms.ModelForm, SourceFields, PlacementFields, BuildFields):  
     class Meta:
         model = Server
         fields = ["name", "slug", "team", "owner", "source_kind", *PLAIN]
-        help_texts = {"slug": "The URL ends with it. It stays."}
+        help_texts = {"slug": "The last part of the URL. It cannot be changed."}
         labels = {"cpu": "CPU", "memory_mb": "Memory", "pids": "Processes"}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -143,10 +143,11 @@ class ServerForm(forms.ModelForm, SourceFields, PlacementFields, BuildFields):  
         self._offer_account_token()
 
     def _offer_account_token(self) -> None:
-        """Greyed for who may not give it; who forges it is told when the form is checked."""
+        """Disables the field for people who may not turn it on. `_check_placement` refuses a forged
+        request."""
         if not self.by.is_administrator and not self.stored_placement.get("account_token"):
             self.fields["account_token"].widget.attrs["disabled"] = True
-            self.fields["account_token"].help_text += " An administrator of the platform gives it."
+            self.fields["account_token"].help_text += " Only an administrator of the platform can turn it on."
 
     def _explain(self) -> None:
         limit = filesizeformat(settings.UPLOAD_MAX_BYTES)
@@ -158,21 +159,21 @@ class ServerForm(forms.ModelForm, SourceFields, PlacementFields, BuildFields):  
             if self.data.get(name, self.initial.get(name)) in self.held.get("secrets", {}):
                 self.fields[
                     value
-                ].help_text = "Its value was in the pasted text and is kept sealed. Empty keeps it."
+                ].help_text = "Its value was in the pasted text and is stored encrypted. Empty keeps it."
         if self.held.get("token"):
             self.fields[
                 "git_token"
-            ].help_text = "It was in the pasted text and is kept sealed. Empty keeps it."
+            ].help_text = "It was in the pasted text and is stored encrypted. Empty keeps it."
         if "slug" in self.fields:
             self.fields["slug"].required = False
-            self.fields["slug"].help_text = "The URL ends with it. Empty: made from the name."
+            self.fields["slug"].help_text = "The last part of the URL. Empty: made from the name."
 
     def _held(self) -> dict[str, Any]:
         sealed = str(self.data.get("pasted", self.initial.get("pasted", "")))
         return pasted.unseal(self.by.user.pk, sealed) if sealed and self.by.user else {}
 
     def _fill(self) -> None:
-        """The fields that are no columns, from the row."""
+        """Fills the fields that are not columns from the row."""
         kind = SourceKind(self.instance.source_kind)
         for key, name in SOURCE_FIELDS[kind].items():
             self.initial[name] = self.instance.source.get(key, "")
@@ -198,10 +199,10 @@ class ServerForm(forms.ModelForm, SourceFields, PlacementFields, BuildFields):  
             self.fields["archive"].help_text += f" Empty keeps {name}."
 
     def _token_note(self) -> str:
-        """Said before it happens; afterwards the page of the server says it again."""
+        """The help text of the access token: it tells when a change of the URL drops the token."""
         secret = self.instance.secrets.filter(purpose=SecretPurpose.SOURCE, name=GIT_TOKEN).first()
         if secret is None:
-            return "For a private repository. Kept sealed, for this scheme, host and port alone."
+            return "For a private repository. Stored encrypted, for this scheme, host and port only."
         place = secret.origin or "another place"
         return f"Empty keeps the one for {place}; with another scheme, host or port in the URL it is dropped."
 
@@ -269,7 +270,7 @@ class ServerForm(forms.ModelForm, SourceFields, PlacementFields, BuildFields):  
                 self.add_error(names.get(key), messages)
 
     def _upload(self) -> dict[str, Any]:
-        """The archive's own source is made when it is received, with the row (`save_model`)."""
+        """The source without the archive: `save_model` adds it when it stores the file."""
         kept = self.instance.source if self.instance.source_kind == SourceKind.UPLOAD else {}
         if not self.cleaned_data.get("archive") and not kept and "archive" not in self.errors:
             self.add_error("archive", "Choose an archive.")
@@ -302,7 +303,7 @@ class ServerForm(forms.ModelForm, SourceFields, PlacementFields, BuildFields):  
             seen |= {name} - {""}
 
     def _secret_value(self, name_field: str, value_field: str) -> str:
-        """What was typed, else what stood in the pasted text."""
+        """The typed value, else the value in the pasted text."""
         held: Mapping[str, str] = self.held.get("secrets", {})
         return self.cleaned_data.get(value_field, "") or held.get(self.cleaned_data.get(name_field, ""), "")
 

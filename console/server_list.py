@@ -19,7 +19,7 @@ FILTERS: list[Any]
 
 
 class Attention(SimpleListFilter):
-    """The three questions that an operator asks a list."""
+    """Filters by the status of servers: those that need attention, or that change now."""
 
     title = "attention"
     parameter_name = "attention"
@@ -51,7 +51,7 @@ def with_newest(servers: QuerySet[Server]) -> QuerySet[Server]:
 
 
 def live(server: Server, part: str, content: str) -> SafeString:
-    """A piece of the list that the page's script keeps current."""
+    """A part of the list that the page's script (static/mcphost/page.js) keeps current."""
     return format_html('<span data-live="server-{}-{}">{}</span>', server.pk, part, content)
 
 
@@ -86,7 +86,7 @@ def newest(server: Any) -> SafeString:
     if server.newest_id is None:
         return live(server, "newest", display.EMPTY)
     link = format_html(
-        '<a class="mh-link" href="{}">#{}</a> {}',
+        '<span class="mh-nowrap"><a class="mh-link" href="{}">#{}</a> {}</span>',
         display.deployment_url(server.newest_id),
         server.newest_number,
         display.work_pill(server.newest_status),

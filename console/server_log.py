@@ -1,4 +1,4 @@
-"""What the log page of a server shows before its script takes over: the lines that the address asks for."""
+"""The lines that the log page of a server shows at first, by the filters in its address."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Moment(forms.DateTimeField):
 
 
 class Asked(forms.Form):
-    """The filters in the address; what is not understood is as if it were not there."""
+    """The filters in the address. Invalid ones are ignored."""
 
     search = forms.CharField(required=False, max_length=200, strip=False)
     level = forms.ChoiceField(required=False, choices=LEVELS)

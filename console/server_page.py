@@ -1,4 +1,4 @@
-"""What the pages of one server show, each of them with a number of queries that does not grow."""
+"""The contexts of the pages of one server. The number of queries does not grow with the rows."""
 
 from __future__ import annotations
 

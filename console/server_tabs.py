@@ -42,12 +42,12 @@ TABS = [
 
 
 def add(tab: Tab) -> None:
-    """For what stands above this package: a page more, before the settings."""
+    """Adds a page before the settings. Packages that this one may not import, such as `hooks`, call it."""
     TABS.insert(-1, tab)
 
 
 def urls(model_admin: Any) -> list[URLPattern]:
-    """Of every page but the overview, which stands where the admin's form would be."""
+    """The URLs of all pages but the overview, which has the URL of the admin's form."""
     wrapped = model_admin.admin_site.admin_view
     return [
         path(f"<id:pk>/{tab.name}/", wrapped(_view(model_admin, tab)), name=tab.view)
@@ -76,7 +76,7 @@ def show(model_admin: Any, request: HttpRequest, object_id: str, tab: Tab = OVER
 
 
 def head(request: HttpRequest, server: Server, tab: Tab) -> dict[str, Any]:
-    """What stands above every page: state, reason, what may be pressed, and the way to the other pages."""
+    """The context of the head of every page: status, notices, buttons and tabs."""
     newest = list(server.deployments.select_related("run").defer("discovery")[: server_page.LOOKED_AT])
     return {
         "server": server,

@@ -14,10 +14,10 @@ from servers import tickets
 from servers.models import Server, tool_patterns
 
 HINTS = {
-    "readOnlyHint": "Reads only",
-    "destructiveHint": "May destroy",
-    "idempotentHint": "Safe to repeat",
-    "openWorldHint": "Reaches outside",
+    "readOnlyHint": "Read-only",
+    "destructiveHint": "Destructive",
+    "idempotentHint": "Idempotent",
+    "openWorldHint": "Open world",
 }
 
 
@@ -53,7 +53,8 @@ def _pretty(schema: Any) -> str:
 
 
 class TicketView(ConsoleView):
-    """Lets the page of a person who sees the server, and so may call it, do that for a few minutes."""
+    """Issues a ticket, with which the page calls the server for a few minutes. Everybody who sees the server
+    may call it."""
 
     permission = "view"
     http_method_names = ["post"]

@@ -1,4 +1,4 @@
-"""Form fields of where a server comes from. `servers.validation` says what is valid."""
+"""The form fields of a server's source. `servers.validation` validates them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from unfold.widgets import (
 from servers import validation
 from servers.models.server import SourceKind
 
-# A source's key -> the form's field. `archive` is filled in when the file has arrived.
+# A source's key -> the form's field. `archive` is set when the file is stored.
 SOURCE_FIELDS = {
     SourceKind.GIT: {"url": "git_url", "ref": "git_ref", "subdirectory": "git_subdirectory"},
     SourceKind.PACKAGE: {
@@ -57,7 +57,7 @@ def text(label: str, placeholder: str = "", help_text: str = "", **more: Any) ->
 
 
 def password(label: str, help_text: str = "") -> forms.CharField:
-    """Never rendered with a value, not even one that was just typed."""
+    """A password field. It is never rendered with a value, not even after an error in the form."""
     classes = " ".join(INPUT_CLASSES)
     widget = UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password", "class": classes})
     return forms.CharField(label=label, required=False, strip=False, widget=widget, help_text=help_text)
@@ -79,7 +79,7 @@ class SourceFields(forms.Form):
     git_ref = text("Branch, tag or commit", "main", "Empty: the repository's default branch.")
     git_subdirectory = text("Subdirectory", "servers/time", "Empty: the top.")
     git_token = password(
-        "Access token", "For a private repository. Kept sealed; empty keeps the one that is set."
+        "Access token", "For a private repository. Stored encrypted; empty keeps the one that is set."
     )
     package_ecosystem = forms.ChoiceField(
         label="From",
@@ -88,11 +88,11 @@ class SourceFields(forms.Form):
         widget=UnfoldAdminSelectWidget,
     )
     package_name = text("Package", "mcp-server-time")
-    package_version = text("Version", "newest", "Empty: the newest, looked up at each deployment.")
+    package_version = text("Version", "newest", "Empty: the newest one at each deployment.")
     package_command = text("Command", "found in the package", "Which of the package's commands starts it.")
     package_arguments = text("Arguments", "--local-timezone UTC", "Words, quoted as in a shell.")
     image_reference = text("Reference", "registry.example.org/team/server:1.2")
-    image_arguments = text("Arguments", "", "Follow the image's own command; quoted as in a shell.")
+    image_arguments = text("Arguments", "", "Added to the image's own command; quoted as in a shell.")
     archive = forms.FileField(label="Archive", required=False, widget=UnfoldAdminFileFieldWidget)
     archive_subdirectory = text("Subdirectory", "servers/time", "Empty: the top.")
 

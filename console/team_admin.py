@@ -1,4 +1,4 @@
-"""Teams: who belongs to one, and in which role."""
+"""The pages of teams, with their members and registry logins."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from servers.models import RegistryLogin
 
 
 class MemberForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A person by name: a list of all people is nobody's to see, and too long."""
+    """A member, given by user name: a team's administrator may not see the list of all users."""
 
     username = forms.CharField(
         label="User name",
@@ -50,7 +50,7 @@ class MemberForm(forms.ModelForm):  # type: ignore[type-arg]
         name = str(self.cleaned_data["username"])
         user = User.objects.filter(username=name).first()
         if user is None:
-            raise ValidationError("There is nobody of this name.")
+            raise ValidationError("There is no user with this name.")
         self.instance.user = user
         return name
 
@@ -85,7 +85,8 @@ class Members(TabularInline):  # type: ignore[misc]  # unfold is untyped
 
 
 class LoginForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A login at a registry. It stays that registry's: another is another row."""
+    """A login at a registry. The registry of an existing row cannot be changed: its password belongs to
+    it."""
 
     password = forms.CharField(
         label="Password or token",
@@ -109,7 +110,7 @@ class LoginForm(forms.ModelForm):  # type: ignore[type-arg]
             field.widget.attrs["aria-label"] = field.label
         if self.instance.pk:
             self.fields["host"].disabled = True
-            self.fields["password"].widget.attrs["placeholder"] = "empty: as it is"
+            self.fields["password"].widget.attrs["placeholder"] = "empty: unchanged"
 
     def clean_password(self) -> str:
         password = str(self.cleaned_data["password"])
@@ -138,6 +139,7 @@ class Logins(TabularInline):  # type: ignore[misc]  # unfold is untyped
 class TeamAdmin(RecordedAdmin):
     list_display = ["name", "people", "servers"]
     search_fields = ["name"]
+    search_help_text = "Name"
     fields = ["name"]
     inlines = [Members, Logins]
     actions = None
@@ -168,7 +170,8 @@ class TeamAdmin(RecordedAdmin):
         obj.__dict__.update(saved.__dict__)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
-        """Each row through its service; Django's formset only says which were touched."""
+        """Calls a service for each changed row. Django's formset saves nothing; it only finds the changed
+        rows."""
         formset.save(commit=False)
         by = at_console(request)
         if formset.model is RegistryLogin:

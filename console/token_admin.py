@@ -1,4 +1,4 @@
-"""Tokens: the value is shown once, when it is made; what is left to do is to revoke it."""
+"""The pages of tokens: the list, a new one, whose value is shown once, and its revocation."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
         if data.get("scope") in REST and data.get("server"):
-            self.add_error("server", "A token for the REST API is not bound to one server.")
+            self.add_error("server", "A token for the REST API cannot be limited to one server.")
         if data.get("expires_at") and data["expires_at"] <= timezone.now():
-            self.add_error("expires_at", "This moment has passed: choose a later one, in UTC.")
+            self.add_error("expires_at", "This time has passed: choose a later one, in UTC.")
         return data
 
 
@@ -59,7 +59,7 @@ class RevokeView(ConsoleView):
     def get(self, request: HttpRequest, pk: int) -> HttpResponse:
         token = get_object_or_404(Token, pk=pk)
         made = token.made.filter(revoked_at__isnull=True).count()
-        with_it = [f"The tokens that were made with it ({made}) are revoked too."] if made else []
+        with_it = [f"The tokens that were created with it ({made}) are revoked too."] if made else []
         return self.page(
             "admin/servers/confirm.html",
             f"Revoke {token}",
@@ -68,7 +68,7 @@ class RevokeView(ConsoleView):
             sentences=[
                 "Whoever uses it is refused from now on.",
                 *with_it,
-                "This cannot be undone; make a new token instead.",
+                "This cannot be undone; create a new token instead.",
             ],
             back=reverse("admin:servers_token_changelist"),
         )
@@ -92,6 +92,7 @@ class TokenAdmin(RoleAdmin):
     ]
     list_select_related = ["owner", "server"]
     search_fields = ["name", "prefix", "owner__username", "server__name"]
+    search_help_text = "Name, prefix, owner or server"
     actions = None
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -152,17 +153,17 @@ class TokenAdmin(RoleAdmin):
             token.prefix,
         )
 
-    @admin.display(description="Opens")
+    @admin.display(description="Access")
     def opens(self, token: Token) -> SafeString | str:
         if token.scope in REST:
-            return "REST API" if token.scope == Scope.API else "REST API, reading"
+            return "REST API" if token.scope == Scope.API else "REST API, read-only"
         if token.server is None:
             return "All of the owner's servers"
         return format_html(
             '<a class="mh-link" href="{}">{}</a>', display.server_url(token.server.pk), token.server
         )
 
-    @admin.display(description="State")
+    @admin.display(description="Status")
     def state(self, token: Token) -> SafeString:
         if token.revoked_at:
             return _pill("grey", "Revoked")
@@ -174,7 +175,7 @@ class TokenAdmin(RoleAdmin):
     def used(self, token: Token) -> SafeString | str:
         return display.moment(token.last_used_at) if token.last_used_at else "never"
 
-    @admin.display(description="Made", ordering="created_at")
+    @admin.display(description="Created", ordering="created_at")
     def created(self, token: Token) -> SafeString | str:
         return display.moment(token.created_at)
 

@@ -1,4 +1,4 @@
-"""Confirmation pages: GET says what will happen and changes nothing, POST does it."""
+"""Confirmation pages: GET shows what will happen and changes nothing, POST does it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from servers.states import Mode, Trigger
 
 
 class ConsoleView(View):
-    """A page of the admin beside a model's own: permission first, the site's frame around it.
+    """Base of the admin's additional pages. It checks permissions and renders with the site's frame.
 
-    Where the address names a row (`pk`), only who sees it gets further (404), and only who operates it where
-    `permission` is "change" (403). A page without a row checks the rows that it finds.
+    If the address names a row (`pk`): 404 for people who may not see it, and 403 for people who may not
+    operate it, unless `permission` is "view". A page without `pk` must check the rows that it uses.
     """
 
     model_admin: Any = None

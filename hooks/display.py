@@ -1,4 +1,4 @@
-"""How deliveries are put into words and marks. No queries."""
+"""How deliveries are shown on pages. No queries."""
 
 from __future__ import annotations
 

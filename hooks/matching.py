@@ -1,4 +1,4 @@
-"""Whether a push is one that a server is deployed for: branch, paths, repository. Pure."""
+"""Decides whether a push deploys a server, by branch, paths and repository. Pure."""
 
 from __future__ import annotations
 
@@ -62,8 +62,7 @@ def _ref_objection(ref: str, push: Push) -> str:
 
 
 def _path_objection(patterns: Sequence[str], push: Push) -> str:
-    """Where the changed paths are not all known, or too much to compare, the push counts as one that touches
-    them."""
+    """If the changed paths are not all known, or too long to compare, the push deploys."""
     if not patterns or push.paths is None or sum(map(len, push.paths)) > MOST_TEXT:
         return ""
     if any(_path_counts(patterns, path) for path in push.paths):
@@ -86,7 +85,8 @@ def _is_one_of(url: str, others: Iterable[str]) -> bool:
 
 
 def place(url: str) -> tuple[str, str]:
-    """Host and path of a repository, however it is reached: https, ssh and scp-like forms are one place."""
+    """Host and path of a repository. The https, ssh and scp-like forms of one address give the same
+    result."""
     if found := _SCP_LIKE.fullmatch(url):
         host, path = found[1], found[2]
     else:

@@ -119,8 +119,8 @@ class WebHook(SharedSecret):
         return ""
 
     def give_secret(self, value: str, knower: User | None) -> None:
-        """What opens it from now on, which `knower` learns; what opened it before stays for a while where it
-        may."""
+        """Sets the secret that senders use from now on, and that `knower` is shown. The one before stays
+        valid for a while, unless it was refused already."""
         self.replace_secret(value, keep_former=bool(self.sealed) and not self.refusal())
         self.origin, self.secret_by = self.here, knower
 

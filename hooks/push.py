@@ -1,4 +1,4 @@
-"""What a provider tells of a push, whichever provider it is. Pure."""
+"""A push, in one form for all providers. Pure."""
 
 from __future__ import annotations
 
@@ -64,20 +64,21 @@ class Verified:
 
 
 class Refused(Exception):
-    """A delivery that is not taken; the message is fit for a screen."""
+    """A delivery that is refused. The message may be shown to the sender, except that of `NotSigned`."""
 
 
 class NotSigned(Refused):
-    """No secret of the hook made this signature: whoever sent it is not told more than a stranger."""
+    """No secret of the hook made this signature. The sender gets the same answer as for an unknown
+    address."""
 
 
 class Stale(Refused):
-    """Signed, but too long ago, or in the future."""
+    """The signature is valid, but too old, or from the future."""
 
 
 class Dropped(Refused):
-    """Signed with a secret that was the hook's, and opens nothing any more."""
+    """The signature is valid, but the secret is no longer accepted."""
 
 
 class Malformed(Refused):
-    """Signed, but it does not hold what its provider sends."""
+    """The signature is valid, but the content is not what the provider sends."""

@@ -1,4 +1,4 @@
-"""A delivery on its way in: checked, kept once, turned into a deployment."""
+"""Receives a delivery: checks its signature, records it once, and deploys the server."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ class Arrival:
 
 
 def receive(*, hook: WebHook, arrival: Arrival, by: Actor) -> Delivery:
-    """Keeps what arrived and deploys where that is due. Raises `Refused`, which is kept too."""
+    """Records a delivery and deploys if the filters match. Raises `Refused`, which is recorded too, and
+    `UserError` if no key opens the hook's secret."""
     now = timezone.now()
     secrets = hook.secrets(now)
     try:
@@ -72,7 +73,7 @@ def _taken(hook: WebHook, arrival: Arrival, verified: Verified, shown: str, by: 
 
 
 def conclude(delivery: Delivery, by: Actor, objection: str = "") -> Delivery:
-    """Decides what comes of a delivery, in the transaction that keeps it."""
+    """Deploys or ignores a recorded delivery, in its transaction. With an `objection` it is ignored."""
     hook, push = delivery.hook, delivery.facts()
     reason = objection or would_ignore(hook, push)
     deployment = None
@@ -89,7 +90,7 @@ def conclude(delivery: Delivery, by: Actor, objection: str = "") -> Delivery:
 
 
 def would_ignore(hook: WebHook, push: Push | None) -> str:
-    """Why a push like this deploys nothing now; "" where it does."""
+    """Why this push would deploy nothing now; "" if it would deploy."""
     server = hook.server
     if push is None:
         return "It is not a push. That it arrived shows that the webhook is set up."
@@ -119,7 +120,7 @@ def _deploy(hook: WebHook, push: Push, by: Actor) -> Deployment:
 
 
 def _late(hook: WebHook, push: Push | None) -> str:
-    """A push that arrives after the one that followed it deploys nothing: the newer state stays."""
+    """The reason to ignore a push that arrives after its successor: the newer commit must stay deployed."""
     if push is None or not (push.commit and push.before):
         return ""
     accepted = hook.deliveries.filter(ref=push.ref, outcome=Outcome.ACCEPTED)
@@ -154,8 +155,11 @@ def _taken_ones(hook: WebHook) -> QuerySet[Delivery]:
 
 
 def _same_push(hook: WebHook, arrival: Arrival, verified: Verified) -> Delivery | None:
-    """The delivery that this one repeats under an id that nobody signed. No two pushes have the same body: it
-    tells, beside the commits, when its repository was last changed."""
+    """The earlier delivery with the same signed content, if the signature does not cover the id.
+
+    Somebody who saw the request could send it again with another id. Two real pushes never have the same
+    body: it holds the time of the repository's last change.
+    """
     if verified.id_is_signed or verified.push is None:
         return None
     others = _taken_ones(hook).filter(origin=None).exclude(delivery_id=verified.delivery_id)
@@ -179,7 +183,7 @@ def _duplicate(hook: WebHook, arrival: Arrival, verified: Verified, first: Deliv
 
 
 def _keep_refused(hook: WebHook, arrival: Arrival, refusal: Refused) -> None:
-    """Only the newest: whoever knows the URL can send these, and as many as the rate limit lets through."""
+    """Records a refused delivery and keeps only the newest ones: anybody who knows the URL can cause them."""
     known = {} if isinstance(refusal, NotSigned) else {"payload_digest": _digest(arrival.body)}
     Delivery.objects.create(
         hook=hook,
@@ -197,8 +201,8 @@ def _keep_refused(hook: WebHook, arrival: Arrival, refusal: Refused) -> None:
 
 
 def _announce(hook: WebHook) -> None:
-    """To pages that show deliveries, of what changes nothing else. A flood of it is shown as its first ones,
-    then one every two seconds: what is left out shows with the next."""
+    """Tells open pages that a delivery was recorded. Limited in rate: in a flood the pages refresh at most
+    every two seconds, and show all then."""
     if not ANNOUNCED.wait(hook.server_id):
         ANNOUNCED.take(hook.server_id)
         events.status_changed(hook.server_id)

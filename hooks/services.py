@@ -1,4 +1,4 @@
-"""Intent: what a person wants done with webhooks. One transaction each."""
+"""The services of webhooks. Each is one transaction and writes the audit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from servers.models import Server
 
 @transaction.atomic
 def create(*, server: Server, by: Actor, fields: Mapping[str, Any]) -> tuple[WebHook, str]:
-    """Makes a webhook; its secret is returned this once. Raises `Conflict`, `Invalid`, `ValidationError`."""
+    """Creates a webhook and returns it with its secret, which cannot be read later. `fields` are those of the
+    model. Raises `Conflict`, `Invalid`, `ValidationError`."""
     token_bounds.check_no_expiry("a webhook", by)
     held = intent.locked(server)
     hook, secret = WebHook(server=held, created_by=by.user, **fields), signing.new_secret()
@@ -36,7 +37,7 @@ def create(*, server: Server, by: Actor, fields: Mapping[str, Any]) -> tuple[Web
 
 @transaction.atomic
 def change(*, hook: WebHook, by: Actor, fields: Mapping[str, Any]) -> WebHook:
-    """Filters, and whether it is on. Raises `ValidationError`."""
+    """Changes filters and `enabled`. Raises `ValidationError`."""
     before = _settings(hook)
     for name, value in fields.items():
         setattr(hook, name, value)
@@ -48,8 +49,8 @@ def change(*, hook: WebHook, by: Actor, fields: Mapping[str, Any]) -> WebHook:
 
 @transaction.atomic
 def rotate(*, hook: WebHook, by: Actor) -> str:
-    """A new secret, returned this once; the one before is accepted for FORMER_FOR beside it, unless it opened
-    nothing any more. Raises `Invalid`."""
+    """Replaces the secret and returns the new one, which cannot be read later. The old one stays valid for
+    FORMER_FOR, unless it was refused already. Raises `Invalid`."""
     token_bounds.check_no_expiry("a webhook's secret", by)
     locked = WebHook.objects.select_for_update(of=("self",)).select_related("server").get(pk=hook.pk)
     secret = signing.new_secret()
@@ -67,7 +68,7 @@ def remove(*, hook: WebHook, by: Actor) -> None:
 
 @transaction.atomic
 def deliver_again(*, delivery: Delivery, by: Actor) -> Delivery:
-    """Decides anew about the kept facts of a delivery, with the filters of now. Raises `Conflict`."""
+    """Repeats a recorded push with the present filters. Raises `Conflict` if the delivery is not a push."""
     if not delivery.can_be_repeated:
         raise Conflict("Nothing of this delivery was kept that could be delivered again.")
     again = Delivery(

@@ -1,4 +1,4 @@
-"""The door: POST /hooks/<public id>/, open to whoever can sign."""
+"""POST /hooks/<public id>/: receives deliveries. The signature is the only authentication."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ logger = logging.getLogger(__name__)
 MOST_BYTES = 5 * 1024 * 1024
 AT_ONCE = 4  # deliveries of that size to one webhook
 KNOCKS, CALLS = Limit(per_minute=30), Limit(per_minute=120)
-# What an unknown address is checked against, so that it takes as long as a wrong signature.
+# An unknown address is checked with this secret, so that it takes as long as a wrong signature.
 NOBODY = [signing.new_secret()]
 
 
 def room_for(request: HttpRequest, public_id: str) -> Larger | None:
-    """More than a small body is for a webhook that exists, and for an address that does not guess."""
+    """Allows a large body only for a webhook that exists, and for a client that does not guess addresses."""
     if KNOCKS.wait(request.META.get("REMOTE_ADDR", "")) or CALLS.wait(public_id):
         return None
     if not WebHook.objects.filter(public_id=public_id).exists():

@@ -25,6 +25,7 @@ def after_cancel(server_id: int) -> None:
 
 
 def _is_down(server: Server) -> bool:
-    """Whether it went down before the work began, and comes back by a restart. A stopped server has no error."""
+    """Whether it went down before the work began: then a restart brings it back. One that was stopped has no
+    error."""
     current = server.current_deployment
     return current is not None and bool(server.error or current.live_run)

@@ -1,4 +1,4 @@
-"""Who may see what: everything that is not the user's own answers 404, as if it were not there."""
+"""What the views share: who asks, and which rows that person sees. Other rows answer 404."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ class ServerView(Door):
     """A door below `/api/servers/{id}/`."""
 
     def server(self) -> Server:
-        """404 for who does not see it, 403 for who would change it and does not operate it."""
+        """The server in the address. 404 if the person may not see it, 403 if the method needs an
+        operator."""
         server = server_of(self.request, self.kwargs["pk"])
         self.check_object_permissions(self.request, server)
         return server
@@ -67,7 +68,7 @@ def deployment_accepted(deployment: Deployment, request: Request) -> Response:
 
 
 def changed_server(request: Request, changed: Server, status: int = 200) -> Response:
-    """As it is now, with what the change took away."""
+    """The server as it is now, with the credentials that the change dropped."""
     fresh = server_of(request, changed.pk)
     fresh.dropped = changed.dropped
     body = serializers.ChangedServer(fresh, context={"request": request}).data

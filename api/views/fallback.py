@@ -1,4 +1,4 @@
-"""What answers where nothing else does."""
+"""Views for unknown addresses, and views that only describe the live feeds for the schema."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Nothing(APIView):
         raise NotFound(f"There is nothing at {request.path}.{hint}")
 
 
-# The views below describe live feeds, which `api.live` serves before Django is asked.
+# The views below only describe the live feeds. `api.live` serves them, before Django gets the request.
 
 
 class ServersStream(Door):

@@ -114,7 +114,7 @@ def _download(server: Server, rows: Rows, form: str) -> StreamingHttpResponse:
 
 
 def _pieces(rows: Rows, written: Callable[[dict[str, Any]], bytes]) -> Iterator[bytes]:
-    """By a query for each: a slow reader holds neither a thread nor a connection to the database."""
+    """One query per piece: between two pieces a slow reader holds neither a thread nor a connection."""
     after = 0
     while some := list(rows.filter(pk__gt=after)[:ROWS_AT_ONCE]):
         after = some[-1]["id"]

@@ -22,7 +22,7 @@ class TeamView(Door):
     """A door below `/api/teams/{id}/`, for those who administer the team."""
 
     def team(self) -> Team:
-        """404 for who does not see it, 403 for who does not decide about it."""
+        """The team in the address. 404 if the person may not see it, 403 if they do not administer it."""
         team = roles.teams_seen(user_of(self.request)).filter(pk=self.kwargs["pk"]).first()
         if team is None:
             raise Http404

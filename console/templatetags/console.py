@@ -1,4 +1,4 @@
-"""The admin's words and marks, for templates."""
+"""Template filters of `servers.display` and `servers.plan_shown`."""
 
 from django import template
 

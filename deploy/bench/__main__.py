@@ -90,7 +90,7 @@ def _provide(service: str, workspace: Workspace) -> dict[str, str]:
 
 
 def _run(command: list[str], settings: dict[str, str]) -> int:
-    """Ctrl-C reaches the command from the terminal: wait for it to end in its own way."""
+    """Waits for the command to end by itself: the terminal sends Ctrl-C to it too."""
     with subprocess.Popen(command, env={**os.environ, **settings}) as process:
         while True:
             try:

@@ -43,8 +43,9 @@ def _busybox(architecture: str, work: Path) -> Path:
 
 
 def _applets(work: Path) -> list[str]:
-    """Named by the busybox of this machine's architecture: it is the same for every other."""
-    here = work / "busybox"  # it goes by the name that it is called by
+    """The names of busybox's commands, from this machine's busybox: they are the same for each
+    architecture."""
+    here = work / "busybox"  # it decides by its file name what it does
     _fetch_busybox(own_architecture(), work / "own", here)
     names = subprocess.run([str(here), "--list"], check=True, capture_output=True, text=True).stdout.split()
     return [name for name in names if name != "busybox"]
@@ -81,7 +82,7 @@ def _node(architecture: str, work: Path) -> Path:
 
 
 def _npm_package(package: str, work: Path) -> Path:
-    """A package as npm's registry has it, unpacked; npm's own configuration says where that is."""
+    """A package from the registry of npm's own configuration, unpacked."""
     work.mkdir()
     environment = {**os.environ, "npm_config_loglevel": "error", "npm_config_update_notifier": "false"}
     subprocess.run(
@@ -101,7 +102,7 @@ _STORE = ImageStore(
     recipes={
         "busybox": Recipe(_busybox),
         "python": Recipe(_python),
-        # Node brings its own certificates and takes others only when told.
+        # Node has its own certificates and uses others only if this variable names them.
         "node": Recipe(_node, env=(f"NODE_EXTRA_CA_CERTS=/{debian.CA_BUNDLE}",)),
     },
     architectures=("amd64", "arm64"),

@@ -1,4 +1,4 @@
-"""Emulation of linux/arm64, registered with the kernel where it is not yet."""
+"""Registers the emulation of linux/arm64 with the kernel, unless it is registered already."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def enable_arm64() -> None:
 
 
 def _load() -> None:
-    """A kernel that has it built in needs no module, nor a machine the program that loads one."""
+    """Loads the module binfmt_misc, unless the kernel has it already. Some machines have no modprobe."""
     modprobe = shutil.which("modprobe", path=SEARCHED)
     if modprobe and "binfmt_misc" not in Path("/proc/filesystems").read_text():
         subprocess.run([modprobe, "binfmt_misc"], check=False, capture_output=True)

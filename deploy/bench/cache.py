@@ -18,7 +18,7 @@ def cache_directory() -> Path:
 
 @contextlib.contextmanager
 def cache_lock(name: str) -> Iterator[None]:
-    """One preparation at a time over all suites of this user."""
+    """A lock for all test suites of this user: only one of them prepares at a time."""
     with (cache_directory() / f"{name}.lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

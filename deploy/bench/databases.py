@@ -1,4 +1,4 @@
-"""Private PostgreSQL and Redis on loopback. Nothing in them is worth a sync to disk."""
+"""Private PostgreSQL and Redis on loopback. They do not sync to disk: their data need not last."""
 
 from __future__ import annotations
 

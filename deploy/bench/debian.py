@@ -26,7 +26,7 @@ CA_BUNDLE = "etc/ssl/certs/ca-certificates.crt"
 
 
 def ca_bundle() -> Path:
-    """The certificates this machine trusts, a proxy's own among them."""
+    """The certificates that this machine trusts, including those of a proxy."""
     for path in (os.environ.get("SSL_CERT_FILE"), f"/{CA_BUNDLE}"):
         if path and Path(path).is_file():
             return Path(path)

@@ -1,4 +1,4 @@
-"""A private Docker Engine beside whatever engine the machine has."""
+"""A private Docker Engine. It does not touch another engine of the machine."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _open_way_out(workspace: Workspace, pool: IPv4Network) -> None:
 
 
 def mount_cgroups() -> None:
-    """A bare virtual machine without systemd may have no cgroups mounted; dockerd needs them."""
+    """Mounts cgroups, which dockerd needs: a virtual machine without systemd may not have them mounted."""
     if any(" cgroup" in line for line in Path("/proc/mounts").read_text().splitlines()):
         return
     _mount("tmpfs", "cgroup_root", CGROUPS, "mode=755")

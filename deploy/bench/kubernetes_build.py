@@ -96,7 +96,7 @@ def _environment(work: Path) -> dict[str, str]:
 
 
 def _run(command: list[str], directory: Path, environment: dict[str, str] | None = None) -> None:
-    """At the lowest priority: a build of minutes shall not slow what else the machine does."""
+    """Runs at the lowest priority, because the build takes minutes and other work should not slow down."""
     done = subprocess.run(
         ["nice", "-n", "19", *command],
         cwd=directory,

@@ -50,7 +50,7 @@ class Node:
     workspace: Workspace
 
     def tidy_after(self, namespace: str) -> None:
-        """A kubelet keeps logs outside of its directory, and one that is killed leaves them."""
+        """Deletes the logs that a kubelet keeps outside its directory, and leaves if it is killed."""
         files = f"rm -rf /var/log/pods/{namespace}_* /var/log/containers/*_{namespace}_*"
         self.workspace.undo_later(["sh", "-c", files])
 
@@ -133,7 +133,7 @@ def _write_network(home: Path, bridge: str, network: IPv4Network, workspace: Wor
 
 
 def _pause_image(workspace: Workspace) -> str:
-    """Kept where containerd can pull it again: a node throws away what it thinks unused."""
+    """Keeps the image where containerd can pull it again: a node deletes images that it considers unused."""
     host, busybox = registry.start_plain(workspace).host, base_images.serve(workspace)["busybox"]
     return publish.with_command(busybox, host, "pause", base_images.own_architecture(), _PAUSE)
 

@@ -62,7 +62,8 @@ def wheels_of(*requirements: str) -> list[Path]:
 
 
 def _made(packages: tuple[str, ...], install: Callable[[Path], None]) -> Path:
-    """The directory that `install` filled, now or at an earlier time; what broke off is begun anew."""
+    """The directory that `install` filled, now or earlier. An installation that was interrupted starts
+    again."""
     name = f"packages-{hashlib.sha256(repr((packages, sys.version_info[:2])).encode()).hexdigest()[:12]}"
     directory = cache_directory() / name
     with cache_lock("packages"):

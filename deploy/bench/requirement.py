@@ -111,7 +111,7 @@ def _install(packages: list[str]) -> None:
 
 
 class _NoServicesStarted:
-    """While packages are installed, their own services stay off: the bench starts private ones."""
+    """Keeps the services of packages off while they are installed: the bench starts private ones."""
 
     _policy = Path("/usr/sbin/policy-rc.d")
 

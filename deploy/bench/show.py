@@ -85,7 +85,7 @@ def _show_timeline(deployment: Deployment) -> None:
 
 
 def _show_registry(deployment: Deployment) -> None:
-    """The registry's own answer, read by a tool that is not ours."""
+    """The registry's manifest, as skopeo prints it."""
     reference = f"{deployment.build.image.partition('@')[0]}@{deployment.build.digest}"
     _say(f"What skopeo reads at {reference}")
     argv = [program("skopeo"), "inspect", "--raw", "--tls-verify=false", f"docker://{reference}"]

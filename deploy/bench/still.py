@@ -1,4 +1,4 @@
-"""Starts a program that hears nothing of the machine's networks: `python still.py PROGRAM [ARGUMENT …]`.
+"""Starts a program that cannot see changes of the machine's networks: `python still.py PROGRAM [ARGUMENT …]`.
 
 Chromium drops each request under way (`ERR_NETWORK_CHANGED`) when any interface gets an address, as happens
 whenever an engine or a network of containers starts beside it. Without netlink it takes the network as it is.

@@ -1,4 +1,4 @@
-"""Webhooks in the console: a page of each server, and what arrived."""
+"""Webhooks in the console: a tab of each server, and the pages of deliveries."""
 
 from hooks.admin import delivery_admin, hook_admin, server_tab
 

@@ -1,4 +1,4 @@
-"""What arrived at webhooks: the list, the page of one, and “Deliver again”."""
+"""The pages of deliveries: the list, one delivery, and “Redeliver”."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ class AgainView(OperatorView):
         assert self.delivery
         possible = self.delivery.can_be_repeated
         return self.confirm(
-            f"Deliver again: {self.delivery}",
-            {"label": "Deliver again"},
-            refusal="" if possible else "It is no push: there is nothing to deliver again.",
+            f"Redeliver: {self.delivery}",
+            {"label": "Redeliver"},
+            refusal="" if possible else "It is not a push: there is nothing to redeliver.",
             sentences=_preview(self.delivery) if possible else [],
             back=_page_of(self.delivery),
         )
@@ -66,7 +66,7 @@ class AgainView(OperatorView):
             return HttpResponseRedirect(_page_of(self.delivery))
         made = again.deployment
         came = f"Deployment #{made.number} is queued." if made else f"It was ignored: {again.reason}"
-        self.note(f"Delivered again. {came}")
+        self.note(f"Redelivered. {came}")
         return HttpResponseRedirect(_page_of(again))
 
 
@@ -74,11 +74,11 @@ def _preview(delivery: Delivery) -> list[str]:
     reason = reception.would_ignore(delivery.hook, delivery.facts())
     server = delivery.hook.server
     if reason:
-        return [f"It would be ignored: {reason}", "The outcome is kept beside the first."]
+        return [f"It would be ignored: {reason}", "The outcome is recorded as a delivery of its own."]
     is_pinned = delivery.commit and server.source_kind == SourceKind.GIT
     what = f"the commit {delivery.commit[:12]}" if is_pinned else "its newest state"
     return [
-        f"{server} is deployed at {what}, with the filters as they are now.",
+        f"{server} is deployed at {what}, with the present filters.",
         "A deployment that still waits, in the queue or for approval, is superseded.",
     ]
 

@@ -1,4 +1,4 @@
-"""What may be done with a webhook: add, change, rotate its secret, remove. Each GET says what will happen."""
+"""The actions of a webhook: add, edit, new secret, remove. GET shows what will happen, POST does it."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ class Globs(PatternLines):
 class FilterForm(forms.Form):
     branches = Globs(
         label="Branches",
-        help_text="One glob per line, such as main, release/* or tags/v*. Empty: that of the server.",
+        help_text="One glob per line, such as main, release/* or tags/v*. Empty: the branch of the server.",
     )
     paths = Globs(
         label="Changed paths",
         help_text="One glob per line, such as src/** or !docs/**. Empty: any change deploys.",
     )
     enabled = forms.BooleanField(
-        label="On", required=False, initial=True, widget=UnfoldBooleanSwitchWidget,
-        help_text="While it is off, what arrives is kept and deploys nothing.",
+        label="Enabled", required=False, initial=True, widget=UnfoldBooleanSwitchWidget,
+        help_text="If disabled, deliveries are recorded and deploy nothing.",
     )  # fmt: skip
 
 
 class NewHookForm(FilterForm):
     kind = forms.ChoiceField(
-        label="Who will call it", choices=Kind.choices, initial=Kind.GITHUB,
+        label="Sender", choices=Kind.choices, initial=Kind.GITHUB,
         widget=UnfoldAdminRadioSelectWidget,
     )  # fmt: skip
     field_order = ["kind", "branches", "paths", "enabled"]
 
 
 class OperatorView(ConsoleView):
-    """For who operates the server; who does not see it learns nothing."""
+    """404 for people who may not see the server, 403 for people who may not operate it."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         server = self.server_of(**kwargs)
@@ -100,8 +100,8 @@ class AddView(OperatorView):
 
     def _ask(self, form: NewHookForm) -> HttpResponse:
         sentences = [
-            "A URL is made for this server, and a secret that is shown once.",
-            "What arrives there with the right signature deploys the commit that was pushed.",
+            "A URL and a secret are created for this server. The secret is shown once.",
+            "A push that arrives there with a valid signature deploys its commit.",
         ]
         action = {"label": "Add webhook"}
         return self.confirm(f"Add a webhook: {self.server}", action, form=form, sentences=sentences)
@@ -127,7 +127,7 @@ class EditView(OfHook):
         return HttpResponseRedirect(home(self.server))
 
     def _ask(self, form: FilterForm) -> HttpResponse:
-        sentences = ["The next delivery is held against these filters. What is queued stays queued."]
+        sentences = ["These filters apply from the next delivery on. Queued deployments stay queued."]
         return self.confirm(str(self.hook), {"label": "Save"}, form=form, sentences=sentences)
 
 
@@ -135,8 +135,8 @@ class RotateView(OfHook):
     def get(self, request: HttpRequest, pk: int) -> HttpResponse:
         assert self.hook
         stays = "The present one is accepted for one more day, so that you can change it at the sender."
-        sentences = ["A new secret is made and shown once.", self.hook.refusal() or stays]
-        return self.confirm(f"New secret: {self.hook}", {"label": "Make a new secret"}, sentences=sentences)
+        sentences = ["A new secret is created and shown once.", self.hook.refusal() or stays]
+        return self.confirm(f"New secret: {self.hook}", {"label": "Create new secret"}, sentences=sentences)
 
     def post(self, request: HttpRequest, pk: int) -> HttpResponse:
         assert self.hook
@@ -150,7 +150,7 @@ class RemoveView(OfHook):
         count = self.hook.deliveries.count()
         sentences = [
             "Its URL answers 404 from now on.",
-            f"{count} kept deliveries go with it. What they deployed stays.",
+            f"Its deliveries ({count}) are deleted. What they deployed stays.",
         ]
         action = {"label": "Remove webhook", "danger": True}
         return self.confirm(f"Remove: {self.hook}", action, sentences=sentences)
@@ -168,7 +168,7 @@ def home(server: Server) -> str:
 
 @admin.register(WebHook)
 class WebHookAdmin(HistoryAdmin):
-    """Only the way to the pages above: a webhook is seen on the page of its server."""
+    """Registers the URLs of the pages above. The webhooks themselves are shown on the tab of their server."""
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return False

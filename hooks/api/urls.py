@@ -1,4 +1,4 @@
-"""Below /api/, before the servers' own: those end with what answers everything else."""
+"""URLs below /api/. They must come before those of `api.urls`, which end with a view for all other paths."""
 
 from django.urls import URLPattern, URLResolver, path
 from rest_framework.routers import SimpleRouter

@@ -37,10 +37,11 @@ def check_hex_hmac(given: str, body: bytes, secrets: Sequence[str]) -> None:
 
 
 def content_of(headers: Headers, body: bytes) -> bytes:
-    """The JSON text of a delivery, byte for byte: the body, or the field `payload` of a form.
+    """The JSON text of a delivery, byte for byte: the body, or the field `payload` of a form (b"" if
+    missing).
 
-    b"" where a form has no such field. What kind of body it is, nobody signed: a reader of something signed
-    reads what this returns, and nothing beside it.
+    The signature does not cover the content type. Code that reads signed data must therefore read only what
+    this returns.
     """
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != FORM:
@@ -95,7 +96,7 @@ def commit_of(payload: Mapping[str, Any], name: str) -> str:
 
 
 def changed_paths(commits: Any, *, complete: bool) -> tuple[str, ...] | None:
-    """Paths that the commits added, changed or removed; None where the list cannot be whole."""
+    """Paths that the commits added, changed or removed; None if the list is not or may not be complete."""
     if not complete or not isinstance(commits, list) or not commits:
         return None
     paths = {path for commit in commits if isinstance(commit, dict) for path in _paths_of(commit)}

@@ -1,4 +1,4 @@
-"""Words and marks of deliveries, for templates."""
+"""Template filters for deliveries."""
 
 from django import template
 

@@ -1,4 +1,4 @@
-// What a call answered, shown as text: nothing that a server says becomes markup.
+// Shows the result of a call as text. Nothing that a server sends becomes markup.
 import { make } from "./schema_form.js";
 
 const LONGEST = 100_000;
@@ -7,8 +7,8 @@ const PICTURES = ["image/png", "image/jpeg", "image/gif", "image/webp"];
 export function shownResult(result) {
   const parts = (Array.isArray(result.content) ? result.content : []).map(shownPart);
   if (result.structuredContent !== undefined) parts.push(part("Structured", text(pretty(result.structuredContent))));
-  if (result.inputRequests !== undefined) parts.push(part("It asks for more", text(pretty(result.inputRequests))));
-  return parts.length ? parts : [make("p", { className: "mh-sub" }, "It answered with no content.")];
+  if (result.inputRequests !== undefined) parts.push(part("Input requested", text(pretty(result.inputRequests))));
+  return parts.length ? parts : [make("p", { className: "mh-sub" }, "The answer has no content.")];
 }
 
 export function pretty(value) {

@@ -1,4 +1,4 @@
-// The console's behaviour: every page works without it; with it, pages keep themselves current.
+// The console's script. Every page works without it; with it, pages keep themselves current.
 import { copy } from "./copy.js";
 import { keepTimes } from "./times.js";
 import { livePage } from "./page.js";

@@ -1,4 +1,4 @@
-// The clipboard is there on https and localhost only; elsewhere the old way still works.
+// Browsers offer the clipboard on https and localhost only; elsewhere execCommand still works.
 export async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);

@@ -1,5 +1,5 @@
-// One live feed that survives: reconnects with growing pauses from the last position it has seen, and rests
-// while nobody looks (a browser gives a host six connections, for all of its tabs).
+// A live feed. It reconnects after growing pauses, from the last position that it has seen, and closes while the tab
+// is hidden: a browser allows six connections to a host, for all tabs together.
 import { askWhy, isOver, whenOver } from "./page_ended.js";
 
 const PAUSES = [1, 2, 5, 10, 20];
@@ -43,7 +43,7 @@ export class Feed {
     this.whenOpened();
   }
 
-  // Kept in the URL: a new EventSource knows nothing of what the one before has seen.
+  // Keeps the position in the URL: a new EventSource does not know what the one before has seen.
   seen(event) {
     if (event.lastEventId) this.url.searchParams.set("lastEventId", event.lastEventId);
   }

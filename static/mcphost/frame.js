@@ -1,5 +1,5 @@
-// What the frame's templates call by name: Alpine's CSP build reads expressions without eval, and knows only
-// what it is given here. `theme`, `searchForm`, `searchCommand` and `getCurrentTab` are unfold's (app.js).
+// The functions that the frame's templates call by name. Alpine's CSP build evaluates expressions without eval, and
+// knows only the functions that are registered here. `theme`, `searchForm`, `searchCommand` and `getCurrentTab` are unfold's (app.js).
 
 const SIDEBAR = "sidebarDesktopOpen"; // kept as unfold keeps it
 

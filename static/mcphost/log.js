@@ -1,5 +1,5 @@
-// A log that grows: lines in the order in which they were kept, each once; older ones are fetched when one
-// scrolls up to them, and a search asks the server for every line that is kept.
+// The live log. Lines stand in the order in which they were stored, each once. Older ones are fetched when one scrolls
+// up to them, and a search asks the server for all stored lines.
 import { Feed, show } from "./feed.js";
 import { draw, matcher, read, toStep } from "./log_lines.js";
 import { keys } from "./log_keys.js";
@@ -11,7 +11,7 @@ const NEAR = 600; // pixels from the upper edge at which older lines are asked f
 const TYPING = 300;
 const PATIENCE = 30_000;
 
-// Whether a field holds something else than the page came with.
+// Whether a field has another value than in the page that the server sent.
 function isOther(field) {
   if (!field.options) return field.value !== field.defaultValue;
   return field.value !== ([...field.options].find((option) => option.defaultSelected) ?? field.options[0]).value;
@@ -111,7 +111,7 @@ class Log {
     return answer.json();
   }
 
-  // What is there is sifted at once; the server is asked when the typing has paused.
+  // Filters the lines that are here at once, and asks the server when typing pauses.
   typed() {
     this.remember();
     this.wanted = this.asked();
@@ -144,7 +144,7 @@ class Log {
     }
   }
 
-  // Kept until the server has answered: what was sifted here alone must not pass for its answer.
+  // Keeps the present state until the server has answered a search, so that it can be restored if that fails.
   remember() {
     const { wanted, complete, newest, waiting, follow, box } = this;
     this.before ??= { lines: this.view.lines, wanted, complete, newest, waiting: [...waiting], came: [], followed: follow.checked, top: box.scrollTop };
@@ -157,17 +157,17 @@ class Log {
     this.start(lines, complete, newest);
     if (!this.follow.checked) this.box.scrollTop = top;
     this.add(came);
-    this.trouble("The log could not be asked. What stands here is from before.", () => this.search());
+    this.trouble("The search failed. These lines are from before it.", () => this.search());
   }
 
-  // Lines may lie between the newest that is here and what the feed says next.
+  // The feed has lost events: lines may be missing between the newest one here and its next event.
   missed() {
     this.newest = false;
     if (this.before) this.before.newest = false;
     this.search();
   }
 
-  // Says what went wrong where everybody sees it, with a way to try it again.
+  // Shows an error above the log, with a button that calls `again`.
   trouble(text, again) {
     const place = this.tool.querySelector("[data-log-trouble]");
     place.hidden = !text;
@@ -306,7 +306,7 @@ class Log {
     this.tool.querySelector("[data-log-said]").textContent = text;
   }
 
-  // What became of a key, for everybody; it stands until another line is chosen.
+  // Shows the result of a key. It stays until another line is selected.
   told(text) {
     this.tool.querySelector("[data-log-told]").textContent = text;
   }

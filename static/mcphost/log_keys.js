@@ -36,11 +36,11 @@ function step(log, by) {
 function toStep(log) {
   const link = log.view.element(log.selected)?.querySelector(".mh-log-step");
   link?.click();
-  if (link) log.said(`It is a line of ${link.textContent}`);
+  if (link) log.said(`This line belongs to ${link.textContent}`);
 }
 
 async function copyLink(log) {
   if (!log.selected) return;
   const link = new URL(`${log.box.dataset.page}?line=${log.selected}`, location.href);
-  log.told((await copy(link.href)) ? "The link to this line is copied." : `This browser does not let it be copied: ${link.href}`);
+  log.told((await copy(link.href)) ? "The link to this line is copied." : `This browser does not allow copying: ${link.href}`);
 }

@@ -45,7 +45,7 @@ export function draw(line, previous, page, search) {
   return node;
 }
 
-// Lines may come before the page has the row of the step that writes them.
+// Adds the link to the step that wrote the line. Called again later: a line may come before the row of its step.
 export function toStep(node, line) {
   if (!node.querySelector(".mh-log-step")) node.append(...stepOf(line));
 }

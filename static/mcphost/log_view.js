@@ -1,5 +1,5 @@
-// Draws a log of any length: lines stand in blocks, and only the blocks near the view have elements. What is
-// above the view may change its height without moving what one reads.
+// Draws a log of any length. Lines stand in blocks, and only the blocks near the view have elements. When the height
+// of what is above the view changes, the visible lines stay in place.
 const PER_BLOCK = 100;
 const LINE_HEIGHT = 20;
 const AHEAD = "1200px 0px";
@@ -77,7 +77,7 @@ export class LogView {
     }
   }
 
-  // Another line stands before a block now, or none.
+  // Draws the first line of a block again: the line before it has changed, and with it the date.
   redrawFirst(block) {
     if (block?.drawn) block.node.firstChild.replaceWith(this.elements(block, 0, 1)[0]);
   }

@@ -87,7 +87,7 @@ export class Mcp {
 
   async notify(method, params) {
     const response = await this.post({ jsonrpc: "2.0", method, params });
-    if (!response.ok) throw new Error(`It answered HTTP ${response.status} to ${method}.`);
+    if (!response.ok) throw new Error(`The server answered HTTP ${response.status} to ${method}.`);
   }
 
   async end() {
@@ -160,7 +160,7 @@ async function answerTo(id, response, heard) {
   } catch {
     // said below
   }
-  throw new Error(`It answered HTTP ${response.status}${kind ? `, ${kind}` : ""}, which is not MCP.`);
+  throw new Error(`The server answered HTTP ${response.status}${kind ? `, ${kind}` : ""}, which is not MCP.`);
 }
 
 async function fromEvents(id, response, heard) {

@@ -1,5 +1,5 @@
-// Makes one element like another with as few changes as it takes: focus, selection, open details and the
-// scroll position stay.
+// Makes one element equal to another with few changes, so that focus, selection, open details and the scroll position
+// stay.
 export function morph(from, to) {
   if (from.isEqualNode(to)) return;
   attributes(from, to);

@@ -25,8 +25,8 @@ async function fetchPage() {
   return new DOMParser().parseFromString(await answer.text(), "text/html");
 }
 
-// Nothing moves under a pressed pointer: a click belongs to what it was aimed at. The end of a press may never be
-// told (a menu, a drag or another window has taken it), so the page does not wait for it for ever.
+// The page does not change while the pointer is pressed: a click must hit what it was aimed at. The event at the end of
+// a press may never come (after a menu, a drag or a change of window), so the page waits PRESS at most.
 let press = null; // aborted when it is over
 addEventListener("pointerdown", (event) => {
   if (event.button !== 0 || !event.isPrimary) return;
@@ -51,7 +51,7 @@ async function refresh() {
     take(fresh);
     failures = 0;
   } catch {
-    // While nobody looks the feed rests; it asks again when it is back.
+    // While the tab is hidden the feed is closed; it refreshes the page when it opens again.
     if (!document.hidden) setTimeout(refreshSoon, pauseAfter(failures++));
   }
   [last, refreshing] = [Date.now(), false];
@@ -69,7 +69,7 @@ function take(fresh) {
   document.dispatchEvent(new CustomEvent("page-taken", { detail: fresh }));
 }
 
-// A list keeps its rows while somebody reads and ticks them; that others are there now is told.
+// A list keeps its rows while somebody reads and selects them; a link tells that it has changed.
 function tellOfRows(fresh) {
   const told = document.querySelector("[data-other-rows]");
   if (told) told.hidden = rows(document) === rows(fresh);

@@ -1,5 +1,5 @@
-// Whether this page is still there for whoever looks at it. A feed cannot tell: an EventSource keeps to itself why
-// it was refused. The page's own answer says it.
+// Finds out whether the person may still see this page. An EventSource does not tell why it was refused, so the page
+// itself is requested.
 const PATIENCE = 30_000;
 const GONE = [403, 404, 410];
 const acts = [];
@@ -15,17 +15,17 @@ export function whenOver(act) {
   acts.push(act);
 }
 
-// The page as it is now; throws where it cannot be had, and ends this one where there is none any more.
+// Fetches the page as it is now. Throws if that fails, and ends this page if it does not exist any more.
 export async function askPage(method = "GET") {
   const about = { method, headers: { Accept: "text/html" }, redirect: "manual", signal: AbortSignal.timeout(PATIENCE) };
   const answer = await fetch(location.href, about);
   if (answer.type === "opaqueredirect") end("Your login has ended.", "Log in again", location.href);
-  else if (GONE.includes(answer.status) && isOurs(answer)) end("This page is gone: deleted, or not yours to see any more.", "To the overview", "/admin/");
+  else if (GONE.includes(answer.status) && isOurs(answer)) end("This page no longer exists, or you may no longer see it.", "Go to the overview", "/admin/");
   if (!answer.ok) throw new Error(`The page answered ${answer.status}`);
   return answer;
 }
 
-// After a feed has failed: once for all feeds of the page.
+// Called after a feed has failed; one request serves all feeds of the page.
 export function askWhy() {
   asking ??= askPage("HEAD").catch(() => {}).finally(() => { asking = null; });
 }

@@ -1,4 +1,4 @@
-// Bytes of a push, as they are sent. Whatever comes late, a bar never moves back.
+// Shows the progress of pushes. A bar never moves back, even if events come late.
 const newest = new Map(); // step: what was said last of it
 
 export function progressed(data) {
@@ -6,7 +6,7 @@ export function progressed(data) {
   draw(data);
 }
 
-// The page was drawn anew, perhaps from before what has been said since.
+// Called after the page was refreshed: its state may be older than the last events.
 export function progressAgain() {
   newest.forEach(draw);
 }

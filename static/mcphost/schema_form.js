@@ -11,7 +11,7 @@ export class SchemaForm {
       return makeField(name, simplified(given, schema), required.has(name), `try-field-${index}`);
     });
     place.replaceChildren(...this.fields.map((field) => field.node));
-    if (!this.fields.length) place.append(make("p", { className: "mh-sub" }, "It takes no arguments."));
+    if (!this.fields.length) place.append(make("p", { className: "mh-sub" }, "This tool takes no arguments."));
   }
 
   // The arguments; throws the first field's complaint after having marked all of them.
@@ -212,8 +212,8 @@ function select(options, sure) {
   return node;
 }
 
-// A hosted server wrote the pattern, and the browser's engine goes back and forth: only one that cannot keep it
-// long is tried here. The server checks the others itself.
+// The pattern comes from a hosted server, and some patterns take very long in the browser. Only simple ones are
+// checked here; the server checks all of them itself.
 function isQuick(pattern) {
   const repeats = pattern.match(/[*+?{]/g) ?? [];
   return pattern.length <= 200 && repeats.length <= 2 && !/[(|]|\\[1-9k]/.test(pattern);

@@ -1,4 +1,4 @@
-// Relative times and running durations, counted on in the browser.
+// Updates relative times and running durations every second.
 const UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
 
 export function ago(seconds) {

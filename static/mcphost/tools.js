@@ -47,7 +47,7 @@ class Panel {
     this.mcp = new Mcp(dataset.url, PROTOCOL, dataset.era === "legacy" ? [] : versions, (fresh) => this.ticket(fresh));
   }
 
-  // What is typed stays; a form is drawn anew only where its tool has changed.
+  // Keeps what was typed: the form is drawn again only if its tool has changed.
   taken(fresh) {
     const next = fresh.querySelector("[data-try]");
     if (next && !this.abort && JSON.stringify([next.dataset.era, next.dataset.versions]) !== this.spoken) {
@@ -121,7 +121,7 @@ class Panel {
       this.result.replaceChildren(notes);
       const heard = (message) => this.heard(message, notes);
       const result = await this.mcp.request("tools/call", { name, arguments: given }, { signal, mirrored, heard });
-      const words = result.isError ? "The tool reports an error" : result.resultType === "input_required" ? "The tool asks for more" : "Answered";
+      const words = result.isError ? "The tool reports an error" : result.resultType === "input_required" ? "The tool requests input" : "Answered";
       return [result.isError ? "red" : "green", words, [notes, ...shownResult(result)]];
     });
   }
@@ -134,7 +134,7 @@ class Panel {
     if (said && notes.children.length < 200) notes.append(make("li", {}, said()));
   }
 
-  // Runs one exchange with its clock, its way out and its outcome.
+  // Runs one exchange: shows its time, enables the button Cancel, and shows the outcome.
   async during(doing, work) {
     if (this.abort) return;
     const began = performance.now();
@@ -195,7 +195,7 @@ function sift(list) {
   list.querySelector("[data-tool-none]").hidden = rows.some((row) => !row.hidden);
 }
 
-// The panel comes once something serves; it is left alone while it is there, as somebody may be typing.
+// Adds the panel once the server serves. An existing panel is not replaced: somebody may be typing in it.
 function panelOf(fresh) {
   const next = fresh.querySelector("[data-try]");
   if (!next || document.querySelector("[data-try]")) return;

@@ -218,7 +218,7 @@ def test_a_local_account_is_not_taken_over_by_its_name_or_address(provider: Prov
     assert (linked.by, linked.via, linked.address) == (local, "command", None)
     assert sign_in(client).status_code == 302
     assert client.session["_auth_user_id"] == str(local.pk)
-    with pytest.raises(CommandError, match="opens another account already"):
+    with pytest.raises(CommandError, match="linked to another account already"):
         call_command("link_login", person("eve").username, "1001")
 
 

@@ -110,7 +110,7 @@ def test_a_name_that_nobody_has_is_told_beside_the_field(browse: Browse, staff: 
     answer = browse(staff).post(
         page_of(team), members_form(team, **{f"memberships-{number}-username": "nobody"})
     )
-    assert "There is nobody of this name." in answer.content.decode()
+    assert "There is no user with this name." in answer.content.decode()
 
 
 def test_an_administrator_of_the_team_decides_who_belongs_to_it(

@@ -110,7 +110,7 @@ def test_what_is_shown_once_and_the_questions_of_the_catalog(
 ) -> None:
     page.goto(web.url("servers_server_change", seeded["time"].pk))
     page.get_by_label("Name of the token").fill("laptop")
-    page.get_by_role("button", name="Make a token").click()
+    page.get_by_role("button", name="Create token").click()
     expect(page.locator("#token-value")).to_contain_text("mcph_")
     found = in_every_look(page, "token shown once")
 

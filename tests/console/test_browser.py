@@ -217,7 +217,7 @@ def test_a_page_whose_server_was_deleted_says_so(refused: Page, web: Web, runnin
     with transaction.atomic():
         events.status_changed(running.server_id)
         Server.objects.filter(pk=running.server_id).delete()
-    is_over(page, "This page is gone", "To the overview").click()
+    is_over(page, "This page no longer exists", "Go to the overview").click()
     expect(page).to_have_url(web.url("index"))
 
 
@@ -393,7 +393,7 @@ SCROLLED_TO = """text => {
     const log = document.querySelector("[data-log]");
     log.scrollTop = log.scrollHeight;
     return [...log.querySelectorAll(".mh-log-line")].at(-1)?.textContent.includes(text) }"""
-FAILED = "The log could not be asked. What stands here is from before."
+FAILED = "The search failed. These lines are from before it."
 
 
 def test_a_search_that_fails_says_so_and_changes_nothing(page: Page, web: Web, running: Deployment) -> None:
@@ -572,7 +572,7 @@ def test_the_overview_waits_for_what_is_looked_at(
     page.add_init_script(WAITS)
     page.goto(web.url("index"))
     place = page.locator("[data-live=attention]")
-    expect(place).to_contain_text("The platform itself is being looked at…")
+    expect(place).to_contain_text("The platform itself is being checked…")
     page.wait_for_function("() => waits.includes(2000)")
     assert 20_000 not in page.evaluate("waits"), "the charts' interval is the longer one"
     answer.set()
@@ -581,7 +581,7 @@ def test_the_overview_waits_for_what_is_looked_at(
 
 def test_a_list_says_when_other_rows_are_there(page: Page, web: Web, running: Deployment) -> None:
     page.goto(web.url("servers_deployment_changelist"))
-    told = page.get_by_role("link", name="Other rows are here now: reload")
+    told = page.get_by_role("link", name="The list has changed: reload")
     expect(page.locator("[data-feed-state]")).to_have_text("Live")
     Deployment.objects.filter(pk=running.pk).update(
         status="failed", error="It broke.", finished_at=timezone.now()
@@ -696,7 +696,7 @@ def test_the_tools_follow_a_deployment(page: Page, web: Web, running: Deployment
 
 def test_the_form_shows_of_a_build_what_fits_the_source(page: Page, web: Web) -> None:
     page.goto(web.url("servers_server_add"))
-    page.get_by_text("How it is built").click()
+    page.get_by_role("heading", name="Build", exact=True).click()
     shown = page.locator("[name^=build_]:visible")
 
     def names() -> list[str]:
@@ -716,7 +716,7 @@ def test_a_wrong_choice_opens_how_it_is_built(page: Page, web: Web) -> None:
     page.goto(web.url("servers_server_add"))
     page.fill("[name=name]", "Notes")
     page.fill("[name=package_name]", "notes")
-    page.get_by_text("How it is built").click()
+    page.get_by_role("heading", name="Build", exact=True).click()
     page.fill("[name=build_python]", "snake")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("“snake” is not a version of Python")).to_be_visible()

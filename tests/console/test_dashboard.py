@@ -124,7 +124,7 @@ def test_only_what_failed_is_red(shown: Figures) -> None:
 def test_charts_have_words_and_a_table(shown: Figures) -> None:
     assert shown.text.count("<svg viewBox") == 3
     assert shown.text.count("<desc id=") == 3
-    assert "As a table" in shown.text
+    assert "Show as table" in shown.text
 
 
 def test_a_viewer_sees_the_figures_of_the_team_only(
@@ -140,7 +140,7 @@ def test_a_viewer_sees_the_figures_of_the_team_only(
 def test_empty_figures_teach_the_next_step(console: Client, staff: User) -> None:
     demo.server(staff, "New")
     text = console.get(reverse(INDEX)).text
-    assert "No calls in this time." in text
+    assert "No calls in this range." in text
     assert "Redeploy a server" in text
     assert "until REGISTRY names a registry" in text
 
@@ -154,7 +154,7 @@ def test_what_waits_in_vain_needs_a_person(console: Client, staff: User) -> None
     demo.deployment(behind, 2, "queued", 600)
     panel = attention(console)
     assert "Waits #1" in panel
-    assert "Not taken up" in panel
+    assert "Not started" in panel
     assert "Behind #1" in panel
     assert "Behind #2" not in panel
 
@@ -168,15 +168,15 @@ def test_what_waits_for_its_turn_needs_nobody(console: Client, staff: User) -> N
     """Twenty servers redeployed at once go through a worker two by two."""
     for number in range(20):
         demo.deployment(demo.server(staff, f"Waits {number}"), 1, "queued", 600)
-    assert "Not taken up" in attention(console)
+    assert "Not started" in attention(console)
     at_work = demo.deployment(demo.server(staff, "At work"), 1, "running", 600)
-    assert "Not taken up" not in attention(console)
+    assert "Not started" not in attention(console)
     moment_ago = timezone.now() - timedelta(seconds=5)
     rows = Deployment.objects.filter(pk=at_work.pk)
     rows.update(status="succeeded", heartbeat_at=None, finished_at=moment_ago, worker="a/1/1")
-    assert "Not taken up" not in attention(console)
+    assert "Not started" not in attention(console)
     rows.update(finished_at=moment_ago - timedelta(minutes=3))
-    assert "Not taken up" in attention(console)
+    assert "Not started" in attention(console)
 
 
 def test_all_that_needs_a_person_is_counted_and_can_be_seen(console: Client, staff: User) -> None:

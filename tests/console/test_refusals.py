@@ -19,7 +19,7 @@ OVERVIEW = f'href="{reverse("admin:index")}"'
 def test_what_is_not_there(console: Client, path: str) -> None:
     answer = console.get(path)
     assert answer.status_code == 404
-    assert "There is nothing here, or it is not yours to see." in answer.text
+    assert "This page does not exist, or you may not see it." in answer.text
     assert OVERVIEW in answer.text
 
 
@@ -54,5 +54,5 @@ def test_the_sidebar_leads_nowhere_that_is_refused(viewer: User, console: Client
 
 def test_an_empty_list_says_whether_something_was_sought(outsider: User) -> None:
     client, servers = logged_in(outsider), reverse("admin:servers_server_changelist")
-    assert "Nothing is here yet" in client.get(servers).text
-    assert "Nothing fits" in client.get(servers, {"q": "x"}).text
+    assert "Nothing here yet" in client.get(servers).text
+    assert "No results match" in client.get(servers, {"q": "x"}).text

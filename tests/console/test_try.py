@@ -134,7 +134,7 @@ def test_the_policy_applies(page: Page, web: Web, platform: Platform) -> None:
     platform.deploy(server)
     page.goto(web.url("servers_server_tools", server.pk))
     expect(page.get_by_text("Denied by policy")).to_be_visible()
-    page.get_by_role("button", name="Ask the server").click()
+    page.get_by_role("button", name="Refresh list").click()
     expect(page.locator("[data-try-outcome]")).to_contain_text("lists 3 tools")
     expect(page.get_by_label("Tool", exact=True).locator("option")).to_have_text(["greet", "now", "count"])
     page.get_by_label("Search in the tools").fill("time zone")

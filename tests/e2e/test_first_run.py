@@ -52,7 +52,7 @@ def test_first_run_to_a_called_tool(page: Page, up: Up) -> None:
 
     url = page.locator("#connect .mh-url").inner_text()
     page.get_by_label("Name of the token").fill("my laptop")
-    page.get_by_role("button", name="Make a token").click()
+    page.get_by_role("button", name="Create token").click()
     token = page.locator("#token-value").inner_text()
     page.locator("[data-key='.mcp.json'] summary").click()
     pasted = page.locator("[data-key='.mcp.json'] pre").inner_text()
@@ -76,6 +76,6 @@ def test_first_run_to_a_called_tool(page: Page, up: Up) -> None:
     by_tool = page.get_by_role("row", name="greet")
     expect(by_tool.get_by_role("cell").first).to_have_text("2", timeout=60_000)
     expect(page.locator("[data-live=usage]")).to_contain_text("mcp")
-    page.get_by_role("link", name="Every call of this time").click()
+    page.get_by_role("link", name="All calls in this range").click()
     for who in ("console:admin", token[:12]):
         expect(page.locator("#result_list")).to_contain_text(who)

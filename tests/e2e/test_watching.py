@@ -182,7 +182,7 @@ def test_what_the_gate_holds_is_approved_with_a_button(
     held = platform.deploy(server)
     olga.locator("[data-live=notice]").get_by_role("link", name="See what changed").click()
     expect(olga.locator("[data-live=tools]")).to_contain_text("add")
-    expect(olga.locator("[data-live=tools]")).to_contain_text("Gone")
+    expect(olga.locator("[data-live=tools]")).to_contain_text("Removed")
 
     olga.get_by_role("region", name="Runbook").get_by_role("link", name="Approve…").click()
     expect(olga.locator(".mh-sentences")).to_contain_text("add is gone.")
@@ -198,7 +198,7 @@ def test_a_delivery_is_seen_and_delivered_again(
     olga: Page, web: Web, server: Server, platform: Platform
 ) -> None:
     olga.goto(web.url("servers_server_webhooks", server.pk))
-    expect(olga.locator("[data-live=deliveries]")).to_contain_text("Nothing has arrived yet.")
+    expect(olga.locator("[data-live=deliveries]")).to_contain_text("No deliveries yet.")
     hook, secret = hook_services.create(server=server, by=Actor(platform.owner), fields={"kind": "generic"})
     body = json.dumps({"message": "nightly"}).encode()
     headers = {"content-type": "application/json", **standard(secret, body, time.time())}
@@ -209,8 +209,8 @@ def test_a_delivery_is_seen_and_delivered_again(
     row = olga.locator("[data-live=deliveries] tbody tr")
     expect(row).to_contain_text("#2")
     row.get_by_role("link").first.click()
-    olga.get_by_role("link", name="Deliver again…").click()
-    olga.get_by_role("button", name="Deliver again").click()
+    olga.get_by_role("link", name="Redeliver…").click()
+    olga.get_by_role("button", name="Redeliver").click()
     expect(olga.locator(".mh-page")).to_contain_text("#3")
     again = Delivery.objects.get(origin__isnull=False)
     assert again.requested_by is not None

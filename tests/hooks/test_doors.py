@@ -76,7 +76,7 @@ def test_outsiders_and_viewers_of_the_console(
     assert "d1" not in browser(outsider).get("/admin/hooks/delivery/").text
     seen = browser(viewer).get(page)
     assert seen.status_code == 200
-    assert "Deliver again" not in seen.text
+    assert "Redeliver" not in seen.text
     assert Client().get(page).status_code == 302
 
 
@@ -134,7 +134,7 @@ def test_deliver_again_in_the_console(delivery: Delivery, staff: User, server: S
 def test_what_is_no_push_cannot_be_delivered_again(delivery: Delivery, staff: User) -> None:
     Delivery.objects.update(push=None)
     client, url = browser(staff), f"/admin/hooks/delivery/{delivery.pk}/again/"
-    assert "nothing to deliver again" in client.get(url).text
+    assert "nothing to redeliver" in client.get(url).text
     client.post(url)
     assert Delivery.objects.count() == 1
 

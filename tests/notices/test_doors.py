@@ -105,7 +105,7 @@ def test_the_life_of_a_channel_in_the_console(receiver: Receiver, staff: User, s
     client.post(f"/admin/notices/channel/{channel.pk}/edit/", {**form, "url": "", "name": "Off call"})
     channel.refresh_from_db()
     assert (channel.name, channel.url()) == ("Off call", receiver.url())
-    assert "shown this once" in client.post(f"/admin/notices/channel/{channel.pk}/rotate/").text
+    assert "shown only once" in client.post(f"/admin/notices/channel/{channel.pk}/rotate/").text
     client.post(f"/admin/notices/channel/{channel.pk}/remove/")
     assert not Channel.objects.exists()
     done = AuditEntry.objects.order_by("pk").values_list("action", flat=True)

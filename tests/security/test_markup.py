@@ -291,7 +291,7 @@ def test_who_hosts_a_server(watched: Watched, web: Web, chief: User) -> None:
         page.get_by_role("button", name="Call", exact=True).click()
         expect(outcome).to_contain_text(said)
         watched.look()
-    page.get_by_role("button", name="Ask the server").click()
+    page.get_by_role("button", name="Refresh list").click()
     expect(outcome).to_contain_text("The server lists")
     watched.look()
 

@@ -160,7 +160,7 @@ def test_the_page(
         "#1 → #4",
         "b is required now",
         "variable added",
-        "has another value",
+        "variable changed",
         "512 → 1024",
         "3.11 → 3.12",
         "50 s",

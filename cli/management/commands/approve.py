@@ -19,8 +19,10 @@ class Command(ServerCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("slug")
-        parser.add_argument("--number", type=int, help="The one that waits, without it.")
-        parser.add_argument("--decline", action="store_true", help="Give up what it built.")
+        parser.add_argument("--number", type=int, help="Of the deployment; by default the one that waits.")
+        parser.add_argument(
+            "--decline", action="store_true", help="Decline it instead: what it built is not served."
+        )
         working.add_arguments(parser)
 
     def act(self, **options: Any) -> None:

@@ -18,7 +18,7 @@ from servers.uploads import Archive
 
 
 class Command(ServerCommand):
-    help = "Makes a server from a source and deploys it."
+    help = "Adds a server from a source and deploys it."
     examples = """  manage.py deploy time --pypi mcp-server-time --wait
   manage.py deploy everything --npm @modelcontextprotocol/server-everything@2026.1.26 --wait
   manage.py deploy notes --git https://git.example.org/team/notes.git --ref main --wait
@@ -34,22 +34,28 @@ class Command(ServerCommand):
         super().add_arguments(parser)
         parser.add_argument("slug", nargs="?", default="", help="Part of the URL: /mcp/<slug>")
         source = parser.add_mutually_exclusive_group(required=True)
-        source.add_argument("--git", metavar="URL")
-        source.add_argument("--pypi", metavar="NAME[==VERSION]")
-        source.add_argument("--npm", metavar="NAME[@VERSION]")
-        source.add_argument("--image", metavar="REFERENCE")
-        source.add_argument("--archive", metavar="FILE", help="tar, tar.gz or zip")
+        source.add_argument("--git", metavar="URL", help="A git repository.")
+        source.add_argument("--pypi", metavar="NAME[==VERSION]", help="A package from PyPI.")
+        source.add_argument("--npm", metavar="NAME[@VERSION]", help="A package from npm.")
+        source.add_argument("--image", metavar="REFERENCE", help="An image that exists.")
+        source.add_argument("--archive", metavar="FILE", help="A tar, tar.gz or zip file.")
         pasting.add_arguments(parser, source)
         parser.add_argument("--ref", default="", help="Branch, tag or commit of --git.")
         parser.add_argument("--subdirectory", default="", help="Where in --git or --archive the server is.")
-        parser.add_argument("--name", help="Shown to people; the slug by default.")
+        parser.add_argument("--name", help="Display name; by default the slug.")
         parser.add_argument("--transport", choices=[t.value for t in Transport])
-        parser.add_argument("--port", type=int, default=8000, help="Where a streamable-http server listens.")
-        parser.add_argument("--path", default="/mcp", help="Its path.")
+        parser.add_argument("--port", type=int, default=8000, help="Port of a streamable-http server.")
+        parser.add_argument("--path", default="/mcp", help="Path of a streamable-http server.")
         parser.add_argument("--runtime", choices=[r.value for r in RuntimeChoice if r.value], default="")
-        parser.add_argument("--env", action="append", default=[], metavar="NAME=VALUE")
         parser.add_argument(
-            "--command", default="", help="What starts the server, in place of what is recognised."
+            "--env",
+            action="append",
+            default=[],
+            metavar="NAME=VALUE",
+            help="An environment variable. May be given several times.",
+        )
+        parser.add_argument(
+            "--command", default="", help="Command that starts the server, instead of the detected one."
         )
         building.add_arguments(parser)
         working.add_arguments(parser)
@@ -105,7 +111,7 @@ def _received(file: str | None) -> Iterator[Archive | None]:
 
 
 def _check(options: dict[str, Any]) -> None:
-    """An option that the source knows nothing of would be left out without a word."""
+    """Raises `CommandError` for an option that the kind of source does not use: it would have no effect."""
     for name, sources in (("ref", ("git",)), ("subdirectory", ("git", "archive"))):
         if options[name] and not any(options[source] for source in sources):
             raise CommandError(f"--{name} is for {' and '.join(f'--{each}' for each in sources)} only.")

@@ -14,27 +14,27 @@ from cli.command import ServerCommand, operator
 
 
 class Command(ServerCommand):
-    help = "Lets a login of the OpenID provider open an account that is here already."
-    examples = "  manage.py link_login alice 248289761001      the page that refused the login names both"
+    help = "Links a login at the OpenID provider to an existing account."
+    examples = "  manage.py link_login alice 248289761001      both are on the page that refused the login"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("username")
-        parser.add_argument("sub", help="What the provider calls this person: the claim `sub`.")
+        parser.add_argument("sub", help="The person's id at the provider: the claim `sub`.")
 
     def act(self, **options: Any) -> None:
         user = User.objects.filter(username=options["username"]).first()
         if not settings.OIDC_ISSUER:
             raise CommandError("Single sign-on is not set up: set OIDC_ISSUER.")
         if user is None:
-            raise CommandError(f"There is nobody named {options['username']}.")
+            raise CommandError(f"There is no user named {options['username']}.")
         try:
             with transaction.atomic():
                 admission.link(user, options["sub"])
                 audit.record(action="user.linked", by=operator(), target=user, after={"sub": options["sub"]})
         except IntegrityError as error:
-            raise CommandError("This login opens another account already.") from error
+            raise CommandError("This login is linked to another account already.") from error
         if options["json"]:
             self.put({"username": user.username, "sub": options["sub"]})
         else:
-            self.stdout.write(f"This login opens the account {user.username} from now on.")
+            self.stdout.write(f"This login is linked to the account {user.username} now.")

@@ -20,10 +20,11 @@ class Command(ServerCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("slug")
-        parser.add_argument("-f", "--follow", action="store_true")
-        parser.add_argument("-n", "--lines", type=int, default=200)
-        parser.add_argument("--deployment", type=int, metavar="NUMBER")
-        parser.add_argument("--stream", choices=["build", "platform", "stdout", "stderr"])
+        parser.add_argument("-f", "--follow", action="store_true", help="Keep printing new lines.")
+        parser.add_argument("-n", "--lines", type=int, default=200, help="The newest lines (200).")
+        parser.add_argument("--deployment", type=int, metavar="NUMBER", help="Only of this deployment.")
+        streams = ["build", "platform", "stdout", "stderr"]
+        parser.add_argument("--stream", choices=streams, help="Only of this stream.")
 
     def act(self, **options: Any) -> None:
         if options["lines"] < 0:

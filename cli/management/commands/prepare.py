@@ -12,8 +12,8 @@ from servers.operations import first_run, schema
 
 class Command(ShownCommand):
     help = (
-        "Migrates the database and makes the first administrator, once for all parts that start with "
-        "MIGRATE_ON_START=false. Safe to run again, and by several at once."
+        "Migrates the database and creates the first administrator, for parts that start with "
+        "MIGRATE_ON_START=false. It may be run again, and by several processes at once."
     )
     requires_system_checks = []
 

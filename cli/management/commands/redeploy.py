@@ -41,10 +41,10 @@ class Command(ServerCommand):
             "--platform",
             default="",
             metavar="OS/ARCH",
-            help="With --mode resume: build and push this platform anew, and take the others over.",
+            help="With --mode resume: build and push this platform again, and reuse the others.",
         )
         parser.add_argument(
-            "--push-retries", type=int, metavar="N", help="Attempts of each push of this one deployment."
+            "--push-retries", type=int, metavar="N", help="Attempts for each push of this deployment."
         )
         parser.add_argument(
             "--to", type=int, metavar="NUMBER", help="Roll back to this successful deployment."
@@ -67,11 +67,11 @@ class Command(ServerCommand):
 
 
 def _change(server: Server, options: dict[str, Any], by: Actor) -> None:
-    """Keeps what the options set by hand of how it is built."""
+    """Stores the build options. Raises `Invalid` if nothing will be built."""
     if not building.are_given(options):
         return
     if options["to"] is not None or options["mode"] not in BUILDING:
-        raise Invalid("What is built already stays as it is: set how it is built with a mode that builds.")
+        raise Invalid("Build options need a mode that builds: latest, rebuild or no-cache.")
     fields = {"build": building.choices(options, server.build)}
     services.update_server(server=server, fields=fields, by=by)
 

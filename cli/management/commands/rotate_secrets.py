@@ -14,7 +14,7 @@ from sealing.fields import SealedField
 
 
 class Command(ServerCommand):
-    help = "Seals every secret again with the first of SECRET_ENCRYPTION_KEYS."
+    help = "Encrypts every secret again with the first key of SECRET_ENCRYPTION_KEYS."
     examples = "  SECRET_ENCRYPTION_KEYS=<new>,<old> manage.py rotate_secrets"
 
     def act(self, **options: Any) -> None:
@@ -22,8 +22,8 @@ class Command(ServerCommand):
             unreadable = _reseal_all()
             audit.record(action="secrets.sealed_anew", by=operator(), after={"not_opened": unreadable})
         if unreadable:
-            raise CommandError(f"No key opens {', '.join(unreadable)}: set them anew.")
-        self.stdout.write("Every secret is sealed with the first key now; the others can go.")
+            raise CommandError(f"No key decrypts {', '.join(unreadable)}: set them again.")
+        self.stdout.write("Every secret is encrypted with the first key now; the other keys can be removed.")
 
 
 def _reseal_all() -> list[str]:
@@ -37,7 +37,10 @@ def _reseal_all() -> list[str]:
 
 
 def _reseal(model: type[Model], name: str) -> list[str]:
-    """Seals this column anew; returns the rows that no key opens."""
+    """Encrypts this column again; returns the rows that no key decrypts.
+
+    A row that was changed meanwhile keeps its new value: it is sealed with the first key already.
+    """
     rows, unreadable = model._default_manager, []
     for row in rows.all():
         sealed = getattr(row, name)

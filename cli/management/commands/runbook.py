@@ -17,7 +17,7 @@ from servers.states import Trigger
 
 
 class Command(ServerCommand):
-    help = "Says what failed, what it means and what to do about it; --do does it."
+    help = "Shows what failed, what it means and what to do about it; --do does it."
     examples = """  manage.py runbook weather
   manage.py runbook weather#4
   manage.py runbook weather#4 --do refresh-credentials --wait
@@ -25,7 +25,11 @@ class Command(ServerCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("which", metavar="slug[#number]", help="The newest deployment without a number.")
+        parser.add_argument(
+            "which",
+            metavar="slug[#number]",
+            help="A server, or one of its deployments; by default its newest one.",
+        )
         parser.add_argument("--do", choices=list(REMEDIES), metavar="ACTION", help=", ".join(REMEDIES))
         working.add_arguments(parser)
 
@@ -55,12 +59,12 @@ def _deployment(which: str) -> Deployment:
     server = server_of(slug)
     if number:
         if not number.isdecimal():
-            raise Invalid(f"“{number}” is no number of a deployment.")
+            raise Invalid(f"“{number}” is not the number of a deployment.")
         found = deployment_of(server, int(number))
     else:
         newest = server.deployments.order_by("-number").first()
         if newest is None:
-            raise Invalid(f"{slug} was never deployed.")
+            raise Invalid(f"{slug} was not deployed yet.")
         found = newest
     found.server = server
     return found

@@ -17,9 +17,9 @@ WITHOUT_BROKER = "`manage.py redeploy <slug> --here`; workers in processes of th
 
 
 class Command(ShownCommand, runserver.Command):  # type: ignore[misc]  # daphne is untyped
-    """daphne's command with the platform's port and logs; WhiteNoise serves static files, as everywhere."""
+    """daphne's command with the platform's port and logs. WhiteNoise serves static files, as with `up`."""
 
-    help = "Serves console, API, live feeds and gateway with daphne, for development; deploys nothing."
+    help = "Serves console, API, live feeds and gateway with daphne, for development. It runs no deployments."
     default_port = str(settings.BIND_PORT)
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -31,14 +31,14 @@ class Command(ShownCommand, runserver.Command):  # type: ignore[misc]  # daphne 
         super().handle(*args, **options)
 
     def check_migrations(self) -> None:
-        """The last thing that is said before the address is."""
+        """Also tells how deployments get a worker: daphne's command prints the address right after this."""
         super().check_migrations()
         self.stdout.write(
             f"Deployments wait for a worker: {WITH_BROKER if settings.BROKER_URL else WITHOUT_BROKER}."
         )
 
     def log_action(self, protocol: str, action: str, details: Mapping[str, Any]) -> None:
-        """A query string may hold a secret, such as the code of a single sign-on."""
+        """Logs without query strings: they may hold a secret, such as the code of a single sign-on."""
         if (protocol, action) == ("http", "complete"):
             path = details["path"].partition("?")[0]
             logger.info("%s %s %s", details["method"], path, details["status"])

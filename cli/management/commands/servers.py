@@ -13,7 +13,7 @@ from servers.models import Server
 
 
 class Command(ServerCommand):
-    help = "Lists the servers: status, what serves, and why not."
+    help = "Lists the servers: status, the deployment that serves, and the reason if none does."
     examples = """  manage.py servers
   manage.py servers --json | jq -r 'select(.status == "error") | .slug'"""
 
@@ -43,7 +43,7 @@ def _facts(server: Server) -> dict[str, object]:
 
 def _table(servers: list[Server]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("slug", "status", "serving", "why"):
+    for title in ("slug", "status", "serving", "reason"):
         table.add_column(title)
     for server in servers:
         look = states.look(server.status)

@@ -15,7 +15,7 @@ from servers.states import ServerStatus
 
 
 class Command(ServerCommand):
-    help = "Stops a server; what was built stays, so that start is quick."
+    help = "Stops a server. What was built is kept, so that it starts again quickly."
     examples = """  manage.py stop hello --wait
   manage.py stop hello --here              nothing else is up: do the work here"""
 

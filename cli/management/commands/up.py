@@ -25,9 +25,9 @@ from servers.operations.serving import GRACE_SECONDS, serve
 
 logger = logging.getLogger(__name__)
 DOORS = frozenset({"web", "gateway"})
-# These tell each other through the broker that there is work; the gateway only reads.
+# These parts send each other work through the broker. The gateway only reads rows and needs none.
 TIED = frozenset({"web", "worker", "reconciler"})
-# These speak to the cluster; a pod that only serves doors has no account there.
+# These parts call the cluster's API. A pod that only serves web or gateway has no account there.
 CLUSTERED = frozenset({"worker", "reconciler"})
 NO_CLUSTER = "mcphost.E006"
 PARTS = ("web", "gateway", "worker", "reconciler")
@@ -35,15 +35,15 @@ SCHEMA_SECONDS = 120
 
 
 class Command(ShownCommand):
-    help = "Starts the platform: web, live feed, gateway, workers and reconciler in one process."
-    requires_system_checks = []  # its own: one line each
+    help = "Starts the platform: web, gateway, worker and reconciler in one process."
+    requires_system_checks = []  # `_refuse_what_cannot_work` runs ours and prints one line for each
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--only",
             action="append",
             choices=PARTS,
-            help="Start only this part, for production with one process each. May be given several times.",
+            help="Start only this part, for one process per part. May be given several times.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -95,7 +95,7 @@ class Command(ShownCommand):
         self.stdout.flush()
 
     def _first_run(self, parts: frozenset[str]) -> None:
-        """The example runs where its archive was written: in one process with the workers."""
+        """Makes the administrator, and the example server if the worker runs in this process too."""
         try:
             login = first_run.administrator() if settings.MIGRATE_ON_START else None
             example = first_run.example() if login and parts >= TIED else None
@@ -130,7 +130,7 @@ def _refuse_what_cannot_work(parts: frozenset[str]) -> None:
 
 @contextlib.contextmanager
 def _signals_as_interrupt() -> Iterator[None]:
-    """SIGTERM ends the platform as Ctrl-C does, at any point of the start: what was started is stopped."""
+    """SIGTERM ends the platform like Ctrl-C, also during the start: what was started is stopped again."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
         yield
@@ -138,7 +138,7 @@ def _signals_as_interrupt() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _listener(parts: frozenset[str]) -> Iterator[socket.socket | None]:
-    """Of the doors; a process that has none listens on METRICS_PORT, where one is set, for /metrics alone."""
+    """The socket of web and gateway. Without them that of METRICS_PORT, or None if that is not set."""
     if parts & DOORS:
         listener: Any = listen()
     else:
@@ -155,7 +155,9 @@ def _background(parts: frozenset[str], say: Any) -> Iterator[None]:
         yield
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)  # one is enough: stopping takes seconds, not for ever
+            signal.signal(
+                number, signal.SIG_IGN
+            )  # a second signal must not interrupt the stop, which takes seconds
         say("\nStopping …")
         behind.stop()
         if "worker" in parts:
@@ -181,7 +183,7 @@ def _serve(parts: frozenset[str], listener: socket.socket | None) -> None:
 
 
 def grace_of(parts: frozenset[str]) -> float:
-    """Calls may go on for as long as their servers do: beside workers, hosted processes end with this one."""
+    """Seconds that running calls get when the process stops. Short beside a worker: its servers end too."""
     if "gateway" not in parts:
         return GRACE_SECONDS
     longest: float = settings.GATEWAY_SHUTDOWN_SECONDS

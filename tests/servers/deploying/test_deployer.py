@@ -225,15 +225,15 @@ def test_cancelling_what_runs_leaves_what_waits_behind_it_alone(platform: Platfo
 def test_a_worker_that_was_taken_for_dead_leaves_its_successor_alone(idle: Platform, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     server = idle.hello()
     deployment = services.deploy(server=server, by=Actor(idle.owner), trigger=Trigger.API)
-    walk = deployer._walk
+    switch = deployer._switch
 
-    def taken_over_in_the_middle(job) -> None:  # type: ignore[no-untyped-def]
-        walk(job)
+    def taken_over_before(job, run) -> None:  # type: ignore[no-untyped-def]
         if Deployment.objects.filter(pk=deployment.pk, claims=1).exists():
             assert Deployment.objects.put_back(job.deployment)
             deployer.run(deployment.pk)
+        switch(job, run)
 
-    monkeypatch.setattr(deployer, "_walk", taken_over_in_the_middle)
+    monkeypatch.setattr(deployer, "_switch", taken_over_before)
     deployer.run(deployment.pk)
 
     deployment.refresh_from_db()

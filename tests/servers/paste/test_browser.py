@@ -34,7 +34,7 @@ def test_a_block_is_read_chosen_and_fills_the_form(page: Page, web: Web) -> None
     page.get_by_role("button", name="Read", exact=True).click()
     expect(page.get_by_text("Choose one of 2")).to_be_visible()
     page.get_by_role("button", name="Choose this: weather").click()
-    expect(page.get_by_text("Left out, or to be looked at")).to_be_visible()
+    expect(page.get_by_text("Left out, or to check")).to_be_visible()
     expect(page.locator("[name=package_name]")).to_have_value("@acme/weather-mcp")
     expect(page.locator("[name=environment_lines]")).to_have_value("UNITS=metric")
     expect(page.locator("[name=secret_name_2]")).to_have_value("WEATHER_KEY")
