@@ -45,5 +45,6 @@ PLATFORM = Actor()
 
 
 def at_console(request: HttpRequest) -> Actor:
+    """Returns who sent a request to the console."""
     user = request.user if isinstance(request.user, User) else None
     return Actor(user, Via.ADMIN, address=request.META.get("REMOTE_ADDR") or None)

@@ -59,4 +59,5 @@ class Limit:
         return math.ceil(self._buckets.wait(key, self._rate))
 
     def take(self, key: Hashable) -> None:
+        """Takes one."""
         self._buckets.take(key, self._rate)

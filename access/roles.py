@@ -39,10 +39,12 @@ def operated_by(user: Person) -> Q:
 
 
 def sees(user: Person, *, owner_id: int, team_id: int | None) -> bool:
+    """Tells whether somebody may see a row with this owner and team."""
     return _reaches(user, Role, owner_id, team_id)
 
 
 def operates(user: Person, *, owner_id: int, team_id: int | None) -> bool:
+    """Tells whether somebody may change, deploy and delete a row with this owner and team."""
     return _reaches(user, OPERATING, owner_id, team_id)
 
 

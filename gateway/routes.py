@@ -61,9 +61,7 @@ class Route:
         if self.status in ON_ITS_WAY:
             return f"{self.name} is starting ({states.look(self.status).label.lower()}). Try again shortly."
         if self.status == ServerStatus.ERROR:
-            return (
-                f"{self.name} is not running: its last deployment failed. See its deployments for the reason."
-            )
+            return f"{self.name} is not running: its last start failed. See its deployments for the reason."
         return f"{self.name} is not running ({states.look(self.status).label.lower()})."
 
     @property

@@ -160,6 +160,7 @@ def has_two_readings(scope: Scope) -> bool:
 
 
 async def not_here(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers 404: this process does not serve the path."""
     await answer(send, 404, b"This process does not serve that path.\n")
 
 

@@ -31,6 +31,8 @@ class BadSetting(Exception):
 
 @dataclass(frozen=True)
 class Declared:
+    """A setting that was read, with its default."""
+
     name: str
     default: str
     secret: bool = False
@@ -52,6 +54,7 @@ class Environment:
         return cls({**stored(dotenv_path(base)), **os.environ})
 
     def text(self, name: str, default: str = "", *, secret: bool = False) -> str:
+        """Returns the text, or `default` if it is empty. `secret`: errors do not show its value."""
         self.declared[name] = Declared(name, default, secret)
         return self._raw(name) or default
 
@@ -94,6 +97,7 @@ class Environment:
         return self._parsed(name, "", lambda v: [_matching(part, regex) for part in _split(v)], accepted)
 
     def words(self, name: str) -> list[str]:
+        """Returns the words of a command line."""
         return self._parsed(name, "", shlex.split, "a command line with closed quotation marks")
 
     def platforms(self, name: str, default: str) -> list[str]:
@@ -102,6 +106,7 @@ class Environment:
         )
 
     def path(self, name: str, default: str = "") -> Path | None:
+        """Returns an absolute path, or None if it is empty."""
         return self._parsed(name, default, lambda v: Path(v).expanduser().absolute() if v else None, "a path")
 
     def readable_file(self, name: str) -> Path | None:
@@ -124,6 +129,7 @@ class Environment:
         )
 
     def pattern(self, name: str, default: str, regex: str, accepted: str) -> str:
+        """Returns text that matches `regex`, or "". `accepted` describes it in the error."""
         return self._parsed(name, default, lambda v: _matching(v, regex) if v else "", accepted)
 
     def _raw(self, name: str) -> str:
@@ -145,6 +151,7 @@ class Environment:
 
 
 def dotenv_path(base: Path) -> Path:
+    """Returns the path that ENV_FILE names; by default `.env` in `base`."""
     return Path(os.environ.get("ENV_FILE") or base / ".env")
 
 

@@ -29,6 +29,7 @@ def fault(port: int) -> str | None:
 
 
 def main(ports: Sequence[str]) -> int:
+    """Returns the exit code, and prints why the process is not ready."""
     found = [said for port in ports if int(port) and (said := fault(int(port))) is not None]
     complaint = found[0] if found else f"nothing listens on {' or '.join(ports)}"
     if complaint:

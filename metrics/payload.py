@@ -12,6 +12,7 @@ COLUMNS = ("id", "server_id", "deployment_id", "timestamp", "event_type", "detai
 
 
 def of(metric: UsageMetric) -> dict[str, Any]:
+    """Builds the JSON object of a metric."""
     return of_row({column: getattr(metric, column) for column in COLUMNS})
 
 

@@ -54,6 +54,7 @@ DEPLOYMENT_TIME = _histogram("deployment_duration", "Of successful deployments."
 BUILDS = _counter("builds", "Builds that ended.", "platform", "outcome", "error_kind")
 BUILD_TIME = _histogram("build_duration", "Of successful builds.", STEP_SECONDS, "platform")
 RESTARTS = _counter("server_restarts", "Servers that had stopped by themselves.", "server")
+FAILED_RESTARTS = _counter("server_restart_failures", "Restarts that did not come up.", "server")
 
 Details = Mapping[str, Any]
 
@@ -137,6 +138,7 @@ _COUNTED: dict[str, Callable[[str, Details], None]] = {
     "deploy_cancelled": _ended(DEPLOYMENTS, DEPLOYMENT_TIME, "cancelled", platform=False),
     "deploy_held": _ended(DEPLOYMENTS, DEPLOYMENT_TIME, "held", platform=False),
     "server_restarted": lambda server, details: RESTARTS.labels(server).inc(),
+    "server_restart_failed": lambda server, details: FAILED_RESTARTS.labels(server).inc(),
 }
 for _outcome in ("succeeded", "failed"):
     _COUNTED[f"push_{_outcome}"] = _registry(PUSHES, PUSH_TIME, _outcome)

@@ -37,6 +37,8 @@ class Call(NamedTuple):
 
 @dataclass
 class Sum:
+    """A sum of calls. Its columns have the names of those in `CallRollup` and `CallTotal`."""
+
     SUMS: ClassVar = ("calls", "errors", "duration_ms", "bytes_in", "bytes_out")
 
     calls: int = 0
@@ -55,9 +57,11 @@ class Sum:
         self.buckets[bisect.bisect_left(BOUNDS, call.duration_ms)] += 1
 
     def join(self, other: Sum | CallTotal) -> None:
+        """Adds another sum, or a row of `CallTotal`, to this one."""
         _add(self, other, other.SUMS)
 
     def add_to(self, row: CallRollup | CallTotal) -> None:
+        """Adds this sum to a row."""
         _add(row, self, row.SUMS)
 
     @property
@@ -78,6 +82,7 @@ Summed = Sum | CallRollup | CallTotal
 
 
 def sum_of(parts: Iterable[Sum]) -> Sum:
+    """Returns the sum of all parts."""
     whole = Sum()
     for each in parts:
         whole.join(each)

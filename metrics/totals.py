@@ -36,6 +36,7 @@ def by_client(server_id: int, since: datetime, until: datetime) -> dict[str, Sum
 
 
 def of_platform() -> QuerySet[CallTotal]:
+    """Returns the rows for all servers together."""
     return CallTotal.objects.filter(server=None)
 
 

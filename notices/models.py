@@ -95,6 +95,7 @@ class Channel(SharedSecret):
         return self.name
 
     def set_url(self, url: str) -> None:
+        """Seals the URL, and stores its host to be shown."""
         self.sealed_url, self.host = sealing.seal(url), urlsplit(url).hostname or ""
 
     def url(self) -> str:

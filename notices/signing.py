@@ -19,6 +19,7 @@ TOLERANCE_SECONDS = 300
 
 
 def new_secret() -> str:
+    """Returns a new random secret: `whsec_` and 32 bytes in base64."""
     return PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
 
 

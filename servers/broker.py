@@ -56,10 +56,12 @@ def deploy(deployment_id: int) -> None:
 
 
 def restart(run_id: int) -> None:
+    """Sends the message; as `deploy`."""
     _send(RESTART, run_id)
 
 
 def settle(server_id: int) -> None:
+    """Sends the message; as `deploy`."""
     _send(SETTLE, server_id)
 
 
@@ -71,6 +73,7 @@ def deploy_on_commit(deployment_id: int) -> None:
 
 
 def settle_on_commit(server_id: int) -> None:
+    """Sends the message after the commit, if a worker would get it."""
     if reaches_workers():
         transaction.on_commit(lambda: settle(server_id))
 

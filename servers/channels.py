@@ -134,6 +134,7 @@ def rotate(*, channel: Channel, by: Actor) -> str:
 
 @transaction.atomic
 def remove(*, channel: Channel, by: Actor) -> None:
+    """Deletes a channel and its notices."""
     audit.record(action="channel.removed", target=channel, by=by, before=_settings(channel))
     channel.delete()
 

@@ -83,6 +83,7 @@ def duration(value: timedelta | None) -> str:
 
 
 def milliseconds(value: int | None) -> str:
+    """Formats milliseconds as `duration` does."""
     return EMPTY if value is None else duration(timedelta(milliseconds=value))
 
 
@@ -124,6 +125,7 @@ def revision(value: str) -> SafeString | str:
 
 
 def size(value: object) -> str:
+    """Formats bytes; EMPTY for anything but a number."""
     return filesizeformat(value) if isinstance(value, int | float) else EMPTY
 
 
@@ -183,6 +185,7 @@ def deployment_url(deployment_id: int) -> str:
 
 
 def deployment_link(deployment: Deployment | None) -> SafeString | str:
+    """Returns HTML with a link to the deployment; EMPTY for None."""
     if deployment is None:
         return EMPTY
     return format_html(

@@ -16,6 +16,7 @@ LOG_COLUMNS = ("id", "at", "stream", "level", "text", "deployment_id", "step_id"
 
 
 def log_line(line: LogLine) -> dict[str, Any]:
+    """Builds a log line from its row."""
     return log_row({column: getattr(line, column) for column in LOG_COLUMNS})
 
 

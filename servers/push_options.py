@@ -35,6 +35,7 @@ class PushOptions:
 
     @property
     def columns(self) -> dict[str, object]:
+        """The options as columns of `Deployment`."""
         return asdict(self)
 
 

@@ -46,11 +46,13 @@ def default_runtime() -> str:
 
 
 def runtime_name_for(server: Server) -> str:
+    """Returns the name of the server's runtime: its own choice, or the default."""
     return server.runtime or default_runtime()
 
 
 @functools.cache
 def builder() -> Builder:
+    """Returns the builder of images for the engine."""
     return find_builder(engine_url())
 
 
@@ -61,6 +63,7 @@ def native_platform() -> str:
 
 @functools.cache
 def build_settings() -> BuildSettings:
+    """Returns the settings of builds that are the same for all servers."""
     return BuildSettings(
         docker_host=engine_url(),
         python_image=settings.BASE_IMAGE_PYTHON,

@@ -126,7 +126,7 @@ def cancel(*, deployment: Deployment, by: Actor) -> Deployment:
     server = locked(deployment.server)
     waits = Deployment.objects.filter(pk=deployment.pk, status=DeploymentStatus.QUEUED).exists()
     if waits and _cancel_queued(server, ON_REQUEST):
-        settle_status.after_cancel(deployment.server_id)
+        settle_status.settle(deployment.server_id)
         broker.settle_on_commit(deployment.server_id)
     elif not Deployment.objects.open().filter(pk=deployment.pk).update(cancel_requested=True):
         raise Conflict(f"{deployment} is over: there is nothing to cancel.")

@@ -1,4 +1,4 @@
-"""Sets the status of a server after its work was cancelled, which says nothing about the server itself."""
+"""Sets the status of a server after work that says nothing about the server itself: cancelled or held."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from servers.models.server import DesiredState
 from servers.states import ServerStatus
 
 
-def after_cancel(server_id: int) -> None:
+def settle(server_id: int) -> None:
     """Sets the status. The caller has locked the server's row, in the transaction that ended the work."""
     server = Server.objects.with_current().get(pk=server_id)
     if Deployment.objects.open().filter(server=server_id).exists():
@@ -25,7 +25,9 @@ def after_cancel(server_id: int) -> None:
 
 
 def _is_down(server: Server) -> bool:
-    """Whether it went down before the work began: then a restart brings it back. One that was stopped has no
-    error."""
+    """Tells whether the server was down before the work began, so that a restart follows.
+
+    A server that was stopped has no error.
+    """
     current = server.current_deployment
     return current is not None and bool(server.error or current.live_run)

@@ -176,4 +176,5 @@ def work_look(status: str) -> Look:
 
 
 def look(status: str) -> Look:
+    """Returns how a status is shown. An unknown status gets its own words, in blue."""
     return LOOKS.get(status, Look(status.replace("-", " ").capitalize(), "blue"))

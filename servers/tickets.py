@@ -18,6 +18,7 @@ _signer = signing.TimestampSigner(salt="servers.tickets", sep=".")
 
 
 def issue(*, user_id: int, server_id: int) -> str:
+    """Returns a ticket for one user and one server, which is valid for LIVES."""
     return TICKET + _signer.sign_object([user_id, server_id])
 
 

@@ -36,6 +36,7 @@ class StepInProgress:
         self._noted_at, self._expected = 0.0, 0
 
     def line(self, text: str) -> None:
+        """Writes a line into the log of the step."""
         self._logbook.write(text, LogStream.BUILD, self.row.pk)
 
     def expect(self, size: int) -> None:

@@ -76,6 +76,7 @@ def received(chunks: Iterable[bytes], filename: str) -> Iterator[Archive]:
 
 
 def directory(server_id: int) -> Path:
+    """Returns the directory of a server's archives."""
     return _root() / str(server_id)
 
 
@@ -150,6 +151,7 @@ def largest() -> int:
 
 
 def too_large() -> TooLarge:
+    """Returns the error for an archive with more than UPLOAD_MAX_BYTES."""
     limit = settings.UPLOAD_MAX_BYTES
     return TooLarge(f"The archive is larger than UPLOAD_MAX_BYTES allows: {limit} bytes.", field="archive")
 

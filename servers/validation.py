@@ -110,6 +110,7 @@ def parse_words(text: str) -> list[str]:
 
 
 def clean_words(words: Sequence[Any]) -> list[str]:
+    """Returns a command's words as a list, after a check of their number and characters."""
     if len(words) > MOST_WORDS:
         raise ValidationError(f"At most {MOST_WORDS} words.")
     if not all(isinstance(word, str) and "\0" not in word for word in words):

@@ -68,6 +68,7 @@ def told(request: HttpRequest, error: Any, exception: Any) -> HttpResponse:
 
 
 def page(request: HttpRequest, message: str, hint: str, status: int) -> HttpResponse:
+    """Returns the page that says why a login failed."""
     shown = {"message": message, "hint": hint, "name": settings.OIDC_NAME}
     response = render(request, "sso_failed.html", shown, status=status)
     response["Cache-Control"] = "no-store"

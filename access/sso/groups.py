@@ -19,6 +19,8 @@ ORDER = list(Role)
 
 @dataclass(frozen=True)
 class Rule:
+    """Members of `group` get `role` in `team`."""
+
     group: str
     team: str
     role: Role

@@ -41,6 +41,7 @@ def _with_provider(view: View) -> View:
 
 @_with_provider
 def login(request: HttpRequest) -> HttpResponse:
+    """Sends the browser to the provider, with PKCE and a nonce. `next` must be an address of ours."""
     wanted = request.GET.get("next", "")
     here = url_has_allowed_host_and_scheme(wanted, {request.get_host()}, request.is_secure())
     nonce = secrets.token_urlsafe(24)
@@ -53,5 +54,6 @@ def login(request: HttpRequest) -> HttpResponse:
 
 @_with_provider
 def callback(request: HttpRequest) -> HttpResponse:
+    """Handles the provider's answer (`SocialAdapter`)."""
     answer: HttpResponse = OAuth2CallbackView.adapter_view(Adapter(request, app().provider_id))(request)
     return answer

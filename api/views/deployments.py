@@ -112,7 +112,8 @@ class ServerRuns(Door, generics.ListAPIView[Run]):
 
     def get_queryset(self) -> QuerySet[Run]:
         server = server_of(self.request, self.kwargs["pk"])
-        return Run.objects.filter(deployment__server=server).select_related("deployment")
+        rows = Run.objects.filter(deployment__server=server).select_related("deployment")
+        return rows.defer("deployment__facts", "deployment__discovery")
 
 
 def _with_status(rows: QuerySet[Deployment], asked: Asked) -> QuerySet[Deployment]:

@@ -23,6 +23,7 @@ class Collector:
         self._seen: dict[int, float] = {}
 
     def look(self) -> None:
+        """Copies new output of the runs that are due."""
         started = Run.objects.started().select_related("deployment__server")
         running = list(started.defer("deployment__facts", "deployment__discovery"))
         pause = len(running) / LOOKS_PER_SECOND

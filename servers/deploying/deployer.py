@@ -286,7 +286,7 @@ def _settle_server(job: Job, status: DeploymentStatus, message: str, kind: str) 
         Server.objects.move(server.pk, ServerStatus.ERROR, error=message, error_kind=kind)
         notify.failed(server.pk, message, kind, job.deployment)
         return
-    settle_status.after_cancel(server.pk)
+    settle_status.settle(server.pk)
     if status == DeploymentStatus.HELD:
         notify.held(server.pk, message, job.deployment)
 

@@ -46,6 +46,7 @@ class Destination:
 
     @property
     def endpoint(self) -> str:
+        """The repository: `host/path`, without a tag."""
         return self.target.endpoint
 
     @contextmanager

@@ -104,7 +104,11 @@ def _close_lost_restarts() -> None:
 def _show_trouble(
     server_id: int, to: ServerStatus, why: str, kind: str = "runtime", deployment: Deployment | None = None
 ) -> None:
-    """What becomes of a run shows only where a restart does: a deployment may go on beside it."""
+    """Sets status and error, and tells channels.
+
+    Without `deployment` the trouble is a run's. It is shown only where a restart may show, because a
+    deployment may go on at the same time.
+    """
     servers = Server.objects.all() if deployment else Server.objects.filter(status__in=RESTARTABLE)
     with transaction.atomic():
         if servers.move(server_id, to, error=why, error_kind=kind):
@@ -150,7 +154,9 @@ def _watch(server: Server, run: Run, status: RunStatus | RuntimeFault) -> None:
 
 def _note_exit(server: Server, run: Run, status: RunStatus) -> None:
     why = status.reason or "The server is gone."
-    if runs.stop(run, why, grace=0, reason=status.cause or ""):  # else it was stopped while it was looked at
+    if runs.stop(
+        run, why, grace=0, reason=status.cause or ""
+    ):  # else another process stopped it at the same time
         _note_failure(server, why, run)
 
 
@@ -335,4 +341,5 @@ def _suspend(run: Run) -> None:
 
 
 def trim() -> None:
+    """Deletes what is older than its retention; see `retention.trim`."""
     retention.trim()

@@ -74,7 +74,7 @@ def request(server: Server) -> None:
         return
     if not locked.deployments.filter(status__in=OPEN).exists():
         runs.begin(current)
-        # Callers wait for one that is on its way; it may be a while until a worker has time for it.
+        # With this status the gateway lets calls wait for the restart, also before a worker claims it.
         Server.objects.filter(status=ServerStatus.RUNNING).move(server.pk, ServerStatus.STARTING)
         events.status_changed(server.pk)
 
@@ -132,8 +132,7 @@ def _serve(start: Start, facts: ServerFacts, found: Discovery) -> None:
         deployment.keep(facts=asdict(facts), discovery=asdict(found))
         Server.objects.filter(status__in=RESTARTABLE).move(server.pk, ServerStatus.RUNNING)
         Server.objects.filter(pk=server.pk).update(error="", error_kind="")
-        took = int((now - run.began_at).total_seconds() * 1000)
-        start.timeline.event("server_restarted", {"number": deployment.number, "duration_ms": took})
+        start.timeline.event("server_restarted", _about(start))
         events.status_changed(server.pk)
         notify.recovered(server.pk)
     start.timeline.say(f"#{deployment.number} serves again.")
@@ -161,6 +160,8 @@ def _fail(start: Start, error: UserError) -> None:
         return
     with transaction.atomic():
         server = Server.objects.locked().get(pk=start.deployment.server_id)
+        failure = {**_about(start), "error": message, "error_kind": error.kind}
+        start.timeline.event("server_restart_failed", failure)
         if is_wanted(start.deployment):
             schedule(server)
             told = f"{message} {gave_up(server)}".strip()
@@ -169,6 +170,11 @@ def _fail(start: Start, error: UserError) -> None:
                 notify.failed(server.pk, told, error.kind)
         events.status_changed(server.pk)
     start.timeline.say(message)
+
+
+def _about(start: Start) -> dict[str, int]:
+    took = int((timezone.now() - start.run.began_at).total_seconds() * 1000)
+    return {"number": start.deployment.number, "duration_ms": took}
 
 
 def _end(start: Start, why: str, reason: str = "") -> bool:
@@ -183,6 +189,6 @@ def _end(start: Start, why: str, reason: str = "") -> bool:
 
 
 def is_wanted(deployment: Deployment) -> bool:
-    """What it started is what its server should run."""
+    """Tells whether the deployment is what its server should run."""
     running = Server.objects.filter(desired_state=DesiredState.RUNNING)
     return running.filter(pk=deployment.server_id, current_deployment=deployment).exists()

@@ -52,10 +52,12 @@ class Body:
 
     @property
     def length(self) -> int | None:
+        """The size in bytes of the whole body; None if the request has no body."""
         return self._size if self._comes else None
 
     @property
     def file(self) -> IO[bytes]:
+        """The body, to read from its start."""
         return self._file or io.BytesIO(self._held)
 
     async def receive(self, receive: Receive, in_flight: InFlight) -> None:
@@ -75,6 +77,7 @@ class Body:
             self._file.seek(0)
 
     def close(self) -> None:
+        """Closes the file, and ends the counting of its bytes."""
         if self._file:
             self._file.close()
         self.release()

@@ -49,12 +49,14 @@ class Queue:
         return min(theirs[0].since for theirs in self._of.values())
 
     def join(self, address: str, waiter: _Waiter) -> None:
+        """Adds a waiter. If too many wait, refuses one, which may be this one."""
         self._of.setdefault(address, deque()).append(waiter)
         self.beginning += waiter.begins
         if waiter.begins and self.beginning > WAITING:
             self._refuse_one()
 
     def next(self) -> _Waiter:
+        """Removes and returns the next waiter. Its address then comes last."""
         address, theirs = self._of.popitem(last=False)
         waiter = theirs.popleft()
         self.beginning -= waiter.begins
@@ -63,6 +65,7 @@ class Queue:
         return waiter
 
     def leave(self, address: str, waiter: _Waiter) -> None:
+        """Removes a waiter, if it still waits."""
         theirs = self._of.get(address, deque())
         if waiter in theirs:
             theirs.remove(waiter)
@@ -140,6 +143,7 @@ class Threads:
         return await asyncio.shield(asyncio.wrap_future(future))
 
     def give_back(self) -> None:
+        """Frees a thread, and gives free threads to the next waiters."""
         self._busy -= 1
         self._moved = time.monotonic()
         while self._waiting and self._busy < self._count:

@@ -37,17 +37,21 @@ class Answer:
         self.over = False
 
     def begin(self) -> bytes:
+        """Calls Django, and returns the first piece. `status` and `headers` are set then."""
         return self._step(self._begin)
 
     def more(self) -> bytes:
+        """Returns the next piece. `over` is set with the last one."""
         return self._step(self._more)
 
     def abandon(self) -> bool:
+        """Says that the rest is not needed, and returns whether the caller has to call `close`."""
         with self._lock:
             self._unwanted = True
             return not (self._runs or self.over)
 
     def close(self) -> None:
+        """Closes Django's answer."""
         self._context.run(self._close)
 
     def _step(self, work: Callable[[], bytes]) -> bytes:

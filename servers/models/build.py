@@ -59,4 +59,5 @@ class Build(Kept):
 
     @property
     def short_revision(self) -> str:
+        """The first 12 characters of the revision, without `sha256:`."""
         return self.revision.removeprefix("sha256:")[:12]

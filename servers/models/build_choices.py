@@ -52,6 +52,7 @@ def clean(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def validate(values: Any) -> None:
+    """Raises `ValidationError` as `clean` does; for a model's field."""
     if not isinstance(values, Mapping):
         raise ValidationError("Must be an object.")
     clean(values)

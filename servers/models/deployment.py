@@ -158,6 +158,7 @@ class Deployment(Leased):
         return f"{self.server.slug} #{self.number}"
 
     def held(self) -> DeploymentQuerySet:
+        """Selects the running deployment, while the worker and the claim are those that it was read with."""
         own = Deployment.objects.filter(pk=self.pk, status=DeploymentStatus.RUNNING)
         return own.filter(worker=self.worker, claims=self.claims)
 
@@ -179,10 +180,12 @@ class Deployment(Leased):
 
     @property
     def takes_calls(self) -> bool:
+        """Whether its run has an endpoint."""
         return self.run is not None and bool(self.run.endpoint)
 
     @property
     def live_run(self) -> Run | None:
+        """Its run, if that has not ended."""
         return self.run if self.run and self.run.is_live else None
 
     @property

@@ -27,4 +27,5 @@ class FormerServer(models.Model):
 
     @classmethod
     def remember(cls, server: Server) -> None:
+        """Stores the owner and team of a server whose row is about to be deleted."""
         cls.objects.get_or_create(slug=server.slug, team=server.team_id or 0, owner=server.owner_id)

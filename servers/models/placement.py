@@ -44,6 +44,7 @@ def clean(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def validate(values: Any) -> None:
+    """Raises `ValidationError` as `clean` does; for a model's field."""
     if not isinstance(values, Mapping):
         raise ValidationError("Must be an object.")
     clean(values)
@@ -63,6 +64,7 @@ def shape_of(values: Mapping[str, Any]) -> Shape:
 
 
 def is_network(text: str) -> bool:
+    """Tells whether it is a network in CIDR notation."""
     try:
         ipaddress.ip_network(text)
     except ValueError:

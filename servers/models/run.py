@@ -102,6 +102,7 @@ class Run(Leased):
 
     @property
     def state(self) -> RunState:
+        """The state that is shown, from the columns of the run and the status of its deployment."""
         if not self.is_live:
             return RunState.ENDED
         if self.endpoint:
@@ -113,4 +114,5 @@ class Run(Leased):
         return RunState.STARTING if of_deployment or not waits else RunState.QUEUED
 
     def held(self) -> RunQuerySet:
+        """Selects the live run, while the worker is the one that it was read with."""
         return Run.objects.live().filter(pk=self.pk, worker=self.worker)

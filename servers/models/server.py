@@ -126,6 +126,7 @@ class ServerQuerySet(models.QuerySet["Server"]):
         return self.should_run().exclude(_UP)
 
     def should_not_run(self) -> ServerQuerySet:
+        """Servers that should be stopped or deleted."""
         return self.filter(desired_state__in=[DesiredState.STOPPED, DesiredState.DELETED])
 
     def locked(self) -> ServerQuerySet:
@@ -302,9 +303,11 @@ class Server(models.Model):
         return Redactor([*(secret.reveal() for secret in self.secrets.all()), *more])
 
     def is_visible_to(self, user: AbstractBaseUser | AnonymousUser) -> bool:
+        """Whether `user` sees the server (`roles.sees`)."""
         return roles.sees(user, owner_id=self.owner_id, team_id=self.team_id)
 
     def is_operable_by(self, user: AbstractBaseUser | AnonymousUser) -> bool:
+        """Whether `user` may change, deploy and delete the server (`roles.operates`)."""
         return roles.operates(user, owner_id=self.owner_id, team_id=self.team_id)
 
 

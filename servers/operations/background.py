@@ -49,6 +49,7 @@ class Background:
         self._threads = [self._loop(self._leader, *loop) for loop in LOOPS] if self._leader else []
 
     def start(self) -> None:
+        """Starts all threads. Call it once."""
         heartbeat.interrupted.clear()
         if self._worker:
             broker.current().emit_after("process_boot")  # without this, no actor has a time limit
@@ -61,6 +62,7 @@ class Background:
         probes.vital.watch([*self._threads, *(self._worker.workers if self._worker else ())])
 
     def stop(self) -> None:
+        """Ends all threads, at the latest after STOP_MS for those of the worker."""
         probes.vital.watch(())
         self._stopping.set()
         heartbeat.interrupted.set()

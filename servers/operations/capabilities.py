@@ -79,6 +79,7 @@ def _was_chosen(runtime: str) -> bool:
 
 
 def registry() -> Capability:
+    """Pings REGISTRY with the platform's login."""
     if not settings.REGISTRY:
         return Capability("registry", False, "REGISTRY is not set", "Images stay in the engine until it is.")
     probe = Reference.parse(f"{settings.REGISTRY.rstrip('/')}/probe")
@@ -90,6 +91,7 @@ def registry() -> Capability:
 
 
 def kubernetes() -> Capability:
+    """Asks the cluster's API server."""
     if not settings.REGISTRY:
         return Capability(
             "kubernetes", False, "REGISTRY is not set", "Nodes pull what they run: set REGISTRY."

@@ -86,6 +86,7 @@ class ConnectionTable:
         return None
 
     def remove(self, connection: Connection) -> None:
+        """Removes a connection, if it is there."""
         theirs = self._of.get(connection.address, {})
         if connection in theirs:
             del theirs[connection]
@@ -95,9 +96,11 @@ class ConnectionTable:
             self._of.pop(connection.address, None)
 
     def mark_busy(self, connection: Connection) -> None:
+        """Says that a connection has a request, so that it is not closed for a new one."""
         self._idle.pop(connection, None)
 
     def mark_idle(self, connection: Connection) -> None:
+        """Says that a connection has no request."""
         self._idle.pop(connection, None)
         if connection in self._of.get(connection.address, ()):
             self._idle[connection] = None

@@ -62,6 +62,7 @@ class Corked:
         return self.ended or self._transport.is_closing()
 
     def close(self) -> None:
+        """Closes the connection, or only our side if the peer may still be sending."""
         if self.ended or self._transport.is_closing() or not self._lingers():
             self.close_at_once()
             return
@@ -70,6 +71,7 @@ class Corked:
         self._transport.write_eof()
 
     def close_at_once(self) -> None:
+        """Sends what was collected and closes the connection."""
         if not self.ended:
             self._flush()
         self._transport.close()

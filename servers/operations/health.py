@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Check:
+    """The result of one check. `status` is OK, DEGRADED or FAILED, `detail` is a sentence."""
+
     name: str
     status: str
     detail: str
@@ -43,6 +45,7 @@ def of_database(*, migrations: bool) -> list[Check]:
 
 
 def worst(checks: list[Check]) -> str:
+    """Returns the worst status."""
     return max((check.status for check in checks), key=[OK, DEGRADED, FAILED].index)
 
 

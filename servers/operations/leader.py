@@ -99,6 +99,7 @@ class Leader:
         self._thread.start()
 
     def leads(self) -> bool:
+        """Tells whether this process leads now."""
         return time.monotonic() < self._until
 
     def stop(self) -> None:

@@ -31,6 +31,7 @@ class Vital:
         self._threads = list(threads)
 
     def fault(self) -> str:
+        """Returns which of the threads have ended, as a sentence, or ""."""
         dead = [thread.name for thread in self._threads if not thread.is_alive()]
         return f"Threads have ended: {', '.join(dead)}." if dead else ""
 
@@ -51,6 +52,7 @@ class Readiness:
         self._has_schema = False
 
     async def fault(self) -> str:
+        """Returns why the process is not ready, as a sentence, or "". Takes at most TIMEOUT seconds."""
         if fault := self._threads():
             return fault
         if self._asking is None or self._asking.done():

@@ -85,6 +85,7 @@ class Closable:
         self._endless: set[asyncio.Task[Any] | None] = set()
 
     def close(self) -> None:
+        """Begins the end: cancels streams without an end now, and the other answers after `grace` seconds."""
         self._closed = True
         _cancel(self._endless)
         asyncio.get_running_loop().call_later(self._grace, _cancel, self._answering)

@@ -56,6 +56,7 @@ class Page(NamedTuple):
 
 
 def parts_of(url: str) -> SplitResult | None:
+    """Returns the parts of a URL with a host; None for anything else."""
     try:
         parts = urlsplit(url)
         _ = parts.port
@@ -65,6 +66,7 @@ def parts_of(url: str) -> SplitResult | None:
 
 
 def host_of(url: str) -> str:
+    """Returns the host without `www.`, or ""."""
     parts = parts_of(url)
     return (parts.hostname or "").removeprefix("www.") if parts else ""
 

@@ -117,6 +117,7 @@ def _publish(value: str, draft: Draft) -> None:
 
 
 def image(reference: str, draft: Draft) -> None:
+    """Fills the draft from the name of an image."""
     reference = reference.removeprefix("docker://").removeprefix("oci://")
     draft.kind, draft.source = "image", {"reference": reference[:500]}
     if not REFERENCE.fullmatch(reference):

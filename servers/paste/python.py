@@ -147,6 +147,7 @@ def _start(words: list[str], draft: Draft) -> None:
 
 
 def of_launcher(given: list[options.Given], draft: Draft) -> None:
+    """Reads the launcher's own options, such as `--with` and `--python`."""
     for name, value in given:
         if name in ("--with", "-w"):
             for one in (value or "").split(","):

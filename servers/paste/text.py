@@ -25,6 +25,7 @@ def tidy(text: str) -> str:
 
 
 def plain_quotes(text: str) -> str:
+    """Replaces typographic quotation marks and spaces by plain ones."""
     return text.translate(_ODD)
 
 

@@ -87,6 +87,7 @@ def is_secret(name: str, value: str) -> bool:
 
 
 def names_secret(name: str) -> bool:
+    """Tells whether a value with this name is likely to be a secret."""
     snake = _snake(name)[:256]
     return bool(_SECRET_NAME.search(snake)) and not _ABOUT_SECRETS.search(snake)
 
@@ -97,6 +98,7 @@ def is_own_path(value: str) -> bool:
 
 
 def is_local_address(value: str) -> bool:
+    """Tells whether the value contains an address of the user's own machine, such as localhost."""
     return bool(_LOCAL.search(value[:LONGEST_LOOKED_AT]))
 
 

@@ -43,14 +43,17 @@ class Diagnosis:
 
     @property
     def best(self) -> Offer | None:
+        """The first remedy that can help now, or None."""
         return next((offer for offer in self.offers if not offer.refusal), None)
 
     @property
     def others(self) -> list[Offer]:
+        """The other remedies that can help now."""
         return [offer for offer in self.offers if not offer.refusal and offer is not self.best]
 
     @property
     def refused(self) -> list[Offer]:
+        """The remedies that cannot help now."""
         return [offer for offer in self.offers if offer.refusal]
 
 

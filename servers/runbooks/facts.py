@@ -11,6 +11,8 @@ from servers.states import StepKind, StepStatus
 
 @dataclass(frozen=True)
 class StepFacts:
+    """What is known of one step of the deployment."""
+
     pk: int
     kind: str
     platform: str
@@ -84,6 +86,7 @@ class Facts:
         return self.failed_step.platform if self.failed_step else ""
 
     def of(self, event_type: str) -> list[Event]:
+        """Returns the events of this type, oldest first."""
         return [event for event in self.events if event.type == event_type]
 
     @property

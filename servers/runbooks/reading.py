@@ -129,6 +129,9 @@ def _is_in_trouble(server: Server) -> bool:
 
 
 def _failed_to_restart(server: Server) -> bool:
-    """The failure may be of any kind: a secret that cannot be read, a registry that refuses."""
+    """Tells whether the last restart failed.
+
+    The failure may be of any kind, such as a secret that cannot be read.
+    """
     last = server.current_deployment.run if server.current_deployment else None
     return last is not None and not last.is_live and last.ready_at is None

@@ -32,6 +32,7 @@ class Sender:
         self._not_before = 0.0
 
     def send(self, channel: str) -> None:
+        """Publishes a wake-up for a channel. Raises nothing."""
         if time.monotonic() < self._not_before:
             return
         try:
@@ -47,6 +48,7 @@ def _sender(url: str) -> Sender:
 
 
 def send(channel: str) -> None:
+    """Sends a wake-up for a channel to other processes, if REDIS_URL is set. Raises nothing."""
     if settings.REDIS_URL:
         _sender(settings.REDIS_URL).send(channel)
 

@@ -53,11 +53,13 @@ class Feed:
                 yield KEEP_ALIVE
 
     def wake(self, channel: str) -> None:
+        """Lets the listeners of a channel read again."""
         self._shared.pop(channel, None)
         for woken in self.listeners.get(channel, ()):
             woken.set()
 
     def end(self) -> None:
+        """Ends all streams of this loop."""
         self.ended = True
         self.wake_all()
 

@@ -173,7 +173,7 @@ async def test_other_methods_and_deeper_paths_are_refused(gateway: Running) -> N
         ({"status": ServerStatus.BUILDING}, "is starting (building)", "2"),
         ({"status": ServerStatus.STOPPED, "desired_state": DesiredState.STOPPED}, "is stopped", "30"),
         ({"status": ServerStatus.DEGRADED}, "is being restarted", "2"),
-        ({"status": ServerStatus.ERROR}, "last deployment failed", "30"),
+        ({"status": ServerStatus.ERROR}, "last start failed", "30"),
     ],
 )
 async def test_a_server_that_does_not_serve_says_in_what_state_it_is(

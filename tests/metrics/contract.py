@@ -131,6 +131,7 @@ REQUIRED |= {
     "pull_secret_failed": _SECRET | {"error", "error_kind"},
     "deploy_cancelled": {"number", "error", "error_kind", "duration_ms"},
     "deploy_held": {"number", "duration_ms"},
+    "server_restart_failed": {"number", "error", "error_kind", "duration_ms"},
 }
 REQUIRED["mcp_call"] = {
     "method", "name", "era", "protocol_version", "client", "token", "outcome", "status", "duration_ms",

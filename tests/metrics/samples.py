@@ -98,6 +98,7 @@ FAILED: list[Sample] = [
     ("auth_health_reported", health("expired", seconds=-720, age_seconds=43_920)),
     ("deploy_cancelled", {"number": 1, "duration_ms": 1, "error": "no", "error_kind": "cancelled"}),
     ("server_restarted", {}),
+    ("server_restart_failed", {"number": 1, "duration_ms": 1, "error": "no", "error_kind": "runtime"}),
     ("schema_changed", {}),
     ("deploy_held", {"number": 1, "duration_ms": 1}),
     ("schema_approved", {}),

@@ -68,6 +68,7 @@ def test_events_of_the_contract_are_counted(server: Server, before: Any) -> None
     assert before("mcphost_builds_total", platform=ARM, outcome="succeeded", **none) == 1
     assert before("mcphost_build_duration_seconds_sum", platform=ARM) == pytest.approx(0.9)
     assert before("mcphost_server_restarts_total", server=str(server.pk)) == 1
+    assert before("mcphost_server_restart_failures_total", server=str(server.pk)) == 1
 
 
 def test_calls_are_counted_when_they_are_written(server: Server, before: Any) -> None:

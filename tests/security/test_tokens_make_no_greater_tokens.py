@@ -113,7 +113,7 @@ def test_what_it_made_is_revoked_with_it(owner: User, session: Callable[[User], 
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {child['value']}")
     grandchild = make(client, scope="read").json()
     page = session(owner).get(f"/admin/servers/token/{token.pk}/revoke/").content.decode()
-    assert "The tokens that were made with it (1) are revoked too." in page
+    assert "The tokens that were created with it (1) are revoked too." in page
 
     services.revoke_token(token=token, by=PLATFORM)
     for value in (child["value"], grandchild["value"]):

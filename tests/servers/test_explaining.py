@@ -126,7 +126,7 @@ def test_what_is_only_explained_is_not_kept(idle: Platform) -> None:
 @pytest.mark.parametrize("words", [["--mode", "same-digest"], ["--mode", "resume"], ["--to", "1"]])
 def test_what_is_built_already_takes_no_choices(idle: Platform, words: list[str]) -> None:
     server = idle.hello()
-    with pytest.raises(CommandError, match="with a mode that builds"):
+    with pytest.raises(CommandError, match="need a mode that builds"):
         run("redeploy", "hello", "--python", "3.12", *words)
     server.refresh_from_db()
     assert server.build == {}

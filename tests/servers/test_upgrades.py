@@ -18,6 +18,7 @@ from django.core import serializers
 from django.core.management.color import no_style
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 
 from access.actor import Actor
 from gateway import routes
@@ -164,3 +165,28 @@ def test_the_way_back_loses_nothing(upgraded: Server, request: pytest.FixtureReq
         migrate_to(newest())
     given = written(request.node.callspec.params["upgraded"])
     assert kept == [{key: row[key] for key in same} for row in given]
+
+
+@pytest.mark.parametrize("upgraded", ["processes"], indirect=True)
+@pytest.mark.parametrize("comes_up", [False, True])
+def test_the_way_back_while_a_restart_is_under_way(upgraded: Server, comes_up: bool) -> None:
+    """The version before finds what serves, and starts again what does not."""
+    deployment = upgraded.current_deployment
+    assert deployment
+    Run.objects.update(endpoint="", ended_at=timezone.now(), why="It exited.")
+    again = Run.objects.create(deployment=deployment, runtime="process", worker="one")
+    deployment.keep(run=again)
+    again.steps.create(kind="start")
+    handle = {"endpoint": "http://127.0.0.1:9/mcp", "data": {"pid": 9}}
+    if comes_up:
+        again.keep(handle=handle, endpoint=handle["endpoint"], ready_at=timezone.now(), worker="")
+    try:
+        before = migrate_to(WRITTEN_BY)
+        row = before.get_model("servers.Deployment").objects.get(pk=deployment.pk)
+        assert not before.get_model("servers.Step").objects.filter(deployment=None).exists()
+    finally:
+        migrate_to(newest())
+    if comes_up:
+        assert (row.run, row.endpoint) == ({"runtime": "process", **handle}, handle["endpoint"])
+    else:
+        assert (row.run, row.endpoint) == (None, "")

@@ -81,7 +81,7 @@ def test_one_that_does_not_come_up_is_told_and_tried_again_later(idle: Platform)
     assert [step.status for step in run.steps.all()] == ["succeeded", "failed"]
     assert Deployment.objects.get() == deployment
     assert deployment.status == DeploymentStatus.SUCCEEDED
-    assert idle.events(deployment)[-1] == "health_failed"
+    assert idle.events(deployment)[-2:] == ["health_failed", "server_restart_failed"]
     assert not processes_under(settings.DATA_DIR)
 
 
