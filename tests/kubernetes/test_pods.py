@@ -86,7 +86,7 @@ def test_an_image_that_does_not_come(text: str, says: str, permanent: bool) -> N
     assert state.fault
     assert state.fault.permanent is permanent
     assert not state.backs_off
-    assert kube_pods.look(waiting("ImagePullBackOff", text)).backs_off
+    assert kube_pods.state_of(waiting("ImagePullBackOff", text)).backs_off
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def test_the_page_says_it_before_and_shows_the_new_one(
     browser = Client()
     browser.force_login(staff, backend="django.contrib.auth.backends.ModelBackend")
     where = f"/admin/notices/channel/{channel.pk}/edit/"
-    assert "drops the signing secret: a new one is made and shown once" in browser.get(where).text
+    assert "drops the signing secret: a new one is created and shown once" in browser.get(where).text
     form = {"name": "On call", "kind": "generic", "scope": "all", "enabled": "on", "url": receivers[1].url()}
     shown = browser.post(where, form).text
     channel.refresh_from_db()
