@@ -376,7 +376,7 @@ def _stray(found: Json) -> Stray:
     handle = Handle(
         KubernetesRuntime.name,
         about.get("annotations", {}).get(f"{LABEL}endpoint", ""),
-        {"name": about["name"], **({"run": run_id} if run_id else {"deployment": deployment})},
+        {"name": about["name"], "deployment": deployment, **({"run": run_id} if run_id else {})},
     )
     return Stray(int(labels[f"{LABEL}server"]), deployment, handle, run_id)
 
