@@ -163,14 +163,15 @@ def _bounded(entries: Iterator[_Entry]) -> Iterator[_Entry]:
 
 def _entries(chunks: Iterable[bytes]) -> Iterator[_Entry]:
     """Parses lines such as `2026-11-22T17:05:32.908058739Z text`. Lines of the kubelet have no time."""
-    time = nth = 0
+    counts: dict[int, int] = {}  # of the newest times alone: a clock steps back a little, not far
     for line in _whole(chunks):
         stamp, _, text = line.partition(b" ")
         if found := _STAMP.fullmatch(stamp):
-            at = _nanoseconds(found)
-            nth = nth + 1 if at == time else 1
-            time = at
-            yield _Entry(time, nth, text)
+            time = _nanoseconds(found)
+            counts[time] = counts.get(time, 0) + 1
+            yield _Entry(time, counts[time], text)
+            if len(counts) > _DOUBTFUL:
+                del counts[next(iter(counts))]
 
 
 def _whole(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hosting.runtimes import kube_logs
@@ -72,6 +72,7 @@ def test_no_line_comes_twice_and_none_is_lost() -> None:
     looks=st.sets(st.integers(min_value=0, max_value=60)),
     words=st.integers(min_value=1, max_value=60),
 )
+@example(steps=[0, -1, 0], looks={3}, words=1)  # back, and at the same time as before
 def test_whenever_one_looks_each_line_comes_once_and_in_order(
     steps: list[int], looks: set[int], words: int
 ) -> None:
