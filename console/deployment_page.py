@@ -15,7 +15,6 @@ from servers.models import Deployment, LogLine, Step
 from servers.runbooks import diagnosis
 
 EVENTS_SHOWN, RUNS_SHOWN = 200, 20
-LARGE = ("deployment__facts", "deployment__discovery")
 
 
 def show(model_admin: Any, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -57,7 +56,7 @@ def context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
         "events": [shown_event(event) for event in happened],
         "lines": lines.newest(server_log.LINES_SHOWN),
         "levels": server_log.LEVELS,
-        "runs": deployment.runs.select_related("deployment").defer(*LARGE)[:RUNS_SHOWN],
+        "runs": deployment.runs.all()[:RUNS_SHOWN],
         "images": sorted(deployment.build.images.items()),
         "log_feed": log_feed if not deployment.is_final or deployment.live_run else "",
         "metric_feed": metric_feed if not deployment.is_final or deployment.status == "held" else "",

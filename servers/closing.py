@@ -45,8 +45,7 @@ def put_back(deployment: Deployment) -> bool:
 def _tell(deployment: Deployment, why: str) -> None:
     if deployment.started_at is None:
         return
-    took = int((timezone.now() - deployment.started_at).total_seconds() * 1000)
-    outcome = {"error": why, "error_kind": "cancelled", "duration_ms": took}
+    outcome = {"error": why, "error_kind": "cancelled", "duration_ms": deployment.ms_so_far}
     about = {"number": deployment.number}
     if deployment.trigger == Trigger.ROLLBACK:
         to = {"to": deployment.based_on.number if deployment.based_on else 0}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -123,6 +124,13 @@ class Timeline:
         if StepKind(row.kind) not in SPEAKS_FOR_ITSELF:
             platform = {"platform": row.platform} if row.platform else {}
             self.event(f"{row.kind}_{word}", {**platform, **details})
+
+
+def internal_error(log: logging.Logger, work: str) -> UserError:
+    """Logs the exception that is being handled, and returns what a user is told: where the log has it."""
+    reference = uuid.uuid4().hex[:8]
+    log.exception("%s failed, reference %s", work, reference)
+    return UserError("An internal error.", hint=f"The platform's log has it under reference {reference}.")
 
 
 def record(server_id: int, deployment_id: int | None, event_type: str, details: Mapping[str, Any]) -> None:

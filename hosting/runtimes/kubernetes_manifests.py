@@ -92,13 +92,12 @@ def selector_of(instance: str, data: Mapping[str, Any]) -> str:
 
 def key_of(data: Mapping[str, Any]) -> str:
     """The key of a run, by the `data` of its handle. It is equal to `key_of_labels` for each of its pods."""
-    return f"run {data['run']}" if "run" in data else f"deployment {data['deployment']}"
+    return f"run {data['run']}" if "run" in data else f"deployment {data.get('deployment', '')}"
 
 
 def key_of_labels(labels: Mapping[str, str]) -> str:
     """The key of the run that a pod belongs to, by the labels of the pod."""
-    run = labels.get(f"{LABEL}run")
-    return f"run {run}" if run else f"deployment {labels.get(f'{LABEL}deployment', '')}"
+    return key_of({label.removeprefix(LABEL): value for label, value in labels.items()})
 
 
 def server_selector(instance: str, server_id: int) -> str:

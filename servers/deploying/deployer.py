@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import uuid
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -39,7 +38,7 @@ from servers.logbook import Logbook
 from servers.models import Build, Deployment, Run, Server
 from servers.models.server import DesiredState, Transport
 from servers.states import DeploymentStatus, ServerStatus, Trigger
-from servers.timeline import Timeline
+from servers.timeline import Timeline, internal_error
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +111,7 @@ def _attempt(job: Job) -> None:
     except Cancelled as error:
         if not heartbeat.interrupted.is_set():
             _end(job, DeploymentStatus.CANCELLED, error)
-        elif _cancel_was_requested(job):  # and no heartbeat has noticed it yet
+        elif job.deployment.is_asked_to_stop():  # and no heartbeat has noticed it yet
             _end(job, DeploymentStatus.CANCELLED, Cancelled(ON_REQUEST))
         else:
             _put_back(job)
@@ -120,11 +119,8 @@ def _attempt(job: Job) -> None:
         _end(job, DeploymentStatus.HELD, error)
     except UserError as error:
         _end(job, DeploymentStatus.FAILED, error)
-    except Exception:
-        reference = uuid.uuid4().hex[:8]
-        logger.exception("deployment %s failed, reference %s", job.deployment.pk, reference)
-        hint = f"The platform's log has it under reference {reference}."
-        _end(job, DeploymentStatus.FAILED, UserError("An internal error.", hint=hint))
+    except Exception:  # noqa: BLE001  (`internal_error` logs it whole)
+        _end(job, DeploymentStatus.FAILED, internal_error(logger, f"deployment {job.deployment.pk}"))
     else:
         publishing.move_tag(job.timeline)
     finally:
@@ -212,8 +208,10 @@ def _switch(job: Job, run: Run) -> None:
             raise Cancelled("The server was stopped or deleted meanwhile.")
         Run.objects.filter(pk=run.pk).update(endpoint=runs.handle_of(run).endpoint, ready_at=now)
         Deployment.objects.move(deployment.pk, DeploymentStatus.SUCCEEDED, finished_at=now, heartbeat_at=None)
-        _tell_of_rollback(job, "rollback_succeeded", duration_ms=_duration(job))
-        job.timeline.event("deploy_succeeded", {"number": deployment.number, "duration_ms": _duration(job)})
+        _tell_of_rollback(job, "rollback_succeeded", duration_ms=deployment.ms_so_far)
+        job.timeline.event(
+            "deploy_succeeded", {"number": deployment.number, "duration_ms": deployment.ms_so_far}
+        )
         events.status_changed(deployment.server_id)
         notify.recovered(deployment.server_id, deployment)
     job.timeline.say(f"Deployment #{deployment.number} serves now.")
@@ -261,9 +259,9 @@ def _write_out(job: Job) -> None:
 
 def _tell_of_end(job: Job, status: DeploymentStatus, message: str, error: UserError) -> None:
     if status == DeploymentStatus.HELD:
-        job.timeline.event("deploy_held", {**error.details, "duration_ms": _duration(job)})
+        job.timeline.event("deploy_held", {**error.details, "duration_ms": job.deployment.ms_so_far})
         return
-    outcome = {"error": message, "error_kind": error.kind, "duration_ms": _duration(job)}
+    outcome = {"error": message, "error_kind": error.kind, "duration_ms": job.deployment.ms_so_far}
     _tell_of_rollback(job, "rollback_failed", **outcome)
     word = "deploy_cancelled" if status == DeploymentStatus.CANCELLED else "deploy_failed"
     job.timeline.event(word, {"number": job.deployment.number, **outcome})
@@ -331,12 +329,3 @@ def _clean_up(job: Job, why: str, *, keep_build: bool = False) -> None:
             building.discard(job.deployment)
     except UserError as error:
         logger.warning("deployment %s left something behind: %s", job.deployment.pk, error)
-
-
-def _cancel_was_requested(job: Job) -> bool:
-    return Deployment.objects.filter(pk=job.deployment.pk, cancel_requested=True).exists()
-
-
-def _duration(job: Job) -> int:
-    started = job.deployment.started_at or timezone.now()
-    return int((timezone.now() - started).total_seconds() * 1000)

@@ -7,7 +7,6 @@ one, and nothing is fetched, built or pushed.
 from __future__ import annotations
 
 import logging
-import uuid
 from dataclasses import asdict
 from datetime import timedelta
 
@@ -25,7 +24,7 @@ from servers.logbook import Logbook
 from servers.models import Deployment, Run, Server, ServerQuerySet
 from servers.models.server import DesiredState
 from servers.states import OPEN, RESTARTABLE, ServerStatus
-from servers.timeline import Timeline
+from servers.timeline import Timeline, internal_error
 
 logger = logging.getLogger(__name__)
 MOST_IN_A_ROW = 8
@@ -101,11 +100,8 @@ def _attempt(start: Start) -> None:
         _withdraw(start, "The platform stopped." if heartbeat.interrupted.is_set() else error.message)
     except UserError as error:
         _fail(start, error)
-    except Exception:
-        reference = uuid.uuid4().hex[:8]
-        logger.exception("restart %s failed, reference %s", start.run.pk, reference)
-        hint = f"The platform's log has it under reference {reference}."
-        _fail(start, UserError("An internal error.", hint=hint))
+    except Exception:  # noqa: BLE001  (`internal_error` logs it whole)
+        _fail(start, internal_error(logger, f"restart {start.run.pk}"))
 
 
 def _begin(start: Start) -> None:

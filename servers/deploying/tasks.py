@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import dramatiq
 from django.conf import settings
+from django.db.models import QuerySet
 
 from servers import broker
 from servers.deploying import deployer, reconciler, restarts
@@ -24,6 +28,19 @@ _lock = threading.Lock()
 DEPLOY_LIMIT_MS = (settings.DEPLOY_TIMEOUT + 60) * 1000
 
 
+@contextmanager
+def _slot(slots: threading.BoundedSemaphore, row: QuerySet[Any]) -> Iterator[bool]:
+    """Takes a slot for the block, and tells whether one was free. If not, another message is asked for."""
+    free = slots.acquire(blocking=False)
+    if not free:
+        row.update(enqueued_at=None)
+    try:
+        yield free
+    finally:
+        if free:
+            slots.release()
+
+
 @dramatiq.actor(
     actor_name=broker.DEPLOY,
     queue_name=broker.QUEUES[broker.DEPLOY],
@@ -36,13 +53,9 @@ def deploy(deployment_id: int) -> None:
 
     It does not wait for a free slot, so that this thread can still settle servers.
     """
-    if not _deployments.acquire(blocking=False):
-        Deployment.objects.filter(pk=deployment_id).update(enqueued_at=None)
-        return
-    try:
-        deployer.run(deployment_id)
-    finally:
-        _deployments.release()
+    with _slot(_deployments, Deployment.objects.filter(pk=deployment_id)) as free:
+        if free:
+            deployer.run(deployment_id)
 
 
 @dramatiq.actor(
@@ -54,13 +67,9 @@ def deploy(deployment_id: int) -> None:
 )
 def restart(run_id: int) -> None:
     """Carries out a restart, or leaves it waiting if RESTARTS_PARALLEL are running."""
-    if not _restarts.acquire(blocking=False):
-        Run.objects.filter(pk=run_id).update(enqueued_at=None)
-        return
-    try:
-        restarts.restart(run_id)
-    finally:
-        _restarts.release()
+    with _slot(_restarts, Run.objects.filter(pk=run_id)) as free:
+        if free:
+            restarts.restart(run_id)
 
 
 @dramatiq.actor(

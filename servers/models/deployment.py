@@ -31,8 +31,7 @@ class DeploymentQuerySet(models.QuerySet["Deployment"]):
 
     def due(self, resend_after: timedelta) -> DeploymentQuerySet:
         """Claimable, and no message about it was sent within `resend_after`."""
-        old = timezone.now() - resend_after
-        return self.claimable().filter(Q(enqueued_at__isnull=True) | Q(enqueued_at__lt=old))
+        return self.claimable().filter(Leased.unsent(resend_after))
 
     def good(self) -> DeploymentQuerySet:
         """Succeeded, and their build can still be started."""
@@ -191,6 +190,12 @@ class Deployment(Leased):
     @property
     def ended_or_now(self) -> datetime:
         return self.finished_at or timezone.now()
+
+    @property
+    def ms_so_far(self) -> int:
+        """Milliseconds since a worker first claimed it; 0 if none has."""
+        now = timezone.now()
+        return int((now - (self.started_at or now)).total_seconds() * 1000)
 
     @property
     def makes_build(self) -> bool:

@@ -30,8 +30,7 @@ class RunQuerySet(models.QuerySet["Run"]):
 
     def due(self, resend_after: timedelta) -> RunQuerySet:
         """Waiting restarts about which no message was sent within `resend_after`."""
-        old = timezone.now() - resend_after
-        return self.waiting().filter(Q(enqueued_at__isnull=True) | Q(enqueued_at__lt=old))
+        return self.waiting().filter(Leased.unsent(resend_after))
 
     def claim(self, pk: int, worker: str) -> bool:
         """Claims a restart for `worker`, and tells whether that worked.

@@ -68,6 +68,15 @@ async def post(
         return response.status, response.headers.get("mcp-session-id", ""), holder
 
 
+async def switched(gateway: Running, key: str) -> None:
+    """Waits until new sessions go to what came last."""
+
+    async def has() -> bool:
+        return (await post(gateway, key))[2] == "new"
+
+    await until(has)
+
+
 async def test_a_session_is_its_callers_own(gateway: Running, owner: User, upstream: Upstream) -> None:
     holder = upstream.behave = Holder("a")
 
@@ -139,11 +148,7 @@ async def test_a_session_stays_with_its_deployment_until_that_is_retired(
         key = await in_database(lambda: token(owner, server))
         _, session, _ = await post(gateway, key)
         await in_database(lambda: deploy(server, f"{new}/mcp"))
-
-        async def switched() -> bool:
-            return (await post(gateway, key))[2] == "new"
-
-        await until(switched)
+        await switched(gateway, key)
         assert await post(gateway, key, session) == (200, session, "old")
 
         first = Run.objects.filter(deployment__server=server, deployment__number=1)
@@ -173,11 +178,7 @@ async def test_a_session_of_a_deployment_that_died_is_lost(gateway: Running, own
             key = await in_database(lambda: token(owner, server))
             _, session, _ = await post(gateway, key)
             await in_database(lambda: deploy(server, f"{new}/mcp"))
-
-            async def switched() -> bool:
-                return (await post(gateway, key))[2] == "new"
-
-            await until(switched)
+            await switched(gateway, key)
         assert (await post(gateway, key, session))[0] == 404
 
 
@@ -194,11 +195,7 @@ async def test_a_session_ends_with_the_run_that_holds_it(gateway: Running, owner
             begun(Deployment.objects.get(), endpoint=f"{new}/mcp")
 
         await in_database(restarted)
-
-        async def switched() -> bool:
-            return (await post(gateway, key))[2] == "new"
-
-        await until(switched)
+        await switched(gateway, key)
         assert (await post(gateway, key, session))[0] == 404
 
 
@@ -244,11 +241,7 @@ async def test_every_gateway_process_serves_every_session(
         assert await post(replica, key, session) == (200, session, "old")
         assert (await post(replica, other, session))[0] == 404
         await in_database(lambda: deploy(server, f"{new}/mcp"))
-
-        async def switched() -> bool:
-            return (await post(replica, key))[2] == "new"
-
-        await until(switched)
+        await switched(replica, key)
         assert await post(replica, key, session) == (200, session, "old")
         assert (await post(replica, key, session, "DELETE"))[0] == 200
         _, opened_there, holder = await post(replica, key)

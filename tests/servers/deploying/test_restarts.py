@@ -56,6 +56,13 @@ def wanted_again(server: Server) -> int:
     return run_id
 
 
+def gone_down(idle: Platform) -> tuple[Server, Deployment, int]:
+    """A server that went down, what it should run, and the run that waits to be started."""
+    server, deployment = deployed(idle)
+    kill(deployment)
+    return server, deployment, wanted_again(server)
+
+
 def broken(server: Server, deployment: Deployment, code: str = ENDS) -> None:
     """What it was built of does not work any more."""
     directory = settings.DATA_DIR / "runs" / str(server.pk) / str(deployment.build.number)
@@ -114,9 +121,7 @@ def test_nothing_of_an_earlier_one_is_quoted(idle: Platform) -> None:
 
 
 def test_a_stop_meanwhile_ends_it(idle: Platform) -> None:
-    server, deployment = deployed(idle)
-    kill(deployment)
-    run_id = wanted_again(server)
+    server, deployment, run_id = gone_down(idle)
     services.stop(server=server, by=PLATFORM)
     reconciler.settle(server.pk)
     assert idle.fresh(server).status == ServerStatus.STOPPED
@@ -142,9 +147,7 @@ def test_a_stop_while_it_starts_leaves_nothing_that_runs(idle: Platform) -> None
 
 
 def test_what_was_started_since_the_row_was_read_is_ended_too(idle: Platform) -> None:
-    server, deployment = deployed(idle)
-    kill(deployment)
-    run_id = wanted_again(server)
+    _server, deployment, run_id = gone_down(idle)
     stale = Run.objects.get(pk=run_id)
     restarts.restart(run_id)
     assert is_alive(deployment)
@@ -154,9 +157,7 @@ def test_what_was_started_since_the_row_was_read_is_ended_too(idle: Platform) ->
 
 
 def test_a_redeploy_need_not_wait_for_it(idle: Platform) -> None:
-    server, deployment = deployed(idle)
-    kill(deployment)
-    run_id = wanted_again(server)
+    server, deployment, run_id = gone_down(idle)
     newer = idle.request(server)
     assert idle.fresh(server).status == ServerStatus.PENDING
     restarts.restart(run_id)
@@ -178,9 +179,7 @@ def test_none_is_asked_for_while_a_deployment_is_on_its_way(idle: Platform) -> N
 
 
 def test_a_deployment_that_took_its_place_withdraws_it(idle: Platform) -> None:
-    server, deployment = deployed(idle)
-    kill(deployment)
-    run_id = wanted_again(server)
+    server, _deployment, run_id = gone_down(idle)
     newer = idle.request(server)
     deployer.run(newer.pk)
     restarts.restart(run_id)
@@ -190,9 +189,7 @@ def test_a_deployment_that_took_its_place_withdraws_it(idle: Platform) -> None:
 
 
 def test_of_several_workers_one_starts_it(idle: Platform) -> None:
-    server, deployment = deployed(idle)
-    kill(deployment)
-    run_id = wanted_again(server)
+    _server, deployment, run_id = gone_down(idle)
     at_once(lambda: restarts.restart(run_id))
     assert idle.events(deployment).count("start_started") == 2  # the deployment's own, and this
     assert idle.events(deployment).count("server_restarted") == 1
@@ -238,9 +235,7 @@ def test_what_no_row_knows_is_ended_though_its_deployment_serves(idle: Platform)
 
 
 def test_the_end_of_the_platform_withdraws_it(idle: Platform) -> None:
-    server, deployment = deployed(idle)
-    kill(deployment)
-    run_id = wanted_again(server)
+    server, _deployment, run_id = gone_down(idle)
     heartbeat.interrupted.set()
     try:
         restarts.restart(run_id)
@@ -269,9 +264,7 @@ def test_what_it_was_started_from_is_gone(idle: Platform) -> None:
 
 
 def test_one_that_waits_is_sent_again_and_one_under_way_is_not(idle: Platform) -> None:
-    server, deployment = deployed(idle)
-    kill(deployment)
-    run_id = wanted_again(server)
+    _server, _deployment, run_id = gone_down(idle)
     assert reconciler.look().restarts == [], "its message is on the way"
     old = timezone.now() - timedelta(seconds=11)
     Run.objects.filter(pk=run_id).update(enqueued_at=old)
@@ -364,9 +357,7 @@ def test_one_that_is_lost_too_often_is_left_alone_and_says_so(idle: Platform) ->
 
 
 def test_one_that_is_lost_after_it_was_replaced_is_no_trouble_of_the_server(idle: Platform) -> None:
-    server, deployment = deployed(idle)
-    kill(deployment)
-    run_id = wanted_again(server)
+    server, _deployment, run_id = gone_down(idle)
     newer = idle.request(server)
     deployer.run(newer.pk)
     lose(run_id)
