@@ -253,7 +253,7 @@ _REACH = {
 
 
 def _database(url: str) -> dict[str, Any]:
-    config: dict[str, Any] = dict(dj_database_url.parse(url))
+    config: dict[str, Any] = {**dj_database_url.parse(url), "CONN_MAX_AGE": 60}
     if config["ENGINE"].endswith("sqlite3"):
         config["OPTIONS"] = {
             # A transaction that reads first and then writes cannot wait for the lock: it would fail.
@@ -264,7 +264,6 @@ def _database(url: str) -> dict[str, Any]:
         # Worker threads need a file: a database in memory belongs to one connection.
         config["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
     else:
-        config["CONN_MAX_AGE"] = 60
         config["CONN_HEALTH_CHECKS"] = True
         config["OPTIONS"] = {**_REACH, **config.get("OPTIONS", {})}
     return config

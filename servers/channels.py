@@ -26,6 +26,7 @@ from notices.models import Channel, Event, Notice, State
 from outbound.origin import origin_of
 from servers import token_bounds
 from servers.models import Server
+from servers.wakeups import bus
 
 LISTS = ("servers", "teams", "owners")
 
@@ -150,6 +151,7 @@ def test(*, channel: Channel, by: Actor) -> Notice:
     }
     payload = {"type": "test", "timestamp": moment(timezone.now()), "data": data}
     (notice,) = outbox.write([channel], Event.TEST, f"test-{channel.pk}", payload)
+    bus.send_on_commit(bus.NOTICES)
     audit.record(action="channel.tested", target=channel, by=by)
     return notice
 
@@ -163,6 +165,7 @@ def send_again(*, notice: Notice, by: Actor) -> None:
     given_up = Notice.objects.filter(pk=notice.pk, state=State.FAILED)
     if not given_up.update(state=State.PENDING, attempts=0, due_at=timezone.now(), ended_at=None):
         raise Conflict("This notice was not given up: there is nothing to send again.")
+    bus.send_on_commit(bus.NOTICES)
     audit.record(action="notice.sent_again", target=notice.channel, by=by, after={"notice": notice.pk})
 
 

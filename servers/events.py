@@ -19,7 +19,8 @@ from metrics import payload
 from metrics.models import UsageMetric
 from servers import payloads
 from servers.models import LogLine, Server, Step
-from servers.streams import access, feed, storage
+from servers.streams import access, storage
+from servers.wakeups import bus
 
 LINES, BYTES = 200, 64 * 1024
 logger = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ def _send_status(server_id: int, slug: str, people: Iterable[int]) -> None:
 
 def _send(channel: str, event_type: str, data: Sequence[Any]) -> None:
     storage.append(channel, [(event_type, orjson.dumps(one, default=str).decode()) for one in data])
-    feed.wake_everywhere(channel)
+    bus.send(channel)
 
 
 def _after_commit(announce: Callable[[], None]) -> None:

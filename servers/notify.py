@@ -16,6 +16,7 @@ from notices import outbox
 from notices.models import Channel, Event, Notice
 from servers import display
 from servers.models import Deployment, Server
+from servers.wakeups import bus
 
 
 def failed(server_id: int, reason: str, kind: str, deployment: Deployment | None = None) -> None:
@@ -77,6 +78,7 @@ def _write(event: Event, server: Server, deployment: Deployment | None, about: d
     data["links"] = _links(server, deployment)
     payload = {"type": f"server.{event.value}", "timestamp": moment(timezone.now()), "data": data}
     outbox.write(channels, event, _matter(server.pk), payload)
+    bus.send_on_commit(bus.NOTICES)
 
 
 def _about_server(server: Server) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -226,6 +226,22 @@ class Runtime(Protocol):
 
     def survey(self, handles: Sequence[Handle]) -> Sequence[RunStatus | RuntimeFault]:
         """`poll` for each handle, in the same order; a status that is not known is replaced by the fault."""
+        ...
+
+    def watch(self, handles: Sequence[Handle], changed: Callable[[], None]) -> None:
+        """Calls `changed`, in any thread, soon after one of these runs has ended, or its status may have
+        changed.
+
+        It replaces what an earlier call asked for; `watch([], …)` ends it. It returns at once, makes no
+        request itself and raises nothing. What it misses (the engine is away, the system has nothing to watch
+        with), a later `survey` finds. `changed` has to return at once and raises nothing.
+        """
+        ...
+
+    def may_have_output(self, handle: Handle, cursor: str) -> bool:
+        """Whether `output` may return lines after `cursor`; True where that is not known. Quick: it makes no
+        request.
+        """
         ...
 
     def output(self, handle: Handle, cursor: str) -> tuple[Sequence[OutputLine], str]:

@@ -44,6 +44,14 @@ def _create(path: Path, opened: ExitStack) -> int:
     return descriptor
 
 
+def is_longer(path: Path, offset: int) -> bool:
+    """Whether the file has bytes after `offset`. One that does not exist has none."""
+    try:
+        return path.stat().st_size > offset
+    except FileNotFoundError:
+        return False
+
+
 def read(path: Path, offset: int, *, ended: bool) -> Piece:
     """Lines from `offset` on, at most CHUNK_BYTES; an unfinished last line only when the run has `ended`."""
     try:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -22,16 +22,19 @@ import psutil
 from hosting.deadline import Deadline
 from hosting.errors import RuntimeFault
 from hosting.process_group import LineSink
-from hosting.runtimes import output_files, ports, process_run, process_spec, process_table
+from hosting.runtimes import output_files, ports, process_run, process_snapshot, process_spec, process_table
 from hosting.runtimes.base import Capability, Handle, OneByOne, OutputLine, RunSpec, RunStatus, Stats, Stray
 from hosting.runtimes.exit_words import describe_exit
 from hosting.runtimes.process_run import Run
+from hosting.runtimes.process_snapshot import Snapshot
+from hosting.runtimes.process_watch import Watch
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
 PORT_ATTEMPTS = 3
 LISTEN_SECONDS = 3.0
 KILL_SECONDS = 10.0
 REAP_SECONDS = 2.0
+CODE_SECONDS = 0.5
 PROBE_SECONDS = 5.0
 
 
@@ -58,9 +61,10 @@ class ProcessRuntime(OneByOne):
         self._python = python
         self._search_path = search_path or _default_search_path()
         self._root_hash = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
-        self._lock = threading.Lock()
         self._waiters: dict[str, threading.Thread] = {}
-        self._overruns: dict[str, str] = {}
+        self._overruns: dict[str, str] = {}  # why a whole run was ended
+        self._losses: dict[str, str] = {}  # why a process of a run was ended, until a status has told it
+        self._watch = Watch(self._limit, self._settle)
         self._looks: dict[str, tuple[float, float]] = {}
 
     def start(self, spec: RunSpec, *, deadline: Deadline, log: LineSink) -> Handle:
@@ -93,37 +97,52 @@ class ProcessRuntime(OneByOne):
         shutil.rmtree(run.temporary, ignore_errors=True)
         self._looks.pop(run.token, None)
         self._overruns.pop(run.token, None)
+        self._losses.pop(run.token, None)
 
     def poll(self, handle: Handle) -> RunStatus:
         """As `Runtime.poll`. It also enforces limits: it kills processes of a run that uses more memory or
         more processes than allowed.
         """
-        run = process_run.from_handle(handle)
-        if run.alive() and (status := self._held_to_limits(run)):
-            return status
-        self._reap(run)
-        code = run.exit_code()
-        return RunStatus(False, code, self._overruns.get(run.token) or describe_exit(code))
+        return self._status(process_run.from_handle(handle), process_snapshot.taken())
+
+    def survey(self, handles: Sequence[Handle]) -> Sequence[RunStatus | RuntimeFault]:
+        """As `poll` for each, with one look at the processes of this machine."""
+        try:
+            snapshot = process_snapshot.taken()
+        except RuntimeFault as fault:
+            return [fault] * len(handles)
+        return [self._surveyed(process_run.from_handle(handle), snapshot) for handle in handles]
+
+    def watch(self, handles: Sequence[Handle], changed: Callable[[], None]) -> None:
+        """As `Runtime.watch`. Meanwhile limits are enforced every process_watch.LOOK_SECONDS."""
+        self._watch.replace(map(process_run.from_handle, handles), changed)
+
+    def may_have_output(self, handle: Handle, cursor: str) -> bool:
+        return _has_more(process_run.from_handle(handle), *_offsets(cursor))
 
     def output(self, handle: Handle, cursor: str) -> tuple[Sequence[OutputLine], str]:
         """As `Runtime.output`, at most 1 MiB of each stream per call. `at` is the time of reading."""
-        run = process_run.from_handle(handle)
+        run, (out_at, err_at) = process_run.from_handle(handle), _offsets(cursor)
+        if not _has_more(run, out_at, err_at):
+            return [], cursor
         ended = not run.alive()
-        out_at, _, err_at = cursor.partition(":")
-        out = output_files.read(run.file("out"), int(out_at or 0), ended=ended)
-        err = output_files.read(run.file("err"), int(err_at or 0), ended=ended)
+        out = output_files.read(run.file("out"), out_at, ended=ended)
+        err = output_files.read(run.file("err"), err_at, ended=ended)
         now = datetime.now(UTC)
         lines = [OutputLine(now, "stdout", text) for text in out.lines]
         lines += [OutputLine(now, "stderr", text) for text in err.lines]
         return lines, f"{out.offset}:{err.offset}"
 
     def stats(self, handle: Handle) -> Stats | None:
-        run = process_run.from_handle(handle)
-        processes = run.family()
-        if not processes:
-            return None
-        cores = self._cores(run, process_table.cpu_seconds(processes))
-        return Stats(cores, process_table.resident_bytes(processes), process_table.tasks(processes))
+        return self._used(process_run.from_handle(handle), process_snapshot.taken())
+
+    def measure(self, handles: Sequence[Handle]) -> Sequence[Stats | None]:
+        """As `stats` for each, with one look at the processes of this machine."""
+        try:
+            snapshot = process_snapshot.taken()
+        except RuntimeFault:
+            return [None] * len(handles)
+        return [self._used(process_run.from_handle(handle), snapshot) for handle in handles]
 
     def strays(self) -> Sequence[Stray]:
         return process_run.strays(self._root_hash)
@@ -171,16 +190,38 @@ class ProcessRuntime(OneByOne):
                 permanent=False,
             ) from error
 
-    def _held_to_limits(self, run: Run) -> RunStatus | None:
-        """The status of a run after its limits were enforced; None where all of it was killed."""
-        excess = run.excess()
-        if excess and not excess.culprit:
+    def _surveyed(self, run: Run, snapshot: Snapshot) -> RunStatus | RuntimeFault:
+        try:
+            return self._status(run, snapshot)
+        except RuntimeFault as fault:
+            return fault
+
+    def _status(self, run: Run, snapshot: Snapshot) -> RunStatus:
+        if snapshot.is_alive(run.pid, run.create_time):
+            self._limit(run, snapshot)
+            if run.token not in self._overruns:
+                return RunStatus(alive=True, reason=self._losses.pop(run.token, ""))
+        self._reap(run)
+        code = run.exit_code()
+        return RunStatus(False, code, self._overruns.get(run.token) or describe_exit(code))
+
+    def _limit(self, run: Run, snapshot: Snapshot) -> bool:
+        """Ends what exceeds a limit; True where there was such a thing. The next status gives the reason."""
+        excess = run.excess() if run.may_exceed(snapshot) else None
+        if excess and excess.culprit:
+            self._losses[run.token] = excess.reason
+            process_table.send(signal.SIGKILL, [excess.culprit])
+        elif excess:
             self._overruns[run.token] = excess.reason
             _kill(run)
+        return excess is not None
+
+    def _used(self, run: Run, snapshot: Snapshot) -> Stats | None:
+        family = snapshot.family(run.pid, run.create_time)
+        if not family:
             return None
-        if excess and excess.culprit:
-            process_table.send(signal.SIGKILL, [excess.culprit])
-        return RunStatus(alive=True, reason=excess.reason if excess else "")
+        cores = self._cores(run, sum(each.cpu for each in family))
+        return Stats(cores, sum(each.memory for each in family), sum(each.tasks for each in family))
 
     def _reap(self, run: Run) -> None:
         """Waits until the exit code of our own child is written and the child is no zombie."""
@@ -189,6 +230,16 @@ class ProcessRuntime(OneByOne):
             waiter.join(REAP_SECONDS)
         if waiter and not waiter.is_alive():
             self._waiters.pop(run.token, None)
+
+    def _settle(self, ended: Sequence[Run]) -> None:
+        """Waits for the exit codes of runs that have just ended. That of a child of another process of this
+        platform is written there. Nobody writes that of a run whose platform was killed.
+        """
+        for run in ended:
+            self._reap(run)
+        end = time.monotonic() + CODE_SECONDS
+        while time.monotonic() < end and any(run.exit_code() is None for run in ended):
+            time.sleep(process_table.POLL_SECONDS)
 
     def _cores(self, run: Run, used: float) -> float:
         """Cores used since the last call; at the first call, since the start of the run."""
@@ -210,6 +261,16 @@ def _lost_its_port(run: Run, deadline: Deadline, log: LineSink) -> bool:
     if others := sorted(found - {run.port}):
         log(f"The server listens on port {', '.join(map(str, others))}, not on the one in PORT.")
     return run.port not in found and ports.is_taken(run.port)
+
+
+def _offsets(cursor: str) -> tuple[int, int]:
+    """How far stdout and stderr were read."""
+    out, _, err = cursor.partition(":")
+    return int(out or 0), int(err or 0)
+
+
+def _has_more(run: Run, out_at: int, err_at: int) -> bool:
+    return output_files.is_longer(run.file("out"), out_at) or output_files.is_longer(run.file("err"), err_at)
 
 
 def _kill(run: Run) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import psutil
 
 from hosting.runtimes import process_table
+from hosting.runtimes.process_snapshot import Entry
 
 TOO_FAR = 2
 
@@ -24,6 +25,15 @@ class Excess:
 
     reason: str
     culprit: psutil.Process | None
+
+
+def may_exceed(family: Sequence[Entry], *, memory_mb: int, pids: int) -> bool:
+    """Whether it is worth to ask for the `excess` of these processes, which costs much more.
+
+    A snapshot has the kernel's quick count of memory, by which nothing should be ended.
+    """
+    memory, tasks = sum(each.memory for each in family) >> 20, sum(each.tasks for each in family)
+    return bool((memory_mb and memory > memory_mb) or (pids and tasks > pids))
 
 
 def excess(leader: int, family: Sequence[psutil.Process], *, memory_mb: int, pids: int) -> Excess | None:

@@ -14,6 +14,7 @@ import psutil
 from hosting.runtimes import process_limits, process_table
 from hosting.runtimes.base import Handle, Limits, Stray
 from hosting.runtimes.process_limits import Excess
+from hosting.runtimes.process_snapshot import Snapshot
 from hosting.runtimes.process_table import Mark
 
 NAME = "process"
@@ -26,7 +27,7 @@ class Run:
 
     `directory` is the prepared directory of the deployment. `token` distinguishes the run from others of the
     same deployment, and is part of the names of its files. `pid` and `create_time` (seconds, from psutil)
-    identify its first process. `memory_mb` and `pids` are limits that `ProcessRuntime.poll` enforces.
+    identify its first process. `memory_mb` and `pids` are limits that `ProcessRuntime` enforces.
     """
 
     port: int
@@ -69,6 +70,11 @@ class Run:
 
     def family(self) -> list[psutil.Process]:
         return process_table.family(self.pid, self.create_time)
+
+    def may_exceed(self, snapshot: Snapshot) -> bool:
+        """Whether it may exceed a limit, as far as a snapshot tells."""
+        family = snapshot.family(self.pid, self.create_time)
+        return process_limits.may_exceed(family, memory_mb=self.memory_mb, pids=self.pids)
 
     def excess(self) -> Excess | None:
         """The limit that it exceeds now; None where it keeps them."""

@@ -2,8 +2,8 @@
 
 Linux has no good limit per process for memory and for the number of processes: RLIMIT_AS counts address
 space, of which node reserves gigabytes, and RLIMIT_NPROC counts all processes of the user (setrlimit(2)). So
-the limits here are wide; they stop a server that grows within seconds. `ProcessRuntime.poll` enforces the
-real limits.
+the limits here are wide; they stop a server that grows within seconds. `ProcessRuntime` enforces the real
+limits.
 """
 
 from __future__ import annotations

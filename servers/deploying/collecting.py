@@ -17,21 +17,25 @@ LOOKS_PER_SECOND = 25.0  # of silent runs, all together: each look may be a requ
 
 
 class Collector:
-    """Used once per process; `look` is called every half second."""
+    """Used once per process. `look` is called every half second, `renew` when runs may have come or gone."""
 
     def __init__(self) -> None:
+        self._running: list[Run] = []
         self._seen: dict[int, float] = {}
 
-    def look(self) -> None:
-        """Copies new output of the runs that are due."""
+    def renew(self) -> None:
+        """Reads which runs there are."""
         started = Run.objects.started().select_related("deployment__server")
-        running = list(started.defer("deployment__facts", "deployment__discovery"))
+        self._running = list(started.defer("deployment__facts", "deployment__discovery"))
+
+    def look(self) -> None:
+        """Copies new output of the runs that may have written, without a query if there is none."""
+        running = self._running
         pause = len(running) / LOOKS_PER_SECOND
         known, self._seen = self._seen, {}
         for run in running:
-            before = known.get(run.pk, 0.0)
-            self._seen[run.pk] = before
-            if time.monotonic() - before >= pause:
+            before = self._seen[run.pk] = known.get(run.pk, 0.0)
+            if time.monotonic() - before >= pause and runs.may_have_output(run):
                 wrote = _collect(run)
                 self._seen[run.pk] = 0.0 if wrote else time.monotonic()
 

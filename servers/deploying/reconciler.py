@@ -17,6 +17,7 @@ from registry.reasons import Reason
 from servers import closing, events, notify, runtime_choice, timeline
 from servers.deploying import drain, restarts, retention, runs, runtimes, workers
 from servers.models import Deployment, FormerServer, Run, Server
+from servers.models.kept import Leased
 from servers.models.server import DesiredState
 from servers.states import OPEN, RESTARTABLE, DeploymentStatus, ServerStatus
 
@@ -27,11 +28,18 @@ MOST_CLAIMS = 3
 
 @dataclass
 class Due:
-    """Ids for which a message has to be sent, because the work takes longer than a pass may."""
+    """What a pass leaves to others.
+
+    The ids are those for which a message has to be sent, because the work takes longer than a pass may.
+    `running` are the runs that are up, to be watched. `under_way` tells whether something goes on that has an
+    end, so that the next pass should come soon.
+    """
 
     deployments: list[int] = field(default_factory=list)
     restarts: list[int] = field(default_factory=list)
     servers: list[int] = field(default_factory=list)
+    running: list[Run] = field(default_factory=list)
+    under_way: bool = False
 
 
 def look() -> Due:
@@ -39,12 +47,19 @@ def look() -> Due:
 
     It is quick: it polls, closes lost work and requests restarts. It returns the slow work, for workers.
     """
-    _close_lost()
-    _close_lost_restarts()
-    _watch_all()
-    for server in restarts.due(Server.objects.down().select_related("current_deployment__build")):
+    at_work = _close_lost() + _close_lost_restarts()
+    running = _watch_all()
+    down = list(restarts.awaited(Server.objects.down().select_related("current_deployment__build")))
+    for server in filter(restarts.is_due, down):
         _start_again(server)
-    return Due(_to_send(Deployment.objects), _to_send(Run.objects), _servers_to_settle())
+    leaving, unwanted = _leaving(), _unwanted_runs()
+    return Due(
+        deployments=_to_send(Deployment.objects),
+        restarts=_to_send(Run.objects),
+        servers=sorted({*leaving, *(each.server_id for each in unwanted if _is_over(each))}),
+        running=running,
+        under_way=bool(at_work or down or leaving or unwanted),
+    )
 
 
 def measure() -> None:
@@ -52,15 +67,21 @@ def measure() -> None:
     runs.measure(run for _, run in _watched())
 
 
-def _close_lost() -> None:
-    since = timedelta(seconds=settings.ABANDONED_AFTER_SECONDS)
-    for deployment in Deployment.objects.lost(since, workers.is_gone):
+def _close_lost() -> int:
+    """Returns how many deployments are at work, lost or not."""
+    at_work = list(Deployment.objects.at_work().select_related("server"))
+    for deployment in filter(_is_lost, at_work):
         logger.warning("deployment %s lost its worker %s", deployment, deployment.worker)
         if deployment.claims < MOST_CLAIMS:
             closing.put_back(deployment)
             events.status_changed(deployment.server_id)
         else:
             _give_up(deployment)
+    return len(at_work)
+
+
+def _is_lost(work: Leased) -> bool:
+    return work.is_lost(timedelta(seconds=settings.ABANDONED_AFTER_SECONDS), workers.is_gone)
 
 
 def _give_up(deployment: Deployment) -> None:
@@ -87,9 +108,10 @@ def _give_up(deployment: Deployment) -> None:
         timeline.record(deployment.server_id, deployment.pk, "deploy_failed", failure)
 
 
-def _close_lost_restarts() -> None:
-    since = timedelta(seconds=settings.ABANDONED_AFTER_SECONDS)
-    for run in Run.objects.lost(since, workers.is_gone):
+def _close_lost_restarts() -> int:
+    """Returns how many restarts are at work, lost or not."""
+    at_work = list(Run.objects.at_work().select_related("deployment__server"))
+    for run in filter(_is_lost, at_work):
         logger.warning("the restart of %s lost its worker %s", run.deployment, run.worker)
         try:
             ended = runs.stop(run, "Its worker was lost.", grace=0, reason=Reason.WORKER_LOST)
@@ -99,6 +121,7 @@ def _close_lost_restarts() -> None:
         run.steps.close_lost()
         if ended and restarts.is_wanted(run.deployment):
             _note_failure(run.deployment.server, "The worker that started it again was lost.")
+    return len(at_work)
 
 
 def _show_trouble(
@@ -116,11 +139,13 @@ def _show_trouble(
         events.status_changed(server_id)
 
 
-def _watch_all() -> None:
+def _watch_all() -> list[Run]:
+    """Returns the runs that are up."""
     watched = _watched()
     seen = runs.survey(run for _, run in watched)
     for server, run in watched:
         _watch(server, run, seen[run.pk])
+    return [run for _, run in watched if run.is_live]
 
 
 def _watched() -> list[tuple[Server, Run]]:
@@ -191,14 +216,16 @@ def _to_send(rows: Any) -> list[int]:
     return due
 
 
-def _servers_to_settle() -> list[int]:
+def _unwanted_runs() -> list[Deployment]:
+    """Returns the deployments whose runs have to end, now or when their last calls have ended."""
     leftover = Deployment.objects.leftover().exclude(status__in=OPEN)
-    leftover = leftover.select_related("server__current_deployment")
-    unwanted = {d.server_id for d in leftover if _is_over(d)}
-    waiting = Server.objects.should_not_run().filter(
-        status__in=[ServerStatus.STOPPING, ServerStatus.DELETING]
-    )
-    return sorted(unwanted | set(waiting.values_list("pk", flat=True)))
+    return list(leftover.select_related("server__current_deployment"))
+
+
+def _leaving() -> list[int]:
+    """Returns the ids of servers that are being stopped or deleted."""
+    moving = Server.objects.should_not_run().filter(status__in=[ServerStatus.STOPPING, ServerStatus.DELETING])
+    return list(moving.values_list("pk", flat=True))
 
 
 def _is_over(deployment: Deployment) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from hosting import tool_changes
@@ -46,11 +46,15 @@ def forget_failures(server: Server, run: Run) -> None:
         Server.objects.filter(pk=server.pk).update(restarts=0, restart_at=None)
 
 
-def due(servers: ServerQuerySet) -> ServerQuerySet:
-    """Selects the servers whose next start is due, and which no deployment is about to start."""
-    now, deployments = timezone.now(), Deployment.objects.open().filter(server=OuterRef("pk"))
-    servers = servers.filter(~Exists(deployments))
-    return servers.filter(Q(restart_at__isnull=True) | Q(restart_at__lte=now), restarts__lt=MOST_IN_A_ROW)
+def awaited(servers: ServerQuerySet) -> ServerQuerySet:
+    """Selects the servers that are to be started again, and which no deployment is about to start."""
+    deployments = Deployment.objects.open().filter(server=OuterRef("pk"))
+    return servers.filter(~Exists(deployments), restarts__lt=MOST_IN_A_ROW)
+
+
+def is_due(server: Server) -> bool:
+    """Tells whether the pause before the server's next start is over."""
+    return server.restart_at is None or server.restart_at <= timezone.now()
 
 
 def gave_up(server: Server) -> str:

@@ -95,6 +95,14 @@ def _survey(runs: list[Run]) -> Sequence[RunStatus | RuntimeFault]:
         return [fault] * len(runs)
 
 
+def may_have_output(run: Run) -> bool:
+    """Whether the run may have written something that is not in the log yet. Makes no request."""
+    try:
+        return runtime_of(run).may_have_output(handle_of(run), run.output_cursor)
+    except RuntimeFault:  # for example, the runtime is not configured any more
+        return False
+
+
 def note_endpoints(run: Run, status: RunStatus) -> None:
     """Stores the endpoints of the replicas, which come and go. Sessions are kept on these."""
     if dict(status.endpoints) != run.endpoints:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
@@ -52,13 +51,9 @@ class DeploymentQuerySet(models.QuerySet["Deployment"]):
         serves = Q(server__desired_state=DesiredState.RUNNING, pk=F("server__current_deployment"))
         return self.with_run().exclude(serves)
 
-    def lost(self, since: timedelta, is_gone: Callable[[str], bool]) -> list[Deployment]:
-        """Running deployments whose worker is gone, or has not renewed its lease for `since`.
-
-        `is_gone` tells whether a worker of this name is known to be gone.
-        """
-        running = self.filter(status=DeploymentStatus.RUNNING).select_related("server")
-        return [deployment for deployment in running if deployment.is_lost(since, is_gone)]
+    def at_work(self) -> DeploymentQuerySet:
+        """Those that a worker has claimed, and holds or has lost."""
+        return self.filter(status=DeploymentStatus.RUNNING)
 
     def put_back(self, deployment: Deployment) -> bool:
         """Puts a running deployment back into the queue, or ends it as superseded if a newer one waits there.

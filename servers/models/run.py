@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import ClassVar
 
@@ -42,10 +41,9 @@ class RunQuerySet(models.QuerySet["Run"]):
         waiting = self.live().filter(UNCLAIMED, pk=pk)
         return bool(waiting.update(worker=worker, heartbeat_at=timezone.now(), began_at=timezone.now()))
 
-    def lost(self, since: timedelta, is_gone: Callable[[str], bool]) -> list[Run]:
-        """Restarts whose worker is gone, or has not renewed its lease for `since`."""
-        held = self.live().exclude(worker="").select_related("deployment__server")
-        return [run for run in held if run.is_lost(since, is_gone)]
+    def at_work(self) -> RunQuerySet:
+        """Restarts that a worker has claimed, and holds or has lost."""
+        return self.live().exclude(worker="")
 
 
 UNCLAIMED = Q(worker="", handle__isnull=True)

@@ -6,6 +6,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 
 import dramatiq
 from django.conf import settings
@@ -15,24 +17,23 @@ from django.utils import timezone
 from metrics import rollups
 from notices import sender
 from servers import broker, events, notify
-from servers.deploying import (
-    collecting,
-    heartbeat,
-    reconciler,
-    tasks,
-)
+from servers.deploying import collecting, heartbeat, reconciler, tasks, watching
 from servers.operations import leader, probes
+from servers.streams import access
+from servers.wakeups import bus
 
 logger = logging.getLogger(__name__)
 COLLECT_SECONDS = 0.5
+IDLE_SECONDS = 5.0  # between two looks at rows, if no wake-up comes and nothing is under way
 SWEEP_SECONDS = 30.0
 METER_SECONDS = 15.0
 TRIM_SECONDS = 3600.0
 ROLL_UP_SECONDS = 15.0
 SEND_SECONDS = 1.0
 REPEAT_SECONDS = 60.0
-FOLLOW_SECONDS = 0.2
+FOLLOW_SECONDS = 1.0
 STOP_MS = 20_000
+STATUSES = access.EVERY_STATUS
 SETTLE_THREADS = 2
 
 
@@ -43,10 +44,10 @@ class Background:
     """
 
     def __init__(self, *, worker: bool, reconciler: bool) -> None:
-        self._stopping = threading.Event()
         self._worker = _worker() if worker else None
-        self._leader = leader.Leader() if reconciler else None
-        self._threads = [self._loop(self._leader, *loop) for loop in LOOPS] if self._leader else []
+        self._leader = leader.Leader(self._wake_all) if reconciler else None
+        self._loops = _loops(self._leader) if self._leader else []
+        self._open = ExitStack()
 
     def start(self) -> None:
         """Starts all threads. Call it once."""
@@ -57,28 +58,33 @@ class Background:
             broker.workers_here.set()
         if self._leader:
             self._leader.start()
-        for thread in self._threads:
-            thread.start()
-        probes.vital.watch([*self._threads, *(self._worker.workers if self._worker else ())])
+            self._open.enter_context(bus.hearing(self._hear))
+        for loop in self._loops:
+            loop.thread.start()
+        threads = [loop.thread for loop in self._loops]
+        probes.vital.watch([*threads, *(self._worker.workers if self._worker else ())])
 
     def stop(self) -> None:
         """Ends all threads, at the latest after STOP_MS for those of the worker."""
         probes.vital.watch(())
-        self._stopping.set()
+        self._open.close()
         heartbeat.interrupted.set()
-        for thread in self._threads:
-            thread.join()
+        for loop in self._loops:
+            loop.end()
+        for loop in self._loops:
+            loop.thread.join()
         if self._leader:
             self._leader.stop()
         if self._worker:
             broker.workers_here.clear()
             self._worker.stop(timeout=STOP_MS)
 
-    def _loop(
-        self, led: leader.Leader, name: str, seconds: float, work: Callable[[], None]
-    ) -> threading.Thread:
-        about = (seconds, work, led, self._stopping)
-        return threading.Thread(target=_every, args=about, name=name, daemon=True)
+    def _hear(self, topic: str | None) -> None:
+        for loop in self._loops:
+            loop.hear(topic)
+
+    def _wake_all(self) -> None:
+        self._hear(None)
 
 
 def _worker() -> dramatiq.Worker:
@@ -86,20 +92,59 @@ def _worker() -> dramatiq.Worker:
     return dramatiq.Worker(broker.current(), worker_threads=threads)
 
 
-def _every(seconds: float, work: Callable[[], None], led: leader.Leader, stopping: threading.Event) -> None:
-    name, faults = threading.current_thread().name, Faults()
-    while not stopping.is_set():
-        if not led.leads():
-            stopping.wait(FOLLOW_SECONDS)
-            continue
+class Loop:
+    """Does `work` in a thread of its own, while this process leads.
+
+    It pauses for as many seconds as `work` returns, or else for `seconds`. A wake-up about `topic` ends the
+    pause, but `spacing` seconds pass at least.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[], float | None],
+        seconds: float,
+        *,
+        led: leader.Leader,
+        topic: str = "",
+        spacing: float = 0.0,
+    ) -> None:
+        self._work, self._seconds, self._led = work, seconds, led
+        self._topic, self._spacing = topic, spacing
+        self._woken, self._ended = threading.Event(), threading.Event()
+        self._faults = Faults()
+        self.thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def hear(self, topic: str | None) -> None:
+        if topic in (None, self._topic):
+            self.wake()
+
+    def wake(self) -> None:
+        """Ends the pause. Call it in any thread."""
+        self._woken.set()
+
+    def end(self) -> None:
+        """Ends the thread after the work that it does now."""
+        self._ended.set()
+        self._woken.set()
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            self._woken.clear()
+            pause = self._look() if self._led.leads() else FOLLOW_SECONDS
+            self._ended.wait(min(pause, self._spacing))
+            self._woken.wait(max(0.0, pause - self._spacing))
+        connection.close()
+
+    def _look(self) -> float:
         try:
             close_old_connections()
-            work()
-            faults.over(name)
+            pause = self._work()
+            self._faults.over(self.thread.name)
         except Exception as error:  # noqa: BLE001  (`happened` logs it whole)
-            faults.happened(name, error)
-        stopping.wait(seconds)
-    connection.close()
+            self._faults.happened(self.thread.name, error)
+            return self._seconds
+        return self._seconds if pause is None else pause
 
 
 class Faults:
@@ -121,8 +166,30 @@ class Faults:
             self._said = ""
 
 
-def _reconcile() -> None:
-    due = reconciler.look()
+def _loops(led: leader.Leader) -> list[Loop]:
+    collector, watcher = collecting.Collector(), watching.Watcher()
+
+    def reconcile() -> float:
+        due = reconciler.look()
+        watcher.watch(due.running, looking.wake)
+        _send(due)
+        return settings.RECONCILE_SECONDS if due.under_way else max(settings.RECONCILE_SECONDS, IDLE_SECONDS)
+
+    woken = partial(Loop, led=led, seconds=IDLE_SECONDS)
+    looking = woken("reconciler", reconcile, topic=STATUSES, spacing=settings.RECONCILE_SECONDS)
+    return [
+        looking,
+        woken("runs", collector.renew, topic=STATUSES, spacing=COLLECT_SECONDS),
+        woken("notices", _send_notices, topic=bus.NOTICES),
+        Loop("collector", collector.look, COLLECT_SECONDS, led=led),
+        Loop("sweeper", reconciler.sweep, SWEEP_SECONDS, led=led),
+        Loop("meter", reconciler.measure, METER_SECONDS, led=led),
+        Loop("trimmer", reconciler.trim, TRIM_SECONDS, led=led),
+        Loop("usage", _roll_up, ROLL_UP_SECONDS, led=led),
+    ]
+
+
+def _send(due: reconciler.Due) -> None:
     for deployment_id in due.deployments:
         broker.deploy(deployment_id)
     for run_id in due.restarts:
@@ -136,16 +203,6 @@ def _roll_up() -> None:
         events.calls_counted()
 
 
-def _send_notices() -> None:
-    sender.send_due(notify.may_hear)
-
-
-LOOPS: tuple[tuple[str, float, Callable[[], None]], ...] = (
-    ("reconciler", settings.RECONCILE_SECONDS, _reconcile),
-    ("collector", COLLECT_SECONDS, collecting.Collector().look),
-    ("sweeper", SWEEP_SECONDS, reconciler.sweep),
-    ("meter", METER_SECONDS, reconciler.measure),
-    ("trimmer", TRIM_SECONDS, reconciler.trim),
-    ("usage", ROLL_UP_SECONDS, _roll_up),
-    ("notices", SEND_SECONDS, _send_notices),
-)
+def _send_notices() -> float | None:
+    """Each pass sends at most one notice of a channel, so the next pass comes soon if there were any."""
+    return SEND_SECONDS if sender.send_due(notify.may_hear) else None

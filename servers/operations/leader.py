@@ -12,6 +12,7 @@ import fcntl
 import logging
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -86,9 +87,13 @@ class FileLock:
 
 
 class Leader:
-    """Keeps or awaits the lock in a thread of its own. `leads` only compares times."""
+    """Keeps or awaits the lock in a thread of its own. `leads` only compares times.
 
-    def __init__(self) -> None:
+    `begins` is called when this process begins to lead.
+    """
+
+    def __init__(self, begins: Callable[[], None] = lambda: None) -> None:
+        self._begins = begins
         self._until = 0.0
         self._led: bool | None = None  # as it was logged last
         self._stopping = threading.Event()
@@ -128,6 +133,7 @@ class Leader:
     def _tell(self, held: bool, why: str) -> None:
         if held and not self._led:
             logger.info("this reconciler leads")
+            self._begins()
         elif self._led and not held:
             logger.warning("this reconciler leads no more: %s", why)
         elif self._led is None:

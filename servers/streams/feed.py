@@ -6,17 +6,18 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 
 from channels.db import database_sync_to_async
-from django.conf import settings
 from django.db import DatabaseError
 
 from bridge.event_stream import KEEP_ALIVE
-from servers.streams import bus, pages, storage
+from servers.streams import pages, storage
 from servers.streams.pages import Page
+from servers.wakeups import bus
 
-LOOK_EVERY = 1.0
+LOOK_EVERY = 5.0
 KEEP_ALIVE_EVERY = 15.0
 SHARED_PAGES = 64
 logger = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ class Feed:
         self.ended = False
         self._seen: dict[str, int] = {}  # only `_look` reads and writes it
         self._shared: dict[str, dict[int | None, asyncio.Task[Page]]] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._running = ExitStack()
 
     async def stream(self, channel: str, after: int | None) -> AsyncGenerator[bytes, None]:
         """Yields what to write to a client, until `end` is called.
@@ -85,7 +86,7 @@ class Feed:
     def _listening(self, channel: str) -> Iterator[asyncio.Event]:
         woken = asyncio.Event()
         self.listeners.setdefault(channel, set()).add(woken)
-        if not self._tasks:
+        if len(self.listeners) == 1 and len(self.listeners[channel]) == 1:
             self._start()
         try:
             yield woken
@@ -98,19 +99,21 @@ class Feed:
             for about in (self.listeners, self._seen, self._shared):
                 about.pop(channel, None)
         if not self.listeners:
-            self._stop()
+            self._running.close()
 
     def _start(self) -> None:
-        _feeds[asyncio.get_running_loop()] = self
-        self._tasks.append(asyncio.ensure_future(self._look()))
-        if settings.REDIS_URL:
-            self._tasks.append(asyncio.ensure_future(bus.listen(self.wake, self.wake_all)))
+        loop = asyncio.get_running_loop()
+        _feeds[loop] = self
+        self._running.callback(_feeds.pop, loop, None)
+        self._running.callback(asyncio.ensure_future(self._look()).cancel)
+        self._running.enter_context(bus.hearing(partial(self._hear, loop)))
 
-    def _stop(self) -> None:
-        _feeds.pop(asyncio.get_running_loop(), None)
-        for task in self._tasks:
-            task.cancel()
-        self._tasks = []
+    def _hear(self, loop: asyncio.AbstractEventLoop, topic: str | None) -> None:
+        """Runs in the thread of the sender, or of the bus."""
+        if topic is None:
+            _call(loop, self.wake_all)
+        elif topic in self.listeners:
+            _call(loop, self.wake, topic)
 
     async def _look(self) -> None:
         """Wakes listeners of channels whose position has changed, in case that a wake-up was lost."""
@@ -130,17 +133,6 @@ class Feed:
 def of_this_loop() -> Feed:
     """Returns the feed of the running loop, or a new one, which is registered when somebody listens."""
     return _feeds.get(asyncio.get_running_loop()) or Feed()
-
-
-def wake_everywhere(channel: str) -> None:
-    """Wakes the listeners of this process, and of others through Redis.
-
-    Call it after the commit, in any thread.
-    """
-    for loop, feed in list(_feeds.items()):
-        if channel in feed.listeners:
-            _call(loop, feed.wake, channel)
-    bus.send(channel)
 
 
 def end_all() -> None:

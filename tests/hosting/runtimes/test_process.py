@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -378,6 +379,179 @@ def test_stats_cover_the_whole_run(runtime: ProcessRuntime, directory: Path) -> 
     assert 0 <= stats.cpu < 64
     runtime.stop(handle, grace=5)
     assert runtime.stats(handle) is None
+
+
+# --- What is told instead of asked for
+
+
+class Told:
+    """How often `changed` was called, and a way to wait for the next call."""
+
+    def __init__(self) -> None:
+        self.times = 0
+        self._more = threading.Semaphore(0)
+
+    def __call__(self) -> None:
+        self.times += 1
+        self._more.release()
+
+    def soon(self) -> bool:
+        return self._more.acquire(timeout=60)
+
+
+@pytest.fixture
+def told(runtime: ProcessRuntime) -> Iterator[Told]:
+    yield Told()
+    runtime.watch([], lambda: None)
+    eventually(lambda: not watching(), what="its thread has ended")
+
+
+def watching() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name == "ends"]
+
+
+def another(tmp_path: Path) -> ProcessRuntime:
+    """As a platform that was started again: it has children of its own only."""
+    return ProcessRuntime(tmp_path / "runs", tmp_path / "bridge")
+
+
+@pytest.fixture(params=["pidfd", "looks"])
+def by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A system that tells of ends, and one where they have to be looked for."""
+    if request.param == "looks":
+        monkeypatch.delattr(os, "pidfd_open")
+    return str(request.param)
+
+
+def test_an_end_is_told_and_its_code_is_known_by_then(
+    runtime: ProcessRuntime, directory: Path, told: Told, by: str
+) -> None:
+    handle = start(runtime, directory)
+    runtime.watch([handle], told)
+    os.kill(handle.data["pid"], signal.SIGTERM)
+    assert told.soon()
+    assert runtime.poll(handle).exit_code == -signal.SIGTERM
+
+
+def test_the_end_of_a_run_of_an_earlier_platform_is_told(
+    runtime: ProcessRuntime, directory: Path, tmp_path: Path, told: Told, by: str
+) -> None:
+    handle, later = start(runtime, directory), another(tmp_path)
+    later.watch([handle], told)
+    os.kill(handle.data["pid"], signal.SIGKILL)
+    assert told.soon()
+    [status] = later.survey([handle])
+    assert isinstance(status, RunStatus)
+    assert not status.alive
+    later.watch([], told)
+
+
+def test_what_had_ended_before_is_told_once(
+    runtime: ProcessRuntime, directory: Path, told: Told, by: str
+) -> None:
+    gone = start(runtime, directory)
+    os.kill(gone.data["pid"], signal.SIGKILL)
+    ended(runtime, gone)
+    alive = start(runtime, directory)
+    runtime.watch([gone], told)
+    assert told.soon()
+    runtime.watch([gone, alive], told)
+    os.kill(alive.data["pid"], signal.SIGKILL)
+    assert told.soon()
+    assert told.times == 2
+
+
+def test_another_process_with_the_pid_is_not_watched(
+    runtime: ProcessRuntime, directory: Path, told: Told
+) -> None:
+    handle = start(runtime, directory)
+    recycled = Handle(handle.runtime, handle.endpoint, {**handle.data, "create_time": 1.0})
+    runtime.watch([recycled], told)
+    assert told.soon()
+    assert runtime.poll(handle).alive
+
+
+def test_a_watch_that_ends_leaves_nothing_open(runtime: ProcessRuntime, directory: Path, told: Told) -> None:
+    handle, before = start(runtime, directory), psutil.Process().num_fds()
+    for _ in range(3):
+        runtime.watch([handle], told)
+        runtime.watch([handle], told)
+        assert len(watching()) == 1
+        eventually(lambda: psutil.Process().num_fds() > before, what="it watches")
+        runtime.watch([], told)
+        eventually(lambda: not watching() and psutil.Process().num_fds() == before, what="all is closed")
+    assert told.times == 0
+
+
+def test_a_run_that_is_watched_is_held_to_its_limits_without_a_question(
+    runtime: ProcessRuntime, directory: Path, told: Told
+) -> None:
+    greedy = """
+import os, time
+while not os.path.exists("go"): time.sleep(0.01)
+data = bytearray(200 << 20)
+time.sleep(600)
+"""
+    handle = start(runtime, directory, LISTEN + greedy, limits=Limits(memory_mb=100))
+    runtime.watch([handle], told)
+    (directory / "app" / "go").touch()
+    assert told.soon()
+    status = ended(runtime, handle)
+    assert "limit is 100" in status.reason
+    assert status.exit_code == -signal.SIGKILL
+
+
+def test_why_its_largest_process_was_ended_meanwhile_is_told_with_the_next_status(
+    runtime: ProcessRuntime, directory: Path, told: Told
+) -> None:
+    session = """
+import subprocess, sys, time
+code = "data = bytearray(120 << 20); import time; time.sleep(600)"
+child = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+print(child.wait(), flush=True)
+time.sleep(600)
+"""
+    handle = start(runtime, directory, LISTEN + session, limits=Limits(memory_mb=100, pids=0))
+    runtime.watch([handle], told)
+    assert told.soon()
+    eventually(lambda: texts(all_output(runtime, handle)) == [str(-signal.SIGKILL)])
+    status = runtime.poll(handle)
+    assert status.alive
+    assert "its largest process was ended" in status.reason
+    assert runtime.poll(handle) == RunStatus(alive=True)
+
+
+def test_output_is_asked_for_only_when_there_is_more(runtime: ProcessRuntime, directory: Path) -> None:
+    program = """
+import os, sys, time
+print("one", flush=True)
+while not os.path.exists("go"): time.sleep(0.01)
+print("two", file=sys.stderr, flush=True)
+time.sleep(600)
+"""
+    handle = start(runtime, directory, LISTEN + program)
+    eventually(lambda: runtime.may_have_output(handle, ""))
+    lines, cursor = runtime.output(handle, "")
+    assert texts(lines) == ["one"]
+    assert not runtime.may_have_output(handle, cursor)
+    (directory / "app" / "go").touch()
+    eventually(lambda: runtime.may_have_output(handle, cursor))
+    lines, cursor = runtime.output(handle, cursor)
+    assert texts(lines) == ["two"]
+    assert not runtime.may_have_output(handle, cursor)
+    gone = Handle(handle.runtime, handle.endpoint, {**handle.data, "directory": "/nonexistent"})
+    assert not runtime.may_have_output(gone, "")
+
+
+def test_a_survey_answers_for_each_as_a_poll_does(runtime: ProcessRuntime, directory: Path) -> None:
+    gone = start(runtime, directory, "import sys; sys.exit(3)")
+    ended(runtime, gone)
+    alive = start(runtime, directory, LISTEN + "import time; time.sleep(600)")
+    assert runtime.survey([gone, alive, gone]) == [runtime.poll(each) for each in (gone, alive, gone)]
+    measured = runtime.measure([gone, alive])
+    assert measured[0] is None
+    assert measured[1]
+    assert measured[1].pids == 1
 
 
 def test_a_cancelled_start_leaves_nothing(runtime: ProcessRuntime, directory: Path) -> None:
