@@ -19,7 +19,7 @@ from console.base import RoleAdmin
 from console.channel_form import ChannelForm
 from console.views import ConsoleView
 from hosting.errors import UserError
-from notices.models import Channel, ChannelKind, Notice, State
+from notices.models import Channel, Notice, State
 from servers import channels, display
 from servers.ids import id_in
 
@@ -70,7 +70,7 @@ class AddView(ChannelView):
         except (UserError, ValidationError) as error:
             self.fail(error)
             return self._ask(form)
-        if channel.kind == ChannelKind.GENERIC:
+        if channel.is_signed():
             return self.secret_page(channel, secret)
         self.note(f"{channel} was added. Send a test to see it arrive.")
         return HttpResponseRedirect(reverse("admin:notices_channel_change", args=[channel.pk]))
@@ -99,7 +99,7 @@ class EditView(ChannelView):
         self.note(f"{channel} was changed.")
         if secret:
             self.note("The signing secret was dropped: it belonged to another scheme, host or port.")
-            if changed.kind == ChannelKind.GENERIC:
+            if changed.is_signed():
                 return self.secret_page(changed, secret)
         return HttpResponseRedirect(self.home())
 

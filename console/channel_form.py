@@ -15,7 +15,8 @@ from unfold.widgets import (
 
 from access.models import Team
 from hosting.errors import Invalid
-from notices.models import Channel, ChannelKind, Scope
+from notices import kinds
+from notices.models import Channel, Scope
 from servers import channels
 from servers.models import Server
 
@@ -32,7 +33,7 @@ class ChannelForm(forms.Form):
     """Offers the servers that `user` sees, and their teams and owners."""
 
     name = forms.CharField(max_length=100, widget=UnfoldAdminTextInputWidget)
-    kind = forms.ChoiceField(choices=ChannelKind.choices, widget=UnfoldAdminRadioSelectWidget)
+    kind = forms.ChoiceField(choices=kinds.choices, widget=UnfoldAdminRadioSelectWidget)
     url = forms.CharField(
         label="URL", max_length=2000, widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"})
     )
@@ -53,7 +54,7 @@ class ChannelForm(forms.Form):
     )  # fmt: skip
 
     def __init__(self, data: Any = None, *, user: Any, channel: Channel | None = None) -> None:
-        first = {"kind": ChannelKind.GENERIC, "scope": Scope.ALL, **dict.fromkeys(SWITCHES, True)}
+        first = {"kind": kinds.DEFAULT, "scope": Scope.ALL, **dict.fromkeys(SWITCHES, True)}
         super().__init__(data, initial=_values(channel) if channel else first)
         for name, label in SWITCHES.items():
             self.fields[name] = forms.BooleanField(
@@ -73,7 +74,7 @@ class ChannelForm(forms.Form):
         url: str = self.cleaned_data["url"]
         if url:
             try:
-                channels.checked_url(url)
+                channels.checked_url(url, self.cleaned_data.get("kind", kinds.DEFAULT))
             except Invalid as error:
                 raise forms.ValidationError(str(error)) from None
         return url
@@ -81,7 +82,8 @@ class ChannelForm(forms.Form):
 
 def _help(channel: Channel | None) -> str:
     if channel is None:
-        return "Stored encrypted and not shown again. Slack: Apps → Incoming Webhooks → Webhook URL."
+        wheres = [kind.where for kind in kinds.found().values() if kind.where]
+        return " ".join(["Stored encrypted and not shown again.", *wheres])
     kept = f"Empty keeps the present URL, at {channel.host}."
     return (
         f"{kept} Another scheme, host or port drops the signing secret: a new one is created and shown once."

@@ -362,7 +362,7 @@ SPECTACULAR_SETTINGS = {
         "StepStatus": "api.enums.STEP_STATUS",
         "HealthStatus": "api.enums.HEALTH_STATUS",
         "WebHookKind": "hooks.models.Kind",
-        "ChannelKind": "notices.models.ChannelKind",
+        "ChannelKind": "notices.kinds.choices",
         "ChannelScope": "notices.models.Scope",
         "TokenScope": "servers.models.token.Scope",
     },

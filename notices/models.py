@@ -16,13 +16,9 @@ from django.db.models import F, OuterRef, Q
 from django.utils import timezone
 
 import sealing
+from notices import kinds
 from outbound.origin import origin_of
 from sealing.fields import SealedField, SharedSecret
-
-
-class ChannelKind(models.TextChoices):
-    GENERIC = "generic", "Webhook (Standard Webhooks)"
-    SLACK = "slack", "Slack or compatible"
 
 
 class Scope(models.TextChoices):
@@ -68,7 +64,7 @@ class Channel(SharedSecret):
 
     name = models.CharField(max_length=100)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="channels")
-    kind = models.CharField(max_length=8, choices=ChannelKind.choices, default=ChannelKind.GENERIC)
+    kind = models.CharField(max_length=8, choices=kinds.choices, default=kinds.DEFAULT)
     sealed_url = SealedField()
     secret_origin = models.CharField(max_length=2000, blank=True, default="", editable=False)
     host = models.CharField(max_length=255, editable=False)
@@ -93,6 +89,9 @@ class Channel(SharedSecret):
 
     def __str__(self) -> str:
         return self.name
+
+    def is_signed(self) -> bool:
+        return kinds.of(self.kind).signed
 
     def set_url(self, url: str) -> None:
         """Seals the URL, and stores its host to be shown."""

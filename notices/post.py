@@ -28,7 +28,13 @@ class Unreachable(Exception):
 
 
 def post(
-    url: str, body: bytes, headers: Mapping[str, str], *, allow_private: bool, seconds: float = SECONDS
+    url: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    allow_private: bool,
+    seconds: float = SECONDS,
+    method: str = "POST",
 ) -> Answer:
     """Sends the body and returns the answer. `seconds` limit the whole exchange. Raises `Unreachable`.
 
@@ -37,7 +43,7 @@ def post(
     parts = urlsplit(url)
     try:
         with outbound.request(
-            "POST", parts, allow_private=allow_private, seconds=seconds, headers=headers, body=body
+            method, parts, allow_private=allow_private, seconds=seconds, headers=headers, body=body
         ) as response:
             text = response.read1(MOST_READ).decode("utf-8", "replace")
             return Answer(response.status, text, response.headers.get("Retry-After", ""))

@@ -16,8 +16,9 @@ from django.db import transaction
 from django.utils import timezone
 
 import sealing
-from notices import backoff, outbox, signing, slack
-from notices.models import Channel, ChannelKind, Notice, State
+from notices import backoff, kinds, outbox, signing
+from notices.kinds.base import Told, Unusable
+from notices.models import Channel, Notice, State
 from notices.post import Answer, Unreachable, post
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ AGENT = "mcp-host"
 class Message:
     """What one try sends. It is read from the database before any thread starts."""
 
+    method: str
     url: str
     body: bytes
     headers: dict[str, str]
@@ -78,27 +80,36 @@ def _next(now: datetime) -> list[Notice]:
 
 def _message(notice: Notice, now: datetime) -> Message | str:
     """Returns what to send, or a sentence that says why it cannot be made."""
-    channel, timestamp = notice.channel, int(now.timestamp())
-    headers = {"Content-Type": "application/json", "User-Agent": AGENT}
+    channel = notice.channel
     try:
-        url = channel.url()
-        if channel.kind == ChannelKind.SLACK:
-            body = orjson.dumps(slack.message(notice.event, notice.payload))
-        else:
-            body, secrets = orjson.dumps(notice.payload), channel.secrets(now)
-            if not secrets:
-                return "The signing secret was made for another address than the URL: make a new secret."
-            headers |= signing.headers(notice.message_id, timestamp, body, secrets)
+        told = Told(notice.message_id, notice.event, notice.payload)
+        wanted = kinds.of(channel.kind).request(channel.url(), told)
+        body = orjson.dumps(wanted.body)
+        signature = _signature(notice, body, now) if channel.is_signed() else {}
     except sealing.Unsealable:
         return "No key of SECRET_ENCRYPTION_KEYS opens this channel's URL or secret."
-    return Message(url, body, headers, allow_private=channel.owner.is_superuser)
+    except Unusable as error:
+        return str(error)
+    headers = {"Content-Type": "application/json", "User-Agent": AGENT, **wanted.headers, **signature}
+    return Message(wanted.method, wanted.url, body, headers, allow_private=channel.owner.is_superuser)
+
+
+def _signature(notice: Notice, body: bytes, now: datetime) -> dict[str, str]:
+    """Returns the headers that sign the body. Raises `Unusable` and `sealing.Unsealable`."""
+    secrets = notice.channel.secrets(now)
+    if not secrets:
+        raise Unusable("The signing secret was made for another address than the URL: make a new secret.")
+    return signing.headers(notice.message_id, int(now.timestamp()), body, secrets)
 
 
 def _try(message: Message | str) -> Answer | str:
     if isinstance(message, str):
         return message
     try:
-        return post(message.url, message.body, message.headers, allow_private=message.allow_private)
+        return post(
+            message.url, message.body, message.headers,
+            allow_private=message.allow_private, method=message.method,
+        )  # fmt: skip
     except Unreachable as error:
         return str(error)
 

@@ -21,7 +21,8 @@ from access.models import Team
 from access.roles import Person
 from hosting.errors import Conflict, Invalid
 from metrics.payload import moment
-from notices import outbox, signing
+from notices import kinds, outbox, signing
+from notices.kinds.base import Unusable
 from notices.models import Channel, Event, Notice, State
 from outbound.origin import origin_of
 from servers import token_bounds
@@ -68,7 +69,7 @@ def create(*, by: Actor, fields: Mapping[str, Any]) -> tuple[Channel, str]:
     token_bounds.check_no_expiry("a channel", by)
     plain, lists, url = _parted(fields)
     channel, secret = Channel(owner=by.person, **plain), signing.new_secret()
-    channel.set_url(checked_url(url))
+    channel.set_url(checked_url(url, channel.kind))
     channel.give_secret(secret, origin_of(url))
     channel.full_clean()
     channel.save()
@@ -91,7 +92,9 @@ def change(*, channel: Channel, by: Actor, fields: Mapping[str, Any]) -> tuple[C
         setattr(channel, name, value)
     if url:
         token_bounds.check_no_expiry("a channel's address", by)
-    secret = _moved(channel, checked_url(url), by) if url else ""
+    secret = _moved(channel, checked_url(url, channel.kind), by) if url else ""
+    if not url and channel.kind != before["kind"]:
+        _check_kept_url(channel)
     if channel.enabled:
         channel.disabled_reason = ""
     channel.full_clean()
@@ -99,6 +102,14 @@ def change(*, channel: Channel, by: Actor, fields: Mapping[str, Any]) -> tuple[C
     _choose(channel, lists)
     audit.record(action="channel.changed", target=channel, by=by, before=before, after=_settings(channel))
     return channel, secret
+
+
+def _check_kept_url(channel: Channel) -> None:
+    try:
+        url = channel.url()
+    except sealing.Unsealable:  # nothing is sent there
+        return
+    checked_url(url, channel.kind)
 
 
 def _moved(channel: Channel, url: str, by: Actor) -> str:
@@ -195,8 +206,8 @@ def _choose(channel: Channel, lists: Mapping[str, Any]) -> None:
         getattr(channel, name).set(rows)
 
 
-def checked_url(url: str) -> str:
-    """Returns `url`; raises `Invalid` if notices cannot be sent there."""
+def checked_url(url: str, kind: str) -> str:
+    """Returns `url`; raises `Invalid` if a channel of `kind` cannot send notices there."""
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -213,6 +224,10 @@ def checked_url(url: str) -> str:
         raise Invalid("Must be a URL that starts with https:// or http://.", field="url")
     if parts.username or parts.password:
         raise Invalid("The URL must hold no user name or password.", field="url")
+    try:
+        kinds.of(kind).check_url(url)
+    except Unusable as error:
+        raise Invalid(str(error), field="url") from None
     return url
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Call:
+    method: str
     path: str
     headers: dict[str, str]
     body: bytes
@@ -51,7 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        self.server.calls.append(Call(self.path, headers, body))
+        self.server.calls.append(Call(self.command, self.path, headers, body))
         self.server.hold.wait(30)
         reply = self.server.replies.pop(0) if self.server.replies else Reply()
         self.send_response(reply.status)
@@ -61,7 +62,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(reply.body)
 
-    do_GET = do_POST
+    do_GET = do_PUT = do_POST
 
     def log_message(self, *_: object) -> None: ...
 

@@ -27,7 +27,7 @@ from django.utils.html import format_html
 from playwright.sync_api import Browser, expect
 
 from catalog import document, registry
-from notices import slack
+from notices.kinds import slack
 from servers.models import Deployment, Server
 from tests.access import rows
 from tests.access.doors import Door, every

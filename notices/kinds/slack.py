@@ -1,4 +1,4 @@
-"""Builds messages for Slack's incoming webhooks, and for receivers that understand the same. Pure.
+"""Slack's incoming webhooks, and receivers that understand the same. Pure.
 
 https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
 """
@@ -9,8 +9,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from notices.kinds.base import MARKS, Kind, Request, Told
+
 LONGEST = 2900  # characters of an escaped text object; Slack refuses 3,000
-MARKS = {"failed": "🔴", "recovered": "🟢", "held": "🟡", "test": "🔵"}
+
+
+def request(url: str, told: Told) -> Request:
+    return Request(url, message(told.event, told.payload))
 
 
 def message(event: str, payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,3 +57,8 @@ def _plain(text: str) -> str:
 def _unread(text: str) -> str:
     """Breaks `@all` and `[words](address)`, which receivers that read Markdown would understand."""
     return text.replace("@", "@\u200b").replace("](", "]\u200b(")
+
+
+KIND = Kind(
+    label="Slack or compatible", request=request, where="Slack: Apps → Incoming Webhooks → Webhook URL."
+)
