@@ -124,8 +124,8 @@ def new_message_id() -> str:
 
 
 class NoticeQuerySet(models.QuerySet["Notice"]):
-    def due(self, now: datetime) -> NoticeQuerySet:
-        """Notices to send now.
+    def next(self) -> NoticeQuerySet:
+        """Notices that are sent when they are due.
 
         Only the oldest of each channel and matter: "recovered" must not come before "failed".
         """
@@ -135,10 +135,13 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
         return self.filter(
             ~models.Exists(before),
             state=State.PENDING,
-            due_at__lte=now,
             channel__enabled=True,
             channel__owner__is_active=True,
         )
+
+    def due(self, now: datetime) -> NoticeQuerySet:
+        """Notices to send now."""
+        return self.next().filter(due_at__lte=now)
 
     def claim(self, notice: Notice, until: datetime) -> bool:
         """Claims one try of the notice, and tells whether that worked.

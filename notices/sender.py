@@ -6,6 +6,7 @@ If a process ends during a try, the notice is sent again with the same id.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -59,6 +60,12 @@ def send_due(may_hear: Callable[[Notice], bool] = _anybody) -> int:
     return len(taken)
 
 
+def next_due_in() -> float:
+    """Returns for how many seconds no notice is due; infinity if none waits."""
+    first = Notice.objects.next().order_by("due_at").values_list("due_at", flat=True).first()
+    return (first - timezone.now()).total_seconds() if first else math.inf
+
+
 def _heard(now: datetime, may_hear: Callable[[Notice], bool]) -> list[Notice]:
     heard: list[Notice] = []
     for notice in _next(now):
@@ -106,12 +113,19 @@ def _try(message: Message | str) -> Answer | str:
     if isinstance(message, str):
         return message
     try:
-        return post(
-            message.url, message.body, message.headers,
-            allow_private=message.allow_private, method=message.method,
-        )  # fmt: skip
+        return _send(message)
     except Unreachable as error:
         return str(error)
+
+
+def _send(message: Message) -> Answer:
+    return post(
+        message.url,
+        message.body,
+        message.headers,
+        allow_private=message.allow_private,
+        method=message.method,
+    )
 
 
 def _note(notice: Notice, result: Answer | str) -> None:

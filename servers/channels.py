@@ -100,6 +100,7 @@ def change(*, channel: Channel, by: Actor, fields: Mapping[str, Any]) -> tuple[C
     channel.full_clean()
     channel.save()
     _choose(channel, lists)
+    bus.send_on_commit(bus.NOTICES)  # a channel that is turned on again may have some that wait
     audit.record(action="channel.changed", target=channel, by=by, before=before, after=_settings(channel))
     return channel, secret
 

@@ -7,7 +7,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -18,12 +18,14 @@ from docker.models.containers import Container
 from hosting.deadline import Deadline
 from hosting.errors import RuntimeFault
 from hosting.process_group import LineSink
-from hosting.runtimes import docker_logs, docker_pull, docker_spec, ports
+from hosting.runtimes import docker_events, docker_logs, docker_pull, docker_spec, ports
 from hosting.runtimes.base import Capability, Handle, OneByOne, OutputLine, RunSpec, RunStatus, Stats, Stray
+from hosting.runtimes.docker_events import Events
 from hosting.runtimes.docker_faults import PortTaken, translated
 from hosting.runtimes.docker_pull import AuthConfig, no_credentials
 from hosting.runtimes.docker_spec import LABEL, RESTARTS, Placement
 from hosting.runtimes.exit_words import describe_exit
+from hosting.runtimes.followed import CONNECTIONS, Followed
 from registry.reasons import Reason, reason_in, says
 
 OLDEST_API = (1, 41)
@@ -56,6 +58,8 @@ class DockerRuntime(OneByOne):
         self._lock = threading.Lock()
         self._connected: DockerClient | None = None
         self._looks: dict[str, tuple[float, float]] = {}
+        self._events = Events(lambda: self._client().api, instance)
+        self._logs = Followed("docker-log", lambda key: docker_events.log(self._client().api, key))
 
     def start(self, spec: RunSpec, *, deadline: Deadline, log: LineSink) -> Handle:
         """As `Runtime.start`. A container that exits at once stays until `stop`, for its output."""
@@ -82,12 +86,29 @@ class DockerRuntime(OneByOne):
             status = _status(container)
             return status if status.alive else self._explained(status, handle)
 
+    def survey(self, handles: Sequence[Handle]) -> Sequence[RunStatus | RuntimeFault]:
+        """As `poll` for each. One list tells which containers run; only the others are asked for."""
+        try:
+            running = self._running() if handles else set()
+        except RuntimeFault as fault:
+            return [fault] * len(handles)
+        return [
+            RunStatus(alive=True) if handle.data["container"] in running else self._asked(handle)
+            for handle in handles
+        ]
+
+    def watch(self, handles: Sequence[Handle], changed: Callable[[], None]) -> None:
+        """As `Runtime.watch`. The logs of these runs are followed too, for `may_have_output`."""
+        containers = [str(handle.data["container"]) for handle in handles]
+        self._events.watch(containers, changed)
+        self._logs.follow(containers)
+
+    def may_have_output(self, handle: Handle, cursor: str) -> bool:
+        return self._logs.may_have_more(handle.data["container"])
+
     def output(self, handle: Handle, cursor: str) -> tuple[Sequence[OutputLine], str]:
         """As `Runtime.output`, about docker_logs.MAX_BYTES per call; nothing for a container that is gone."""
-        start = docker_logs.Cursor.parse(cursor)
-        with translated():
-            lines, end = docker_logs.after(start, self._log_chunks(handle, since=start.since))
-        return lines, str(end)
+        return self._logs.read([handle.data["container"]], lambda: self._after(handle, cursor))
 
     def stats(self, handle: Handle) -> Stats | None:
         with translated():
@@ -123,10 +144,17 @@ class DockerRuntime(OneByOne):
         with self._lock:
             if self._connected is None:
                 # The first call asks for the version. It must not wait as long as others may.
-                client = DockerClient(base_url=self._url, version="auto", timeout=math.ceil(timeout))
+                client = DockerClient(
+                    base_url=self._url, version="auto", timeout=math.ceil(timeout), max_pool_size=CONNECTIONS
+                )
                 client.api.timeout = CALL_SECONDS
                 self._connected = client
             return self._connected
+
+    def _running(self) -> set[str]:
+        filters = {"label": f"{LABEL}instance={self._instance}", "status": "running"}
+        with translated():
+            return {str(each["Id"]) for each in self._client().api.containers(filters=filters)}
 
     def _container(self, handle: Handle) -> Container:
         return self._client().containers.get(handle.data["container"])
@@ -173,6 +201,12 @@ class DockerRuntime(OneByOne):
                     _remove(container)
                 raise
         return Handle(self.name, place.endpoint(spec), {"container": container.id, "name": place.name})
+
+    def _after(self, handle: Handle, cursor: str) -> tuple[Sequence[OutputLine], str]:
+        start = docker_logs.Cursor.parse(cursor)
+        with translated():
+            lines, end = docker_logs.after(start, self._log_chunks(handle, since=start.since))
+        return lines, str(end)
 
     def _log_chunks(self, handle: Handle, **params: str) -> Iterator[bytes]:
         """The raw answer of "Get container logs": docker-py's own `logs` cannot tell the streams apart."""

@@ -18,8 +18,10 @@ import yaml
 from kubernetes.client import ApiClient, Configuration
 from kubernetes.config import load_incluster_config, load_kube_config
 from kubernetes.config.config_exception import ConfigException
+from urllib3.response import BaseHTTPResponse
 
 from hosting.errors import RuntimeFault
+from hosting.runtimes.followed import CONNECTIONS, QUIET_SECONDS
 from hosting.runtimes.kube_faults import Absent, Unreachable, from_status, message_of, translated
 
 Json = dict[str, Any]
@@ -187,6 +189,18 @@ class Cluster:
         found: T = self._send("GET", path, query, None, _JSON, take=taken)
         return found
 
+    def follow(self, path: str, query: Mapping[str, str]) -> BaseHTTPResponse:
+        """GET; the answer itself, which does not end and which the caller closes. It is asked for once.
+
+        A read of it fails after QUIET_SECONDS without a byte.
+        """
+        with translated():
+            timeout = (CONNECT_SECONDS, QUIET_SECONDS)
+            response: BaseHTTPResponse = self._once("GET", path, query, None, _JSON, timeout=timeout)
+            if response.status < 400:
+                return response
+            raise from_status(response.status, message_of(response.data))
+
     def request(
         self,
         method: str,
@@ -252,7 +266,14 @@ class Cluster:
         return is_refusal and time.monotonic() - self._away_at < SETTLING_SECONDS
 
     def _once(
-        self, method: str, path: str, query: Mapping[str, str], body: Json | None, content_type: str
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: Json | None,
+        content_type: str,
+        *,
+        timeout: tuple[float, float] = (CONNECT_SECONDS, READ_SECONDS),
     ) -> Any:
         client = self._client()
         _, url, headers, sent, _ = client.param_serialize(
@@ -263,7 +284,6 @@ class Cluster:
             body=body,
             auth_settings=["BearerToken"],
         )
-        timeout = (CONNECT_SECONDS, READ_SECONDS)
         return client.call_api(method, url, headers, sent, None, timeout).response
 
     def _client(self) -> ApiClient:
@@ -297,7 +317,7 @@ def configured(context: str = "") -> Configuration:
     configuration = Configuration()
     explicit = os.environ.get("KUBECONFIG", "")
     if not explicit and _in_cluster(configuration):
-        return _without_own_retries(configuration)
+        return _adjusted(configuration)
     path = explicit or DEFAULT_CONFIG
     if not explicit and not Path(path).expanduser().exists():
         raise RuntimeFault(
@@ -315,7 +335,7 @@ def configured(context: str = "") -> Configuration:
         raise RuntimeFault(
             f"The kubeconfig {path}{about} cannot be used: {_first_line(error)}", hint="Correct KUBECONFIG."
         ) from error
-    return _without_own_retries(configuration)
+    return _adjusted(configuration)
 
 
 def _kubeconfigs() -> list[Path]:
@@ -339,8 +359,9 @@ def _in_cluster(configuration: Configuration) -> bool:
     return True
 
 
-def _without_own_retries(configuration: Configuration) -> Configuration:
+def _adjusted(configuration: Configuration) -> Configuration:
     configuration.retries = urllib3.Retry(0, redirect=0)
+    configuration.connection_pool_maxsize = CONNECTIONS
     return configuration
 
 

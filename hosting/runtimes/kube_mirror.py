@@ -26,13 +26,21 @@ TOLERATED_SECONDS = 30.0  # for which the copy may be used while the API server 
 class Mirror(Generic[T]):
     """The objects that match `selector`, by name, each as `keep` has reduced it. Thread-safe.
 
-    Its thread starts with the first read and ends `IDLE_SECONDS` after the last one.
+    Its thread starts with the first read and ends `IDLE_SECONDS` after the last one. In it, `changed` is
+    called with the name of an object that came, went or differs from before as `keep` sees it, and with that
+    object. The first list is no change. Objects are compared by their `repr`: two faults are never equal.
     """
 
     def __init__(
-        self, cluster: Cluster, api: str, kind: str, selector: str, keep: Callable[[Json], T]
+        self,
+        cluster: Cluster,
+        api: str,
+        kind: str,
+        selector: str,
+        keep: Callable[[Json], T],
+        changed: Callable[[str, T], None] = lambda name, kept: None,
     ) -> None:
-        self._cluster, self._what, self._keep = cluster, (api, kind, selector), keep
+        self._cluster, self._what, self._keep, self._changed = cluster, (api, kind, selector), keep, changed
         self._lock, self._listed = threading.Lock(), threading.Event()
         self._objects: dict[str, T] | None = None  # None until the first list
         self._version = ""
@@ -89,9 +97,12 @@ class Mirror(Generic[T]):
         found, version = self._cluster.list(api, kind, selector)
         objects = {each["metadata"]["name"]: self._keep(each) for each in found}
         with self._lock:
-            self._objects = objects
+            before, self._objects = self._objects, objects
         self._reached(version)
         self._listed.set()
+        if before is not None:
+            for name in before.keys() | objects.keys():
+                self._compare(name, before.get(name), objects.get(name))
 
     def _follow(self) -> None:
         for event, found in self._cluster.watch(*self._what, self._version, WATCH_SECONDS):
@@ -105,10 +116,15 @@ class Mirror(Generic[T]):
         kept = None if event == "DELETED" else self._keep(found)
         with self._lock:
             assert self._objects is not None
-            if kept is None:
-                self._objects.pop(name, None)
-            else:
+            before = self._objects.pop(name, None)
+            if kept is not None:
                 self._objects[name] = kept
+        self._compare(name, before, kept)
+
+    def _compare(self, name: str, before: T | None, now: T | None) -> None:
+        found = before if now is None else now
+        if found is not None and repr(before) != repr(now):
+            self._changed(name, found)
 
     def _reached(self, version: str) -> None:
         with self._lock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,6 +18,7 @@ from hosting.runtimes.kube_client import Cluster, Json
 from hosting.runtimes.kube_faults import Gone, brief
 from hosting.runtimes.kube_mirror import Mirror
 from hosting.runtimes.kube_pods import PodState
+from hosting.runtimes.kube_watch import Watch, by_run
 from hosting.runtimes.kubernetes_manifests import LABEL, Placement
 
 OLDEST = (1, 20)  # it has server-side apply, startup probes and seccomp profiles as fields
@@ -69,8 +70,11 @@ class KubernetesRuntime:
         self._cluster = Cluster(place.namespace, context)
         self._glance = Cluster(place.namespace, context, patience=GLANCE_SECONDS)
         ours = f"{LABEL}instance={place.instance}"
-        self._all_pods = Mirror(self._glance, CORE, "Pod", ours, kube_pods.state_of)
-        self._all_deployments = Mirror(self._glance, APPS, "Deployment", ours, _Seen.of)
+        self._watch = Watch(self._glance)
+        self._all_pods = Mirror(self._glance, CORE, "Pod", ours, kube_pods.state_of, self._watch.pod_changed)
+        self._all_deployments = Mirror(
+            self._glance, APPS, "Deployment", ours, _Seen.of, self._watch.deployment_changed
+        )
 
     def start(self, spec: RunSpec, *, deadline: Deadline, log: LineSink) -> Handle:
         """Applies the objects and returns when the container of one pod has started.
@@ -139,7 +143,7 @@ class KubernetesRuntime:
     def survey(self, handles: Sequence[Handle]) -> Sequence[RunStatus | RuntimeFault]:
         """Reads copies that two watches keep, without a request. A run that seems ended there is polled."""
         try:
-            seen, pods = self._all_deployments.objects(), _by_run(self._all_pods.objects().values())
+            seen, pods = self._all_deployments.objects(), by_run(self._all_pods.objects().values())
         except RuntimeFault as fault:
             return [fault] * len(handles)
         return [self._surveyed(handle, seen, pods) for handle in handles]
@@ -177,10 +181,17 @@ class KubernetesRuntime:
             if pod.ready and pod.address
         }
 
+    def watch(self, handles: Sequence[Handle], changed: Callable[[], None]) -> None:
+        """As `Runtime.watch`. Changes are seen while surveys keep the mirrors going."""
+        self._watch.replace(handles, self._all_pods.peek(), changed)
+
+    def may_have_output(self, handle: Handle, cursor: str) -> bool:
+        return self._watch.may_have_output(handle)
+
     def output(self, handle: Handle, cursor: str) -> tuple[Sequence[OutputLine], str]:
         """The output of the pods that exist now; each line names its pod where there may be several."""
-        several = bool(handle.data.get("several"))
-        return kube_output.read(self._glance, self._readable_pods(handle), cursor, several=several)
+        several, pods = bool(handle.data.get("several")), self._readable_pods(handle)
+        return self._watch.read(pods, lambda: kube_output.read(self._glance, pods, cursor, several=several))
 
     def stats(self, handle: Handle) -> Stats | None:
         """From metrics-server; None where the cluster has none. It counts no processes."""
@@ -327,13 +338,6 @@ class _Seen:
     @classmethod
     def of(cls, found: Json) -> _Seen:
         return cls(kube_pods.refusal(found))
-
-
-def _by_run(pods: Iterable[PodState]) -> dict[str, list[PodState]]:
-    found: dict[str, list[PodState]] = {}
-    for pod in pods:
-        found.setdefault(kubernetes_manifests.key_of_labels(pod.labels), []).append(pod)
-    return found
 
 
 def _held_up(status: RunStatus, pods: Sequence[PodState]) -> RuntimeFault | None:

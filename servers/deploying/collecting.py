@@ -17,7 +17,7 @@ LOOKS_PER_SECOND = 25.0  # of silent runs, all together: each look may be a requ
 
 
 class Collector:
-    """Used once per process. `look` is called every half second, `renew` when runs may have come or gone."""
+    """Used once per process. `look` is called again and again, `renew` when runs may have come or gone."""
 
     def __init__(self) -> None:
         self._running: list[Run] = []
@@ -28,8 +28,11 @@ class Collector:
         started = Run.objects.started().select_related("deployment__server")
         self._running = list(started.defer("deployment__facts", "deployment__discovery"))
 
-    def look(self) -> None:
-        """Copies new output of the runs that may have written, without a query if there is none."""
+    def look(self) -> bool:
+        """Copies new output of the runs that may have written, without a query if there is none.
+
+        Returns whether any had.
+        """
         running = self._running
         pause = len(running) / LOOKS_PER_SECOND
         known, self._seen = self._seen, {}
@@ -38,6 +41,7 @@ class Collector:
             if time.monotonic() - before >= pause and runs.may_have_output(run):
                 wrote = _collect(run)
                 self._seen[run.pk] = 0.0 if wrote else time.monotonic()
+        return not all(self._seen.values())
 
 
 def _collect(run: Run) -> bool:

@@ -23,8 +23,11 @@ from servers.streams import access
 from servers.wakeups import bus
 
 logger = logging.getLogger(__name__)
+# Pauses between two looks at rows, if no wake-up comes. It may have been lost.
+IDLE_SECONDS = 10.0
+SELDOM_SECONDS = 30.0
 COLLECT_SECONDS = 0.5
-IDLE_SECONDS = 5.0  # between two looks at rows, if no wake-up comes and nothing is under way
+LISTEN_SECONDS = 1.0
 SWEEP_SECONDS = 30.0
 METER_SECONDS = 15.0
 TRIM_SECONDS = 3600.0
@@ -175,17 +178,21 @@ def _loops(led: leader.Leader) -> list[Loop]:
         _send(due)
         return settings.RECONCILE_SECONDS if due.under_way else max(settings.RECONCILE_SECONDS, IDLE_SECONDS)
 
-    woken = partial(Loop, led=led, seconds=IDLE_SECONDS)
-    looking = woken("reconciler", reconcile, topic=STATUSES, spacing=settings.RECONCILE_SECONDS)
+    def collect() -> float:
+        return COLLECT_SECONDS if collector.look() else LISTEN_SECONDS
+
+    loop = partial(Loop, led=led)
+    spacing = settings.RECONCILE_SECONDS
+    looking = loop("reconciler", reconcile, IDLE_SECONDS, topic=STATUSES, spacing=spacing)
     return [
         looking,
-        woken("runs", collector.renew, topic=STATUSES, spacing=COLLECT_SECONDS),
-        woken("notices", _send_notices, topic=bus.NOTICES),
-        Loop("collector", collector.look, COLLECT_SECONDS, led=led),
-        Loop("sweeper", reconciler.sweep, SWEEP_SECONDS, led=led),
-        Loop("meter", reconciler.measure, METER_SECONDS, led=led),
-        Loop("trimmer", reconciler.trim, TRIM_SECONDS, led=led),
-        Loop("usage", _roll_up, ROLL_UP_SECONDS, led=led),
+        loop("runs", collector.renew, SELDOM_SECONDS, topic=STATUSES, spacing=COLLECT_SECONDS),
+        loop("notices", _send_notices, SELDOM_SECONDS, topic=bus.NOTICES),
+        loop("collector", collect, LISTEN_SECONDS),
+        loop("sweeper", reconciler.sweep, SWEEP_SECONDS),
+        loop("meter", reconciler.measure, METER_SECONDS),
+        loop("trimmer", reconciler.trim, TRIM_SECONDS),
+        loop("usage", _roll_up, ROLL_UP_SECONDS),
     ]
 
 
@@ -203,6 +210,7 @@ def _roll_up() -> None:
         events.calls_counted()
 
 
-def _send_notices() -> float | None:
-    """Each pass sends at most one notice of a channel, so the next pass comes soon if there were any."""
-    return SEND_SECONDS if sender.send_due(notify.may_hear) else None
+def _send_notices() -> float:
+    """Sends what is due, and returns the pause until the next notice is."""
+    sender.send_due(notify.may_hear)
+    return min(SELDOM_SECONDS, max(SEND_SECONDS, sender.next_due_in()))

@@ -97,3 +97,27 @@ def test_what_was_seen_holds_while_it_is_listed_anew(server: ApiServer, mirror: 
     assert mirror.objects() == {"a": "5"}
     server.answers = [listed("90", "z")]
     eventually(lambda: mirror.objects() == {"z": "90"}, what="it was listed anew")
+
+
+def test_what_differs_from_before_is_told(server: ApiServer, cluster: Cluster) -> None:
+    told: list[tuple[str, int]] = []
+    impatient = Cluster(cluster.namespace, patience=0.2)
+    mirror = Mirror(impatient, "v1", "Pod", "ours", digits, lambda name, kept: told.append((name, kept)))
+    server.answers = [
+        listed("5", "a", "b"),
+        event("MODIFIED", "b", "6"),
+        event("MODIFIED", "b", "10"),
+        event("ADDED", "c", "11"),
+        event("DELETED", "a", "12"),
+        event("DELETED", "unknown", "13"),
+        (200, {}, GONE),
+        listed("90", "b", "d"),
+    ]
+    eventually(lambda: mirror.objects() == {"b": 2, "d": 2} and len(told) == 5, what=f"all is told: {told}")
+    assert told[:3] == [("b", 2), ("c", 2), ("a", 1)]
+    assert set(told[3:]) == {("c", 2), ("d", 2)}
+
+
+def digits(found: dict[str, Any]) -> int:
+    """Something that some changes of an object do not change."""
+    return len(found["metadata"]["resourceVersion"])

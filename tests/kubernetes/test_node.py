@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kubernetes.stream import stream
 
 from deploy.bench.kubernetes import ControlPlane
 from deploy.bench.kubernetes_node import Node
@@ -21,8 +24,9 @@ from registry.credentials import CredentialStore
 from registry.reference import Reference
 from servers.deploying import pull_secret
 from tests.eventually import eventually
+from tests.hosting.runtimes.told import threads
 from tests.kubernetes import test_manifests
-from tests.kubernetes.conftest import Admin
+from tests.kubernetes.conftest import Admin, Json
 from tests.kubernetes.test_runtime import INSTANCE, Starting
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.real]
@@ -95,6 +99,64 @@ def test_lines_of_all_replicas_are_read_and_name_their_pod(
     output = Output(runtime, started(runtime, spec))
     eventually(lambda: len(output.read()) == 2, within=120, what=f"both are read: {output.lines}")
     assert set(output.lines) == {f"[{pod['metadata']['name']}] here" for pod in cluster.pods()}
+
+
+class Reader(Output):
+    """Watches and reads as the platform does: it surveys after each change, and reads what may have lines."""
+
+    def __init__(self, runtime: KubernetesRuntime, handle: Handle) -> None:
+        super().__init__(runtime, handle)
+        self._changed = threading.Event()
+        self._changed.set()
+
+    def look(self) -> list[str]:
+        if self._changed.is_set():
+            self._changed.clear()
+            self._runtime.survey([self._handle])
+            self._runtime.watch([self._handle], self._changed.set)
+        return self.read() if self.may_have_more() else self.lines
+
+    def may_have_more(self) -> bool:
+        return self._runtime.may_have_output(self._handle, self._cursor)
+
+    def is_silent(self) -> bool:
+        self.look()
+        return not self.may_have_more()
+
+
+@pytest.fixture
+def reader(runtime: KubernetesRuntime, busybox: str) -> Iterator[Callable[[str], Reader]]:
+    yield lambda script: Reader(runtime, started(runtime, shell(busybox, script)))
+    runtime.watch([], lambda: None)
+    eventually(lambda: not threads("pod-log"), within=150, what="all threads have ended")
+
+
+def test_a_silent_pod_is_not_read_until_it_writes(cluster: Admin, reader: Callable[[str], Reader]) -> None:
+    found = reader("echo one; until [ -e /tmp/go ]; do sleep 0.2; done; echo two; sleep 600")
+    eventually(lambda: found.is_silent() and found.lines, what="it has nothing more to say")
+    assert found.lines == ["one"]
+    run_in(cluster, cluster.a_pod(), "touch", "/tmp/go")
+    eventually(lambda: found.look() == ["one", "two"], what=f"it has written: {found.lines}")
+    eventually(found.is_silent, what="all of it was read")
+
+
+def test_the_first_line_of_a_pod_is_noticed(cluster: Admin, reader: Callable[[str], Reader]) -> None:
+    found = reader("until [ -e /tmp/go ]; do sleep 0.2; done; echo first; sleep 600")
+    eventually(found.is_silent, what="it has said nothing yet")
+    run_in(cluster, cluster.a_pod(), "touch", "/tmp/go")
+    eventually(lambda: found.look() == ["first"], what="it has written")
+
+
+def test_lines_of_two_lives_come_by_themselves(reader: Callable[[str], Reader]) -> None:
+    found = reader('for n in 1 2 3; do echo "$(cat /proc/sys/kernel/random/uuid) $n"; sleep 1; done; exit 1')
+    eventually(lambda: len(found.look()) >= 6, within=120, what=f"two lives are read: {found.lines}")
+    assert [line.split()[1] for line in found.lines[:6]] == ["1", "2", "3"] * 2
+    assert len(set(found.lines)) == len(found.lines)
+
+
+def run_in(cluster: Admin, pod: Json, *command: str) -> None:
+    wanted = {"command": list(command), "stderr": True, "stdout": True, "stdin": False, "tty": False}
+    stream(cluster.core.connect_get_namespaced_pod_exec, pod["metadata"]["name"], cluster.namespace, **wanted)
 
 
 # --- What keeps it from running

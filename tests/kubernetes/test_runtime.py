@@ -18,6 +18,7 @@ from hosting.runtimes.base import Handle, RunSpec, RunStatus, Shape
 from hosting.runtimes.kubernetes import KubernetesRuntime
 from hosting.runtimes.kubernetes_manifests import Placement
 from tests.eventually import eventually
+from tests.hosting.runtimes.told import Told, threads
 from tests.kubernetes import test_manifests
 from tests.kubernetes.conftest import Admin, Json
 
@@ -451,6 +452,41 @@ def test_a_pod_without_a_node_has_no_output_and_no_numbers(
     handle = started(admin, start)
     assert runtime.output(handle, "") == ([], "")
     assert runtime.stats(handle) is None
+
+
+def test_changes_of_a_run_that_is_watched_are_told(
+    admin: Admin, runtime: KubernetesRuntime, start: Start
+) -> None:
+    other, told = started(admin, start), Told()
+    [unwatched] = admin.pods()
+    handle = started(admin, start, deployment_id=43, run_id=43)
+    [pod] = [each for each in admin.pods() if each["metadata"]["name"] != unwatched["metadata"]["name"]]
+    runtime.survey([handle, other])
+    runtime.watch([handle], told)
+    crash = {"terminated": {"exitCode": 3, "reason": "Error"}}
+    for each in (unwatched, pod):
+        admin.say_of_pod(each, crash, restartCount=2)
+    assert told.soon()
+    [status] = runtime.survey([handle])
+    assert isinstance(status, RunStatus)
+    assert status.exit_code == 3
+    assert told.times == 1
+    runtime.stop(handle, grace=0)
+    assert told.soon()
+    runtime.watch([], told)
+
+
+def test_a_run_without_a_pod_that_writes_is_asked(
+    admin: Admin, runtime: KubernetesRuntime, start: Start
+) -> None:
+    handle = started(admin, start)
+    assert runtime.may_have_output(handle, "")
+    runtime.survey([handle])
+    runtime.watch([handle], lambda: None)
+    assert runtime.output(handle, "") == ([], "")
+    eventually(lambda: runtime.may_have_output(handle, ""), what="no log could be followed")
+    runtime.watch([], lambda: None)
+    eventually(lambda: not threads("pod-log"), what="all threads have ended")
 
 
 # --- Rights

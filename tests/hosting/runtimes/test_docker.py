@@ -17,11 +17,12 @@ from deploy.bench.registry import Registry
 from hosting.deadline import Deadline
 from hosting.errors import Cancelled, RuntimeFault
 from hosting.runtimes import docker_spec
-from hosting.runtimes.base import Handle, ImagePull, Limits, RunSpec
+from hosting.runtimes.base import Handle, ImagePull, Limits, RunSpec, RunStatus
 from hosting.runtimes.docker import DockerRuntime
 from registry.reference import Reference
 from tests.eventually import eventually
 from tests.hosting.runtimes.programs import all_output, deadline, ended, texts
+from tests.hosting.runtimes.told import Told, threads
 
 pytestmark = pytest.mark.real
 
@@ -350,6 +351,125 @@ def test_capability_names_the_engine(runtime: DockerRuntime, tmp_path: Any) -> N
     absent = DockerRuntime(f"unix://{tmp_path}/no.sock", instance="x").capability()
     assert not absent.found
     assert absent.advice
+
+
+# --- What is told instead of asked for
+
+
+@pytest.fixture
+def told(runtime: DockerRuntime) -> Iterator[Told]:
+    yield Told()
+    runtime.watch([], lambda: None)
+    eventually(lambda: not threads("docker-"), what="all threads have ended")
+
+
+def silent(runtime: DockerRuntime, handle: Handle) -> bool:
+    """Whether it counts as silent once all of it was read."""
+    all_output(runtime, handle)
+    return not runtime.may_have_output(handle, "")
+
+
+def test_an_end_is_told_and_the_status_says_so_by_then(
+    runtime: DockerRuntime, engine: docker.DockerClient, image: str, told: Told
+) -> None:
+    handle = start(runtime, image)
+    runtime.watch([handle], told)
+    assert told.soon()  # it listens from now on
+    engine.containers.get(handle.data["container"]).stop(timeout=0)
+    assert told.soon()
+    [status] = runtime.survey([handle])
+    assert isinstance(status, RunStatus)
+    assert not status.alive
+    assert status == runtime.poll(handle)
+
+
+def test_other_containers_are_not_told_of(
+    runtime: DockerRuntime, engine: docker.DockerClient, image: str, told: Told
+) -> None:
+    handle, other = start(runtime, image), start(runtime, image, deployment_id=43, run_id=43)
+    runtime.watch([handle], told)
+    assert told.soon()
+    runtime.stop(other, grace=0)
+    runtime.stop(handle, grace=0)
+    assert told.soon()
+    assert runtime.survey([handle])[0] == RunStatus(False, reason="Its container is gone.")
+    assert told.times <= 3  # it listens, one died, it was removed
+
+
+def test_a_survey_tells_one_that_runs_from_those_that_do_not(
+    runtime: DockerRuntime, engine: docker.DockerClient, image: str
+) -> None:
+    runs = start(runtime, image)
+    ended_one = start(runtime, image, command=program("exit 3"), deployment_id=43, run_id=43)
+    ended(runtime, ended_one)
+    paused = start(runtime, image, deployment_id=44, run_id=44)
+    engine.containers.get(paused.data["container"]).pause()
+    gone = Handle("docker", "http://127.0.0.1:1/mcp", {"container": "0" * 64, "name": "x"})
+    handles = [gone, runs, ended_one, paused]
+    assert runtime.survey(handles) == [runtime.poll(handle) for handle in handles]
+    assert [each.alive for each in map(runtime.poll, handles)] == [False, True, False, True]
+    engine.containers.get(paused.data["container"]).unpause()
+
+
+def test_a_silent_container_is_not_read_until_it_writes(
+    runtime: DockerRuntime, engine: docker.DockerClient, image: str, told: Told
+) -> None:
+    waits = "echo one; until [ -e /tmp/go ]; do sleep 0.1; done; echo two; sleep 600"
+    handle = start(runtime, image, command=program(waits))
+    assert runtime.may_have_output(handle, "")
+    runtime.watch([handle], told)
+    eventually(lambda: silent(runtime, handle), what="it has nothing more to say")
+    lines, cursor = runtime.output(handle, "")
+    assert texts(lines) == ["one"]
+    engine.containers.get(handle.data["container"]).exec_run(["touch", "/tmp/go"])
+    eventually(lambda: runtime.may_have_output(handle, cursor), what="it has written")
+    eventually(lambda: texts(runtime.output(handle, cursor)[0]) == ["two"])
+    eventually(lambda: silent(runtime, handle), what="all of it was read")
+
+
+def test_a_flood_is_read_whole_by_who_reads_only_what_was_written(
+    runtime: DockerRuntime, image: str, told: Told
+) -> None:
+    bursts = (
+        "for n in $(seq 40); do i=0; while [ $i -lt 50 ]; do echo $n.$i; i=$((i+1)); done; sleep 0.05; done"
+    )
+    handle = start(runtime, image, command=program(f"{bursts}; sleep 600"))
+    runtime.watch([handle], told)
+    seen: list[str] = []
+    cursor = ""
+
+    def look() -> bool:
+        nonlocal cursor
+        if runtime.may_have_output(handle, cursor):
+            lines, cursor = runtime.output(handle, cursor)
+            seen.extend(texts(lines))
+        return len(seen) >= 40 * 50
+
+    eventually(look, what="all lines came")
+    assert seen == [f"{burst}.{line}" for burst in range(1, 41) for line in range(50)]
+
+
+def test_after_the_engine_was_away_it_is_listened_to_again(own_engine: Engine) -> None:
+    runtime, told = DockerRuntime(own_engine.host, instance="away"), Told()
+    handle = Handle("docker", "http://127.0.0.1:1/mcp", {"container": "0" * 64, "name": "x"})
+    runtime.watch([handle], told)
+    assert told.soon()
+    own_engine.daemon.stop()
+    assert runtime.may_have_output(handle, "")
+    own_engine.daemon.start_again()
+    assert told.soon()
+    runtime.watch([], told)
+    eventually(lambda: not threads("docker-"), what="all threads have ended")
+
+
+def test_an_engine_that_is_not_there_is_no_error_of_a_watch(tmp_path: Any) -> None:
+    absent, told = DockerRuntime(f"unix://{tmp_path}/no.sock", instance="x"), Told()
+    handle = Handle("docker", "http://127.0.0.1:1/mcp", {"container": "0" * 64, "name": "x"})
+    absent.watch([handle], told)
+    assert absent.may_have_output(handle, "")
+    absent.watch([], told)
+    eventually(lambda: not threads("docker-"), what="all threads have ended")
+    assert told.times == 0
 
 
 def test_a_port_is_free_again_after_stop(runtime: DockerRuntime, image: str) -> None:

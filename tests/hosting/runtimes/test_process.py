@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from hosting.runtimes.base import Handle, Limits, RunStatus
 from hosting.runtimes.process import ProcessRuntime
 from tests.eventually import eventually
 from tests.hosting.runtimes.programs import all_output, deadline, ended, has_ended, prepared, spec, texts
+from tests.hosting.runtimes.told import Told, threads
 
 REPOSITORY = Path(__file__).parents[3]
 ECHO_BRIDGE = """
@@ -384,30 +384,11 @@ def test_stats_cover_the_whole_run(runtime: ProcessRuntime, directory: Path) -> 
 # --- What is told instead of asked for
 
 
-class Told:
-    """How often `changed` was called, and a way to wait for the next call."""
-
-    def __init__(self) -> None:
-        self.times = 0
-        self._more = threading.Semaphore(0)
-
-    def __call__(self) -> None:
-        self.times += 1
-        self._more.release()
-
-    def soon(self) -> bool:
-        return self._more.acquire(timeout=60)
-
-
 @pytest.fixture
 def told(runtime: ProcessRuntime) -> Iterator[Told]:
     yield Told()
     runtime.watch([], lambda: None)
-    eventually(lambda: not watching(), what="its thread has ended")
-
-
-def watching() -> list[threading.Thread]:
-    return [each for each in threading.enumerate() if each.name == "ends"]
+    eventually(lambda: not threads("ends"), what="its thread has ended")
 
 
 def another(tmp_path: Path) -> ProcessRuntime:
@@ -476,10 +457,10 @@ def test_a_watch_that_ends_leaves_nothing_open(runtime: ProcessRuntime, director
     for _ in range(3):
         runtime.watch([handle], told)
         runtime.watch([handle], told)
-        assert len(watching()) == 1
+        assert len(threads("ends")) == 1
         eventually(lambda: psutil.Process().num_fds() > before, what="it watches")
         runtime.watch([], told)
-        eventually(lambda: not watching() and psutil.Process().num_fds() == before, what="all is closed")
+        eventually(lambda: not threads("ends") and psutil.Process().num_fds() == before, what="all is closed")
     assert told.times == 0
 
 
