@@ -12,6 +12,7 @@ from catalog.document import Document
 from catalog.identifiers import reference as reference
 from catalog.inputs import Question, Slot
 from catalog.launch import Launch
+from hosting.runtimes import kinds
 
 INDEXES = ("npm", "pypi")
 TRANSPORTS = ("stdio", "streamable-http")
@@ -105,7 +106,7 @@ def _why_not_at_all(package: Mapping[str, Any], runtimes: Collection[str]) -> st
     kind, transport = package["registryType"], package["transport"]["type"]
     if kind != "oci" and kind not in INDEXES:
         return f"This platform runs packages of npm, PyPI and container images, not of {kind[:40]}."
-    if kind == "oci" and not {"docker", "kubernetes"} & set(runtimes):
+    if kind == "oci" and not any(kinds.needs_image(name) for name in runtimes):
         return "It is a container image, and this platform runs processes only: it needs Docker."
     if kind in INDEXES and (base := identifiers.other_index(package)):
         return f"It comes from {base}, another registry than the one that this platform installs from."

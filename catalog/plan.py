@@ -15,6 +15,7 @@ from catalog.document import Document, digest
 from catalog.inputs import BRACES, Answers, Slot
 from catalog.packages import Option
 from hosting.errors import UserError
+from hosting.runtimes import kinds
 from servers import validation
 
 DEFAULT_PORT, DEFAULT_PATH = 8000, "/mcp"
@@ -60,7 +61,7 @@ def make(
     _check(option, answers, staying)
     environment, secrets = _environment([slot for slot in option.slots if slot not in staying], answers)
     port, path, bearer = _address(option, answers)
-    words = _words(option, answers, "{port}" if runtime == "process" else None, bearer)
+    words = _words(option, answers, None if kinds.needs_image(runtime) else "{port}", bearer)
     kind = "image" if option.kind == "oci" else "package"
     fields = {
         "name": (document.get("title") or document["name"].rpartition("/")[2])[:100],

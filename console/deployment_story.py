@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db.models import Count
 from django.urls import reverse
 
+from hosting.runtimes import kinds
 from metrics.models import UsageMetric
 from servers import display
 from servers.models import Deployment, Step
@@ -139,7 +140,7 @@ def _to_come(deployment: Deployment, steps: Sequence[Step]) -> Iterator[Row]:
 
 def _path(deployment: Deployment) -> Iterable[StepKind]:
     build = deployment.build
-    if build.runtime == "process" or not settings.REGISTRY:
+    if not kinds.needs_image(build.runtime) or not settings.REGISTRY:
         return [kind for kind in TITLES if kind not in PUSHING]
     if build.image and not build.platforms:
         return [StepKind.START, StepKind.HEALTH, StepKind.DISCOVER]

@@ -17,6 +17,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
 from hosting.errors import RuntimeFault
+from hosting.runtimes.kinds import SHARING_ACCOUNT
 from servers import as_root
 from servers.models.placement import is_network
 
@@ -46,10 +47,10 @@ def runtime(**_: Any) -> Iterator[CheckMessage]:
 
 @register(TAG)
 def root(**_: Any) -> Iterator[CheckMessage]:
-    """Warns about `process`. For `auto`, `up` prints the warning, because it finds out the runtime."""
-    if settings.CONTAINER_RUNTIME == "process" and as_root.is_root():
+    """Warns about servers that are processes of root. For `auto`, `up` does: it finds out the runtime."""
+    if settings.CONTAINER_RUNTIME in SHARING_ACCOUNT and as_root.is_root():
         yield Warning(
-            f"CONTAINER_RUNTIME=process: {as_root.AS_ROOT}",
+            f"CONTAINER_RUNTIME={settings.CONTAINER_RUNTIME}: {as_root.AS_ROOT}",
             hint=as_root.NOT_AS_ROOT,
             id="mcphost.W001",
         )

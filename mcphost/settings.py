@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import dj_database_url
 
+from hosting.runtimes.kinds import KINDS
 from mcphost import logs
 from mcphost.env import BadSetting, Environment
 
@@ -69,7 +70,7 @@ REGISTRY_PRIVATE_HOSTS = env.hosts("REGISTRY_PRIVATE_HOSTS")
 REGISTRY_CA_BUNDLE = env.readable_file("REGISTRY_CA_BUNDLE")
 
 # --- Runtimes
-CONTAINER_RUNTIME = env.choice("CONTAINER_RUNTIME", "auto", ["auto", "process", "docker", "kubernetes"])
+CONTAINER_RUNTIME = env.choice("CONTAINER_RUNTIME", "auto", ["auto", *KINDS])
 DOCKER_HOST = env.url("DOCKER_HOST", "", ["unix", "tcp", "http", "https", "npipe"])
 DOCKER_NETWORK = env.text("DOCKER_NETWORK", "")
 K8S_CONTEXT = env.text("K8S_CONTEXT", "")

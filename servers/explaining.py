@@ -13,6 +13,7 @@ from hosting import tooling
 from hosting.builder import context
 from hosting.deadline import Deadline
 from hosting.errors import Invalid
+from hosting.runtimes import kinds
 from hosting.sources.base import BuildContext
 from hosting.sources.plan import Choices
 from hosting.sources.recognise import recognise
@@ -20,7 +21,7 @@ from hosting.sources.upload import ArchiveSource
 from servers import runtime_choice
 from servers.deploying import fetching
 from servers.models import Server
-from servers.models.server import RuntimeChoice, SourceKind
+from servers.models.server import SourceKind
 
 
 def explain(server: Server, archive: Path | None = None) -> dict[str, Any]:
@@ -32,7 +33,7 @@ def explain(server: Server, archive: Path | None = None) -> dict[str, Any]:
     if server.source_kind == SourceKind.IMAGE:
         raise Invalid("An image is started as it is: there is nothing to recognise in it.")
     choices = Choices.of(server.build, tuple(server.command))
-    images = runtime_choice.runtime_name_for(server) != RuntimeChoice.PROCESS
+    images = kinds.needs_image(runtime_choice.runtime_name_for(server))
     with tempfile.TemporaryDirectory(prefix="mcphost-explain-", ignore_cleanup_errors=True) as work:
         fetched = _fetch(server, archive, Path(work) / "source")
         return recognise(fetched, choices, images=images).as_json(choices)

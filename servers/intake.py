@@ -10,9 +10,10 @@ from django.utils.text import slugify
 
 from access.actor import Actor
 from hosting.errors import Invalid
+from hosting.runtimes.kinds import SHARING_ACCOUNT
 from servers import runtime_choice, services, validation
 from servers.models import Deployment, Server
-from servers.models.server import GIT_TOKEN, RuntimeChoice, SecretPurpose, SourceKind
+from servers.models.server import GIT_TOKEN, SecretPurpose, SourceKind
 from servers.states import Trigger
 from servers.uploads import Archive
 
@@ -68,9 +69,9 @@ def check_runtime(*, by: Actor, wanted: str, stored: str = "") -> None:
     default runtime isolates servers, only an administrator may choose it. A server that has it already
     (`stored`) may keep it.
     """
-    if wanted == stored or wanted != RuntimeChoice.PROCESS or by.is_administrator:
+    if wanted == stored or wanted not in SHARING_ACCOUNT or by.is_administrator:
         return
-    if runtime_choice.default_runtime() != RuntimeChoice.PROCESS:
+    if runtime_choice.default_runtime() not in SHARING_ACCOUNT:
         raise Invalid(
             "Only an administrator lets a server run as a process of the platform.", field="runtime"
         )

@@ -1,4 +1,6 @@
-"""The interface of runtimes, which run servers. A new runtime is one new module that implements `Runtime`."""
+"""The interface of runtimes, which run servers. A new runtime implements `Runtime` in one new module,
+and has a line in `kinds`.
+"""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from django.conf import settings
 from hosting.builder import context
 from hosting.deadline import Deadline
 from hosting.errors import SourceError
+from hosting.runtimes import kinds
 from hosting.sources.base import Fetched, Source
 from hosting.sources.git import GitSource
 from hosting.sources.git_quota import CheckoutLimits
@@ -83,7 +84,7 @@ def source_of(server: Server, revision: str = "") -> Source:
         tuple(about.get("arguments", ())),
         runtime_choice.build_settings(),
         tuple(dict.fromkeys((*extras, *server.build.get("extras", ())))),
-        runtime_choice.runtime_name_for(server) != "process",
+        kinds.needs_image(runtime_choice.runtime_name_for(server)),
     )
 
 

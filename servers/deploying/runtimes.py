@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 from django.conf import settings
@@ -37,18 +38,22 @@ def scratch_directory() -> Path:
 @functools.cache
 def runtime(name: str) -> Runtime:
     """Returns the runtime with this name. Raises `RuntimeFault` if this platform does not have it."""
-    if name == "process":
-        return ProcessRuntime(runs_directory(), BRIDGE)
-    if name == "docker":
-        return DockerRuntime(
-            runtime_choice.engine_url(),
-            network=settings.DOCKER_NETWORK,
-            instance=settings.INSTANCE,
-            auth=registries.engine_auth,
-        )
-    if name == "kubernetes":
-        return _kubernetes()
-    raise RuntimeFault(f"There is no runtime “{name}” here.", hint="Use process, docker or kubernetes.")
+    if name not in MAKERS:
+        raise RuntimeFault(f"There is no runtime “{name}” here.", hint=f"Use one of {', '.join(MAKERS)}.")
+    return MAKERS[name]()
+
+
+def _process() -> ProcessRuntime:
+    return ProcessRuntime(runs_directory(), BRIDGE)
+
+
+def _docker() -> DockerRuntime:
+    return DockerRuntime(
+        runtime_choice.engine_url(),
+        network=settings.DOCKER_NETWORK,
+        instance=settings.INSTANCE,
+        auth=registries.engine_auth,
+    )
 
 
 def _kubernetes() -> KubernetesRuntime:
@@ -62,6 +67,14 @@ def _kubernetes() -> KubernetesRuntime:
         caller_networks=tuple(settings.K8S_CALLER_NETWORKS),
     )
     return KubernetesRuntime(place, context=settings.K8S_CONTEXT, proxied=goes_through_api_server())
+
+
+# How each of `hosting.runtimes.kinds` is made of the settings.
+MAKERS: dict[str, Callable[[], Runtime]] = {
+    "process": _process,
+    "docker": _docker,
+    "kubernetes": _kubernetes,
+}
 
 
 def goes_through_api_server() -> bool:

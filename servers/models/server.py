@@ -14,6 +14,7 @@ from django.utils import timezone
 from access import roles
 from access.models import Team
 from hosting.runtimes.base import climbs
+from hosting.runtimes.kinds import KINDS
 from hosting.sources.origin import origin_of
 from redaction.redactor import Redactor
 from sealing.fields import SealedField
@@ -58,11 +59,9 @@ class DesiredState(models.TextChoices):
     DELETED = "deleted", "Deleted"
 
 
-class RuntimeChoice(models.TextChoices):
-    DEFAULT = "", "The platform's default"
-    PROCESS = "process", "Local process"
-    DOCKER = "docker", "Docker"
-    KUBERNETES = "kubernetes", "Kubernetes"
+def runtime_choices() -> list[tuple[str, str]]:
+    """Returns names and titles. Migrations refer to this function, so a new runtime needs none."""
+    return [("", "The platform's default"), *((kind.name, kind.title) for kind in KINDS.values())]
 
 
 class SchemaGate(models.TextChoices):
@@ -204,7 +203,7 @@ class Server(models.Model):
     pids = models.PositiveIntegerField(
         default=128, validators=[MinValueValidator(8), MaxValueValidator(32_768)]
     )
-    runtime = models.CharField(max_length=12, choices=RuntimeChoice.choices, blank=True, default="")
+    runtime = models.CharField(max_length=12, choices=runtime_choices, blank=True, default="")
     placement = models.JSONField(
         default=dict,
         blank=True,
@@ -277,7 +276,7 @@ class Server(models.Model):
         return self.name
 
     def clean(self) -> None:
-        if self.runtime == RuntimeChoice.KUBERNETES and not settings.REGISTRY:
+        if self.runtime == "kubernetes" and not settings.REGISTRY:
             raise ValidationError({"runtime": "Its nodes pull what they run: REGISTRY has to be set."})
 
     @property

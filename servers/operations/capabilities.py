@@ -10,6 +10,7 @@ from django.db import DatabaseError, connection
 
 from hosting.builder import emulation
 from hosting.runtimes.base import Capability
+from hosting.runtimes.kinds import KINDS, SHARING_ACCOUNT
 from registry.errors import RegistryError
 from registry.reference import Reference
 from servers import as_root, runtime_choice
@@ -20,12 +21,20 @@ from servers.models import Server
 
 def all() -> list[Capability]:
     """Checks every part. Takes up to a few seconds for a part that does not answer."""
-    engine = runtimes.runtime("docker").capability()
-    lines = [*of_every_part(), runtimes.runtime("process").capability(), engine]
-    if engine.found:
-        lines.append(runtime_choice.builder().capability())
-        lines += emulation.capabilities(settings.REGISTRY_ARCH_TARGETS, runtime_choice.engine_url())
-    return [*lines, registry(), kubernetes()]
+    return [*of_every_part(), *(line for name in KINDS for line in _of_runtime(name))]
+
+
+def _of_runtime(name: str) -> list[Capability]:
+    """Checks a runtime, and what only it needs."""
+    if name == "kubernetes":
+        return [registry(), kubernetes()]
+    found = runtimes.runtime(name).capability()
+    return [found, *_builds()] if name == "docker" and found.found else [found]
+
+
+def _builds() -> list[Capability]:
+    targets = emulation.capabilities(settings.REGISTRY_ARCH_TARGETS, runtime_choice.engine_url())
+    return [runtime_choice.builder().capability(), *targets]
 
 
 def of_every_part() -> list[Capability]:
@@ -63,12 +72,13 @@ def _touch_broker() -> None:
         carrier.connection  # noqa: B018  (RabbitMQ: opens the connection)
 
 
-def hosts_as_root() -> bool:
-    """Tells whether a server runs, or would run, as a process of root.
+def hosting_as_root() -> list[str]:
+    """Returns the runtimes in which a server runs, or would run, as root.
 
     Nothing then keeps its code from all that the platform can read.
     """
-    return as_root.is_root() and (runtime_choice.default_runtime() == "process" or _was_chosen("process"))
+    default = runtime_choice.default_runtime()
+    return [name for name in SHARING_ACCOUNT if as_root.is_root() and (name == default or _was_chosen(name))]
 
 
 def _was_chosen(runtime: str) -> bool:

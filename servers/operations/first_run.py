@@ -16,7 +16,7 @@ from access import audit, people
 from access.actor import PLATFORM, Actor
 from servers import intake, services, uploads
 from servers.models import Server
-from servers.models.server import RuntimeChoice, SourceKind, Transport
+from servers.models.server import SourceKind, Transport
 from servers.states import Trigger
 
 EXAMPLE = Path(settings.BASE_DIR) / "examples" / "hello"
@@ -65,7 +65,7 @@ def example() -> Example | None:
     if Server.objects.exists():
         return None
     owner = User.objects.filter(is_superuser=True).earliest("pk")
-    server = hello(owner, RuntimeChoice.PROCESS)
+    server = hello(owner, "process")
     services.deploy(server=server, by=Actor(owner), trigger=Trigger.COMMAND)
     _, token = services.issue_token(owner=owner, by=PLATFORM, name="first start", server=server)
     return Example(server, token)

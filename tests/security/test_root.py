@@ -51,12 +51,12 @@ def test_a_server_of_a_platform_on_docker_that_is_a_process_all_the_same(
 ) -> None:
     monkeypatch.setattr(runtime_choice, "default_runtime", lambda: "docker")
     uid(0)
-    assert not capabilities.hosts_as_root()
+    assert capabilities.hosting_as_root() == []
     owner = User.objects.create(username="owner")
     Server.objects.create(name="x", slug="x", owner=owner, source_kind="package", runtime="process")
-    assert capabilities.hosts_as_root()
+    assert capabilities.hosting_as_root() == ["process"]
     uid(1000)
-    assert not capabilities.hosts_as_root()
+    assert capabilities.hosting_as_root() == []
 
 
 @pytest.mark.slow

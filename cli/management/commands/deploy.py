@@ -10,9 +10,10 @@ from django.core.management.base import CommandError
 
 from cli import building, pasting, working
 from cli.command import ServerCommand, operator
+from hosting.runtimes.kinds import KINDS
 from servers import intake, services, uploads, validation
 from servers.models import Server
-from servers.models.server import RuntimeChoice, SourceKind, Transport
+from servers.models.server import SourceKind, Transport
 from servers.states import Trigger
 from servers.uploads import Archive
 
@@ -46,7 +47,7 @@ class Command(ServerCommand):
         parser.add_argument("--transport", choices=[t.value for t in Transport])
         parser.add_argument("--port", type=int, default=8000, help="Port of a streamable-http server.")
         parser.add_argument("--path", default="/mcp", help="Path of a streamable-http server.")
-        parser.add_argument("--runtime", choices=[r.value for r in RuntimeChoice if r.value], default="")
+        parser.add_argument("--runtime", choices=[*KINDS], default="")
         parser.add_argument(
             "--env",
             action="append",

@@ -83,8 +83,8 @@ class Command(ShownCommand):
             self._say(line)
         if "worker" in parts:
             self.stdout.write(f"  default runtime: {runtime_choice.default_runtime()}")
-            if capabilities.hosts_as_root():
-                warning = f"  ! process: {as_root.AS_ROOT} {as_root.NOT_AS_ROOT}"
+            for name in capabilities.hosting_as_root():
+                warning = f"  ! {name}: {as_root.AS_ROOT} {as_root.NOT_AS_ROOT}"
                 self.stdout.write(self.style.WARNING(warning))
         if "web" in parts:
             self.stdout.write(f"\n  Admin  {public_url()}/admin/")
