@@ -24,6 +24,9 @@ from deploy.bench.fault_proxy import FaultProxy
 from deploy.bench.registry import Registry
 from deploy.bench.requirement import program
 from deploy.bench.workspace import Workspace
+from tests.database import _quick_flush, django_db_setup
+
+__all__ = ["_quick_flush", "django_db_setup"]
 
 # These start processes or wait for something: no service needed, but too long for `make test-fast`.
 SLOW = (
@@ -75,9 +78,14 @@ def _weight(item: pytest.Item) -> int:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _quick_passwords() -> Iterator[None]:
-    """Passwords of tests protect nothing: a hash that takes its time would take the suite's."""
-    with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
+def _quick_settings() -> Iterator[None]:
+    """What a process pays once, or a person once a day, tests would pay with each client that they make.
+
+    Passwords of tests protect nothing, so their hash need not take its time. Static files are looked for when
+    one is asked for: otherwise each client reads the dates of all of them before its first request.
+    """
+    hashers = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    with override_settings(PASSWORD_HASHERS=hashers, WHITENOISE_AUTOREFRESH=True):
         yield
 
 

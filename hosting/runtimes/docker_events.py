@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 
 from docker import APIClient
 from urllib3.response import BaseHTTPResponse
@@ -16,6 +17,7 @@ from hosting.runtimes.followed import CONNECT_SECONDS, QUIET_SECONDS, Stream
 ACTIONS = ("start", "die", "oom", "pause", "unpause", "destroy")
 
 
+@dataclass(eq=False)
 class Events:
     """Tells when the engine says that one of some containers of `instance` has changed. Thread-safe.
 
@@ -24,13 +26,13 @@ class Events:
     there are any.
     """
 
-    def __init__(self, engine: Callable[[], APIClient], instance: str) -> None:
-        self._engine, self._instance = engine, instance
-        self._lock = threading.Lock()
-        self._containers: frozenset[str] = frozenset()
-        self._changed: Callable[[], None] = lambda: None
-        self._stream: Stream | None = None
-        self._pending = b""
+    engine: Callable[[], APIClient]
+    instance: str
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _containers: frozenset[str] = field(default=frozenset(), init=False)
+    _changed: Callable[[], None] = field(default=lambda: None, init=False)
+    _stream: Stream | None = field(default=None, init=False)
+    _pending: bytes = field(default=b"", init=False)
 
     def watch(self, containers: Collection[str], changed: Callable[[], None]) -> None:
         """Listens for these containers (their ids) from now on, and no others. It returns at once."""
@@ -44,8 +46,8 @@ class Events:
                 self._stream = stream if stream.start() else None
 
     def _ask(self) -> BaseHTTPResponse:
-        filters = {"type": ["container"], "event": [*ACTIONS], "label": [f"{LABEL}instance={self._instance}"]}
-        return opened(self._engine(), "/events", {"filters": json.dumps(filters)})
+        filters = {"type": ["container"], "event": [*ACTIONS], "label": [f"{LABEL}instance={self.instance}"]}
+        return opened(self.engine(), "/events", {"filters": json.dumps(filters)})
 
     def _heard(self, piece: bytes) -> None:
         if not piece:

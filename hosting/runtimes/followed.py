@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from urllib3.response import BaseHTTPResponse
@@ -92,17 +93,18 @@ class Stream:
         self._heard(piece)
 
 
+@dataclass(eq=False)
 class Followed:
     """Tells which of many logs may have lines that were not read. Thread-safe.
 
     `ask` opens the log with that key so that it begins with its last line and goes on with each new one. By
-    that line, what was written while nobody listened is noticed too.
+    that line, what was written while nobody listened is noticed too. `name` is for its threads.
     """
 
-    def __init__(self, name: str, ask: Callable[[str], BaseHTTPResponse]) -> None:
-        self._name, self._ask = name, ask
-        self._lock = threading.Lock()
-        self._logs: dict[str, _Log] = {}
+    name: str
+    ask: Callable[[str], BaseHTTPResponse]
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _logs: dict[str, _Log] = field(default_factory=dict, init=False)
 
     def follow(self, keys: Sequence[str]) -> None:
         """Follows these logs from now on, the first MOST of them, and no others. It returns at once."""
@@ -137,7 +139,7 @@ class Followed:
                 log.is_written = True
 
     def _begin(self, key: str) -> None:
-        log = _Log(f"{self._name}-{key[:12]}", lambda: self._ask(key))
+        log = _Log(f"{self.name}-{key[:12]}", lambda: self.ask(key))
         if log.stream.start():
             self._logs[key] = log
 

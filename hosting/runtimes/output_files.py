@@ -47,7 +47,7 @@ def _create(path: Path, opened: ExitStack) -> int:
 def is_longer(path: Path, offset: int) -> bool:
     """Whether the file has bytes after `offset`. One that does not exist has none."""
     try:
-        return path.stat().st_size > offset
+        return os.stat(path).st_size > offset
     except FileNotFoundError:
         return False
 

@@ -62,7 +62,7 @@ class Run:
 
     def file(self, suffix: str) -> Path:
         """The file for `out` (stdout), `err` (stderr) or `exit` (the exit code)."""
-        return Path(self.directory) / "log" / f"{self.token}.{suffix}"
+        return Path(f"{self.directory}/log/{self.token}.{suffix}")
 
     @property
     def temporary(self) -> Path:

@@ -94,10 +94,10 @@ def taken() -> Snapshot:
 
 
 def from_proc() -> Iterator[Entry]:
-    """As Linux lists them."""
+    """As Linux lists them, without the kernel's own threads."""
     boot = psutil.boot_time()
     for name in os.listdir("/proc"):
-        if name.isdecimal() and (stat := _stat(name)):
+        if name.isdecimal() and _has_session(int(name)) and (stat := _stat(name)):
             yield _entry(int(name), stat, boot)
 
 
@@ -108,6 +108,16 @@ def from_psutil() -> Iterator[Entry]:
             yield _asked(process)
         except (psutil.Error, ProcessLookupError):
             continue
+
+
+def _has_session(pid: int) -> bool:
+    """Whether it may belong to a run: each begins a session. Threads of the kernel have none. A large machine
+    has a thousand of them, and to read what they are costs much more than this question.
+    """
+    try:
+        return os.getsid(pid) != 0
+    except OSError:  # it has ended, which is seen when it is read, or nothing is said of its session
+        return True
 
 
 def _stat(pid: str) -> bytes:

@@ -28,7 +28,10 @@ LONGER_THAN_SENT = {"Content-Length": "5334"}
 
 
 class ApiServer:
-    """Answers with what `answers` holds, in turn: objects, or text (bytes); None breaks the connection."""
+    """Answers with what `answers` holds, in turn: objects, or text (bytes); None breaks the connection.
+
+    What is asked beyond them is refused: a broken connection would be waited for.
+    """
 
     def __init__(self) -> None:
         self.answers: list[Answer | None] = []
@@ -49,7 +52,10 @@ def _handler(server: ApiServer) -> type[BaseHTTPRequestHandler]:
         def _reply(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             server.asked.append((self.command, self.path, self.headers))
-            answer = server.answers.pop(0)
+            try:
+                answer = server.answers.pop(0)
+            except IndexError:
+                answer = server.status(400, "nothing to say")
             if answer is None:
                 self.connection.close()
                 return
@@ -92,6 +98,17 @@ def test_throttling_is_waited_for(server: ApiServer, cluster: Cluster) -> None:
     server.answers = [server.status(429, "slow down", Retry_After="0"), FOUND]
     assert cluster.get("v1", "Secret", "pull") == {"kind": "Secret"}
     assert len(server.asked) == 2
+
+
+def test_an_answer_that_does_not_end_is_asked_for_once(server: ApiServer, cluster: Cluster) -> None:
+    server.answers = [(200, {}, b"one\ntwo\n"), server.status(503, "starting"), FOUND]
+    path = cluster.path("Pod", "weather", "log")
+    answer = cluster.follow(path, {"follow": "true"})
+    assert b"".join(answer.stream(4)) == b"one\ntwo\n"
+    answer.close()
+    with pytest.raises(RuntimeFault):
+        cluster.follow(path, {"follow": "true"})
+    assert [asked for _, asked, _ in server.asked] == [f"{path}?follow=true"] * 2
 
 
 @pytest.mark.parametrize("code", [500, 502, 503, 504])

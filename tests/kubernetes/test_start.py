@@ -146,6 +146,7 @@ CRASHES: Answer = (
         "items": [{"metadata": {"name": POD}, "status": {"containerStatuses": [CONTAINER]}}],
     },
 )
+STOPPED = [FOUND] * 9  # one for each kind of object that a run may have
 SAID = "The cluster says: BackOff: Back-off restarting failed container"
 
 
@@ -153,8 +154,7 @@ def test_the_newest_warning_of_its_own_pods_is_told_when_a_start_fails(
     server: ApiServer, cluster: Cluster
 ) -> None:
     lines: list[str] = []
-    deletions = [FOUND] * 8
-    server.answers = [VERSION, *[FOUND] * 4, CRASHES, EVENTS, *deletions]
+    server.answers = [VERSION, *[FOUND] * 4, CRASHES, EVENTS, *STOPPED]
     with pytest.raises(RuntimeFault, match="out of cheese") as failed:
         KubernetesRuntime(Placement("0123456789ab", "hosted")).start(
             spec(), deadline=Deadline.of(60), log=lines.append
@@ -165,7 +165,7 @@ def test_the_newest_warning_of_its_own_pods_is_told_when_a_start_fails(
 
 
 def test_events_that_cannot_be_read_change_no_reason(server: ApiServer, cluster: Cluster) -> None:
-    server.answers = [VERSION, *[FOUND] * 4, CRASHES, server.status(403, "no"), *[FOUND] * 8]
+    server.answers = [VERSION, *[FOUND] * 4, CRASHES, server.status(403, "no"), *STOPPED]
     with pytest.raises(RuntimeFault, match="out of cheese"):
         KubernetesRuntime(Placement("0123456789ab", "hosted")).start(
             spec(), deadline=Deadline.of(60), log=lambda line: None

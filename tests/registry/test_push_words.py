@@ -20,14 +20,13 @@ from tests.registry.conftest import Push
 from tests.registry.http import Request, Response, serving
 
 DIGEST = "sha256:" + "a" * 64
-PUSHED = {"aux": {"Tag": "v1", "Digest": DIGEST, "Size": 7}}
+MANIFEST = b"{ ... }"
+PUSHED = {"aux": {"Tag": "v1", "Digest": DIGEST, "Size": len(MANIFEST)}}
 GOAWAY = "http2: server sent GOAWAY and closed the connection; LastStreamID=403, ErrCode=NO_ERROR"
 
 
 def held(request: Request) -> Response:
-    return Response(
-        200, b"", {"Docker-Content-Digest": DIGEST, "Content-Length": "7", "Content-Type": OCI_MANIFEST}
-    )
+    return Response(200, MANIFEST, {"Docker-Content-Digest": DIGEST, "Content-Type": OCI_MANIFEST})
 
 
 @contextmanager

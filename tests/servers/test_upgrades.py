@@ -8,15 +8,19 @@ failed half way and was resumed twice.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.apps.registry import Apps
 from django.contrib.auth.models import User
 from django.core import serializers
 from django.core.management.color import no_style
-from django.db import connection
+from django.db import connection, transaction
+from django.db.models import Model
 from django.test import Client
 from django.utils import timezone
 
@@ -35,12 +39,12 @@ WRITTEN_BY = [("servers", "0020_how_a_server_is_built"), ("metrics", "0003_call_
 pytestmark = [pytest.mark.core, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 
-def load(apps: Apps, name: str) -> None:
+def load(then: Apps, name: str) -> None:
     """With the models of that version: today's have other columns."""
     rows = json.loads((HISTORY / f"{name}.json").read_text())
     late = []
     for row in rows:
-        model = apps.get_model(row["model"])
+        model = then.get_model(row["model"])
         fields = {
             field.attname: value
             for key, value in row["fields"].items()
@@ -51,20 +55,43 @@ def load(apps: Apps, name: str) -> None:
         made = model(pk=row["pk"], **fields)
         serializers.base.DeserializedObject(made).save()
     for pk, current in late:
-        apps.get_model("servers.Server").objects.filter(pk=pk).update(current_deployment_id=current)
-    with connection.cursor() as cursor:  # the next rows get numbers of their own
-        models = [apps.get_model(name) for name in {row["model"] for row in rows}]
-        for statement in connection.ops.sequence_reset_sql(no_style(), models):
+        then.get_model("servers.Server").objects.filter(pk=pk).update(current_deployment_id=current)
+    count_on([then.get_model(name) for name in {row["model"] for row in rows}])
+
+
+def count_on(tables: Sequence[type[Model]]) -> None:
+    """The next rows get numbers of their own."""
+    with connection.cursor() as cursor:
+        for statement in connection.ops.sequence_reset_sql(no_style(), tables):
             cursor.execute(statement)
+
+
+def of_history() -> list[type[Model]]:
+    return [
+        User,
+        *(model for app in ("servers", "metrics") for model in apps.get_app_config(app).get_models()),
+    ]
+
+
+@cache
+def upgrade(name: str) -> list[dict[str, Any]]:
+    """What the migrations make of it. They take seconds, and each test begins with the same."""
+    before = migrate_to(WRITTEN_BY)
+    try:
+        load(before, name)
+    finally:
+        migrate_to(newest())
+    rows = [row for model in of_history() for row in model._base_manager.order_by("pk")]
+    return serializers.serialize("python", rows)  # type: ignore[no-any-return]
 
 
 @pytest.fixture
 def upgraded(request: pytest.FixtureRequest) -> Server:
-    before = migrate_to(WRITTEN_BY)
-    try:
-        load(before, request.param)
-    finally:
-        migrate_to(newest())
+    rows = upgrade(request.param)
+    with transaction.atomic():
+        for row in serializers.deserialize("python", rows):
+            row.save()
+    count_on(of_history())
     return Server.objects.get()
 
 
