@@ -30,6 +30,7 @@ __all__ = ["_quick_flush", "django_db_setup"]
 
 # These start processes or wait for something: no service needed, but too long for `make test-fast`.
 SLOW = (
+    "access/test_every_door.py",
     "access/test_sso.py",
     "bench/",
     "bridge/",
@@ -56,11 +57,37 @@ SLOW = (
     "servers/streams/",
 )
 
+# Minutes each with four workers, the longest first.
+LONGEST = (
+    "conformance/test_conformance.py",
+    "e2e/test_failures.py",
+    "e2e/test_compose.py",
+    "console/test_accessibility.py",
+    "e2e/test_up.py",
+    "e2e/test_crashes.py",
+    "security/test_markup.py",
+    "e2e/test_sources.py",
+    "console/test_accessibility_rooms.py",
+    "console/test_frame.py",
+    "console/test_browser.py",
+    "servers/deploying/test_push_load.py",
+)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """What is left out by its path need not be read: its imports take longer than hundreds of tests."""
+    asked = config.option.markexpr.split(" and ")
+    return True if "not slow" in asked and _is_slow(collection_path) else None
+
+
+def _is_slow(path: Path) -> bool:
+    place = path.relative_to(Path(__file__).parent).as_posix()
+    return f"{place}/".startswith(SLOW) if path.is_dir() else place.startswith(SLOW)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
     for item in items:
-        if item.path.relative_to(here).as_posix().startswith(SLOW):
+        if _is_slow(item.path):
             item.add_marker(pytest.mark.slow)
     _longest_first(items)
 
@@ -74,6 +101,9 @@ def _longest_first(items: list[pytest.Item]) -> None:
 
 
 def _weight(item: pytest.Item) -> int:
+    path = item.path.relative_to(Path(__file__).parent).as_posix()
+    if path in LONGEST:
+        return 2 + len(LONGEST) - LONGEST.index(path)
     return 2 if item.get_closest_marker("real") else 1 if item.get_closest_marker("slow") else 0
 
 

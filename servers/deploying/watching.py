@@ -26,3 +26,7 @@ class Watcher:
             with suppress(RuntimeFault):  # for example, the runtime is not configured any more
                 runtimes.runtime(name).watch(watched, changed)
         self._names = {name for name, watched in handles.items() if watched}
+
+    def end(self) -> None:
+        """Watches nothing any more."""
+        self.watch((), lambda: None)

@@ -49,7 +49,8 @@ class Background:
     def __init__(self, *, worker: bool, reconciler: bool) -> None:
         self._worker = _worker() if worker else None
         self._leader = leader.Leader(self._wake_all) if reconciler else None
-        self._loops = _loops(self._leader) if self._leader else []
+        self._watcher = watching.Watcher()
+        self._loops = _loops(self._leader, self._watcher) if self._leader else []
         self._open = ExitStack()
 
     def start(self) -> None:
@@ -76,6 +77,7 @@ class Background:
             loop.end()
         for loop in self._loops:
             loop.thread.join()
+        self._watcher.end()
         if self._leader:
             self._leader.stop()
         if self._worker:
@@ -169,8 +171,8 @@ class Faults:
             self._said = ""
 
 
-def _loops(led: leader.Leader) -> list[Loop]:
-    collector, watcher = collecting.Collector(), watching.Watcher()
+def _loops(led: leader.Leader, watcher: watching.Watcher) -> list[Loop]:
+    collector = collecting.Collector()
 
     def reconcile() -> float:
         due = reconciler.look()

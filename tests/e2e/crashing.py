@@ -17,7 +17,8 @@ from .upping import Machine, Up, archive, machine
 
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[Machine]:
-    with machine(tmp_path, GIT_PROTOCOLS="http", GIT_PRIVATE_HOSTS="127.0.0.1", HEALTH_TIMEOUT="120") as made:
+    more = {"GIT_PROTOCOLS": "http", "GIT_PRIVATE_HOSTS": "127.0.0.1", "HEALTH_TIMEOUT": "120"}
+    with machine(tmp_path, migrated=True, **more) as made:
         yield made
 
 
@@ -58,11 +59,8 @@ def _mark(process: psutil.Process) -> str:
 
 
 def serves_once(here: Machine) -> None:
-    def settled() -> bool:
-        statuses = {each["slug"]: each["status"] for each in here.json("servers")}
-        return statuses == {"hello": "running", "second": "running"}
-
-    eventually(settled, within=120, what=f"both serve: {here.json('servers')}")
+    both = {"hello": "running", "second": "running"}
+    eventually(lambda: here.statuses() == both, within=120, what=f"both serve: {here.statuses()}")
     eventually(lambda: runs_by_server(here) == {"1": 1, "2": 1}, what=f"once each: {runs_by_server(here)}")
 
 

@@ -88,13 +88,10 @@ def test_in_the_middle_of_a_clone(here: Machine) -> None:
         eventually(lambda: not _running(url), what="git ends with the platform")
 
     again = here.start()
-    eventually(lambda: _of(here, "second")["status"] == "error", within=120, what="it is closed")
-    assert _of(here, "second")["error_kind"] == "source"
+    eventually(lambda: here.statuses()["second"] == "error", within=120, what="it is closed")
+    (kind,) = [each["error_kind"] for each in here.json("servers") if each["slug"] == "second"]
+    assert kind == "source"
     leaves_nothing(here, again)
-
-
-def _of(here: Machine, slug: str) -> dict[str, str]:
-    return next(each for each in here.json("servers") if each["slug"] == slug)
 
 
 def _running(argument: str) -> list[psutil.Process]:

@@ -34,8 +34,7 @@ def here(
         "BASE_IMAGE_PYTHON": base_images["python"],  # what an image over stdio has its bridge's Python from
         "HEALTH_TIMEOUT": "120",
     }
-    with machine(tmp_path, **own) as made:
-        made.data.mkdir()
+    with machine(tmp_path, migrated=True, **own) as made:
         prepared = made.command("prepare")
         assert prepared.returncode == 0, prepared.stderr
         yield made
@@ -84,7 +83,7 @@ def test_at_the_push_and_at_the_start_of_the_container(
     second.kill()
 
     third = here.start()
-    eventually(lambda: [each["status"] for each in here.json("servers")] == ["running"], within=120)
+    eventually(lambda: here.statuses() == {"second": "running"}, within=120)
     eventually(lambda: len(running(docker_host)) == 1, what="it runs once")
     tags = tags_at(fault_proxy.host, "killed/second")
     assert "latest" in tags

@@ -29,7 +29,14 @@ HINT = "Deployments wait for a worker"
 
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[Machine]:
-    with machine(tmp_path, ADMIN_PASSWORD=PASSWORD) as made:
+    with machine(tmp_path, migrated=True, ADMIN_PASSWORD=PASSWORD) as made:
+        yield made
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Iterator[Machine]:
+    """Without a schema."""
+    with machine(tmp_path) as made:
         yield made
 
 
@@ -64,7 +71,7 @@ def prepared(here: Machine) -> None:
 
 
 def recorded_calls(here: Machine) -> int:
-    with sqlite3.connect(here.data / "mcphost.sqlite3") as database:
+    with sqlite3.connect(here.database) as database:
         rows = database.execute("select count(*) from metrics_usagemetric where event_type = 'mcp_call'")
         return int(rows.fetchone()[0])
 
@@ -112,12 +119,12 @@ def test_pages_bodies_and_static_files_are_as_under_uvicorn(here: Machine) -> No
     assert "a-secret" not in up.said + up.complaints
 
 
-def test_a_fresh_directory_is_told_to_migrate(here: Machine) -> None:
-    up = launch(here, RELOADING)
+def test_a_fresh_directory_is_told_to_migrate(bare: Machine) -> None:
+    up = launch(bare, RELOADING)
     eventually(lambda: HINT in up.said, what="it has looked at the database")
     assert "unapplied migration(s)" in up.said
     assert requests.get(f"{up.url}/mcp/hello", timeout=60).status_code == 401
-    assert here.env_file.exists()
+    assert bare.env_file.exists()
     assert up.stop() in (0, 130)
     assert "Traceback" not in up.said + up.complaints
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.real
 
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[Machine]:
-    with machine(tmp_path) as made:
+    with machine(tmp_path, migrated=True) as made:
         yield made
 
 

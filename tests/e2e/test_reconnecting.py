@@ -33,7 +33,7 @@ threading.Thread(target=write, daemon=True).start()
 
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[Machine]:
-    with machine(tmp_path) as made:
+    with machine(tmp_path, migrated=True) as made:
         yield made
 
 

@@ -22,8 +22,16 @@ BROKEN = "sqlite:////nonexistent/directory/mcphost.sqlite3"
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Iterator[Machine]:
+def bare(tmp_path: Path) -> Iterator[Machine]:
+    """With nothing at all."""
     with machine(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Machine]:
+    """With an empty schema: what a first start makes of nothing is asked with `bare`."""
+    with machine(tmp_path, migrated=True) as made:
         yield made
 
 
@@ -35,8 +43,8 @@ def serving(up: Up) -> Up:
     return up
 
 
-async def test_the_first_start_ends_with_a_server_that_a_client_calls(here: Machine) -> None:
-    up = serving(here.start())
+async def test_the_first_start_ends_with_a_server_that_a_client_calls(bare: Machine) -> None:
+    up = serving(bare.start())
 
     for name in ("database", "broker", "process", "docker", "registry", "kubernetes"):
         assert f" {name}: " in up.said
@@ -54,11 +62,11 @@ async def test_the_first_start_ends_with_a_server_that_a_client_calls(here: Mach
     assert up.stop() == 0
 
 
-async def test_what_is_written_is_the_owners_alone_and_holds_no_secret_in_clear(here: Machine) -> None:
-    up = serving(here.start())
-    assert stat.S_IMODE(here.env_file.stat().st_mode) == 0o600
-    assert stat.S_IMODE(here.data.stat().st_mode) == 0o700
-    keys = dict(line.split("=", 1) for line in here.env_file.read_text().splitlines())
+async def test_what_is_written_is_the_owners_alone_and_holds_no_secret_in_clear(bare: Machine) -> None:
+    up = serving(bare.start())
+    assert stat.S_IMODE(bare.env_file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(bare.data.stat().st_mode) == 0o700
+    keys = dict(line.split("=", 1) for line in bare.env_file.read_text().splitlines())
     assert keys.keys() == {"SECRET_KEY", "SECRET_ENCRYPTION_KEYS"}
     await greeted(f"{up.url}/mcp/hello", up.token)
     Session(up, up.password)
@@ -67,7 +75,7 @@ async def test_what_is_written_is_the_owners_alone_and_holds_no_secret_in_clear(
 
     for secret in (*keys.values(), up.password, up.token):
         assert secret not in up.complaints
-        assert secret.encode() not in (here.data / "mcphost.sqlite3").read_bytes()
+        assert secret.encode() not in bare.database.read_bytes()
 
 
 async def test_the_next_start_brings_the_same_server_back_and_prints_no_secret(here: Machine) -> None:
@@ -128,16 +136,16 @@ def test_a_port_that_is_taken_is_one_line_and_starts_nothing(here: Machine, tmp_
     assert up.stop() == 0
 
 
-def test_a_database_that_does_not_answer_is_one_line(here: Machine) -> None:
-    refused = here.command("up", DATABASE_URL=BROKEN)
+def test_a_database_that_does_not_answer_is_one_line(bare: Machine) -> None:
+    refused = bare.command("up", DATABASE_URL=BROKEN)
     assert refused.returncode == 1
     (line,) = refused.stderr.splitlines()
     assert line.startswith("CommandError: The database could not be migrated: unable to open database file")
     assert "ALLOW_MIGRATION_FAILURE" in line
 
 
-def test_allow_migration_failure_starts_and_health_says_what_is_wrong(here: Machine) -> None:
-    up = here.start(DATABASE_URL=BROKEN, ALLOW_MIGRATION_FAILURE="true")
+def test_allow_migration_failure_starts_and_health_says_what_is_wrong(bare: Machine) -> None:
+    up = bare.start(DATABASE_URL=BROKEN, ALLOW_MIGRATION_FAILURE="true")
     assert " database: unable to open database file" in up.said
     health = up.health()
     assert (health["status"], health["checks"]["database"]["status"]) == ("failed", "failed")
@@ -146,7 +154,7 @@ def test_allow_migration_failure_starts_and_health_says_what_is_wrong(here: Mach
 
 def test_a_migration_that_fails_leaves_the_rest_usable(here: Machine) -> None:
     here.start().stop()
-    with sqlite3.connect(here.data / "mcphost.sqlite3") as database:
+    with sqlite3.connect(here.database) as database:
         database.execute("DELETE FROM django_migrations WHERE app = 'metrics'")
     assert "could not be migrated" in here.command("up").stderr
 
@@ -156,24 +164,24 @@ def test_a_migration_that_fails_leaves_the_rest_usable(here: Machine) -> None:
     assert up.stop() == 0
 
 
-def test_parts_that_need_a_broker_say_so(here: Machine) -> None:
+def test_parts_that_need_a_broker_say_so(bare: Machine) -> None:
     for part in ("web", "worker", "reconciler"):
-        refused = here.command("up", "--only", part)
+        refused = bare.command("up", "--only", part)
         assert (refused.returncode, len(refused.stderr.splitlines())) == (1, 1)
         assert "set BROKER_URL" in refused.stderr
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])
 async def test_each_part_in_a_process_of_its_own(
-    here: Machine, request: pytest.FixtureRequest, redis_url: str, database: str
+    bare: Machine, request: pytest.FixtureRequest, redis_url: str, database: str
 ) -> None:
     """Started at once, as a cluster does: one of them migrates, one makes the administrator."""
-    here.more = {**here.more, "BROKER_URL": redis_url}
+    bare.more = {**bare.more, "BROKER_URL": redis_url}
     if database == "postgres":
-        here.more = {**here.more, "DATABASE_URL": request.getfixturevalue("postgres_url")}
-    parts = {part: here.launch(part) for part in ("web", "gateway", "reconciler")}
+        bare.more = {**bare.more, "DATABASE_URL": request.getfixturevalue("postgres_url")}
+    parts = {part: bare.launch(part) for part in ("web", "gateway", "reconciler")}
     scraped = free_port()
-    parts["worker"] = here.launch("worker", METRICS_PORT=str(scraped), METRICS_TOKEN="scrapes-only")
+    parts["worker"] = bare.launch("worker", METRICS_PORT=str(scraped), METRICS_TOKEN="scrapes-only")
     for up in parts.values():
         up.comes_up()
     web, gateway = parts["web"], parts["gateway"]
@@ -181,7 +189,7 @@ async def test_each_part_in_a_process_of_its_own(
     session = Session(web, web.password)
 
     feed = session.feed()
-    with archive(here.home) as source:
+    with archive(bare.home) as source:
         made = session.upload("/api/servers/", source, name="Hello", slug="hello")
     token = session.post("/api/tokens/", {"name": "test", "scope": "mcp"})["value"]
     statuses = statuses_until(feed, "running")
@@ -198,7 +206,7 @@ async def test_each_part_in_a_process_of_its_own(
     for up in parts.values():
         assert up.stop(signal.SIGTERM) == 0
         assert "Traceback" not in up.complaints
-    assert not here.hosted()
+    assert not bare.hosted()
 
 
 async def test_the_gateway_runs_in_a_process_of_its_own(here: Machine) -> None:

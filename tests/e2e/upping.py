@@ -6,17 +6,21 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx2
 import psutil
 import requests
+from cryptography.fernet import Fernet
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 
@@ -50,6 +54,10 @@ class Machine:
     @property
     def data(self) -> Path:
         return self.home / "data"
+
+    @property
+    def database(self) -> Path:
+        return self.data / "mcphost.sqlite3"
 
     @property
     def env_file(self) -> Path:
@@ -92,6 +100,11 @@ class Machine:
     def hosted(self) -> list[psutil.Process]:
         """What of ours is at work in its directory: servers, builds, fetches."""
         return processes_under(self.data)
+
+    def statuses(self) -> dict[str, str]:
+        """Of its servers, by slug, as its database has them: each command is a process that takes seconds."""
+        with closing(sqlite3.connect(self.database)) as database:
+            return dict(database.execute("select slug, status from servers_server"))
 
     def json(self, *words: str) -> list[dict[str, Any]]:
         """What a command with --json prints."""
@@ -203,10 +216,29 @@ def statuses_until(feed: requests.Response, last: str) -> list[str]:
     raise AssertionError(f"the feed ended after {seen}")
 
 
+@cache
+def _migrated() -> bytes:
+    """A database as `manage.py migrate` leaves an empty one: no user, no server."""
+    with TemporaryDirectory() as home:
+        made = Machine(Path(home))
+        made.data.mkdir()
+        keys = {"SECRET_KEY": "x" * 60, "SECRET_ENCRYPTION_KEYS": Fernet.generate_key().decode()}
+        done = made.command("migrate", **keys)
+        assert done.returncode == 0, done.stderr
+        return made.database.read_bytes()
+
+
 @contextmanager
-def machine(home: Path, **more: str) -> Iterator[Machine]:
-    """Whatever a test leaves running there is ended with it."""
+def machine(home: Path, *, migrated: bool = False, **more: str) -> Iterator[Machine]:
+    """Whatever a test leaves running there is ended with it.
+
+    `migrated`: with a database that has the schema and nothing else. Its migrations are most of the work of a
+    first start, and the same for each test.
+    """
     made = Machine(home, more)
+    if migrated:
+        made.data.mkdir(mode=0o700)
+        made.database.write_bytes(_migrated())
     try:
         yield made
     finally:

@@ -82,8 +82,12 @@ def server() -> Iterator[ApiServer]:
 
 @pytest.fixture
 def cluster(server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    return cluster_at(server.http.server_port, tmp_path, monkeypatch)
+
+
+def cluster_at(port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     document = {
-        "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.http.server_port}"}}],
+        "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
         "users": [{"name": "u", "user": {"token": "bearer-of-news"}}],
         "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
         "current-context": "x",

@@ -12,7 +12,7 @@ from pathlib import Path
 from django.conf import settings
 
 from mcphost.settings import env
-from tests.conftest import SLOW
+from tests.conftest import LONGEST, SLOW
 from tests.rooms import ROOMS, ROOT
 
 NO_ROOMS = {"benchmarks", "deploy", "tests"}  # what is beside the house
@@ -52,6 +52,7 @@ def test_what_is_slow_is_there() -> None:
     tests = ROOT / "tests"
     paths = [path.relative_to(tests).as_posix() for path in tests.rglob("*.py")]
     assert not [slow for slow in SLOW if not any(path.startswith(slow) for path in paths)]
+    assert not {*LONGEST} - {*paths}
 
 
 def test_the_readme_lists_every_setting_with_its_default() -> None:

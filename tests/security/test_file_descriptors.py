@@ -30,7 +30,7 @@ serve(make_application(frozenset({"web"})), listening)
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    with machine(tmp_path_factory.mktemp("few"), CONNECTIONS_PER_ADDRESS="0") as made:
+    with machine(tmp_path_factory.mktemp("few"), migrated=True, CONNECTIONS_PER_ADDRESS="0") as made:
         assert made.command("prepare", **KEYS).returncode == 0
         yield made
 

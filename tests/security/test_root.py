@@ -27,7 +27,7 @@ def uid(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[Machine]:
-    with machine(tmp_path) as made:
+    with machine(tmp_path, migrated=True) as made:
         yield made
 
 

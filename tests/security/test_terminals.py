@@ -116,7 +116,7 @@ Said = dict[str, str]
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """A platform of which everything that a person from outside could name is hostile."""
-    with machine(tmp_path_factory.mktemp("terminal")) as made:
+    with machine(tmp_path_factory.mktemp("terminal"), migrated=True) as made:
         assert made.command("prepare").returncode == 0
         filled = made.command("shell", "-c", PREPARED)
         assert filled.returncode == 0, filled.stderr

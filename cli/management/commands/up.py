@@ -32,6 +32,7 @@ CLUSTERED = frozenset({"worker", "reconciler"})
 NO_CLUSTER = "mcphost.E006"
 PARTS = ("web", "gateway", "worker", "reconciler")
 SCHEMA_SECONDS = 120
+STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Command(ShownCommand):
@@ -55,6 +56,8 @@ class Command(ShownCommand):
             self._bring_schema()
             self._greet(parts)
             with _background(parts, self.stdout.write):
+                self.stdout.write("\n  Ctrl-C stops.\n")
+                self.stdout.flush()
                 _serve(parts, listener)
 
     def _bring_schema(self) -> None:
@@ -91,7 +94,6 @@ class Command(ShownCommand):
             self._first_run(parts)
         elif "gateway" in parts:
             self.stdout.write(f"\n  MCP  {public_url()}/mcp/<slug>")
-        self.stdout.write("\n  Ctrl-C stops.\n")
         self.stdout.flush()
 
     def _first_run(self, parts: frozenset[str]) -> None:
@@ -149,12 +151,14 @@ def _listener(parts: frozenset[str]) -> Iterator[socket.socket | None]:
 
 @contextlib.contextmanager
 def _background(parts: frozenset[str], say: Any) -> Iterator[None]:
+    came = _hold_signals()  # half of a start cannot be stopped
     behind = background.Background(worker="worker" in parts, reconciler="reconciler" in parts)
     behind.start()
     try:
+        _hear_signals(came)
         yield
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in STOPS:
             signal.signal(
                 number, signal.SIG_IGN
             )  # a second signal must not interrupt the stop, which takes seconds
@@ -163,6 +167,22 @@ def _background(parts: frozenset[str], say: Any) -> Iterator[None]:
         if "worker" in parts:
             _end_hosted()
         say("Stopped.")
+
+
+def _hold_signals() -> list[int]:
+    """Returns a list to which the signals that ask for a stop are added from now on."""
+    came: list[int] = []
+    for number in STOPS:
+        signal.signal(number, lambda number, _: came.append(number))
+    return came
+
+
+def _hear_signals(came: list[int]) -> None:
+    """Lets signals interrupt again, and answers those that were held."""
+    for number in STOPS:
+        signal.signal(number, signal.default_int_handler)
+    if came:
+        raise KeyboardInterrupt
 
 
 def _end_hosted() -> None:
