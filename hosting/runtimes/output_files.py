@@ -44,10 +44,12 @@ def _create(path: Path, opened: ExitStack) -> int:
     return descriptor
 
 
-def is_longer(path: Path, offset: int) -> bool:
-    """Whether the file has bytes after `offset`. One that does not exist has none."""
+def has_changed(path: Path, offset: int) -> bool:
+    """Whether `read` goes on from `offset`: to later bytes, or back to the end of a file that was cut. A
+    file that does not exist has neither.
+    """
     try:
-        return os.stat(path).st_size > offset
+        return os.stat(path).st_size != offset
     except FileNotFoundError:
         return False
 

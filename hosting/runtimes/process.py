@@ -270,7 +270,8 @@ def _offsets(cursor: str) -> tuple[int, int]:
 
 
 def _has_more(run: Run, out_at: int, err_at: int) -> bool:
-    return output_files.is_longer(run.file("out"), out_at) or output_files.is_longer(run.file("err"), err_at)
+    files = (run.file("out"), out_at), (run.file("err"), err_at)
+    return any(output_files.has_changed(path, at) for path, at in files)
 
 
 def _kill(run: Run) -> None:

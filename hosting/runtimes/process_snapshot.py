@@ -121,17 +121,17 @@ def _has_session(pid: int) -> bool:
 
 
 def _stat(pid: str) -> bytes:
-    """b"" for a process that has ended meanwhile. Every other error is raised: it says nothing of an end."""
+    """b"" for a process that has ended meanwhile, and for one that this user may not see (`hidepid=1` of
+    proc(5)). Every other error is raised: it says nothing of an end.
+    """
     try:
         descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+        try:
+            return os.read(descriptor, _LONGEST)
+        finally:
+            os.close(descriptor)
+    except (FileNotFoundError, ProcessLookupError, PermissionError):  # the second also of `open`
         return b""
-    try:
-        return os.read(descriptor, _LONGEST)
-    except ProcessLookupError:
-        return b""
-    finally:
-        os.close(descriptor)
 
 
 def _entry(pid: int, stat: bytes, boot: float) -> Entry:

@@ -58,8 +58,13 @@ def look() -> Due:
         restarts=_to_send(Run.objects),
         servers=sorted({*leaving, *(each.server_id for each in unwanted if _is_over(each))}),
         running=running,
-        under_way=bool(at_work or down or leaving or unwanted),
+        under_way=bool(at_work or down or leaving or unwanted) or _waits_for_a_worker(),
     )
+
+
+def _waits_for_a_worker() -> bool:
+    """Whether a message may be asked for again at any moment, without an event: a worker had no slot."""
+    return Deployment.objects.claimable().exists() or Run.objects.waiting().exists()
 
 
 def measure() -> None:

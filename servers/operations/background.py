@@ -35,6 +35,7 @@ ROLL_UP_SECONDS = 15.0
 SEND_SECONDS = 1.0
 REPEAT_SECONDS = 60.0
 FOLLOW_SECONDS = 1.0
+AGAIN_SECONDS = 1.0
 STOP_MS = 20_000
 STATUSES = access.EVERY_STATUS
 SETTLE_THREADS = 2
@@ -49,8 +50,7 @@ class Background:
     def __init__(self, *, worker: bool, reconciler: bool) -> None:
         self._worker = _worker() if worker else None
         self._leader = leader.Leader(self._wake_all) if reconciler else None
-        self._watcher = watching.Watcher()
-        self._loops = _loops(self._leader, self._watcher) if self._leader else []
+        self._loops = _loops(self._leader) if self._leader else []
         self._open = ExitStack()
 
     def start(self) -> None:
@@ -77,7 +77,6 @@ class Background:
             loop.end()
         for loop in self._loops:
             loop.thread.join()
-        self._watcher.end()
         if self._leader:
             self._leader.stop()
         if self._worker:
@@ -101,7 +100,9 @@ class Loop:
     """Does `work` in a thread of its own, while this process leads.
 
     It pauses for as many seconds as `work` returns, or else for `seconds`. A wake-up about `topic` ends the
-    pause, but `spacing` seconds pass at least.
+    pause, but `spacing` seconds pass at least. If `work` fails, the wake-up would be lost with it, so a loop
+    with a topic tries again after AGAIN_SECONDS. `rest` is called while this process does not lead, each
+    FOLLOW_SECONDS, and at the end: it lets go of what only a leader needs.
     """
 
     def __init__(
@@ -113,8 +114,9 @@ class Loop:
         led: leader.Leader,
         topic: str = "",
         spacing: float = 0.0,
+        rest: Callable[[], None] = lambda: None,
     ) -> None:
-        self._work, self._seconds, self._led = work, seconds, led
+        self._work, self._seconds, self._led, self._rest = work, seconds, led, rest
         self._topic, self._spacing = topic, spacing
         self._woken, self._ended = threading.Event(), threading.Event()
         self._faults = Faults()
@@ -136,10 +138,15 @@ class Loop:
     def _run(self) -> None:
         while not self._ended.is_set():
             self._woken.clear()
-            pause = self._look() if self._led.leads() else FOLLOW_SECONDS
+            pause = self._look() if self._led.leads() else self._follow()
             self._ended.wait(min(pause, self._spacing))
             self._woken.wait(max(0.0, pause - self._spacing))
+        self._rest()
         connection.close()
+
+    def _follow(self) -> float:
+        self._rest()
+        return FOLLOW_SECONDS
 
     def _look(self) -> float:
         try:
@@ -148,7 +155,7 @@ class Loop:
             self._faults.over(self.thread.name)
         except Exception as error:  # noqa: BLE001  (`happened` logs it whole)
             self._faults.happened(self.thread.name, error)
-            return self._seconds
+            return min(self._seconds, AGAIN_SECONDS) if self._topic else self._seconds
         return self._seconds if pause is None else pause
 
 
@@ -171,8 +178,8 @@ class Faults:
             self._said = ""
 
 
-def _loops(led: leader.Leader, watcher: watching.Watcher) -> list[Loop]:
-    collector = collecting.Collector()
+def _loops(led: leader.Leader) -> list[Loop]:
+    collector, watcher = collecting.Collector(), watching.Watcher()
 
     def reconcile() -> float:
         due = reconciler.look()
@@ -180,12 +187,15 @@ def _loops(led: leader.Leader, watcher: watching.Watcher) -> list[Loop]:
         _send(due)
         return settings.RECONCILE_SECONDS if due.under_way else max(settings.RECONCILE_SECONDS, IDLE_SECONDS)
 
+    def rest() -> None:
+        watcher.watch([], looking.wake)
+
     def collect() -> float:
         return COLLECT_SECONDS if collector.look() else LISTEN_SECONDS
 
     loop = partial(Loop, led=led)
     spacing = settings.RECONCILE_SECONDS
-    looking = loop("reconciler", reconcile, IDLE_SECONDS, topic=STATUSES, spacing=spacing)
+    looking = loop("reconciler", reconcile, IDLE_SECONDS, topic=STATUSES, spacing=spacing, rest=rest)
     return [
         looking,
         loop("runs", collector.renew, SELDOM_SECONDS, topic=STATUSES, spacing=COLLECT_SECONDS),

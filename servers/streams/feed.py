@@ -86,9 +86,9 @@ class Feed:
     def _listening(self, channel: str) -> Iterator[asyncio.Event]:
         woken = asyncio.Event()
         self.listeners.setdefault(channel, set()).add(woken)
-        if len(self.listeners) == 1 and len(self.listeners[channel]) == 1:
-            self._start()
         try:
+            if len(self.listeners) == 1 and len(self.listeners[channel]) == 1:
+                self._start()
             yield woken
         finally:
             self._leave(channel, woken)

@@ -37,7 +37,12 @@ class _Ear:
     def __init__(self) -> None:
         self._over, self._heard = threading.Event(), True
         self._ended, self._end = os.pipe()
-        threading.Thread(target=self._listen, name="wake-ups", daemon=True).start()
+        try:
+            threading.Thread(target=self._listen, name="wake-ups", daemon=True).start()
+        except RuntimeError:  # no thread is left
+            os.close(self._ended)
+            os.close(self._end)
+            raise
 
     def end(self) -> None:
         """Ends the thread soon, and does not wait for it: the caller may be an event loop."""
@@ -51,7 +56,7 @@ class _Ear:
                     self._heard = True
                     tell(None)
                     self._follow(line, selector)
-            except (OSError, Error) as error:
+            except Exception as error:  # noqa: BLE001  (whatever it is: nobody else listens for this process)
                 self._note(error)
                 self._over.wait(PAUSE_SECONDS)
         os.close(self._ended)
@@ -80,8 +85,12 @@ class _Hearers:
 
     def add(self, hearer: Hearer) -> None:
         with self._lock:
-            self.all.append(hearer)
-            self._ear = self._ear or _Ear()
+            self.all.append(hearer)  # before the ear, which begins with a wake-up for all
+            try:
+                self._ear = self._ear or _Ear()
+            except BaseException:
+                self.all.remove(hearer)  # its block does not begin, so nobody else would
+                raise
 
     def remove(self, hearer: Hearer) -> None:
         with self._lock:
@@ -99,7 +108,7 @@ def hearing(hearer: Hearer) -> Iterator[None]:
     """Calls `hearer(topic)` for each wake-up while the block runs, in any thread.
 
     It calls `hearer(None)` if some may have been missed, also when it has begun to listen. `hearer` must be
-    quick and raise nothing.
+    quick and raise nothing. Raises `OSError` or `RuntimeError` if no descriptor or no thread is left.
     """
     _hearers.add(hearer)
     try:

@@ -51,11 +51,20 @@ def line() -> Iterator[Pipe]:
 
 
 def send(topic: str) -> None:
-    """Writes to the pipes of the other processes. One that is full is left out: its reader wakes anyway."""
+    """Writes to the pipes of the other processes. One that is full is left out: its reader wakes anyway.
+
+    Raises `OSError` if one of them cannot be written to, such as that of another account, after all others.
+    """
+    refused: list[OSError] = []
     with suppress(FileNotFoundError):
         for path in _directory().glob("*.wake"):
             if not path.name.startswith(_ME):
-                _write(path, f"{topic}\n".encode())
+                try:
+                    _write(path, f"{topic}\n".encode())
+                except OSError as error:
+                    refused.append(error)
+    if refused:
+        raise refused[0]
 
 
 def _write(path: Path, line: bytes) -> None:

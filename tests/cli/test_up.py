@@ -14,7 +14,7 @@ from tests.platform import Platform
 
 
 class Interrupted(background.Background):
-    """Somebody presses Ctrl-C when some of its threads run."""
+    """Somebody presses Ctrl-C just before its threads start."""
 
     def start(self) -> None:
         signal.raise_signal(signal.SIGINT)

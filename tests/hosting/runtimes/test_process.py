@@ -15,7 +15,7 @@ import pytest
 
 from hosting.deadline import Deadline
 from hosting.errors import Cancelled, RuntimeFault
-from hosting.runtimes import process
+from hosting.runtimes import process, process_run
 from hosting.runtimes.base import Handle, Limits, RunStatus
 from hosting.runtimes.process import ProcessRuntime
 from tests.eventually import eventually
@@ -520,6 +520,8 @@ time.sleep(600)
     lines, cursor = runtime.output(handle, cursor)
     assert texts(lines) == ["two"]
     assert not runtime.may_have_output(handle, cursor)
+    os.truncate(process_run.from_handle(handle).file("err"), 0)
+    assert runtime.may_have_output(handle, cursor), "or what it writes now is never read"
     gone = Handle(handle.runtime, handle.endpoint, {**handle.data, "directory": "/nonexistent"})
     assert not runtime.may_have_output(gone, "")
 

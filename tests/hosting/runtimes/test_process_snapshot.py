@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -77,3 +78,23 @@ def test_a_zombie_and_another_process_with_its_pid_are_not_alive(
 
 def test_this_system_is_read_at_once(leader: psutil.Process) -> None:
     assert process_snapshot.taken().is_alive(leader.pid, leader.create_time())
+
+
+# Where a process may not look at those with more capabilities, as a user may not at those of others.
+HIDDEN = "mount -t proc -o hidepid=1,gid=65534 proc /proc && setpriv --bounding-set=-all --inh-caps=-all "
+LOOKS = """
+import os
+from hosting.runtimes import process_snapshot
+try:
+    open("/proc/1/stat")
+except PermissionError:
+    print([each.pid for each in process_snapshot.taken()._by_pid.values()] == [os.getpid()])
+"""
+
+
+def test_processes_that_may_not_be_seen_are_passed_over() -> None:
+    apart = ["unshare", "--mount", "--pid", "--fork", "setsid", "sh", "-c", f'{HIDDEN} "$@"; true']
+    if not shutil.which(apart[0]) or subprocess.run([*apart, "sh", "true"], capture_output=True).stderr:
+        pytest.skip("only root has another /proc")
+    looked = subprocess.run([*apart, "sh", sys.executable, "-c", LOOKS], capture_output=True, text=True)
+    assert looked.stdout == "True\n", looked.stderr

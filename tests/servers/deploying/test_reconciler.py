@@ -14,7 +14,7 @@ from django.utils import timezone
 from access.actor import PLATFORM, Actor
 from hosting.runtimes import process_run
 from servers import services, uploads
-from servers.deploying import deployer, reconciler, restarts, runs, workers
+from servers.deploying import deployer, reconciler, restarts, runs, watching, workers
 from servers.models import Build, Deployment, Run, Server, Step
 from servers.states import DeploymentStatus, Mode, ServerStatus, StepKind, StepStatus, Trigger
 from tests.eventually import eventually
@@ -246,6 +246,28 @@ def lose_worker(deployment: Deployment, claims: int = 1) -> None:
         started_at=timezone.now() - timedelta(seconds=2),
         heartbeat_at=timezone.now() - timedelta(seconds=1),
     )
+
+
+def test_what_waits_for_a_worker_is_looked_at_soon(idle: Platform) -> None:
+    """A worker without a free slot asks for another message, and no event says so."""
+    server = idle.hello()
+    deployment = idle.request(server)
+    assert reconciler.look().under_way
+    assert reconciler.look().under_way, "its message is on the way"
+    deployer.run(deployment.pk)
+    assert not reconciler.look().under_way
+
+
+def test_what_is_new_to_the_watcher_is_polled_again(idle: Platform) -> None:
+    """It may have ended after it was polled, before it was watched."""
+    deployer.run(idle.request(idle.hello()).pk)
+    told: list[int] = []
+    watcher = watching.Watcher()
+    running = reconciler.look().running
+    for _ in range(2):
+        watcher.watch(running, lambda: told.append(1))
+    watcher.watch([], lambda: None)
+    assert told == [1]
 
 
 def test_a_cancelled_wait_leaves_the_server_as_it_was(idle: Platform) -> None:

@@ -14,6 +14,7 @@ from django.db.backends.signals import connection_created
 
 from servers.operations.background import Loop
 from servers.operations.leader import Leader
+from tests.eventually import eventually
 from tests.platform import Platform
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
@@ -90,6 +91,16 @@ def test_a_failure_does_not_end_it(loop: Any, looks: Queue[int]) -> None:
     looks.get(timeout=60)
 
 
+def test_a_wake_up_is_not_lost_with_work_that_fails(loop: Any, looks: Queue[int]) -> None:
+    def work() -> None:
+        looks.put(1)
+        raise RuntimeError("the database is locked")
+
+    loop(work, topic="statuses")
+    for _ in range(2):
+        looks.get(timeout=60)
+
+
 def test_work_says_how_long_it_may_pause(loop: Any, looks: Queue[int]) -> None:
     def work() -> float:
         looks.put(1)
@@ -109,6 +120,16 @@ def test_who_does_not_lead_does_nothing_until_it_does(loop: Any, looks: Queue[in
     made.hear(None)
     looks.get(timeout=60)
     assert looks.empty()
+
+
+def test_who_leads_no_more_lets_go_and_so_does_who_ends(loop: Any) -> None:
+    led, let_go = Led(), Queue[str]()
+    follows = loop(led=led, rest=lambda: let_go.put("follows"))
+    led.leading = False
+    follows.wake()
+    assert let_go.get(timeout=60) == "follows"
+    loop(rest=lambda: let_go.put("ends")).end()
+    eventually(lambda: let_go.get(timeout=60) == "ends")
 
 
 class Asked:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import resource
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from queue import Queue
 
 import pytest
 from pytest_django.fixtures import Settings
 
+from servers.streams import feed
 from servers.wakeups import bus
 from tests.eventually import eventually
 from tests.servers.wakeups.other import HEARS, SENDS, other, this_database
@@ -74,6 +77,43 @@ def test_nothing_is_left_when_nobody_hears(data: Path) -> None:
             pass
     eventually(lambda: not ears(), what="the threads have ended")
     assert list(data.rglob("*.wake")) == []
+
+
+def test_who_could_not_begin_to_listen_is_not_kept(data: Path) -> None:
+    with no_descriptors(), pytest.raises(OSError, match="Too many open files"), bus.hearing(print):
+        pass
+    with bus.hearing(lambda topic: None):
+        pass
+    eventually(lambda: not ears(), what="the thread has ended")
+
+
+async def test_a_stream_that_could_not_begin_is_not_kept(data: Path) -> None:
+    with no_descriptors(), pytest.raises(OSError, match="Too many open files"):
+        await anext(feed.Feed().stream("statuses", None))
+    assert feed.listeners() == 0
+
+
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    """For as long as the block runs, none can be opened in this process."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_the_ear_goes_on_whatever_happens(data: Path, heard: Queue[str | None]) -> None:
+    def stumbles(topic: str | None) -> None:
+        if topic == "bad":
+            raise ValueError(topic)
+
+    with bus.hearing(stumbles), other(SENDS, this_database(), data) as sender:
+        sender.send("bad")
+        assert [heard.get(timeout=60), heard.get(timeout=60)] == ["bad", None]
+        sender.send("good")
+        assert heard.get(timeout=60) == "good"
 
 
 def test_nobody_has_ever_listened(data: Path) -> None:

@@ -60,3 +60,12 @@ def test_a_pipe_is_only_seen_when_it_is_read(data: Path) -> None:
         os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
         assert line.fileno()
     assert left(data) == []
+
+
+def test_one_that_refuses_does_not_keep_it_from_others(data: Path, listener: Other) -> None:
+    """As the pipe of another account does. A pipe that leads to itself refuses everybody."""
+    for name in range(20):
+        (data / "wakeups" / f"{name}.wake").symlink_to(f"{name}.wake")
+    with pytest.raises(OSError, match="symbolic links"):
+        pipes.send("statuses")
+    assert listener.heard() == "statuses"
