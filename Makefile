@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE :=
 COMPOSE ?= docker compose
 DOCKER_SOCKET ?= /var/run/docker.sock
 
-.PHONY: run stack test test-fast test-kubernetes demo lint clean help
+.PHONY: run stack test test-local test-fast test-kubernetes demo lint clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -17,7 +17,8 @@ help:
 	@echo "make stack      the same as containers, with PostgreSQL, Redis and a registry (docker compose)"
 	@echo "make demo       the image pipeline, for two platforms, shown in this terminal"
 	@echo "make test       all tests, with the services they need"
-	@echo "make test-fast  the tests that need no service"
+	@echo "make test-local the tests that need no service: two minutes"
+	@echo "make test-fast  those of them that need no database either: half a minute"
 	@echo "make test-kubernetes  the tests on a Kubernetes API server (the first time builds it: 6 to 20 minutes)"
 	@echo "make lint       style, types, imports, Django's checks"
 	@echo "make clean      remove what can be made again (keeps .env and var/)"
@@ -39,6 +40,9 @@ test: $(VENV)/.installed-dev
 	$(PY) -m deploy.bench with postgres redis -- $(PY) -m pytest -m core -n 4 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(VENV)/.installed-dev
+	$(PY) -m pytest -p no:schemathesis -m "not rows and not real and not slow and not kubernetes" -n 2 --timeout 60
+
+test-local: $(VENV)/.installed-dev
 	$(PY) -m pytest -p no:schemathesis -m "not real and not slow and not kubernetes" -n 2 --timeout 60
 
 test-kubernetes: $(VENV)/.installed-dev

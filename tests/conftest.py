@@ -28,12 +28,15 @@ from tests.database import _quick_flush, django_db_setup
 
 __all__ = ["_quick_flush", "django_db_setup"]
 
-# These start processes or wait for something: no service needed, but too long for `make test-fast`.
+# These start processes, wait for something, read all of the code, or try hostile input in numbers: no service
+# needed, but too long for somebody who waits at the keyboard.
 SLOW = (
     "access/test_every_door.py",
     "access/test_sso.py",
+    "api/test_schema.py",
     "bench/",
     "bridge/",
+    "cli/test_commands.py",
     "conformance/",
     "e2e/",
     "gateway/test_clients.py",
@@ -43,17 +46,27 @@ SLOW = (
     "gateway/test_oauth.py",
     "gateway/test_tracing.py",
     "gateway/test_waiting.py",
-    "kubernetes/",
-    "mcphost/test_start.py",
-    "notices/test_sending.py",
-    "security/test_schema_",
+    "hosting/builder/test_environment.py",
+    "hosting/builder/test_portable.py",
+    "hosting/builder/test_python_installs.py",
     "hosting/runtimes/test_process.py",
     "hosting/sources/test_git.py",
+    "hosting/sources/test_git_lfs.py",
+    "hosting/sources/test_node_installs.py",
     "hosting/test_handshake.py",
-    "cli/test_commands.py",
+    "kubernetes/",
+    "mcphost/test_house.py",
+    "mcphost/test_protocol.py",
+    "mcphost/test_start.py",
+    "mcphost/test_told_by_argument.py",
+    "notices/test_sending.py",
+    "registry/test_push_words.py",
+    "security/",
     "servers/deploying/test_deployer.py",
     "servers/deploying/test_gate.py",
     "servers/deploying/test_reconciler.py",
+    "servers/paste/test_hostile.py",
+    "servers/runbooks/test_codes.py",
     "servers/streams/",
 )
 
@@ -89,7 +102,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _is_slow(item.path):
             item.add_marker(pytest.mark.slow)
+        if _needs_rows(item):
+            item.add_marker(pytest.mark.rows)
     _longest_first(items)
+
+
+def _needs_rows(item: pytest.Item) -> bool:
+    asked = {"db", "transactional_db"}.intersection(getattr(item, "fixturenames", ()))
+    return bool(asked) or item.get_closest_marker("django_db") is not None
 
 
 def _longest_first(items: list[pytest.Item]) -> None:

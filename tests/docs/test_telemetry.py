@@ -44,6 +44,7 @@ def in_code() -> set[str]:
     return names
 
 
+@pytest.mark.slow  # reads all of the code
 def test_the_events_of_the_code_are_the_events_of_the_document() -> None:
     documented = {
         event["event_type"] for _, event in EXAMPLES if not event["event_type"].startswith("custom.")

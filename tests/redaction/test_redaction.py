@@ -223,6 +223,7 @@ def took(filling: str, times: int) -> float:
     return time.process_time() - began
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("filling", FILLINGS)
 def test_time_goes_with_the_length(filling: str) -> None:
     """What grows with the square takes a minute here."""

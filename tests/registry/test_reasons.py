@@ -24,6 +24,7 @@ def _set_in(tree: ast.Module) -> set[str]:
     return {node.attr for node in found if ast.unparse(node.value) == "Reason"}
 
 
+@pytest.mark.slow  # reads all of the code
 def test_every_reason_has_a_sentence_and_is_set_somewhere() -> None:
     assert set(SENTENCES) == set(Reason)
     assert all(sentence.endswith(".") for sentence in SENTENCES.values())
@@ -31,6 +32,7 @@ def test_every_reason_has_a_sentence_and_is_set_somewhere() -> None:
     assert {reason.name for reason in Reason} - written == set()
 
 
+@pytest.mark.slow  # reads all of the code
 def test_no_module_but_the_table_knows_the_words_that_programs_share() -> None:
     knowing = {
         (name, word)
