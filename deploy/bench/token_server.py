@@ -121,6 +121,7 @@ def _access(scope: str) -> dict[str, object]:
 def _handler(server: TokenServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # else a body waits 40 ms for the acknowledgement of its head
 
         def log_message(self, *_: object) -> None:
             return

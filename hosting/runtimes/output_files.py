@@ -44,7 +44,7 @@ def _create(path: Path, opened: ExitStack) -> int:
     return descriptor
 
 
-def has_changed(path: Path, offset: int) -> bool:
+def has_changed(path: str, offset: int) -> bool:
     """Whether `read` goes on from `offset`: to later bytes, or back to the end of a file that was cut. A
     file that does not exist has neither.
     """

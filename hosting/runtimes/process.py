@@ -118,13 +118,14 @@ class ProcessRuntime(OneByOne):
         self._watch.replace(map(process_run.from_handle, handles), changed)
 
     def may_have_output(self, handle: Handle, cursor: str) -> bool:
-        return _has_more(process_run.from_handle(handle), *_offsets(cursor))
+        found = zip(process_run.output_paths(handle), _offsets(cursor), strict=True)
+        return any(output_files.has_changed(path, at) for path, at in found)
 
     def output(self, handle: Handle, cursor: str) -> tuple[Sequence[OutputLine], str]:
         """As `Runtime.output`, at most 1 MiB of each stream per call. `at` is the time of reading."""
-        run, (out_at, err_at) = process_run.from_handle(handle), _offsets(cursor)
-        if not _has_more(run, out_at, err_at):
+        if not self.may_have_output(handle, cursor):
             return [], cursor
+        run, (out_at, err_at) = process_run.from_handle(handle), _offsets(cursor)
         ended = not run.alive()
         out = output_files.read(run.file("out"), out_at, ended=ended)
         err = output_files.read(run.file("err"), err_at, ended=ended)
@@ -267,11 +268,6 @@ def _offsets(cursor: str) -> tuple[int, int]:
     """How far stdout and stderr were read."""
     out, _, err = cursor.partition(":")
     return int(out or 0), int(err or 0)
-
-
-def _has_more(run: Run, out_at: int, err_at: int) -> bool:
-    files = (run.file("out"), out_at), (run.file("err"), err_at)
-    return any(output_files.has_changed(path, at) for path, at in files)
 
 
 def _kill(run: Run) -> None:

@@ -62,7 +62,7 @@ class Run:
 
     def file(self, suffix: str) -> Path:
         """The file for `out` (stdout), `err` (stderr) or `exit` (the exit code)."""
-        return Path(f"{self.directory}/log/{self.token}.{suffix}")
+        return Path(_file(self.directory, self.token, suffix))
 
     @property
     def temporary(self) -> Path:
@@ -126,6 +126,16 @@ def _stray(mark: Mark, process: psutil.Process) -> Stray | None:
         return Stray(mark.server_id, mark.deployment_id, handle, int(state.get("run", 0)))
     except (psutil.Error, KeyError, ValueError, TypeError):
         return None
+
+
+def output_paths(handle: Handle) -> tuple[str, str]:
+    """The files of its stdout and stderr. It is asked each second for every run, so it makes no `Run`."""
+    directory, token = handle.data["directory"], handle.data["token"]
+    return _file(directory, token, "out"), _file(directory, token, "err")
+
+
+def _file(directory: str, token: str, suffix: str) -> str:
+    return f"{directory}/log/{token}.{suffix}"
 
 
 def from_handle(handle: Handle) -> Run:

@@ -13,12 +13,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import psutil
 
 T = TypeVar("T")
 VARIABLE = "MCPHOST_RUN"
+_NAME, _PROC = f"{VARIABLE}=".encode(), Path("/proc")
 POLL_SECONDS = 0.05
 # The kernel's boot time, which psutil adds to a start time, moves by a second when the clock is adjusted.
 CLOCK_TOLERANCE = 2.0
@@ -60,7 +62,7 @@ def is_alive(pid: int, create_time: float) -> bool:
 
 def marked(root: str) -> Iterator[tuple[Mark, psutil.Process]]:
     """Every process whose environment says that it was started under `root`."""
-    for process in _processes():
+    for process in _marked():
         mark = _mark(process)
         if mark and mark.root == root:
             yield mark, process
@@ -80,7 +82,7 @@ def family(pid: int, create_time: float) -> list[psutil.Process]:
 
 def members(pid: int, create_time: float, token: str) -> list[psutil.Process]:
     """The family, and all processes with the mark of the run in any session."""
-    bearers = [process for process in _processes() if (mark := _mark(process)) and mark.token == token]
+    bearers = [process for process in _marked() if (mark := _mark(process)) and mark.token == token]
     # The system does not reuse the pid of a dead leader while its session has members. So one marked process
     # in the session proves that the session is that of the run.
     orphans = _in_session(pid) if any(_session_of(process.pid) == pid for process in bearers) else []
@@ -123,12 +125,21 @@ def listening_ports(processes: Iterable[psutil.Process]) -> set[int]:
     return found
 
 
-def _processes() -> Iterator[psutil.Process]:
-    for pid in psutil.pids():
+def _marked() -> Iterator[psutil.Process]:
+    """The processes whose environment may hold a mark."""
+    for pid in filter(_may_be_marked, psutil.pids()):
         try:
             yield psutil.Process(pid)
         except psutil.Error:
             continue
+
+
+def _may_be_marked(pid: int) -> bool:
+    """True where the system has no /proc. To look here first costs a tenth of what psutil does."""
+    try:
+        return _NAME in (_PROC / str(pid) / "environ").read_bytes()
+    except OSError:
+        return not _PROC.exists()
 
 
 def _in_session(leader: int) -> list[psutil.Process]:

@@ -21,7 +21,7 @@ class Collector:
 
     def __init__(self) -> None:
         self._running: list[Run] = []
-        self._seen: dict[int, float] = {}
+        self._silent: dict[int, float] = {}  # when each was asked in vain; 0 if it had written then
 
     def renew(self) -> None:
         """Reads which runs there are."""
@@ -33,15 +33,16 @@ class Collector:
 
         Returns whether any had.
         """
-        running = self._running
-        pause = len(running) / LOOKS_PER_SECOND
-        known, self._seen = self._seen, {}
+        running, wrote = self._running, False
+        not_since = time.monotonic() - len(running) / LOOKS_PER_SECOND
+        silent, self._silent = self._silent, {}
         for run in running:
-            before = self._seen[run.pk] = known.get(run.pk, 0.0)
-            if time.monotonic() - before >= pause and runs.may_have_output(run):
-                wrote = _collect(run)
-                self._seen[run.pk] = 0.0 if wrote else time.monotonic()
-        return not all(self._seen.values())
+            asked_at = silent.get(run.pk, 0.0)
+            if asked_at <= not_since and runs.may_have_output(run):
+                has_more = _collect(run)
+                asked_at, wrote = 0.0 if has_more else time.monotonic(), wrote or has_more
+            self._silent[run.pk] = asked_at
+        return wrote
 
 
 def _collect(run: Run) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -47,24 +48,22 @@ def look() -> Due:
 
     It is quick: it polls, closes lost work and requests restarts. It returns the slow work, for workers.
     """
+    # These queries mostly find nothing, so what belongs to a row is read only when there is one.
     at_work = _close_lost() + _close_lost_restarts()
     running = _watch_all()
-    down = list(restarts.awaited(Server.objects.down().select_related("current_deployment__build")))
+    down = list(restarts.awaited(Server.objects.down()))
     for server in filter(restarts.is_due, down):
         _start_again(server)
     leaving, unwanted = _leaving(), _unwanted_runs()
+    queued, waiting = _sent(Deployment.objects.claimable()), _sent(Run.objects.waiting())
     return Due(
-        deployments=_to_send(Deployment.objects),
-        restarts=_to_send(Run.objects),
+        deployments=_to_send(Deployment, queued),
+        restarts=_to_send(Run, waiting),
         servers=sorted({*leaving, *(each.server_id for each in unwanted if _is_over(each))}),
         running=running,
-        under_way=bool(at_work or down or leaving or unwanted) or _waits_for_a_worker(),
+        # A worker without a slot asks for another message, of which no event tells.
+        under_way=bool(at_work or down or leaving or unwanted or queued or waiting),
     )
-
-
-def _waits_for_a_worker() -> bool:
-    """Whether a message may be asked for again at any moment, without an event: a worker had no slot."""
-    return Deployment.objects.claimable().exists() or Run.objects.waiting().exists()
 
 
 def measure() -> None:
@@ -74,7 +73,7 @@ def measure() -> None:
 
 def _close_lost() -> int:
     """Returns how many deployments are at work, lost or not."""
-    at_work = list(Deployment.objects.at_work().select_related("server"))
+    at_work = list(Deployment.objects.at_work())
     for deployment in filter(_is_lost, at_work):
         logger.warning("deployment %s lost its worker %s", deployment, deployment.worker)
         if deployment.claims < MOST_CLAIMS:
@@ -115,7 +114,7 @@ def _give_up(deployment: Deployment) -> None:
 
 def _close_lost_restarts() -> int:
     """Returns how many restarts are at work, lost or not."""
-    at_work = list(Run.objects.at_work().select_related("deployment__server"))
+    at_work = list(Run.objects.at_work())
     for run in filter(_is_lost, at_work):
         logger.warning("the restart of %s lost its worker %s", run.deployment, run.worker)
         try:
@@ -214,17 +213,22 @@ def _start_again(server: Server) -> None:
     Server.objects.filter(pk=server.pk).update(restarts=restarts.MOST_IN_A_ROW)
 
 
-def _to_send(rows: Any) -> list[int]:
-    """Returns the ids of due deployments or runs, and notes that a message about them is sent now."""
-    due = list(rows.due(RESEND_AFTER).order_by("pk").values_list("pk", flat=True))
-    rows.filter(pk__in=due).update(enqueued_at=timezone.now())
+def _sent(rows: Any) -> dict[int, datetime | None]:
+    """Returns when the last message about each of the rows was sent, by its id."""
+    return dict(rows.order_by("pk").values_list("pk", "enqueued_at"))
+
+
+def _to_send(model: type[Deployment] | type[Run], sent: Mapping[int, datetime | None]) -> list[int]:
+    """Returns the ids of which no message was sent lately, and notes that one is sent now."""
+    now = timezone.now()
+    due = [pk for pk, at in sent.items() if not at or at < now - RESEND_AFTER]
+    model.objects.filter(pk__in=due).update(enqueued_at=now)
     return due
 
 
 def _unwanted_runs() -> list[Deployment]:
     """Returns the deployments whose runs have to end, now or when their last calls have ended."""
-    leftover = Deployment.objects.leftover().exclude(status__in=OPEN)
-    return list(leftover.select_related("server__current_deployment"))
+    return list(Deployment.objects.leftover().exclude(status__in=OPEN))
 
 
 def _leaving() -> list[int]:

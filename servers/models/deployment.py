@@ -28,10 +28,6 @@ class DeploymentQuerySet(models.QuerySet["Deployment"]):
         running = Deployment.objects.filter(server=models.OuterRef("server"), status=DeploymentStatus.RUNNING)
         return self.filter(~models.Exists(running), status=DeploymentStatus.QUEUED)
 
-    def due(self, resend_after: timedelta) -> DeploymentQuerySet:
-        """Claimable, and no message about it was sent within `resend_after`."""
-        return self.claimable().filter(Leased.unsent(resend_after))
-
     def good(self) -> DeploymentQuerySet:
         """Succeeded, and their build can still be started."""
         return self.exclude(build__image="", build__directory="").filter(status=DeploymentStatus.SUCCEEDED)

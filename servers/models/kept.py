@@ -5,7 +5,6 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import models
-from django.db.models import Q
 from django.utils import timezone
 
 
@@ -35,12 +34,6 @@ class Leased(Kept):
 
     class Meta:
         abstract = True
-
-    @staticmethod
-    def unsent(resend_after: timedelta) -> Q:
-        """Selects rows about which no message was sent within `resend_after`."""
-        old = timezone.now() - resend_after
-        return Q(enqueued_at__isnull=True) | Q(enqueued_at__lt=old)
 
     def held(self) -> models.QuerySet[Any]:
         """Selects the row only while the worker that it was read with still holds it.

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import ClassVar
 
 from django.db import models
@@ -26,10 +25,6 @@ class RunQuerySet(models.QuerySet["Run"]):
         The first run of a deployment belongs to the deployment's worker.
         """
         return self.live().filter(UNCLAIMED, deployment__status=DeploymentStatus.SUCCEEDED)
-
-    def due(self, resend_after: timedelta) -> RunQuerySet:
-        """Waiting restarts about which no message was sent within `resend_after`."""
-        return self.waiting().filter(Leased.unsent(resend_after))
 
     def claim(self, pk: int, worker: str) -> bool:
         """Claims a restart for `worker`, and tells whether that worked.

@@ -24,7 +24,7 @@ from servers.wakeups import bus
 
 logger = logging.getLogger(__name__)
 # Pauses between two looks at rows, if no wake-up comes. It may have been lost.
-IDLE_SECONDS = 10.0
+IDLE_SECONDS = 15.0
 SELDOM_SECONDS = 30.0
 COLLECT_SECONDS = 0.5
 LISTEN_SECONDS = 1.0

@@ -6,6 +6,7 @@ import asyncio
 import math
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 
@@ -22,7 +23,7 @@ Application = Callable[[Message, Receive, Send], Awaitable[None]]
 GRACE_SECONDS = 3.0
 # Longer than proxies usually keep theirs (60 s), so that no request comes while we close its connection.
 IDLE_CONNECTION_SECONDS = 75
-TICKS = 10  # ticks of uvicorn between two looks at the connections: one second
+TICK_SECONDS = 1.0
 STUCK_SECONDS = 2  # for an answer that was cut and that the caller does not read
 STOPPING = b"This process is being stopped. Try again.\n"
 
@@ -55,14 +56,31 @@ def server_of(application: Application, grace: float, limits: Limits | None = No
 
 
 class _Server(uvicorn.Server):
+    """Looks at its connections once a second. uvicorn's own loop wakes ten times, also if nothing goes on."""
+
     def __init__(self, config: uvicorn.Config, door: Closable, table: ConnectionTable) -> None:
+        self._told: Callable[[], object] = lambda: None
         super().__init__(config)
         self._door, self._table = door, table
 
-    async def on_tick(self, counter: int) -> bool:
-        if counter % TICKS == 0:
-            self._table.tick(asyncio.get_running_loop().time())
-        return await super().on_tick(counter)
+    @property
+    def should_exit(self) -> bool:
+        return self._should_exit
+
+    @should_exit.setter
+    def should_exit(self, value: bool) -> None:
+        """May be set in any thread, and by the handler of a signal."""
+        self._should_exit = value
+        self._told()
+
+    async def main_loop(self) -> None:
+        loop, told = asyncio.get_running_loop(), asyncio.Event()
+        self._told = partial(loop.call_soon_threadsafe, told.set)
+        while not await self.on_tick(0):
+            self._table.tick(loop.time())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TICK_SECONDS):
+                    await told.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._door.close()

@@ -22,7 +22,7 @@ class RegistryApi:
         self.raw: dict[str, tuple[int, dict[str, str], bytes]] = {}
         self.asked: list[str] = []
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
     def url(self) -> str:

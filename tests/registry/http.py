@@ -51,6 +51,7 @@ def serving(answer: Callable[[Request], Response], address: str = "127.0.0.1") -
 def _handler(server: Server, answer: Callable[[Request], Response]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # else a body waits 40 ms for the acknowledgement of its head
 
         def _serve(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))

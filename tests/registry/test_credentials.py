@@ -164,8 +164,8 @@ def test_the_file_answers_where_the_store_holds_nothing(
         (f"echo {SECRET}; echo {SECRET} >&2; exit 3", "failed with exit code 3"),
         (f"echo {SECRET}", "something that is not a credential"),
         ("echo '[]'", "something that is not a credential"),
-        ("sleep 60", r"did not answer within 2 s"),
-        ("(sleep 60 & sleep 60)", r"did not answer within 2 s"),
+        pytest.param("sleep 60", r"did not answer within 2 s", marks=pytest.mark.slow),
+        pytest.param("(sleep 60 & sleep 60)", r"did not answer within 2 s", marks=pytest.mark.slow),
     ],
 )
 def test_a_helper_that_fails(

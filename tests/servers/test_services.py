@@ -22,7 +22,7 @@ from hosting.errors import Conflict, Invalid
 from hosting.runtimes.base import OutputLine
 from metrics.models import UsageMetric
 from servers import intake, logbook, queue, secretbox, services, states
-from servers.deploying import runs
+from servers.deploying import reconciler, runs
 from servers.models import Deployment, LogLine, Run, Secret, Server, Token
 from servers.models.server import DesiredState
 from servers.models.token import Scope
@@ -54,7 +54,7 @@ def test_a_request_waits_in_the_queue_with_the_next_number(server: Server) -> No
     assert (first.number, first.status, first.mode) == (1, DeploymentStatus.QUEUED, Mode.LATEST)
     assert first.requested_by == server.owner
     assert fresh(server).status == ServerStatus.PENDING
-    assert list(Deployment.objects.due(timedelta())) == [first]
+    assert list(Deployment.objects.claimable()) == [first]
 
 
 def test_a_newer_request_takes_the_place_of_a_queued_one(server: Server) -> None:
@@ -249,7 +249,7 @@ def test_without_a_worker_in_this_process_no_message_is_counted_on(server: Serve
     """A command beside a platform without a broker: the row is due at once."""
     settings.BROKER_URL = ""
     waiting = deploy(server)
-    assert list(Deployment.objects.due(timedelta(hours=1))) == [waiting]
+    assert reconciler.look().deployments == [waiting.pk]
 
 
 def test_a_server_is_seen_by_its_owner_and_staff(server: Server, outsider: User, staff: User) -> None:

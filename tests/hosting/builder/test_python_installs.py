@@ -126,7 +126,7 @@ class Index:
 @pytest.fixture
 def index() -> Iterator[Index]:
     found = Index()
-    threading.Thread(target=found.server.serve_forever, daemon=True).start()
+    threading.Thread(target=found.server.serve_forever, args=(0.02,), daemon=True).start()
     yield found
     found.server.shutdown()
     found.server.server_close()
