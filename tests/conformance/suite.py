@@ -45,7 +45,8 @@ async def checks(url: str, revision: str, results: Path, scenario: str = "") -> 
 
 
 def _read(file: Path) -> list[Check]:
-    scenario = re.sub(r"-\d{4}-\d\d-\d\dT[\dZ-]+$", "", file.parent.name)
+    """The folder's name is that of the command (`server`), of the scenario, and the time."""
+    scenario = re.sub(r"-\d{4}-\d\d-\d\dT[\dZ-]+$", "", file.parent.name).removeprefix("server-")
     return [(scenario, check["id"], check["status"]) for check in json.loads(file.read_text())]
 
 

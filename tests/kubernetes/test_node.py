@@ -147,13 +147,6 @@ def test_the_first_line_of_a_pod_is_noticed(cluster: Admin, reader: Callable[[st
     eventually(lambda: found.look() == ["first"], what="it has written")
 
 
-def test_lines_of_two_lives_come_by_themselves(reader: Callable[[str], Reader]) -> None:
-    found = reader('for n in 1 2 3; do echo "$(cat /proc/sys/kernel/random/uuid) $n"; sleep 1; done; exit 1')
-    eventually(lambda: len(found.look()) >= 6, within=120, what=f"two lives are read: {found.lines}")
-    assert [line.split()[1] for line in found.lines[:6]] == ["1", "2", "3"] * 2
-    assert len(set(found.lines)) == len(found.lines)
-
-
 def run_in(cluster: Admin, pod: Json, *command: str) -> None:
     wanted = {"command": list(command), "stderr": True, "stdout": True, "stdin": False, "tty": False}
     stream(cluster.core.connect_get_namespaced_pod_exec, pod["metadata"]["name"], cluster.namespace, **wanted)
