@@ -112,7 +112,7 @@ def _handler(proxy: FaultProxy) -> type[BaseHTTPRequestHandler]:
                     proxy.stopping.wait(seconds)
                     self.forward(proxy)
                 case "throttle":
-                    self.forward(proxy, rate=rule["rate"], gate=rule.get("gate"))
+                    self.forward(proxy, rate=rule.get("rate", 0), gate=rule.get("gate"))
                 case "delay_response":
                     self.forward(proxy, late=seconds)
                 case _:

@@ -408,7 +408,11 @@ LOOKED_AT = {
     "registry/transport.py",  # by outbound
     "registry/engine.py", "hosting/builder/buildkit.py", "hosting/builder/emulation.py",  # DOCKER_HOST
     "hosting/runtimes/docker_faults.py", "hosting/runtimes/docker_pull.py",  # DOCKER_HOST
+    "hosting/runtimes/docker_events.py",  # DOCKER_HOST
     "hosting/runtimes/kube_client.py", "hosting/runtimes/kube_faults.py",  # the kubeconfig's API server
+    "hosting/runtimes/kube_watch.py",  # the same
+    "hosting/runtimes/followed.py",  # nowhere: it reads a response of those two
+    "hosting/runtimes/process_watch.py",  # nowhere: a pair of sockets wakes its own thread
     "hosting/runtimes/ports.py", "servers/deploying/workers.py",  # a free port; the machine's name
     "hosting/mcp_client.py",  # hosted servers where their runtime put them, without redirects
     "hosting/sources/git.py",  # git does, through outbound.relay
