@@ -143,7 +143,7 @@ class _Forwarder(BaseHTTPRequestHandler):
 
     def body(self) -> Iterator[bytes]:
         if self.chunked:
-            while size := int(self.rfile.readline().split(b";")[0], 16):
+            while size := int(self.rfile.readline().split(b";")[0] or b"0", 16):  # none: the client is gone
                 yield self.rfile.read(size)
                 self.rfile.readline()
             self.rfile.readline()

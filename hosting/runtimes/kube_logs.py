@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
+from typing import NamedTuple
 
 from hosting.runtimes.base import OutputLine
 from hosting.runtimes.kube_pods import CONTAINER
@@ -61,6 +63,14 @@ class Position:
 NOTHING = Position()
 
 
+class Piece(NamedTuple):
+    """What was read of a log: the new lines, and the next position. `marked`: the marked line was in it."""
+
+    lines: list[OutputLine]
+    position: Position
+    marked: bool
+
+
 @dataclass(frozen=True)
 class Cursors:
     """The position in the log of each container of a run; the keys are those of `key`."""
@@ -99,18 +109,20 @@ def query(position: Position, *, previous: bool = False) -> dict[str, str]:
     }
 
 
-def after(position: Position, chunks: Iterable[bytes], *, pod: str = "") -> tuple[list[OutputLine], Position]:
+def after(position: Position, chunks: Iterable[bytes], *, pod: str = "") -> Piece:
     """The lines after `position` in an answer to `query`, about MAX_BYTES, and the next position.
 
     Where `pod` is given, each line begins with it. All lines count as stdout: the API mixes both streams.
     """
-    new = list(_bounded(_new(position, _entries(chunks))))
+    entries = _entries(chunks)
+    kept_back, marked = _passed_over(position, entries)
+    new = list(_bounded(chain(kept_back, entries)))
     if not new:
-        return [], position
+        return Piece([], position, marked)
     last, newest = new[-1], max(position.newest, *(entry.time for entry in new))
     prefix = f"[{pod}] " if pod else ""
     lines = [OutputLine(entry.at, "stdout", prefix + clean(entry.text)) for entry in new]
-    return lines, Position(last.time, last.nth, last.digest, newest)
+    return Piece(lines, Position(last.time, last.nth, last.digest, newest), marked)
 
 
 def merged(parts: Sequence[Sequence[OutputLine]]) -> list[OutputLine]:
@@ -136,20 +148,21 @@ class _Entry:
         return (self.time, self.nth) == (position.time, position.nth) and self.digest == position.digest
 
 
-def _new(position: Position, entries: Iterator[_Entry]) -> Iterator[_Entry]:
-    """The entries after the marked line. Until it comes, entries are kept back, since they may be known. An
-    entry newer than `position.newest` cannot come before the marked line, so it shows that the file is a new
-    one.
+def _passed_over(position: Position, entries: Iterator[_Entry]) -> tuple[list[_Entry], bool]:
+    """Takes the entries up to the marked line, and returns those that are new all the same, and whether the
+    marked line was among them.
+
+    Until it comes, entries are kept back, since they may be known. An entry newer than `position.newest`
+    cannot come before the marked line, so it shows that the file is a new one.
     """
     doubtful = deque[_Entry](maxlen=_DOUBTFUL if position.digest else 0)
     for entry in entries:
         if entry.is_at(position):
-            break
+            return [], True
         if entry.time > position.newest:
-            yield from (*doubtful, entry)
-            break
+            return [*doubtful, entry], False
         doubtful.append(entry)
-    yield from entries
+    return [], False
 
 
 def _bounded(entries: Iterator[_Entry]) -> Iterator[_Entry]:

@@ -8,10 +8,8 @@ from hosting.errors import RuntimeFault
 from hosting.runtimes import kube_logs
 from hosting.runtimes.base import OutputLine
 from hosting.runtimes.kube_client import Cluster
-from hosting.runtimes.kube_logs import NOTHING, Cursors, Position
+from hosting.runtimes.kube_logs import NOTHING, Cursors, Piece, Position
 from hosting.runtimes.kube_pods import PodState
-
-Read = tuple[list[OutputLine], Position]
 
 
 def read(
@@ -37,14 +35,37 @@ def _of_pod(
     """The next lines of a pod. After a restart, the rest of the previous container's log comes first."""
     now, before = kube_logs.key(pod.name, pod.restarts), kube_logs.key(pod.name, pod.restarts - 1)
     if pod.has_previous and now not in known:
-        lines, position = _log(cluster, pod, known.get(before, NOTHING), named, previous=True)
-        if lines:
-            return lines, before, position
-    lines, position = _log(cluster, pod, known.get(now, NOTHING), named)
-    return lines, now, position
+        rest = _log(cluster, pod, known.get(before, NOTHING), named, previous=True)
+        if rest and rest.lines:
+            return rest.lines, before, rest.position
+    reached = known.get(now, NOTHING)
+    found = _log(cluster, pod, reached, named)
+    if found is None or (found.lines and not found.marked and _is_of_the_next(cluster, pod, reached, found)):
+        return [], now, reached
+    return found.lines, now, found.position
 
 
-def _log(cluster: Cluster, pod: PodState, position: Position, named: str, *, previous: bool = False) -> Read:
+def _is_of_the_next(cluster: Cluster, pod: PodState, reached: Position, found: Piece) -> bool:
+    """Whether the container has restarted since `pod` was seen: then what was found is read again, as the
+    log of the next one, and the rest of this one before it.
+
+    A node begins the new log before the API server hears of the restart. The log from before is asked then,
+    and only where the marked line was not in the newest: it is in that one. If none was read yet, the log
+    from before is another one, unless the container still waits for its restart.
+    """
+    if pod.is_ending or (reached == NOTHING and pod.restarts):
+        return False
+    before = _log(cluster, pod, reached, "", previous=True)
+    if before is None:
+        return False
+    return (
+        before.marked if reached != NOTHING else [line.at for line in before.lines[:1]] != [found.lines[0].at]
+    )
+
+
+def _log(
+    cluster: Cluster, pod: PodState, position: Position, named: str, *, previous: bool = False
+) -> Piece | None:
     """The next lines of one container. There are none before it is created (400) and after its pod is gone
     (404). For a pod that is ending, every fault is ignored, so that it does not hold up the other pods.
     """
@@ -56,5 +77,5 @@ def _log(cluster: Cluster, pod: PodState, position: Position, named: str, *, pre
         )
     except RuntimeFault as fault:
         if pod.is_ending or fault.details.get("status") in (400, 404):
-            return [], position
+            return None
         raise

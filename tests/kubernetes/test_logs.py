@@ -28,7 +28,7 @@ Log = list[tuple[int, str]]
 
 
 def texts(mark: Position, answer: bytes) -> tuple[list[str], Position]:
-    lines, after = kube_logs.after(mark, [answer])
+    lines, after, _ = kube_logs.after(mark, [answer])
     return [line.text for line in lines], after
 
 
@@ -52,7 +52,7 @@ class Reader:
         self.mark = NOTHING
 
     def look(self, file: Log, chunk: int = 65_536) -> list[str]:
-        lines, mark = kube_logs.after(self.mark, kubelet(file, self.mark, chunk))
+        lines, mark, _ = kube_logs.after(self.mark, kubelet(file, self.mark, chunk))
         self.mark = Position.parse(str(mark))
         self.seen += [line.text for line in lines]
         return [line.text for line in lines]
@@ -135,7 +135,7 @@ def test_lines_of_one_time_are_told_apart() -> None:
 def test_a_line_without_end_takes_bounded_room() -> None:
     endless = (b"2026-11-22T17:05:32.000000000Z " + b"x" * 65_505 for _ in range(1))
     more = (b"x" * 65_536 for _ in range(100))
-    lines, _ = kube_logs.after(NOTHING, [*endless, *more, b"\n", SECOND])
+    lines, *_ = kube_logs.after(NOTHING, [*endless, *more, b"\n", SECOND])
     assert [len(line.text) <= kube_logs.LONGEST_LINE for line in lines] == [True, True]
     assert lines[1].text == "three"
 
@@ -147,7 +147,7 @@ def test_a_line_that_was_cut_off_comes_whole_the_next_time() -> None:
 
 
 def test_a_node_may_tell_the_time_of_its_own_zone() -> None:
-    [line], mark = kube_logs.after(NOTHING, [b"2026-11-22T19:05:34.1+02:00 three\n"])
+    [line], mark, _ = kube_logs.after(NOTHING, [b"2026-11-22T19:05:34.1+02:00 three\n"])
     assert line.at == datetime(2026, 11, 22, 17, 5, 34, 100_000, tzinfo=UTC)
     assert texts(mark, SECOND)[0] == []
 
@@ -181,8 +181,8 @@ def test_a_cursor_of_the_old_form_goes_on_where_it_stood() -> None:
 
 
 def test_lines_of_several_pods_are_named_and_in_order() -> None:
-    one, _ = kube_logs.after(NOTHING, [SECOND], pod="a")
-    two, _ = kube_logs.after(NOTHING, [FIRST], pod="b")
+    one, *_ = kube_logs.after(NOTHING, [SECOND], pod="a")
+    two, *_ = kube_logs.after(NOTHING, [FIRST], pod="b")
     assert [line.text for line in kube_logs.merged([one, two])] == ["[b] one", "[b] two", "[a] three"]
 
 
@@ -234,17 +234,63 @@ def test_the_last_words_of_a_crash_come_though_a_burst_precedes_them(
 def test_a_container_that_cannot_be_read_yet_keeps_what_was_read(
     server: ApiServer, runtime: KubernetesRuntime
 ) -> None:
-    server.answers = [pods(restarts=0), log(FIRST)]
-    lines, cursor = runtime.output(HANDLE, "")
-    assert [line.text for line in lines] == ["one", "two"]
+    cursor = first_read(server, runtime)
     server.answers = [pods(restarts=0), server.status(400, "ContainerCreating")]
     assert runtime.output(HANDLE, cursor) == ([], cursor)
+
+
+def first_read(server: ApiServer, runtime: KubernetesRuntime) -> str:
+    server.answers = [pods(restarts=0), log(FIRST), none_before(server)]
+    lines, cursor = runtime.output(HANDLE, "")
+    assert [line.text for line in lines] == ["one", "two"]
+    return cursor
+
+
+def none_before(server: ApiServer) -> Answer:
+    return server.status(400, "previous terminated container not found")
+
+
+def test_a_restart_that_the_api_server_has_not_heard_of(
+    server: ApiServer, runtime: KubernetesRuntime
+) -> None:
+    """The lines of the new container are read once, and what the old one wrote at last is not lost."""
+    cursor = first_read(server, runtime)
+    old, new = log(FIRST + SECOND), log(written(START + NANO, "I am back"))
+    server.answers = [pods(restarts=0), new, old]
+    assert runtime.output(HANDLE, cursor) == ([], cursor)
+    server.answers = [pods(restarts=1), old]
+    lines, cursor = runtime.output(HANDLE, cursor)
+    assert [line.text for line in lines] == ["three"]
+    server.answers = [pods(restarts=1), old, new]
+    assert [line.text for line in runtime.output(HANDLE, cursor)[0]] == ["I am back"]
+
+
+def test_a_restart_that_came_before_the_first_look(server: ApiServer, runtime: KubernetesRuntime) -> None:
+    server.answers = [pods(restarts=0), log(SECOND), log(FIRST)]
+    assert runtime.output(HANDLE, "") == ([], "")
+
+
+def test_a_container_that_waits_for_its_restart_is_read(
+    server: ApiServer, runtime: KubernetesRuntime
+) -> None:
+    """Its log is then the one from before, too."""
+    server.answers = [pods(restarts=0), log(FIRST), log(FIRST)]
+    assert [line.text for line in runtime.output(HANDLE, "")[0]] == ["one", "two"]
+
+
+@pytest.mark.parametrize("before", [log(SECOND), None], ids=["restarted long ago", "never restarted"])
+def test_a_log_that_was_rotated_is_new(
+    server: ApiServer, runtime: KubernetesRuntime, before: Answer | None
+) -> None:
+    cursor = first_read(server, runtime)
+    server.answers = [pods(restarts=0), log(SECOND), before or none_before(server)]
+    assert [line.text for line in runtime.output(HANDLE, cursor)[0]] == ["three"]
 
 
 def test_what_a_pod_writes_on_its_way_out_is_read(server: ApiServer, runtime: KubernetesRuntime) -> None:
     now = datetime.now(UTC)
     ending = {"leaving": now + timedelta(seconds=10), "on_a_lost_node": now - timedelta(minutes=5)}
-    server.answers = [pods(**ending), log(SECOND), log(FIRST)]
+    server.answers = [pods(**ending), log(SECOND), none_before(server), log(FIRST)]
     lines, cursor = runtime.output(HANDLE, "")
     assert [line.text for line in lines] == ["[leaving] one", "[leaving] two", "[w-1] three"]
     server.answers = [pods(**ending), log(SECOND), server.status(403, "its node shuts down")]

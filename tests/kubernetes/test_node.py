@@ -140,6 +140,13 @@ def test_a_silent_pod_is_not_read_until_it_writes(cluster: Admin, reader: Callab
     eventually(found.is_silent, what="all of it was read")
 
 
+def test_lines_of_two_lives_come_by_themselves(reader: Callable[[str], Reader]) -> None:
+    found = reader('for n in 1 2 3; do echo "$(cat /proc/sys/kernel/random/uuid) $n"; sleep 1; done; exit 1')
+    eventually(lambda: len(found.look()) >= 6, within=120, what=f"two lives are read: {found.lines}")
+    assert [line.split()[1] for line in found.lines[:6]] == ["1", "2", "3"] * 2
+    assert len(set(found.lines)) == len(found.lines)
+
+
 def test_the_first_line_of_a_pod_is_noticed(cluster: Admin, reader: Callable[[str], Reader]) -> None:
     found = reader("until [ -e /tmp/go ]; do sleep 0.2; done; echo first; sleep 600")
     eventually(found.is_silent, what="it has said nothing yet")
