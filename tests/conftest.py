@@ -15,6 +15,8 @@ from typing import Any
 import docker
 import pytest
 from django.test import override_settings
+from hypothesis import HealthCheck
+from hypothesis import settings as of_hypothesis
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from deploy.bench import base_images as images
@@ -27,6 +29,10 @@ from deploy.bench.workspace import Workspace
 from tests.database import _quick_flush, django_db_setup
 
 __all__ = ["_quick_flush", "django_db_setup"]
+
+# By default an example that takes more than 200 ms fails: on a busy machine any does.
+of_hypothesis.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+of_hypothesis.load_profile("untimed")
 
 # These start processes, wait for something, read all of the code, or try hostile input in numbers: no service
 # needed, but too long for somebody who waits at the keyboard.
