@@ -36,7 +36,7 @@ class FaultProxy:
       hang            "seconds": 60; then a reset
       delay           "seconds": 2, before the request is forwarded
       delay_response  "seconds": 2; the registry answers at once, the client hears of it later
-      throttle        "rate": bytes a second that are taken of the request's body
+      throttle        "rate": bytes a second that are taken of the request's body; 0, for its gate alone
     With "gate", an Event, a status is not sent before it is set, and of a throttled body little is taken.
     `method` and `path` are regular expressions to be found anywhere in them.
     """

@@ -58,9 +58,9 @@ def _is_of_the_next(cluster: Cluster, pod: PodState, reached: Position, found: P
     before = _log(cluster, pod, reached, "", previous=True)
     if before is None:
         return False
-    return (
-        before.marked if reached != NOTHING else [line.at for line in before.lines[:1]] != [found.lines[0].at]
-    )
+    if reached != NOTHING:
+        return before.marked
+    return not before.lines or before.lines[0].at != found.lines[0].at
 
 
 def _log(

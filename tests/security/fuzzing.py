@@ -190,7 +190,6 @@ def settled(cases: int) -> settings:
         max_examples=cases,
         derandomize=True,
         database=None,
-        deadline=None,
         phases=[Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),
         report_multiple_bugs=False,

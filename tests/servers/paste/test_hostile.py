@@ -92,9 +92,7 @@ words = st.sampled_from(
      "--with", "mcp<2", "python", "-m", "a_b", "@a/b@1", "$KEY", "<KEY>", "\n", "```", "https://github.com/a/b", "git",
      "clone", "code", "--add-mcp", '{"command":"npx","args":["a-b"]}', "mcpServers:", "[mcp_servers.a]", "=", "-", ""]
 )  # fmt: skip
-LIMITS = settings(
-    max_examples=150, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
-)
+LIMITS = settings(max_examples=150, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 
 
 @LIMITS
